@@ -1,0 +1,11 @@
+//! One file per command: from typed arguments to an answer and an exit code.
+
+pub mod base;
+pub mod plan;
+pub mod query;
+pub mod report;
+pub mod runs;
+pub mod show;
+pub mod status;
+pub mod sweep;
+pub mod worker;

@@ -1,0 +1,173 @@
+//! `rise-lab plan`: what an experiment comes to, without touching anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::cli::args::PlanArguments;
+use crate::cli::environment::Environment;
+use crate::cli::exit::{Exit, Fault};
+use crate::cli::experiment::{Opened, open};
+use crate::cli::quantity::{counted, duration};
+use crate::cli::table::Table;
+use crate::domain::Key;
+use crate::sweep::SweepPlan;
+
+/// Shows a plan.
+///
+/// # Errors
+/// If anything about the experiment is wrong.
+pub fn plan(arguments: &PlanArguments, environment: &Environment) -> Result<Exit, Fault> {
+    let opened = open(&arguments.experiment, environment)?;
+    show(&opened, environment)?;
+    Ok(Exit::Fine)
+}
+
+/// Gives a plan as the answer.
+///
+/// # Errors
+/// If standard output cannot be written.
+pub fn show(opened: &Opened, environment: &Environment) -> Result<(), Fault> {
+    environment.output.answer(|| text(&opened.plan, opened.jobs), &document(&opened.plan, opened.jobs))
+}
+
+fn text(plan: &SweepPlan, jobs: usize) -> String {
+    let mut text = format!("{}: {}\n\n", plan.experiment.name, plan.experiment.question);
+    text.push_str(&runs(plan).to_string());
+    text.push('\n');
+    text.push_str(&stages(plan).to_string());
+    text.push('\n');
+    text.push_str(&summary(plan, jobs));
+    text
+}
+
+fn runs(plan: &SweepPlan) -> Table {
+    let mut table = Table::new(["run", "#stages", "#done", "key"]);
+    for cell in &plan.cells {
+        let stages: BTreeSet<&Key> = cell.run.stages.iter().collect();
+        let done = stages.iter().filter(|stage| plan.finished.contains_key(stage)).count();
+        let label = cell.cell.label.clone();
+        table.row([label, stages.len().to_string(), done.to_string(), cell.key.short().to_owned()]);
+    }
+    table
+}
+
+/// Per kind of stage: how many are asked for, how many different ones those are, what is done.
+fn stages(plan: &SweepPlan) -> Table {
+    let mut asked: BTreeMap<&Key, usize> = BTreeMap::new();
+    for cell in &plan.cells {
+        for stage in cell.run.stages.iter().collect::<BTreeSet<_>>() {
+            *asked.entry(stage).or_default() += 1;
+        }
+    }
+    let mut kinds = BTreeMap::new();
+    for stage in plan.graph.stages() {
+        let (all, distinct, done, seconds) = kinds.entry(stage.kind).or_insert((0, 0, 0, 0.0));
+        *all += asked.get(&stage.key).copied().unwrap_or(0);
+        *distinct += 1;
+        if plan.finished.contains_key(&stage.key) { *done += 1 } else { *seconds += stage.estimate }
+    }
+    let mut table = Table::new(["stages", "#asked for", "#different", "#done", "#time left, one core"]);
+    for (kind, (all, distinct, done, seconds)) in kinds {
+        let cells = [all, distinct, done].map(|count: usize| count.to_string());
+        table.row([kind.name().to_owned()].into_iter().chain(cells).chain([duration(seconds)]));
+    }
+    table
+}
+
+fn summary(plan: &SweepPlan, jobs: usize) -> String {
+    let (asked, distinct) = (plan.asked(), plan.graph.stages().len());
+    let left = distinct - plan.finished.len();
+    let mut text = format!(
+        "{} ask for {}; {distinct} of them are different, and {} done.\n",
+        counted(plan.cells.len(), "run"),
+        counted(asked, "stage"),
+        if plan.finished.len() == 1 { "1 is".to_owned() } else { format!("{} are", plan.finished.len()) },
+    );
+    if left == 0 {
+        text.push_str("Nothing is left to execute.\n");
+    } else {
+        let time = duration(plan.seconds(jobs));
+        let workers = counted(jobs, "worker");
+        text.push_str(&format!("The other {left} take about {time} with {workers}, on a laptop's cores.\n"));
+    }
+    text
+}
+
+fn document(plan: &SweepPlan, jobs: usize) -> Value {
+    let runs: Vec<Value> = plan
+        .cells
+        .iter()
+        .map(|cell| {
+            json!({
+                "label": cell.cell.label,
+                "key": cell.key,
+                "seed": cell.cell.spec.seed,
+                "axes": cell.cell.axes,
+                "stages": cell.run.stages,
+            })
+        })
+        .collect();
+    let stages: Vec<Value> = plan
+        .graph
+        .stages()
+        .iter()
+        .map(|stage| {
+            json!({
+                "key": stage.key,
+                "kind": stage.kind,
+                "label": stage.label,
+                "inputs": stage.inputs,
+                "seconds": stage.estimate,
+                "done": plan.finished.contains_key(&stage.key),
+            })
+        })
+        .collect();
+    json!({
+        "experiment": plan.experiment.name,
+        "question": plan.experiment.question,
+        "runs": runs,
+        "stages": stages,
+        "asked": plan.asked(),
+        "different": plan.graph.stages().len(),
+        "done": plan.finished.len(),
+        "jobs": jobs,
+        "seconds": plan.seconds(jobs),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples::plan;
+
+    #[test]
+    fn a_plan_tells_what_is_shared_and_what_is_left() {
+        insta::assert_snapshot!(text(&plan(), 2), @r"
+        weights: Which weighting is best?
+
+        run                            stages  done  key
+        -----------------------------  ------  ----  ------------
+        weighting=uniform seed=0            2     1  7f990192d976
+        weighting=success-only seed=0       2     1  d45f5525dcc0
+
+        stages  asked for  different  done  time left, one core
+        ------  ---------  ---------  ----  -------------------
+        base            2          1     1                  0 s
+        train           2          2     0           1 min 20 s
+
+        2 runs ask for 4 stages; 3 of them are different, and 1 is done.
+        The other 2 take about 40 s with 2 workers, on a laptop's cores.
+        ");
+    }
+
+    #[test]
+    fn machines_get_the_same_numbers() {
+        let document = document(&plan(), 1);
+        assert_eq!(document["asked"], 4);
+        assert_eq!(document["different"], 3);
+        assert_eq!(document["done"], 1);
+        assert_eq!(document["seconds"], 80.0);
+        assert_eq!(document["stages"][0]["done"], true);
+    }
+}

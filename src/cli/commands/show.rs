@@ -1,0 +1,203 @@
+//! `rise-lab show`: everything about one run.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::cli::args::ShowArguments;
+use crate::cli::environment::Environment;
+use crate::cli::exit::{Exit, Fault};
+use crate::cli::output::{Output, Style};
+use crate::cli::quantity::{Proportion, duration, proportion};
+use crate::cli::table::Table;
+use crate::store::{CheckpointRow, Reader, RunRow, StageRow, StoreError};
+
+use super::status::shown;
+
+/// The paper's metrics, in the order of its main table.
+const METRICS: [&str; 4] = ["m1@t1", "m5@t1", "m1@t5", "p1@t5"];
+
+/// Shows a run.
+///
+/// # Errors
+/// If no run, or more than one, is meant.
+pub fn show(arguments: &ShowArguments, environment: &Environment) -> Result<Exit, Fault> {
+    let reader = environment.reader()?;
+    let run = find(&reader, &arguments.run)?;
+    let stages = reader.stages_of(&run.experiment, &run.key)?;
+    let checkpoints = checkpoints(&reader, &run)?;
+    let document = document(&run, &stages, &checkpoints);
+    environment.output.answer(|| text(&run, &stages, &checkpoints, &environment.output), &document)?;
+    Ok(Exit::Fine)
+}
+
+/// The run that is meant by a label, a key's first digits, or `experiment/` and one of these.
+fn find(reader: &Reader, given: &str) -> Result<RunRow, Fault> {
+    let scoped = given.split_once('/').map(|(experiment, rest)| Ok((reader.runs(experiment)?, rest)));
+    let Some((runs, rest)) = scoped.transpose().map_err(|error: StoreError| Fault::from(error))? else {
+        return Ok(reader.run(given)?);
+    };
+    let exact = runs.iter().find(|run| run.label == rest || run.key.as_str() == rest);
+    let by_key = |run: &&RunRow| rest.len() >= 4 && run.key.as_str().starts_with(rest);
+    match exact.or_else(|| runs.iter().find(by_key)) {
+        Some(run) => Ok(run.clone()),
+        None => Ok(reader.run(given)?),
+    }
+}
+
+struct Checkpoint {
+    row: CheckpointRow,
+    metrics: BTreeMap<&'static str, Proportion>,
+}
+
+fn checkpoints(reader: &Reader, run: &RunRow) -> Result<Vec<Checkpoint>, Fault> {
+    let rows = reader.checkpoints(&run.experiment)?.into_iter().filter(|row| row.run == run.key);
+    rows.map(|row| {
+        let scores = reader.scores(&row.evaluation)?;
+        let metric = |name: &'static str| {
+            let values: Vec<f64> =
+                scores.iter().filter(|score| score.metric == name).map(|score| score.value).collect();
+            proportion(&values).map(|proportion| (name, proportion))
+        };
+        Ok(Checkpoint { metrics: METRICS.into_iter().filter_map(metric).collect(), row })
+    })
+    .collect()
+}
+
+fn text(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint], output: &Output) -> String {
+    let heading = |text: &str| output.styled(Style::Bold, text);
+    let mut text = format!("{}\n", heading(&run.label));
+    text.push_str(&format!("experiment {}, key {}\n", run.experiment, run.key));
+    let error = run.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+    text.push_str(&format!("{}{error}\n\n", shown(run.status, output)));
+    text.push_str(&format!("{}\n{}\n", heading("Scores, % [95 % interval]"), score_table(checkpoints)));
+    text.push_str(&format!("{}\n{}\n", heading("Stages"), stage_table(stages, output)));
+    text.push_str(&format!("{}\n{}\n", heading("Settings"), settings(&run.spec)));
+    text
+}
+
+fn score_table(checkpoints: &[Checkpoint]) -> String {
+    let columns = METRICS.map(|metric| format!("#{metric}"));
+    let mut table =
+        Table::new(["checkpoint".to_owned()].into_iter().chain(columns).chain(["#problems".to_owned()]));
+    for checkpoint in checkpoints {
+        let cells = METRICS.map(|metric| {
+            checkpoint.metrics.get(metric).map_or_else(|| "-".to_owned(), ToString::to_string)
+        });
+        let problems = checkpoint.metrics.values().next().map_or_else(String::new, |first| first.n.to_string());
+        table.row([checkpoint.row.name.clone()].into_iter().chain(cells).chain([problems]));
+    }
+    table.to_string()
+}
+
+fn stage_table(stages: &[StageRow], output: &Output) -> String {
+    let mut table = Table::new(["stage", "kind", "key", "#time", "#begun", "counts", "status"]);
+    for stage in stages {
+        let error = stage.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+        table.row([
+            stage.label.clone(),
+            stage.kind.clone(),
+            stage.key.short().to_owned(),
+            stage.seconds.map_or_else(|| "-".to_owned(), duration),
+            stage.attempts.to_string(),
+            counts(&stage.counts),
+            format!("{}{error}", shown(stage.status, output)),
+        ]);
+    }
+    table.to_string()
+}
+
+/// Counts on one line, e.g. `episodes 500, tokens_sampled 61200`.
+fn counts(counts: &Value) -> String {
+    let counts = counts.as_object().into_iter().flatten().filter(|(_, count)| count.is_number());
+    counts.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Settings by path, one per line, as an experiment file would address them.
+fn settings(spec: &Value) -> String {
+    fn walk(above: &str, value: &Value, lines: &mut Vec<String>) {
+        match value {
+            Value::Object(members) if !members.is_empty() => {
+                for (name, member) in members {
+                    let joint = if above.is_empty() { "" } else { "." };
+                    walk(&format!("{above}{joint}{name}"), member, lines);
+                }
+            }
+            plain => lines.push(format!("  {above} = {plain}\n")),
+        }
+    }
+    let mut lines = Vec::new();
+    walk("", spec, &mut lines);
+    lines.concat().trim_end().to_owned()
+}
+
+fn document(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint]) -> Value {
+    let checkpoints: Vec<Value> = checkpoints
+        .iter()
+        .map(|checkpoint| json!({ "checkpoint": checkpoint.row, "metrics": checkpoint.metrics }))
+        .collect();
+    json!({ "run": run, "stages": stages, "checkpoints": checkpoints })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples::{key, plain, store};
+
+    #[test]
+    fn a_run_is_shown_with_scores_stages_and_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        let run = find(&store, "weights/weighting=uniform seed=0").unwrap();
+        let stages = store.stages_of(&run.experiment, &run.key).unwrap();
+        let checkpoints = checkpoints(&store, &run).unwrap();
+        insta::assert_snapshot!(text(&run, &stages, &checkpoints, &plain()), @r#"
+        weighting=uniform seed=0
+        experiment weights, key ef379363dd0cb7be66638cf7f8726872c8f9f6f2b41ad218192c763c062d310a
+        done
+
+        Scores, % [95 % interval]
+        checkpoint              m1@t1  m5@t1  m1@t5  p1@t5  problems
+        ----------  -----------------  -----  -----  -----  --------
+        base        80.0 [49.0, 94.3]      -      -      -        10
+
+        Stages
+        stage          kind      key                 time  begun  counts                status
+        -------------  --------  ------------  ----------  -----  --------------------  ------
+        base weak      base      cae662172fd4  1 min 23 s      1  tokens_trained 61200  done
+        evaluate weak  evaluate  10aca1d8b724  1 min 23 s      1  tokens_trained 61200  done
+
+        Settings
+          base = "weak"
+          rounds.count = 2
+        "#);
+    }
+
+    #[test]
+    fn a_run_is_found_by_label_and_by_the_first_digits_of_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        let wanted = key("exp(0.4)");
+        let (short, scoped) = (wanted.short().to_owned(), format!("weights/{}", wanted.short()));
+        for given in ["weighting=exp(0.4) seed=0", &short, &scoped] {
+            assert_eq!(find(&store, given).unwrap().key, wanted, "{given}");
+        }
+        assert_eq!(find(&store, "weights/weighting=unifrom").unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn settings_are_listed_by_path() {
+        let spec = json!({ "base": "weak", "collect": { "teacher": { "self": { "best_of": 16 } } }, "seed": 0 });
+        insta::assert_snapshot!(settings(&spec), @r#"
+        base = "weak"
+        collect.teacher.self.best_of = 16
+        seed = 0
+        "#);
+    }
+
+    #[test]
+    fn counts_fit_on_a_line() {
+        assert_eq!(counts(&json!({ "episodes": 3, "nested": {}, "tokens": 70 })), "episodes 3, tokens 70");
+        assert_eq!(counts(&Value::Null), "");
+    }
+}

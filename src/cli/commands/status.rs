@@ -1,0 +1,133 @@
+//! `rise-lab status`: how far every experiment in the store is.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::cli::environment::Environment;
+use crate::cli::exit::{Exit, Fault};
+use crate::cli::output::{Output, Style};
+use crate::cli::table::Table;
+use crate::store::{Reader, StageRow, Status};
+
+/// All states, in the order in which a stage meets them.
+const ALL: [Status; 5] = [Status::Done, Status::Running, Status::Queued, Status::Interrupted, Status::Failed];
+
+/// Shows how far every experiment is.
+///
+/// # Errors
+/// If there is no database or it cannot be read.
+pub fn status(environment: &Environment) -> Result<Exit, Fault> {
+    let reader = environment.reader()?;
+    let mut standings = Vec::new();
+    for experiment in reader.experiments()? {
+        standings.push(Standing::of(&reader, &experiment.name)?);
+    }
+    let documents: Vec<Value> = standings.iter().map(Standing::document).collect();
+    environment.output.answer(|| text(&standings, &environment.output), &documents)?;
+    Ok(Exit::Fine)
+}
+
+/// The name of a state, coloured where colours are wanted.
+pub fn shown(status: Status, output: &Output) -> String {
+    let style = match status {
+        Status::Queued => Style::Dim,
+        Status::Running => Style::Bold,
+        Status::Done => Style::Green,
+        Status::Failed => Style::Red,
+        Status::Interrupted => Style::Yellow,
+    };
+    output.styled(style, name(status))
+}
+
+/// The name of a state.
+pub const fn name(status: Status) -> &'static str {
+    match status {
+        Status::Queued => "queued",
+        Status::Running => "running",
+        Status::Done => "done",
+        Status::Failed => "failed",
+        Status::Interrupted => "interrupted",
+    }
+}
+
+struct Standing {
+    experiment: String,
+    runs: BTreeMap<&'static str, usize>,
+    stages: BTreeMap<&'static str, usize>,
+    /// Stages that are running, or that failed.
+    noteworthy: Vec<StageRow>,
+}
+
+impl Standing {
+    fn of(reader: &Reader, experiment: &str) -> Result<Self, Fault> {
+        let count = |statuses: &mut dyn Iterator<Item = Status>| {
+            statuses.fold(BTreeMap::new(), |mut counts, status| {
+                *counts.entry(name(status)).or_insert(0) += 1;
+                counts
+            })
+        };
+        let runs = reader.runs(experiment)?;
+        let stages = reader.stages(experiment)?;
+        Ok(Self {
+            experiment: experiment.to_owned(),
+            runs: count(&mut runs.iter().map(|run| run.status)),
+            stages: count(&mut stages.iter().map(|stage| stage.status)),
+            noteworthy: stages
+                .into_iter()
+                .filter(|stage| matches!(stage.status, Status::Running | Status::Failed))
+                .collect(),
+        })
+    }
+
+    fn document(&self) -> Value {
+        json!({
+            "experiment": self.experiment, "runs": self.runs, "stages": self.stages, "noteworthy": self.noteworthy,
+        })
+    }
+}
+
+fn text(standings: &[Standing], output: &Output) -> String {
+    let mut table = Table::new(["experiment", ""].map(str::to_owned).into_iter().chain(heads()));
+    for standing in standings {
+        for (what, counts) in [("runs", &standing.runs), ("stages", &standing.stages)] {
+            let count = |status| counts.get(name(status)).map_or_else(|| "-".to_owned(), ToString::to_string);
+            table.row([standing.experiment.clone(), what.to_owned()].into_iter().chain(ALL.map(count)));
+        }
+    }
+    let mut text = table.to_string();
+    for standing in standings {
+        for stage in &standing.noteworthy {
+            let error = stage.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+            text.push_str(&format!("\n{} {}{error}", shown(stage.status, output), stage.label));
+        }
+    }
+    if standings.iter().any(|standing| !standing.noteworthy.is_empty()) {
+        text.push('\n');
+    }
+    text
+}
+
+fn heads() -> impl Iterator<Item = String> {
+    ALL.into_iter().map(|status| format!("#{}", name(status)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples::{plain, store};
+
+    #[test]
+    fn status_counts_runs_and_stages_and_names_the_failed_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let standing = Standing::of(&store(&folder), "weights").unwrap();
+        insta::assert_snapshot!(text(&[standing], &plain()), @r"
+        experiment          done  running  queued  interrupted  failed
+        ----------  ------  ----  -------  ------  -----------  ------
+        weights     runs       1        -       -            -       1
+        weights     stages     2        -       -            -       1
+
+        failed train weak: out of memory
+        ");
+    }
+}

@@ -1,0 +1,91 @@
+//! Plain tables for the terminal: columns as wide as they need to be, numbers to the right.
+
+use std::fmt;
+
+/// A table of texts.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    head: Vec<String>,
+    numbers: Vec<bool>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these columns; a name that begins with `#` is a column of numbers.
+    pub fn new<T: Into<String>>(columns: impl IntoIterator<Item = T>) -> Self {
+        let columns: Vec<String> = columns.into_iter().map(Into::into).collect();
+        let numbers = columns.iter().map(|name| name.starts_with('#')).collect();
+        let head = columns.iter().map(|name| name.strip_prefix('#').unwrap_or(name).to_owned()).collect();
+        Self { head, numbers, rows: Vec::new() }
+    }
+
+    /// Adds a row; lines within a cell are joined.
+    pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+        let cells = cells.into_iter().map(|cell| cell.into().split('\n').collect::<Vec<_>>().join(" "));
+        self.rows.push(cells.collect());
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let mut widths: Vec<usize> = self.head.iter().map(|cell| visible(cell)).collect();
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(visible(cell));
+            }
+        }
+        widths
+    }
+
+    fn line(&self, cells: &[String], widths: &[usize]) -> String {
+        let cells = cells.iter().zip(widths).zip(&self.numbers).map(|((cell, &width), &number)| {
+            let gap = " ".repeat(width - visible(cell));
+            if number { format!("{gap}{cell}") } else { format!("{cell}{gap}") }
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    }
+}
+
+/// Characters that take room on the screen; colours do not.
+fn visible(cell: &str) -> usize {
+    let mut pieces = cell.split('\u{1b}');
+    let plain = pieces.next().map_or(0, |piece| piece.chars().count());
+    let painted = pieces.map(|piece| piece.split_once('m').map_or(0, |(_, rest)| rest.chars().count()));
+    plain + painted.sum::<usize>()
+}
+
+impl fmt::Display for Table {
+    /// Head, rule and rows, each with its line's end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widths = self.widths();
+        writeln!(f, "{}", self.line(&self.head, &widths))?;
+        let rule: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
+        writeln!(f, "{}", rule.join("  "))?;
+        self.rows.iter().try_for_each(|row| writeln!(f, "{}", self.line(row, &widths)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::output::Style;
+
+    #[test]
+    fn colours_take_no_room() {
+        let mut table = Table::new(["status", "error"]);
+        table.row([Style::Red.paint("failed"), "x".to_owned()]);
+        assert_eq!(visible(&Style::Red.paint("failed")), 6);
+        assert!(table.to_string().ends_with("\u{1b}[1;31mfailed\u{1b}[0m  x\n"), "{table}");
+    }
+
+    #[test]
+    fn columns_line_up_and_numbers_stand_to_the_right() {
+        let mut table = Table::new(["run", "#seconds", "error"]);
+        table.row(["base=weak", "3", ""]);
+        table.row(["é", "1200", "two\nlines"]);
+        insta::assert_snapshot!(table, @r"
+        run        seconds  error
+        ---------  -------  ---------
+        base=weak        3
+        é             1200  two lines
+        ");
+    }
+}

@@ -1,0 +1,79 @@
+//! Why a task cannot give its problems: the file, the place in it, what is wrong, what to do.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::domain::Split;
+
+/// Why a task cannot give its problems.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A setting makes no sense, whatever the files hold.
+    #[error("task `{task}`: `{field}` {fault}")]
+    Setting {
+        /// Name of the task.
+        task: &'static str,
+        /// The setting.
+        field: &'static str,
+        /// The value and what is wrong with it.
+        fault: String,
+    },
+    /// A file cannot be read at all.
+    #[error("cannot read {path}: {source}; `path` must be {expected}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the task takes as its path.
+        expected: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file is not text.
+    #[error("{path} is not UTF-8 from byte {offset} on; convert it, or fetch it again")]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// Bytes before the first bad one.
+        offset: usize,
+    },
+    /// A file holds no row.
+    #[error("{path} holds no row; fetch it again")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A row is cut or lacks something.
+    #[error("{path}, {place}: {fault}")]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file, e.g. `line 7`.
+        place: String,
+        /// What is wrong and what to do.
+        fault: String,
+    },
+    /// Two problems have the same question, so that one split could give away another's answers.
+    #[error("{first} and {second} ask the same question, {question:?}; take one of them out")]
+    Overlap {
+        /// File and place, or id, of the one.
+        first: String,
+        /// File and place, or id, of the other.
+        second: String,
+        /// The question as the second has it.
+        question: String,
+    },
+    /// A split is to be larger than what is there.
+    #[error("split `{}` asks for {asked} problems, and {place} has {available} for it; {remedy}", split.name())]
+    TooFew {
+        /// The split.
+        split: Split,
+        /// Problems asked for.
+        asked: usize,
+        /// Problems that there are for it.
+        available: usize,
+        /// The task or file that they come from.
+        place: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+}

@@ -1,0 +1,200 @@
+//! Which split a problem belongs to, and how large the splits are.
+//!
+//! Responsible for splits that share no question and do not move: a split's problems depend on
+//! its own size alone. A question is told from another by its normalised text. Hides how both
+//! are done. Must not know about file formats or the generator.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Problem, Seed, Split};
+
+use super::DataError;
+
+/// How many problems each split has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sizes {
+    /// Problems that a base model is pre-trained on.
+    pub corpus: usize,
+    /// Problems that RISE collects its rollouts on.
+    pub train: usize,
+    /// Problems that settings may be chosen by.
+    pub validation: usize,
+    /// Problems that reports are made from.
+    pub test: usize,
+    /// Picks other problems of a generated task. A problem keeps its split under every seed, and
+    /// tasks that are read from files are dealt out in one way for all seeds, so that a base
+    /// model of one seed has never seen the test problems of another.
+    pub seed: u64,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { corpus: 0, train: 3000, validation: 200, test: 500, seed: 0 }
+    }
+}
+
+impl Sizes {
+    /// Problems in one split.
+    #[must_use]
+    pub const fn of(&self, split: Split) -> usize {
+        match split {
+            Split::Corpus => self.corpus,
+            Split::Train => self.train,
+            Split::Validation => self.validation,
+            Split::Test => self.test,
+        }
+    }
+
+    /// The same with another number of problems in one split.
+    #[must_use]
+    pub const fn with(mut self, split: Split, count: usize) -> Self {
+        match split {
+            Split::Corpus => self.corpus = count,
+            Split::Train => self.train = count,
+            Split::Validation => self.validation = count,
+            Split::Test => self.test = count,
+        }
+        self
+    }
+}
+
+/// A task's problems; no question is in two splits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Splits {
+    /// What base models are pre-trained on.
+    pub corpus: Vec<Problem>,
+    /// What RISE collects its rollouts on.
+    pub train: Vec<Problem>,
+    /// What settings may be chosen by.
+    pub validation: Vec<Problem>,
+    /// What reports are made from.
+    pub test: Vec<Problem>,
+}
+
+impl Splits {
+    /// The problems of one split.
+    #[must_use]
+    pub fn of(&self, split: Split) -> &[Problem] {
+        match split {
+            Split::Corpus => &self.corpus,
+            Split::Train => &self.train,
+            Split::Validation => &self.validation,
+            Split::Test => &self.test,
+        }
+    }
+
+    pub(super) fn set(&mut self, split: Split, problems: Vec<Problem>) {
+        match split {
+            Split::Corpus => self.corpus = problems,
+            Split::Train => self.train = problems,
+            Split::Validation => self.validation = problems,
+            Split::Test => self.test = problems,
+        }
+    }
+
+    /// Checks that no question occurs twice, in one split or in two.
+    pub(super) fn check(&self) -> Result<(), DataError> {
+        let mut questions = Questions::default();
+        Split::ALL
+            .into_iter()
+            .flat_map(|split| self.of(split))
+            .try_for_each(|problem| questions.add(&problem.question, || problem.id.clone()))
+    }
+}
+
+/// The questions met so far, and where.
+#[derive(Debug, Default)]
+pub(super) struct Questions(HashMap<String, String>);
+
+impl Questions {
+    /// Takes a question in, unless it was met before.
+    pub(super) fn add(&mut self, question: &str, place: impl FnOnce() -> String) -> Result<(), DataError> {
+        let place = place();
+        match self.0.insert(normalised(question), place.clone()) {
+            None => Ok(()),
+            Some(first) => Err(DataError::Overlap { first, second: place, question: question.to_owned() }),
+        }
+    }
+}
+
+/// A question's words in lower case with one space between them, without punctuation.
+pub(super) fn normalised(question: &str) -> String {
+    let mut text = String::with_capacity(question.len());
+    for word in question.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.extend(word.chars().flat_map(char::to_lowercase));
+    }
+    text
+}
+
+/// The split that a generated question belongs to, in every task and under every seed: half of
+/// all questions are corpus, a quarter train, and an eighth each validation and test.
+pub(super) fn home(normalised: &str) -> Split {
+    match shuffled(normalised) % 8 {
+        0..4 => Split::Corpus,
+        4..6 => Split::Train,
+        6 => Split::Validation,
+        _ => Split::Test,
+    }
+}
+
+/// A fixed number for a question, which has nothing to do with what it asks.
+pub(super) fn shuffled(normalised: &str) -> u64 {
+    Seed(0).named(normalised).0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(id: &str, question: &str) -> Problem {
+        Problem { id: id.into(), question: question.into(), answer: "1".into(), solution: None }
+    }
+
+    #[test]
+    fn punctuation_case_and_spacing_do_not_make_another_question() {
+        assert_eq!(normalised("  How  MANY\npens -- ?"), "how many pens");
+        assert_eq!(normalised("Élan: 3 pens"), "élan 3 pens");
+        assert_eq!(normalised("?!"), "");
+        assert_ne!(normalised("3 pens"), normalised("4 pens"));
+    }
+
+    #[test]
+    fn a_question_in_two_splits_is_refused_with_both_ids() {
+        let mut splits = Splits {
+            train: vec![problem("t/train/0", "How many pens?")],
+            test: vec![problem("t/test/0", "How many cards?"), problem("t/test/1", "how many pens")],
+            ..Splits::default()
+        };
+        let text = splits.check().unwrap_err().to_string();
+        insta::assert_snapshot!(text, @r#"t/train/0 and t/test/1 ask the same question, "how many pens"; take one of them out"#);
+        splits.test.pop();
+        splits.check().unwrap();
+    }
+
+    #[test]
+    fn homes_have_their_shares() {
+        let mut counts = std::collections::BTreeMap::new();
+        for index in 0..8000 {
+            *counts.entry(home(&format!("question {index}"))).or_insert(0) += 1;
+        }
+        for (split, share) in
+            [(Split::Corpus, 4000), (Split::Train, 2000), (Split::Validation, 1000), (Split::Test, 1000)]
+        {
+            let off: i32 = counts[&split] - share;
+            assert!(off.abs() < 150, "{split:?} {}", counts[&split]);
+        }
+    }
+
+    #[test]
+    fn sizes_left_out_have_defaults_and_unknown_ones_are_refused() {
+        let sizes: Sizes = toml::from_str("test = 7").unwrap();
+        assert_eq!(sizes, Sizes { test: 7, ..Sizes::default() });
+        assert!(toml::from_str::<Sizes>("tets = 7").is_err());
+    }
+}

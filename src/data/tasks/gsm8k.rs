@@ -1,0 +1,180 @@
+//! GSM8K (Cobbe et al. 2021), read from the official `train.jsonl` and `test.jsonl`.
+//!
+//! A row, cut short (one JSON object a line):
+//!
+//! ```text
+//! {"question": "A robe takes 2 bolts of blue fiber and half that much white fiber.  How many ...",
+//!  "answer": "It takes 2/2=<<2/2=1>>1 bolt of white fiber\nSo the total ... is 2+1=<<2+1=3>>3 bolts of fabric\n#### 3"}
+//! ```
+//!
+//! The calculator marks `<<...>>` are taken out of solutions, and the final answer loses its
+//! thousands commas. `test.jsonl` gives the test split, `train.jsonl` all others. A problem's id
+//! names its line, e.g. `gsm8k/train.jsonl/7`. Known wrong labels are kept as they are.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::data::DataError;
+use crate::data::answer::{MARK, canonical};
+use crate::data::deal::{Layout, deal};
+use crate::data::file::{fingerprint, read_text};
+use crate::data::split::{Questions, Sizes, Splits};
+use crate::domain::{Key, Problem, Split};
+
+use super::file_task::Place;
+
+const EXPECTED: &str = "the folder that holds GSM8K's train.jsonl and test.jsonl";
+const TRAIN: &str = "train.jsonl";
+const TEST: &str = "test.jsonl";
+
+/// `train.jsonl`: up to an eighth of the rows may be validation beside a corpus.
+const TRAIN_LAYOUT: Layout =
+    Layout { forward: &[(Split::Validation, 0), (Split::Corpus, 1)], backward: Some(Split::Train) };
+const TEST_LAYOUT: Layout = Layout { forward: &[(Split::Test, 0)], backward: None };
+
+#[derive(Deserialize)]
+struct Row {
+    question: Option<String>,
+    answer: Option<String>,
+}
+
+/// The folder of the two files.
+pub(in crate::data) struct Gsm8k<'a>(pub(in crate::data) &'a Path);
+
+impl Gsm8k<'_> {
+    /// Reads, checks and deals out both files.
+    pub(in crate::data) fn load(&self, sizes: &Sizes) -> Result<Splits, DataError> {
+        let mut questions = Questions::default();
+        let train = read(&self.file(TRAIN), TRAIN, &mut questions)?;
+        let test = read(&self.file(TEST), TEST, &mut questions)?;
+        let name = |file| self.file(file).display().to_string();
+        let mut splits = deal(train, &TRAIN_LAYOUT, sizes, &name(TRAIN))?;
+        splits.test = deal(test, &TEST_LAYOUT, sizes, &name(TEST))?.test;
+        Ok(splits)
+    }
+
+    /// Each file's name and the SHA-256 of its bytes.
+    pub(in crate::data) fn files(&self) -> Result<Vec<(&'static str, Key)>, DataError> {
+        [TRAIN, TEST].into_iter().map(|file| Ok((file, fingerprint(&self.file(file), EXPECTED)?))).collect()
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+/// All problems of one file; `name` goes into their ids.
+fn read(path: &Path, name: &str, questions: &mut Questions) -> Result<Vec<Problem>, DataError> {
+    let text = read_text(path, EXPECTED)?;
+    let lines = text.split('\n').enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(index, line)| {
+            let place = Place { path, unit: "line", number: index + 1 };
+            let problem = problem(line, place, format!("gsm8k/{name}/{}", place.number))?;
+            questions.add(&problem.question, || place.name())?;
+            Ok(problem)
+        })
+        .collect()
+}
+
+/// One line's problem.
+fn problem(line: &str, place: Place<'_>, id: String) -> Result<Problem, DataError> {
+    let row: Row = serde_json::from_str(line).map_err(|error| place.json_fault(&error))?;
+    let question = place.filled("question", row.question)?;
+    let text = place.filled("answer", row.answer)?;
+    let Some((working, stated)) = text.rsplit_once(MARK) else {
+        return Err(place.fault("`answer` does not end with `#### number`; mend it, or take the row out"));
+    };
+    let answer = canonical(stated).ok_or_else(|| {
+        place.fault(format!("the answer {:?} is not a number; mend it, or take the row out", stated.trim()))
+    })?;
+    let solution = format!("{}{MARK} {answer}", without_calculator_marks(working));
+    Ok(Problem { id, question: question.trim().to_owned(), answer, solution: Some(solution) })
+}
+
+/// The text without `<<...>>`; a mark that is not closed stays.
+fn without_calculator_marks(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, mark)) = rest.split_once("<<") {
+        let Some((_, after)) = mark.split_once(">>") else { break };
+        kept.push_str(before);
+        rest = after;
+    }
+    kept + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const ROW: &str =
+        r#"{"question":"How many pens?","answer":"540*2=<<540*2=1080>>1,080 pens\n#### 1,080"}"#;
+    const OTHER: &str = r#"{"question":"How many cards?","answer":"1+1=<<1+1=2>>2\n#### 2"}"#;
+
+    /// Loads two files with these texts; errors name them without their folder.
+    fn load(train: impl AsRef<[u8]>, test: impl AsRef<[u8]>) -> Result<Splits, String> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(TRAIN), train).unwrap();
+        fs::write(folder.path().join(TEST), test).unwrap();
+        let sizes = Sizes { corpus: 0, train: 1, validation: 0, test: 1, seed: 0 };
+        let shown =
+            |error: DataError| error.to_string().replace(&format!("{}/", folder.path().display()), "");
+        Gsm8k(folder.path()).load(&sizes).map_err(shown)
+    }
+
+    fn fault(train: impl AsRef<[u8]>, test: impl AsRef<[u8]>) -> String {
+        load(train, test).unwrap_err()
+    }
+
+    #[test]
+    fn a_row_becomes_a_problem() {
+        let splits = load(ROW, format!("\n{OTHER}\r\n\n")).unwrap();
+        assert_eq!(
+            splits.train,
+            [Problem {
+                id: "gsm8k/train.jsonl/1".into(),
+                question: "How many pens?".into(),
+                answer: "1080".into(),
+                solution: Some("540*2=1,080 pens\n#### 1080".into()),
+            }]
+        );
+        assert_eq!(splits.test[0].id, "gsm8k/test.jsonl/2");
+    }
+
+    #[test]
+    fn calculator_marks_go_and_everything_else_stays() {
+        assert_eq!(without_calculator_marks("a $<<1+1=2>>2 b <<3>>3\n"), "a $2 b 3\n");
+        assert_eq!(without_calculator_marks("1 < 2 << 3"), "1 < 2 << 3");
+        assert_eq!(without_calculator_marks("<<1>>1 << 3"), "1 << 3");
+    }
+
+    #[test]
+    fn faults_name_file_and_line() {
+        insta::assert_snapshot!(fault(format!("{ROW}\n{}", &OTHER[..40]), OTHER), @"train.jsonl, line 2: the text ends in the middle of a row; the file is cut, fetch it again");
+        insta::assert_snapshot!(fault(ROW, r#"{"question":"How many?"}"#), @"test.jsonl, line 1: the row has no `answer`; fill it in, or take the row out");
+        insta::assert_snapshot!(fault(r#"{"question":" ","answer":"5"}"#, OTHER), @"train.jsonl, line 1: the row has no `question`; fill it in, or take the row out");
+        insta::assert_snapshot!(fault(r#"{"question":"How many?","answer":"5"}"#, OTHER), @"train.jsonl, line 1: `answer` does not end with `#### number`; mend it, or take the row out");
+        insta::assert_snapshot!(fault(r#"{"question":"How many?","answer":"2+3\n#### five"}"#, OTHER), @r#"train.jsonl, line 1: the answer "five" is not a number; mend it, or take the row out"#);
+        insta::assert_snapshot!(fault("question,answer", OTHER), @"train.jsonl, line 1: expected value at column 1; mend it, or fetch the file again");
+        insta::assert_snapshot!(fault(ROW, ""), @"test.jsonl holds no row; fetch it again");
+        insta::assert_snapshot!(fault(ROW, b"{\"question\":\"\xe9\"}"), @"test.jsonl is not UTF-8 from byte 13 on; convert it, or fetch it again");
+    }
+
+    #[test]
+    fn a_question_in_both_files_is_named_twice() {
+        let twice = ROW.replace("How many pens?", "how many PENS");
+        insta::assert_snapshot!(fault(ROW, format!("{OTHER}\n{twice}")), @r#"train.jsonl line 1 and test.jsonl line 2 ask the same question, "how many PENS"; take one of them out"#);
+        insta::assert_snapshot!(fault(format!("{ROW}\n\n{twice}"), OTHER), @r#"train.jsonl line 1 and train.jsonl line 3 ask the same question, "how many PENS"; take one of them out"#);
+    }
+
+    #[test]
+    fn a_missing_file_says_what_the_folder_should_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Gsm8k(folder.path()).load(&Sizes::default()).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read") && error.ends_with(EXPECTED), "{error}");
+    }
+}

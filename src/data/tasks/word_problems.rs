@@ -1,0 +1,416 @@
+//! Generated word problems with one running total; needs no files.
+//!
+//! A sample, with its solution:
+//!
+//! ```text
+//! Ann has 8 cards. She gives away 6. She buys 16 more. She doubles them. How many cards does Ann have now?
+//! 8-6=2
+//! 2+16=18
+//! 18*2=36
+//! #### 36
+//! ```
+//!
+//! Responsible for which stories there are and how often. Hides how they are drawn. The
+//! solution states every step as an equation, because a small model that skips the operands does
+//! not learn the task, and ends the way GSM8K's solutions do.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::data::DataError;
+use crate::data::answer::MARK;
+use crate::data::split::{Sizes, Splits, home, normalised};
+use crate::domain::{Draws, Problem, Seed, Split};
+
+use super::wording::{Change, PEOPLE, Scene, THINGS, Wording};
+
+/// Steps beyond which the running total might outgrow 64 bits.
+const MOST_STEPS: u32 = 16;
+
+/// So many draws in a row without a new problem mean that there are no more.
+const PATIENCE: usize = 20_000;
+
+/// Settings of the generated task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WordProblems {
+    /// Fewest and most steps of a problem in the train, validation and test splits.
+    pub steps: [u32; 2],
+    /// Fewest and most steps of a problem in the corpus.
+    pub corpus_steps: [u32; 2],
+    /// The largest number in a question; the running total may outgrow it.
+    pub largest: u32,
+}
+
+impl Default for WordProblems {
+    fn default() -> Self {
+        Self { steps: [3, 4], corpus_steps: [1, 4], largest: 20 }
+    }
+}
+
+/// The settings that a file names; the task says what the others are.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    steps: Option<[u32; 2]>,
+    corpus_steps: Option<[u32; 2]>,
+    largest: Option<u32>,
+}
+
+impl Named {
+    fn over(self, defaults: WordProblems) -> WordProblems {
+        WordProblems {
+            steps: self.steps.unwrap_or(defaults.steps),
+            corpus_steps: self.corpus_steps.unwrap_or(defaults.corpus_steps),
+            largest: self.largest.unwrap_or(defaults.largest),
+        }
+    }
+}
+
+impl WordProblems {
+    /// The settings of the task with larger numbers, where nothing else is said.
+    #[must_use]
+    pub fn larger() -> Self {
+        Self { largest: 60, ..Self::default() }
+    }
+
+    /// The settings of the task with more steps, where nothing else is said.
+    #[must_use]
+    pub fn longer() -> Self {
+        Self { steps: [5, 6], corpus_steps: [1, 6], ..Self::default() }
+    }
+
+    pub(in crate::data) fn over_larger<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Named::deserialize(deserializer).map(|named| named.over(Self::larger()))
+    }
+
+    pub(in crate::data) fn over_longer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Named::deserialize(deserializer).map(|named| named.over(Self::longer()))
+    }
+
+    /// What is wrong with these settings, if anything, as (field, complaint).
+    #[must_use]
+    pub fn fault(&self) -> Option<(&'static str, String)> {
+        for (field, [fewest, most]) in [("steps", self.steps), ("corpus_steps", self.corpus_steps)] {
+            let complaint = if fewest == 0 {
+                "a problem has at least 1 step"
+            } else if fewest > most {
+                "write the smaller number first"
+            } else if most > MOST_STEPS {
+                "a problem has at most 16 steps"
+            } else {
+                continue;
+            };
+            return Some((field, format!("= [{fewest}, {most}]: {complaint}")));
+        }
+        (self.largest < 2).then(|| ("largest", format!("= {}: numbers start at 2", self.largest)))
+    }
+
+    /// Generates all splits of the task called `task`.
+    pub(in crate::data) fn load(
+        &self,
+        task: &'static str,
+        wording: Wording,
+        sizes: &Sizes,
+    ) -> Result<Splits, DataError> {
+        let mut splits = Splits::default();
+        for split in Split::ALL {
+            splits.set(split, self.generate(task, wording, split, sizes)?);
+        }
+        Ok(splits)
+    }
+
+    /// The problems of one split, from a stream of its own: draws whose question is at home in
+    /// another split, or was drawn before, are passed over.
+    fn generate(
+        &self,
+        task: &'static str,
+        wording: Wording,
+        split: Split,
+        sizes: &Sizes,
+    ) -> Result<Vec<Problem>, DataError> {
+        let steps = if split == Split::Corpus { self.corpus_steps } else { self.steps };
+        let mut draws = Seed(sizes.seed).named(task).named(split.name()).draws();
+        let mut seen = HashSet::new();
+        let mut problems = Vec::with_capacity(sizes.of(split));
+        let mut in_vain = 0;
+        while problems.len() < sizes.of(split) {
+            let story = Story::draw(&mut draws, steps, i64::from(self.largest));
+            let question = story.question(wording);
+            let key = normalised(&question);
+            if home(&key) == split && seen.insert(key) {
+                problems.push(story.problem(format!("{task}/{}/{}", split.name(), problems.len()), question));
+                in_vain = 0;
+            } else {
+                in_vain += 1;
+            }
+            if in_vain == PATIENCE {
+                return Err(DataError::TooFew {
+                    split,
+                    asked: sizes.of(split),
+                    available: problems.len(),
+                    place: format!("task `{task}` with these settings"),
+                    remedy: "ask for fewer, or raise `largest` or the number of steps",
+                });
+            }
+        }
+        Ok(problems)
+    }
+}
+
+/// A start and what happens to it.
+struct Story {
+    scene: Scene,
+    start: i64,
+    /// Each change, and whether it is told in the second phrasing.
+    changes: Vec<(Change, bool)>,
+}
+
+impl Story {
+    fn draw(draws: &mut Draws, [fewest, most]: [u32; 2], largest: i64) -> Self {
+        let &(name, pronoun) = draws.pick(&PEOPLE);
+        let &thing = draws.pick(&THINGS);
+        let scene = Scene { name, pronoun, thing };
+        let start = draws.between(2, largest);
+        let steps = draws.between(i64::from(fewest), i64::from(most));
+        let mut total = start;
+        let changes = (0..steps)
+            .map(|_| {
+                let change = draw_change(draws, total, largest);
+                total = apply(total, change).1;
+                (change, draws.uniform() < 0.5)
+            })
+            .collect();
+        Self { scene, start, changes }
+    }
+
+    fn question(&self, wording: Wording) -> String {
+        let mut text = wording.opening(self.scene, self.start);
+        for &(change, second) in &self.changes {
+            text.push(' ');
+            text.push_str(&wording.change(self.scene, change, second));
+        }
+        text.push(' ');
+        text.push_str(&wording.question(self.scene));
+        text
+    }
+
+    /// The problem, solved.
+    fn problem(&self, id: String, question: String) -> Problem {
+        let mut solution = String::new();
+        let mut total = self.start;
+        for &(change, _) in &self.changes {
+            let (sign, result) = apply(total, change);
+            let (Change::Add(y) | Change::Take(y) | Change::Times(y)) = change;
+            writeln!(solution, "{total}{sign}{y}={result}").expect("writing to a string does not fail");
+            total = result;
+        }
+        write!(solution, "{MARK} {total}").expect("writing to a string does not fail");
+        Problem { id, question, answer: total.to_string(), solution: Some(solution) }
+    }
+}
+
+/// A change of a running total: 45 % add, 35 % take away (from more than 3, leaving at least 1),
+/// and the others double or triple.
+fn draw_change(draws: &mut Draws, total: i64, largest: i64) -> Change {
+    let kind = draws.uniform();
+    if kind < 0.45 {
+        Change::Add(draws.between(2, largest))
+    } else if kind < 0.8 && total > 3 {
+        Change::Take(draws.between(2, largest.min(total - 1)))
+    } else {
+        Change::Times(draws.between(2, 3))
+    }
+}
+
+/// The sign of a change, and the total after it.
+const fn apply(total: i64, change: Change) -> (char, i64) {
+    match change {
+        Change::Add(y) => ('+', total + y),
+        Change::Take(y) => ('-', total - y),
+        Change::Times(y) => ('*', total * y),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sizes(corpus: usize, train: usize, validation: usize, test: usize) -> Sizes {
+        Sizes { corpus, train, validation, test, seed: 0 }
+    }
+
+    fn plain(settings: &WordProblems, sizes: &Sizes) -> Splits {
+        settings.load("word-problems", Wording::Plain, sizes).unwrap()
+    }
+
+    fn told(wording: Wording) -> String {
+        let changes = [
+            Change::Take(6),
+            Change::Add(16),
+            Change::Times(2),
+            Change::Add(9),
+            Change::Take(3),
+            Change::Times(3),
+        ];
+        let story = Story {
+            scene: Scene { name: "Ann", pronoun: "She", thing: "cards" },
+            start: 8,
+            changes: changes.into_iter().zip([false, false, false, true, true, true]).collect(),
+        };
+        let question = story.question(wording);
+        let problem = story.problem("p".into(), question);
+        format!("{}\n{}", problem.question, problem.solution.unwrap())
+    }
+
+    #[test]
+    fn a_story_in_plain_words() {
+        insta::assert_snapshot!(told(Wording::Plain), @r"
+        Ann has 8 cards. She gives away 6. She buys 16 more. She doubles them. She finds 9 more. She loses 3. She triples them. How many cards does Ann have now?
+        8-6=2
+        2+16=18
+        18*2=36
+        36+9=45
+        45-3=42
+        42*3=126
+        #### 126
+        ");
+    }
+
+    #[test]
+    fn the_same_story_in_other_words() {
+        insta::assert_snapshot!(told(Wording::Reworded), @r"
+        Ann fills a bag with 8 cards. She takes out 6. She adds 16. Soon it holds twice as many. She puts in 9. She removes 3. Soon it holds three times as many. Give the number of cards in the bag.
+        8-6=2
+        2+16=18
+        18*2=36
+        36+9=45
+        45-3=42
+        42*3=126
+        #### 126
+        ");
+    }
+
+    fn letters(wording: Wording) -> BTreeSet<char> {
+        let splits = WordProblems::default().load("letters", wording, &sizes(2000, 0, 0, 0)).unwrap();
+        splits.corpus.iter().flat_map(|problem| problem.question.chars()).collect()
+    }
+
+    #[test]
+    fn other_words_need_no_other_letters() {
+        let plain = letters(Wording::Plain);
+        let new: Vec<char> = letters(Wording::Reworded).difference(&plain).copied().collect();
+        assert_eq!(new, []);
+    }
+
+    #[test]
+    fn changes_come_in_their_shares_and_keep_the_total_positive() {
+        let mut draws = Seed(1).draws();
+        let mut counts = [0, 0, 0];
+        for _ in 0..10_000 {
+            match draw_change(&mut draws, 10, 20) {
+                Change::Add(y) => (counts[0] += 1, assert!((2..=20).contains(&y))),
+                Change::Take(y) => (counts[1] += 1, assert!((2..=9).contains(&y))),
+                Change::Times(y) => (counts[2] += 1, assert!((2..=3).contains(&y))),
+            };
+        }
+        for (count, share) in counts.into_iter().zip([4500_i32, 3500, 2000]) {
+            assert!((share - count).abs() < 200, "{counts:?}");
+        }
+        assert!((0..1000).all(|_| !matches!(draw_change(&mut draws, 3, 20), Change::Take(_))));
+    }
+
+    #[test]
+    fn splits_have_their_own_ranges_of_steps() {
+        let settings = WordProblems { steps: [3, 4], corpus_steps: [1, 2], largest: 20 };
+        let splits = plain(&settings, &sizes(200, 200, 200, 200));
+        let steps = |problem: &Problem| problem.solution.as_ref().unwrap().lines().count() - 1;
+        let range = |problems: &[Problem]| problems.iter().map(steps).collect::<BTreeSet<_>>();
+        assert_eq!(range(&splits.corpus), BTreeSet::from([1, 2]));
+        for problems in [&splits.train, &splits.validation, &splits.test] {
+            assert_eq!(range(problems), BTreeSet::from([3, 4]));
+        }
+    }
+
+    #[test]
+    fn a_split_depends_on_its_own_size_alone() {
+        let settings = WordProblems::default();
+        let small = plain(&settings, &sizes(0, 30, 0, 20));
+        let large = plain(&settings, &sizes(500, 60, 40, 20));
+        assert_eq!(small.test, large.test);
+        assert_eq!(small.train, large.train[..30]);
+        assert_eq!(large.test[17].id, "word-problems/test/17");
+    }
+
+    #[test]
+    fn another_seed_gives_other_problems_that_stay_in_their_split() {
+        let settings = WordProblems::default();
+        let sizes = sizes(0, 500, 0, 500);
+        let (first, second) =
+            (plain(&settings, &sizes), plain(&settings, &Sizes { seed: 1, ..sizes.clone() }));
+        let questions =
+            |problems: &[Problem]| problems.iter().map(|p| p.question.clone()).collect::<BTreeSet<_>>();
+        assert!(questions(&first.test).intersection(&questions(&second.test)).count() < 10);
+        assert!(questions(&first.test).is_disjoint(&questions(&second.train)));
+    }
+
+    #[test]
+    fn asking_for_more_problems_than_there_are_is_refused() {
+        let settings = WordProblems { steps: [1, 1], corpus_steps: [1, 1], largest: 2 };
+        let error = settings.load("word-problems", Wording::Plain, &sizes(0, 0, 0, 500)).unwrap_err();
+        assert!(
+            matches!(error, DataError::TooFew { split: Split::Test, asked: 500, available: 20..80, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn senseless_settings_are_named() {
+        let fault = |steps, corpus_steps, largest| WordProblems { steps, corpus_steps, largest }.fault();
+        assert_eq!(fault([3, 4], [1, 4], 20), None);
+        assert_eq!(
+            fault([5, 2], [1, 4], 20),
+            Some(("steps", "= [5, 2]: write the smaller number first".into()))
+        );
+        assert_eq!(
+            fault([0, 2], [1, 4], 20),
+            Some(("steps", "= [0, 2]: a problem has at least 1 step".into()))
+        );
+        assert_eq!(
+            fault([3, 4], [1, 17], 20),
+            Some(("corpus_steps", "= [1, 17]: a problem has at most 16 steps".into()))
+        );
+        assert_eq!(fault([3, 4], [1, 4], 1), Some(("largest", "= 1: numbers start at 2".into())));
+    }
+
+    proptest! {
+        #[test]
+        fn every_equation_is_true_and_leads_to_the_next(seed in any::<u64>(), largest in 2_i64..100) {
+            let story = Story::draw(&mut Seed(seed).draws(), [1, 16], largest);
+            let problem = story.problem("p".into(), story.question(Wording::Plain));
+            let solution = problem.solution.unwrap();
+            let mut total = story.start;
+            for line in solution.lines().take(story.changes.len()) {
+                let (left, right) = line.split_once('=').unwrap();
+                let (x, y) = left.split_once(['+', '-', '*']).unwrap();
+                let (x, y): (i64, i64) = (x.parse().unwrap(), y.parse().unwrap());
+                prop_assert_eq!(x, total);
+                total = match left.as_bytes()[left.find(['+', '-', '*']).unwrap()] {
+                    b'+' => x + y,
+                    b'-' => x - y,
+                    _ => x * y,
+                };
+                prop_assert_eq!(right, total.to_string());
+                prop_assert!(total >= 1 && y >= 2 && y <= largest.max(3));
+            }
+            prop_assert_eq!(solution.lines().last().unwrap(), format!("#### {total}"));
+            prop_assert_eq!(problem.answer, total.to_string());
+        }
+    }
+}

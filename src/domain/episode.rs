@@ -1,0 +1,96 @@
+//! What happened on one problem: turns, candidates, grades.
+
+use serde::{Deserialize, Serialize};
+
+use super::Verdict;
+
+/// Who wrote a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Author {
+    /// The model that is being trained or evaluated.
+    Policy,
+    /// Another model whose rollouts are used in place of the policy's own.
+    Other,
+    /// The teacher, who supplies the improved last turn.
+    Teacher,
+}
+
+/// What one grader made of one text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grade {
+    /// The answer that was read, in canonical form.
+    pub answer: Option<String>,
+    /// The judgement.
+    pub verdict: Verdict,
+}
+
+/// One sampled attempt and its headline grade.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Candidate {
+    /// Who wrote it.
+    pub author: Author,
+    /// The text, without control tokens.
+    pub text: String,
+    /// Tokens sampled for it, the end token included; 0 when it was not sampled.
+    pub tokens: u32,
+    /// Whether it ended by itself rather than at the token limit.
+    pub finished: bool,
+    /// The grade of the task's headline grader.
+    pub grade: Grade,
+}
+
+/// One step of an episode: every candidate drawn, and the one that was carried forward.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Turn {
+    /// At least one candidate, in the order drawn.
+    pub candidates: Vec<Candidate>,
+    /// Index into `candidates`.
+    pub chosen: usize,
+}
+
+impl Turn {
+    /// A turn of one candidate.
+    #[must_use]
+    pub fn single(candidate: Candidate) -> Self {
+        Self { candidates: vec![candidate], chosen: 0 }
+    }
+
+    /// The candidate that was carried forward.
+    ///
+    /// # Panics
+    /// If `chosen` is out of range, which no constructor produces.
+    #[must_use]
+    pub fn chosen(&self) -> &Candidate {
+        &self.candidates[self.chosen]
+    }
+}
+
+/// All turns on one problem under one protocol and sample number. Written once, never changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Episode {
+    /// The problem's id.
+    pub problem: String,
+    /// 0 for the sequential log; 1.. for further parallel first-turn samples.
+    pub sample: u32,
+    /// The turns in order.
+    pub turns: Vec<Turn>,
+}
+
+impl Episode {
+    /// The verdicts of the chosen candidates, turn by turn.
+    #[must_use]
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        self.turns.iter().map(|turn| turn.chosen().grade.verdict).collect()
+    }
+
+    /// Whether the last turn is right.
+    #[must_use]
+    pub fn ends_right(&self) -> bool {
+        self.turns.last().is_some_and(|turn| turn.chosen().grade.verdict.is_right())
+    }
+}

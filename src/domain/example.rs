@@ -1,0 +1,37 @@
+//! What a model is trained on: a dialogue in which some attempts are targets.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Message, Role};
+
+/// A dialogue with a weight on each message.
+///
+/// Only assistant messages may carry a weight; the others, and assistant messages of weight 0,
+/// are context. Because attention is causal, one example with two targets trains exactly what
+/// two examples (one per prefix) would, at the price of one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Example {
+    /// The messages in order.
+    pub messages: Vec<Message>,
+    /// One weight per message; negative ones push a target down.
+    pub weights: Vec<f64>,
+}
+
+impl Example {
+    /// How many messages are targets.
+    #[must_use]
+    pub fn targets(&self) -> usize {
+        self.weights.iter().filter(|&&weight| weight != 0.0).count()
+    }
+
+    /// A question answered once, as plain supervised fine-tuning has it.
+    #[must_use]
+    pub fn answered(question: &str, answer: &str) -> Self {
+        let message = |role, text: &str| Message { role, text: text.to_owned() };
+        Self {
+            messages: vec![message(Role::User, question), message(Role::Assistant, answer)],
+            weights: vec![0.0, 1.0],
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Whoever turns dialogues into attempts.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Dialogue, Seed};
+
+/// How tokens are drawn from the model's distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sampling {
+    /// Softmax temperature; 0 is greedy. The official code uses 1.0 (`paper.md` 2.3).
+    pub temperature: f64,
+    /// Keep only the k most likely tokens; 0 keeps all.
+    pub top_k: usize,
+    /// Keep the smallest set of tokens with this much probability; 1 keeps all.
+    pub top_p: f64,
+    /// The most tokens of one attempt.
+    pub max_tokens: usize,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { temperature: 1.0, top_k: 0, top_p: 1.0, max_tokens: 96 }
+    }
+}
+
+impl Sampling {
+    /// What is wrong with these settings, if anything, as (field, complaint).
+    #[must_use]
+    pub fn fault(&self) -> Option<(&'static str, String)> {
+        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
+            return Some(("temperature", format!("{} is not a number of at least 0", self.temperature)));
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return Some(("top_p", format!("{} is not in (0, 1]", self.top_p)));
+        }
+        (self.max_tokens == 0).then(|| ("max_tokens", "0 leaves no room for an answer".to_owned()))
+    }
+}
+
+/// One dialogue to answer, once per seed.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What the policy is shown; ends with a user message.
+    pub dialogue: Dialogue,
+    /// One seed per wanted sample.
+    pub seeds: Vec<Seed>,
+}
+
+/// One sampled answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The text, without control tokens.
+    pub text: String,
+    /// Tokens sampled, the end token included.
+    pub tokens: u32,
+    /// Whether it ended by itself rather than at the token limit.
+    pub finished: bool,
+}
+
+/// Why a policy could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// The dialogue leaves no room for an answer.
+    #[error("a dialogue of {tokens} tokens and {room} tokens of answer do not fit the model's {limit} positions; shorten `window` or `max_tokens`")]
+    TooLong {
+        /// Tokens of the dialogue.
+        tokens: usize,
+        /// Tokens of answer asked for.
+        room: usize,
+        /// Positions of the model.
+        limit: usize,
+    },
+    /// A stop was asked for.
+    #[error("stopped on request")]
+    Stopped,
+    /// A script has no line for this dialogue.
+    #[error("the script has no answer to {0:?}")]
+    Unscripted(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Turns dialogues into attempts.
+///
+/// Samples are independent: each depends only on its dialogue and its seed, never on what else
+/// is in the batch.
+pub trait Policy {
+    /// Answers every request once per seed, in order.
+    ///
+    /// # Errors
+    /// If a dialogue does not fit the model, or the policy was stopped.
+    fn respond(&mut self, requests: &[Request], sampling: &Sampling) -> Result<Vec<Vec<Attempt>>, PolicyError>;
+}
+
+/// A policy that answers from a table; for tests of whatever uses a policy.
+///
+/// The answer is looked up by (last user message that starts a question, number of earlier
+/// attempts); a seed picks among several scripted lines.
+#[derive(Clone, Debug, Default)]
+pub struct ScriptedPolicy {
+    lines: HashMap<(String, usize), Vec<String>>,
+    /// How many attempts were asked for so far.
+    pub asked: usize,
+}
+
+impl ScriptedPolicy {
+    /// A policy without lines.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the answers to give to `question` (the first user message) after `earlier` attempts.
+    #[must_use]
+    pub fn line(mut self, question: &str, earlier: usize, answers: &[&str]) -> Self {
+        let answers = answers.iter().map(|&answer| answer.to_owned()).collect();
+        self.lines.insert((question.to_owned(), earlier), answers);
+        self
+    }
+}
+
+impl Policy for ScriptedPolicy {
+    fn respond(&mut self, requests: &[Request], _: &Sampling) -> Result<Vec<Vec<Attempt>>, PolicyError> {
+        requests
+            .iter()
+            .map(|request| {
+                let question = request.dialogue.0.first().map_or("", |message| message.text.as_str());
+                let earlier = request.dialogue.0.len() / 2;
+                let answers = self
+                    .lines
+                    .get(&(question.to_owned(), earlier))
+                    .ok_or_else(|| PolicyError::Unscripted(question.to_owned()))?;
+                self.asked += request.seeds.len();
+                Ok((0..request.seeds.len())
+                    .map(|sample| {
+                        let text = answers[sample % answers.len()].clone();
+                        let tokens = text.split_whitespace().count() as u32 + 1;
+                        Attempt { text, tokens, finished: true }
+                    })
+                    .collect())
+            })
+            .collect()
+    }
+}

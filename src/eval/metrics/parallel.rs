@@ -1,0 +1,60 @@
+//! What independent first attempts answer: the baseline that spends as many samples as the
+//! sequential turns do. Must not know later turns.
+
+use crate::eval::metric::{Extent, Measure, grades};
+use crate::eval::vote::majority;
+
+pub(super) fn measures(extent: Extent) -> Vec<Measure> {
+    let samples = extent.samples;
+    let vote = (samples > 1).then(|| {
+        Measure::yes_or_no(
+            format!("m{samples}@t1"),
+            Some(true),
+            format!(
+                "The majority vote over {samples} independent first attempts is right; \
+                 a tie goes to the tied answer given last."
+            ),
+            move |log| majority(&grades(&log.firsts[..samples])).right,
+        )
+    });
+    let pass = Measure::fraction(
+        format!("pass@{samples}"),
+        Some(true),
+        format!("Chance that at least one of {samples} independent first attempts is right (unbiased)."),
+        move |log| {
+            let right = log.firsts.iter().filter(|first| first.grade.verdict.is_right()).count();
+            pass_at(samples, log.firsts.len(), right)
+        },
+    );
+    vote.into_iter().chain([pass]).collect()
+}
+
+/// The unbiased estimate `1 - C(n - c, k) / C(n, k)` of pass@k from `c` right ones among `n` samples
+/// (Chen et al. 2021), as a product that does not overflow.
+fn pass_at(k: usize, n: usize, c: usize) -> f64 {
+    if n - c < k {
+        return 1.0;
+    }
+    1.0 - (0..k).map(|i| (n - c - i) as f64 / (n - i) as f64).product::<f64>()
+}
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "certain and impossible are exact")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pass_at_k_agrees_with_counting_subsets() {
+        // Of the 10 pairs out of 5 samples, 3 hold none of the 2 right ones.
+        assert!((pass_at(2, 5, 2) - 0.7).abs() < 1e-12);
+        // Of the 120 triples out of 10, 35 hold none of the 3 right ones.
+        assert!((pass_at(3, 10, 3) - 85.0 / 120.0).abs() < 1e-12);
+        assert!((pass_at(1, 8, 2) - 0.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn pass_at_all_samples_is_whether_any_is_right() {
+        assert_eq!([0, 1, 5].map(|right| pass_at(5, 5, right)), [0.0, 1.0, 1.0]);
+        assert_eq!(pass_at(64, 128, 100), 1.0);
+    }
+}

@@ -1,0 +1,12 @@
+//! Scores of evaluated episodes: votes and metrics.
+//!
+//! Responsible for what each metric means and for its value on one problem. Every metric is a
+//! function of stored episodes, so a new one never needs a model. Must not know how episodes are
+//! made, averaged, compared or stored.
+
+mod metric;
+mod metrics;
+mod vote;
+
+pub use metric::{Metric, Unit, metrics, score};
+pub use vote::{Vote, majority};

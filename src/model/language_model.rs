@@ -1,0 +1,45 @@
+//! A decoder and its tokenizer as a policy.
+
+use crate::domain::{Attempt, Policy, PolicyError, Request, Sampling};
+
+use super::{Decoder, Prompted, Tokenizer, generate};
+
+/// A language model that answers dialogues.
+#[derive(Clone, Debug)]
+pub struct LanguageModel {
+    /// The network.
+    pub decoder: Decoder,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+}
+
+impl LanguageModel {
+    fn prompted(&self, request: &Request, sampling: &Sampling) -> Result<Prompted, PolicyError> {
+        let tokens = self.tokenizer.prompt(&request.dialogue);
+        let limit = self.decoder.config().positions;
+        if tokens.len() + sampling.max_tokens > limit {
+            return Err(PolicyError::TooLong { tokens: tokens.len(), room: sampling.max_tokens, limit });
+        }
+        Ok(Prompted { tokens, seeds: request.seeds.clone() })
+    }
+
+    fn attempt(&self, tokens: &[u32]) -> Attempt {
+        let finished = tokens.last() == Some(&self.tokenizer.control().end);
+        Attempt { text: self.tokenizer.decode(tokens), tokens: tokens.len() as u32, finished }
+    }
+}
+
+impl Policy for LanguageModel {
+    fn respond(&mut self, requests: &[Request], sampling: &Sampling) -> Result<Vec<Vec<Attempt>>, PolicyError> {
+        let prompts =
+            requests.iter().map(|request| self.prompted(request, sampling)).collect::<Result<Vec<_>, _>>()?;
+        // Any control token ends an attempt: what follows it would not be this attempt's text.
+        let control = self.tokenizer.control();
+        let stops = [control.end, control.pad, control.user, control.assistant];
+        let samples = generate(&self.decoder, &prompts, sampling, &stops);
+        Ok(samples
+            .iter()
+            .map(|samples| samples.iter().map(|tokens| self.attempt(tokens)).collect())
+            .collect())
+    }
+}

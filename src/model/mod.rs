@@ -1,0 +1,36 @@
+//! The language model: a Llama-style decoder, its tokenizer, its checkpoints, and sampling.
+//!
+//! Shape letters used in this module: N rows (tokens of all sequences of a ragged batch), D width,
+//! H query heads, K key and value heads, S head size, F SwiGLU width, V vocabulary.
+//!
+//! Hides burn, the tokenizers crate and the checkpoint format. Must not know about tasks,
+//! rollouts, rewards or the store.
+
+pub mod checkpoint;
+mod config;
+mod decoder;
+mod device;
+mod generate;
+mod language_model;
+pub mod ops;
+mod sampler;
+mod tokenizer;
+mod weights;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use config::ModelConfig;
+pub use decoder::{Decoder, Ragged, State};
+pub use device::{Place, instruction_set};
+pub use generate::{Prompted, generate};
+pub use language_model::LanguageModel;
+pub use ops::{Kernels, Targets};
+pub use tokenizer::{Control, Tokenizer, TokenizerError};
+pub use weights::{Visit, Weights};
+
+/// Tunes the process for training and sampling; call once, first thing in `main`.
+///
+/// Freed memory stays with the process instead of going back to the kernel after every
+/// operation: tensors of one step are as large as those of the step before.
+pub fn tune_allocator() {
+    device::tune_allocator();
+}

@@ -1,0 +1,267 @@
+//! Causal grouped-query attention on slices: forward and backward for training, and one token at
+//! a time against a cache for sampling.
+//!
+//! Rows hold packed queries, keys and values, (H + 2 K) S values each. Scores of a block of rows
+//! are computed only up to the block's last row: the masked half of the square is skipped.
+
+use std::sync::Arc;
+
+use multiversion::multiversion;
+
+use super::exponential::{exp, max, sum};
+use super::gemm::{View, gemm};
+use super::{Heads, Rotary};
+
+/// Rows whose scores are computed together.
+const BLOCK: usize = 64;
+
+/// What the backward pass needs: rotated rows \[N, (H + 2 K) S\], and the attention probabilities,
+/// T x T for each head of each sequence in turn.
+#[derive(Clone, Debug)]
+pub struct Saved {
+    rotated: Vec<f32>,
+    probabilities: Vec<f32>,
+}
+
+/// Attention within each sequence; returns \[N, H S\] and what the backward pass needs.
+pub fn forward(packed: &[f32], heads: &Heads, lengths: &[usize], rotary: &Rotary) -> (Vec<f32>, Saved) {
+    let (stride, width) = (heads.packed(), heads.width());
+    let mut rotated = packed.to_vec();
+    rotate(&mut rotated, heads, lengths, rotary, false);
+    let squares: usize = lengths.iter().map(|t| t * t).sum();
+    let mut saved = Saved { rotated, probabilities: vec![0.0; squares * heads.queries] };
+    let mut y = vec![0.0; packed.len() / stride * width];
+    let (mut row, mut square) = (0, 0);
+    for &t in lengths {
+        let rows = &saved.rotated[row * stride..(row + t) * stride];
+        for head in 0..heads.queries {
+            let place = Place::new(heads, head);
+            let p = &mut saved.probabilities[square..square + t * t];
+            forward_head(rows, heads, place, t, p, &mut y[row * width..(row + t) * width]);
+            square += t * t;
+        }
+        row += t;
+    }
+    (y, saved)
+}
+
+/// Where a query head and its key and value head begin within a row.
+#[derive(Clone, Copy)]
+struct Place {
+    query: usize,
+    key: usize,
+    value: usize,
+}
+
+impl Place {
+    const fn new(heads: &Heads, head: usize) -> Self {
+        let group = head / (heads.queries / heads.keys);
+        let (query, key) = (head * heads.size, (heads.queries + group) * heads.size);
+        Self { query, key, value: key + heads.keys * heads.size }
+    }
+}
+
+fn forward_head(rows: &[f32], heads: &Heads, place: Place, t: usize, p: &mut [f32], y: &mut [f32]) {
+    let (stride, size, width) = (heads.packed(), heads.size, heads.width());
+    let scale = 1.0 / (size as f32).sqrt();
+    for first in (0..t).step_by(BLOCK) {
+        let last = (first + BLOCK).min(t);
+        let count = last - first;
+        let query = View::rows(&rows[first * stride + place.query..], stride);
+        let keys = View::transposed(&rows[place.key..], stride);
+        gemm([count, last, size], &mut p[first * t..], t, query, keys, scale, false);
+        softmax(&mut p[first * t..last * t], t, first);
+        let scores = View::rows(&p[first * t..], t);
+        let values = View::rows(&rows[place.value..], stride);
+        let out = &mut y[first * width + place.query..];
+        gemm([count, size, last], out, width, scores, values, 1.0, false);
+    }
+}
+
+/// Softmax of each row of a block, over its causal part; the rest becomes 0.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+fn softmax(block: &mut [f32], t: usize, first: usize) {
+    for (offset, row) in block.chunks_exact_mut(t).enumerate() {
+        let (seen, masked) = row.split_at_mut(first + offset + 1);
+        let highest = max(seen);
+        for score in seen.iter_mut() {
+            *score = exp(*score - highest);
+        }
+        let inverse = 1.0 / sum(seen);
+        for score in seen.iter_mut() {
+            *score *= inverse;
+        }
+        masked.fill(0.0);
+    }
+}
+
+/// Gradient of the packed rows from the gradient of the result.
+pub fn backward(saved: &Saved, heads: &Heads, lengths: &[usize], rotary: &Rotary, dy: &[f32]) -> Vec<f32> {
+    let (stride, width) = (heads.packed(), heads.width());
+    let mut dpacked = vec![0.0; saved.rotated.len()];
+    let longest = lengths.iter().copied().max().unwrap_or(0);
+    let mut dscores = vec![0.0; BLOCK * longest];
+    let (mut row, mut square) = (0, 0);
+    for &t in lengths {
+        let sequence = Sequence {
+            rows: &saved.rotated[row * stride..(row + t) * stride],
+            dy: &dy[row * width..(row + t) * width],
+            t,
+        };
+        let dpacked = &mut dpacked[row * stride..(row + t) * stride];
+        for head in 0..heads.queries {
+            let p = &saved.probabilities[square..square + t * t];
+            backward_head(&sequence, heads, Place::new(heads, head), p, &mut dscores, dpacked);
+            square += t * t;
+        }
+        row += t;
+    }
+    rotate(&mut dpacked, heads, lengths, rotary, true);
+    dpacked
+}
+
+struct Sequence<'a> {
+    rows: &'a [f32],
+    dy: &'a [f32],
+    t: usize,
+}
+
+fn backward_head(
+    sequence: &Sequence<'_>,
+    heads: &Heads,
+    place: Place,
+    p: &[f32],
+    dscores: &mut [f32],
+    dpacked: &mut [f32],
+) {
+    let (stride, size, width) = (heads.packed(), heads.size, heads.width());
+    let (rows, t) = (sequence.rows, sequence.t);
+    let scale = 1.0 / (size as f32).sqrt();
+    for first in (0..t).step_by(BLOCK) {
+        let last = (first + BLOCK).min(t);
+        let count = last - first;
+        let (p, dy) = (&p[first * t..last * t], &sequence.dy[first * width + place.query..]);
+        let by_row = View::rows(dy, width);
+        let dvalues = &mut dpacked[place.value..];
+        gemm([last, size, count], dvalues, stride, View::transposed(p, t), by_row, 1.0, true);
+        let values = View::transposed(&rows[place.value..], stride);
+        gemm([count, last, size], dscores, last, by_row, values, 1.0, false);
+        softmax_backward(&p[..count * t], t, first, &mut dscores[..count * last], last);
+        let (ds, ds_t) = (View::rows(dscores, last), View::transposed(dscores, last));
+        let keys = View::rows(&rows[place.key..], stride);
+        let dquery = &mut dpacked[first * stride + place.query..];
+        gemm([count, size, last], dquery, stride, ds, keys, scale, false);
+        let query = View::rows(&rows[first * stride + place.query..], stride);
+        gemm([last, size, count], &mut dpacked[place.key..], stride, ds_t, query, scale, true);
+    }
+}
+
+/// Turns gradients of probabilities into gradients of scores, in place.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+fn softmax_backward(p: &[f32], t: usize, first: usize, dscores: &mut [f32], last: usize) {
+    for (offset, (p, ds)) in p.chunks_exact(t).zip(dscores.chunks_exact_mut(last)).enumerate() {
+        let seen = first + offset + 1;
+        let (ds, masked) = ds.split_at_mut(seen);
+        let mean = super::exponential::dot(ds, &p[..seen]);
+        for (ds, p) in ds.iter_mut().zip(p) {
+            *ds = p * (*ds - mean);
+        }
+        masked.fill(0.0);
+    }
+}
+
+fn rotate(packed: &mut [f32], heads: &Heads, lengths: &[usize], rotary: &Rotary, inverse: bool) {
+    let turned = (heads.queries + heads.keys) * heads.size;
+    let positions = lengths.iter().flat_map(|&t| 0..t);
+    for (row, position) in packed.chunks_exact_mut(heads.packed()).zip(positions) {
+        rotary.rotate(&mut row[..turned], position, inverse);
+    }
+}
+
+/// Keys and values of one sequence in one layer, preallocated for `capacity` positions: keys as
+/// \[K, S, capacity\] so that scores run along memory, values as \[K, capacity, S\].
+#[derive(Clone, Debug)]
+pub struct Cache {
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    capacity: usize,
+    filled: usize,
+}
+
+impl Cache {
+    /// An empty cache.
+    #[must_use]
+    pub fn new(heads: &Heads, capacity: usize) -> Self {
+        let size = heads.keys * heads.size * capacity;
+        Self { keys: vec![0.0; size], values: vec![0.0; size], capacity, filled: 0 }
+    }
+
+    /// Positions filled so far.
+    #[must_use]
+    pub const fn filled(&self) -> usize {
+        self.filled
+    }
+
+    /// Takes in one row of packed, not yet rotated queries, keys and values at the next position,
+    /// and writes the attention over all positions so far to `y` \[H S\].
+    ///
+    /// A row's result depends on this cache and this row alone, never on what else is sampled.
+    ///
+    /// # Panics
+    /// If the cache is full.
+    pub fn attend(&mut self, row: &mut [f32], heads: &Heads, rotary: &Rotary, y: &mut [f32]) {
+        assert!(self.filled < self.capacity, "cache of {} positions is full", self.capacity);
+        let turned = (heads.queries + heads.keys) * heads.size;
+        rotary.rotate(&mut row[..turned], self.filled, false);
+        self.store(row, heads);
+        let shape = [heads.queries, heads.keys, heads.size, self.capacity, self.filled];
+        attend_row(row, &self.keys, &self.values, shape, y);
+    }
+
+    fn store(&mut self, row: &[f32], heads: &Heads) {
+        let (size, at) = (heads.size, self.filled);
+        let keys = &row[heads.queries * size..][..heads.keys * size];
+        let values = &row[(heads.queries + heads.keys) * size..];
+        for (lane, key) in keys.iter().enumerate() {
+            self.keys[lane * self.capacity + at] = *key;
+        }
+        for (group, value) in values.chunks_exact(size).enumerate() {
+            self.values[(group * self.capacity + at) * size..][..size].copy_from_slice(value);
+        }
+        self.filled += 1;
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+fn attend_row(row: &[f32], keys: &[f32], values: &[f32], shape: [usize; 5], y: &mut [f32]) {
+    let [queries, groups, size, capacity, seen] = shape;
+    let scale = 1.0 / (size as f32).sqrt();
+    let mut scores = vec![0.0_f32; seen];
+    for (head, y) in y.chunks_exact_mut(size).enumerate() {
+        let group = head / (queries / groups);
+        scores.fill(0.0);
+        for (lane, query) in row[head * size..][..size].iter().enumerate() {
+            let keys = &keys[(group * size + lane) * capacity..][..seen];
+            for (score, key) in scores.iter_mut().zip(keys) {
+                *score += query * scale * key;
+            }
+        }
+        let highest = max(&scores);
+        for score in &mut scores {
+            *score = exp(*score - highest);
+        }
+        let inverse = 1.0 / sum(&scores);
+        y.fill(0.0);
+        for (score, value) in scores.iter().zip(values[group * capacity * size..].chunks_exact(size)) {
+            for (y, value) in y.iter_mut().zip(value) {
+                *y += score * inverse * value;
+            }
+        }
+    }
+}
+
+/// Lengths of sequences as the operations take them.
+#[must_use]
+pub fn lengths(of: impl IntoIterator<Item = usize>) -> Arc<[usize]> {
+    of.into_iter().collect()
+}

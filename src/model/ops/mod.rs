@@ -1,0 +1,113 @@
+//! The decoder's hot operations: fused for the embedded CPU backend, ordinary burn operations
+//! everywhere else.
+//!
+//! Responsible for choosing between the two. Hides how a fused operation reaches the backend
+//! (`flex`) and how it computes (`attention`, `rms_norm`, `swiglu`, `cross_entropy` on slices).
+//! Must not know about weights or layers.
+//!
+//! All operations work on *ragged* batches: sequences of any lengths stand one after the other in
+//! the rows of one matrix, so nothing is padded. N is the number of rows (tokens of all
+//! sequences), D the width, H query heads, K key and value heads, S the head size, F the SwiGLU
+//! width, V the vocabulary.
+
+pub mod attention;
+pub mod cross_entropy;
+pub mod exponential;
+#[cfg(feature = "flex")]
+mod flex;
+mod gemm;
+mod plain;
+mod rms_norm;
+mod rotary;
+mod swiglu;
+
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+
+pub use cross_entropy::Targets;
+pub use rotary::Rotary;
+
+/// Sizes of an attention layer, and the lengths of the sequences in the batch.
+#[derive(Clone, Debug)]
+pub struct Heads {
+    /// H: query heads.
+    pub queries: usize,
+    /// K: key and value heads; divides H.
+    pub keys: usize,
+    /// S: size of one head.
+    pub size: usize,
+}
+
+impl Heads {
+    /// Width of a row of packed queries, keys and values: (H + 2 K) S.
+    #[must_use]
+    pub const fn packed(&self) -> usize {
+        (self.queries + 2 * self.keys) * self.size
+    }
+
+    /// Width of a row of outputs: H S.
+    #[must_use]
+    pub const fn width(&self) -> usize {
+        self.queries * self.size
+    }
+}
+
+/// Which implementation computes the hot operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernels {
+    /// Fused loops over slices, with hand-written backward passes; for the `flex` backend.
+    Fused,
+    /// Ordinary burn operations; for every backend.
+    Plain,
+}
+
+impl Kernels {
+    /// Root-mean-square normalisation of each row of `x` \[N, D\], scaled by `gain` \[D\].
+    #[must_use]
+    pub fn rms_norm(self, x: Tensor<2>, gain: Tensor<1>, epsilon: f64) -> Tensor<2> {
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Fused => flex::rms_norm(x, gain, epsilon),
+            _ => plain::rms_norm(x, gain, epsilon),
+        }
+    }
+
+    /// Causal attention within each sequence, from packed queries, keys and values
+    /// \[N, (H + 2 K) S\] that are not yet rotated, to \[N, H S\].
+    #[must_use]
+    pub fn attention(
+        self,
+        packed: Tensor<2>,
+        heads: &Heads,
+        lengths: &Arc<[usize]>,
+        rotary: &Rotary,
+    ) -> Tensor<2> {
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Fused => flex::attention(packed, heads, lengths, rotary),
+            _ => plain::attention(packed, heads, lengths, rotary),
+        }
+    }
+
+    /// `silu(gate) * up` from packed gates and ups \[N, 2 F\] to \[N, F\].
+    #[must_use]
+    pub fn swiglu(self, packed: Tensor<2>) -> Tensor<2> {
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Fused => flex::swiglu(packed),
+            _ => plain::swiglu(packed),
+        }
+    }
+
+    /// Sum over rows of weight times negative log-likelihood of the row's target, from logits
+    /// \[N, V\] to \[1\].
+    #[must_use]
+    pub fn cross_entropy(self, logits: Tensor<2>, targets: &Targets) -> Tensor<1> {
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Fused => flex::cross_entropy(logits, targets),
+            _ => plain::cross_entropy(logits, targets),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The decoder's parameters, by name. Knows their shapes and initial values, not what is computed
+//! with them.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::domain::Seed;
+
+use super::ModelConfig;
+
+/// All parameters of a decoder. Matrices are \[in, out\]: rows of activations multiply from the left.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    /// Token embedding, \[V, D\].
+    pub embedding: Tensor<2>,
+    /// The decoder blocks.
+    pub blocks: Vec<Block>,
+    /// Gain of the last normalisation, \[D\].
+    pub norm: Tensor<1>,
+    /// Output head, \[D, V\]; none if it shares the embedding.
+    pub head: Option<Tensor<2>>,
+}
+
+/// Parameters of one decoder block.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Gain before attention, \[D\].
+    pub attention_norm: Tensor<1>,
+    /// Queries, keys and values in one product, \[D, (H + 2 K) S\].
+    pub packed: Tensor<2>,
+    /// Attention output, \[H S, D\].
+    pub output: Tensor<2>,
+    /// Gain before the SwiGLU layer, \[D\].
+    pub mlp_norm: Tensor<1>,
+    /// Gates and ups in one product, \[D, 2 F\].
+    pub gate_up: Tensor<2>,
+    /// SwiGLU output, \[F, D\].
+    pub down: Tensor<2>,
+}
+
+/// Something that is done to every parameter, in a fixed order.
+pub trait Visit {
+    /// Takes a parameter and gives the one to put in its place.
+    fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R>;
+}
+
+impl Weights {
+    /// Random weights: normal with standard deviation `0.02` for the embedding and
+    /// `1 / sqrt(3 in)` elsewhere (the spread of `PyTorch`'s default for linear layers), gains 1.
+    #[must_use]
+    pub fn random(config: &ModelConfig, vocabulary: usize, seed: Seed, device: &Device) -> Self {
+        let matrix = |name: String, rows: usize, columns: usize, spread: f64| {
+            let mut draws = seed.named(&name).draws();
+            let values = (0..rows * columns).map(|_| (draws.normal() * spread) as f32).collect();
+            Tensor::<2>::from_data(TensorData::new::<f32, _>(values, [rows, columns]), device)
+        };
+        let linear = |name: String, rows: usize, columns: usize| {
+            matrix(name, rows, columns, (3.0 * rows as f64).sqrt().recip())
+        };
+        let (width, hidden) = (config.width, config.hidden);
+        let packed = (config.heads + 2 * config.kv_heads) * config.head_size();
+        let ones = || Tensor::<1>::ones([width], device);
+        let blocks = (0..config.layers)
+            .map(|layer| Block {
+                attention_norm: ones(),
+                packed: linear(format!("{layer}.packed"), width, packed),
+                output: linear(format!("{layer}.output"), width, width),
+                mlp_norm: ones(),
+                gate_up: linear(format!("{layer}.gate_up"), width, 2 * hidden),
+                down: linear(format!("{layer}.down"), hidden, width),
+            })
+            .collect();
+        Self {
+            embedding: matrix("embedding".to_owned(), vocabulary, width, 0.02),
+            blocks,
+            norm: ones(),
+            head: (!config.tied).then(|| linear("head".to_owned(), width, vocabulary)),
+        }
+    }
+
+    /// Passes every parameter through `visitor`.
+    #[must_use]
+    pub fn map(self, visitor: &mut impl Visit) -> Self {
+        let embedding = visitor.visit("embedding", self.embedding);
+        let blocks = self
+            .blocks
+            .into_iter()
+            .enumerate()
+            .map(|(layer, block)| Block {
+                attention_norm: visitor.visit(&format!("{layer}.attention_norm"), block.attention_norm),
+                packed: visitor.visit(&format!("{layer}.packed"), block.packed),
+                output: visitor.visit(&format!("{layer}.output"), block.output),
+                mlp_norm: visitor.visit(&format!("{layer}.mlp_norm"), block.mlp_norm),
+                gate_up: visitor.visit(&format!("{layer}.gate_up"), block.gate_up),
+                down: visitor.visit(&format!("{layer}.down"), block.down),
+            })
+            .collect();
+        let norm = visitor.visit("norm", self.norm);
+        let head = self.head.map(|head| visitor.visit("head", head));
+        Self { embedding, blocks, norm, head }
+    }
+
+    /// The same weights as leaves of a gradient graph.
+    #[must_use]
+    pub fn tracked(self) -> Self {
+        struct Track;
+        impl Visit for Track {
+            fn visit<const R: usize>(&mut self, _: &str, parameter: Tensor<R>) -> Tensor<R> {
+                Tensor::from_inner(parameter).require_grad()
+            }
+        }
+        self.map(&mut Track)
+    }
+
+    /// Number of parameters.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        struct Count(usize);
+        impl Visit for Count {
+            fn visit<const R: usize>(&mut self, _: &str, parameter: Tensor<R>) -> Tensor<R> {
+                self.0 += parameter.shape().num_elements();
+                parameter
+            }
+        }
+        let mut count = Count(0);
+        let _ = self.clone().map(&mut count);
+        count.0
+    }
+}

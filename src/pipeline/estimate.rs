@@ -1,0 +1,47 @@
+//! How long stages may take on one core of a laptop; for plans and progress only, never for keys.
+
+use crate::spec::{BaseSpec, RunSpec};
+use crate::train::TrainConfig;
+
+/// Multiply-adds per second of one core, two operations each.
+const SPEED: f64 = 4.0e10;
+/// Tokens of an attempt, prompt included, where nothing is known yet.
+const TOKENS: f64 = 80.0;
+
+/// What an estimate is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Estimate {
+    weights: f64,
+    problems: f64,
+}
+
+impl Estimate {
+    /// For runs on this base model.
+    pub fn of(base: &BaseSpec, run: &RunSpec) -> Self {
+        Self { weights: weights(base), problems: run.data.train as f64 }
+    }
+
+    /// Seconds to sample so many attempts.
+    pub fn sampling(self, attempts: usize) -> f64 {
+        1.0 + attempts as f64 * TOKENS * 2.0 * self.weights / SPEED * 2.0
+    }
+
+    /// Seconds to train on so many rounds' examples.
+    pub fn training(self, rounds: usize, train: &TrainConfig) -> f64 {
+        let tokens = self.problems * rounds as f64 * 1.5 * TOKENS * f64::from(train.epochs);
+        1.0 + tokens * 6.0 * self.weights / SPEED
+    }
+
+    /// Seconds to pre-train a base model, or to take in the one that is shipped.
+    pub fn base(base: &BaseSpec) -> f64 {
+        if base.checkpoint.is_some() {
+            return 0.5;
+        }
+        let documents = f64::from(base.train.slices) * base.train.documents_per_slice as f64;
+        10.0 + documents * 2.0 * TOKENS * 6.0 * weights(base) / SPEED
+    }
+}
+
+fn weights(base: &BaseSpec) -> f64 {
+    base.model.weights(base.tokenizer.vocabulary) as f64
+}

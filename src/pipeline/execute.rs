@@ -1,0 +1,211 @@
+//! One stage from its job to its published files.
+//!
+//! Gives every stage the same surroundings: a working folder that survives kills, the files of
+//! its inputs, an observer. Must not know what any stage computes.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::data::DataError;
+use crate::domain::{Event, Key, Observer, PolicyError};
+use crate::model::{Checkpoint, CheckpointError, LanguageModel, Place, TokenizerError, instruction_set};
+use crate::rollout::TeacherError;
+use crate::train::{ProgressError, TrainError};
+
+use super::{Job, Manifest, Stage, Workspace, WorkspaceError};
+use super::{base, collect, evaluate, improve, prepare, tokenize, train, weigh};
+
+/// Why a stage did not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// A stop was asked for; what was done is kept.
+    #[error("stopped on request")]
+    Stopped,
+    /// Problems cannot be loaded.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Files cannot be read or written.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// A file of an earlier stage is damaged.
+    #[error("{}, line {line}: {reason}; delete the stage's folder and run the same command again", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The backend cannot be used.
+    #[error("{0}")]
+    Backend(String),
+    /// A checkpoint cannot be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A shipped checkpoint is not the one its recipe names.
+    #[error("{} has SHA-256 {found}, but the base model's file says {expected}; get the file again, or make it anew with `rise-lab base` and `--rebuild`", path.display())]
+    Shipped {
+        /// The file.
+        path: PathBuf,
+        /// Its hash.
+        found: String,
+        /// The hash that the recipe's file names.
+        expected: String,
+    },
+    /// A policy could not answer.
+    #[error("{0}")]
+    Policy(PolicyError),
+    /// A teacher could not improve an episode.
+    #[error("{0}")]
+    Teacher(TeacherError),
+    /// A training failed.
+    #[error("{0}")]
+    Train(TrainError),
+    /// An example does not fit the model.
+    #[error("{count} of {total} examples are longer than the model's {positions} positions (the longest has {longest} tokens); raise `model.positions` of the base model, or leave `repeat_question` out")]
+    TooLong {
+        /// Examples that do not fit.
+        count: usize,
+        /// All examples.
+        total: usize,
+        /// Positions of the model.
+        positions: usize,
+        /// Tokens of the longest one.
+        longest: usize,
+    },
+}
+
+impl From<PolicyError> for StageError {
+    fn from(error: PolicyError) -> Self {
+        if matches!(error, PolicyError::Stopped) { Self::Stopped } else { Self::Policy(error) }
+    }
+}
+
+impl From<TeacherError> for StageError {
+    fn from(error: TeacherError) -> Self {
+        if matches!(error, TeacherError::Policy(PolicyError::Stopped)) {
+            Self::Stopped
+        } else {
+            Self::Teacher(error)
+        }
+    }
+}
+
+impl From<TrainError> for StageError {
+    fn from(error: TrainError) -> Self {
+        if matches!(error, TrainError::Stopped) { Self::Stopped } else { Self::Train(error) }
+    }
+}
+
+impl From<ProgressError> for StageError {
+    fn from(error: ProgressError) -> Self {
+        Self::Train(error.into())
+    }
+}
+
+impl From<TokenizerError> for StageError {
+    fn from(error: TokenizerError) -> Self {
+        Self::Checkpoint(error.into())
+    }
+}
+
+/// What a stage works with.
+pub(super) struct Desk<'a> {
+    /// Where its files go until they are published.
+    pub folder: PathBuf,
+    /// Where the files of its inputs are.
+    pub workspace: &'a Workspace,
+    /// Who is told how far it is.
+    pub observer: &'a mut dyn Observer,
+    /// Tokens sampled so far.
+    pub tokens: u64,
+}
+
+impl Desk<'_> {
+    /// A language model from a finished stage.
+    pub fn model(&self, key: &Key, backend: &str) -> Result<LanguageModel, StageError> {
+        let place = Place::open(backend).map_err(StageError::Backend)?;
+        Ok(Checkpoint::load(&self.workspace.folder(key), &place)?)
+    }
+
+    /// Tells how many problems are done, and stops if that was asked for.
+    pub fn problems_done(&mut self, done: usize, total: usize) -> Result<(), StageError> {
+        self.observer.on(Event::Progress {
+            done: done as u64,
+            total: total as u64,
+            unit: "problems".to_owned(),
+            tokens: self.tokens,
+            loss: None,
+        });
+        if self.observer.stop_requested() && done < total { Err(StageError::Stopped) } else { Ok(()) }
+    }
+}
+
+/// What a stage made.
+pub(super) struct Made {
+    /// Names of the files to publish.
+    pub files: Vec<&'static str>,
+    /// What was counted.
+    pub counts: Value,
+    /// The backend whose numbers are in the files, if any.
+    pub backend: Option<String>,
+    /// Where a shipped checkpoint was made, if the files are one.
+    pub shipped: Option<String>,
+    /// Seconds of earlier attempts that went into the files.
+    pub earlier: f64,
+}
+
+impl Made {
+    /// Files and counts of a stage without tensors.
+    pub fn plain(files: &[&'static str], counts: Value) -> Self {
+        Self { files: files.to_vec(), counts, backend: None, shipped: None, earlier: 0.0 }
+    }
+
+    /// The same, made on a backend.
+    pub fn on(self, backend: &str) -> Self {
+        Self { backend: Some(backend.to_owned()), ..self }
+    }
+
+    fn origin(&self) -> Value {
+        let mut origin = json!({ "program": env!("CARGO_PKG_VERSION"), "shipped": self.shipped.is_some() });
+        if let Some(backend) = &self.backend {
+            origin["backend"] = json!(backend);
+            origin["instruction_set"] = json!(self.shipped.clone().unwrap_or_else(instruction_set));
+        }
+        origin
+    }
+}
+
+/// Performs a stage and publishes its files.
+///
+/// # Errors
+/// If the stage fails, or was asked to stop; in both cases what was done stays in its working
+/// folder and is taken up by the next call.
+pub fn execute(
+    stage: &Stage,
+    workspace: &Workspace,
+    observer: &mut dyn Observer,
+) -> Result<Manifest, StageError> {
+    let began = Instant::now();
+    let mut desk = Desk { folder: workspace.partial(&stage.key)?, workspace, observer, tokens: 0 };
+    let made = match &stage.job {
+        Job::Prepare { task, split, sizes } => prepare::run(&desk, task, *split, sizes),
+        Job::Tokenize { problems, base } => tokenize::run(&desk, problems, base),
+        Job::Base { problems, tokenizer, base, backend } => {
+            base::run(&mut desk, problems, tokenizer, base, backend)
+        }
+        job @ Job::Collect { .. } => collect::run(&mut desk, job),
+        job @ Job::Improve { .. } => improve::run(&mut desk, job),
+        Job::Weigh { problems, source, prompt } => weigh::run(&desk, problems, source, prompt),
+        Job::Train { start, examples, train, seed, backend } => {
+            train::run(&mut desk, start, examples, train, *seed, backend)
+        }
+        job @ Job::Evaluate { .. } => evaluate::run(&mut desk, job),
+    }?;
+    let seconds = began.elapsed().as_secs_f64() + made.earlier;
+    let origin = made.origin();
+    Ok(workspace.publish(&stage.key, &made.files, seconds, made.counts, origin)?)
+}

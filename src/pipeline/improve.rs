@@ -1,0 +1,55 @@
+//! The improve stage: the teacher adds the improved turn to the episodes that failed.
+
+use serde_json::json;
+
+use crate::domain::{Episode, Policy, Problem};
+use crate::rollout::{Improved, Improvement, Source, improve};
+
+use super::collect::CHUNK;
+use super::execute::{Desk, Made};
+use super::files::{self, EPISODES, Growing, PROBLEMS};
+use super::stage::TeacherJob;
+use super::{Job, StageError};
+
+pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
+    let Job::Improve { problems, task, episodes, teacher, keep_right, prompt, sampling, seed, backend } = job
+    else {
+        unreachable!("the caller matched the job")
+    };
+    let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
+    let collected: Vec<Episode> = files::read(&desk.workspace.file(episodes, EPISODES))?;
+    let mut model = match teacher {
+        TeacherJob::Reference => None,
+        TeacherJob::Model(policy) | TeacherJob::Oneself { policy, .. } => Some(desk.model(policy, backend)?),
+    };
+    let plan = Improvement { prompt: prompt.clone(), sampling: *sampling, stop_on_success: !keep_right };
+    let grade = |problem: &Problem, text: &str| task.grade(problem, text);
+    let (mut file, mut done) = Growing::open::<Episode>(&desk.folder.join(EPISODES))?;
+    let mut total = Improved::default();
+    while done.len() < collected.len() {
+        desk.problems_done(done.len(), collected.len())?;
+        let chunk = collected[done.len()..collected.len().min(done.len() + CHUNK)].to_vec();
+        let source = match (teacher, model.as_mut()) {
+            (TeacherJob::Oneself { best_of, .. }, Some(model)) => {
+                Source::Oneself { policy: model, best_of: *best_of }
+            }
+            (_, Some(model)) => Source::Model(model as &mut dyn Policy),
+            (_, None) => Source::Reference,
+        };
+        let (new, improved) = improve(source, chunk, &problems, &plan, *seed, &grade)?;
+        file.append(&new)?;
+        desk.tokens += improved.tokens;
+        total.add(&improved);
+        done.extend(new);
+    }
+    desk.problems_done(done.len(), done.len())?;
+    let counts = json!({
+        "episodes": done.len(),
+        "right": done.iter().filter(|episode| episode.ends_right()).count(),
+        "teacher_calls": total.asked,
+        "teacher_answers": total.answers,
+        "sampled_tokens": total.tokens,
+    });
+    let made = Made::plain(&[EPISODES], counts);
+    Ok(if model.is_some() { made.on(backend) } else { made })
+}

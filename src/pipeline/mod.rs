@@ -1,0 +1,44 @@
+//! From a run specification to stages, and from a stage to files.
+//!
+//! How data flows: [`rise`] writes down, for one run, the stages of Algorithm 1 and what each one
+//! reads; equal stages of different runs meet in one [`Graph`] because a stage's key is made of
+//! what it does and of its inputs' keys. [`execute`] performs one stage inside a [`Workspace`]
+//! and publishes its files at once; [`results`] reads them back for the store.
+//!
+//! Knows every module that does the work. Must not know about schedules, processes, the terminal
+//! or reports.
+
+mod base;
+mod collect;
+mod estimate;
+mod evaluate;
+mod execute;
+mod files;
+mod graph;
+mod improve;
+mod models;
+mod prepare;
+mod results;
+mod rise;
+mod stage;
+mod tokenize;
+mod train;
+mod weigh;
+mod workspace;
+
+pub use execute::{StageError, execute};
+pub use evaluate::metrics;
+pub use graph::{Graph, PlannedRun};
+pub use models::{Models, PlanError};
+pub use results::results;
+pub use rise::rise;
+pub use stage::{ExampleSource, Job, Kind, Stage, TeacherJob};
+pub use workspace::{Artifact, Manifest, Workspace, WorkspaceError};
+
+/// Whether a backend of this name can be used.
+///
+/// # Errors
+/// If it does not exist or is not compiled in: what was asked for, what there is, what to do.
+pub fn check_backend(name: &str) -> Result<(), String> {
+    crate::model::Place::check(name)
+}

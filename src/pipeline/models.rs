@@ -1,0 +1,103 @@
+//! Base models by name, and why a run cannot be planned.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::data::{DataError, Sizes};
+use crate::domain::Key;
+use crate::spec::{BaseSpec, RunSpec, SpecError, resolve};
+
+/// Finds base models in a folder.
+#[derive(Debug)]
+pub struct Models {
+    folder: PathBuf,
+    rebuild: bool,
+    found: RefCell<BTreeMap<String, BaseSpec>>,
+    checked: RefCell<Vec<Key>>,
+}
+
+/// Why a run cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A base model is missing or its recipe is wrong.
+    #[error(transparent)]
+    Base(#[from] SpecError),
+    /// A data file is missing or cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The checkpoint beside a recipe was made from another recipe.
+    #[error("the checkpoint of base model `{name}` was made from another recipe ({made_from}) than the one in its file ({recipe}); make it again with `rise-lab base {name} --rebuild`, or remove `[checkpoint]` from the file")]
+    StaleCheckpoint {
+        /// The base model.
+        name: String,
+        /// Key of the recipe in the file.
+        recipe: String,
+        /// Key of the recipe that the checkpoint was made from.
+        made_from: String,
+    },
+}
+
+impl Models {
+    /// The base models in `folder`.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), rebuild: false, found: RefCell::default(), checked: RefCell::default() }
+    }
+
+    /// The same, but every base model is made from its recipe even if a checkpoint comes with it.
+    #[must_use]
+    pub fn rebuilding(folder: impl Into<PathBuf>) -> Self {
+        Self { rebuild: true, ..Self::new(folder) }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The recipe called `name`, with the paths of its shipped files made absolute.
+    ///
+    /// # Errors
+    /// If there is no such recipe, it is wrong, or its checkpoint was made from another one.
+    pub fn get(&self, name: &str) -> Result<BaseSpec, PlanError> {
+        if let Some(base) = self.found.borrow().get(name) {
+            return Ok(base.clone());
+        }
+        let mut base = resolve(&self.folder, name)?;
+        if self.rebuild {
+            base.checkpoint = None;
+        }
+        let recipe = base.recipe().to_string();
+        if let Some(shipped) = &mut base.checkpoint {
+            if shipped.recipe != recipe {
+                let made_from = shipped.recipe.clone();
+                return Err(PlanError::StaleCheckpoint { name: name.to_owned(), recipe, made_from });
+            }
+            let folder = std::path::absolute(&self.folder).unwrap_or_else(|_| self.folder.clone());
+            shipped.file = folder.join(&shipped.file);
+            shipped.tokenizer = folder.join(&shipped.tokenizer);
+        }
+        self.found.borrow_mut().insert(name.to_owned(), base.clone());
+        Ok(base)
+    }
+
+    /// Loads a run's problems once, so that a missing, cut or overlapping file is found before any
+    /// work; the base model's corpus is checked with them where it comes from the same task.
+    ///
+    /// # Errors
+    /// If the data cannot be used.
+    pub fn check_data(&self, run: &RunSpec, base: &BaseSpec) -> Result<(), PlanError> {
+        let same = run.task.fingerprint()? == base.task.fingerprint()?;
+        // Generated splits are disjoint by construction and their corpus is long to make.
+        let corpus = if same && !run.task.is_generated() { base.problems } else { 0 };
+        let sizes = Sizes { corpus, ..run.data.clone() };
+        let key = Key::of(&(run.task.fingerprint()?, &sizes));
+        if !self.checked.borrow().contains(&key) {
+            run.task.load(&sizes)?;
+            self.checked.borrow_mut().push(key);
+        }
+        Ok(())
+    }
+}

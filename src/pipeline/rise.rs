@@ -1,0 +1,288 @@
+//! Recursive introspection as a plan: which stages a run stands for, and what each one reads.
+//!
+//! [`rise`] is the paper's Algorithm 1 with its options; everything below it only says how one
+//! step becomes a stage with a key. Executes nothing.
+
+use serde_json::{Value, json};
+
+use crate::data::{GRADER, Prompt, Sizes, TaskConfig};
+use crate::domain::{Key, Seed, Split};
+use crate::rollout::{Rollouts, Teacher};
+use crate::spec::{BaseSpec, Method, RunSpec, canonical};
+use crate::train::{Data, Start};
+
+use super::estimate::Estimate;
+use super::stage::{ExampleSource, TeacherJob};
+use super::{Graph, Job, Kind, Models, PlanError, PlannedRun, Stage};
+
+/// Writes down the stages of one run.
+///
+/// # Errors
+/// If a base model cannot be found or the data cannot be used.
+pub fn rise(run: &RunSpec, models: &Models, graph: &mut Graph) -> Result<PlannedRun, PlanError> {
+    let mut plan = Plan::new(run, models, graph)?;
+    let base = plan.base(&run.base)?;
+    plan.evaluate("base", &base, 1)?;
+    if run.method == Method::Sft {
+        let solutions = plan.solutions(None)?;
+        let tuned = plan.train("sft", &base, &[solutions]);
+        plan.evaluate("sft", &tuned, 1)?;
+        return Ok(plan.done);
+    }
+    let (mut policy, mut data) = (base.clone(), Vec::new());
+    if run.boost.problems > 0 {
+        data.push(plan.solutions(Some(run.boost.problems))?);
+        policy = plan.train("boost", &base, &data);
+        plan.evaluate("boost", &policy, 1)?;
+    }
+    for round in 1..=run.rounds.count {
+        let name = format!("round {round}");
+        let own_turns = run.collect.own_turns.in_round(round);
+        let attempts = plan.collect(&name, round, &policy, own_turns)?;
+        let improved = plan.improve(&name, round, &attempts, &policy)?;
+        data.push(plan.weigh(&name, &improved)?);
+        let start = match run.rounds.start {
+            Start::Base => &base,
+            Start::Previous => &policy,
+        };
+        let united = match run.rounds.data {
+            Data::Union => &data[..],
+            Data::Latest => &data[data.len() - 1..],
+        };
+        policy = plan.train(&name, start, united);
+        plan.evaluate(&name, &policy, own_turns)?;
+    }
+    Ok(plan.done)
+}
+
+struct Plan<'a> {
+    run: &'a RunSpec,
+    models: &'a Models,
+    graph: &'a mut Graph,
+    task: Value,
+    train: Key,
+    test: Key,
+    estimate: Estimate,
+    done: PlannedRun,
+}
+
+impl<'a> Plan<'a> {
+    fn new(run: &'a RunSpec, models: &'a Models, graph: &'a mut Graph) -> Result<Self, PlanError> {
+        let base = models.get(&run.base)?;
+        models.check_data(run, &base)?;
+        let mut plan = Self {
+            run,
+            models,
+            graph,
+            task: run.task.fingerprint()?,
+            train: Key::of_bytes(b""),
+            test: Key::of_bytes(b""),
+            estimate: Estimate::of(&base, run),
+            done: PlannedRun::default(),
+        };
+        plan.train = plan.prepare(&run.task, Split::Train, run.data.train, run.data.seed)?;
+        plan.test = plan.prepare(&run.task, run.evaluate.split, run.data.of(run.evaluate.split), run.data.seed)?;
+        Ok(plan)
+    }
+
+    fn add(&mut self, stage: Stage) -> Key {
+        let key = self.graph.add(stage);
+        if !self.done.stages.contains(&key) {
+            self.done.stages.push(key.clone());
+        }
+        key
+    }
+
+    fn prepare(&mut self, task: &TaskConfig, split: Split, count: usize, seed: u64) -> Result<Key, PlanError> {
+        let sizes = Sizes { corpus: 0, train: 0, validation: 0, test: 0, seed }.with(split, count);
+        let content = json!({ "task": task.fingerprint()?, "split": split, "count": count, "seed": seed });
+        let label = format!("prepare {} {}", task.name(), split.name());
+        let job = Job::Prepare { task: task.clone(), split, sizes };
+        Ok(self.add(Stage::new(Kind::Prepare, label, job, vec![], &content, 1.0)))
+    }
+
+    /// The checkpoint of a base model.
+    fn base(&mut self, name: &str) -> Result<Key, PlanError> {
+        let base = self.models.get(name)?;
+        let problems = self.prepare(&base.task, Split::Corpus, base.problems, base.seed)?;
+        let tokenizer = self.tokenizer(&base, &problems);
+        let content = json!({
+            "recipe": base.recipe(),
+            "templates": base.prompt.template_key(),
+        });
+        let job = Job::Base {
+            problems: problems.clone(),
+            tokenizer: tokenizer.clone(),
+            backend: self.run.backend.clone(),
+            base: Box::new(base.clone()),
+        };
+        let estimate = Estimate::base(&base);
+        let stage =
+            Stage::new(Kind::Base, format!("base {name}"), job, vec![problems, tokenizer], &content, estimate);
+        Ok(self.add(stage))
+    }
+
+    fn tokenizer(&mut self, base: &BaseSpec, problems: &Key) -> Key {
+        let content = json!({
+            "tokenizer": canonical(&base.tokenizer),
+            "prompt": base.prompt,
+            "templates": base.prompt.template_key(),
+        });
+        let label = format!("tokenize {}", base.task.name());
+        let job = Job::Tokenize { problems: problems.clone(), base: Box::new(base.clone()) };
+        self.add(Stage::new(Kind::Tokenize, label, job, vec![problems.clone()], &content, 2.0))
+    }
+
+    /// The policy's own turns, or those of another model.
+    fn collect(&mut self, name: &str, round: u32, policy: &Key, turns: u32) -> Result<Key, PlanError> {
+        let (policy, foreign) = match &self.run.collect.rollouts {
+            Rollouts::Own => (policy.clone(), false),
+            Rollouts::Model(other) => (self.base(other)?, true),
+        };
+        let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
+        let seed = self.seed("collect").at(u64::from(round));
+        let content = json!({
+            "task": self.task, "grader": GRADER, "foreign": foreign, "turns": turns, "prompt": prompt,
+            "templates": prompt.template_key(), "sampling": canonical(&sampling), "seed": seed,
+        });
+        let inputs = vec![self.train.clone(), policy.clone()];
+        let job = Job::Collect {
+            problems: self.train.clone(),
+            task: self.run.task.clone(),
+            policy,
+            foreign,
+            turns,
+            prompt,
+            sampling,
+            seed,
+            backend: self.run.backend.clone(),
+        };
+        let estimate = self.estimate.sampling(self.run.data.train * turns as usize);
+        Ok(self.add(Stage::new(Kind::Collect, format!("collect {name}"), job, inputs, &content, estimate)))
+    }
+
+    /// The teacher's improved turn where every own turn failed.
+    fn improve(&mut self, name: &str, round: u32, episodes: &Key, policy: &Key) -> Result<Key, PlanError> {
+        let mut inputs = vec![self.train.clone(), episodes.clone()];
+        let (teacher, samples) = match &self.run.collect.teacher {
+            Teacher::Reference => (TeacherJob::Reference, 0),
+            Teacher::Model(other) => (TeacherJob::Model(self.base(other)?), 1),
+            Teacher::Oneself { best_of } => {
+                (TeacherJob::Oneself { policy: policy.clone(), best_of: *best_of }, *best_of as usize)
+            }
+        };
+        match &teacher {
+            TeacherJob::Model(policy) | TeacherJob::Oneself { policy, .. } => inputs.push(policy.clone()),
+            TeacherJob::Reference => {}
+        }
+        let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
+        let (keep_right, seed) =
+            (!self.run.collect.stop_on_success, self.seed("improve").at(u64::from(round)));
+        let content = json!({
+            "task": self.task, "grader": GRADER, "teacher": teacher_content(&teacher),
+            "keep_right": keep_right, "prompt": prompt, "templates": prompt.template_key(),
+            "sampling": canonical(&sampling), "seed": seed,
+        });
+        let job = Job::Improve {
+            problems: self.train.clone(),
+            task: self.run.task.clone(),
+            episodes: episodes.clone(),
+            teacher,
+            keep_right,
+            prompt,
+            sampling,
+            seed,
+            backend: self.run.backend.clone(),
+        };
+        let estimate = self.estimate.sampling(self.run.data.train * samples / 2);
+        Ok(self.add(Stage::new(Kind::Improve, format!("improve {name}"), job, inputs, &content, estimate)))
+    }
+
+    /// Which attempts become targets, and how much each counts.
+    fn weigh(&mut self, name: &str, episodes: &Key) -> Result<Key, PlanError> {
+        let (selection, weighting) = (self.run.selection, self.run.weighting);
+        let source = ExampleSource::Episodes { episodes: episodes.clone(), selection, weighting };
+        let content = json!({ "selection": selection, "weighting": weighting });
+        Ok(self.examples(format!("weigh {name}"), source, vec![episodes.clone()], content))
+    }
+
+    /// Reference solutions as examples of turn 1.
+    fn solutions(&mut self, problems: Option<usize>) -> Result<Key, PlanError> {
+        let source = ExampleSource::Solutions { problems };
+        let content = json!({ "solutions": problems });
+        Ok(self.examples("weigh solutions".to_owned(), source, vec![], content))
+    }
+
+    fn examples(&mut self, label: String, source: ExampleSource, mut inputs: Vec<Key>, mut content: Value) -> Key {
+        let prompt = self.prompt();
+        content["prompt"] = json!(prompt);
+        content["templates"] = json!(prompt.template_key());
+        inputs.insert(0, self.train.clone());
+        let job = Job::Weigh { problems: self.train.clone(), source, prompt };
+        self.add(Stage::new(Kind::Weigh, label, job, inputs, &content, 0.5))
+    }
+
+    /// New weights.
+    fn train(&mut self, name: &str, start: &Key, examples: &[Key]) -> Key {
+        let (train, seed) = (self.run.train.clone(), self.seed("train"));
+        let content = json!({ "train": canonical(&train), "seed": seed });
+        let inputs: Vec<Key> = std::iter::once(start).chain(examples).cloned().collect();
+        let estimate = self.estimate.training(examples.len(), &train);
+        let job = Job::Train {
+            start: start.clone(),
+            examples: examples.to_vec(),
+            train,
+            seed,
+            backend: self.run.backend.clone(),
+        };
+        self.add(Stage::new(Kind::Train, format!("train {name}"), job, inputs, &content, estimate))
+    }
+
+    /// The sequential log without oracle, and parallel first turns.
+    fn evaluate(&mut self, name: &str, policy: &Key, trained: u32) -> Result<(), PlanError> {
+        let config = self.run.evaluate.clone();
+        let window = config.window.resolve(trained.max(1));
+        let (prompt, seed) = (self.prompt(), self.seed("evaluate"));
+        let content = json!({
+            "task": self.task, "grader": GRADER, "turns": config.turns, "samples": config.samples,
+            "window": window, "prompt": prompt, "templates": prompt.template_key(),
+            "sampling": canonical(&config.sampling), "seed": seed,
+        });
+        let inputs = vec![self.test.clone(), policy.clone()];
+        let problems = self.run.data.of(config.split);
+        let estimate = self.estimate.sampling(problems * (config.turns + config.samples - 1) as usize);
+        let job = Job::Evaluate {
+            problems: self.test.clone(),
+            task: self.run.task.clone(),
+            policy: policy.clone(),
+            turns: config.turns,
+            samples: config.samples,
+            window,
+            prompt,
+            sampling: config.sampling,
+            seed,
+            backend: self.run.backend.clone(),
+        };
+        let label = format!("evaluate {name}");
+        let key = self.add(Stage::new(Kind::Evaluate, label, job, inputs, &content, estimate));
+        self.done.checkpoints.push((name.to_owned(), policy.clone(), key));
+        Ok(())
+    }
+
+    fn prompt(&self) -> Prompt {
+        Prompt { retry: self.run.collect.retry, repeat_question: self.run.collect.repeat_question }
+    }
+
+    fn seed(&self, stage: &str) -> Seed {
+        Seed(self.run.seed).named(stage)
+    }
+}
+
+/// The teacher without checkpoints, which are inputs of the stage.
+fn teacher_content(teacher: &TeacherJob) -> Value {
+    match teacher {
+        TeacherJob::Reference => json!("reference"),
+        TeacherJob::Model(_) => json!("model"),
+        TeacherJob::Oneself { best_of, .. } => json!({ "self": best_of }),
+    }
+}

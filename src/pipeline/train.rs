@@ -1,0 +1,65 @@
+//! The train stage: a checkpoint from another one and weighted examples.
+
+use serde_json::json;
+
+use crate::domain::{Example, Key, Seed};
+use crate::model::{Place, Tokenizer, checkpoint};
+use crate::train::{Encoded, Normalise, Phase, TrainConfig, Trainer, encode};
+
+use super::StageError;
+use super::base::save;
+use super::execute::{Desk, Made};
+use super::files::{self, EXAMPLES, POINTS};
+
+pub fn run(
+    desk: &mut Desk<'_>,
+    start: &Key,
+    examples: &[Key],
+    config: &TrainConfig,
+    seed: Seed,
+    backend: &str,
+) -> Result<Made, StageError> {
+    let model = desk.model(start, backend)?;
+    let place = Place::open(backend).map_err(StageError::Backend)?;
+    let mut united: Vec<Example> = Vec::new();
+    for key in examples {
+        united.extend(files::read::<Example>(&desk.workspace.file(key, EXAMPLES))?);
+    }
+    let encoded = encode_all(&united, &model.tokenizer, model.decoder.config().positions)?;
+    let phase = Phase { examples: &encoded, config: config.clone(), seed };
+    let trainer = Trainer { device: &place, normalise: Normalise::Example, folder: &desk.folder };
+    let trained = trainer.train(&model.decoder, &[phase], desk.observer)?;
+    save(&trained.decoder, &model.tokenizer, &desk.folder)?;
+    files::write(&desk.folder.join(POINTS), &trained.points)?;
+    let files = [checkpoint::WEIGHTS, checkpoint::CONFIG, checkpoint::TOKENIZER, POINTS];
+    let counts = json!({
+        "examples": encoded.len(),
+        "targets": encoded.iter().map(|example| example.targets.len()).sum::<usize>(),
+        "steps": trained.steps,
+        "trained_tokens": trained.tokens,
+    });
+    Ok(Made::plain(&files, counts).on(backend))
+}
+
+/// Every example in token ids; one that does not fit the model is an error, never left out.
+pub fn encode_all(
+    examples: &[Example],
+    tokenizer: &Tokenizer,
+    positions: usize,
+) -> Result<Vec<Encoded>, StageError> {
+    let mut encoded = Vec::with_capacity(examples.len());
+    let (mut count, mut longest) = (0, 0);
+    for example in examples {
+        match encode(example, tokenizer, positions) {
+            Ok(example) => encoded.push(example),
+            Err(long) => {
+                count += 1;
+                longest = longest.max(long.tokens);
+            }
+        }
+    }
+    if count > 0 {
+        return Err(StageError::TooLong { count, total: examples.len(), positions, longest });
+    }
+    Ok(encoded)
+}

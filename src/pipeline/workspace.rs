@@ -1,0 +1,192 @@
+//! Where stages keep their files: one folder per finished stage, published in one step.
+//!
+//! A stage works in `partial/<key>/`, which survives a kill, and is renamed to `stages/<key>/`
+//! when its manifest is complete; a folder under `stages/` is therefore always whole. Knows
+//! nothing of what the files mean.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::domain::Key;
+
+const MANIFEST: &str = "manifest.json";
+
+/// The folder of all stages of a store.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    root: PathBuf,
+}
+
+/// One file of a finished stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// File name within the stage's folder.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub sha256: Key,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// What a finished stage left behind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The stage.
+    pub key: Key,
+    /// Its files, by name.
+    pub artifacts: Vec<Artifact>,
+    /// Wall-clock seconds of the work, over all attempts that contributed.
+    pub seconds: f64,
+    /// What was counted (tokens sampled, tokens trained, examples, ...).
+    pub counts: Value,
+    /// Where it was made: `backend`, `instruction_set`, `program`, `shipped`.
+    pub origin: Value,
+}
+
+/// Why a stage's files could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkspaceError {
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file of a finished stage is not what its manifest says.
+    #[error("{} is damaged: its SHA-256 or length is not the one in its manifest; delete the folder {} and run the same command again", path.display(), folder.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The stage's folder.
+        folder: PathBuf,
+    },
+}
+
+impl Workspace {
+    /// The workspace of the store folder `root`.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The store folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Folder of a finished stage.
+    #[must_use]
+    pub fn folder(&self, key: &Key) -> PathBuf {
+        self.root.join("stages").join(key.as_str())
+    }
+
+    /// A file of a finished stage.
+    #[must_use]
+    pub fn file(&self, key: &Key, name: &str) -> PathBuf {
+        self.folder(key).join(name)
+    }
+
+    /// Working folder of an unfinished stage; made if missing, kept across kills.
+    ///
+    /// # Errors
+    /// If the folder cannot be made.
+    pub fn partial(&self, key: &Key) -> Result<PathBuf, WorkspaceError> {
+        let folder = self.root.join("partial").join(key.as_str());
+        fs::create_dir_all(&folder).map_err(fault("make the folder", &folder))?;
+        Ok(folder)
+    }
+
+    /// The manifest of a stage, if it is finished.
+    ///
+    /// # Errors
+    /// If the manifest is there and cannot be read.
+    pub fn finished(&self, key: &Key) -> Result<Option<Manifest>, WorkspaceError> {
+        let path = self.file(key, MANIFEST);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(WorkspaceError::Io { action: "read", path, source }),
+        };
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|_| WorkspaceError::Damaged { path, folder: self.folder(key) })
+    }
+
+    /// Publishes the working folder of `key` as finished: writes the manifest over the files named
+    /// in `files`, makes everything durable, and renames the folder into place.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or the disk refuses.
+    pub fn publish(
+        &self,
+        key: &Key,
+        files: &[&str],
+        seconds: f64,
+        counts: Value,
+        origin: Value,
+    ) -> Result<Manifest, WorkspaceError> {
+        let partial = self.partial(key)?;
+        let artifacts = files.iter().map(|name| artifact(&partial, name)).collect::<Result<_, _>>()?;
+        let manifest = Manifest { key: key.clone(), artifacts, seconds, counts, origin };
+        let text = serde_json::to_string_pretty(&manifest).expect("a manifest is plain data");
+        write_durably(&partial.join(MANIFEST), text.as_bytes())?;
+        let target = self.folder(key);
+        let parent = self.root.join("stages");
+        fs::create_dir_all(&parent).map_err(fault("make the folder", &parent))?;
+        fs::rename(&partial, &target).map_err(fault("publish", &target))?;
+        sync_folder(&parent)?;
+        Ok(manifest)
+    }
+
+    /// Checks every file of a finished stage against its manifest.
+    ///
+    /// # Errors
+    /// If a file is missing or its bytes have changed.
+    pub fn verify(&self, manifest: &Manifest) -> Result<(), WorkspaceError> {
+        let folder = self.folder(&manifest.key);
+        for expected in &manifest.artifacts {
+            if artifact(&folder, &expected.name).ok().as_ref() != Some(expected) {
+                return Err(WorkspaceError::Damaged { path: folder.join(&expected.name), folder });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a file by way of a temporary one, so that a crash leaves the old or the new bytes.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), WorkspaceError> {
+    let temporary = path.with_extension("tmp");
+    let mut file = File::create(&temporary).map_err(fault("write", &temporary))?;
+    file.write_all(bytes).map_err(fault("write", &temporary))?;
+    file.sync_all().map_err(fault("write", &temporary))?;
+    fs::rename(&temporary, path).map_err(fault("write", path))
+}
+
+fn artifact(folder: &Path, name: &str) -> Result<Artifact, WorkspaceError> {
+    let path = folder.join(name);
+    let bytes = fs::read(&path).map_err(fault("read", &path))?;
+    File::open(&path).and_then(|file| file.sync_all()).map_err(fault("read", &path))?;
+    Ok(Artifact { name: name.to_owned(), sha256: Key::of_bytes(&bytes), bytes: bytes.len() as u64 })
+}
+
+fn sync_folder(folder: &Path) -> Result<(), WorkspaceError> {
+    File::open(folder).and_then(|file| file.sync_all()).map_err(fault("write", folder))
+}
+
+/// An error builder for `map_err`.
+pub fn fault(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WorkspaceError {
+    let path = path.to_owned();
+    move |source| WorkspaceError::Io { action, path, source }
+}

@@ -1,0 +1,171 @@
+//! Draws dots with intervals: absolute values at the left, differences to the baseline at the right.
+
+use plotters::style::RGBColor;
+
+use super::IntervalRow;
+use super::canvas::{Canvas, Drawn, Side, paint, width};
+use super::scale::Scale;
+use super::style::{BETTER, GRID, INK, Look, MUTED, Marker, WORSE, mark};
+
+const WIDTH: i32 = 920;
+const TOP: i32 = 52;
+const ROW: i32 = 46;
+const HEADING: i32 = 30;
+const BOTTOM: i32 = 50;
+const VERDICTS: i32 = 130;
+
+/// Where things stand.
+struct Layout {
+    /// Vertical middle of each row.
+    middles: Vec<i32>,
+    /// Vertical middle of each row's heading, where it has one.
+    headings: Vec<Option<i32>>,
+    height: i32,
+    left: (i32, i32),
+    right: (i32, i32),
+}
+
+impl Layout {
+    fn of(rows: &[IntervalRow], labels: i32) -> Self {
+        let (mut middles, mut headings) = (Vec::new(), Vec::new());
+        let mut y = TOP;
+        for row in rows {
+            headings.push(row.heading.as_ref().map(|_| y + HEADING / 2));
+            y += if row.heading.is_some() { HEADING } else { 0 };
+            middles.push(y + ROW / 2);
+            y += ROW;
+        }
+        let begin = labels + 28;
+        let room = WIDTH - VERDICTS - begin;
+        let left = (begin, begin + room * 11 / 20 - 20);
+        Self { middles, headings, height: y + BOTTOM, left, right: (left.1 + 40, WIDTH - VERDICTS) }
+    }
+
+    fn floor(&self) -> i32 {
+        self.height - BOTTOM
+    }
+}
+
+/// Draws the rows.
+///
+/// # Errors
+/// If a shape cannot be drawn.
+pub fn draw(marks: &[String], difference: &str, rows: &[IntervalRow]) -> Result<String, String> {
+    let layout = Layout::of(rows, label_width(rows)?);
+    let values = range(rows.iter().flat_map(|row| row.values.iter().flatten()));
+    let across = Scale::round(values.0, values.1, layout.left, 5);
+    let differences = range(rows.iter().filter_map(|row| row.difference.as_ref()));
+    let beside = Scale::round(differences.0.min(0.0), differences.1.max(0.0), layout.right, 4);
+    paint((WIDTH, layout.height), |canvas| {
+        legend(canvas, marks, layout.left)?;
+        axis(canvas, &layout, &across, "percent solved", layout.left)?;
+        axis(canvas, &layout, &beside, difference, layout.right)?;
+        let zero = beside.pixel(0.0);
+        canvas.line(&[(zero, TOP), (zero, layout.floor())], MUTED, 1)?;
+        rows.iter().enumerate().try_for_each(|(at, row)| {
+            if let (Some(y), Some(heading)) = (layout.headings[at], &row.heading) {
+                canvas.bold(heading, (8, y), 14, Side::Start)?;
+            }
+            draw_row(canvas, row, layout.middles[at], (&across, &beside), &layout)
+        })
+    })
+}
+
+/// Room for the longest label, within reason.
+fn label_width(rows: &[IntervalRow]) -> Result<i32, String> {
+    let texts = rows.iter().flat_map(|row| row.heading.iter().chain([&row.label]));
+    let widths: Vec<i32> = texts.map(|text| width(text, 14)).collect::<Result<_, _>>()?;
+    Ok(widths.into_iter().max().unwrap_or(0).clamp(60, 300))
+}
+
+/// Lowest and highest end, in percent.
+fn range<'v>(values: impl Iterator<Item = &'v [f64; 3]>) -> (f64, f64) {
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(value[1].min(value[0])), high.max(value[2].max(value[0])))
+    });
+    if low.is_finite() { (low * 100.0, high * 100.0) } else { (0.0, 1.0) }
+}
+
+fn legend(canvas: &Canvas, marks: &[String], span: (i32, i32)) -> Drawn {
+    let mut x = span.0;
+    for (at, name) in marks.iter().enumerate() {
+        canvas.marker((x + 6, 22), mark(at), 5)?;
+        canvas.text(name, (x + 18, 22), 14, INK, Side::Start)?;
+        x += width(name, 14)? + 18 + 24;
+    }
+    Ok(())
+}
+
+fn axis(canvas: &Canvas, layout: &Layout, scale: &Scale, name: &str, span: (i32, i32)) -> Drawn {
+    for tick in scale.ticks() {
+        let x = scale.pixel(tick);
+        canvas.line(&[(x, TOP), (x, layout.floor())], GRID, 1)?;
+        canvas.text(&scale.label(tick), (x, layout.floor() + 14), 13, MUTED, Side::Middle)?;
+    }
+    canvas.text(name, (i32::midpoint(span.0, span.1), layout.floor() + 35), 13, MUTED, Side::Middle)
+}
+
+fn draw_row(canvas: &Canvas, row: &IntervalRow, y: i32, scales: (&Scale, &Scale), layout: &Layout) -> Drawn {
+    let size = fitting(&row.label, layout.left.0 - 24)?;
+    canvas.text(&row.label, (layout.left.0 - 16, y), size, INK, Side::End)?;
+    let count = row.values.len() as i32;
+    for (at, value) in row.values.iter().enumerate() {
+        let lane = y + (2 * at as i32 - count + 1) * 11 / 2;
+        if let Some(value) = value {
+            whisker(canvas, scales.0, *value, lane, mark(at))?;
+        }
+    }
+    if row.values.iter().all(Option::is_none) {
+        canvas.text("missing", (layout.left.0 + 8, y), 13, MUTED, Side::Start)?;
+    }
+    let color = verdict_color(&row.verdict);
+    if let Some(difference) = row.difference {
+        whisker(canvas, scales.1, difference, y, Look { color, marker: Marker::Disc, dash: None })?;
+    }
+    let word = if row.baseline { "baseline" } else { row.verdict.as_str() };
+    canvas.text(word, (layout.right.1 + 12, y), 13, if row.baseline { MUTED } else { color }, Side::Start)
+}
+
+/// A font size at which a label has room.
+fn fitting(label: &str, room: i32) -> Result<i32, String> {
+    for size in [14, 13, 12, 11] {
+        if width(label, size)? <= room {
+            return Ok(size);
+        }
+    }
+    Ok(10)
+}
+
+fn whisker(canvas: &Canvas, scale: &Scale, value: [f64; 3], y: i32, look: Look) -> Drawn {
+    let [middle, low, high] = value.map(|value| scale.pixel(value * 100.0));
+    canvas.line(&[(low, y), (high, y)], look.color, 2)?;
+    canvas.marker((middle, y), look, 4)
+}
+
+fn verdict_color(verdict: &str) -> RGBColor {
+    match verdict {
+        "better" => BETTER,
+        "worse" => WORSE,
+        _ => MUTED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_row_says_so() {
+        let row = |label: &str, values| IntervalRow {
+            heading: None,
+            label: label.to_owned(),
+            baseline: label == "a",
+            values,
+            difference: None,
+            verdict: String::new(),
+        };
+        let rows = [row("a", vec![Some([0.5, 0.4, 0.6])]), row("b", vec![None])];
+        let svg = draw(&["m1@t5".to_owned()], "difference", &rows).unwrap();
+        assert!(svg.contains("missing") && svg.contains("baseline"));
+    }
+}

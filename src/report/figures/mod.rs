@@ -1,0 +1,162 @@
+//! Figures as plain data, the registry of those a report has, and their drawing.
+//!
+//! A figure says which points it shows; `lines` and `intervals` draw them. To add one: a file here with
+//! a `build` function, and a line in [`FIGURES`].
+
+mod ablations;
+mod canvas;
+mod curves;
+mod flips;
+mod intervals;
+mod lines;
+mod png;
+mod scale;
+mod style;
+mod turns;
+
+use serde::{Deserialize, Serialize};
+
+use super::tables::Section;
+use super::{ReportError, Study};
+
+pub use png::png;
+pub use style::{FONT_BOLD, FONT_REGULAR, inline};
+
+/// A figure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// Name of its files.
+    pub id: String,
+    /// Where it belongs.
+    pub section: Section,
+    /// What it shows.
+    pub title: String,
+    /// One sentence on how to read it.
+    pub reading: String,
+    /// What is drawn.
+    pub chart: Chart,
+}
+
+/// What is drawn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Chart {
+    /// Lines over a common kind of axis, in one or more panels.
+    Lines {
+        /// Name of the horizontal axis.
+        x: String,
+        /// Name of the vertical axis.
+        y: String,
+        /// Whether the vertical axis is a percentage.
+        percent: bool,
+        /// The panels in order.
+        panels: Vec<Panel>,
+    },
+    /// Dots with intervals: a row per setting, absolute values at the left and differences at the right.
+    Intervals {
+        /// Names of the marks of the left half, in order of their style.
+        marks: Vec<String>,
+        /// What the right half shows.
+        difference: String,
+        /// The rows in order.
+        rows: Vec<IntervalRow>,
+    },
+}
+
+/// One panel of lines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Panel {
+    /// What it shows.
+    pub title: String,
+    /// Its lines.
+    pub lines: Vec<Line>,
+}
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// What the legend calls it; lines of one name share colour, marker and dash in all panels.
+    pub name: String,
+    /// Its points from left to right.
+    pub points: Vec<Spot>,
+}
+
+/// A point with an interval that may have no width.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spot {
+    /// Horizontal position.
+    pub x: f64,
+    /// Value.
+    pub y: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+}
+
+/// One row of dots.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IntervalRow {
+    /// A heading above this row.
+    pub heading: Option<String>,
+    /// What the row is about.
+    pub label: String,
+    /// Whether the others are compared with it.
+    pub baseline: bool,
+    /// One value, low, high per mark; none where it is missing.
+    pub values: Vec<Option<[f64; 3]>>,
+    /// Difference, low, high; none for the baseline or where it is missing.
+    pub difference: Option<[f64; 3]>,
+    /// `better`, `worse`, `no clear difference`, or empty.
+    pub verdict: String,
+}
+
+/// Builds figures of one kind from a study: none where there is nothing to show.
+pub type Build = fn(&Study) -> Vec<Figure>;
+
+/// Every kind of figure, in the order of the page.
+pub const FIGURES: &[(&str, Build)] =
+    &[("turns", turns::build), ("flips", flips::build), ("ablations", ablations::build), ("curves", curves::build)];
+
+/// Every figure of a study.
+#[must_use]
+pub fn all(study: &Study) -> Vec<Figure> {
+    FIGURES.iter().flat_map(|(_, build)| build(study)).collect()
+}
+
+/// The figure as an SVG document with text as text.
+///
+/// # Errors
+/// If a glyph or a shape cannot be drawn.
+pub fn svg(figure: &Figure) -> Result<String, ReportError> {
+    let drawn = match &figure.chart {
+        Chart::Lines { x, y, percent, panels } => lines::draw(x, y, *percent, panels),
+        Chart::Intervals { marks, difference, rows } => intervals::draw(marks, difference, rows),
+    };
+    drawn.map_err(|problem| ReportError::Figure { figure: figure.id.clone(), problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn every_figure_is_drawn_named_once_and_explained() {
+        let frame = sample::frame();
+        let figures = all(&Study::of(&frame));
+        let mut ids: Vec<&str> = figures.iter().map(|figure| figure.id.as_str()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), figures.len());
+        for figure in &figures {
+            assert!(figure.reading.ends_with('.'), "{}", figure.id);
+            let svg = svg(figure).unwrap();
+            assert!(svg.contains("<text") && svg.contains("Lab Sans"), "{}", figure.id);
+            assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", figure.id);
+        }
+        for (kind, build) in FIGURES {
+            assert!(!build(&Study::of(&frame)).is_empty(), "{kind} shows nothing of the sample");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! How numbers are written for people: percent, points, intervals, p values, with a real minus sign.
+
+use serde::{Deserialize, Serialize};
+
+use crate::stats::Estimate;
+
+/// What a number counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// A fraction, written as percent with one decimal.
+    Fraction,
+    /// A count such as tokens, written with one decimal.
+    Count,
+}
+
+impl Unit {
+    /// The number in this unit, with one decimal.
+    #[must_use]
+    pub fn number(self, value: f64) -> String {
+        minus(&format!("{:.1}", self.scaled(value)))
+    }
+
+    /// The number with its sign, also when it is positive.
+    #[must_use]
+    pub fn signed(self, value: f64) -> String {
+        minus(&format!("{:+.1}", self.scaled(value)))
+    }
+
+    /// `[low, high]`.
+    #[must_use]
+    pub fn interval(self, estimate: &Estimate) -> String {
+        format!("[{}, {}]", self.number(estimate.low), self.number(estimate.high))
+    }
+
+    fn scaled(self, value: f64) -> f64 {
+        let scaled = match self {
+            Self::Fraction => value * 100.0,
+            Self::Count => value,
+        };
+        // No "-0.0".
+        if scaled.abs() < 0.05 { 0.0 } else { scaled }
+    }
+}
+
+/// `66.5 % [62.4, 70.6]`.
+#[must_use]
+pub fn percent(estimate: &Estimate) -> String {
+    format!("{} % {}", Unit::Fraction.number(estimate.value), Unit::Fraction.interval(estimate))
+}
+
+/// `+16.8 points [13.1, 20.6]`.
+#[must_use]
+pub fn points(difference: &Estimate) -> String {
+    format!("{} points {}", Unit::Fraction.signed(difference.value), Unit::Fraction.interval(difference))
+}
+
+/// Where something stands against something else: `16.8 points [13.1, 20.6] above`.
+#[must_use]
+pub fn standing(difference: &Estimate) -> String {
+    let unit = Unit::Fraction;
+    if difference.above_zero() {
+        format!("{} points {} above", unit.number(difference.value), unit.interval(difference))
+    } else if difference.below_zero() {
+        let (low, high) = (unit.number(-difference.high), unit.number(-difference.low));
+        format!("{} points [{low}, {high}] below", unit.number(-difference.value))
+    } else {
+        format!("not clearly different ({}) from", points(difference))
+    }
+}
+
+/// A p value: three decimals, or `< 0.001`.
+#[must_use]
+pub fn p_value(p: f64) -> String {
+    if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p:.3}") }
+}
+
+/// `1 problem`, `2 problems`.
+#[must_use]
+pub fn counted(count: usize, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
+/// A name for files and anchors: lower-case letters, digits and single dashes.
+#[must_use]
+pub fn slug(text: &str) -> String {
+    let spaced: String =
+        text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect();
+    spaced.split_whitespace().collect::<Vec<_>>().join("-")
+}
+
+fn minus(text: &str) -> String {
+    text.replace('-', "\u{2212}").replace("+0.0", "0.0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn estimate(value: f64, low: f64, high: f64) -> Estimate {
+        Estimate { value, low, high, level: 0.95, problems: 9, seeds: 1, by_seed: vec![value] }
+    }
+
+    #[test]
+    fn numbers_as_people_read_them() {
+        assert_eq!(percent(&estimate(0.665, 0.6244, 0.706)), "66.5 % [62.4, 70.6]");
+        assert_eq!(points(&estimate(-0.038, -0.054, -0.022)), "−3.8 points [−5.4, −2.2]");
+        assert_eq!(Unit::Fraction.signed(-0.0001), "0.0");
+        assert_eq!(Unit::Count.number(28.04), "28.0");
+        assert_eq!((p_value(0.000_2).as_str(), p_value(0.04).as_str()), ("p < 0.001", "p = 0.040"));
+    }
+
+    #[test]
+    fn a_loss_reads_as_a_loss() {
+        assert_eq!(standing(&estimate(0.168, 0.131, 0.206)), "16.8 points [13.1, 20.6] above");
+        assert_eq!(standing(&estimate(-0.038, -0.054, -0.022)), "3.8 points [2.2, 5.4] below");
+        let unclear = "not clearly different (+0.4 points [−1.0, 1.8]) from";
+        assert_eq!(standing(&estimate(0.004, -0.01, 0.018)), unclear);
+    }
+
+    #[test]
+    fn slugs_are_safe_names() {
+        assert_eq!(slug("Weak base, 3–4 steps/../x"), "weak-base-3-4-steps-x");
+    }
+}

@@ -1,0 +1,69 @@
+//! Which metrics there are, by name: turn and sample counts are read off the names.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+/// The names of the metrics behind the paper's four columns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measures {
+    /// One sample, one turn.
+    pub first: String,
+    /// The vote over parallel first turns, without oracle.
+    pub parallel: String,
+    /// The vote over sequential turns, without oracle.
+    pub sequential: String,
+    /// Right at any turn, with oracle.
+    pub oracle: String,
+    /// Turns of the sequential log.
+    pub turns: u32,
+    /// Parallel samples.
+    pub samples: u32,
+}
+
+impl Measures {
+    /// The measures that these metric names contain; the paper's five turns and samples where a
+    /// name is missing.
+    #[must_use]
+    pub fn among<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        let shapes: BTreeSet<(char, u32, u32)> = names.into_iter().filter_map(shape).collect();
+        let most = |wanted: &dyn Fn(&(char, u32, u32)) -> Option<u32>| shapes.iter().filter_map(wanted).max();
+        let turns = most(&|&(kind, samples, turns)| (kind == 'm' && samples == 1 && turns > 1).then_some(turns));
+        let samples = most(&|&(kind, samples, turns)| (kind == 'm' && samples > 1 && turns == 1).then_some(samples));
+        let (turns, samples) = (turns.unwrap_or(5), samples.unwrap_or(5));
+        Self {
+            first: "m1@t1".to_owned(),
+            parallel: format!("m{samples}@t1"),
+            sequential: format!("m1@t{turns}"),
+            oracle: format!("p1@t{turns}"),
+            turns,
+            samples,
+        }
+    }
+
+    /// The four columns in the paper's order.
+    #[must_use]
+    pub fn columns(&self) -> [&str; 4] {
+        [&self.first, &self.parallel, &self.sequential, &self.oracle]
+    }
+}
+
+/// `m5@t1` as (m, 5, 1); none for any other name.
+fn shape(name: &str) -> Option<(char, u32, u32)> {
+    let kind = name.chars().next().filter(|kind| "mp".contains(*kind))?;
+    let (samples, turns) = name[1..].split_once("@t")?;
+    Some((kind, samples.parse().ok()?, turns.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_read_off_the_names() {
+        let names = ["m1@t1", "m8@t1", "m1@t3", "m1@t3-low", "p1@t3", "accuracy@t10", "tokens"];
+        let measures = Measures::among(names);
+        assert_eq!(measures.columns(), ["m1@t1", "m8@t1", "m1@t3", "p1@t3"]);
+        assert_eq!(Measures::among([]).columns(), ["m1@t1", "m5@t1", "m1@t5", "p1@t5"]);
+    }
+}

@@ -1,0 +1,312 @@
+//! From a context, and nothing else, to files: pages and LaTeX through templates, CSV, figures.
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use super::Context;
+use super::ReportError;
+use super::figures::{FONT_BOLD, FONT_REGULAR, inline, png, svg};
+use super::tables::{Cell, NUMBERS, Section, Shown, Table};
+
+/// A file of a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its path inside the report's folder.
+    pub path: String,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+}
+
+/// A table with its cells in words.
+#[derive(Serialize)]
+struct ShownTable<'c> {
+    id: &'c str,
+    section: Section,
+    title: &'c str,
+    reading: &'c str,
+    head: &'c str,
+    columns: &'c [String],
+    rows: Vec<ShownRow<'c>>,
+}
+
+#[derive(Serialize)]
+struct ShownRow<'c> {
+    heading: Option<&'c str>,
+    label: &'c str,
+    cells: Vec<Shown>,
+}
+
+#[derive(Serialize)]
+struct ShownFigure<'c> {
+    id: &'c str,
+    section: Section,
+    title: &'c str,
+    reading: &'c str,
+    svg: String,
+}
+
+/// All files of a report.
+///
+/// # Errors
+/// If a figure cannot be drawn or a template is broken.
+pub fn render(context: &Context) -> Result<Vec<File>, ReportError> {
+    let mut files = vec![text_file("context.json", context.json())];
+    let mut figures = Vec::new();
+    for figure in &context.figures {
+        let drawn = svg(figure)?;
+        files.push(File { path: format!("figures/{}.png", figure.id), bytes: png(&figure.id, &drawn)? });
+        figures.push(ShownFigure {
+            id: &figure.id,
+            section: figure.section,
+            title: &figure.title,
+            reading: &figure.reading,
+            svg: inline(&drawn, &format!("{}. {}", figure.title, figure.reading)),
+        });
+        files.push(text_file(&format!("figures/{}.svg", figure.id), drawn));
+    }
+    let tables: Vec<ShownTable> = context.tables.iter().map(shown).collect();
+    let environment = environment()?;
+    for (table, raw) in tables.iter().zip(&context.tables) {
+        let tex = environment.get_template("table.tex")?.render(context! { table => plain(table) })?;
+        files.push(text_file(&format!("tables/{}.tex", table.id), tex));
+        files.push(text_file(&format!("tables/{}.csv", table.id), csv(raw)));
+    }
+    for page in ["index.html", "index.md"] {
+        let fonts = (base64(FONT_REGULAR), base64(FONT_BOLD));
+        let values = context! {
+            report => plain(context), tables => plain(&tables), figures => plain(&figures), fonts => plain(&fonts)
+        };
+        files.push(text_file(page, environment.get_template(page)?.render(values)?));
+    }
+    Ok(files)
+}
+
+fn text_file(path: &str, text: String) -> File {
+    File { path: path.to_owned(), bytes: text.into_bytes() }
+}
+
+fn shown(table: &Table) -> ShownTable<'_> {
+    let rows = table.rows.iter().map(|row| ShownRow {
+        heading: row.heading.as_deref(),
+        label: &row.label,
+        cells: row.cells.iter().map(Cell::shown).collect(),
+    });
+    ShownTable {
+        id: &table.id,
+        section: table.section,
+        title: &table.title,
+        reading: &table.reading,
+        head: &table.head,
+        columns: &table.columns,
+        rows: rows.collect(),
+    }
+}
+
+/// The templates, with undefined values as errors and escaping by kind of file.
+fn environment() -> Result<Environment<'static>, ReportError> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_syntax(
+        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build()?,
+    );
+    environment.set_auto_escape_callback(|name| match name.rsplit('.').next() {
+        Some("html" | "css") => AutoEscape::Html,
+        _ => AutoEscape::None,
+    });
+    environment.add_filter("md", |text: String| markdown(&text));
+    environment.add_filter("tex", |text: String| latex(&text));
+    environment.add_filter("fence", |text: String| fence(&text));
+    for (name, template) in [
+        ("index.html", include_str!("../../templates/report/index.html.jinja")),
+        ("style.css", include_str!("../../templates/report/style.css")),
+        ("index.md", include_str!("../../templates/report/index.md.jinja")),
+        ("table.tex", include_str!("../../templates/report/table.tex.jinja")),
+    ] {
+        environment.add_template(name, template)?;
+    }
+    Ok(environment)
+}
+
+/// Plain data as the templates see it.
+fn plain<T: Serialize>(data: &T) -> Value {
+    fn value(json: Json) -> Value {
+        match json {
+            Json::Null => Value::from(()),
+            Json::Bool(truth) => Value::from(truth),
+            Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+                (Some(whole), _) => Value::from(whole),
+                (None, wide) => Value::from(wide.unwrap_or_default()),
+            },
+            Json::String(text) => Value::from(text),
+            Json::Array(items) => Value::from(items.into_iter().map(value).collect::<Vec<_>>()),
+            Json::Object(members) => Value::from_pairs(members.into_iter().map(|(name, member)| (name, value(member)))),
+        }
+    }
+    value(serde_json::to_value(data).expect("a context is plain data"))
+}
+
+/// One line per row and column of the table, numbers as fractions.
+fn csv(table: &Table) -> String {
+    let mut lines = vec![format!("group,{},column,{}", quoted(&table.head), NUMBERS.join(","))];
+    let mut group = "";
+    for row in &table.rows {
+        group = row.heading.as_deref().unwrap_or(group);
+        for (column, cell) in table.columns.iter().zip(&row.cells) {
+            let numbers = cell.numbers();
+            let find = |name: &str| {
+                let found = numbers.iter().find(|(known, _)| *known == name);
+                found.map(|(_, number)| quoted(number)).unwrap_or_default()
+            };
+            let values: Vec<String> = NUMBERS.iter().map(|name| find(name)).collect();
+            let names = [group, &row.label, column].map(quoted).join(",");
+            lines.push(format!("{names},{}", values.join(",")));
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// A CSV field, in quotes where it needs them (RFC 4180).
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+/// Text that Markdown takes literally, within a paragraph or a table cell. Brackets around numbers stay
+/// as they are, so that intervals can be read in the raw file too.
+fn markdown(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    while let Some(c) = letters.next() {
+        let next = letters.peek().copied().unwrap_or(' ');
+        let special = match c {
+            '\\' | '`' | '*' | '_' | '{' | '}' | '<' | '>' | '#' | '|' | '~' => true,
+            '[' => !(next.is_ascii_digit() || next == '\u{2212}'),
+            ']' => "([:".contains(next),
+            _ => false,
+        };
+        if special {
+            escaped.push('\\');
+        }
+        escaped.push(if c == '\n' || c == '\r' { ' ' } else { c });
+    }
+    escaped
+}
+
+/// A fenced block that the text cannot close.
+fn fence(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let ticks = "`".repeat(longest.max(2) + 1);
+    format!("{ticks}text\n{}\n{ticks}", text.trim_end_matches('\n'))
+}
+
+/// Text that LaTeX takes literally.
+fn latex(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            '\\' => escaped.push_str("\\textbackslash{}"),
+            '~' => escaped.push_str("\\textasciitilde{}"),
+            '^' => escaped.push_str("\\textasciicircum{}"),
+            '<' => escaped.push_str("\\textless{}"),
+            '>' => escaped.push_str("\\textgreater{}"),
+            '`' => escaped.push_str("\\textasciigrave{}"),
+            '\u{2212}' => escaped.push_str("$-$"),
+            '→' => escaped.push_str("$\\to$"),
+            '≥' => escaped.push_str("$\\ge$"),
+            '·' => escaped.push_str("$\\cdot$"),
+            '–' => escaped.push_str("--"),
+            '\n' | '\r' => escaped.push(' '),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+/// Base 64 (RFC 4648), for fonts inside the page.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let all = chunk.iter().fold(0_u32, |all, &byte| (all << 8) | u32::from(byte)) << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let digit = DIGITS[(all >> (18 - 6 * place)) as usize & 63];
+            text.push(if place <= chunk.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    fn files() -> Vec<File> {
+        render(&Context::of(&sample::frame())).unwrap()
+    }
+
+    fn text(files: &[File], path: &str) -> String {
+        let file = files.iter().find(|file| file.path == path).unwrap_or_else(|| panic!("{path} is missing"));
+        String::from_utf8(file.bytes.clone()).unwrap()
+    }
+
+    #[test]
+    fn base64_by_hand() {
+        assert_eq!(["f", "fo", "foo", "foob"].map(|x| base64(x.as_bytes())), ["Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]);
+    }
+
+    #[test]
+    fn specials_are_taken_literally() {
+        assert_eq!(markdown("a|b *c* <d>\n_e_"), r"a\|b \*c\* \<d\> \_e\_");
+        assert_eq!(markdown("up 3.1 [−2.0, 8.2], [x](y)"), r"up 3.1 [−2.0, 8.2], \[x\](y)");
+        assert_eq!(latex(r"50 % of {x_1} & \y ~ −3"), r"50 \% of \{x\_1\} \& \textbackslash{}y \textasciitilde{} $-$3");
+        assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
+        assert_eq!(fence("```\nx"), "````text\n```\nx\n````");
+    }
+
+    #[test]
+    fn the_page_is_one_file_that_needs_no_network() {
+        let page = text(&files(), "index.html");
+        let outside = page.replace("http://www.w3.org/2000/svg", "");
+        assert!(!outside.contains("http") && !outside.contains("src=") && !outside.contains("@import"));
+        assert!(page.contains("<svg class=\"figure\"") && page.contains("prefers-color-scheme: dark"));
+    }
+
+    #[test]
+    fn what_runs_say_cannot_become_markup() {
+        let mut frame = sample::frame();
+        frame.question = "Is <script>alert(1)</script> a *question* | or not?".to_owned();
+        let files = render(&Context::of(&frame)).unwrap();
+        assert!(!text(&files, "index.html").contains("<script>alert"));
+        assert!(text(&files, "index.md").contains(r"Is \<script\>alert(1)\</script\> a \*question\* \| or not?"));
+    }
+
+    #[test]
+    fn rendering_depends_on_the_context_file_alone() {
+        let context = Context::of(&sample::frame());
+        let back: Context = serde_json::from_str(&context.json()).unwrap();
+        assert_eq!(render(&context).unwrap(), render(&back).unwrap());
+    }
+
+    #[test]
+    fn the_main_table_as_latex() {
+        insta::assert_snapshot!(text(&files(), "tables/main-base-weak.tex"), @"");
+    }
+
+    #[test]
+    fn the_main_table_as_csv() {
+        let csv = text(&files(), "tables/main-base-weak.csv");
+        insta::assert_snapshot!(csv.lines().take(8).collect::<Vec<_>>().join("\n"), @"");
+    }
+
+    #[test]
+    fn the_top_of_the_page_as_markdown() {
+        let page = text(&files(), "index.md");
+        insta::assert_snapshot!(page.split("\n## ").take(3).collect::<Vec<_>>().join("\n## "), @"");
+    }
+}

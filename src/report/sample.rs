@@ -1,0 +1,203 @@
+//! A small made-up experiment for the tests of the report: two bases, two weightings, RISE and
+//! supervised fine-tuning. Never compiled into the program.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::domain::{Author, Candidate, Episode, Grade, Key, Point, Problem, Turn, Verdict};
+use crate::stats::Stream;
+use crate::store::{MetricRow, StageRow, Status};
+
+use super::{Checkpoint, Frame, Run, Scores, Wishes};
+
+/// How a made-up model behaves: right at turn 1, wrong to right, right to wrong.
+type Habits = (f64, f64, f64);
+
+const WEAK: [(&str, Habits); 3] =
+    [("base", (0.20, 0.01, 0.20)), ("round 1", (0.36, 0.20, 0.17)), ("round 2", (0.50, 0.24, 0.10))];
+const UNIFORM: [(&str, Habits); 3] =
+    [("base", (0.20, 0.01, 0.20)), ("round 1", (0.25, 0.18, 0.17)), ("round 2", (0.32, 0.18, 0.14))];
+const STRONG: [(&str, Habits); 3] =
+    [("base", (0.68, 0.01, 0.03)), ("round 1", (0.74, 0.30, 0.09)), ("round 2", (0.78, 0.33, 0.08))];
+const WEAK_SFT: [(&str, Habits); 2] = [("base", (0.20, 0.01, 0.20)), ("sft", (0.59, 0.01, 0.15))];
+const STRONG_SFT: [(&str, Habits); 2] = [("base", (0.68, 0.01, 0.03)), ("sft", (0.77, 0.01, 0.08))];
+
+/// The experiment on 60 problems.
+pub(crate) fn frame() -> Frame {
+    frame_of(60)
+}
+
+/// The experiment on so many problems.
+pub(crate) fn frame_of(problems: usize) -> Frame {
+    let mut frame = Frame {
+        name: "ablations".to_owned(),
+        question: "Does recursive introspection teach a small model to correct itself?".to_owned(),
+        wishes: Wishes::default(),
+        sharing: (48, 20),
+        problems: (0..problems).map(|at| format!("word-problems/test/{at:04}")).collect(),
+        metrics: ["m1@t1", "m1@t5"].map(metric).to_vec(),
+        ..Frame::default()
+    };
+    let cells: [(&str, &str, &str, &[u64], &[(&str, Habits)]); 5] = [
+        ("weak", "exp(0.4)", "rise", &[0, 1], &WEAK),
+        ("weak", "uniform", "rise", &[0], &UNIFORM),
+        ("weak", "exp(0.4)", "sft", &[0], &WEAK_SFT),
+        ("strong", "exp(0.4)", "rise", &[0], &STRONG),
+        ("strong", "exp(0.4)", "sft", &[0], &STRONG_SFT),
+    ];
+    for (base, weighting, method, seeds, checkpoints) in cells {
+        for &seed in seeds {
+            let axes = [("base", base), ("weighting", weighting), ("method", method)];
+            add_run(&mut frame, &axes, seed, checkpoints, problems);
+        }
+    }
+    frame
+}
+
+fn metric(name: &str) -> MetricRow {
+    MetricRow {
+        name: name.to_owned(),
+        version: 1,
+        unit: "fraction".to_owned(),
+        higher_is_better: Some(true),
+        meaning: "Made up for a test.".to_owned(),
+    }
+}
+
+fn add_run(frame: &mut Frame, axes: &[(&str, &str)], seed: u64, habits: &[(&str, Habits)], problems: usize) {
+    let axes: Vec<(String, String)> = axes.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+    let words: Vec<String> = axes.iter().map(|(path, label)| format!("{path}={label}")).collect();
+    let label = format!("{} seed={seed}", words.join(" "));
+    let mut checkpoints = Vec::new();
+    for (name, habits) in habits {
+        let (weights, evaluation) =
+            (Key::of(&format!("train {label} {name}")), Key::of(&format!("evaluate {label} {name}")));
+        let verdicts = simulate(*habits, &format!("{label} {name}"), problems);
+        frame.scores.insert(evaluation.clone(), scores(&verdicts));
+        frame.episodes.insert(evaluation.clone(), episodes(&frame.problems, &verdicts));
+        if *name != "base" {
+            frame.curves.insert(weights.clone(), curve(&format!("{label} {name}")));
+        }
+        for key in [&weights, &evaluation] {
+            frame.stages.push(stage(key));
+        }
+        checkpoints.push(Checkpoint { name: (*name).to_owned(), weights, evaluation });
+    }
+    for id in &frame.problems {
+        for checkpoint in &checkpoints {
+            frame.texts.insert((checkpoint.evaluation.clone(), id.clone()), problem(id));
+        }
+    }
+    frame.runs.push(Run {
+        key: Key::of(&label),
+        label,
+        seed,
+        spec: json!({ "base": axes[0].1, "method": axes[2].1 }),
+        axes,
+        status: Status::Done,
+        error: None,
+        checkpoints,
+    });
+}
+
+fn problem(id: &str) -> Problem {
+    Problem {
+        id: id.to_owned(),
+        question: "Ann has 8 cards. She gives 6 away and buys 16 more. How many cards has she now?".to_owned(),
+        answer: "18".to_owned(),
+        solution: None,
+    }
+}
+
+fn stage(key: &Key) -> StageRow {
+    StageRow {
+        key: key.clone(),
+        kind: "train".to_owned(),
+        label: "made up".to_owned(),
+        status: Status::Done,
+        seconds: Some(1.5),
+        counts: json!({}),
+        origin: json!({ "backend": "flex", "instruction_set": "avx2", "program": "0.1.0", "host": "laptop" }),
+        error: None,
+        attempts: 1,
+    }
+}
+
+/// Right or wrong by problem and turn; five turns, then four further first turns.
+fn simulate((first, gain, loss): Habits, name: &str, problems: usize) -> Vec<[bool; 9]> {
+    let mut stream = Stream::named(name);
+    let one = |difficulty: f64, stream: &mut Stream| {
+        let mut right = [false; 9];
+        // The problem's difficulty is shared by all its attempts, as in life.
+        let chance = (first + 0.6 * (0.5 - difficulty) * first * (1.0 - first) * 4.0).clamp(0.0, 1.0);
+        right[0] = stream.uniform() < chance;
+        for turn in 1..5 {
+            let draw = stream.uniform();
+            right[turn] = if right[turn - 1] { draw >= loss } else { draw < gain };
+        }
+        right[5..].iter_mut().for_each(|sample| *sample = stream.uniform() < chance);
+        right
+    };
+    (0..problems).map(|at| one((at as f64 * 0.618_034).fract(), &mut stream)).collect()
+}
+
+fn scores(verdicts: &[[bool; 9]]) -> Scores {
+    let mut scores: BTreeMap<String, Vec<(u32, f64)>> = BTreeMap::new();
+    for (right, problem) in verdicts.iter().zip(0..) {
+        let mut put = |metric: &str, value: f64| scores.entry(metric.to_owned()).or_default().push((problem, value));
+        let sequential = right[..5].iter().filter(|&&right| right).count();
+        let parallel = usize::from(right[0]) + right[5..].iter().filter(|&&right| right).count();
+        let truth = |holds: bool| f64::from(u8::from(holds));
+        put("m1@t1", truth(right[0]));
+        put("m5@t1", truth(parallel >= 2));
+        put("m1@t5", truth(sequential >= 2));
+        put("m1@t5-low", truth(sequential >= 3));
+        put("m1@t5-high", truth(sequential >= 2));
+        put("p1@t5", truth(sequential >= 1));
+        put("tie@t5", truth(sequential == 2));
+        put("unreadable", 0.0);
+        put("tokens", 28.0 + f64::from(problem % 5));
+        for turn in 0..5 {
+            put(&format!("accuracy@t{}", turn + 1), truth(right[turn]));
+        }
+        for turn in 1..5 {
+            let (was, is) = (right[turn - 1], right[turn]);
+            put(&format!("wrong-to-right@t{}", turn + 1), truth(!was && is));
+            put(&format!("right-to-wrong@t{}", turn + 1), truth(was && !is));
+            put(&format!("unchanged@t{}", turn + 1), truth(was == is));
+        }
+    }
+    scores
+}
+
+fn episodes(ids: &[String], verdicts: &[[bool; 9]]) -> Vec<Episode> {
+    let candidate = |right: bool| {
+        let (text, answer) = if right { ("8-6=2\n2+16=18\n#### 18", "18") } else { ("8-6=2\n2+16=19\n#### 19", "19") };
+        let verdict = if right { Verdict::Right } else { Verdict::Wrong };
+        Candidate {
+            author: Author::Policy,
+            text: text.to_owned(),
+            tokens: 28,
+            finished: true,
+            grade: Grade { answer: Some(answer.to_owned()), verdict },
+        }
+    };
+    let episode = |(id, right): (&String, &[bool; 9])| Episode {
+        problem: id.clone(),
+        sample: 0,
+        turns: right[..5].iter().map(|&right| Turn::single(candidate(right))).collect(),
+    };
+    ids.iter().zip(verdicts).map(episode).collect()
+}
+
+fn curve(name: &str) -> Vec<Point> {
+    let mut stream = Stream::named(name);
+    let level = 0.15 + 0.3 * stream.uniform();
+    let point = |step: u64| Point {
+        series: "loss".to_owned(),
+        step,
+        value: level + 0.9 * (-(step as f64) / 90.0).exp() + 0.08 * stream.uniform(),
+    };
+    (0..300).map(point).collect()
+}

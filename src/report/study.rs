@@ -1,0 +1,337 @@
+//! Groups runs into cells, regimes and headline groups, and answers questions about them in estimates.
+//!
+//! A *cell* is one setting with all its seeds. A *regime* is what makes cells comparable in the first
+//! place: the same base model and task. Hides how cells are matched; knows nothing of pages.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::domain::Key;
+use crate::stats::{Comparison, Estimate, Panel, Row, compare};
+use crate::store::Status;
+
+use super::measures::Measures;
+use super::{Checkpoint, Frame, Run};
+
+/// One setting, with a run per seed.
+#[derive(Clone, Debug)]
+pub struct Setting<'f> {
+    /// The runs, one per seed, in order of the expansion.
+    pub runs: Vec<&'f Run>,
+}
+
+/// A headline group: a title and the settings whose rows form its table.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// What it is called.
+    pub title: String,
+    /// Number of the setting, if any run belongs to the group.
+    pub setting: Option<usize>,
+    /// Number of the supervised fine-tuning setting of the same regime, if there is one.
+    pub sft: Option<usize>,
+}
+
+/// A frame with its runs grouped.
+#[derive(Clone, Debug)]
+pub struct Study<'f> {
+    /// The data.
+    pub frame: &'f Frame,
+    /// Every setting, in order of the expansion.
+    pub settings: Vec<Setting<'f>>,
+    /// Which metrics there are.
+    pub measures: Measures,
+    /// Axis paths in order of first appearance.
+    pub axes: Vec<String>,
+    /// The value label that others are compared with, for each axis.
+    pub baseline: BTreeMap<String, String>,
+    /// Axis paths that define a regime.
+    pub regimes: Vec<String>,
+}
+
+impl<'f> Study<'f> {
+    /// Groups the runs of a frame.
+    #[must_use]
+    pub fn of(frame: &'f Frame) -> Self {
+        let mut settings: Vec<Setting<'f>> = Vec::new();
+        for run in &frame.runs {
+            match settings.iter_mut().find(|setting| setting.runs[0].axes == run.axes) {
+                Some(setting) => setting.runs.push(run),
+                None => settings.push(Setting { runs: vec![run] }),
+            }
+        }
+        let mut axes: Vec<String> = Vec::new();
+        for (path, _) in frame.runs.iter().flat_map(|run| &run.axes) {
+            if !axes.contains(path) {
+                axes.push(path.clone());
+            }
+        }
+        let is_regime = |path: &&String| *path == "base" || *path == "task" || path.starts_with("task.");
+        let regimes = frame.wishes.regimes.clone();
+        let regimes = regimes.unwrap_or_else(|| axes.iter().filter(is_regime).cloned().collect());
+        let measures = Measures::among(frame.scores.values().flat_map(|scores| scores.keys().map(String::as_str)));
+        let mut study = Self { frame, settings, measures, axes, baseline: BTreeMap::new(), regimes };
+        study.baseline = study.axes.iter().map(|path| (path.clone(), study.usual(path))).collect();
+        study.baseline.extend(frame.wishes.baseline.clone());
+        study
+    }
+
+    /// The most common value label of an axis over settings trained by RISE; the earliest of equals.
+    fn usual(&self, path: &str) -> String {
+        let all: Vec<usize> = (0..self.settings.len()).collect();
+        let rise: Vec<usize> = all.iter().copied().filter(|&at| !self.is_sft(at)).collect();
+        let among = if rise.is_empty() { all } else { rise };
+        let mut counts: Vec<(String, usize)> = Vec::new();
+        for value in among.iter().filter_map(|&at| self.value(at, path)) {
+            match counts.iter_mut().find(|(known, _)| *known == value) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((value, 1)),
+            }
+        }
+        // `max_by_key` returns the last of equals, hence the reversal.
+        counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(value, _)| value).unwrap_or_default()
+    }
+
+    /// A setting's value label on an axis; for a path that is no axis of it, what its specification says.
+    #[must_use]
+    pub fn value(&self, setting: usize, path: &str) -> Option<String> {
+        let run = self.settings[setting].runs[0];
+        if let Some((_, label)) = run.axes.iter().find(|(axis, _)| axis == path) {
+            return Some(label.clone());
+        }
+        let pointer = format!("/{}", path.replace('.', "/"));
+        match run.spec.pointer(&pointer)? {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        }
+    }
+
+    /// Whether a setting is supervised fine-tuning rather than RISE.
+    #[must_use]
+    pub fn is_sft(&self, setting: usize) -> bool {
+        let run = self.settings[setting].runs[0];
+        run.spec.get("method").and_then(Value::as_str) == Some("sft")
+            || run.checkpoints.iter().any(|checkpoint| checkpoint.name == "sft")
+    }
+
+    /// The values that define a setting's regime.
+    #[must_use]
+    pub fn regime(&self, setting: usize) -> Vec<Option<String>> {
+        self.regimes.iter().map(|path| self.value(setting, path)).collect()
+    }
+
+    /// A regime's name; empty where the experiment has only one.
+    #[must_use]
+    pub fn regime_name(&self, setting: usize) -> String {
+        let named: Vec<String> = self
+            .regimes
+            .iter()
+            .filter_map(|path| Some(format!("{} = {}", last_part(path), self.value(setting, path)?)))
+            .collect();
+        named.join(", ")
+    }
+
+    /// Whether a setting has the baseline's value on every axis but the excepted ones.
+    #[must_use]
+    pub fn at_baseline(&self, setting: usize, except: &[&str]) -> bool {
+        let axes = self.axes.iter().filter(|path| !except.contains(&path.as_str()));
+        axes.into_iter().all(|path| match self.value(setting, path) {
+            Some(value) => self.baseline.get(path) == Some(&value),
+            None => true,
+        })
+    }
+
+    /// On how many axes two settings agree.
+    fn agreement(&self, a: usize, b: usize) -> usize {
+        self.axes.iter().filter(|path| self.value(a, path) == self.value(b, path)).count()
+    }
+
+    /// The setting that speaks for a regime: RISE with the baseline's values, else the nearest to it.
+    #[must_use]
+    pub fn speaker(&self, candidates: &[usize]) -> Option<usize> {
+        let distance = |setting: usize| {
+            let off = |path: &&String| self.value(setting, path).as_ref() != self.baseline.get(*path);
+            self.axes.iter().filter(|path| !self.regimes.contains(path)).filter(off).count()
+        };
+        candidates.iter().copied().min_by_key(|&at| (self.is_sft(at), distance(at), at))
+    }
+
+    /// The supervised fine-tuning setting of the same regime that is otherwise most like this one.
+    #[must_use]
+    pub fn sft_like(&self, setting: usize) -> Option<usize> {
+        let same = |&at: &usize| self.is_sft(at) && self.regime(at) == self.regime(setting) && at != setting;
+        let others = (0..self.settings.len()).filter(same);
+        others.max_by_key(|&at| (self.agreement(at, setting), std::cmp::Reverse(at)))
+    }
+
+    /// Every regime as the settings in it, in order of the expansion.
+    #[must_use]
+    pub fn by_regime(&self) -> Vec<Vec<usize>> {
+        let mut regimes: Vec<Vec<usize>> = Vec::new();
+        for setting in 0..self.settings.len() {
+            match regimes.iter_mut().find(|members| self.regime(members[0]) == self.regime(setting)) {
+                Some(members) => members.push(setting),
+                None => regimes.push(vec![setting]),
+            }
+        }
+        regimes
+    }
+
+    /// The headline groups: those wished for, else one per regime.
+    #[must_use]
+    pub fn groups(&self) -> Vec<Group> {
+        let group = |title: String, members: &[usize]| {
+            let setting = self.speaker(members);
+            Group { title, setting, sft: setting.filter(|&at| !self.is_sft(at)).and_then(|at| self.sft_like(at)) }
+        };
+        if self.frame.wishes.headline.is_empty() {
+            let named = |members: &Vec<usize>| {
+                let name = self.regime_name(members[0]);
+                group(if name.is_empty() { "All problems".to_owned() } else { name }, members)
+            };
+            return self.by_regime().iter().map(named).collect();
+        }
+        let wished = self.frame.wishes.headline.iter().map(|headline| {
+            let belongs = |&at: &usize| {
+                headline.selector.iter().all(|(path, label)| self.value(at, path).as_ref() == Some(label))
+            };
+            group(headline.title.clone(), &(0..self.settings.len()).filter(belongs).collect::<Vec<_>>())
+        });
+        wished.collect()
+    }
+
+    /// Names of a setting's checkpoints that have scores for at least one seed, in order.
+    #[must_use]
+    pub fn checkpoints(&self, setting: usize) -> Vec<&'f str> {
+        let mut names: Vec<&'f str> = Vec::new();
+        for run in &self.settings[setting].runs {
+            for checkpoint in run.checkpoints.iter().filter(|c| self.scored(c)) {
+                if !names.contains(&checkpoint.name.as_str()) {
+                    names.push(&checkpoint.name);
+                }
+            }
+        }
+        names
+    }
+
+    fn scored(&self, checkpoint: &Checkpoint) -> bool {
+        self.frame.scores.get(&checkpoint.evaluation).is_some_and(|scores| !scores.is_empty())
+    }
+
+    /// The checkpoint that a setting ends with, once every round of it has been evaluated for some seed.
+    #[must_use]
+    pub fn last(&self, setting: usize) -> Option<&'f str> {
+        let complete = self.settings[setting].runs.iter().filter(|run| run.status == Status::Done);
+        let last = complete.filter_map(|run| run.checkpoints.iter().rfind(|c| self.scored(c)));
+        last.map(|checkpoint| checkpoint.name.as_str()).next()
+    }
+
+    /// Scores of a metric at a checkpoint by seed and problem.
+    #[must_use]
+    pub fn panel(&self, setting: usize, checkpoint: &str, metric: &str) -> Panel {
+        let row = |run: &&Run| {
+            let found = run.checkpoints.iter().find(|c| c.name == checkpoint)?;
+            let scores = self.frame.scores.get(&found.evaluation)?.get(metric)?.clone();
+            Some(Row { seed: run.seed, source: found.evaluation.as_str().to_owned(), scores })
+        };
+        Panel(self.settings[setting].runs.iter().filter_map(row).collect())
+    }
+
+    /// A metric at a checkpoint; none where nothing was measured.
+    #[must_use]
+    pub fn estimate(&self, setting: usize, checkpoint: &str, metric: &str) -> Option<Estimate> {
+        let panel = self.panel(setting, checkpoint, metric);
+        let name = format!("{metric} {checkpoint} {}", self.name(setting));
+        // Only a fraction can be told to be certain too early.
+        if metric == "tokens" { Estimate::of(&panel, &name) } else { Estimate::of_fraction(&panel, &name) }
+    }
+
+    /// What one (setting, checkpoint, metric) has above another, on the problems and seeds both have.
+    #[must_use]
+    pub fn compare(&self, of: (usize, &str, &str), to: (usize, &str, &str)) -> Option<Comparison> {
+        let name = format!("{} {} {} - {} {} {}", self.name(of.0), of.1, of.2, self.name(to.0), to.1, to.2);
+        compare(&self.panel(of.0, of.1, of.2), &self.panel(to.0, to.1, to.2), &name)
+    }
+
+    /// A setting's axis values in words, without the seed.
+    #[must_use]
+    pub fn name(&self, setting: usize) -> String {
+        let axes = &self.settings[setting].runs[0].axes;
+        axes.iter().map(|(path, label)| format!("{path}={label}")).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Evaluations whose episodes are shown as dialogues: the last checkpoint of each headline group
+    /// at its first finished seed.
+    #[must_use]
+    pub fn shown(&self) -> Vec<Key> {
+        self.groups().iter().filter_map(|group| self.shown_of(group.setting?)).collect()
+    }
+
+    /// The evaluation whose episodes speak for a setting.
+    #[must_use]
+    pub fn shown_of(&self, setting: usize) -> Option<Key> {
+        let last = self.last(setting)?;
+        let checkpoints = self.settings[setting].runs.iter().flat_map(|run| &run.checkpoints);
+        checkpoints.into_iter().find(|c| c.name == last && self.scored(c)).map(|c| c.evaluation.clone())
+    }
+}
+
+/// The last part of an axis path: `stop_on_success` of `collect.stop_on_success`.
+#[must_use]
+pub fn last_part(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn seeds_of_one_setting_share_a_cell_and_regimes_keep_bases_apart() {
+        let frame = sample::frame();
+        let study = Study::of(&frame);
+        assert_eq!(study.settings.len(), 5);
+        assert_eq!(study.settings[0].runs.len(), 2);
+        assert_eq!(study.by_regime(), [vec![0, 1, 2], vec![3, 4]]);
+        assert_eq!(study.regime_name(3), "base = strong");
+    }
+
+    #[test]
+    fn a_group_is_its_regimes_baseline_beside_its_sft_row() {
+        let frame = sample::frame();
+        let study = Study::of(&frame);
+        assert_eq!(study.baseline["weighting"], "exp(0.4)");
+        let groups = study.groups();
+        assert_eq!((groups[0].setting, groups[0].sft), (Some(0), Some(2)));
+        assert_eq!((groups[1].setting, groups[1].sft), (Some(3), Some(4)));
+        assert_eq!(study.last(0), Some("round 2"));
+    }
+
+    #[test]
+    fn wishes_choose_groups_and_a_group_without_runs_stays_visible() {
+        let mut frame = sample::frame();
+        frame.wishes = super::super::Wishes::of(
+            "x",
+            &serde_json::json!({ "headline": [
+                { "title": "Uniform", "where": { "weighting": "uniform" } },
+                { "title": "Nothing", "where": { "base": "huge" } },
+            ] }),
+        )
+        .unwrap();
+        let study = Study::of(&frame);
+        let groups = study.groups();
+        assert_eq!(groups[0].setting, Some(1));
+        assert_eq!((groups[1].setting, groups[1].title.as_str()), (None, "Nothing"));
+    }
+
+    #[test]
+    fn a_run_without_scores_is_missing_not_zero() {
+        let mut frame = sample::frame();
+        frame.scores.clear();
+        let study = Study::of(&frame);
+        assert!(study.checkpoints(0).is_empty());
+        assert_eq!(study.estimate(0, "round 2", "m1@t5"), None);
+    }
+}

@@ -1,0 +1,120 @@
+//! Tables as plain data, and the registry of those a report has.
+//!
+//! A table says what its numbers are; how they look on paper, on a page or in a file is the renderer's
+//! business. To add one: a file here with a `build` function, and a line in [`TABLES`].
+
+mod ablations;
+mod cell;
+mod diagnostics;
+mod main_results;
+mod regimes;
+mod seeds;
+mod turns;
+
+use serde::{Deserialize, Serialize};
+
+use super::Study;
+
+pub use cell::{Cell, Compared, NUMBERS, Shown};
+
+/// Where on the page a table or a figure belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Section {
+    /// The paper's main table.
+    Main,
+    /// What happens from turn to turn.
+    Turns,
+    /// One axis at a time.
+    Ablations,
+    /// Where RISE wins and where it does not.
+    Regimes,
+    /// Training curves.
+    Training,
+    /// Ties, unreadable answers, tokens.
+    Diagnostics,
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// Name of its files.
+    pub id: String,
+    /// Where it belongs.
+    pub section: Section,
+    /// What it shows.
+    pub title: String,
+    /// One sentence on how to read it.
+    pub reading: String,
+    /// Header of the row labels.
+    pub head: String,
+    /// Headers of the other columns.
+    pub columns: Vec<String>,
+    /// The rows in order.
+    pub rows: Vec<TableRow>,
+}
+
+/// One row of a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableRow {
+    /// A heading above this row, where a new group of rows begins.
+    pub heading: Option<String>,
+    /// What the row is about.
+    pub label: String,
+    /// One cell per column.
+    pub cells: Vec<Cell>,
+}
+
+impl TableRow {
+    /// A row without a heading.
+    #[must_use]
+    pub fn new(label: impl Into<String>, cells: Vec<Cell>) -> Self {
+        Self { heading: None, label: label.into(), cells }
+    }
+}
+
+/// Builds tables of one kind from a study: none where there is nothing to show.
+pub type Build = fn(&Study) -> Vec<Table>;
+
+/// Every kind of table, in the order of the page.
+pub const TABLES: &[(&str, Build)] = &[
+    ("main", main_results::build),
+    ("seeds", seeds::build),
+    ("turns", turns::build),
+    ("ablations", ablations::build),
+    ("regimes", regimes::build),
+    ("diagnostics", diagnostics::build),
+];
+
+/// Every table of a study.
+#[must_use]
+pub fn all(study: &Study) -> Vec<Table> {
+    TABLES.iter().flat_map(|(_, build)| build(study)).collect()
+}
+
+pub use ablations::{Value, ablated, values};
+pub use regimes::{Duel, duels};
+pub use turns::checkpoints;
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn every_table_is_rectangular_named_once_and_explained() {
+        let frame = sample::frame();
+        let tables = all(&Study::of(&frame));
+        let mut ids: Vec<&str> = tables.iter().map(|table| table.id.as_str()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), tables.len());
+        for table in &tables {
+            assert!(table.reading.ends_with('.'), "{}", table.id);
+            assert!(table.rows.iter().all(|row| row.cells.len() == table.columns.len()), "{}", table.id);
+        }
+        for (kind, build) in TABLES {
+            assert!(!build(&Study::of(&frame)).is_empty(), "{kind} shows nothing of the sample");
+        }
+    }
+}

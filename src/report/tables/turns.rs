@@ -1,0 +1,52 @@
+//! What changes from one turn to the next: corrections, losses, repetitions.
+
+use super::super::format::slug;
+use super::super::study::Group;
+use super::super::Study;
+use super::{Cell, Section, Table, TableRow};
+
+/// One table per headline group: a row per checkpoint and turn.
+pub fn build(study: &Study) -> Vec<Table> {
+    study.groups().iter().filter_map(|group| table(study, group)).collect()
+}
+
+fn table(study: &Study, group: &Group) -> Option<Table> {
+    let setting = group.setting?;
+    let mut rows = Vec::new();
+    for (setting, name) in checkpoints(study, setting, group.sft) {
+        let first = rows.len();
+        rows.extend((2..=study.measures.turns).filter_map(|turn| row(study, setting, name, turn)));
+        if let Some(row) = rows.get_mut(first) {
+            row.heading = Some(name.to_owned());
+        }
+    }
+    if rows.is_empty() {
+        return None;
+    }
+    Some(Table {
+        id: format!("turns-{}", slug(&group.title)),
+        section: Section::Turns,
+        title: format!("{}: what a turn changes", group.title),
+        reading: "Percent of all problems with 95 % interval: wrong → right were wrong one turn earlier and are \
+                  right now, right → wrong the other way round, unchanged gave the same answer again."
+            .to_owned(),
+        head: "turn".to_owned(),
+        columns: ["accuracy", "wrong → right", "right → wrong", "unchanged"].map(str::to_owned).to_vec(),
+        rows,
+    })
+}
+
+/// (setting, checkpoint) of a group with the supervised row last.
+pub fn checkpoints<'f>(study: &Study<'f>, setting: usize, sft: Option<usize>) -> Vec<(usize, &'f str)> {
+    let own = study.checkpoints(setting).into_iter().map(|name| (setting, name));
+    let sft = sft.into_iter().flat_map(|sft| study.checkpoints(sft).into_iter().map(move |name| (sft, name)));
+    own.chain(sft.filter(|(_, name)| *name == "sft")).collect()
+}
+
+fn row(study: &Study, setting: usize, checkpoint: &str, turn: u32) -> Option<TableRow> {
+    let cells = ["accuracy", "wrong-to-right", "right-to-wrong", "unchanged"].map(|metric| {
+        Cell::fraction(study.estimate(setting, checkpoint, &format!("{metric}@t{turn}")))
+    });
+    let any = cells.iter().any(|cell| *cell != Cell::Missing);
+    any.then(|| TableRow::new(turn.to_string(), cells.to_vec()))
+}

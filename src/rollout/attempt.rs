@@ -1,0 +1,117 @@
+//! One attempt: its seed, and its way from a policy to a graded candidate.
+//!
+//! Responsible for the naming of seeds and for the check that a policy answered everything that
+//! it was asked. Must not know what turns or teachers are for.
+
+use crate::domain::{
+    Attempt, Author, Candidate, Grade, Policy, PolicyError, Problem, Request, Sampling, Seed,
+};
+
+/// Whoever judges a text given as the answer to a problem.
+pub type Grader<'a> = &'a dyn Fn(&Problem, &str) -> Grade;
+
+/// The seed of one attempt, named by what it belongs to and by nothing else.
+///
+/// Sample 0 of a turn belongs to the sequential log, so that the log's first turn and the further
+/// parallel samples of the same problem are draws of one family.
+pub(super) fn seed_of(seed: Seed, problem: &Problem, turn: usize, sample: u32) -> Seed {
+    seed.named(&problem.id).named("turn").at(turn as u64).named("sample").at(u64::from(sample))
+}
+
+/// A question put to a policy, and the problem by which its answers are graded.
+pub(super) struct Asked<'a> {
+    pub(super) problem: &'a Problem,
+    pub(super) request: Request,
+}
+
+/// Who answers, how, and who judges.
+pub(super) struct Respondent<'a> {
+    pub(super) policy: &'a mut dyn Policy,
+    pub(super) author: Author,
+    pub(super) sampling: &'a Sampling,
+    pub(super) grade: Grader<'a>,
+}
+
+impl Respondent<'_> {
+    /// The graded answers, one list per question and one candidate per seed, in order.
+    pub(super) fn answer(&mut self, asked: Vec<Asked<'_>>) -> Result<Vec<Vec<Candidate>>, PolicyError> {
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (problems, requests): (Vec<_>, Vec<_>) =
+            asked.into_iter().map(|asked| (asked.problem, asked.request)).unzip();
+        let answers = self.policy.respond(&requests, self.sampling)?;
+        let given: Vec<usize> = answers.iter().map(Vec::len).collect();
+        let wanted: Vec<usize> = requests.iter().map(|request| request.seeds.len()).collect();
+        if given != wanted {
+            return Err(miscount(&given, &wanted));
+        }
+        Ok(problems
+            .into_iter()
+            .zip(answers)
+            .map(|(problem, attempts)| {
+                let graded = |attempt| self.candidate(problem, attempt);
+                attempts.into_iter().map(graded).collect()
+            })
+            .collect())
+    }
+
+    fn candidate(&self, problem: &Problem, attempt: Attempt) -> Candidate {
+        let grade = (self.grade)(problem, &attempt.text);
+        Candidate {
+            author: self.author,
+            text: attempt.text,
+            tokens: attempt.tokens,
+            finished: attempt.finished,
+            grade,
+        }
+    }
+}
+
+fn miscount(given: &[usize], wanted: &[usize]) -> PolicyError {
+    let (given, wanted): (usize, usize) = (given.iter().sum(), wanted.iter().sum());
+    PolicyError::Other(format!(
+        "the policy gave {given} attempts where {wanted} were asked for, or gave them to other dialogues; \
+         a policy must answer every request once per seed, in order"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Dialogue;
+    use crate::rollout::testing::{grade, problem};
+
+    struct Forgetful;
+
+    impl Policy for Forgetful {
+        fn respond(&mut self, requests: &[Request], _: &Sampling) -> Result<Vec<Vec<Attempt>>, PolicyError> {
+            Ok(requests.iter().skip(1).map(|_| Vec::new()).collect())
+        }
+    }
+
+    #[test]
+    fn every_attempt_has_a_seed_of_its_own() {
+        let problems = [problem(1), problem(2)];
+        let mut seeds: Vec<u64> = Vec::new();
+        for problem in &problems {
+            for turn in 0..3 {
+                seeds.extend((0..3).map(|sample| seed_of(Seed(5), problem, turn, sample).0));
+            }
+        }
+        seeds.sort_unstable();
+        seeds.dedup();
+        assert_eq!(seeds.len(), 18);
+    }
+
+    #[test]
+    fn a_policy_that_leaves_something_out_is_an_error_and_not_a_shorter_log() {
+        let problem = problem(1);
+        let request = Request { dialogue: Dialogue::default().user("?"), seeds: vec![Seed(1), Seed(2)] };
+        let sampling = Sampling::default();
+        let mut respondent =
+            Respondent { policy: &mut Forgetful, author: Author::Policy, sampling: &sampling, grade: &grade };
+        let error = respondent.answer(vec![Asked { problem: &problem, request }]).unwrap_err();
+        assert!(error.to_string().contains("gave 0 attempts where 2 were asked for"), "{error}");
+    }
+}

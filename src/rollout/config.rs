@@ -1,0 +1,158 @@
+//! How rollouts are made: turns, window, retry text, teacher.
+//!
+//! Responsible for the settings and their defaults, as an experiment file spells them. Must not
+//! know what carries them out.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::Retry;
+use crate::domain::{Sampling, Split};
+
+/// How many own turns a collection has before the improved one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnTurns {
+    /// Round k unrolls k own turns (paper, figure 2).
+    Round,
+    /// Every round unrolls this many.
+    Fixed(u32),
+}
+
+impl OwnTurns {
+    /// Own turns in round `round`, which counts from 1.
+    #[must_use]
+    pub const fn in_round(self, round: u32) -> u32 {
+        match self {
+            Self::Round => round,
+            Self::Fixed(turns) => turns,
+        }
+    }
+}
+
+/// How many earlier attempts a policy is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Window {
+    /// As many as the longest history that the model was trained on: its own turns per
+    /// trajectory (paper, inference section); 1 for a model that saw no round.
+    Trained,
+    /// The last so many; at least 1.
+    Last(u32),
+    /// All of them.
+    All,
+}
+
+impl Window {
+    /// The number of earlier attempts shown, given the longest history in training; none is all.
+    #[must_use]
+    pub const fn resolve(self, trained: u32) -> Option<u32> {
+        match self {
+            Self::Trained => Some(if trained == 0 { 1 } else { trained }),
+            Self::Last(attempts) => Some(attempts),
+            Self::All => None,
+        }
+    }
+}
+
+/// Who supplies the improved last turn where the policy's own turns failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Teacher {
+    /// The task's reference solution.
+    Reference,
+    /// A stronger base model by name; answers the plain question at temperature 0.7.
+    Model(String),
+    /// The policy itself: the first best of so many samples (self-distillation).
+    #[serde(rename = "self")]
+    Oneself {
+        /// Samples drawn at the failed state.
+        best_of: u32,
+    },
+}
+
+/// Whose own turns are trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Rollouts {
+    /// The policy's own.
+    Own,
+    /// Those of another base model, by name (the paper's cross-model rollouts).
+    Model(String),
+}
+
+/// How training trajectories are collected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CollectConfig {
+    /// Own turns before the improved one.
+    pub own_turns: OwnTurns,
+    /// Whether a trajectory ends at its first right attempt; `false` keeps right→right pairs:
+    /// an attempt that was right is given once more as the answer to the retry text.
+    pub stop_on_success: bool,
+    /// What is said after an attempt, right or wrong.
+    pub retry: Retry,
+    /// Whether the retry text repeats the question, as the official code does.
+    pub repeat_question: bool,
+    /// Whose own turns are trained on.
+    pub rollouts: Rollouts,
+    /// Who supplies the improved turn.
+    pub teacher: Teacher,
+    /// How the policy samples.
+    pub sampling: Sampling,
+}
+
+impl Default for CollectConfig {
+    fn default() -> Self {
+        Self {
+            own_turns: OwnTurns::Round,
+            stop_on_success: true,
+            retry: Retry::Incorrect,
+            repeat_question: true,
+            rollouts: Rollouts::Own,
+            teacher: Teacher::Reference,
+            sampling: Sampling::default(),
+        }
+    }
+}
+
+/// How a model is evaluated: one sequential log without oracle, and parallel first turns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluateConfig {
+    /// Turns of the sequential log.
+    pub turns: u32,
+    /// Independent first-turn samples, the log's own first turn included.
+    pub samples: u32,
+    /// How many earlier attempts the model is shown.
+    pub window: Window,
+    /// How the model samples.
+    pub sampling: Sampling,
+    /// Which problems: `test` for what is reported, `validation` for whatever is chosen by the
+    /// result.
+    pub split: Split,
+}
+
+impl Default for EvaluateConfig {
+    fn default() -> Self {
+        Self { split: Split::Test, turns: 5, samples: 5, window: Window::Trained, sampling: Sampling::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_trained_window_is_the_trained_history_and_at_least_one_attempt() {
+        assert_eq!(Window::Trained.resolve(2), Some(2));
+        assert_eq!(Window::Trained.resolve(0), Some(1));
+        assert_eq!(Window::Last(3).resolve(1), Some(3));
+        assert_eq!(Window::All.resolve(1), None);
+    }
+
+    #[test]
+    fn rounds_grow_the_own_turns_unless_they_are_fixed() {
+        assert_eq!([1, 2, 3].map(|round| OwnTurns::Round.in_round(round)), [1, 2, 3]);
+        assert_eq!([1, 2, 3].map(|round| OwnTurns::Fixed(2).in_round(round)), [2, 2, 2]);
+    }
+}

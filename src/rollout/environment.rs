@@ -1,0 +1,77 @@
+//! The environment of the multi-turn decision process: what is shown, and when it is over.
+//!
+//! Responsible for the state that follows from the turns so far (the paper's deterministic
+//! transition), the sliding window of history, and the stop rule. Hides how much of the history a
+//! policy sees. Must not know who answers, nor how texts are laid out.
+
+use crate::data::Prompt;
+use crate::domain::{Dialogue, Turn};
+
+/// What the policy is shown after its turns, and when an episode ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Environment<'a> {
+    /// How question, attempts and retry texts become a dialogue.
+    pub prompt: &'a Prompt,
+    /// How many of the latest attempts are shown with their retry texts; none shows all.
+    ///
+    /// The question itself is always shown. The paper keeps the last k interactions for a model
+    /// of iteration k, so that no history is longer than those it was trained on. The official
+    /// code counts the attempt that is about to be made as well: its window is one larger.
+    pub window: Option<u32>,
+    /// Whether an episode ends at its first right attempt: while collecting, or with an oracle.
+    pub stop_on_success: bool,
+}
+
+impl Environment<'_> {
+    /// The state after these turns: the question and the attempts within the window.
+    #[must_use]
+    pub fn state(&self, question: &str, turns: &[Turn]) -> Dialogue {
+        let hidden = self.window.map_or(0, |window| turns.len().saturating_sub(window as usize));
+        let attempts: Vec<&str> = turns[hidden..].iter().map(|turn| turn.chosen().text.as_str()).collect();
+        self.prompt.dialogue(question, &attempts)
+    }
+
+    /// Whether the stop rule ends the episode after these turns.
+    #[must_use]
+    pub fn is_over(&self, turns: &[Turn]) -> bool {
+        self.stop_on_success && turns.last().is_some_and(|turn| turn.chosen().grade.verdict.is_right())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::testing::{problem, prompt, turn};
+
+    /// The assistant messages shown after attempts `a`, `b`, `c` under a window.
+    fn shown(window: Option<u32>) -> Vec<String> {
+        let prompt = prompt();
+        let environment = Environment { prompt: &prompt, window, stop_on_success: false };
+        let turns = ["a", "b", "c"].map(|text| turn(&problem(1), text));
+        let state = environment.state("How many?", &turns);
+        assert!(state.0[0].text.contains("How many?"), "the question slid out of the window");
+        state.0.iter().skip(1).step_by(2).map(|message| message.text.clone()).collect()
+    }
+
+    #[test]
+    fn a_window_shows_the_latest_attempts_and_no_others() {
+        assert_eq!(shown(None), ["a", "b", "c"]);
+        assert_eq!(shown(Some(4)), ["a", "b", "c"]);
+        assert_eq!(shown(Some(3)), ["a", "b", "c"]);
+        assert_eq!(shown(Some(2)), ["b", "c"]);
+        assert_eq!(shown(Some(1)), ["c"]);
+        assert_eq!(shown(Some(0)), [""; 0]);
+    }
+
+    #[test]
+    fn only_a_right_last_attempt_ends_an_episode_and_only_where_the_rule_says_so() {
+        let prompt = prompt();
+        let (wrong, right) = (turn(&problem(1), "#### 7"), turn(&problem(1), "#### 1"));
+        let stopping = Environment { prompt: &prompt, window: None, stop_on_success: true };
+        let going_on = Environment { stop_on_success: false, ..stopping };
+        assert!(stopping.is_over(&[wrong.clone(), right.clone()]));
+        assert!(!stopping.is_over(&[right.clone(), wrong]));
+        assert!(!stopping.is_over(&[]));
+        assert!(!going_on.is_over(&[right]));
+    }
+}

@@ -1,0 +1,21 @@
+//! The multi-turn loop: one copy, for collecting training data and for evaluation.
+//!
+//! Responsible for who is asked what, in which order, with which seed, and when an episode ends.
+//! Hides windows of history, batching over problems and the seeds of single attempts. Must not
+//! know about tensors, training, metrics or the database.
+
+mod attempt;
+mod config;
+mod environment;
+mod parallel;
+mod sequential;
+mod teacher;
+#[cfg(test)]
+mod testing;
+
+pub use attempt::Grader;
+pub use config::{CollectConfig, EvaluateConfig, OwnTurns, Rollouts, Teacher, Window};
+pub use environment::Environment;
+pub use parallel::parallel;
+pub use sequential::{Unroll, rollout};
+pub use teacher::{Improved, Improvement, Source, TeacherError, improve};

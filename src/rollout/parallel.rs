@@ -1,0 +1,96 @@
+//! Further independent first attempts, beside the sequential log's own.
+//!
+//! Responsible for samples 1, 2, ... of the first turn; sample 0 is the log's first turn and is
+//! not drawn twice. One request per problem carries all seeds, so that a policy reads the question
+//! once. Must not know how the samples are voted over.
+
+use crate::domain::{Episode, Policy, PolicyError, Problem, Request, Seed, Turn};
+
+use super::attempt::{Asked, Grader, Respondent, seed_of};
+use super::sequential::Unroll;
+
+/// Draws the first-turn samples `1..samples` of every problem, each as an episode of one turn.
+///
+/// `samples` counts the log's own first turn, so `samples - 1` episodes per problem come back,
+/// problem by problem. Of the plan, the prompt, the sampling and the author are used. With the
+/// seed of the sequential log, the samples and the log's first turn are independent draws.
+///
+/// # Errors
+/// If the policy cannot answer, or was stopped.
+pub fn parallel(
+    policy: &mut dyn Policy,
+    problems: &[Problem],
+    plan: &Unroll,
+    samples: u32,
+    seed: Seed,
+    grade: Grader<'_>,
+) -> Result<Vec<Episode>, PolicyError> {
+    if samples < 2 {
+        return Ok(Vec::new());
+    }
+    let asked = problems
+        .iter()
+        .map(|problem| {
+            let dialogue = plan.prompt.dialogue(&problem.question, &[]);
+            let seeds = (1..samples).map(|sample| seed_of(seed, problem, 0, sample)).collect();
+            Asked { problem, request: Request { dialogue, seeds } }
+        })
+        .collect();
+    let answers =
+        Respondent { policy, author: plan.author, sampling: &plan.sampling, grade }.answer(asked)?;
+    let episodes = problems.iter().zip(answers).flat_map(|(problem, candidates)| {
+        (1..).zip(candidates).map(|(sample, candidate)| Episode {
+            problem: problem.id.clone(),
+            sample,
+            turns: vec![Turn::single(candidate)],
+        })
+    });
+    Ok(episodes.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ScriptedPolicy;
+    use crate::rollout::rollout;
+    use crate::rollout::testing::{Dice, grade, key, plan, problem};
+
+    #[test]
+    fn samples_are_numbered_from_one_within_each_problem() {
+        let problems = [1, 2].map(problem);
+        let mut policy = ScriptedPolicy::new().line(&key(&problems[0]), 0, &["#### 1", "#### 8"]).line(
+            &key(&problems[1]),
+            0,
+            &["#### 3", "#### 2"],
+        );
+        let episodes = parallel(&mut policy, &problems, &plan(5), 3, Seed(0), &grade).unwrap();
+        let seen: Vec<(&str, u32, bool)> = episodes
+            .iter()
+            .map(|episode| (episode.problem.as_str(), episode.sample, episode.ends_right()))
+            .collect();
+        assert_eq!(seen, [("toy/1", 1, true), ("toy/1", 2, false), ("toy/2", 1, false), ("toy/2", 2, true)]);
+        assert!(episodes.iter().all(|episode| episode.turns.len() == 1));
+        assert_eq!(policy.asked, 4);
+    }
+
+    #[test]
+    fn one_sample_is_the_log_itself() {
+        let mut policy = ScriptedPolicy::new();
+        assert_eq!(parallel(&mut policy, &[problem(1)], &plan(5), 1, Seed(0), &grade).unwrap(), []);
+        assert_eq!(policy.asked, 0);
+    }
+
+    #[test]
+    fn no_sample_repeats_the_log_or_depends_on_how_many_there_are() {
+        let problems: Vec<Problem> = (0..6).map(problem).collect();
+        let few = parallel(&mut Dice, &problems, &plan(5), 3, Seed(4), &grade).unwrap();
+        let many = parallel(&mut Dice, &problems, &plan(5), 9, Seed(4), &grade).unwrap();
+        assert!(few.iter().all(|episode| many.contains(episode)));
+        let log = rollout(&mut Dice, &problems, &plan(1), Seed(4), &grade).unwrap();
+        let mut texts: Vec<&str> =
+            log.iter().chain(&many).map(|e| e.turns[0].chosen().text.as_str()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!(texts.len(), 6 * 9, "two attempts were drawn from the same seed");
+    }
+}

@@ -1,0 +1,372 @@
+//! The improved last turn: what the policy should have said where its own turns failed.
+//!
+//! Responsible for who is asked, what they are shown, and which of several answers is carried
+//! forward. Hides the difference between a reference solution, a stronger model and the policy
+//! itself. Must not know how the improved turns are weighed or trained on.
+
+use std::collections::BTreeMap;
+
+use crate::data::Prompt;
+use crate::domain::{
+    Author, Candidate, Episode, Policy, PolicyError, Problem, Request, Sampling, Seed, Turn,
+};
+
+use super::attempt::{Asked, Grader, Respondent, seed_of};
+use super::environment::Environment;
+
+/// The temperature at which the official code samples its teacher.
+const MODEL_TEMPERATURE: f64 = 0.7;
+
+/// Whoever supplies the improved turn, ready to be asked.
+pub enum Source<'a> {
+    /// The task's reference solution; costs no tokens.
+    Reference,
+    /// A stronger model, shown the **plain question** without the failed attempts, at temperature
+    /// 0.7.
+    ///
+    /// The paper shows GPT-3.5 the same state as the learner. A small stronger checkpoint was
+    /// measured to do best from the plain question: it never saw another model's mistakes, and
+    /// answers at its single-turn strength only without them.
+    Model(&'a mut dyn Policy),
+    /// The policy itself at the failed state, with its whole history (self-distillation, best of N).
+    Oneself {
+        /// The policy that is trained.
+        policy: &'a mut dyn Policy,
+        /// Samples drawn per problem; the first with the maximal reward is carried forward.
+        best_of: u32,
+    },
+}
+
+/// How the improved turn is asked for.
+#[derive(Clone, Debug)]
+pub struct Improvement {
+    /// How question, attempts and retry texts become a dialogue.
+    pub prompt: Prompt,
+    /// How the improved turn is sampled; a stronger model has a temperature of its own.
+    pub sampling: Sampling,
+    /// Whether a right episode is finished. If not, its latest right attempt is added once more
+    /// as the answer to the retry text, so that the policy also learns to stand by what is right.
+    pub stop_on_success: bool,
+}
+
+/// What improving cost, and how it went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Improved {
+    /// Problems the teacher was asked about.
+    pub asked: u64,
+    /// Answers it gave.
+    pub answers: u64,
+    /// Tokens sampled for them.
+    pub tokens: u64,
+    /// Improved turns that are right.
+    pub right: u64,
+    /// Episodes that were right already and got their right attempt once more.
+    pub kept: u64,
+}
+
+impl Improved {
+    /// Adds what another call counted.
+    pub fn add(&mut self, other: &Self) {
+        self.asked += other.asked;
+        self.answers += other.answers;
+        self.tokens += other.tokens;
+        self.right += other.right;
+        self.kept += other.kept;
+    }
+}
+
+/// Why an episode could not be improved.
+#[derive(Debug, thiserror::Error)]
+pub enum TeacherError {
+    /// The policy behind the teacher could not answer.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// A reference solution was asked for where there is none.
+    #[error("problem `{0}` has no reference solution; choose another `teacher` or a task with solutions")]
+    NoSolution(String),
+    /// An episode is about a problem that was not handed over.
+    #[error("an episode is about problem `{0}`, which is not among the problems to improve on")]
+    UnknownProblem(String),
+    /// Best of nothing.
+    #[error("best of 0 samples improves nothing; set `best_of` to at least 1")]
+    NoSamples,
+}
+
+/// Appends the improved turn to every episode in which no turn is right.
+///
+/// Right episodes stay as they are, or keep their right attempt once more (see
+/// [`Improvement::stop_on_success`]). The improved turn may itself be wrong and is kept then, as in
+/// the official code.
+///
+/// # Errors
+/// If the teacher cannot answer, or an episode's problem or reference solution is missing.
+pub fn improve(
+    source: Source<'_>,
+    mut episodes: Vec<Episode>,
+    problems: &[Problem],
+    plan: &Improvement,
+    seed: Seed,
+    grade: Grader<'_>,
+) -> Result<(Vec<Episode>, Improved), TeacherError> {
+    let problems: BTreeMap<&str, &Problem> = problems.iter().map(|p| (p.id.as_str(), p)).collect();
+    let (right, failed): (Vec<usize>, Vec<usize>) =
+        (0..episodes.len()).partition(|&index| latest_right(&episodes[index]).is_some());
+    let mut states = Vec::new();
+    for &index in &failed {
+        let id = &episodes[index].problem;
+        let problem = problems.get(id.as_str()).ok_or_else(|| TeacherError::UnknownProblem(id.clone()))?;
+        states.push((*problem, episodes[index].turns.as_slice()));
+    }
+    let turns = source.improved(&states, plan, seed, grade)?;
+    let mut improved = Improved::default();
+    for (index, turn) in failed.into_iter().zip(turns) {
+        improved.count(&turn);
+        episodes[index].turns.push(turn);
+    }
+    if !plan.stop_on_success {
+        improved.kept = right.len() as u64;
+        for index in right {
+            repeat_right(&mut episodes[index]);
+        }
+    }
+    Ok((episodes, improved))
+}
+
+impl Improved {
+    fn count(&mut self, turn: &Turn) {
+        self.asked += 1;
+        self.answers += turn.candidates.len() as u64;
+        self.tokens += turn.candidates.iter().map(|candidate| u64::from(candidate.tokens)).sum::<u64>();
+        self.right += u64::from(turn.chosen().grade.verdict.is_right());
+    }
+}
+
+impl Source<'_> {
+    /// One improved turn per failed state.
+    fn improved(
+        self,
+        states: &[(&Problem, &[Turn])],
+        plan: &Improvement,
+        seed: Seed,
+        grade: Grader<'_>,
+    ) -> Result<Vec<Turn>, TeacherError> {
+        match self {
+            Self::Reference => states.iter().map(|(problem, _)| reference(problem, grade)).collect(),
+            Self::Model(policy) => {
+                let sampling = Sampling { temperature: MODEL_TEMPERATURE, ..plan.sampling };
+                let author = Author::Teacher;
+                ask(Respondent { policy, author, sampling: &sampling, grade }, states, |problem, turns| {
+                    Request {
+                        dialogue: plan.prompt.dialogue(&problem.question, &[]),
+                        seeds: vec![seed_of(seed.named("teacher"), problem, turns.len(), 0)],
+                    }
+                })
+            }
+            Self::Oneself { best_of: 0, .. } => Err(TeacherError::NoSamples),
+            Self::Oneself { policy, best_of } => {
+                let whole = Environment { prompt: &plan.prompt, window: None, stop_on_success: true };
+                let author = Author::Policy;
+                let sampling = &plan.sampling;
+                ask(Respondent { policy, author, sampling, grade }, states, |problem, turns| Request {
+                    dialogue: whole.state(&problem.question, turns),
+                    seeds: (0..best_of)
+                        .map(|sample| seed_of(seed.named("teacher"), problem, turns.len(), sample))
+                        .collect(),
+                })
+            }
+        }
+    }
+}
+
+/// The reference solution as a turn.
+fn reference(problem: &Problem, grade: Grader<'_>) -> Result<Turn, TeacherError> {
+    let text = problem.solution.clone().ok_or_else(|| TeacherError::NoSolution(problem.id.clone()))?;
+    let grade = grade(problem, &text);
+    Ok(Turn::single(Candidate { author: Author::Teacher, text, tokens: 0, finished: true, grade }))
+}
+
+/// Asks about every state at once; of several answers the first best is carried forward.
+fn ask(
+    mut respondent: Respondent<'_>,
+    states: &[(&Problem, &[Turn])],
+    request: impl Fn(&Problem, &[Turn]) -> Request,
+) -> Result<Vec<Turn>, TeacherError> {
+    let asked = states.iter().map(|&(problem, turns)| Asked { problem, request: request(problem, turns) });
+    let answers = respondent.answer(asked.collect())?;
+    Ok(answers.into_iter().map(|candidates| Turn { chosen: first_best(&candidates), candidates }).collect())
+}
+
+/// The first of those with the maximal reward, as the official code chooses.
+fn first_best(candidates: &[Candidate]) -> usize {
+    let reward = |index: usize| candidates[index].grade.verdict.reward();
+    (1..candidates.len()).fold(0, |best, index| if reward(index) > reward(best) { index } else { best })
+}
+
+fn latest_right(episode: &Episode) -> Option<&Candidate> {
+    episode.turns.iter().rev().map(Turn::chosen).find(|candidate| candidate.grade.verdict.is_right())
+}
+
+/// Adds the latest right attempt once more; it is not sampled again and costs no tokens.
+fn repeat_right(episode: &mut Episode) {
+    let copy = latest_right(episode).map(|right| Candidate { tokens: 0, ..right.clone() });
+    episode.turns.extend(copy.map(Turn::single));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Attempt, Dialogue, ScriptedPolicy};
+    use crate::rollout::testing::{Dice, candidate, grade, key, problem, prompt, turn};
+
+    fn plan(stop_on_success: bool) -> Improvement {
+        Improvement { prompt: prompt(), sampling: Sampling::default(), stop_on_success }
+    }
+
+    fn episode(number: u32, texts: &[&str]) -> Episode {
+        let problem = problem(number);
+        let turns = texts.iter().map(|text| turn(&problem, text)).collect();
+        Episode { problem: problem.id, sample: 0, turns }
+    }
+
+    /// Failed twice; right at once; wrong, then right.
+    fn episodes() -> Vec<Episode> {
+        vec![episode(1, &["#### 7", "eh"]), episode(2, &["#### 2"]), episode(3, &["#### 7", "#### 3"])]
+    }
+
+    fn improve_all(source: Source<'_>, stop_on_success: bool) -> (Vec<Episode>, Improved) {
+        let problems = [1, 2, 3].map(problem);
+        improve(source, episodes(), &problems, &plan(stop_on_success), Seed(0), &grade).unwrap()
+    }
+
+    /// A policy that remembers what it was asked.
+    #[derive(Default)]
+    struct Spy {
+        asked: Vec<(Dialogue, usize, f64)>,
+    }
+
+    impl Policy for Spy {
+        fn respond(
+            &mut self,
+            requests: &[Request],
+            how: &Sampling,
+        ) -> Result<Vec<Vec<Attempt>>, PolicyError> {
+            let seen = requests.iter().map(|r| (r.dialogue.clone(), r.seeds.len(), how.temperature));
+            self.asked.extend(seen);
+            Dice.respond(requests, how)
+        }
+    }
+
+    #[test]
+    fn the_reference_solution_follows_where_every_own_turn_failed() {
+        let (after, improved) = improve_all(Source::Reference, true);
+        let last = after[0].turns[2].chosen();
+        assert_eq!(
+            (last.author, last.text.as_str(), last.tokens),
+            (Author::Teacher, "It says so. #### 1", 0)
+        );
+        assert!(after[0].ends_right());
+        assert_eq!(after[1..], episodes()[1..]);
+        assert_eq!(improved, Improved { asked: 1, answers: 1, tokens: 0, right: 1, kept: 0 });
+    }
+
+    #[test]
+    fn a_right_attempt_is_kept_as_the_answer_to_the_retry_text() {
+        let (after, improved) = improve_all(Source::Reference, false);
+        let texts = |episode: &Episode| {
+            episode.turns.iter().map(|turn| turn.chosen().text.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(&after[0]), ["#### 7", "eh", "It says so. #### 1"]);
+        assert_eq!(texts(&after[1]), ["#### 2", "#### 2"]);
+        assert_eq!(texts(&after[2]), ["#### 7", "#### 3", "#### 3"]);
+        let copy = after[1].turns[1].chosen();
+        assert_eq!((copy.author, copy.tokens), (Author::Policy, 0));
+        assert_eq!((improved.asked, improved.kept), (1, 2));
+    }
+
+    #[test]
+    fn who_was_right_and_then_wrong_needs_no_teacher() {
+        let lost = vec![episode(2, &["#### 2", "#### 5"])];
+        let run = |keep: bool| {
+            improve(Source::Reference, lost.clone(), &[problem(2)], &plan(!keep), Seed(0), &grade).unwrap()
+        };
+        assert_eq!(run(false), (lost.clone(), Improved::default()));
+        let (kept, improved) = run(true);
+        assert_eq!(kept[0].turns[2].chosen().text, "#### 2");
+        assert_eq!((improved.asked, improved.kept), (0, 1));
+    }
+
+    #[test]
+    fn a_stronger_model_is_shown_the_plain_question_at_its_own_temperature() {
+        let mut spy = Spy::default();
+        let (after, improved) = improve_all(Source::Model(&mut spy), true);
+        assert_eq!(spy.asked, [(prompt().dialogue(&problem(1).question, &[]), 1, 0.7)]);
+        let last = after[0].turns[2].chosen();
+        assert_eq!(last.author, Author::Teacher);
+        assert_eq!(improved.tokens, u64::from(last.tokens));
+    }
+
+    #[test]
+    fn oneself_sees_every_failed_attempt_and_takes_the_first_best_of_its_samples() {
+        let mut spy = Spy::default();
+        improve_all(Source::Oneself { policy: &mut spy, best_of: 4 }, true);
+        assert_eq!(spy.asked, [(prompt().dialogue(&problem(1).question, &["#### 7", "eh"]), 4, 1.0)]);
+
+        let lines = ["eh", "#### 7", "so #### 1", "thus #### 1"];
+        let mut policy = ScriptedPolicy::new().line(&key(&problem(1)), 2, &lines);
+        let (after, improved) = improve_all(Source::Oneself { policy: &mut policy, best_of: 4 }, true);
+        let last = &after[0].turns[2];
+        assert_eq!((last.candidates.len(), last.chosen), (4, 2));
+        assert_eq!(last.chosen().author, Author::Policy);
+        assert_eq!(improved, Improved { asked: 1, answers: 4, tokens: 2 + 3 + 4 + 4, right: 1, kept: 0 });
+    }
+
+    #[test]
+    fn a_wrong_answer_is_better_than_an_unreadable_one_and_the_first_of_equals_wins() {
+        let chosen = |texts: &[&str]| {
+            first_best(&texts.iter().map(|text| candidate(&problem(1), text)).collect::<Vec<_>>())
+        };
+        assert_eq!(chosen(&["eh", "#### 5", "#### 6"]), 1);
+        assert_eq!(chosen(&["eh", "oh"]), 0);
+    }
+
+    #[test]
+    fn an_improved_turn_depends_on_its_own_problem_only() {
+        let problems: Vec<Problem> = (0..8).map(problem).collect();
+        let failed: Vec<Episode> = (0..8).map(|number| episode(number, &["#### 99"])).collect();
+        let run = |episodes: Vec<Episode>| {
+            let oneself = Source::Oneself { policy: &mut Dice, best_of: 3 };
+            improve(oneself, episodes, &problems, &plan(true), Seed(6), &grade).unwrap().0
+        };
+        let together = run(failed.clone());
+        let apart: Vec<Episode> = failed.chunks(3).rev().flat_map(|chunk| run(chunk.to_vec())).collect();
+        assert!(together.iter().all(|episode| apart.contains(episode)));
+    }
+
+    #[test]
+    fn without_own_turns_the_teacher_answers_the_question() {
+        let before = vec![episode(1, &[])];
+        let plan = plan(true);
+        let (after, _) = improve(Source::Reference, before, &[problem(1)], &plan, Seed(0), &grade).unwrap();
+        assert_eq!(after[0].turns.len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_improved_is_named() {
+        let bare = Problem { solution: None, ..problem(1) };
+        let failing = |source, problems: &[Problem]| {
+            improve(source, episodes(), problems, &plan(true), Seed(0), &grade).unwrap_err().to_string()
+        };
+        insta::assert_snapshot!(
+            failing(Source::Reference, &[bare]),
+            @"problem `toy/1` has no reference solution; choose another `teacher` or a task with solutions"
+        );
+        insta::assert_snapshot!(
+            failing(Source::Reference, &[problem(2)]),
+            @"an episode is about problem `toy/1`, which is not among the problems to improve on"
+        );
+        insta::assert_snapshot!(
+            failing(Source::Oneself { policy: &mut Dice, best_of: 0 }, &[problem(1)]),
+            @"best of 0 samples improves nothing; set `best_of` to at least 1"
+        );
+    }
+}

@@ -1,0 +1,161 @@
+//! Whether the settings of a run fit together, and what its identity is.
+
+use std::collections::BTreeSet;
+
+use crate::data::DataError;
+use crate::domain::Key;
+use crate::rollout::{OwnTurns, Rollouts, Teacher, Window};
+
+use super::canonical::canonical;
+use super::{Fault, Method, RunSpec};
+
+/// More turns than this are a slip of the pen: no model here is trained on such histories.
+const MOST_TURNS: u32 = 20;
+
+impl RunSpec {
+    /// Looks for settings that contradict each other or cannot be carried out.
+    ///
+    /// # Errors
+    /// The first fault, with the path of its field.
+    pub fn check(&self) -> Result<(), Fault> {
+        self.faults().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// All that is wrong with these settings.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut faults = vec![];
+        self.check_data(&mut faults);
+        self.check_rounds(&mut faults);
+        self.check_collect(&mut faults);
+        self.check_train(&mut faults);
+        self.check_evaluate(&mut faults);
+        faults
+    }
+
+    /// The run's identity: everything that can change its numbers, defaults left out. The
+    /// backend is not part of it; it is recorded with each stage instead.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        let mut value = canonical(self);
+        if let Some(members) = value.as_object_mut() {
+            members.remove("backend");
+        }
+        Key::of(&value)
+    }
+
+    fn check_data(&self, faults: &mut Vec<Fault>) {
+        refuse(faults, self.base.is_empty(), "base", "no base model is named");
+        refuse(faults, self.data.train == 0, "data.train", "0 leaves nothing to train on");
+        refuse(faults, self.data.test == 0, "data.test", "0 leaves nothing to evaluate on");
+        match self.task.check() {
+            Ok(()) => {}
+            Err(DataError::Setting { task, field, fault }) => {
+                faults.push(Fault::new(format!("task.{task}.{field}"), fault.trim_start_matches("= ")));
+            }
+            Err(other) => faults.push(Fault::new("task", other.to_string())),
+        }
+        let (boost, train) = (self.boost.problems, self.data.train);
+        refuse(
+            faults,
+            boost > train,
+            "boost.problems",
+            format!("{boost} is more than `data.train`, {train}"),
+        );
+    }
+
+    fn check_rounds(&self, faults: &mut Vec<Fault>) {
+        let idle = self.method == Method::Rise && self.rounds.count == 0 && self.boost.problems == 0;
+        refuse(faults, idle, "rounds.count", "0 rounds leave the method `rise` nothing to do");
+        if let Some((field, complaint)) = self.weighting.fault() {
+            let rule = serde_json::to_value(self.weighting).expect("settings are plain data");
+            let rule = rule.as_object().and_then(|rule| rule.keys().next().cloned()).unwrap_or_default();
+            faults.push(Fault::new(format!("weighting.{rule}.{field}"), complaint));
+        }
+    }
+
+    fn check_collect(&self, faults: &mut Vec<Fault>) {
+        let none = self.collect.own_turns == OwnTurns::Fixed(0);
+        refuse(faults, none, "collect.own_turns", "0 own turns leave nothing to improve");
+        if let OwnTurns::Fixed(turns) = self.collect.own_turns {
+            refuse(faults, turns > MOST_TURNS, "collect.own_turns", too_many(turns));
+        }
+        if let Teacher::Oneself { best_of } = self.collect.teacher {
+            refuse(faults, best_of == 0, "collect.teacher.self.best_of", "0 samples have no best one");
+        }
+        if let Teacher::Model(name) = &self.collect.teacher {
+            refuse(faults, name.is_empty(), "collect.teacher.model", "no base model is named");
+        }
+        if let Rollouts::Model(name) = &self.collect.rollouts {
+            refuse(faults, name.is_empty(), "collect.rollouts.model", "no base model is named");
+        }
+        sampling(faults, "collect.sampling", self.collect.sampling.fault());
+    }
+
+    fn check_train(&self, faults: &mut Vec<Fault>) {
+        let train = &self.train;
+        refuse(faults, train.epochs == 0, "train.epochs", "0 epochs train nothing");
+        refuse(faults, train.batch == 0, "train.batch", "a batch has at least 1 target");
+        let rate = train.learning_rate;
+        refuse(
+            faults,
+            !(rate.is_finite() && rate > 0.0),
+            "train.learning_rate",
+            format!("{rate} is not above 0"),
+        );
+        let parts = [("train.warmup", train.warmup), ("train.final_rate", train.final_rate)];
+        for (path, part) in parts {
+            refuse(faults, !(0.0..=1.0).contains(&part), path, format!("{part} is not between 0 and 1"));
+        }
+        for (path, beta) in [("train.beta1", train.beta1), ("train.beta2", train.beta2)] {
+            refuse(faults, !(0.0..1.0).contains(&beta), path, format!("{beta} is not in [0, 1)"));
+        }
+        for (path, size) in [("train.weight_decay", train.weight_decay), ("train.clip", train.clip)] {
+            refuse(
+                faults,
+                !(size.is_finite() && size >= 0.0),
+                path,
+                format!("{size} is not a number of at least 0"),
+            );
+        }
+    }
+
+    fn check_evaluate(&self, faults: &mut Vec<Fault>) {
+        let evaluate = &self.evaluate;
+        refuse(faults, evaluate.turns == 0, "evaluate.turns", "an evaluation has at least 1 turn");
+        refuse(faults, evaluate.turns > MOST_TURNS, "evaluate.turns", too_many(evaluate.turns));
+        refuse(faults, evaluate.samples == 0, "evaluate.samples", "an evaluation has at least 1 sample");
+        let blind = evaluate.window == Window::Last(0);
+        refuse(faults, blind, "evaluate.window", "a window of 0 shows the model no attempt to improve on");
+        sampling(faults, "evaluate.sampling", evaluate.sampling.fault());
+    }
+}
+
+fn refuse(faults: &mut Vec<Fault>, wrong: bool, path: &str, complaint: impl Into<String>) {
+    if wrong {
+        faults.push(Fault::new(path, complaint));
+    }
+}
+
+fn sampling(faults: &mut Vec<Fault>, path: &str, fault: Option<(&'static str, String)>) {
+    faults.extend(fault.map(|(field, complaint)| Fault::new(format!("{path}.{field}"), complaint)));
+}
+
+fn too_many(turns: u32) -> String {
+    format!("{turns} turns are more than {MOST_TURNS}, the most that are possible")
+}
+
+/// The base models that a run needs, by name: its own, its teacher, and whose rollouts it uses.
+#[must_use]
+pub fn models_of(run: &RunSpec) -> BTreeSet<&str> {
+    let mut models = BTreeSet::from([run.base.as_str()]);
+    if run.method == Method::Rise {
+        if let Teacher::Model(name) = &run.collect.teacher {
+            models.insert(name);
+        }
+        if let Rollouts::Model(name) = &run.collect.rollouts {
+            models.insert(name);
+        }
+    }
+    models
+}

@@ -1,0 +1,236 @@
+//! What is wrong with a file, said so that a person can mend it: place, excerpt, nearest name.
+//!
+//! Hides how a complaint is laid out. Must not know what the files mean.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why a file or a setting cannot be used. Always a matter of usage, never a defect of the
+/// program: whoever wrote the file can mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// A file cannot be read at all.
+    #[error("{}: {cause}; {advice}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: String,
+        /// What to do about it.
+        advice: String,
+    },
+    /// What was read is wrong in one or more places.
+    #[error("{}", listed(.0))]
+    Faulty(Vec<Fault>),
+}
+
+impl SpecError {
+    /// The faults found, in the order in which they should be mended.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        match self {
+            Self::Unreadable { .. } => &[],
+            Self::Faulty(faults) => faults,
+        }
+    }
+}
+
+impl From<Fault> for SpecError {
+    fn from(fault: Fault) -> Self {
+        Self::Faulty(vec![fault])
+    }
+}
+
+fn listed(faults: &[Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// A text and the name under which people know it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) name: String,
+    pub(super) text: String,
+}
+
+/// Some bytes of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) source: Arc<Source>,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+impl Place {
+    /// Line and column, both counted from 1, and the line itself.
+    fn line(&self) -> (usize, usize, &str) {
+        let text = &self.source.text;
+        let start = text.floor_char_boundary(self.start.min(text.len()));
+        let begin = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let number = text[..begin].matches('\n').count() + 1;
+        let line = text[begin..].lines().next().unwrap_or_default();
+        (number, text[begin..start].chars().count() + 1, line)
+    }
+
+    /// The line with carets under the bytes meant, as far as they lie on it.
+    fn excerpt(&self) -> String {
+        let (number, column, line) = self.line();
+        let rest = line.chars().count().saturating_sub(column - 1);
+        let meant = self.source.text.get(self.start..self.end).unwrap_or_default();
+        let length = meant.lines().next().unwrap_or_default().chars().count().clamp(1, rest.max(1));
+        let margin = " ".repeat(number.to_string().len());
+        let indent = " ".repeat(column - 1);
+        format!("{margin} |\n{number} | {line}\n{margin} | {indent}{}", "^".repeat(length))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, column, _) = self.line();
+        write!(f, "{}:{line}:{column}", self.source.name)
+    }
+}
+
+/// What sort of fault it is, where that decides what happens next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A field that does not exist at this place.
+    Unknown,
+    /// A choice that does not exist.
+    Choice,
+    /// A required field is not there.
+    Missing,
+    /// Anything else.
+    Other,
+}
+
+/// One thing that is wrong: which field, why, where it is written, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The field, as a dotted path; empty where no field is meant.
+    pub path: String,
+    /// What is wrong with it.
+    pub complaint: String,
+    /// What to do, or where else to look; one sentence each.
+    pub hints: Vec<String>,
+    pub(super) kind: Kind,
+    pub(super) place: Option<Place>,
+}
+
+impl Fault {
+    /// A fault of the field at `path`.
+    #[must_use]
+    pub fn new(path: impl Into<String>, complaint: impl Into<String>) -> Self {
+        Self { path: path.into(), complaint: complaint.into(), hints: vec![], kind: Kind::Other, place: None }
+    }
+
+    /// The same fault with one more hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    pub(super) fn of(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Says where it is written, unless a more exact place is known already.
+    pub(super) fn at(mut self, place: Option<&Place>) -> Self {
+        self.place = self.place.or_else(|| place.cloned());
+        self
+    }
+
+    /// Whether another fault is the same one, met again by another way.
+    #[must_use]
+    pub fn same_cause(&self, other: &Self) -> bool {
+        (&self.path, &self.complaint, &self.place) == (&other.path, &other.complaint, &other.place)
+    }
+
+    /// Puts a step in front of the path, on the way up from the value.
+    pub(super) fn under(mut self, step: &str) -> Self {
+        let joint = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+        self.path = format!("{step}{joint}{}", self.path);
+        self
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "`{}`: ", self.path)?;
+        }
+        write!(f, "{}", self.complaint)?;
+        if let Some(place) = &self.place {
+            write!(f, "\n{}", place.excerpt())?;
+        }
+        let margin = self.place.as_ref().map_or(1, |place| place.line().0.to_string().len());
+        self.hints.iter().try_for_each(|hint| write!(f, "\n{} = {hint}", " ".repeat(margin)))
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// The name that was most likely meant, if any is close.
+#[must_use]
+pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const CLOSE: f64 = 0.8;
+    let plain = |text: &str| text.to_lowercase().replace('_', "-");
+    let scored = names.into_iter().map(|other| (strsim::jaro_winkler(&plain(name), &plain(other)), other));
+    let best = scored.fold(None, |best: Option<(f64, &str)>, next| match best {
+        Some(best) if best.0 >= next.0 => Some(best),
+        _ => Some(next),
+    });
+    best.filter(|(score, _)| *score >= CLOSE).map(|(_, name)| name)
+}
+
+/// Hints for a name that does not exist: the nearest one, and all of them.
+pub(super) fn suggestions(name: &str, names: &[&str]) -> Vec<String> {
+    let meant = nearest(name, names.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
+    let all = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let valid = (!names.is_empty()).then(|| format!("valid here: {all}."));
+    meant.into_iter().chain(valid).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(text: &str, start: usize, end: usize) -> Place {
+        let source = Source { name: "a.toml".to_owned(), text: text.to_owned() };
+        Place { source: Arc::new(source), start, end }
+    }
+
+    #[test]
+    fn a_fault_shows_its_line_and_the_nearest_name() {
+        let mut fault = Fault::new("run.colect", "unknown field").hint("did you mean `collect`?");
+        fault.place = Some(place("name = \"ä\"\n[run.colect]\n", 16, 22));
+        insta::assert_snapshot!(fault, @r"
+        a.toml:2:5: `run.colect`: unknown field
+          |
+        2 | [run.colect]
+          |     ^^^^^^
+          = did you mean `collect`?
+        ");
+    }
+
+    #[test]
+    fn carets_stay_on_the_line() {
+        let long = place("a = [\n 1,\n 2]", 4, 14);
+        assert_eq!(long.excerpt(), "  |\n1 | a = [\n  |     ^");
+        let end = place("a =", 3, 3);
+        assert_eq!(end.excerpt(), "  |\n1 | a =\n  |    ^");
+    }
+
+    #[test]
+    fn only_close_names_are_suggested() {
+        let names = ["uniform", "exp", "success-only"];
+        assert_eq!(nearest("unifrom", names), Some("uniform"));
+        assert_eq!(nearest("success_only", names), Some("success-only"));
+        assert_eq!(nearest("zebra", names), None);
+    }
+}

@@ -1,0 +1,112 @@
+//! Scores by seed and problem: the shape in which every comparison is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The scores of one training seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The training seed.
+    pub seed: u64,
+    /// What was evaluated; two seeds that share an evaluation carry the same word here and count once.
+    pub source: String,
+    /// (problem number, score), sorted by problem number.
+    pub scores: Vec<(u32, f64)>,
+}
+
+/// One metric's scores by seed and problem, in order of the seeds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Panel(pub Vec<Row>);
+
+impl Panel {
+    /// The rows of distinct sources, each at its first seed.
+    fn distinct(&self) -> Vec<&Row> {
+        let mut seen = BTreeSet::new();
+        self.0.iter().filter(|row| !row.scores.is_empty() && seen.insert(&row.source)).collect()
+    }
+
+    /// One number per problem: its mean over the distinct sources that have it, by problem number.
+    #[must_use]
+    pub fn by_problem(&self) -> Vec<(u32, f64)> {
+        let mut sums: BTreeMap<u32, (f64, u32)> = BTreeMap::new();
+        for &(problem, score) in self.distinct().iter().flat_map(|row| &row.scores) {
+            let (sum, count) = sums.entry(problem).or_default();
+            *sum += score;
+            *count += 1;
+        }
+        sums.into_iter().map(|(problem, (sum, count))| (problem, sum / f64::from(count))).collect()
+    }
+
+    /// One number per distinct source: its mean over problems.
+    #[must_use]
+    pub fn by_seed(&self) -> Vec<f64> {
+        let mean = |row: &&Row| row.scores.iter().map(|score| score.1).sum::<f64>() / row.scores.len() as f64;
+        self.distinct().iter().map(mean).collect()
+    }
+
+    /// What this panel has above the other on the same seeds and problems.
+    ///
+    /// Where the two share no seed at all, each is averaged over its seeds first and only the problems
+    /// are paired.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        let shared: Vec<Row> = self
+            .0
+            .iter()
+            .filter_map(|row| Some(difference(row, other.0.iter().find(|candidate| candidate.seed == row.seed)?)))
+            .collect();
+        if shared.iter().any(|row| !row.scores.is_empty()) {
+            return Self(shared);
+        }
+        Self(vec![difference(&self.averaged(), &other.averaged())])
+    }
+
+    fn averaged(&self) -> Row {
+        Row { seed: 0, source: "mean over seeds".to_owned(), scores: self.by_problem() }
+    }
+}
+
+fn difference(row: &Row, other: &Row) -> Row {
+    let others: BTreeMap<u32, f64> = other.scores.iter().copied().collect();
+    let scores = row
+        .scores
+        .iter()
+        .filter_map(|&(problem, score)| Some((problem, score - others.get(&problem)?)))
+        .collect();
+    Row { seed: row.seed, source: format!("{} - {}", row.source, other.source), scores }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(seed: u64, source: &str, scores: &[(u32, f64)]) -> Row {
+        Row { seed, source: source.to_owned(), scores: scores.to_vec() }
+    }
+
+    #[test]
+    fn problems_are_averaged_over_seeds_and_seeds_over_problems() {
+        let panel = Panel(vec![row(0, "a", &[(1, 1.0), (2, 0.0)]), row(1, "b", &[(1, 0.0), (2, 0.0)])]);
+        assert_eq!(panel.by_problem(), [(1, 0.5), (2, 0.0)]);
+        assert_eq!(panel.by_seed(), [0.5, 0.0]);
+    }
+
+    #[test]
+    fn a_shared_evaluation_counts_once() {
+        let panel = Panel(vec![row(0, "base", &[(1, 1.0)]), row(1, "base", &[(1, 1.0)])]);
+        assert_eq!(panel.by_seed(), [1.0]);
+    }
+
+    #[test]
+    fn differences_pair_seeds_and_problems() {
+        let a = Panel(vec![row(0, "a0", &[(1, 1.0), (2, 1.0), (3, 1.0)]), row(1, "a1", &[(1, 1.0)])]);
+        let b = Panel(vec![row(0, "b0", &[(1, 0.0), (2, 1.0)])]);
+        assert_eq!(a.minus(&b), Panel(vec![row(0, "a0 - b0", &[(1, 1.0), (2, 0.0)])]));
+    }
+
+    #[test]
+    fn without_a_shared_seed_only_problems_are_paired() {
+        let a = Panel(vec![row(0, "a0", &[(1, 1.0)]), row(1, "a1", &[(1, 0.0)])]);
+        let b = Panel(vec![row(7, "b7", &[(1, 0.0)])]);
+        assert_eq!(a.minus(&b).by_problem(), [(1, 0.5)]);
+    }
+}

@@ -1,0 +1,262 @@
+//! Problems, and what was said about them: texts once and for ever, grades beside them.
+//!
+//! Responsible for taking episodes apart into rows and putting them together again unchanged;
+//! knows nothing about how a text is graded.
+
+use std::collections::HashMap;
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+
+use crate::domain::{Candidate, Episode, Grade, Key, Problem, Split, Turn};
+
+use super::database::Reader;
+use super::error::{Fault, StoreError};
+use super::stages::ancestry;
+
+/// Row numbers of problem ids; a problem is named in many rows, and its id written in one.
+pub(super) struct Names<'a> {
+    connection: &'a Connection,
+    known: HashMap<String, i64>,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn new(connection: &'a Connection) -> Self {
+        Self { connection, known: HashMap::new() }
+    }
+
+    /// The row number of a problem id, which is new or known.
+    pub(super) fn id(&mut self, name: &str) -> rusqlite::Result<i64> {
+        if let Some(&id) = self.known.get(name) {
+            return Ok(id);
+        }
+        let add = "INSERT INTO problem_names (name) VALUES (?1) ON CONFLICT (name) DO NOTHING";
+        self.connection.prepare_cached(add)?.execute([name])?;
+        let find = "SELECT id FROM problem_names WHERE name = ?1";
+        let id = self.connection.prepare_cached(find)?.query_row([name], |row| row.get(0))?;
+        self.known.insert(name.to_owned(), id);
+        Ok(id)
+    }
+}
+
+/// The row number of a grader's version, which is new or known.
+pub(super) fn grader_id(connection: &Connection, name: &str, version: u32) -> rusqlite::Result<i64> {
+    let add = "INSERT INTO graders (name, version) VALUES (?1, ?2) ON CONFLICT (name, version) DO NOTHING";
+    connection.prepare_cached(add)?.execute(params![name, version])?;
+    let find = "SELECT id FROM graders WHERE name = ?1 AND version = ?2";
+    connection.prepare_cached(find)?.query_row(params![name, version], |row| row.get(0))
+}
+
+pub(super) fn add_problems(
+    connection: &Connection,
+    stage: i64,
+    names: &mut Names<'_>,
+    problems: &[(Split, Problem)],
+) -> Result<(), Fault> {
+    let sql = "INSERT INTO problems (stage, position, problem, split, question, answer, solution)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let mut add = connection.prepare_cached(sql)?;
+    for (position, (split, problem)) in (0_u32..).zip(problems) {
+        let id = names.id(&problem.id)?;
+        add.execute(params![stage, position, id, split, problem.question, problem.answer, problem.solution])?;
+    }
+    Ok(())
+}
+
+pub(super) fn add_episodes(
+    connection: &Connection,
+    stage: i64,
+    grader: i64,
+    names: &mut Names<'_>,
+    episodes: &[Episode],
+) -> Result<(), Fault> {
+    let sql = "INSERT INTO episodes (stage, problem, sample, turns) VALUES (?1, ?2, ?3, ?4)";
+    let mut add = connection.prepare_cached(sql)?;
+    let mut candidates = Candidates::prepare(connection, grader)?;
+    for episode in episodes {
+        check(episode)?;
+        let problem = names.id(&episode.problem)?;
+        let id = add.insert(params![stage, problem, episode.sample, episode.turns.len() as u32])?;
+        for (number, turn) in (0_u32..).zip(&episode.turns) {
+            candidates.add(id, number, turn)?;
+        }
+    }
+    Ok(())
+}
+
+/// A turn without a chosen candidate could not be read back.
+fn check(episode: &Episode) -> Result<(), Fault> {
+    let broken = episode.turns.iter().position(|turn| turn.chosen >= turn.candidates.len());
+    broken.map_or(Ok(()), |turn| {
+        let (problem, sample) = (&episode.problem, episode.sample);
+        Err(Fault::Results(format!("turn {turn} of sample {sample} on `{problem}` has no chosen candidate")))
+    })
+}
+
+/// The statements that store candidates; prepared once, used up to a million times.
+struct Candidates<'a> {
+    text: CachedStatement<'a>,
+    grade: CachedStatement<'a>,
+    grader: i64,
+}
+
+impl<'a> Candidates<'a> {
+    fn prepare(connection: &'a Connection, grader: i64) -> rusqlite::Result<Self> {
+        let text = "INSERT INTO candidates (episode, turn, candidate, author, text, tokens, finished, chosen)
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let grade = "INSERT INTO grades (candidate, grader, answer, verdict) VALUES (?1, ?2, ?3, ?4)";
+        Ok(Self { text: connection.prepare_cached(text)?, grade: connection.prepare_cached(grade)?, grader })
+    }
+
+    fn add(&mut self, episode: i64, number: u32, turn: &Turn) -> rusqlite::Result<()> {
+        for (index, candidate) in turn.candidates.iter().enumerate() {
+            let Candidate { author, text, tokens, finished, grade } = candidate;
+            let chosen = index == turn.chosen;
+            let values = params![episode, number, index as u32, author, text, tokens, finished, chosen];
+            let id = self.text.insert(values)?;
+            self.grade.execute(params![id, self.grader, grade.answer, grade.verdict])?;
+        }
+        Ok(())
+    }
+}
+
+impl Reader {
+    /// The problems that a stage prepared, in their order; none for a stage of another kind.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn problems(&self, stage: &Key) -> Result<Vec<(Split, Problem)>, StoreError> {
+        self.read("reading problems", |connection| {
+            let sql = "SELECT n.name, q.question, q.answer, q.solution, q.split
+                       FROM stages s
+                       JOIN problems q ON q.stage = s.id
+                       JOIN problem_names n ON n.id = q.problem
+                       WHERE s.key = ?1 ORDER BY q.position";
+            let mut problems = connection.prepare_cached(sql)?;
+            let rows = problems.query_map([stage], |row| Ok((row.get(4)?, problem_of(row)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// A problem as a stage knew it: by the stage itself, or the nearest of those it was made from.
+    ///
+    /// Two prepare stages may give one id to different questions, hence the stage.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn problem(&self, stage: &Key, id: &str) -> Result<Option<Problem>, StoreError> {
+        self.read("reading a problem", |connection| {
+            let sql = "SELECT n.name, q.question, q.answer, q.solution
+                       FROM problem_names n
+                       JOIN problems q ON q.problem = n.id
+                       WHERE q.stage = ?1 AND n.name = ?2";
+            let mut find = connection.prepare_cached(sql)?;
+            for source in ancestry(connection, stage)? {
+                let found = find.query_row(params![source, id], problem_of).optional()?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// The episodes of a stage with the grades it was made with.
+    ///
+    /// In the order in which their problems were prepared, then by sample; problems that no stage
+    /// behind this one prepared come last, by id.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn episodes(&self, stage: &Key) -> Result<Vec<Episode>, StoreError> {
+        self.read("reading episodes", |connection| {
+            let mut episodes = Vec::new();
+            for (row, problem, episode) in episode_rows(connection, stage)? {
+                let episode = Episode { turns: turns(connection, row)?, ..episode };
+                episodes.push((problem, episode));
+            }
+            let places = places(connection, stage, episodes.iter().map(|(problem, _)| *problem))?;
+            let place = |problem: &i64| places.get(problem).copied().unwrap_or((usize::MAX, 0));
+            episodes.sort_by(|(a, left), (b, right)| {
+                let order = place(a).cmp(&place(b));
+                order.then_with(|| (&left.problem, left.sample).cmp(&(&right.problem, right.sample)))
+            });
+            Ok(episodes.into_iter().map(|(_, episode)| episode).collect())
+        })
+    }
+}
+
+fn problem_of(row: &Row<'_>) -> rusqlite::Result<Problem> {
+    Ok(Problem { id: row.get(0)?, question: row.get(1)?, answer: row.get(2)?, solution: row.get(3)? })
+}
+
+/// (row number of the episode, row number of its problem, the episode without its turns).
+fn episode_rows(connection: &Connection, stage: &Key) -> rusqlite::Result<Vec<(i64, i64, Episode)>> {
+    let sql = "SELECT e.id, e.problem, n.name, e.sample
+               FROM stages s
+               JOIN episodes e ON e.stage = s.id
+               JOIN problem_names n ON n.id = e.problem
+               WHERE s.key = ?1";
+    let mut episodes = connection.prepare_cached(sql)?;
+    let rows = episodes.query_map([stage], |row| {
+        let episode = Episode { problem: row.get(2)?, sample: row.get(3)?, turns: Vec::new() };
+        Ok((row.get(0)?, row.get(1)?, episode))
+    })?;
+    rows.collect()
+}
+
+/// The turns of one episode, under the grader that its stage was made with.
+fn turns(connection: &Connection, episode: i64) -> rusqlite::Result<Vec<Turn>> {
+    let sql = "SELECT c.turn, c.chosen, c.author, c.text, c.tokens, c.finished, v.answer, v.verdict
+               FROM episodes e
+               JOIN stages s ON s.id = e.stage
+               JOIN candidates c ON c.episode = e.id
+               JOIN grades v ON v.candidate = c.id AND v.grader = s.grader
+               WHERE e.id = ?1 ORDER BY c.turn, c.candidate";
+    let mut candidates = connection.prepare_cached(sql)?;
+    let mut rows = candidates.query([episode])?;
+    let mut turns: Vec<Turn> = Vec::new();
+    while let Some(row) = rows.next()? {
+        if row.get::<_, u32>(0)? as usize == turns.len() {
+            turns.push(Turn { candidates: Vec::new(), chosen: 0 });
+        }
+        if let Some(turn) = turns.last_mut() {
+            if row.get(1)? {
+                turn.chosen = turn.candidates.len();
+            }
+            turn.candidates.push(candidate(row)?);
+        }
+    }
+    Ok(turns)
+}
+
+fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
+    Ok(Candidate {
+        author: row.get(2)?,
+        text: row.get(3)?,
+        tokens: row.get(4)?,
+        finished: row.get(5)?,
+        grade: Grade { answer: row.get(6)?, verdict: row.get(7)? },
+    })
+}
+
+/// Where problems were prepared: (how far behind the stage, position there).
+fn places(
+    connection: &Connection,
+    stage: &Key,
+    problems: impl Iterator<Item = i64>,
+) -> Result<HashMap<i64, (usize, u32)>, Fault> {
+    let sources = ancestry(connection, stage)?;
+    let sql = "SELECT position FROM problems WHERE stage = ?1 AND problem = ?2";
+    let mut find = connection.prepare_cached(sql)?;
+    let mut places = HashMap::new();
+    for problem in problems {
+        for (distance, source) in sources.iter().enumerate() {
+            let found = find.query_row([source, &problem], |row| row.get(0)).optional()?;
+            if let Some(position) = found {
+                places.insert(problem, (distance, position));
+                break;
+            }
+        }
+    }
+    Ok(places)
+}

@@ -1,0 +1,213 @@
+//! Questions that people put in SQL themselves.
+//!
+//! Responsible for answering any one statement that only reads, and for refusing everything else
+//! before it runs; knows nothing about what is asked. The connection could not write anyway: this
+//! is so that the message is about the query rather than about the file.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Error, ErrorCode, Row, Statement};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::database::Reader;
+use super::error::{Fault, StoreError};
+
+/// The answer to a query.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Table {
+    /// The columns' names, in order.
+    pub columns: Vec<String>,
+    /// The rows; bytes are written as hexadecimal digits, numbers that are not finite as null.
+    pub rows: Vec<Vec<Value>>,
+    /// Whether there were more rows than asked for.
+    pub more: bool,
+}
+
+impl Reader {
+    /// Answers one statement that reads, with at most `limit` rows, however long it takes.
+    ///
+    /// # Errors
+    /// If it is not exactly one statement, if it might write, or if it cannot be evaluated.
+    pub fn query(&self, sql: &str, limit: usize) -> Result<Table, StoreError> {
+        self.read("answering a query", |connection| answer(connection, sql, limit))
+    }
+
+    /// The same as [`Reader::query`], but stops after `time`.
+    ///
+    /// # Errors
+    /// As for [`Reader::query`], and if the time is over.
+    pub fn query_within(&self, sql: &str, limit: usize, time: Duration) -> Result<Table, StoreError> {
+        self.read("answering a query", |connection| {
+            interrupted_after(connection, time, || answer(connection, sql, limit)).map_err(
+                |fault| match fault {
+                    Fault::Engine(source)
+                        if source.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
+                    {
+                        StoreError::SlowQuery { seconds: time.as_secs_f64() }.into()
+                    }
+                    other => other,
+                },
+            )
+        })
+    }
+}
+
+/// Does some work and interrupts the connection when it takes longer than `time`.
+fn interrupted_after<T>(connection: &Connection, time: Duration, work: impl FnOnce() -> T) -> T {
+    let handle = connection.get_interrupt_handle();
+    let (finished, watched) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if watched.recv_timeout(time) == Err(mpsc::RecvTimeoutError::Timeout) {
+                handle.interrupt();
+            }
+        });
+        let value = work();
+        drop(finished);
+        value
+    })
+}
+
+fn answer(connection: &Connection, sql: &str, limit: usize) -> Result<Table, Fault> {
+    let mut statement = reading_statement(connection, sql)?;
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
+    let mut answer = statement.query([]).map_err(bad_query)?;
+    let mut rows = Vec::new();
+    while let Some(row) = answer.next().map_err(bad_query)? {
+        if rows.len() == limit {
+            return Ok(Table { columns, rows, more: true });
+        }
+        rows.push(values(row, columns.len())?);
+    }
+    Ok(Table { columns, rows, more: false })
+}
+
+fn reading_statement<'a>(connection: &'a Connection, sql: &str) -> Result<Statement<'a>, Fault> {
+    let statement = match connection.prepare(sql) {
+        Ok(statement) => statement,
+        Err(Error::MultipleStatement) => return Err(refused("there is more than one")),
+        Err(error) => return Err(bad_query(error)),
+    };
+    if !statement.readonly() {
+        return Err(refused("this one writes"));
+    }
+    // Begin, attach, vacuum and the like do not count as writing, but give no rows either.
+    if statement.column_count() == 0 {
+        return Err(refused("this one gives no rows"));
+    }
+    Ok(statement)
+}
+
+fn refused(what: &'static str) -> Fault {
+    StoreError::ReadOnlyQuery { what }.into()
+}
+
+/// A mistake in the query is the user's to mend; anything else is the engine's.
+fn bad_query(error: Error) -> Fault {
+    match &error {
+        Error::SqlInputError { msg, .. } => StoreError::BadQuery { message: msg.clone() }.into(),
+        Error::SqliteFailure(code, Some(message)) if code.code == ErrorCode::Unknown => {
+            StoreError::BadQuery { message: message.clone() }.into()
+        }
+        Error::InvalidParameterCount(..) => {
+            let message = "it has parameters, and there is nothing to fill them with".to_owned();
+            StoreError::BadQuery { message }.into()
+        }
+        _ => error.into(),
+    }
+}
+
+fn values(row: &Row<'_>, columns: usize) -> rusqlite::Result<Vec<Value>> {
+    (0..columns).map(|column| row.get_ref(column).map(value)).collect()
+}
+
+fn value(cell: ValueRef<'_>) -> Value {
+    match cell {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => number.into(),
+        ValueRef::Real(number) => number.into(),
+        ValueRef::Text(text) => String::from_utf8_lossy(text).into(),
+        ValueRef::Blob(bytes) => hexadecimal(bytes).into(),
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::store::Store;
+
+    use super::*;
+
+    fn ask(sql: &str, limit: usize) -> Result<Table, StoreError> {
+        let folder = tempfile::tempdir().unwrap();
+        Store::open(folder.path()).unwrap().query(sql, limit)
+    }
+
+    #[test]
+    fn every_kind_of_value_is_shown() {
+        let table =
+            ask("SELECT 1 AS a, 0.5 AS b, 'x' AS c, NULL AS d, x'0aff' AS e, 9e999 AS f", 10).unwrap();
+        assert_eq!(table.columns, ["a", "b", "c", "d", "e", "f"]);
+        assert_eq!(
+            table.rows,
+            [vec![json!(1), json!(0.5), json!("x"), json!(null), json!("0aff"), json!(null)]]
+        );
+    }
+
+    #[test]
+    fn the_limit_is_kept_and_told() {
+        let numbers = "SELECT value FROM json_each('[1,2,3]')";
+        let cut = ask(numbers, 2).unwrap();
+        assert!(cut.more && cut.rows == [[json!(1)], [json!(2)]]);
+        let whole = ask(numbers, 3).unwrap();
+        assert!(!whole.more && whole.rows.len() == 3);
+    }
+
+    #[test]
+    fn what_is_not_one_read_is_refused() {
+        let refused = [
+            "DELETE FROM runs",
+            "DROP TABLE runs",
+            "INSERT INTO graders (name, version) VALUES ('x', 1) RETURNING id",
+            "PRAGMA user_version = 7",
+            "BEGIN",
+            "ATTACH '/tmp/elsewhere.db' AS elsewhere",
+            "VACUUM INTO '/tmp/elsewhere.db'",
+            "SELECT 1; DELETE FROM runs",
+            "",
+            "-- nothing",
+        ];
+        for sql in refused {
+            assert!(matches!(ask(sql, 1), Err(StoreError::ReadOnlyQuery { .. })), "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_explained() {
+        insta::assert_snapshot!(ask("SELECT mean FROM run_score", 1).unwrap_err(), @"this query cannot be run: no such table: run_score; `SELECT name, sql FROM sqlite_schema` lists every table and view");
+        insta::assert_snapshot!(ask("SELECT 1; DELETE FROM runs", 1).unwrap_err(), @"only one statement that reads is allowed here, such as `SELECT ... FROM run_scores`: there is more than one");
+        for sql in ["SELEC 1", "SELECT ?1", "SELECT json('{')", "SELECT abs(-9223372036854775808)"] {
+            assert!(matches!(ask(sql, 1), Err(StoreError::BadQuery { .. })), "{sql}");
+        }
+    }
+
+    #[test]
+    fn an_endless_query_is_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+        let stopped = store.query_within(endless, 1, Duration::from_millis(20));
+        assert!(matches!(stopped, Err(StoreError::SlowQuery { .. })), "{stopped:?}");
+        assert_eq!(store.query_within("SELECT 1", 1, Duration::from_mins(1)).unwrap().rows, [[json!(1)]]);
+    }
+}

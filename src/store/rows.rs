@@ -1,0 +1,159 @@
+//! What the database hands out: plain rows, without SQL and without behaviour.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::domain::Key;
+
+/// Where a run or a stage stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Known, not begun.
+    Queued,
+    /// Being worked on by a live process.
+    Running,
+    /// Finished; its rows cannot change any more.
+    Done,
+    /// Ended with an error.
+    Failed,
+    /// Left unfinished by a stop or a dead process; the same command goes on.
+    Interrupted,
+}
+
+impl Status {
+    /// Every status, in the order of a run's life.
+    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Done, Self::Failed, Self::Interrupted];
+
+    /// The name as written in the database and shown to people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// An experiment file as it was when it last ran.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ExperimentRow {
+    /// Its name.
+    pub name: String,
+    /// The question it asks.
+    pub question: String,
+    /// The TOML text.
+    pub toml: String,
+    /// Report wishes as JSON (baseline, families, tables).
+    pub report: Value,
+}
+
+/// One cell of an experiment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunRow {
+    /// The experiment it belongs to.
+    pub experiment: String,
+    /// Its identity within any experiment.
+    pub key: Key,
+    /// Position in the expansion, from 0.
+    pub position: u32,
+    /// Readable name made from the axes, e.g. `base=weak weighting=exp(0.4) seed=0`.
+    pub label: String,
+    /// The run's seed.
+    pub seed: u64,
+    /// (axis path, value label) in the order of the experiment file; without the seed.
+    pub axes: Vec<(String, String)>,
+    /// The whole run specification.
+    pub spec: Value,
+    /// Where it stands.
+    pub status: Status,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// One evaluated checkpoint of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckpointRow {
+    /// The run.
+    pub run: Key,
+    /// Order within the run, from 0.
+    pub position: u32,
+    /// `base`, `boost`, `sft`, `round 1`, `round 2`, ...
+    pub name: String,
+    /// The stage that made the weights.
+    pub weights: Key,
+    /// The stage that evaluated them.
+    pub evaluation: Key,
+}
+
+/// One stage, possibly shared between runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StageRow {
+    /// Its identity: what it does and what it reads.
+    pub key: Key,
+    /// `prepare`, `tokenize`, `base`, `collect`, `improve`, `weigh`, `train`, `evaluate`.
+    pub kind: String,
+    /// Readable name.
+    pub label: String,
+    /// Where it stands.
+    pub status: Status,
+    /// Wall-clock seconds of the successful execution.
+    pub seconds: Option<f64>,
+    /// What was counted on the way (tokens sampled, tokens trained, teacher calls, ...).
+    pub counts: Value,
+    /// Where it was made: backend, instruction set, program version, `shipped` or not.
+    pub origin: Value,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// How often it was begun.
+    pub attempts: u32,
+}
+
+/// One problem's score under one metric.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreRow {
+    /// Name of the metric, e.g. `m1@t5`.
+    pub metric: String,
+    /// The problem's id.
+    pub problem: String,
+    /// The score, in [0, 1] for accuracies.
+    pub value: f64,
+}
+
+/// What a metric means.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MetricRow {
+    /// Its name.
+    pub name: String,
+    /// Raised when its meaning changes.
+    pub version: u32,
+    /// `fraction` or `tokens`.
+    pub unit: String,
+    /// Whether more is better; none when neither is.
+    pub higher_is_better: Option<bool>,
+    /// One sentence.
+    pub meaning: String,
+}
+
+/// One file that a stage left in its folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ArtifactRow {
+    /// File name inside the stage's folder.
+    pub name: String,
+    /// Hash of its bytes.
+    pub sha256: Key,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// How much work an experiment saves by sharing stages between its runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Sharing {
+    /// Stages asked for: the sum over runs.
+    pub asked: u64,
+    /// Different stages among them, each executed once.
+    pub distinct: u64,
+}

@@ -1,0 +1,183 @@
+//! Runs: where they stand, how they are found, what they evaluate.
+//!
+//! Responsible for reading runs back and for their status; knows nothing about how a run is made
+//! of stages beyond the order of its checkpoints.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::Value;
+
+use crate::domain::Key;
+
+use super::columns::Json;
+use super::database::{Reader, Store};
+use super::error::{Fault, StoreError, nearest};
+use super::rows::{CheckpointRow, RunRow, Status};
+
+/// The columns of a run, in the order of [`run_row`].
+const COLUMNS: &str = "experiment, key, position, label, seed, axes, spec, status, error";
+
+/// The fewest digits of a key that are taken for a key.
+const PREFIX: usize = 4;
+
+/// The most candidates that are shown for an ambiguous name.
+const SHOWN: usize = 5;
+
+impl Store {
+    /// Records where a run of an experiment stands, and why it failed where it did.
+    ///
+    /// # Errors
+    /// If the experiment has no such run, or the database fails.
+    pub fn run_status(
+        &mut self,
+        experiment: &str,
+        run: &Key,
+        status: Status,
+        error: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.write("recording the status of a run", |transaction| {
+            let sql = "UPDATE runs SET status = ?3, error = ?4 WHERE experiment = ?1 AND key = ?2";
+            match transaction.prepare_cached(sql)?.execute(params![experiment, run, status, error])? {
+                0 => Err(StoreError::UnknownRun { given: run.to_string(), nearest: None }.into()),
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
+impl Reader {
+    /// The runs of an experiment, in the order of its expansion; none if it is unknown.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn runs(&self, experiment: &str) -> Result<Vec<RunRow>, StoreError> {
+        self.read("reading runs", |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM runs WHERE experiment = ?1 ORDER BY position, key");
+            let mut runs = connection.prepare_cached(&sql)?;
+            let rows = runs.query_map([experiment], run_row)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// The runs of every experiment, by its name and then in the order of its expansion.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn all_runs(&self) -> Result<Vec<RunRow>, StoreError> {
+        self.read("reading runs", |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM runs ORDER BY experiment, position, key");
+            let mut runs = connection.prepare_cached(&sql)?;
+            let rows = runs.query_map([], run_row)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// The run that a person means by a key, the first digits of one (four or more), or a label.
+    ///
+    /// A run that several experiments have is the same run; the first experiment's row is given.
+    ///
+    /// # Errors
+    /// If no run fits, or several different ones do, or the database fails.
+    pub fn run(&self, given: &str) -> Result<RunRow, StoreError> {
+        self.read("looking up a run", |connection| {
+            let mut keys = matching_keys(connection, given)?;
+            match keys.len() {
+                0 => Err(unknown_run(connection, given)?),
+                1 => Ok(first_with_key(connection, &keys[0])?),
+                _ => {
+                    keys.truncate(SHOWN);
+                    let candidates = keys.iter().map(|key| key.short().to_owned()).collect();
+                    Err(StoreError::AmbiguousRun { given: given.to_owned(), candidates }.into())
+                }
+            }
+        })
+    }
+
+    /// The evaluated checkpoints of every run of an experiment, run by run, in order.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn checkpoints(&self, experiment: &str) -> Result<Vec<CheckpointRow>, StoreError> {
+        self.read("reading checkpoints", |connection| {
+            let sql = "SELECT r.key, c.position, c.name, w.key, e.key
+                       FROM runs r
+                       JOIN checkpoints c ON c.run = r.id
+                       JOIN stages w ON w.id = c.weights
+                       JOIN stages e ON e.id = c.evaluation
+                       WHERE r.experiment = ?1
+                       ORDER BY r.position, r.key, c.position";
+            let mut checkpoints = connection.prepare_cached(sql)?;
+            let rows = checkpoints.query_map([experiment], checkpoint_row)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+}
+
+/// Different keys that `given` may stand for; a full key or label counts before a prefix.
+fn matching_keys(connection: &Connection, given: &str) -> rusqlite::Result<Vec<Key>> {
+    let exact = "SELECT DISTINCT key FROM runs WHERE key = ?1 OR label = ?1 ORDER BY key";
+    let found = keys(connection, exact, given)?;
+    let digits = given.len() >= PREFIX && given.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !found.is_empty() || !digits {
+        return Ok(found);
+    }
+    let prefix = "SELECT DISTINCT key FROM runs WHERE substr(key, 1, length(?1)) = lower(?1) ORDER BY key";
+    keys(connection, prefix, given)
+}
+
+fn keys(connection: &Connection, sql: &str, given: &str) -> rusqlite::Result<Vec<Key>> {
+    let mut found = connection.prepare_cached(sql)?;
+    let found = found.query_map([given], |row| row.get(0))?;
+    found.collect()
+}
+
+fn first_with_key(connection: &Connection, key: &Key) -> rusqlite::Result<RunRow> {
+    let sql = format!("SELECT {COLUMNS} FROM runs WHERE key = ?1 ORDER BY experiment LIMIT 1");
+    connection.prepare_cached(&sql)?.query_row([key], run_row)
+}
+
+fn unknown_run(connection: &Connection, given: &str) -> Result<Fault, rusqlite::Error> {
+    let mut labels = connection.prepare("SELECT DISTINCT label FROM runs")?;
+    let labels: Vec<String> = labels.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let nearest = nearest(given, labels.iter().map(String::as_str));
+    Ok(StoreError::UnknownRun { given: given.to_owned(), nearest }.into())
+}
+
+fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
+    let Json(axes) = row.get(5)?;
+    let Json(spec) = row.get(6)?;
+    Ok(RunRow {
+        experiment: row.get(0)?,
+        key: row.get(1)?,
+        position: row.get(2)?,
+        label: row.get(3)?,
+        seed: row.get::<_, i64>(4)? as u64,
+        axes: axes_of(axes, 5)?,
+        spec,
+        status: row.get(7)?,
+        error: row.get(8)?,
+    })
+}
+
+fn axes_of(axes: Value, column: usize) -> rusqlite::Result<Vec<(String, String)>> {
+    serde_json::from_value(axes).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+    })
+}
+
+fn checkpoint_row(row: &Row<'_>) -> rusqlite::Result<CheckpointRow> {
+    Ok(CheckpointRow {
+        run: row.get(0)?,
+        position: row.get(1)?,
+        name: row.get(2)?,
+        weights: row.get(3)?,
+        evaluation: row.get(4)?,
+    })
+}
+
+/// The row number of an experiment's run.
+pub(super) fn run_id(connection: &Connection, experiment: &str, run: &Key) -> Result<i64, Fault> {
+    let sql = "SELECT id FROM runs WHERE experiment = ?1 AND key = ?2";
+    let found =
+        connection.prepare_cached(sql)?.query_row(params![experiment, run], |row| row.get(0)).optional()?;
+    found.ok_or_else(|| StoreError::UnknownRun { given: run.to_string(), nearest: None }.into())
+}

@@ -1,0 +1,146 @@
+//! Numbers: what a metric means, what every problem scored, how a training went.
+//!
+//! Responsible for keeping versions of metrics apart; knows nothing about how a score is computed.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::domain::{Key, Point};
+
+use super::database::{Reader, Store};
+use super::episodes::Names;
+use super::error::{Fault, StoreError};
+use super::rows::{MetricRow, ScoreRow};
+
+impl Store {
+    /// Records what metrics mean; the wording may be improved later, unit and direction may not.
+    ///
+    /// # Errors
+    /// If a metric is known under the same version with another unit or direction, or the database
+    /// fails.
+    pub fn metrics(&mut self, rows: &[MetricRow]) -> Result<(), StoreError> {
+        self.write("recording metrics", |transaction| {
+            rows.iter().try_for_each(|row| upsert_metric(transaction, row))
+        })
+    }
+}
+
+fn upsert_metric(connection: &Connection, row: &MetricRow) -> Result<(), Fault> {
+    let sql =
+        "INSERT INTO metrics (name, version, unit, higher_is_better, meaning) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (name, version) DO UPDATE SET meaning = excluded.meaning
+               WHERE unit = excluded.unit AND higher_is_better IS excluded.higher_is_better";
+    let values = params![row.name, row.version, row.unit, row.higher_is_better, row.meaning];
+    match connection.prepare_cached(sql)?.execute(values)? {
+        0 => Err(StoreError::MetricChanged { name: row.name.clone(), version: row.version }.into()),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn add_points(connection: &Connection, stage: i64, points: &[Point]) -> Result<(), Fault> {
+    let sql = "INSERT INTO points (stage, series, step, value) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (stage, series, step) DO UPDATE SET value = excluded.value";
+    let mut add = connection.prepare_cached(sql)?;
+    for point in points {
+        let step = i64::try_from(point.step)
+            .map_err(|_| Fault::Results(format!("step {} of `{}` is too large", point.step, point.series)))?;
+        add.execute(params![stage, point.series, step, point.value])?;
+    }
+    Ok(())
+}
+
+pub(super) fn add_scores(
+    connection: &Connection,
+    stage: i64,
+    grader: i64,
+    names: &mut Names<'_>,
+    scores: &[ScoreRow],
+) -> Result<(), Fault> {
+    let sql = "INSERT INTO scores (stage, metric, grader, problem, value) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let mut add = connection.prepare_cached(sql)?;
+    for ScoreRow { metric, problem, value } in scores {
+        if value.is_nan() {
+            return Err(Fault::Results(format!("the score `{metric}` of `{problem}` is not a number")));
+        }
+        let (metric, problem) = (latest_metric(connection, metric)?, names.id(problem)?);
+        add.execute(params![stage, metric, grader, problem, value])?;
+    }
+    Ok(())
+}
+
+/// The row number of a metric's newest version.
+fn latest_metric(connection: &Connection, name: &str) -> Result<i64, Fault> {
+    let sql = "SELECT id FROM metrics WHERE name = ?1 ORDER BY version DESC LIMIT 1";
+    let found = connection.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?;
+    found.ok_or_else(|| StoreError::UnknownMetric { name: name.to_owned() }.into())
+}
+
+impl Reader {
+    /// Every version of every metric, by name and then version.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn metrics(&self) -> Result<Vec<MetricRow>, StoreError> {
+        self.read("reading metrics", |connection| {
+            let sql =
+                "SELECT name, version, unit, higher_is_better, meaning FROM metrics ORDER BY name, version";
+            let mut metrics = connection.prepare_cached(sql)?;
+            let rows = metrics.query_map([], metric_row)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// The scores of a stage by metric and then problem id: those of the grader it was made with,
+    /// and of each metric the newest version it was scored under.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn scores(&self, stage: &Key) -> Result<Vec<ScoreRow>, StoreError> {
+        self.read("reading scores", |connection| {
+            let sql = "WITH
+                    used AS (
+                        SELECT DISTINCT s.id AS stage, s.grader, m.id AS metric, m.name, m.version
+                        FROM stages s
+                        JOIN scores c ON c.stage = s.id AND c.grader = s.grader
+                        JOIN metrics m ON m.id = c.metric
+                        WHERE s.key = ?1),
+                    newest AS (SELECT stage, grader, metric, name, max(version) FROM used GROUP BY name)
+                SELECT n.name, p.name, c.value
+                FROM newest n
+                JOIN scores c ON c.stage = n.stage AND c.metric = n.metric AND c.grader = n.grader
+                JOIN problem_names p ON p.id = c.problem
+                ORDER BY n.name, p.name";
+            let mut scores = connection.prepare_cached(sql)?;
+            let rows = scores.query_map([stage], |row| {
+                Ok(ScoreRow { metric: row.get(0)?, problem: row.get(1)?, value: row.get(2)? })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// The curves of a stage, by series and then step; a value that is not a number is NaN.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn points(&self, stage: &Key) -> Result<Vec<Point>, StoreError> {
+        self.read("reading curves", |connection| {
+            let sql = "SELECT p.series, p.step, p.value FROM stages s JOIN points p ON p.stage = s.id
+                       WHERE s.key = ?1 ORDER BY p.series, p.step";
+            let mut points = connection.prepare_cached(sql)?;
+            let rows = points.query_map([stage], |row| {
+                let value = row.get::<_, Option<f64>>(2)?.unwrap_or(f64::NAN);
+                Ok(Point { series: row.get(0)?, step: row.get::<_, i64>(1)? as u64, value })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+}
+
+fn metric_row(row: &Row<'_>) -> rusqlite::Result<MetricRow> {
+    Ok(MetricRow {
+        name: row.get(0)?,
+        version: row.get(1)?,
+        unit: row.get(2)?,
+        higher_is_better: row.get(3)?,
+        meaning: row.get(4)?,
+    })
+}

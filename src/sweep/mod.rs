@@ -1,0 +1,33 @@
+//! From an experiment to executed stages: which runs it stands for, what they share, who does
+//! what when.
+//!
+//! How data flows: [`expand`] turns an experiment into cells; [`SweepPlan`] turns cells into one
+//! graph of stages and knows what is finished; [`perform`] lets worker processes execute the rest
+//! and writes down what happens. The same steps, repeated after any kill, end in the same database.
+//!
+//! The coordinator alone opens the database; [`serve`] is the other end, a worker's life. Must not
+//! know what a stage computes, nor how progress is shown.
+
+mod axis;
+mod error;
+mod expand;
+mod ledger;
+mod perform;
+mod plan;
+mod pool;
+mod protocol;
+mod queue;
+mod runs;
+#[cfg(test)]
+mod samples;
+mod schedule;
+mod worker;
+
+pub use error::SweepError;
+pub use expand::{Cell, expand};
+pub use perform::{Performed, Session, build, perform};
+pub use plan::{PlannedCell, SweepPlan};
+pub use pool::WorkerCommand;
+pub use queue::forecast;
+pub use schedule::{News, Outcome, Stop};
+pub use worker::serve;

@@ -1,0 +1,217 @@
+//! Worker processes: how they are started, spoken to, listened to and ended.
+//!
+//! Hides processes, pipes and threads behind one queue of what workers say. Must not know which
+//! stage should come next or what a death means for the sweep.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::protocol::{Answer, Order, receive, send};
+
+/// How many lines of a worker's standard error are kept to explain its death.
+const LAST_WORDS: usize = 4;
+
+/// How long a process may take to end after its output has ended.
+const LAST_BREATH: Duration = Duration::from_secs(2);
+
+/// The program that serves as a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+}
+
+impl WorkerCommand {
+    /// This very program, serving the store folder `store`.
+    ///
+    /// # Errors
+    /// If the system does not tell where this program lies.
+    pub fn this_program(store: &Path) -> io::Result<Self> {
+        let args = vec!["worker".into(), "--store".into(), store.as_os_str().to_owned()];
+        Ok(Self { program: std::env::current_exe()?, args })
+    }
+
+    fn spawn(&self) -> io::Result<Child> {
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.args)
+            // One worker stands for one core; burn's and gemm's own threads would compete.
+            .env("RAYON_NUM_THREADS", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        apart(&mut command);
+        command.spawn()
+    }
+}
+
+/// Keeps a terminal's Ctrl-C away from workers: the coordinator decides what it means for them.
+#[cfg(unix)]
+fn apart(command: &mut Command) {
+    std::os::unix::process::CommandExt::process_group(command, 0);
+}
+
+/// Keeps a terminal's Ctrl-C away from workers: the coordinator decides what it means for them.
+#[cfg(windows)]
+fn apart(command: &mut Command) {
+    const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
+    std::os::windows::process::CommandExt::creation_flags(command, CREATE_NEW_PROCESS_GROUP);
+}
+
+/// What is heard from a worker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    /// It said something.
+    Answer(Answer),
+    /// It ended; the text tells how.
+    Ended(String),
+}
+
+struct Worker {
+    child: Child,
+    /// None once its input was closed.
+    input: Option<ChildStdin>,
+    /// Which process of this seat it is, so that a dead one's late words are not taken for those
+    /// of the next.
+    generation: u64,
+    errors: Option<thread::JoinHandle<VecDeque<String>>>,
+}
+
+/// A fixed number of seats, each with at most one worker process.
+pub struct Pool {
+    command: WorkerCommand,
+    seats: Vec<Option<Worker>>,
+    sender: Sender<(usize, u64, Option<Answer>)>,
+    receiver: Receiver<(usize, u64, Option<Answer>)>,
+    generations: u64,
+}
+
+impl Pool {
+    /// A pool of so many seats; processes are started when they are needed.
+    #[must_use]
+    pub fn new(command: WorkerCommand, seats: usize) -> Self {
+        let (sender, receiver) = channel();
+        let seats = (0..seats).map(|_| None).collect();
+        Self { command, seats, sender, receiver, generations: 0 }
+    }
+
+    /// Gives an order to a seat's worker, starting one if there is none. A worker that is
+    /// just dying is heard of as [`Heard::Ended`].
+    ///
+    /// # Errors
+    /// If the worker program cannot be started.
+    pub fn order(&mut self, seat: usize, order: &Order) -> io::Result<()> {
+        if self.seats[seat].is_none() {
+            self.seats[seat] = Some(self.start(seat)?);
+        }
+        if let Some(input) = self.seats[seat].as_mut().and_then(|worker| worker.input.as_mut()) {
+            // A closed pipe means that the process is dead, which its output will tell.
+            let _ = send(input, order);
+        }
+        Ok(())
+    }
+
+    /// Waits at most `patience` for something from any worker, as (seat, what).
+    pub fn hear(&mut self, patience: Duration) -> Option<(usize, Heard)> {
+        loop {
+            let (seat, generation, answer) = match self.receiver.recv_timeout(patience) {
+                Ok(heard) => heard,
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+            };
+            if self.seats[seat].as_ref().is_none_or(|worker| worker.generation != generation) {
+                continue;
+            }
+            return Some(match (answer, self.seats[seat].take()) {
+                (Some(answer), worker) => {
+                    self.seats[seat] = worker;
+                    (seat, Heard::Answer(answer))
+                }
+                (None, Some(worker)) => (seat, Heard::Ended(bury(worker))),
+                (None, None) => continue,
+            });
+        }
+    }
+
+    /// Ends a seat's process at once. Its end is still heard of.
+    pub fn kill(&mut self, seat: usize) {
+        if let Some(worker) = &mut self.seats[seat] {
+            // It fails only if the process has ended already.
+            let _ = worker.child.kill();
+        }
+    }
+
+    fn start(&mut self, seat: usize) -> io::Result<Worker> {
+        let mut child = self.command.spawn()?;
+        self.generations += 1;
+        let generation = self.generations;
+        let input = child.stdin.take();
+        if let Some(output) = child.stdout.take() {
+            listen(output, seat, generation, self.sender.clone());
+        }
+        let errors = child.stderr.take().map(|errors| thread::spawn(move || last_words(errors)));
+        Ok(Worker { child, input, generation, errors })
+    }
+}
+
+impl Drop for Pool {
+    /// No worker outlives its coordinator, whichever way the latter leaves.
+    fn drop(&mut self) {
+        for worker in self.seats.iter_mut().flatten() {
+            drop(worker.input.take());
+        }
+        for mut worker in self.seats.iter_mut().filter_map(Option::take) {
+            // Idle workers end by themselves when their input does; busy ones are told to.
+            let _ = worker.child.kill();
+            let _ = worker.child.wait();
+        }
+    }
+}
+
+fn listen(output: ChildStdout, seat: usize, generation: u64, sender: Sender<(usize, u64, Option<Answer>)>) {
+    thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        while let Some(answer) = receive(&mut output) {
+            if sender.send((seat, generation, Some(answer))).is_err() {
+                return;
+            }
+        }
+        // Nobody listens any more when this fails, which is fine.
+        let _ = sender.send((seat, generation, None));
+    });
+}
+
+fn last_words(errors: ChildStderr) -> VecDeque<String> {
+    let mut lines = VecDeque::new();
+    for line in BufReader::new(errors).lines().map_while(Result::ok).filter(|line| !line.trim().is_empty()) {
+        if lines.len() == LAST_WORDS {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+    lines
+}
+
+/// Waits for the end of a process whose output has ended, and tells how it came.
+fn bury(mut worker: Worker) -> String {
+    drop(worker.input.take());
+    let patience = Instant::now();
+    while matches!(worker.child.try_wait(), Ok(None)) && patience.elapsed() < LAST_BREATH {
+        thread::sleep(Duration::from_millis(5));
+    }
+    // A process that closed its output and lives on is of no use.
+    let _ = worker.child.kill();
+    let how = worker.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+    let words = worker.errors.and_then(|errors| errors.join().ok()).unwrap_or_default();
+    if words.is_empty() {
+        return format!("the worker process ended ({how})");
+    }
+    format!("the worker process ended ({how}): {}", Vec::from(words).join(" | "))
+}

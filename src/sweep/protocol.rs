@@ -1,0 +1,88 @@
+//! What coordinator and worker say to each other: one JSON value per line, over the worker's
+//! standard input and output.
+//!
+//! Both ends are the same program, so the form may change with any version.
+
+use std::io::{self, BufRead, Write};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::Event;
+use crate::pipeline::{Manifest, Stage};
+
+/// What a coordinator asks of a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Execute this stage.
+    Stage(Box<Stage>),
+    /// Stop at the next safe place and keep what is half done.
+    Stop,
+}
+
+/// What a worker says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// Something happened inside the stage.
+    Event(Event),
+    /// The stage is finished and published.
+    Done(Manifest),
+    /// The stage cannot be executed, for this reason.
+    Failed(String),
+    /// The stage was stopped on request; its partial work is kept.
+    Stopped,
+}
+
+/// Writes one message and flushes it.
+///
+/// # Errors
+/// If the other end is gone.
+pub fn send<T: Serialize>(output: &mut impl Write, message: &T) -> io::Result<()> {
+    let mut line = serde_json::to_string(message)?;
+    line.push('\n');
+    output.write_all(line.as_bytes())?;
+    output.flush()
+}
+
+/// Reads the next message; none when the other end is gone. Lines that are no message (a
+/// library's own output, a line cut by a kill) are passed over.
+pub fn receive<T: DeserializeOwned>(input: &mut impl BufRead) -> Option<T> {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        match input.read_line(&mut line) {
+            Ok(0) | Err(_) => return None,
+            Ok(_) => {}
+        }
+        if let Ok(message) = serde_json::from_str(&line) {
+            return Some(message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::samples::stages;
+
+    #[test]
+    fn a_stage_survives_the_way_to_a_worker() {
+        let order = Order::Stage(Box::new(stages(&[("a", "b", 0.1 + 0.2)]).remove(0)));
+        let mut wire = Vec::new();
+        send(&mut wire, &order).unwrap();
+        send(&mut wire, &Order::Stop).unwrap();
+        let mut input = wire.as_slice();
+        assert_eq!(receive(&mut input), Some(order));
+        assert_eq!(receive(&mut input), Some(Order::Stop));
+        assert_eq!(receive::<Order>(&mut input), None);
+    }
+
+    #[test]
+    fn foreign_and_cut_lines_are_passed_over() {
+        let mut input = "hello\n\"stopped\"\n{\"failed\":\"no sp".as_bytes();
+        assert_eq!(receive(&mut input), Some(Answer::Stopped));
+        assert_eq!(receive::<Answer>(&mut input), None);
+    }
+}

@@ -1,0 +1,246 @@
+//! The life of a worker process: take an order, execute the stage, say what came of it.
+//!
+//! Hides how orders arrive while a stage is being executed. Opens no database and knows nothing
+//! of the other workers.
+
+use std::any::Any;
+use std::io::{self, BufRead, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::domain::{Event, Observer};
+use crate::pipeline::{Manifest, Stage, StageError, Workspace, execute};
+
+use super::protocol::{Answer, Order, receive, send};
+
+/// Progress is told at most this often; a terminal shows no more.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// Serves orders from `input` until it ends, answering on `output`.
+///
+/// `orphaned` is called on another thread as soon as `input` ends, even in the middle of a stage:
+/// the coordinator is gone then, and a worker that went on would race with that of the next sweep.
+///
+/// # Errors
+/// If `output` is closed.
+pub fn serve(
+    workspace: &Workspace,
+    input: impl BufRead + Send + 'static,
+    output: &mut impl Write,
+    orphaned: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    serve_with(|stage, observer| execute(stage, workspace, observer), input, output, orphaned)
+}
+
+fn serve_with<W: Write>(
+    mut perform: impl FnMut(&Stage, &mut dyn Observer) -> Result<Manifest, StageError>,
+    input: impl BufRead + Send + 'static,
+    output: &mut W,
+    orphaned: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for stage in listen(input, Arc::clone(&stop), orphaned) {
+        let mut voice = Voice { output: &mut *output, stop: &stop, told: None, broken: None };
+        let answer = match catch_unwind(AssertUnwindSafe(|| perform(&stage, &mut voice))) {
+            Ok(Ok(manifest)) => Answer::Done(manifest),
+            Ok(Err(StageError::Stopped)) => Answer::Stopped,
+            Ok(Err(error)) => Answer::Failed(error.to_string()),
+            Err(panic) => Answer::Failed(format!("this is a bug: {}", panic_text(panic.as_ref()))),
+        };
+        if let Some(error) = voice.broken {
+            return Err(error);
+        }
+        send(output, &answer)?;
+    }
+    Ok(())
+}
+
+/// Reads orders on a thread of its own, so that a stop and the coordinator's end are noticed
+/// while a stage is being executed.
+fn listen(
+    mut input: impl BufRead + Send + 'static,
+    stop: Arc<AtomicBool>,
+    orphaned: impl FnOnce() + Send + 'static,
+) -> Receiver<Stage> {
+    let (sender, stages) = channel();
+    thread::spawn(move || {
+        while let Some(order) = receive(&mut input) {
+            match order {
+                Order::Stop => stop.store(true, Ordering::SeqCst),
+                Order::Stage(stage) => {
+                    if sender.send(*stage).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+        orphaned();
+    });
+    stages
+}
+
+/// Hands a stage's events to the coordinator.
+struct Voice<'a, W> {
+    output: &'a mut W,
+    stop: &'a AtomicBool,
+    told: Option<Instant>,
+    broken: Option<io::Error>,
+}
+
+impl<W> Voice<'_, W> {
+    /// Whether an event is worth a line: points are read from the stage's files afterwards, and
+    /// progress is told at intervals, its end always.
+    fn is_news(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Point(_) => false,
+            Event::Note(_) => true,
+            Event::Progress { done, total, .. } => {
+                let due = self.told.is_none_or(|told| told.elapsed() >= PROGRESS_EVERY);
+                if due {
+                    self.told = Some(Instant::now());
+                }
+                due || done == total
+            }
+        }
+    }
+}
+
+impl<W: Write> Observer for Voice<'_, W> {
+    fn on(&mut self, event: Event) {
+        if self.is_news(&event) && self.broken.is_none() {
+            self.broken = send(self.output, &Answer::Event(event)).err();
+        }
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.broken.is_some() || self.stop.load(Ordering::SeqCst)
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a message")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Read};
+    use std::sync::mpsc::Sender;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::sweep::samples::stages;
+
+    /// An input that gives what is sent to it and ends when the sender is dropped.
+    struct Pipe(Receiver<Vec<u8>>, Vec<u8>);
+
+    impl Read for Pipe {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.1.is_empty() {
+                self.1 = self.0.recv().unwrap_or_default();
+            }
+            let count = buffer.len().min(self.1.len());
+            buffer[..count].copy_from_slice(&self.1[..count]);
+            self.1.drain(..count);
+            Ok(count)
+        }
+    }
+
+    fn order(sender: &Sender<Vec<u8>>, order: &Order) {
+        let mut line = Vec::new();
+        send(&mut line, order).unwrap();
+        sender.send(line).unwrap();
+    }
+
+    fn manifest(stage: &Stage) -> Manifest {
+        Manifest {
+            key: stage.key.clone(),
+            artifacts: Vec::new(),
+            seconds: 1.0,
+            counts: json!({}),
+            origin: json!({}),
+        }
+    }
+
+    /// Serves stages with the given labels, one after the other, and returns the answers.
+    fn answers(
+        labels: &[&str],
+        perform: impl FnMut(&Stage, &mut dyn Observer) -> Result<Manifest, StageError>,
+    ) -> Vec<Answer> {
+        let (sender, receiver) = channel();
+        for label in labels {
+            order(&sender, &Order::Stage(Box::new(stages(&[(label, "", 1.0)]).remove(0))));
+        }
+        drop(sender);
+        let mut output = Vec::new();
+        serve_with(perform, BufReader::new(Pipe(receiver, Vec::new())), &mut output, || {}).unwrap();
+        let mut output = output.as_slice();
+        std::iter::from_fn(|| receive(&mut output)).collect()
+    }
+
+    #[test]
+    fn a_panic_is_an_answer_and_the_worker_lives_on() {
+        let answers = answers(&["bad", "good"], |stage, _| {
+            assert!(stage.label != "bad", "the number was {}", 3);
+            Ok(manifest(stage))
+        });
+        assert_eq!(answers[0], Answer::Failed("this is a bug: the number was 3".to_owned()));
+        assert_eq!(answers[1], Answer::Done(manifest(&stages(&[("good", "", 1.0)])[0])));
+    }
+
+    #[test]
+    fn progress_is_thinned_out_but_its_end_is_told() {
+        let progress = |done| Event::Progress { done, total: 50, unit: "steps".to_owned(), tokens: 0, loss: None };
+        let answers = answers(&["a"], |stage, observer| {
+            (1..=50).for_each(|done| observer.on(progress(done)));
+            observer.on(Event::Note("slow disk".to_owned()));
+            Ok(manifest(stage))
+        });
+        assert_eq!(answers.first(), Some(&Answer::Event(progress(1))));
+        assert_eq!(answers[answers.len() - 3], Answer::Event(progress(50)));
+        assert_eq!(answers[answers.len() - 2], Answer::Event(Event::Note("slow disk".to_owned())));
+        assert!(answers.len() < 20, "{answers:?}");
+    }
+
+    #[test]
+    fn a_stop_reaches_a_stage_that_is_being_executed() {
+        let (sender, receiver) = channel();
+        order(&sender, &Order::Stage(Box::new(stages(&[("endless", "", 1.0)]).remove(0))));
+        let mut sender = Some(sender);
+        let mut output = Vec::new();
+        let endless = |_: &Stage, observer: &mut dyn Observer| {
+            if let Some(sender) = sender.take() {
+                order(&sender, &Order::Stop);
+            }
+            while !observer.stop_requested() {
+                thread::yield_now();
+            }
+            Err(StageError::Stopped)
+        };
+        serve_with(endless, BufReader::new(Pipe(receiver, Vec::new())), &mut output, || {}).unwrap();
+        assert_eq!(receive(&mut output.as_slice()), Some(Answer::Stopped));
+    }
+
+    #[test]
+    fn the_end_of_the_coordinator_is_noticed_in_the_middle_of_a_stage() {
+        let (sender, receiver) = channel();
+        order(&sender, &Order::Stage(Box::new(stages(&[("endless", "", 1.0)]).remove(0))));
+        let (orphaned, noticed) = channel();
+        let mut sender = Some(sender);
+        let wait = |stage: &Stage, _: &mut dyn Observer| {
+            drop(sender.take());
+            noticed.recv_timeout(Duration::from_secs(20)).expect("orphaned is called at once");
+            Ok(manifest(stage))
+        };
+        let input = BufReader::new(Pipe(receiver, Vec::new()));
+        serve_with(wait, input, &mut Vec::new(), move || orphaned.send(()).unwrap()).unwrap();
+    }
+}

@@ -1,0 +1,146 @@
+//! Examples as token ids, and batches of them.
+//!
+//! Loss masks are built from token ids, message by message: the targets of an assistant message
+//! are its text's tokens and its end token, never the token that opens it.
+
+use std::sync::Arc;
+
+use crate::domain::{Draws, Example, Seed};
+use crate::model::{Ragged, Targets, Tokenizer};
+
+use super::Normalise;
+
+/// An example in token ids.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Encoded {
+    /// All tokens of the dialogue.
+    pub tokens: Vec<u32>,
+    /// (first token, token past the last, weight) of each target.
+    pub targets: Vec<(usize, usize, f64)>,
+}
+
+/// An example does not fit the model's positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong {
+    /// Tokens of the example.
+    pub tokens: usize,
+}
+
+/// Turns an example into token ids.
+///
+/// # Errors
+/// If it has more than `positions` tokens.
+pub fn encode(example: &Example, tokenizer: &Tokenizer, positions: usize) -> Result<Encoded, TooLong> {
+    let mut encoded = Encoded { tokens: Vec::new(), targets: Vec::new() };
+    for (message, &weight) in example.messages.iter().zip(&example.weights) {
+        let opening = encoded.tokens.len();
+        encoded.tokens.extend(tokenizer.message(message));
+        if weight != 0.0 {
+            encoded.targets.push((opening + 1, encoded.tokens.len(), weight));
+        }
+    }
+    if encoded.tokens.len() > positions { Err(TooLong { tokens: encoded.tokens.len() }) } else { Ok(encoded) }
+}
+
+/// What one optimizer step trains on.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Inputs: every token but each example's last.
+    pub inputs: Ragged,
+    /// The token after each input, with the weight of its loss.
+    pub targets: Targets,
+    /// Tokens that are targets.
+    pub target_tokens: usize,
+}
+
+impl Batch {
+    /// Puts examples together; token weights are scaled so that their weighted sum of losses is
+    /// the objective (see [`Normalise`]).
+    #[must_use]
+    pub fn new(examples: &[&Encoded], normalise: Normalise) -> Self {
+        let scale = normalise.scale(examples);
+        let rows = examples.iter().map(|example| example.tokens.len() - 1);
+        let mut tokens = Vec::new();
+        let (mut ids, mut weights) = (Vec::new(), Vec::new());
+        for example in examples {
+            let inputs = example.tokens.len() - 1;
+            tokens.extend(&example.tokens[..inputs]);
+            ids.extend(&example.tokens[1..]);
+            let first = weights.len();
+            weights.resize(first + inputs, 0.0);
+            for &(from, to, weight) in &example.targets {
+                let share = (normalise.token_weight(weight, to - from) * scale) as f32;
+                weights[first + from - 1..first + to - 1].fill(share);
+            }
+        }
+        let target_tokens = weights.iter().filter(|&&weight| weight != 0.0).count();
+        Self {
+            inputs: Ragged { tokens, lengths: rows.collect() },
+            targets: Targets { ids: Arc::from(ids), weights: Arc::from(weights) },
+            target_tokens,
+        }
+    }
+}
+
+/// The order of one epoch: indices of examples, cut where a batch is full (see [`Normalise`]).
+#[must_use]
+pub fn epoch(examples: &[Encoded], batch: usize, normalise: Normalise, seed: Seed) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..examples.len()).collect();
+    let mut draws: Draws = seed.draws();
+    draws.shuffle(&mut order);
+    let mut batches = vec![Vec::new()];
+    let mut filled = 0;
+    for index in order {
+        let more = normalise.size(&examples[index]);
+        if filled > 0 && filled + more > batch {
+            batches.push(Vec::new());
+            filled = 0;
+        }
+        filled += more;
+        batches.last_mut().expect("there is always a last batch").push(index);
+    }
+    batches.retain(|batch| !batch.is_empty());
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(tokens: usize, targets: &[(usize, usize, f64)]) -> Encoded {
+        Encoded { tokens: (0..tokens as u32).collect(), targets: targets.to_vec() }
+    }
+
+    #[test]
+    fn targets_are_shifted_by_one_and_weighted_by_hand() {
+        let (a, b) = (encoded(5, &[(3, 5, 3.0)]), encoded(3, &[(1, 2, 1.0)]));
+        let batch = Batch::new(&[&a, &b], Normalise::Example);
+        assert_eq!(batch.inputs.tokens, [0, 1, 2, 3, 0, 1]);
+        assert_eq!(&*batch.inputs.lengths, [4, 2]);
+        assert_eq!(&*batch.targets.ids, [1, 2, 3, 4, 1, 2]);
+        // 3 / 2 tokens / (3 + 1) and 1 / 1 token / (3 + 1).
+        assert_eq!(&*batch.targets.weights, [0.0, 0.0, 0.375, 0.375, 0.25, 0.0]);
+        let batch = Batch::new(&[&a, &b], Normalise::Token);
+        // 3 each and 1, over 3 + 3 + 1.
+        let seventh = 1.0 / 7.0;
+        for (weight, expected) in batch.targets.weights.iter().zip([0.0, 0.0, 3.0, 3.0, 1.0, 0.0]) {
+            assert!((weight - expected * seventh).abs() < 1e-7);
+        }
+    }
+
+    #[test]
+    fn an_epoch_holds_every_example_once_in_batches_of_targets() {
+        let examples: Vec<Encoded> =
+            (0..50).map(|i| encoded(9, &[(1, 3, 1.0), (5, 8, 1.0)][..1 + i % 2])).collect();
+        let batches = epoch(&examples, 8, Normalise::Example, Seed(3));
+        let mut seen: Vec<usize> = batches.concat();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..50).collect::<Vec<_>>());
+        for batch in &batches {
+            let targets: usize = batch.iter().map(|&i| examples[i].targets.len()).sum();
+            assert!((1..=8).contains(&targets), "{targets}");
+        }
+        assert_ne!(batches, epoch(&examples, 8, Normalise::Example, Seed(4)));
+        assert_eq!(batches, epoch(&examples, 8, Normalise::Example, Seed(3)));
+    }
+}

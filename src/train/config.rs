@@ -1,0 +1,65 @@
+//! How a model is trained: optimizer, schedule, epochs, and where each round starts.
+
+use serde::{Deserialize, Serialize};
+
+/// Optimizer and schedule of one training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Passes over the examples.
+    pub epochs: u32,
+    /// Targets per optimizer step (a dialogue with two trained attempts counts as two).
+    pub batch: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Part of all steps over which the rate rises from 0.
+    pub warmup: f64,
+    /// The rate at the end of the cosine, as a part of the peak.
+    pub final_rate: f64,
+    /// `AdamW` weight decay, on matrices only.
+    pub weight_decay: f64,
+    /// `AdamW` beta 1.
+    pub beta1: f64,
+    /// `AdamW` beta 2.
+    pub beta2: f64,
+    /// Global gradient norm is clipped to this; 0 switches clipping off.
+    pub clip: f64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 3,
+            batch: 32,
+            learning_rate: 5e-4,
+            warmup: 0.05,
+            final_rate: 0.1,
+            weight_decay: 0.01,
+            beta1: 0.9,
+            beta2: 0.98,
+            clip: 1.0,
+        }
+    }
+}
+
+/// Which weights a round's training starts from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// The base checkpoint, again in every round (as reported for the paper, `paper.md` 2.4).
+    #[default]
+    Base,
+    /// The previous round's checkpoint.
+    Previous,
+}
+
+/// Which rounds' data a round trains on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Data {
+    /// That of all rounds so far, and of the boost.
+    #[default]
+    Union,
+    /// That of this round alone.
+    Latest,
+}

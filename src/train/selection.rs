@@ -1,0 +1,106 @@
+//! Which turns of an episode become training targets.
+//!
+//! Responsible for the four criteria of the official code, as they behave there. Must not know how
+//! much a target counts, nor how it is laid out as a dialogue.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::Reward;
+
+/// A criterion by which the turns of an episode become targets.
+///
+/// The official code describes each criterion by an intent; what its program does differs and is
+/// reproduced here. Rewards are compared in the order of the turns, the teacher's turn included.
+/// That program also reads no further than the first right attempt, where its own episodes end
+/// anyway; here later turns count, so that an episode may stand by a right attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Selection {
+    /// Every turn.
+    #[default]
+    All,
+    /// The first turn, and every turn with more reward than the turn just before it.
+    Better,
+    /// The first turn, and every turn with no less reward than any turn before it. Ties are kept
+    /// and later turns are not looked at: "not worse so far" rather than "the best".
+    Best,
+    /// The right turns only; the one criterion that may leave out the first turn.
+    Success,
+}
+
+impl Selection {
+    /// Every criterion.
+    pub const ALL: [Self; 4] = [Self::All, Self::Better, Self::Best, Self::Success];
+
+    /// The indices of the turns that become targets, in order.
+    #[must_use]
+    pub fn picks(self, rewards: &[Reward]) -> Vec<usize> {
+        (0..rewards.len()).filter(|&turn| self.keeps(&rewards[..turn], rewards[turn])).collect()
+    }
+
+    /// Whether a turn with this reward is kept after turns with those.
+    fn keeps(self, earlier: &[Reward], reward: Reward) -> bool {
+        match self {
+            Self::All => true,
+            Self::Better => earlier.last().is_none_or(|&before| reward > before),
+            Self::Best => earlier.iter().all(|&before| reward >= before),
+            Self::Success => reward.0 >= 1.0,
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "rewards are whole numbers")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What each criterion keeps, in the order of `Selection::ALL`.
+    fn kept(rewards: &[f64]) -> [Vec<usize>; 4] {
+        let rewards: Vec<Reward> = rewards.iter().copied().map(Reward).collect();
+        Selection::ALL.map(|selection| selection.picks(&rewards))
+    }
+
+    #[test]
+    fn criteria_behave_as_in_the_official_code() {
+        assert_eq!(kept(&[0.0, 0.0, 1.0]), [vec![0, 1, 2], vec![0, 2], vec![0, 1, 2], vec![2]]);
+        assert_eq!(kept(&[0.0, -1.0, 1.0]), [vec![0, 1, 2], vec![0, 2], vec![0, 2], vec![2]]);
+        assert_eq!(kept(&[1.0]), [vec![0], vec![0], vec![0], vec![0]]);
+    }
+
+    #[test]
+    fn better_looks_at_the_turn_before_and_best_at_all_of_them() {
+        assert_eq!(kept(&[0.0, -1.0, 0.0]), [vec![0, 1, 2], vec![0, 2], vec![0, 2], vec![]]);
+        assert_eq!(kept(&[1.0, -1.0, 0.0]), [vec![0, 1, 2], vec![0, 2], vec![0], vec![0]]);
+    }
+
+    #[test]
+    fn standing_by_a_right_attempt_is_kept_by_all_but_better() {
+        assert_eq!(kept(&[1.0, 1.0]), [vec![0, 1], vec![0], vec![0, 1], vec![0, 1]]);
+    }
+
+    #[test]
+    fn an_episode_without_turns_has_no_targets() {
+        assert!(kept(&[]).iter().all(Vec::is_empty));
+    }
+
+    #[test]
+    fn names_are_those_of_experiment_files() {
+        let names = Selection::ALL.map(|selection| serde_json::to_value(selection).unwrap());
+        assert_eq!(names, ["all", "better", "best", "success"]);
+    }
+
+    proptest! {
+        #[test]
+        fn first_attempt_is_kept_unless_only_successes_are_wanted(
+            rewards in proptest::collection::vec(prop_oneof![Just(-1.0), Just(0.0), Just(1.0)], 1..8),
+        ) {
+            let [all, better, best, success] = kept(&rewards);
+            prop_assert_eq!(all.len(), rewards.len());
+            prop_assert_eq!((better[0], best[0]), (0, 0));
+            prop_assert!(success.iter().all(|&turn| rewards[turn] == 1.0));
+            prop_assert_eq!(success.len(), rewards.iter().filter(|&&reward| reward == 1.0).count());
+        }
+    }
+}

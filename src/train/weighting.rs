@@ -1,0 +1,282 @@
+//! How much each turn counts in training: the step from rewards to weights.
+//!
+//! Responsible for the formulas, each with its source. Must not know which turns are selected,
+//! nor how a weight enters the loss.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Episode, Reward};
+
+/// A rule by which the rewards of one problem's turns become weights.
+///
+/// A rule sees all rewards of a problem at once, before any selection, because the centred ones
+/// need their mean. Below, `r_t` is the reward of turn t, `τ` the temperature and `mean` runs over
+/// the turns of the problem.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Weighting {
+    /// `w_t = 1`: plain supervised fine-tuning on whatever was selected.
+    Uniform,
+    /// `w_t = 1` where the turn is right, else 0: filtered behaviour cloning, the limit of `Exp`
+    /// for a small temperature.
+    SuccessOnly,
+    /// `w_t = exp(r_t / τ)`: reward-weighted regression, as the official code does with τ = 0.4.
+    /// Neither centred, nor normalised, nor clipped.
+    Exp {
+        /// τ; a small one widens the gap between good and bad turns.
+        temperature: f64,
+    },
+    /// `w_t = exp((r_t - mean r) / τ)`: the paper's advantage weighting (section 3.2) in the reading
+    /// that centres the rewards. Right answers to easy problems count no more than any other.
+    Centered {
+        /// τ.
+        temperature: f64,
+    },
+    /// `w_t = exp(r_t / τ) - mean exp(r / τ)`: the paper's advantage weighting in the reading that
+    /// centres the exponentials. Turns below the mean are pushed down, and a problem whose turns
+    /// all earned the same teaches nothing.
+    CenteredExp {
+        /// τ.
+        temperature: f64,
+    },
+    /// `w_t = exp((r_t - mean over all problems of r at turn t) / τ)`: a reading found in summaries
+    /// of the paper, in which a turn is compared with the same turn of the other problems.
+    TurnAdvantage {
+        /// τ.
+        temperature: f64,
+    },
+}
+
+impl Default for Weighting {
+    fn default() -> Self {
+        Self::Exp { temperature: 0.4 }
+    }
+}
+
+impl Weighting {
+    /// Whether some weights may be below 0.
+    #[must_use]
+    pub const fn may_be_negative(&self) -> bool {
+        matches!(self, Self::CenteredExp { .. })
+    }
+
+    /// What is wrong with these settings, if anything, as (field, complaint).
+    #[must_use]
+    pub fn fault(&self) -> Option<(&'static str, String)> {
+        let temperature = self.temperature()?;
+        let usable = temperature.is_finite() && temperature > 0.0;
+        (!usable).then(|| ("temperature", format!("{temperature} is not a number above 0")))
+    }
+
+    const fn temperature(&self) -> Option<f64> {
+        match *self {
+            Self::Uniform | Self::SuccessOnly => None,
+            Self::Exp { temperature }
+            | Self::Centered { temperature }
+            | Self::CenteredExp { temperature }
+            | Self::TurnAdvantage { temperature } => Some(temperature),
+        }
+    }
+
+    /// One weight per reward; `rewards` are those of one problem's turns in order, and `turn_means`
+    /// is what [`turn_means`] gives for all problems.
+    ///
+    /// # Panics
+    /// If `TurnAdvantage` is not given the mean of every turn.
+    #[must_use]
+    pub fn weights(&self, rewards: &[Reward], turn_means: &[f64]) -> Vec<f64> {
+        let each = |weight: &dyn Fn(f64) -> f64| rewards.iter().map(|reward| weight(reward.0)).collect();
+        match *self {
+            Self::Uniform => each(&|_| 1.0),
+            Self::SuccessOnly => each(&|reward| f64::from(reward >= 1.0)),
+            Self::Exp { temperature } => each(&|reward| (reward / temperature).exp()),
+            Self::Centered { temperature } => {
+                centered(&each(&|reward| reward)).into_iter().map(|r| (r / temperature).exp()).collect()
+            }
+            Self::CenteredExp { temperature } => centered(&each(&|reward| (reward / temperature).exp())),
+            Self::TurnAdvantage { temperature } => {
+                assert!(
+                    turn_means.len() >= rewards.len(),
+                    "{} turn means for {} turns",
+                    turn_means.len(),
+                    rewards.len()
+                );
+                let advantages = rewards.iter().zip(turn_means).map(|(reward, mean)| reward.0 - mean);
+                advantages.map(|advantage| (advantage / temperature).exp()).collect()
+            }
+        }
+    }
+}
+
+/// The values minus their mean; exactly 0 where all are equal, which a rounded mean would not give.
+fn centered(values: &[f64]) -> Vec<f64> {
+    let count = values.len() as f64;
+    values.iter().map(|value| values.iter().map(|other| value - other).sum::<f64>() / count).collect()
+}
+
+/// The mean reward of each turn over the episodes that reached it.
+#[must_use]
+pub fn turn_means(episodes: &[Episode]) -> Vec<f64> {
+    let turns = episodes.iter().map(|episode| episode.turns.len()).max().unwrap_or(0);
+    let mean = |turn: usize| {
+        let reached: Vec<f64> = episodes
+            .iter()
+            .filter_map(|episode| episode.turns.get(turn))
+            .map(|turn| turn.chosen().grade.verdict.reward().0)
+            .collect();
+        reached.iter().sum::<f64>() / reached.len() as f64
+    };
+    (0..turns).map(mean).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{Author, Candidate, Grade, Turn, Verdict};
+
+    const TAU: f64 = 0.4;
+
+    fn every() -> [Weighting; 6] {
+        let temperature = TAU;
+        [
+            Weighting::Uniform,
+            Weighting::SuccessOnly,
+            Weighting::Exp { temperature },
+            Weighting::Centered { temperature },
+            Weighting::CenteredExp { temperature },
+            Weighting::TurnAdvantage { temperature },
+        ]
+    }
+
+    fn rewards(values: &[f64]) -> Vec<Reward> {
+        values.iter().copied().map(Reward).collect()
+    }
+
+    #[track_caller]
+    fn check(weighting: Weighting, values: &[f64], expected: &[f64]) {
+        let weights = weighting.weights(&rewards(values), &[0.3, 0.9, 1.0]);
+        assert_eq!(weights.len(), expected.len());
+        for (weight, expected) in weights.iter().zip(expected) {
+            assert!((weight - expected).abs() < 5e-4, "{weighting:?}: {weights:?}, not {expected:?}");
+        }
+    }
+
+    #[test]
+    fn exponential_weights_are_those_of_the_official_code() {
+        check(Weighting::default(), &[-1.0, 0.0, 1.0], &[0.0821, 1.0, 12.1825]);
+        check(Weighting::Exp { temperature: 1.0 }, &[-1.0, 0.0, 1.0], &[0.3679, 1.0, std::f64::consts::E]);
+    }
+
+    #[test]
+    fn both_readings_of_centring_on_a_wrong_then_right_trajectory() {
+        check(Weighting::Centered { temperature: TAU }, &[0.0, 1.0], &[0.2865, 3.4903]);
+        check(Weighting::CenteredExp { temperature: TAU }, &[0.0, 1.0], &[-5.5912, 5.5912]);
+    }
+
+    #[test]
+    fn a_problem_solved_at_once_is_not_news_to_the_centred_weightings() {
+        check(Weighting::default(), &[1.0], &[12.1825]);
+        assert_eq!(Weighting::Centered { temperature: TAU }.weights(&rewards(&[1.0]), &[]), [1.0]);
+        for count in 1..8 {
+            let same = vec![Reward(1.0); count];
+            let weights = Weighting::CenteredExp { temperature: TAU }.weights(&same, &[]);
+            assert_eq!(weights, vec![0.0; count], "equal rewards must weigh exactly nothing");
+        }
+    }
+
+    #[test]
+    fn turn_advantage_compares_with_the_same_turn_of_other_problems() {
+        // exp(-0.3 / 0.4), exp(0.1 / 0.4), with turn means 0.3 and 0.9.
+        check(Weighting::TurnAdvantage { temperature: TAU }, &[0.0, 1.0], &[0.4724, 1.2840]);
+    }
+
+    #[test]
+    fn uniform_ignores_rewards_and_success_only_filters_by_them() {
+        check(Weighting::Uniform, &[-1.0, 0.0, 1.0], &[1.0, 1.0, 1.0]);
+        check(Weighting::SuccessOnly, &[-1.0, 0.0, 1.0], &[0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn turn_means_run_over_the_episodes_that_reached_the_turn() {
+        use Verdict::{Right, Unreadable, Wrong};
+        let turn = |verdict| {
+            let grade = Grade { answer: None, verdict };
+            let (author, text) = (Author::Policy, String::new());
+            Turn::single(Candidate { author, text, tokens: 1, finished: true, grade })
+        };
+        let episode = |verdicts: &[Verdict]| Episode {
+            problem: "p".to_owned(),
+            sample: 0,
+            turns: verdicts.iter().copied().map(turn).collect(),
+        };
+        let episodes = [episode(&[Right]), episode(&[Wrong, Right]), episode(&[Unreadable, Wrong, Right])];
+        assert_eq!(turn_means(&episodes), [0.0, 0.5, 1.0]);
+        assert_eq!(turn_means(&[]), [0.0; 0]);
+    }
+
+    #[test]
+    fn spelling_of_experiment_files() {
+        let read = |json: &str| serde_json::from_str::<Weighting>(json);
+        assert_eq!(read(r#""uniform""#).unwrap(), Weighting::Uniform);
+        assert_eq!(read(r#""success-only""#).unwrap(), Weighting::SuccessOnly);
+        let centered = read(r#"{"centered-exp":{"temperature":0.4}}"#).unwrap();
+        assert_eq!(centered, Weighting::CenteredExp { temperature: 0.4 });
+        for weighting in every() {
+            assert_eq!(read(&serde_json::to_string(&weighting).unwrap()).unwrap(), weighting);
+        }
+        assert!(read(r#"{"exp":{"temprature":0.4}}"#).is_err());
+        assert!(read(r#"{"exp":{"temperature":0.4,"clip":1.0}}"#).is_err());
+    }
+
+    #[test]
+    fn a_temperature_must_be_above_zero() {
+        for temperature in [0.0, -0.4, f64::NAN, f64::INFINITY] {
+            let (field, complaint) = Weighting::Exp { temperature }.fault().unwrap();
+            assert_eq!(field, "temperature");
+            assert!(complaint.ends_with("is not a number above 0"), "{complaint}");
+        }
+        assert!(every().iter().all(|weighting| weighting.fault().is_none()));
+    }
+
+    proptest! {
+        #[test]
+        fn every_weighting_gives_one_finite_weight_per_reward(
+            values in proptest::collection::vec(prop_oneof![Just(-1.0), Just(0.0), Just(1.0)], 0..8),
+            turn_means in proptest::collection::vec(-1.0..1.0, 8),
+        ) {
+            let rewards = rewards(&values);
+            for weighting in every() {
+                let weights = weighting.weights(&rewards, &turn_means);
+                prop_assert_eq!(weights.len(), rewards.len());
+                prop_assert!(weights.iter().all(|weight| weight.is_finite()), "{:?}", weighting);
+                let negative = weights.iter().any(|&weight| weight < 0.0);
+                prop_assert!(!negative || weighting.may_be_negative(), "{:?}: {:?}", weighting, weights);
+            }
+        }
+
+        #[test]
+        fn within_a_turn_more_reward_never_weighs_less(
+            low in -1.0..1.0,
+            high in -1.0..1.0,
+            mean in -1.0..1.0,
+        ) {
+            prop_assume!(low < high);
+            for weighting in every() {
+                let weights = weighting.weights(&[Reward(low), Reward(high)], &[mean, mean]);
+                prop_assert!(weights[0] <= weights[1], "{:?}: {:?}", weighting, weights);
+            }
+        }
+
+        #[test]
+        fn a_negative_weight_is_possible_where_it_is_announced(count in 1_usize..5) {
+            let mut mixed = vec![Reward(0.0); count];
+            mixed.push(Reward(1.0));
+            for weighting in every() {
+                let negative = weighting.weights(&mixed, &[0.0; 6]).iter().any(|&weight| weight < 0.0);
+                prop_assert_eq!(negative, weighting.may_be_negative());
+            }
+        }
+    }
+}

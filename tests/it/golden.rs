@@ -1,0 +1,339 @@
+//! The model and its training against PyTorch (`tests/golden/make.py` made the numbers).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use burn::tensor::{Tensor, TensorData};
+use rise_lab::model::ops::{Heads, Rotary};
+use rise_lab::model::{
+    Decoder, Kernels, ModelConfig, Place, Ragged, Targets, Visit, Weights, checkpoint,
+};
+use rise_lab::train::{AdamW, Batch, Encoded, Normalise, TrainConfig, batch_loss};
+use serde_json::Value;
+
+fn golden(name: &str) -> Value {
+    let path = folder().join(name);
+    serde_json::from_str(&fs::read_to_string(path).expect("golden file")).expect("golden JSON")
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn place(kernels: Kernels) -> Place {
+    Place { kernels, ..Place::open("flex").expect("the default backend") }
+}
+
+fn decoder(kernels: Kernels) -> Decoder {
+    let model = golden("model.json");
+    let config: ModelConfig = serde_json::from_value(model["config"].clone()).expect("sizes");
+    let vocabulary = model["vocabulary"].as_u64().expect("a number") as usize;
+    let place = place(kernels);
+    let weights = checkpoint::read_weights(&folder().join("model.safetensors"), &config, vocabulary, &place)
+        .expect("golden weights");
+    Decoder::new(config, weights, &place)
+}
+
+/// The values of a tensor, a list, or a single number.
+fn floats(value: &Value) -> Vec<f32> {
+    if let Some(number) = value.as_f64() {
+        return vec![number as f32];
+    }
+    let list = value.as_array().or_else(|| value["data"].as_array());
+    list.expect("a tensor").iter().map(|x| x.as_f64().expect("a number") as f32).collect()
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    value["data"].as_array().expect("a tensor").iter().map(|x| x.as_u64().expect("an id") as u32).collect()
+}
+
+/// Largest difference, relative to the largest magnitude expected.
+#[track_caller]
+fn close(what: &str, ours: &[f32], theirs: &[f32], tolerance: f32) {
+    assert_eq!(ours.len(), theirs.len(), "{what}: number of values");
+    let largest = theirs.iter().fold(1e-9_f32, |a, b| a.max(b.abs()));
+    for (place, (a, b)) in ours.iter().zip(theirs).enumerate() {
+        assert!((a - b).abs() <= tolerance * largest, "{what}[{place}]: {a} against {b} (largest {largest})");
+    }
+}
+
+fn values<const R: usize>(tensor: Tensor<R>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("f32")
+}
+
+const BOTH: [Kernels; 2] = [Kernels::Fused, Kernels::Plain];
+
+#[test]
+fn logits_of_whole_sequences() {
+    let model = golden("model.json");
+    let (long, short) = (ids(&model["ids"]), ids(&model["short"]["ids"]));
+    // Three sequences of unequal length in one ragged batch: each must be what it is alone.
+    let tokens = [&long[..11], &short[..], &long[11..]].concat();
+    let batch = Ragged { tokens, lengths: Arc::new([11, 7, 11]) };
+    let expected = floats(&model["logits"]);
+    for kernels in BOTH {
+        let logits = values(decoder(kernels).logits(&batch));
+        close("first", &logits[..11 * 37], &expected[..11 * 37], 1e-5);
+        close("short", &logits[11 * 37..18 * 37], &floats(&model["short"]["logits"]), 1e-5);
+        close("last", &logits[18 * 37..], &expected[11 * 37..], 1e-5);
+    }
+}
+
+#[test]
+fn logits_against_a_cache() {
+    let model = golden("model.json");
+    let (tokens, expected) = (ids(&model["ids"]), floats(&model["logits"]));
+    let decoder = decoder(Kernels::Fused);
+    let (mut a, mut b) = (decoder.state(11), decoder.state(11));
+    // Row 0 enters with four tokens while row 1 enters with one; then both go on one by one.
+    let mut logits = decoder.advance(&[&tokens[..4], &tokens[11..12]], &mut [&mut a, &mut b]);
+    for (position_a, position_b) in (4..11).zip(1..) {
+        close("row 0", &logits[0], &expected[(position_a - 1) * 37..position_a * 37], 1e-5);
+        close("row 1", &logits[1], &expected[(10 + position_b) * 37..(11 + position_b) * 37], 1e-5);
+        let news = [&tokens[position_a..=position_a], &tokens[11 + position_b..=11 + position_b]];
+        logits = decoder.advance(&news, &mut [&mut a, &mut b]);
+    }
+}
+
+struct Names(BTreeMap<String, Vec<f32>>);
+
+fn batch(loss: &Value) -> Batch {
+    let all = ids(&loss["ids"]);
+    let lengths: Vec<usize> = ids(&loss["lengths"]).into_iter().map(|length| length as usize).collect();
+    let number = |value: &Value| value.as_u64().unwrap() as usize;
+    let examples: Vec<Encoded> = lengths
+        .iter()
+        .enumerate()
+        .map(|(row, &length)| Encoded {
+            tokens: all[row * 11..row * 11 + length].to_vec(),
+            targets: loss["messages"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|message| number(&message["row"]) == row)
+                .map(|m| (number(&m["start"]), number(&m["end"]), m["weight"].as_f64().unwrap()))
+                .collect(),
+        })
+        .collect();
+    Batch::new(&examples.iter().collect::<Vec<_>>(), Normalise::Example)
+}
+
+/// Gradients under their Hugging Face names, by way of a decoder whose weights are the gradients.
+fn gradients(decoder: &Decoder, kernels: Kernels, batch: &Batch) -> (f32, BTreeMap<String, Vec<f32>>) {
+    struct Take<'a>(&'a burn::tensor::Gradients);
+    impl Visit for Take<'_> {
+        fn visit<const R: usize>(&mut self, _: &str, parameter: Tensor<R>) -> Tensor<R> {
+            parameter.grad(self.0).expect("every parameter has a gradient")
+        }
+    }
+    let tracked: Weights = decoder.weights().clone().tracked();
+    let loss = batch_loss(&decoder.with_weights(tracked.clone()), batch, kernels);
+    let value = loss.clone().into_scalar::<f32>();
+    let gradients = loss.backward();
+    let as_weights = decoder.with_weights(tracked.map(&mut Take(&gradients)));
+    (value, named(&as_weights).0)
+}
+
+fn named(decoder: &Decoder) -> Names {
+    let bytes = checkpoint::encode(decoder);
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("our own bytes");
+    Names(
+        file.tensors()
+            .into_iter()
+            .map(|(name, view)| {
+                let floats = view.data().chunks_exact(4);
+                (name, floats.map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect())
+            })
+            .collect(),
+    )
+}
+
+#[test]
+fn weighted_loss_and_every_gradient() {
+    let loss = golden("loss.json");
+    let batch = batch(&loss);
+    for kernels in BOTH {
+        let (value, ours) = gradients(&decoder(kernels), kernels, &batch);
+        close("loss", &[value], &[floats(&loss["loss"])[0]], 1e-5);
+        let theirs = loss["gradients"].as_object().unwrap();
+        assert_eq!(ours.len(), theirs.len());
+        for (name, expected) in theirs {
+            close(name, &ours[name], &floats(expected), 2e-5);
+        }
+    }
+}
+
+#[test]
+fn three_steps_of_adamw() {
+    let (loss, adamw) = (golden("loss.json"), golden("adamw.json"));
+    let batch = batch(&loss);
+    let number = |name: &str| adamw[name].as_f64().unwrap();
+    let config = TrainConfig {
+        weight_decay: number("weight_decay"),
+        beta1: number("beta1"),
+        beta2: number("beta2"),
+        clip: number("clip"),
+        ..TrainConfig::default()
+    };
+    let start = decoder(Kernels::Fused);
+    let (mut weights, mut adam) = (start.weights().clone(), AdamW::default());
+    for (step, &rate) in floats(&adamw["rates"]).iter().enumerate() {
+        let tracked = weights.clone().tracked();
+        let loss = batch_loss(&start.with_weights(tracked.clone()), &batch, Kernels::Fused);
+        let value = loss.clone().into_scalar::<f32>();
+        close("loss", &[value], &[floats(&adamw["losses"])[step]], 1e-5);
+        let (next, norm) = adam.step(tracked, &loss.backward(), &config, f64::from(rate));
+        close("norm", &[norm as f32], &[floats(&adamw["gradient_norms"])[step]], 1e-5);
+        weights = next;
+    }
+    let ours = named(&start.with_weights(weights)).0;
+    for (name, expected) in adamw["first"].as_object().unwrap() {
+        let expected = floats(expected);
+        close(name, &ours[name][..expected.len()], &expected, 1e-5);
+    }
+    let squares: f64 = ours.values().flatten().map(|&x| f64::from(x).powi(2)).sum();
+    close("norm of all", &[squares.sqrt() as f32], &[number("norm") as f32], 1e-6);
+}
+
+fn tensor<const R: usize>(values: Vec<f32>, shape: [usize; R]) -> Tensor<R> {
+    let device = place(Kernels::Fused).training();
+    Tensor::<R>::from_data(TensorData::new(values, shape), &device).require_grad()
+}
+
+fn pulled<const R: usize>(output: Tensor<R>, upstream: &[f32]) -> burn::tensor::Gradients {
+    let shape = output.dims();
+    let upstream = Tensor::<R>::from_data(TensorData::new(upstream.to_vec(), shape), &output.device());
+    (output * upstream).sum().backward()
+}
+
+#[test]
+fn rms_norm_and_its_gradients_row_by_row() {
+    let op = &golden("ops.json")["rms_norm"];
+    let gain = floats(&op["weight"]);
+    let (width, x) = (gain.len(), floats(&op["x"]));
+    for kernels in BOTH {
+        let (x, gain) = (tensor(x.clone(), [x.len() / width, width]), tensor(gain.clone(), [width]));
+        let y = kernels.rms_norm(x.clone(), gain.clone(), op["epsilon"].as_f64().unwrap());
+        let gradients = pulled(y.clone(), &floats(&op["upstream"]));
+        let by_row = |ours: Vec<f32>, theirs: Vec<f32>| {
+            for (row, (a, b)) in ours.chunks(width).zip(theirs.chunks(width)).enumerate() {
+                close(&format!("row {row}"), a, b, 1e-5);
+            }
+        };
+        by_row(values(y.inner()), floats(&op["output"]));
+        by_row(values(x.grad(&gradients).unwrap()), floats(&op["d_x"]));
+        close("gain", &values(gain.grad(&gradients).unwrap()), &floats(&op["d_weight"]), 1e-5);
+    }
+}
+
+#[test]
+fn rotary_at_the_start_and_further_on() {
+    let ops = golden("ops.json");
+    for name in ["rotary", "rotary_offset"] {
+        let op = &ops[name];
+        let shape = op["x"]["shape"].as_array().unwrap();
+        let [time, heads, size] = [1, 2, 3].map(|axis| shape[axis].as_u64().unwrap() as usize);
+        let offset = op["offset"].as_u64().unwrap_or(0) as usize;
+        let rotary = Rotary::new(64, size, 10_000.0);
+        let (mut x, mut dx) = (floats(&op["x"]), floats(&op["upstream"]));
+        for (row, place) in x.chunks_exact_mut(heads * size).zip((0..time).cycle()) {
+            rotary.rotate(row, offset + place, false);
+        }
+        for (row, place) in dx.chunks_exact_mut(heads * size).zip((0..time).cycle()) {
+            rotary.rotate(row, offset + place, true);
+        }
+        close(name, &x, &floats(&op["output"]), 1e-6);
+        close(name, &dx, &floats(&op["d_x"]), 1e-6);
+    }
+}
+
+#[test]
+fn swiglu_and_its_gradients() {
+    let op = &golden("ops.json")["swiglu"];
+    let width = &op["gate"]["shape"].as_array().unwrap().last().unwrap();
+    let width = width.as_u64().unwrap() as usize;
+    let pack = |a: &str, b: &str| -> Vec<f32> {
+        let (a, b) = (floats(&op[a]), floats(&op[b]));
+        a.chunks(width).zip(b.chunks(width)).flat_map(|(a, b)| [a, b].concat()).collect()
+    };
+    let packed = pack("gate", "up");
+    for kernels in BOTH {
+        let x = tensor(packed.clone(), [packed.len() / (2 * width), 2 * width]);
+        let y = kernels.swiglu(x.clone());
+        let gradients = pulled(y.clone(), &floats(&op["upstream"]));
+        close("output", &values(y.inner()), &floats(&op["output"]), 1e-5);
+        close("gradient", &values(x.grad(&gradients).unwrap()), &pack("d_gate", "d_up"), 1e-5);
+    }
+}
+
+#[test]
+fn grouped_attention_and_its_gradients() {
+    let op = &golden("ops.json")["attention"];
+    let shape = |name: &str, axis: usize| op[name]["shape"][axis].as_u64().unwrap() as usize;
+    let (batch, time) = (shape("query", 0), shape("query", 1));
+    let heads = Heads { queries: shape("query", 2), keys: shape("key", 2), size: shape("query", 3) };
+    let (q, kv) = (heads.width(), heads.keys * heads.size);
+    let pack = |names: [&str; 3]| -> Vec<f32> {
+        let [a, b, c] = names.map(|name| floats(&op[name]));
+        let rows = a.chunks(q).zip(b.chunks(kv)).zip(c.chunks(kv));
+        rows.flat_map(|((a, b), c)| [a, b, c].concat()).collect()
+    };
+    // The golden attention is not rotated: a table of angle 0 leaves queries and keys alone.
+    let table = |value: f32| vec![value; 64 * heads.size / 2].into();
+    let still = Rotary::from_tables(table(1.0), table(0.0), heads.size);
+    let lengths: Arc<[usize]> = vec![time; batch].into();
+    for kernels in BOTH {
+        let x = tensor(pack(["query", "key", "value"]), [batch * time, heads.packed()]);
+        let y = kernels.attention(x.clone(), &heads, &lengths, &still);
+        let gradients = pulled(y.clone(), &floats(&op["upstream"]));
+        close("output", &values(y.inner()), &floats(&op["output"]), 1e-5);
+        close("gradient", &values(x.grad(&gradients).unwrap()), &pack(["d_query", "d_key", "d_value"]), 1e-5);
+    }
+}
+
+#[test]
+fn cross_entropy_and_its_gradient() {
+    let op = &golden("ops.json")["cross_entropy"];
+    let vocabulary = &op["logits"]["shape"].as_array().unwrap().last().unwrap();
+    let vocabulary = vocabulary.as_u64().unwrap() as usize;
+    let total = op["weight_sum"].as_f64().unwrap() as f32;
+    let weights: Vec<f32> = floats(&op["token_weights"]).iter().map(|w| w / total).collect();
+    let targets = Targets { ids: ids(&op["targets"]).into(), weights: weights.into() };
+    let logits = floats(&op["logits"]);
+    for kernels in BOTH {
+        let x = tensor(logits.clone(), [logits.len() / vocabulary, vocabulary]);
+        let loss = kernels.cross_entropy(x.clone(), &targets);
+        let gradients = loss.clone().backward();
+        close("loss", &values(loss.inner()), &floats(&op["output"]), 1e-5);
+        close("gradient", &values(x.grad(&gradients).unwrap()), &floats(&op["d_logits"]), 1e-5);
+    }
+}
+
+/// Lengths around the attention's block size, one head, and a sequence of one token: the fused
+/// gradients against those of ordinary operations.
+#[test]
+fn fused_attention_agrees_with_plain_on_odd_shapes() {
+    for (heads, lengths) in [
+        (Heads { queries: 1, keys: 1, size: 2 }, vec![1]),
+        (Heads { queries: 4, keys: 2, size: 6 }, vec![63, 1, 64, 65]),
+        (Heads { queries: 3, keys: 1, size: 4 }, vec![130, 2]),
+    ] {
+        let rows: usize = lengths.iter().sum();
+        let count = rows * heads.packed();
+        let data: Vec<f32> = (0..count).map(|i| ((i * 37 % 101) as f32 / 50.0 - 1.0) * 1.5).collect();
+        let upstream: Vec<f32> =
+            (0..rows * heads.width()).map(|i| (i * 53 % 89) as f32 / 44.0 - 1.0).collect();
+        let rotary = Rotary::new(256, heads.size, 10_000.0);
+        let lengths: Arc<[usize]> = lengths.into();
+        let [fused, plain] = BOTH.map(|kernels| {
+            let x = tensor(data.clone(), [rows, heads.packed()]);
+            let y = kernels.attention(x.clone(), &heads, &lengths, &rotary);
+            let gradients = pulled(y.clone(), &upstream);
+            (values(y.inner()), values(x.grad(&gradients).unwrap()))
+        });
+        close("output", &fused.0, &plain.0, 1e-5);
+        close("gradient", &fused.1, &plain.1, 2e-5);
+    }
+}

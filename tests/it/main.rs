@@ -1,0 +1,3 @@
+//! Integration tests, one binary: each links burn, and one link is enough.
+
+mod golden;
