@@ -29,7 +29,14 @@ pub struct Arguments {
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Keep the database and all checkpoints in this folder
-    #[arg(long, global = true, value_name = "DIR", default_value = ".rise-lab", env = "RISE_LAB_STORE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = ".rise-lab",
+        env = "RISE_LAB_STORE",
+        hide_env_values = true
+    )]
     pub store: PathBuf,
     /// Answer for people, or as JSON: one document, or one object with a `reason` per line while work goes on
     #[arg(long, global = true, value_name = "FORMAT", default_value = "human", hide_possible_values = true)]

@@ -116,8 +116,9 @@ impl From<SweepError> for Fault {
             SweepError::Workspace(error) => error.into(),
             SweepError::Spec(error) => error.into(),
             SweepError::Plan { .. } => Self::new(Exit::Usage, error),
-            SweepError::Worker(_) => Self::new(Exit::Write, error)
-                .hint("the program file may have been moved or the machine may be out of processes or memory"),
+            SweepError::Worker(_) => Self::new(Exit::Write, error).hint(
+                "the program file may have been moved or the machine may be out of processes or memory",
+            ),
             SweepError::Results { .. } => Self::new(Exit::Failed, error),
         }
     }
@@ -185,19 +186,10 @@ mod tests {
 
     #[test]
     fn every_code_is_told_in_the_help() {
-        let told: Vec<u8> = HELP
-            .lines()
-            .filter_map(|line| line.trim().split("  ").next()?.parse().ok())
-            .collect();
-        let codes = [
-            Exit::Fine,
-            Exit::Bug,
-            Exit::Usage,
-            Exit::Failed,
-            Exit::Interrupted,
-            Exit::Store,
-            Exit::Write,
-        ];
+        let told: Vec<u8> =
+            HELP.lines().filter_map(|line| line.trim().split("  ").next()?.parse().ok()).collect();
+        let codes =
+            [Exit::Fine, Exit::Bug, Exit::Usage, Exit::Failed, Exit::Interrupted, Exit::Store, Exit::Write];
         assert_eq!(told, codes.map(|exit| exit as u8));
     }
 

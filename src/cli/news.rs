@@ -52,3 +52,22 @@ fn about(stage: &Stage, more: Value) -> Value {
     }
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples::stage;
+    use crate::pipeline::Kind;
+
+    #[test]
+    fn a_line_names_the_stage_and_what_happened() {
+        let stage = stage(Kind::Train, "train weak", vec![], 1.0);
+        let (reason, about) =
+            line(&News::Failed { seat: Some(1), stage: &stage, reason: "no room", lost: 2 }).unwrap();
+        assert_eq!(reason, "stage-failed");
+        assert_eq!(about["label"], "train weak");
+        assert_eq!(about["kind"], "train");
+        assert_eq!((&about["error"], &about["stages-lost"]), (&json!("no room"), &json!(2)));
+        assert!(line(&News::Tick).is_none());
+    }
+}

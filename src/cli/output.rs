@@ -57,7 +57,9 @@ impl Output {
         let colour = |terminal: bool| match global.color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
-            ColorChoice::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            ColorChoice::Auto => {
+                terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
         };
         Self {
             format: global.format,
@@ -68,17 +70,17 @@ impl Output {
     }
 
     /// Whether machines read the answers.
-    pub fn is_json(&self) -> bool {
+    pub fn is_json(self) -> bool {
         self.format == Format::Json
     }
 
     /// Whether nothing but answers and errors is wanted.
-    pub const fn is_quiet(&self) -> bool {
+    pub const fn is_quiet(self) -> bool {
         self.quiet
     }
 
     /// Whether standard error is a terminal that may be drawn on.
-    pub fn is_live(&self) -> bool {
+    pub fn is_live(self) -> bool {
         !self.quiet && io::stderr().is_terminal()
     }
 
@@ -86,9 +88,10 @@ impl Output {
     ///
     /// # Errors
     /// If standard output cannot be written; a reader that has seen enough is none.
-    pub fn answer(&self, text: impl FnOnce() -> String, document: &impl Serialize) -> Result<(), Fault> {
+    pub fn answer(self, text: impl FnOnce() -> String, document: &impl Serialize) -> Result<(), Fault> {
         if self.is_json() {
-            let json = serde_json::to_string_pretty(document).map_err(|error| Fault::new(Exit::Bug, error))?;
+            let json =
+                serde_json::to_string_pretty(document).map_err(|error| Fault::new(Exit::Bug, error))?;
             return print(&format!("{json}\n"));
         }
         print(&text())
@@ -98,7 +101,7 @@ impl Output {
     ///
     /// # Errors
     /// As for [`Output::answer`].
-    pub fn event(&self, reason: &str, about: Value) -> Result<(), Fault> {
+    pub fn event(self, reason: &str, about: Value) -> Result<(), Fault> {
         if !self.is_json() {
             return Ok(());
         }
@@ -110,39 +113,36 @@ impl Output {
     }
 
     /// Talks to people, unless they want quiet.
-    pub fn say(&self, text: &str) {
+    pub fn say(self, text: &str) {
         if !self.quiet {
             complain(text);
         }
     }
 
     /// Tells how the program ends badly: what is wrong, why, and what to do.
-    pub fn error(&self, fault: &Fault) {
+    pub fn error(self, fault: &Fault) {
         complain(&self.shown(fault));
     }
 
     /// The text for an answer in a style, if colours are wanted there.
-    pub fn styled(&self, style: Style, text: &str) -> String {
+    pub fn styled(self, style: Style, text: &str) -> String {
         if self.answers_in_colour { style.paint(text) } else { text.to_owned() }
     }
 
     /// The text for standard error in a style, if colours are wanted there.
-    pub fn styled_talk(&self, style: Style, text: &str) -> String {
+    pub fn styled_talk(self, style: Style, text: &str) -> String {
         if self.talk_in_colour { style.paint(text) } else { text.to_owned() }
     }
 
-    fn shown(&self, fault: &Fault) -> String {
-        let mut text = format!("{} {}", self.styled_talk(Style::Red, "error:"), fault.error);
-        for cause in fault.error.chain().skip(1) {
-            text.push_str(&format!("\n  because: {cause}"));
-        }
-        if let Some(hint) = &fault.hint {
-            text.push_str(&format!("\n{} {hint}", self.styled_talk(Style::Yellow, "hint:")));
-        }
+    fn shown(self, fault: &Fault) -> String {
+        let hint = |hint: &str| format!("{} {hint}", self.styled_talk(Style::Yellow, "hint:"));
+        let mut lines = vec![format!("{} {}", self.styled_talk(Style::Red, "error:"), fault.error)];
+        lines.extend(fault.error.chain().skip(1).map(|cause| format!("  because: {cause}")));
+        lines.extend(fault.hint.as_deref().map(hint));
         if fault.exit == Exit::Bug {
-            text.push_str("\nhint: this is a bug in rise-lab; please report it with the command and the file");
+            lines.push(hint("this is a bug in rise-lab; please report it with the command and the file"));
         }
-        text
+        lines.join("\n")
     }
 }
 

@@ -131,7 +131,9 @@ impl Pace {
     pub fn seconds_left(&self, now: Instant) -> f64 {
         let scale = self.scale(now);
         let mut left = self.left.clone();
-        left.values_mut().for_each(|seconds| *seconds *= scale);
+        for seconds in left.values_mut() {
+            *seconds *= scale;
+        }
         for activity in self.busy.values() {
             let expected = activity.estimate * scale;
             let guess = (expected - (now - activity.begun).as_secs_f64()).max(expected * 0.05);
@@ -143,8 +145,8 @@ impl Pace {
     /// How much longer than expected work takes here.
     fn scale(&self, now: Instant) -> f64 {
         let running = self.busy.values().filter_map(|activity| activity.pace(now));
-        let (took, expected) =
-            running.fold((self.took, self.expected), |(took, expected), pace| (took + pace.0, expected + pace.1));
+        let (took, expected) = running
+            .fold((self.took, self.expected), |(took, expected), pace| (took + pace.0, expected + pace.1));
         (took + PRIOR) / (expected + PRIOR)
     }
 }

@@ -77,7 +77,11 @@ impl Progress {
             News::TakenIn { stage } => self.line_for_logs(&format!("found   {}", stage.label)),
             News::Failed { seat, stage, reason, lost } => {
                 self.forget(*seat, &stage.key, now);
-                let lost = if *lost > 0 { format!(" ({lost} more stages wait for it in vain)") } else { String::new() };
+                let lost = if *lost > 0 {
+                    format!(" ({lost} more stages wait for it in vain)")
+                } else {
+                    String::new()
+                };
                 self.note(Style::Red, "failed", &format!("{}: {reason}{lost}", stage.label));
             }
             News::Died { seat, stage, reason } => {
@@ -99,8 +103,8 @@ impl Progress {
     /// Removes the bars, so that what is said next stands on clean lines.
     pub fn clear(self) {
         if let Some(bars) = self.bars {
-            // Nothing depends on whether the terminal could be cleared.
-            drop(bars.screen.clear());
+            bars.seats.iter().for_each(ProgressBar::finish_and_clear);
+            bars.whole.finish_and_clear();
         }
     }
 
@@ -146,7 +150,10 @@ impl Progress {
     }
 
     fn activities(&self, now: Instant) -> String {
-        let told = self.pace.activities().map(|activity| format!("{} ({})", activity.label(), activity.details(now)));
+        let told = self
+            .pace
+            .activities()
+            .map(|activity| format!("{} ({})", activity.label(), activity.details(now)));
         told.collect::<Vec<_>>().join("; ")
     }
 
@@ -161,17 +168,14 @@ impl Progress {
 
     fn draw_seat(&self, seat: usize, now: Instant) {
         let Some(bar) = self.bars.as_ref().and_then(|bars| bars.seats.get(seat)) else { return };
-        match self.pace.activity(seat) {
-            Some(activity) => {
-                bar.set_prefix(activity.label().to_owned());
-                bar.set_position((activity.part() * STEPS as f64) as u64);
-                bar.set_message(activity.details(now));
-            }
-            None => {
-                bar.set_prefix("idle");
-                bar.set_position(0);
-                bar.set_message(String::new());
-            }
+        if let Some(activity) = self.pace.activity(seat) {
+            bar.set_prefix(activity.label().to_owned());
+            bar.set_position((activity.part() * STEPS as f64) as u64);
+            bar.set_message(activity.details(now));
+        } else {
+            bar.set_prefix("idle");
+            bar.set_position(0);
+            bar.set_message(String::new());
         }
     }
 }

@@ -6,8 +6,8 @@ use crate::domain::{Key, Seed};
 use crate::pipeline::{Graph, Job, Kind, Manifest, PlannedRun, Stage};
 use crate::spec::read;
 use crate::store::{
-    CheckpointRow, ExperimentRow, MetricRow, PlannedRun as RunToStore, PlannedStage, ScoreRow, StageResults, Status,
-    Store,
+    CheckpointRow, ExperimentRow, MetricRow, PlannedRun as RunToStore, PlannedStage, ScoreRow, StageResults,
+    Status, Store,
 };
 use crate::sweep::{PlannedCell, SweepPlan, expand};
 

@@ -30,7 +30,8 @@ impl Watcher {
             progress.show(told);
         }
         if self.unheard.is_none() {
-            self.unheard = news::line(told).and_then(|(reason, about)| self.output.event(reason, about).err());
+            self.unheard =
+                news::line(told).and_then(|(reason, about)| self.output.event(reason, about).err());
         }
     }
 

@@ -9,6 +9,7 @@
 //! or reports.
 
 mod base;
+mod base_plan;
 mod collect;
 mod estimate;
 mod evaluate;
@@ -27,6 +28,8 @@ mod weigh;
 mod workspace;
 
 pub use execute::{StageError, execute};
+pub use crate::model::checkpoint::{TOKENIZER, WEIGHTS};
+pub use base_plan::{BasePlan, base_plan};
 pub use evaluate::metrics;
 pub use graph::{Graph, PlannedRun};
 pub use models::{Models, PlanError};

@@ -5,12 +5,13 @@
 
 use serde_json::{Value, json};
 
-use crate::data::{GRADER, Prompt, Sizes, TaskConfig};
+use crate::data::{GRADER, Prompt};
 use crate::domain::{Key, Seed, Split};
 use crate::rollout::{Rollouts, Teacher};
-use crate::spec::{BaseSpec, Method, RunSpec, canonical};
+use crate::spec::{Method, RunSpec, canonical};
 use crate::train::{Data, Start};
 
+use super::base_plan::{base_plan, prepare, texts};
 use super::estimate::Estimate;
 use super::stage::{ExampleSource, TeacherJob};
 use super::{Graph, Job, Kind, Models, PlanError, PlannedRun, Stage};
@@ -80,57 +81,31 @@ impl<'a> Plan<'a> {
             estimate: Estimate::of(&base, run),
             done: PlannedRun::default(),
         };
-        plan.train = plan.prepare(&run.task, Split::Train, run.data.train, run.data.seed)?;
-        plan.test = plan.prepare(&run.task, run.evaluate.split, run.data.of(run.evaluate.split), run.data.seed)?;
+        let split = run.evaluate.split;
+        plan.train = plan.add(prepare(&run.task, Split::Train, run.data.train, run.data.seed)?);
+        plan.test = plan.add(prepare(&run.task, split, run.data.of(split), run.data.seed)?);
         Ok(plan)
     }
 
     fn add(&mut self, stage: Stage) -> Key {
         let key = self.graph.add(stage);
-        if !self.done.stages.contains(&key) {
-            self.done.stages.push(key.clone());
-        }
+        self.ask(&key);
         key
     }
 
-    fn prepare(&mut self, task: &TaskConfig, split: Split, count: usize, seed: u64) -> Result<Key, PlanError> {
-        let sizes = Sizes { corpus: 0, train: 0, validation: 0, test: 0, seed }.with(split, count);
-        let content = json!({ "task": task.fingerprint()?, "split": split, "count": count, "seed": seed });
-        let label = format!("prepare {} {}", task.name(), split.name());
-        let job = Job::Prepare { task: task.clone(), split, sizes };
-        Ok(self.add(Stage::new(Kind::Prepare, label, job, vec![], &content, 1.0)))
+    fn ask(&mut self, key: &Key) {
+        if !self.done.stages.contains(key) {
+            self.done.stages.push(key.clone());
+        }
     }
 
     /// The checkpoint of a base model.
     fn base(&mut self, name: &str) -> Result<Key, PlanError> {
-        let base = self.models.get(name)?;
-        let problems = self.prepare(&base.task, Split::Corpus, base.problems, base.seed)?;
-        let tokenizer = self.tokenizer(&base, &problems);
-        let content = json!({
-            "recipe": base.recipe(),
-            "templates": base.prompt.template_key(),
-        });
-        let job = Job::Base {
-            problems: problems.clone(),
-            tokenizer: tokenizer.clone(),
-            backend: self.run.backend.clone(),
-            base: Box::new(base.clone()),
-        };
-        let estimate = Estimate::base(&base);
-        let stage =
-            Stage::new(Kind::Base, format!("base {name}"), job, vec![problems, tokenizer], &content, estimate);
-        Ok(self.add(stage))
-    }
-
-    fn tokenizer(&mut self, base: &BaseSpec, problems: &Key) -> Key {
-        let content = json!({
-            "tokenizer": canonical(&base.tokenizer),
-            "prompt": base.prompt,
-            "templates": base.prompt.template_key(),
-        });
-        let label = format!("tokenize {}", base.task.name());
-        let job = Job::Tokenize { problems: problems.clone(), base: Box::new(base.clone()) };
-        self.add(Stage::new(Kind::Tokenize, label, job, vec![problems.clone()], &content, 2.0))
+        let plan = base_plan(&self.models.get(name)?, &self.run.backend, self.graph)?;
+        for key in [&plan.problems, &plan.tokenizer, &plan.weights] {
+            self.ask(key);
+        }
+        Ok(plan.weights)
     }
 
     /// The policy's own turns, or those of another model.
@@ -142,8 +117,8 @@ impl<'a> Plan<'a> {
         let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
         let seed = self.seed("collect").at(u64::from(round));
         let content = json!({
-            "task": self.task, "grader": GRADER, "foreign": foreign, "turns": turns, "prompt": prompt,
-            "templates": prompt.template_key(), "sampling": canonical(&sampling), "seed": seed,
+            "task": self.task, "grader": GRADER, "foreign": foreign, "turns": turns, "prompt": texts(&prompt),
+            "sampling": canonical(&sampling), "seed": seed,
         });
         let inputs = vec![self.train.clone(), policy.clone()];
         let job = Job::Collect {
@@ -180,8 +155,7 @@ impl<'a> Plan<'a> {
             (!self.run.collect.stop_on_success, self.seed("improve").at(u64::from(round)));
         let content = json!({
             "task": self.task, "grader": GRADER, "teacher": teacher_content(&teacher),
-            "keep_right": keep_right, "prompt": prompt, "templates": prompt.template_key(),
-            "sampling": canonical(&sampling), "seed": seed,
+            "keep_right": keep_right, "prompt": texts(&prompt), "sampling": canonical(&sampling), "seed": seed,
         });
         let job = Job::Improve {
             problems: self.train.clone(),
@@ -215,8 +189,7 @@ impl<'a> Plan<'a> {
 
     fn examples(&mut self, label: String, source: ExampleSource, mut inputs: Vec<Key>, mut content: Value) -> Key {
         let prompt = self.prompt();
-        content["prompt"] = json!(prompt);
-        content["templates"] = json!(prompt.template_key());
+        content["prompt"] = texts(&prompt);
         inputs.insert(0, self.train.clone());
         let job = Job::Weigh { problems: self.train.clone(), source, prompt };
         self.add(Stage::new(Kind::Weigh, label, job, inputs, &content, 0.5))
@@ -245,8 +218,7 @@ impl<'a> Plan<'a> {
         let (prompt, seed) = (self.prompt(), self.seed("evaluate"));
         let content = json!({
             "task": self.task, "grader": GRADER, "turns": config.turns, "samples": config.samples,
-            "window": window, "prompt": prompt, "templates": prompt.template_key(),
-            "sampling": canonical(&config.sampling), "seed": seed,
+            "window": window, "prompt": texts(&prompt), "sampling": canonical(&config.sampling), "seed": seed,
         });
         let inputs = vec![self.test.clone(), policy.clone()];
         let problems = self.run.data.of(config.split);

@@ -112,7 +112,7 @@ mod tests {
         let frame = sample::frame();
         let shown = choose(&Study::of(&frame));
         let outcomes: Vec<&str> = shown.iter().map(|shown| shown.outcome.as_str()).collect();
-        assert_eq!(outcomes, ["corrected", "corrected", "lost"]);
+        assert_eq!(outcomes, ["corrected", "corrected", "lost", "corrected", "corrected", "lost"]);
         assert!(shown[0].problem < shown[1].problem);
         assert!(shown[0].question.as_ref().is_some_and(|question| question.contains("cards")));
     }

@@ -60,6 +60,8 @@ pub struct Frame {
     pub stages: Vec<StageRow>,
     /// How many stages the runs ask for, and how many different ones those are.
     pub sharing: (u64, u64),
+    /// Name and version of the graders behind the scores.
+    pub graders: BTreeSet<(String, u64)>,
     /// What the metrics mean.
     pub metrics: Vec<MetricRow>,
     /// Problem ids in order; a problem's number is its place here.
@@ -94,6 +96,9 @@ pub fn read(reader: &Reader, experiment: &str) -> Result<Frame, ReportError> {
     frame.stages.sort_by(|a, b| a.key.cmp(&b.key));
     frame.stages.dedup_by(|a, b| a.key == b.key);
     read_scores(reader, &mut frame)?;
+    for evaluation in frame.scores.keys() {
+        frame.graders.extend(grader(reader, evaluation)?);
+    }
     for stage in trained(&frame) {
         frame.curves.insert(stage.clone(), reader.points(&stage)?);
     }
@@ -159,6 +164,16 @@ fn read_scores(reader: &Reader, frame: &mut Frame) -> Result<(), ReportError> {
     Ok(())
 }
 
+/// The grader of an evaluation, from the documented view of its attempts.
+fn grader(reader: &Reader, evaluation: &Key) -> Result<Option<(String, u64)>, ReportError> {
+    let sql = format!(
+        "SELECT grader, grader_version FROM attempts WHERE stage = '{evaluation}' AND grader IS NOT NULL LIMIT 1"
+    );
+    let rows = reader.query(&sql, 1)?.rows;
+    let named = |row: &Vec<Value>| Some((row.first()?.as_str()?.to_owned(), row.get(1)?.as_u64()?));
+    Ok(rows.first().and_then(named))
+}
+
 /// Stages that trained a checkpoint of a run; the shared base models are left out.
 fn trained(frame: &Frame) -> BTreeSet<Key> {
     let checkpoints = frame.runs.iter().flat_map(|run| &run.checkpoints);
@@ -174,4 +189,123 @@ fn read_texts(reader: &Reader, frame: &mut Frame) -> Result<(), ReportError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::Split;
+    use crate::report::{sample, write};
+    use crate::store::{CheckpointRow, ExperimentRow, PlannedRun, PlannedStage, ScoreRow, StageResults, Store};
+
+    /// Puts a frame into a database the way a sweep would.
+    fn stored(frame: &Frame, folder: &std::path::Path) {
+        let mut store = Store::open(folder).unwrap();
+        let prepare = Key::of("prepare");
+        let planned = |key: &Key, kind: &str, inputs: Vec<Key>| PlannedStage {
+            key: key.clone(),
+            kind: kind.to_owned(),
+            label: kind.to_owned(),
+            inputs,
+        };
+        let mut stages = vec![planned(&prepare, "prepare", vec![])];
+        let mut runs = Vec::new();
+        for (run, position) in frame.runs.iter().zip(0..) {
+            for c in &run.checkpoints {
+                stages.push(planned(&c.weights, "train", vec![prepare.clone()]));
+                stages.push(planned(&c.evaluation, "evaluate", vec![c.weights.clone(), prepare.clone()]));
+            }
+            let checkpoint = |(c, position): (&Checkpoint, u32)| CheckpointRow {
+                run: run.key.clone(),
+                position,
+                name: c.name.clone(),
+                weights: c.weights.clone(),
+                evaluation: c.evaluation.clone(),
+            };
+            let own = run.checkpoints.iter().flat_map(|c| [c.weights.clone(), c.evaluation.clone()]);
+            runs.push(PlannedRun {
+                key: run.key.clone(),
+                label: run.label.clone(),
+                position,
+                seed: run.seed,
+                axes: run.axes.clone(),
+                spec: run.spec.clone(),
+                stages: [prepare.clone()].into_iter().chain(own).collect(),
+                checkpoints: run.checkpoints.iter().zip(0..).map(checkpoint).collect(),
+            });
+        }
+        let row = ExperimentRow {
+            name: frame.name.clone(),
+            question: frame.question.clone(),
+            toml: String::new(),
+            report: json!({ "headline": [{ "title": "Weak", "where": { "base": "weak" } }] }),
+        };
+        store.experiment(&row, &runs, &stages).unwrap();
+        let metric = |name: &&String| MetricRow {
+            name: (*name).clone(),
+            version: 1,
+            unit: "fraction".to_owned(),
+            higher_is_better: None,
+            meaning: "Made up.".to_owned(),
+        };
+        let names: BTreeSet<&String> = frame.scores.values().flat_map(BTreeMap::keys).collect();
+        store.metrics(&names.iter().map(metric).collect::<Vec<_>>()).unwrap();
+        let texts: BTreeMap<&String, &Problem> = frame.texts.iter().map(|((_, id), text)| (id, text)).collect();
+        let problems = texts.values().map(|text| (Split::Test, (*text).clone())).collect();
+        store.stage_done(&prepare, &StageResults { problems, ..StageResults::default() }).unwrap();
+        for c in frame.runs.iter().flat_map(|run| &run.checkpoints) {
+            let points = frame.curves.get(&c.weights).cloned().unwrap_or_default();
+            store.stage_done(&c.weights, &StageResults { points, ..StageResults::default() }).unwrap();
+            let score = |metric: &String, (problem, value): &(u32, f64)| ScoreRow {
+                metric: metric.clone(),
+                problem: frame.problems[*problem as usize].clone(),
+                value: *value,
+            };
+            let columns = frame.scores[&c.evaluation].iter();
+            let scores = columns.flat_map(|(metric, column)| column.iter().map(move |place| score(metric, place)));
+            let results = StageResults {
+                scores: scores.collect(),
+                episodes: frame.episodes[&c.evaluation].clone(),
+                grader: Some(("numeric".to_owned(), 2)),
+                ..StageResults::default()
+            };
+            store.stage_done(&c.evaluation, &results).unwrap();
+        }
+        for run in &frame.runs {
+            store.run_status(&frame.name, &run.key, run.status, run.error.as_deref()).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_a_sweep_stored_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let frame = sample::frame_of(12);
+        stored(&frame, folder.path());
+        let read = read(&Reader::open(folder.path()).unwrap(), &frame.name).unwrap();
+        assert_eq!(read.runs, frame.runs);
+        assert_eq!(read.scores, frame.scores);
+        assert_eq!(read.curves.len(), frame.curves.len());
+        assert_eq!(read.wishes.headline[0].title, "Weak");
+        assert_eq!(read.graders, BTreeSet::from([("numeric".to_owned(), 2)]));
+        assert_eq!(read.episodes.len(), 1);
+        assert_eq!(read.texts.len(), 12);
+        assert_eq!(read.sharing, (33, 1 + 2 * 16));
+    }
+
+    #[test]
+    fn a_report_is_written_from_a_database_and_names_its_page() {
+        let (store, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let frame = sample::frame_of(12);
+        stored(&frame, store.path());
+        let reader = Reader::open(store.path()).unwrap();
+        let written = write(&reader, "ablations", out.path()).unwrap();
+        assert!(written.index.ends_with("ablations/index.html") && written.index.exists());
+        assert!(written.headline[0].starts_with("After round 2"), "{:?}", written.headline);
+        let first = std::fs::read(written.folder.join("context.json")).unwrap();
+        write(&reader, "ablations", out.path()).unwrap();
+        assert_eq!(std::fs::read(written.folder.join("context.json")).unwrap(), first);
+        assert!(write(&reader, "ablation", out.path()).unwrap_err().to_string().contains("ablations"));
+    }
 }

@@ -24,6 +24,8 @@ pub struct Provenance {
     pub kinds: BTreeMap<String, u64>,
     /// Different origins of finished stages as `name: value` lists.
     pub origins: Vec<Vec<(String, String)>>,
+    /// Name and version of the graders behind the scores.
+    pub graders: Vec<(String, u64)>,
     /// Metrics that occur here: name, version, meaning.
     pub metrics: Vec<Metric>,
     /// Every run.
@@ -80,6 +82,7 @@ pub fn provenance(frame: &Frame) -> Provenance {
         distinct: frame.sharing.1,
         kinds,
         origins: origins.into_iter().collect(),
+        graders: frame.graders.iter().cloned().collect(),
         metrics: newest.into_values().collect(),
         runs: frame.runs.iter().map(line).collect(),
     }

@@ -66,14 +66,31 @@ impl<'f> Study<'f> {
                 axes.push(path.clone());
             }
         }
-        let is_regime = |path: &&String| *path == "base" || *path == "task" || path.starts_with("task.");
-        let regimes = frame.wishes.regimes.clone();
-        let regimes = regimes.unwrap_or_else(|| axes.iter().filter(is_regime).cloned().collect());
         let measures = Measures::among(frame.scores.values().flat_map(|scores| scores.keys().map(String::as_str)));
-        let mut study = Self { frame, settings, measures, axes, baseline: BTreeMap::new(), regimes };
+        let (baseline, regimes) = (BTreeMap::new(), Vec::new());
+        let mut study = Self { frame, settings, measures, axes, baseline, regimes };
+        study.regimes = frame.wishes.regimes.clone().unwrap_or_else(|| study.separating());
         study.baseline = study.axes.iter().map(|path| (path.clone(), study.usual(path))).collect();
         study.baseline.extend(frame.wishes.baseline.clone());
         study
+    }
+
+    /// The axes that change the base model or the task: two settings that differ in such an axis alone
+    /// differ in one of those parts of their specification.
+    fn separating(&self) -> Vec<String> {
+        let part = |setting: usize, field: &str| self.settings[setting].runs[0].spec.get(field);
+        let alone = |path: &str, a: usize, b: usize| {
+            self.value(a, path) != self.value(b, path) && self.agreement(a, b) + 1 == self.axes.len()
+        };
+        let separates = |path: &&String| {
+            let named = *path == "base" || *path == "task" || path.starts_with("task.");
+            let pairs = (0..self.settings.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
+            named
+                || pairs.into_iter().any(|(a, b)| {
+                    alone(path, a, b) && ["base", "task"].iter().any(|field| part(a, field) != part(b, field))
+                })
+        };
+        self.axes.iter().filter(separates).cloned().collect()
     }
 
     /// The most common value label of an axis over settings trained by RISE; the earliest of equals.
@@ -196,7 +213,8 @@ impl<'f> Study<'f> {
             let belongs = |&at: &usize| {
                 headline.selector.iter().all(|(path, label)| self.value(at, path).as_ref() == Some(label))
             };
-            group(headline.title.clone(), &(0..self.settings.len()).filter(belongs).collect::<Vec<_>>())
+            let members: Vec<usize> = (0..self.settings.len()).filter(belongs).collect();
+            group(headline.name(), &members)
         });
         wished.collect()
     }
@@ -324,6 +342,17 @@ mod tests {
         let groups = study.groups();
         assert_eq!(groups[0].setting, Some(1));
         assert_eq!((groups[1].setting, groups[1].title.as_str()), (None, "Nothing"));
+    }
+
+    #[test]
+    fn an_axis_of_any_name_that_changes_the_base_or_the_task_makes_regimes() {
+        let mut frame = sample::frame();
+        for run in &mut frame.runs {
+            run.axes[0].0 = "regime".to_owned();
+        }
+        assert_eq!(Study::of(&frame).regimes, ["regime"]);
+        frame.wishes.regimes = Some(vec!["method".to_owned()]);
+        assert_eq!(Study::of(&frame).regimes, ["method"]);
     }
 
     #[test]

@@ -11,11 +11,25 @@ use super::ReportError;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Headline {
-    /// What the group is called.
+    /// What the group is called; by default its values.
+    #[serde(default)]
     pub title: String,
     /// Axis path to value label; a run belongs to the group if all of them hold.
     #[serde(default, rename = "where", deserialize_with = "labels")]
     pub selector: BTreeMap<String, String>,
+}
+
+impl Headline {
+    /// The title, or what the group's runs have in common.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let values: Vec<String> = self.selector.iter().map(|(path, label)| format!("{path} = {label}")).collect();
+        match (self.title.is_empty(), values.is_empty()) {
+            (false, _) => self.title.clone(),
+            (true, true) => "All runs".to_owned(),
+            (true, false) => values.join(", "),
+        }
+    }
 }
 
 /// The `[report]` part of an experiment file. Fields that are not for the report's contents are ignored.
@@ -71,6 +85,13 @@ mod tests {
         let wishes = Wishes::of("x", &json).unwrap();
         assert_eq!(wishes.headline[0].selector["rounds.count"], "2");
         assert_eq!(wishes.baseline["collect.stop_on_success"], "true");
+    }
+
+    #[test]
+    fn a_group_without_a_title_is_called_by_its_values() {
+        let selector = BTreeMap::from([("base".to_owned(), "weak".to_owned())]);
+        assert_eq!(Headline { title: String::new(), selector }.name(), "base = weak");
+        assert_eq!(Headline::default().name(), "All runs");
     }
 
     #[test]

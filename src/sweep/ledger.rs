@@ -53,7 +53,8 @@ impl StoreLedger<'_> {
 
     fn store_results(&mut self, stage: &Stage, manifest: &Manifest) -> Result<(), SweepError> {
         let unusable = |reason: String| SweepError::Results { label: stage.label.clone(), reason };
-        let results = results(stage, self.workspace, manifest).map_err(|error| unusable(error.to_string()))?;
+        let results =
+            results(stage, self.workspace, manifest).map_err(|error| unusable(error.to_string()))?;
         match self.store.stage_done(&stage.key, &results) {
             Err(error @ StoreError::BadResults { .. }) => Err(unusable(error.to_string())),
             other => Ok(other?),

@@ -125,7 +125,8 @@ fn register(plan: &SweepPlan, store: &mut Store) -> Result<(), SweepError> {
         toml: experiment.text.clone(),
         report: experiment.report.clone(),
     };
-    let runs: Vec<PlannedRun> = (0..).zip(&plan.cells).map(|(position, cell)| run_row(position, cell)).collect();
+    let runs: Vec<PlannedRun> =
+        (0..).zip(&plan.cells).map(|(position, cell)| run_row(position, cell)).collect();
     let stages: Vec<PlannedStage> = plan
         .graph
         .stages()
@@ -142,15 +143,14 @@ fn register(plan: &SweepPlan, store: &mut Store) -> Result<(), SweepError> {
 }
 
 fn run_row(position: u32, cell: &PlannedCell) -> PlannedRun {
-    let checkpoints = (0..).zip(&cell.run.checkpoints).map(|(position, (name, weights, evaluation))| {
-        CheckpointRow {
+    let checkpoints =
+        (0..).zip(&cell.run.checkpoints).map(|(position, (name, weights, evaluation))| CheckpointRow {
             run: cell.key.clone(),
             position,
             name: name.clone(),
             weights: weights.clone(),
             evaluation: evaluation.clone(),
-        }
-    });
+        });
     PlannedRun {
         key: cell.key.clone(),
         label: cell.cell.label.clone(),

@@ -77,13 +77,6 @@ impl SweepPlan {
         self.cells.iter().map(|cell| distinct(&cell.run.stages)).sum()
     }
 
-    /// Runs of which every stage is finished.
-    #[must_use]
-    pub fn runs_done(&self) -> usize {
-        let done = |cell: &&PlannedCell| cell.run.stages.iter().all(|stage| self.finished.contains_key(stage));
-        self.cells.iter().filter(done).count()
-    }
-
     /// Expected seconds of the stages that must be executed, given those whose results are
     /// `recorded`: a recorded stage is executed again only if its files are gone and another
     /// stage that must be executed reads them.
@@ -110,4 +103,66 @@ impl SweepPlan {
 
 fn distinct(stages: &[Key]) -> usize {
     stages.iter().collect::<BTreeSet<_>>().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::spec::read;
+    use crate::sweep::samples::{graph, key, stages};
+
+    /// Two runs over `prepare -> base -> train a, train b`, with some stages finished.
+    fn plan(finished: &[&str]) -> SweepPlan {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.toml");
+        let text = "name = \"x\"\nseeds = [0, 1]\n[run]\nbase = \"weak\"\ntask = { word-problems = {} }\n";
+        std::fs::write(&file, text).unwrap();
+        let experiment = read(&file, &[]).unwrap();
+        let stages =
+            stages(&[("prepare", "", 1.0), ("base", "prepare", 8.0), ("a", "base", 2.0), ("b", "base", 4.0)]);
+        let cells = expand(&experiment).unwrap().into_iter().zip(["a", "b"]).map(|(cell, own)| {
+            let stages = ["prepare", "base", "base", own].map(key).to_vec();
+            PlannedCell { key: key(&cell.label), cell, run: PlannedRun { stages, checkpoints: vec![] } }
+        });
+        let manifest = |label: &&str| Manifest {
+            key: key(label),
+            artifacts: vec![],
+            seconds: 1.0,
+            counts: json!({}),
+            origin: json!({}),
+        };
+        let finished = finished.iter().map(|label| (key(label), manifest(label))).collect();
+        SweepPlan { cells: cells.collect(), experiment, graph: graph(&stages), finished }
+    }
+
+    fn open(plan: &SweepPlan, recorded: &[&str]) -> String {
+        let open = plan.open(&recorded.iter().map(|label| key(label)).collect());
+        let stages = plan.graph.stages().iter().filter(|stage| open.contains_key(&stage.key));
+        stages.map(|stage| stage.label.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn shared_stages_are_asked_for_by_every_run_and_executed_once() {
+        let plan = plan(&[]);
+        assert_eq!((plan.asked(), plan.graph.stages().len()), (6, 4));
+        assert!((plan.seconds(1) - 15.0).abs() < 1e-9);
+        assert!((plan.seconds(2) - 13.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_finished_is_not_executed_again() {
+        let plan = plan(&["prepare", "base", "a"]);
+        assert_eq!(open(&plan, &[]), "b");
+        assert!((plan.seconds(2) - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn files_that_are_gone_are_made_again_only_if_something_reads_them() {
+        let all = ["prepare", "base", "a", "b"];
+        assert_eq!(open(&plan(&[]), &all), "");
+        assert_eq!(open(&plan(&["prepare"]), &["prepare", "base", "a"]), "base b");
+        assert_eq!(open(&plan(&["base"]), &["prepare", "base", "a"]), "b");
+    }
 }

@@ -33,12 +33,15 @@ impl Queue {
             path: vec![0; stages.len()],
             ready: BTreeSet::new(),
         };
-        for (place, stage) in stages.iter().enumerate().filter(|(_, stage)| seconds.contains_key(&stage.key)) {
+        for (place, stage) in stages.iter().enumerate().filter(|(_, stage)| seconds.contains_key(&stage.key))
+        {
             let inputs: BTreeSet<usize> =
                 stage.inputs.iter().filter_map(|input| places.get(input).copied()).collect();
             let open = inputs.iter().filter(|&&input| seconds.contains_key(&stages[input].key)).count();
             queue.waits[place] = Some(open);
-            inputs.into_iter().for_each(|input| queue.dependants[input].push(place));
+            for input in inputs {
+                queue.dependants[input].push(place);
+            }
         }
         for (place, stage) in stages.iter().enumerate().rev() {
             let own = seconds.get(&stage.key).map_or(0, |&seconds| (seconds.max(0.0) * 1e3) as u64);

@@ -59,10 +59,7 @@ impl Runs {
     /// Where every run stands at first.
     #[must_use]
     pub fn standing(&self) -> Vec<Change> {
-        self.runs
-            .iter()
-            .map(|run| Change { run: run.key.clone(), status: run.status, error: None })
-            .collect()
+        self.runs.iter().map(|run| Change { run: run.key.clone(), status: run.status, error: None }).collect()
     }
 
     /// A stage is begun: runs that wait for it are running.
@@ -80,9 +77,7 @@ impl Runs {
 
     /// A stage has failed: so have the runs that need it.
     pub fn fail(&mut self, stage: &Key, reason: &str) -> Vec<Change> {
-        self.change(stage, |run| {
-            (!run.is_settled()).then(|| (Status::Failed, Some(reason.to_owned())))
-        })
+        self.change(stage, |run| (!run.is_settled()).then(|| (Status::Failed, Some(reason.to_owned()))))
     }
 
     /// No more stages are executed: runs that were begun are interrupted.

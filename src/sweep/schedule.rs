@@ -360,23 +360,27 @@ mod tests {
     }
 
     impl Diary {
-        fn note(&mut self, what: &str, stage: &Stage) -> Result<(), SweepError> {
+        fn note(&mut self, what: &str, stage: &Stage) {
             self.lines.push(format!("{what} {}", stage.label));
-            Ok(())
         }
     }
 
     impl Ledger for Diary {
         fn started(&mut self, stage: &Stage) -> Result<(), SweepError> {
-            self.note("started", stage)
+            self.note("started", stage);
+            Ok(())
         }
 
         fn done(&mut self, stage: &Stage, manifest: &Manifest) -> Result<(), SweepError> {
             assert_eq!(stage.key, manifest.key);
             if self.unreadable == Some(&stage.label) {
-                return Err(SweepError::Results { label: stage.label.clone(), reason: "cut short".to_owned() });
+                return Err(SweepError::Results {
+                    label: stage.label.clone(),
+                    reason: "cut short".to_owned(),
+                });
             }
-            self.note("done", stage)
+            self.note("done", stage);
+            Ok(())
         }
 
         fn failed(&mut self, stage: &Stage, reason: &str) -> Result<(), SweepError> {
@@ -385,7 +389,8 @@ mod tests {
         }
 
         fn interrupted(&mut self, stage: &Stage) -> Result<(), SweepError> {
-            self.note("interrupted", stage)
+            self.note("interrupted", stage);
+            Ok(())
         }
     }
 
@@ -434,7 +439,8 @@ mod tests {
     #[test]
     fn several_workers_respect_the_order_too() {
         let folder = tempfile::tempdir().unwrap();
-        let stages = stages(&[("a", "", 1.0), ("b", "a", 1.0), ("c", "a", 1.0), ("d", "b c", 1.0), ("e", "", 1.0)]);
+        let stages =
+            stages(&[("a", "", 1.0), ("b", "a", 1.0), ("c", "a", 1.0), ("d", "b c", 1.0), ("e", "", 1.0)]);
         let work = Work { stages: &stages, open: seconds(&stages), published: BTreeMap::new() };
         let mut diary = Diary::default();
         let outcome = run(&work, &mut diary, command(&folder), 3, &Stop::default(), &mut |_| {}).unwrap();

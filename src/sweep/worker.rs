@@ -198,7 +198,8 @@ mod tests {
 
     #[test]
     fn progress_is_thinned_out_but_its_end_is_told() {
-        let progress = |done| Event::Progress { done, total: 50, unit: "steps".to_owned(), tokens: 0, loss: None };
+        let progress =
+            |done| Event::Progress { done, total: 50, unit: "steps".to_owned(), tokens: 0, loss: None };
         let answers = answers(&["a"], |stage, observer| {
             (1..=50).for_each(|done| observer.on(progress(done)));
             observer.on(Event::Note("slow disk".to_owned()));

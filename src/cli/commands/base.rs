@@ -1,5 +1,6 @@
 //! `rise-lab base`: a base model from its recipe, by the stages that a sweep would use.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,34 +11,45 @@ use crate::cli::args::BaseArguments;
 use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Fault};
 use crate::cli::interrupt::Interrupt;
+use crate::cli::quantity::{Proportion, proportion};
 use crate::cli::watcher::Watcher;
 use crate::domain::Key;
-use crate::pipeline::{BasePlan, Graph, Manifest, TOKENIZER, WEIGHTS, Workspace, base_plan};
-use crate::spec::{BaseSpec, Shipped, resolve};
+use crate::pipeline::{Graph, Manifest, Models, Workspace, results, rise};
+use crate::spec::{BaseSpec, RunSpec, Shipped, resolve};
 use crate::sweep::{SweepError, WorkerCommand, build};
 
-/// Builds a base model and compares it with the one that is shipped.
+use super::show::PAPER_METRICS;
+
+/// Name of the tokenizer's file, in a stage's folder and as the end of a shipped one's.
+const TOKENIZER: &str = "tokenizer.json";
+
+/// End of the name of the weights' file.
+const WEIGHTS: &str = "safetensors";
+
+/// Builds a base model, evaluates it, and compares it with the one that is shipped.
 ///
 /// # Errors
 /// If the recipe is wrong, a stage fails, or a file cannot be written.
 pub fn base(arguments: &BaseArguments, environment: &Environment) -> Result<Exit, Fault> {
-    let spec = recipe(&arguments.file)?;
+    let (folder, name) = place(&arguments.file)?;
+    let spec = resolve(&folder, &name)?;
     // Held while stages are executed: nobody else may work on them.
     let _store = environment.writer()?;
     // A model trained anew has the key of the shipped one, so it needs a place of its own.
     let anew = arguments.rebuild || arguments.ship;
-    let place = if anew { environment.store.join("rebuild") } else { environment.store.clone() };
-    let workspace = Workspace::new(&place);
-    let asked = if anew { BaseSpec { checkpoint: None, ..spec.clone() } } else { spec.clone() };
-    let mut graph = Graph::default();
-    let plan = base_plan(&asked, &mut graph).map_err(|error| Fault::new(Exit::Usage, error))?;
+    let (models, workspace) = if anew {
+        (Models::rebuilding(&folder), Workspace::new(environment.store.join("rebuild")))
+    } else {
+        (Models::new(&folder), environment.workspace())
+    };
+    let plan = Plan::of(&spec, &name, &models)?;
     if anew {
         forget(&workspace, &plan.weights)?;
     }
-    if let Some(exit) = execute(&graph, &workspace, environment)? {
+    if let Some(exit) = execute(&plan.graph, &workspace, environment)? {
         return Ok(exit);
     }
-    let built = Built::read(&workspace, plan)?;
+    let built = Built::read(&workspace, &plan)?;
     if arguments.ship {
         built.ship(&workspace, &spec, &arguments.file)?;
     } else if let Some(folder) = &arguments.out {
@@ -47,10 +59,35 @@ pub fn base(arguments: &BaseArguments, environment: &Environment) -> Result<Exit
     Ok(Exit::Fine)
 }
 
-fn recipe(file: &Path) -> Result<BaseSpec, Fault> {
-    let folder = file.parent().unwrap_or_else(|| Path::new(""));
-    let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    Ok(resolve(folder, &name.ok_or_else(|| Fault::usage(format!("{} is no file", file.display())))?)?)
+/// The folder of base models and the name of the one in this file.
+fn place(file: &Path) -> Result<(PathBuf, String), Fault> {
+    let name = file.file_stem().filter(|_| file.extension().is_some_and(|extension| extension == "toml"));
+    let Some(name) = name else {
+        return Err(Fault::usage(format!("{} is not the TOML file of a base model", file.display())));
+    };
+    Ok((file.parent().unwrap_or_else(|| Path::new("")).to_owned(), name.to_string_lossy().into_owned()))
+}
+
+/// The stages of a base model and of its evaluation on its own task.
+struct Plan {
+    graph: Graph,
+    weights: Key,
+    evaluation: Key,
+}
+
+impl Plan {
+    fn of(spec: &BaseSpec, name: &str, models: &Models) -> Result<Self, Fault> {
+        let bug = |error: anyhow::Error| Fault::new(Exit::Bug, error);
+        // A run without rounds: nothing but the base model and its evaluation.
+        let settings = json!({ "base": name, "task": spec.task, "rounds": { "count": 0 } });
+        let run: RunSpec = serde_json::from_value(settings).map_err(|error| bug(error.into()))?;
+        let mut graph = Graph::default();
+        let planned = rise(&run, models, &mut graph).map_err(|error| Fault::new(Exit::Usage, error))?;
+        match planned.checkpoints.into_iter().next() {
+            Some((_, weights, evaluation)) => Ok(Self { graph, weights, evaluation }),
+            None => Err(bug(anyhow::anyhow!("a run without rounds has no base model"))),
+        }
+    }
 }
 
 /// Removes finished weights, so that they are made once more; half-done ones are gone on with.
@@ -83,18 +120,21 @@ fn execute(graph: &Graph, workspace: &Workspace, environment: &Environment) -> R
 
 /// A base model in a workspace.
 struct Built {
-    plan: BasePlan,
     manifest: Manifest,
+    /// File name of the weights in the stage's folder.
+    file: String,
     sha256: Key,
+    scores: BTreeMap<String, Proportion>,
 }
 
 impl Built {
-    fn read(workspace: &Workspace, plan: BasePlan) -> Result<Self, Fault> {
-        let lost = || Fault::new(Exit::Bug, anyhow::anyhow!("the stage of the weights left no weights"));
-        let manifest = workspace.finished(&plan.weights)?.ok_or_else(lost)?;
-        let weights = manifest.artifacts.iter().find(|artifact| artifact.name == WEIGHTS).ok_or_else(lost)?;
-        let sha256 = weights.sha256.clone();
-        Ok(Self { plan, manifest, sha256 })
+    fn read(workspace: &Workspace, plan: &Plan) -> Result<Self, Fault> {
+        let lost = |what: &str| Fault::new(Exit::Bug, anyhow::anyhow!("the base model has no {what}"));
+        let manifest = workspace.finished(&plan.weights)?.ok_or_else(|| lost("stage"))?;
+        let mut files = manifest.artifacts.iter();
+        let weights = files.find(|file| file.name.ends_with(WEIGHTS)).ok_or_else(|| lost("weights"))?;
+        let (file, sha256) = (weights.name.clone(), weights.sha256.clone());
+        Ok(Self { file, sha256, manifest, scores: scores(workspace, plan)? })
     }
 
     fn instruction_set(&self) -> &str {
@@ -109,10 +149,11 @@ impl Built {
     /// Copies weights and tokenizer into a folder under the model's name.
     fn copy(&self, workspace: &Workspace, folder: &Path, name: &str) -> Result<(PathBuf, PathBuf), Fault> {
         fs::create_dir_all(folder).map_err(|error| Fault::write(folder, error))?;
-        let files = (PathBuf::from(format!("{name}.{WEIGHTS}")), PathBuf::from(format!("{name}.{TOKENIZER}")));
+        let files =
+            (PathBuf::from(format!("{name}.{WEIGHTS}")), PathBuf::from(format!("{name}.{TOKENIZER}")));
         let pairs = [
-            (workspace.file(&self.plan.weights, WEIGHTS), &files.0),
-            (workspace.file(&self.plan.tokenizer, TOKENIZER), &files.1),
+            (workspace.file(&self.manifest.key, &self.file), &files.0),
+            (workspace.file(&self.manifest.key, TOKENIZER), &files.1),
         ];
         for (from, to) in pairs {
             let to = folder.join(to);
@@ -146,10 +187,14 @@ impl Built {
             ),
             (None, _) => "no checkpoint is shipped with this recipe".to_owned(),
         };
+        let mut lines = vec![spec.name.clone()];
+        lines.push(format!("  sha256: {}", self.sha256));
+        lines.push(format!("  made on: {}", self.instruction_set()));
         let counts = self.manifest.counts.as_object().into_iter().flatten();
-        let counts: String = counts.map(|(name, count)| format!("  {name}: {count}\n")).collect();
-        let made_on = self.instruction_set();
-        format!("{}\n  sha256: {}\n  made on: {made_on}\n{counts}{verdict}\n", spec.name, self.sha256)
+        lines.extend(counts.map(|(name, count)| format!("  {name}: {count}")));
+        lines.extend(self.scores.iter().map(|(name, score)| format!("  {name}: {score} %")));
+        lines.push(verdict + "\n");
+        lines.join("\n")
     }
 
     fn document(&self, spec: &BaseSpec) -> Value {
@@ -160,15 +205,33 @@ impl Built {
             "origin": self.manifest.origin,
             "counts": self.manifest.counts,
             "seconds": self.manifest.seconds,
+            "scores": self.scores,
             "shipped": spec.checkpoint,
             "equal": self.equals(spec),
         })
     }
 }
 
+/// What the model scores on its own task, by metric, in [0, 1] with 95 % intervals.
+fn scores(workspace: &Workspace, plan: &Plan) -> Result<BTreeMap<String, Proportion>, Fault> {
+    let (Some(stage), Some(manifest)) =
+        (plan.graph.get(&plan.evaluation), workspace.finished(&plan.evaluation)?)
+    else {
+        return Ok(BTreeMap::new());
+    };
+    let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for score in results(stage, workspace, &manifest)?.scores {
+        if PAPER_METRICS.contains(&score.metric.as_str()) {
+            values.entry(score.metric).or_default().push(score.value);
+        }
+    }
+    Ok(values.into_iter().filter_map(|(name, values)| Some((name, proportion(&values)?))).collect())
+}
+
 /// A recipe's text with its `[checkpoint]` replaced; comments and order stay.
 fn with_checkpoint(text: &str, shipped: &Shipped) -> Result<String, Fault> {
-    let mut document: DocumentMut = text.parse().map_err(|error| Fault::new(Exit::Usage, anyhow::Error::new(error)))?;
+    let mut document: DocumentMut =
+        text.parse().map_err(|error| Fault::new(Exit::Usage, anyhow::Error::new(error)))?;
     let mut table = Table::new();
     table["file"] = value(shipped.file.to_string_lossy().as_ref());
     table["tokenizer"] = value(shipped.tokenizer.to_string_lossy().as_ref());

@@ -32,13 +32,9 @@ pub fn show(opened: &Opened, environment: &Environment) -> Result<(), Fault> {
 }
 
 fn text(plan: &SweepPlan, jobs: usize) -> String {
-    let mut text = format!("{}: {}\n\n", plan.experiment.name, plan.experiment.question);
-    text.push_str(&runs(plan).to_string());
-    text.push('\n');
-    text.push_str(&stages(plan).to_string());
-    text.push('\n');
-    text.push_str(&summary(plan, jobs));
-    text
+    let SweepPlan { experiment, .. } = plan;
+    let head = format!("{}: {}\n", experiment.name, experiment.question);
+    [head, runs(plan).to_string(), stages(plan).to_string(), summary(plan, jobs)].join("\n")
 }
 
 fn runs(plan: &SweepPlan) -> Table {
@@ -78,20 +74,21 @@ fn stages(plan: &SweepPlan) -> Table {
 fn summary(plan: &SweepPlan, jobs: usize) -> String {
     let (asked, distinct) = (plan.asked(), plan.graph.stages().len());
     let left = distinct - plan.finished.len();
-    let mut text = format!(
+    let asked = format!(
         "{} ask for {}; {distinct} of them are different, and {} done.\n",
         counted(plan.cells.len(), "run"),
         counted(asked, "stage"),
         if plan.finished.len() == 1 { "1 is".to_owned() } else { format!("{} are", plan.finished.len()) },
     );
-    if left == 0 {
-        text.push_str("Nothing is left to execute.\n");
-    } else {
-        let time = duration(plan.seconds(jobs));
-        let workers = counted(jobs, "worker");
-        text.push_str(&format!("The other {left} take about {time} with {workers}, on a laptop's cores.\n"));
-    }
-    text
+    let time = match left {
+        0 => "Nothing is left to execute.\n".to_owned(),
+        left => format!(
+            "The other {left} take about {} with {}, on a laptop's cores.\n",
+            duration(plan.seconds(jobs)),
+            counted(jobs, "worker"),
+        ),
+    };
+    asked + &time
 }
 
 fn document(plan: &SweepPlan, jobs: usize) -> Value {

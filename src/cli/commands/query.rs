@@ -16,7 +16,9 @@ pub fn query(arguments: &QueryArguments, environment: &Environment) -> Result<Ex
     let answer = environment.reader()?.query(&arguments.sql, arguments.limit)?;
     environment.output.answer(|| table(&answer).to_string(), &answer)?;
     if answer.more {
-        environment.output.say(&format!("only the first {} rows; ask for more with --limit", arguments.limit));
+        environment
+            .output
+            .say(&format!("only the first {} rows; ask for more with --limit", arguments.limit));
     }
     Ok(Exit::Fine)
 }

@@ -27,10 +27,13 @@ pub fn report(arguments: &ReportArguments, environment: &Environment) -> Result<
 
 /// What is told of a report that was written.
 pub fn text(written: &Written) -> String {
-    let headline: String = written.headline.iter().map(|sentence| format!("  {sentence}\n")).collect();
-    let gap = if headline.is_empty() { "" } else { "\n" };
+    let mut lines: Vec<String> = written.headline.iter().map(|sentence| format!("  {sentence}")).collect();
+    if !lines.is_empty() {
+        lines.push(String::new());
+    }
     let files = counted(written.files, "file");
-    format!("{headline}{gap}report: {} ({files})\n", written.index.display())
+    lines.push(format!("report: {} ({files})\n", written.index.display()));
+    lines.join("\n")
 }
 
 /// The name of an experiment that was given by its name or its file.

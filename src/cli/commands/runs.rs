@@ -29,12 +29,12 @@ pub fn runs(arguments: &RunsArguments, environment: &Environment) -> Result<Exit
         .filter(|run| status.is_none_or(|status| run.status == status))
         .filter(|run| conditions.iter().all(|(axis, value)| has(run, axis, value)))
         .collect();
-    let table = table(&reader, &wanted, &environment.output)?;
+    let table = table(&reader, &wanted, environment.output)?;
     environment.output.answer(|| table.to_string(), &wanted)?;
     Ok(Exit::Fine)
 }
 
-fn table(reader: &Reader, runs: &[RunRow], output: &Output) -> Result<Table, Fault> {
+fn table(reader: &Reader, runs: &[RunRow], output: Output) -> Result<Table, Fault> {
     let mut table = Table::new(["experiment", "run", "key", "#stages", "status"]);
     for run in runs {
         let stages = reader.stages_of(&run.experiment, &run.key)?;
@@ -63,7 +63,9 @@ fn conditions(given: &[String], runs: &[RunRow]) -> Result<Vec<(String, String)>
         };
         if !known.iter().any(|name| is(name, axis)) {
             let names = known.iter().copied().collect::<Vec<_>>().join(", ");
-            return Err(Fault::usage(format!("no run has an axis `{axis}`")).hint(format!("the axes are: {names}")));
+            return Err(
+                Fault::usage(format!("no run has an axis `{axis}`")).hint(format!("the axes are: {names}"))
+            );
         }
         Ok((axis.to_owned(), value.to_owned()))
     };
@@ -102,7 +104,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder);
         let runs = store.all_runs().unwrap();
-        insta::assert_snapshot!(table(&store, &runs, &plain()).unwrap(), @r"
+        insta::assert_snapshot!(table(&store, &runs, plain()).unwrap(), @r"
         experiment  run                        key           stages  status
         ----------  -------------------------  ------------  ------  ------------------------------------------------
         weights     weighting=uniform seed=0   ef379363dd0c     2/2  done
@@ -116,7 +118,8 @@ mod tests {
         let runs = store(&folder).all_runs().unwrap();
         for condition in ["weighting=uniform", "train.weighting=uniform"] {
             let conditions = conditions(&[condition.to_owned()], &runs).unwrap();
-            let found: Vec<bool> = runs.iter().map(|run| has(run, &conditions[0].0, &conditions[0].1)).collect();
+            let found: Vec<bool> =
+                runs.iter().map(|run| has(run, &conditions[0].0, &conditions[0].1)).collect();
             assert_eq!(found, [true, false], "{condition}");
         }
         assert!(has(&runs[0], "seed", "0") && !has(&runs[0], "seed", "1"));

@@ -15,7 +15,7 @@ use crate::store::{CheckpointRow, Reader, RunRow, StageRow, StoreError};
 use super::status::shown;
 
 /// The paper's metrics, in the order of its main table.
-const METRICS: [&str; 4] = ["m1@t1", "m5@t1", "m1@t5", "p1@t5"];
+pub const PAPER_METRICS: [&str; 4] = ["m1@t1", "m5@t1", "m1@t5", "p1@t5"];
 
 /// Shows a run.
 ///
@@ -27,7 +27,7 @@ pub fn show(arguments: &ShowArguments, environment: &Environment) -> Result<Exit
     let stages = reader.stages_of(&run.experiment, &run.key)?;
     let checkpoints = checkpoints(&reader, &run)?;
     let document = document(&run, &stages, &checkpoints);
-    environment.output.answer(|| text(&run, &stages, &checkpoints, &environment.output), &document)?;
+    environment.output.answer(|| text(&run, &stages, &checkpoints, environment.output), &document)?;
     Ok(Exit::Fine)
 }
 
@@ -59,38 +59,44 @@ fn checkpoints(reader: &Reader, run: &RunRow) -> Result<Vec<Checkpoint>, Fault> 
                 scores.iter().filter(|score| score.metric == name).map(|score| score.value).collect();
             proportion(&values).map(|proportion| (name, proportion))
         };
-        Ok(Checkpoint { metrics: METRICS.into_iter().filter_map(metric).collect(), row })
+        Ok(Checkpoint { metrics: PAPER_METRICS.into_iter().filter_map(metric).collect(), row })
     })
     .collect()
 }
 
-fn text(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint], output: &Output) -> String {
+fn text(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint], output: Output) -> String {
     let heading = |text: &str| output.styled(Style::Bold, text);
-    let mut text = format!("{}\n", heading(&run.label));
-    text.push_str(&format!("experiment {}, key {}\n", run.experiment, run.key));
     let error = run.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
-    text.push_str(&format!("{}{error}\n\n", shown(run.status, output)));
-    text.push_str(&format!("{}\n{}\n", heading("Scores, % [95 % interval]"), score_table(checkpoints)));
-    text.push_str(&format!("{}\n{}\n", heading("Stages"), stage_table(stages, output)));
-    text.push_str(&format!("{}\n{}\n", heading("Settings"), settings(&run.spec)));
-    text
+    [
+        heading(&run.label),
+        format!("experiment {}, key {}", run.experiment, run.key),
+        format!("{}{error}\n", shown(run.status, output)),
+        heading("Scores, % [95 % interval]"),
+        score_table(checkpoints),
+        heading("Stages"),
+        stage_table(stages, output),
+        heading("Settings"),
+        settings(&run.spec),
+        String::new(),
+    ]
+    .join("\n")
 }
 
 fn score_table(checkpoints: &[Checkpoint]) -> String {
-    let columns = METRICS.map(|metric| format!("#{metric}"));
+    let columns = PAPER_METRICS.map(|metric| format!("#{metric}"));
     let mut table =
         Table::new(["checkpoint".to_owned()].into_iter().chain(columns).chain(["#problems".to_owned()]));
     for checkpoint in checkpoints {
-        let cells = METRICS.map(|metric| {
-            checkpoint.metrics.get(metric).map_or_else(|| "-".to_owned(), ToString::to_string)
-        });
-        let problems = checkpoint.metrics.values().next().map_or_else(String::new, |first| first.n.to_string());
+        let cells = PAPER_METRICS
+            .map(|metric| checkpoint.metrics.get(metric).map_or_else(|| "-".to_owned(), ToString::to_string));
+        let problems =
+            checkpoint.metrics.values().next().map_or_else(String::new, |first| first.n.to_string());
         table.row([checkpoint.row.name.clone()].into_iter().chain(cells).chain([problems]));
     }
     table.to_string()
 }
 
-fn stage_table(stages: &[StageRow], output: &Output) -> String {
+fn stage_table(stages: &[StageRow], output: Output) -> String {
     let mut table = Table::new(["stage", "kind", "key", "#time", "#begun", "counts", "status"]);
     for stage in stages {
         let error = stage.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
@@ -151,7 +157,7 @@ mod tests {
         let run = find(&store, "weights/weighting=uniform seed=0").unwrap();
         let stages = store.stages_of(&run.experiment, &run.key).unwrap();
         let checkpoints = checkpoints(&store, &run).unwrap();
-        insta::assert_snapshot!(text(&run, &stages, &checkpoints, &plain()), @r#"
+        insta::assert_snapshot!(text(&run, &stages, &checkpoints, plain()), @r#"
         weighting=uniform seed=0
         experiment weights, key ef379363dd0cb7be66638cf7f8726872c8f9f6f2b41ad218192c763c062d310a
         done
@@ -187,7 +193,8 @@ mod tests {
 
     #[test]
     fn settings_are_listed_by_path() {
-        let spec = json!({ "base": "weak", "collect": { "teacher": { "self": { "best_of": 16 } } }, "seed": 0 });
+        let spec =
+            json!({ "base": "weak", "collect": { "teacher": { "self": { "best_of": 16 } } }, "seed": 0 });
         insta::assert_snapshot!(settings(&spec), @r#"
         base = "weak"
         collect.teacher.self.best_of = 16

@@ -24,12 +24,12 @@ pub fn status(environment: &Environment) -> Result<Exit, Fault> {
         standings.push(Standing::of(&reader, &experiment.name)?);
     }
     let documents: Vec<Value> = standings.iter().map(Standing::document).collect();
-    environment.output.answer(|| text(&standings, &environment.output), &documents)?;
+    environment.output.answer(|| text(&standings, environment.output), &documents)?;
     Ok(Exit::Fine)
 }
 
 /// The name of a state, coloured where colours are wanted.
-pub fn shown(status: Status, output: &Output) -> String {
+pub fn shown(status: Status, output: Output) -> String {
     let style = match status {
         Status::Queued => Style::Dim,
         Status::Running => Style::Bold,
@@ -87,7 +87,7 @@ impl Standing {
     }
 }
 
-fn text(standings: &[Standing], output: &Output) -> String {
+fn text(standings: &[Standing], output: Output) -> String {
     let mut table = Table::new(["experiment", ""].map(str::to_owned).into_iter().chain(heads()));
     for standing in standings {
         for (what, counts) in [("runs", &standing.runs), ("stages", &standing.stages)] {
@@ -95,17 +95,17 @@ fn text(standings: &[Standing], output: &Output) -> String {
             table.row([standing.experiment.clone(), what.to_owned()].into_iter().chain(ALL.map(count)));
         }
     }
-    let mut text = table.to_string();
-    for standing in standings {
-        for stage in &standing.noteworthy {
+    let noteworthy = standings.iter().flat_map(|standing| &standing.noteworthy);
+    let mut lines: Vec<String> = noteworthy
+        .map(|stage| {
             let error = stage.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
-            text.push_str(&format!("\n{} {}{error}", shown(stage.status, output), stage.label));
-        }
+            format!("{} {}{error}\n", shown(stage.status, output), stage.label)
+        })
+        .collect();
+    if !lines.is_empty() {
+        lines.insert(0, "\n".to_owned());
     }
-    if standings.iter().any(|standing| !standing.noteworthy.is_empty()) {
-        text.push('\n');
-    }
-    text
+    table.to_string() + &lines.concat()
 }
 
 fn heads() -> impl Iterator<Item = String> {
@@ -121,7 +121,7 @@ mod tests {
     fn status_counts_runs_and_stages_and_names_the_failed_ones() {
         let folder = tempfile::tempdir().unwrap();
         let standing = Standing::of(&store(&folder), "weights").unwrap();
-        insta::assert_snapshot!(text(&[standing], &plain()), @r"
+        insta::assert_snapshot!(text(&[standing], plain()), @r"
         experiment          done  running  queued  interrupted  failed
         ----------  ------  ----  -------  ------  -----------  ------
         weights     runs       1        -       -            -       1

@@ -38,10 +38,9 @@ pub fn sweep(arguments: &SweepArguments, environment: &Environment) -> Result<Ex
     let ended = Ended { plan: &opened.plan, performed, seconds: begun.elapsed().as_secs_f64() };
     environment.output.say(&ended.summary());
     let wanted = !arguments.no_report && ended.exit() != Exit::Interrupted && ended.performed.runs_done > 0;
-    let written = wanted
-        .then(|| report::write(&store, &opened.plan.experiment.name, &arguments.out))
-        .transpose()?;
-    ended.conclude(written.as_ref(), &environment.output)
+    let written =
+        wanted.then(|| report::write(&store, &opened.plan.experiment.name, &arguments.out)).transpose()?;
+    ended.conclude(written.as_ref(), environment.output)
 }
 
 fn execute(opened: &Opened, store: &mut Store, environment: &Environment) -> Result<Performed, Fault> {
@@ -79,7 +78,7 @@ impl Ended<'_> {
     }
 
     /// Says where the report is and where to look next.
-    fn conclude(&self, written: Option<&Written>, output: &Output) -> Result<Exit, Fault> {
+    fn conclude(&self, written: Option<&Written>, output: Output) -> Result<Exit, Fault> {
         let exit = self.exit();
         output.event("sweep-finished", self.document(written))?;
         if let Some(written) = written.filter(|_| !output.is_json()) {

@@ -23,7 +23,7 @@ pub fn build(study: &Study) -> Vec<Figure> {
         section: Section::Training,
         title: "Training loss by step".to_owned(),
         reading: "Weighted training loss by optimizer step, averaged over short stretches with a band from the lowest \
-                  to the highest step of each stretch, first seed; every round starts anew."
+                  to the highest step of each stretch, first seed; steps count from the start of each training stage."
             .to_owned(),
         chart: Chart::Lines { x: "optimizer step".to_owned(), y: "loss".to_owned(), percent: false, panels },
     }]

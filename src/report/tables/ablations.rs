@@ -135,7 +135,7 @@ fn table(study: &Study, axis: &str) -> Table {
     Table {
         id: format!("ablation-{}", slug(axis)),
         section: Section::Ablations,
-        title: format!("Axis `{axis}`"),
+        title: format!("Axis {axis}"),
         reading: "Percent solved by the last checkpoint with 95 % interval; below it the paired difference to the \
                   baseline value, its p value after Holm's correction over this axis, the smallest difference that \
                   would have been found with 80 % power, and the verdict."

@@ -1,0 +1,67 @@
+//! The stages that a base model stands for: its corpus, its tokenizer, its weights.
+
+use serde_json::{Value, json};
+
+use crate::data::{Prompt, Sizes, TaskConfig};
+use crate::domain::{Key, Split};
+use crate::spec::{BaseSpec, canonical};
+
+use super::estimate::Estimate;
+use super::{Graph, Job, Kind, PlanError, Stage};
+
+/// The stages of one base model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BasePlan {
+    /// The problems of its corpus.
+    pub problems: Key,
+    /// Its tokenizer.
+    pub tokenizer: Key,
+    /// Its weights.
+    pub weights: Key,
+}
+
+/// Adds the stages of a base model to a graph.
+///
+/// # Errors
+/// If the data of its corpus cannot be used.
+pub fn base_plan(base: &BaseSpec, backend: &str, graph: &mut Graph) -> Result<BasePlan, PlanError> {
+    let problems = graph.add(prepare(&base.task, Split::Corpus, base.problems, base.seed)?);
+    let tokenizer = graph.add(tokenizer(base, &problems));
+    let content = json!({ "recipe": base.recipe(), "templates": base.prompt.template_key() });
+    let job = Job::Base {
+        problems: problems.clone(),
+        tokenizer: tokenizer.clone(),
+        backend: backend.to_owned(),
+        base: Box::new(base.clone()),
+    };
+    let inputs = vec![problems.clone(), tokenizer.clone()];
+    let label = format!("base {}", base.name);
+    let weights = graph.add(Stage::new(Kind::Base, label, job, inputs, &content, Estimate::base(base)));
+    Ok(BasePlan { problems, tokenizer, weights })
+}
+
+fn tokenizer(base: &BaseSpec, problems: &Key) -> Stage {
+    let content = json!({
+        "tokenizer": canonical(&base.tokenizer),
+        "corpus": canonical(&base.corpus),
+        "prompt": texts(&base.prompt),
+        "seed": base.seed,
+    });
+    let label = format!("tokenize {}", base.name);
+    let job = Job::Tokenize { problems: problems.clone(), base: Box::new(base.clone()) };
+    Stage::new(Kind::Tokenize, label, job, vec![problems.clone()], &content, 3.0)
+}
+
+/// The stage that loads one split of a task.
+pub fn prepare(task: &TaskConfig, split: Split, count: usize, seed: u64) -> Result<Stage, PlanError> {
+    let sizes = Sizes { corpus: 0, train: 0, validation: 0, test: 0, seed }.with(split, count);
+    let content = json!({ "task": task.fingerprint()?, "split": split, "count": count, "seed": seed });
+    let label = format!("prepare {} {}", task.name(), split.name());
+    let job = Job::Prepare { task: task.clone(), split, sizes };
+    Ok(Stage::new(Kind::Prepare, label, job, vec![], &content, 1.0))
+}
+
+/// The texts around attempts as part of a key: settings, and the templates behind them.
+pub fn texts(prompt: &Prompt) -> Value {
+    json!({ "settings": prompt, "templates": prompt.template_key() })
+}
