@@ -103,7 +103,9 @@ mod tests {
     fn outcomes_by_hand() {
         use Verdict::{Right, Unreadable, Wrong};
         assert!(corrected(&[Wrong, Right, Right]) && corrected(&[Unreadable, Wrong, Right]));
-        assert!(!corrected(&[Wrong, Right, Wrong]) && !corrected(&[Right, Right]) && !corrected(&[Wrong, Wrong]));
+        assert!(
+            !corrected(&[Wrong, Right, Wrong]) && !corrected(&[Right, Right]) && !corrected(&[Wrong, Wrong])
+        );
         assert!(lost(&[Right, Right, Wrong]) && !lost(&[Right, Wrong, Right]) && !lost(&[]));
     }
 

@@ -14,7 +14,9 @@ pub enum ReportError {
     #[error("'{0}' cannot name the report's folder; rename the experiment with letters, digits, '-' and '_'")]
     Name(String),
     /// The `[report]` part of the experiment file is not understood.
-    #[error("the report wishes of '{experiment}' are not understood: {problem}; see `[report]` in the experiment file")]
+    #[error(
+        "the report wishes of '{experiment}' are not understood: {problem}; see `[report]` in the experiment file"
+    )]
     Wishes {
         /// The experiment.
         experiment: String,

@@ -1,5 +1,7 @@
 //! How numbers are written for people: percent, points, intervals, p values, with a real minus sign.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::stats::Estimate;
@@ -89,6 +91,20 @@ pub fn slug(text: &str) -> String {
     spaced.split_whitespace().collect::<Vec<_>>().join("-")
 }
 
+/// Gives later ones of equal names a number, so that no file overwrites another.
+pub fn number_repeats<'n>(names: impl Iterator<Item = &'n mut String>) {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        let mut candidate = name.clone();
+        let mut count = 1;
+        while !seen.insert(candidate.clone()) {
+            count += 1;
+            candidate = format!("{name}-{count}");
+        }
+        *name = candidate;
+    }
+}
+
 fn minus(text: &str) -> String {
     text.replace('-', "\u{2212}").replace("+0.0", "0.0")
 }
@@ -116,6 +132,13 @@ mod tests {
         assert_eq!(standing(&estimate(-0.038, -0.054, -0.022)), "3.8 points [2.2, 5.4] below");
         let unclear = "not clearly different (+0.4 points [−1.0, 1.8]) from";
         assert_eq!(standing(&estimate(0.004, -0.01, 0.018)), unclear);
+    }
+
+    #[test]
+    fn repeated_names_are_numbered() {
+        let mut names = ["a", "a", "a-2", "a"].map(str::to_owned);
+        number_repeats(names.iter_mut());
+        assert_eq!(names, ["a", "a-2", "a-2-2", "a-3"]);
     }
 
     #[test]

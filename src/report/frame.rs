@@ -150,7 +150,8 @@ fn read_scores(reader: &Reader, frame: &mut Frame) -> Result<(), ReportError> {
         let scores = reader.scores(&evaluation)?;
         rows.push((evaluation, scores));
     }
-    let names: BTreeSet<&str> = rows.iter().flat_map(|(_, s)| s).map(|score| score.problem.as_str()).collect();
+    let names: BTreeSet<&str> =
+        rows.iter().flat_map(|(_, s)| s).map(|score| score.problem.as_str()).collect();
     let numbers: BTreeMap<&str, u32> = names.iter().copied().zip(0..).collect();
     for (evaluation, scores) in &rows {
         let table = frame.scores.entry(evaluation.clone()).or_default();
@@ -158,7 +159,9 @@ fn read_scores(reader: &Reader, frame: &mut Frame) -> Result<(), ReportError> {
             let place = (numbers[score.problem.as_str()], score.value);
             table.entry(score.metric.clone()).or_default().push(place);
         }
-        table.values_mut().for_each(|column| column.sort_by_key(|place| place.0));
+        for column in table.values_mut() {
+            column.sort_by_key(|place| place.0);
+        }
     }
     frame.problems = names.into_iter().map(str::to_owned).collect();
     Ok(())
@@ -198,7 +201,9 @@ mod tests {
     use super::*;
     use crate::domain::Split;
     use crate::report::{sample, write};
-    use crate::store::{CheckpointRow, ExperimentRow, PlannedRun, PlannedStage, ScoreRow, StageResults, Store};
+    use crate::store::{
+        CheckpointRow, ExperimentRow, PlannedRun, PlannedStage, ScoreRow, StageResults, Store,
+    };
 
     /// Puts a frame into a database the way a sweep would.
     fn stored(frame: &Frame, folder: &std::path::Path) {
@@ -252,19 +257,21 @@ mod tests {
         };
         let names: BTreeSet<&String> = frame.scores.values().flat_map(BTreeMap::keys).collect();
         store.metrics(&names.iter().map(metric).collect::<Vec<_>>()).unwrap();
-        let texts: BTreeMap<&String, &Problem> = frame.texts.iter().map(|((_, id), text)| (id, text)).collect();
+        let texts: BTreeMap<&String, &Problem> =
+            frame.texts.iter().map(|((_, id), text)| (id, text)).collect();
         let problems = texts.values().map(|text| (Split::Test, (*text).clone())).collect();
         store.stage_done(&prepare, &StageResults { problems, ..StageResults::default() }).unwrap();
         for c in frame.runs.iter().flat_map(|run| &run.checkpoints) {
             let points = frame.curves.get(&c.weights).cloned().unwrap_or_default();
             store.stage_done(&c.weights, &StageResults { points, ..StageResults::default() }).unwrap();
-            let score = |metric: &String, (problem, value): &(u32, f64)| ScoreRow {
+            let line = |metric: &String, (problem, value): &(u32, f64)| ScoreRow {
                 metric: metric.clone(),
                 problem: frame.problems[*problem as usize].clone(),
                 value: *value,
             };
             let columns = frame.scores[&c.evaluation].iter();
-            let scores = columns.flat_map(|(metric, column)| column.iter().map(move |place| score(metric, place)));
+            let scores =
+                columns.flat_map(|(metric, column)| column.iter().map(move |place| line(metric, place)));
             let results = StageResults {
                 scores: scores.collect(),
                 episodes: frame.episodes[&c.evaluation].clone(),
@@ -291,7 +298,7 @@ mod tests {
         assert_eq!(read.graders, BTreeSet::from([("numeric".to_owned(), 2)]));
         assert_eq!(read.episodes.len(), 1);
         assert_eq!(read.texts.len(), 12);
-        assert_eq!(read.sharing, (33, 1 + 2 * 16));
+        assert_eq!(read.sharing, (6 + 32, 1 + 32));
     }
 
     #[test]

@@ -27,9 +27,9 @@ impl Measures {
     #[must_use]
     pub fn among<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
         let shapes: BTreeSet<(char, u32, u32)> = names.into_iter().filter_map(shape).collect();
-        let most = |wanted: &dyn Fn(&(char, u32, u32)) -> Option<u32>| shapes.iter().filter_map(wanted).max();
-        let turns = most(&|&(kind, samples, turns)| (kind == 'm' && samples == 1 && turns > 1).then_some(turns));
-        let samples = most(&|&(kind, samples, turns)| (kind == 'm' && samples > 1 && turns == 1).then_some(samples));
+        let votes = || shapes.iter().filter(|(kind, _, _)| *kind == 'm');
+        let turns = votes().filter(|vote| vote.1 == 1 && vote.2 > 1).map(|vote| vote.2).max();
+        let samples = votes().filter(|vote| vote.1 > 1 && vote.2 == 1).map(|vote| vote.1).max();
         let (turns, samples) = (turns.unwrap_or(5), samples.unwrap_or(5));
         Self {
             first: "m1@t1".to_owned(),

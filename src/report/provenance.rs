@@ -66,7 +66,8 @@ pub fn provenance(frame: &Frame) -> Provenance {
     done().for_each(|stage| *kinds.entry(stage.kind.clone()).or_default() += 1);
     let origins: BTreeSet<Vec<(String, String)>> =
         done().map(|stage| origin(&stage.origin)).filter(|origin| !origin.is_empty()).collect();
-    let used: BTreeSet<&str> = frame.scores.values().flat_map(|scores| scores.keys().map(String::as_str)).collect();
+    let used: BTreeSet<&str> =
+        frame.scores.values().flat_map(|scores| scores.keys().map(String::as_str)).collect();
     // The newest version of a name is the one that scores are read under.
     let newest: BTreeMap<&str, Metric> = frame
         .metrics

@@ -14,7 +14,8 @@ const MARK: &str = "context.json";
 /// # Errors
 /// If the name is no folder name, the place holds something else, or a file cannot be written.
 pub fn publish(files: &[File], experiment: &str, out: &Path) -> Result<PathBuf, ReportError> {
-    let plain = !experiment.is_empty() && !experiment.starts_with('.') && !experiment.contains(['/', '\\', '\0']);
+    let plain =
+        !experiment.is_empty() && !experiment.starts_with('.') && !experiment.contains(['/', '\\', '\0']);
     if !plain {
         return Err(ReportError::Name(experiment.to_owned()));
     }
@@ -74,7 +75,8 @@ mod tests {
         let place = publish(&[file(MARK, "2")], "quickstart", out.path()).unwrap();
         assert_eq!(fs::read_to_string(place.join(MARK)).unwrap(), "2");
         assert!(!place.join("tables").exists());
-        let left: Vec<_> = fs::read_dir(out.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(out.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["quickstart"]);
     }
 

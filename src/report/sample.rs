@@ -14,6 +14,9 @@ use super::{Checkpoint, Frame, Run, Scores, Wishes};
 /// How a made-up model behaves: right at turn 1, wrong to right, right to wrong.
 type Habits = (f64, f64, f64);
 
+/// Base, weighting, method, seeds, and how each checkpoint behaves.
+type Made = (&'static str, &'static str, &'static str, &'static [u64], &'static [(&'static str, Habits)]);
+
 const WEAK: [(&str, Habits); 3] =
     [("base", (0.20, 0.01, 0.20)), ("round 1", (0.36, 0.20, 0.17)), ("round 2", (0.50, 0.24, 0.10))];
 const UNIFORM: [(&str, Habits); 3] =
@@ -39,7 +42,7 @@ pub(crate) fn frame_of(problems: usize) -> Frame {
         metrics: ["m1@t1", "m1@t5"].map(metric).to_vec(),
         ..Frame::default()
     };
-    let cells: [(&str, &str, &str, &[u64], &[(&str, Habits)]); 5] = [
+    let cells: [Made; 5] = [
         ("weak", "exp(0.4)", "rise", &[0, 1], &WEAK),
         ("weak", "uniform", "rise", &[0], &UNIFORM),
         ("weak", "exp(0.4)", "sft", &[0], &WEAK_SFT),
@@ -104,7 +107,8 @@ fn add_run(frame: &mut Frame, axes: &[(&str, &str)], seed: u64, habits: &[(&str,
 fn problem(id: &str) -> Problem {
     Problem {
         id: id.to_owned(),
-        question: "Ann has 8 cards. She gives 6 away and buys 16 more. How many cards has she now?".to_owned(),
+        question: "Ann has 8 cards. She gives 6 away and buys 16 more. How many cards has she now?"
+            .to_owned(),
         answer: "18".to_owned(),
         solution: None,
     }
@@ -145,7 +149,8 @@ fn simulate((first, gain, loss): Habits, name: &str, problems: usize) -> Vec<[bo
 fn scores(verdicts: &[[bool; 9]]) -> Scores {
     let mut scores: BTreeMap<String, Vec<(u32, f64)>> = BTreeMap::new();
     for (right, problem) in verdicts.iter().zip(0..) {
-        let mut put = |metric: &str, value: f64| scores.entry(metric.to_owned()).or_default().push((problem, value));
+        let mut put =
+            |metric: &str, value: f64| scores.entry(metric.to_owned()).or_default().push((problem, value));
         let sequential = right[..5].iter().filter(|&&right| right).count();
         let parallel = usize::from(right[0]) + right[5..].iter().filter(|&&right| right).count();
         let truth = |holds: bool| f64::from(u8::from(holds));
@@ -158,8 +163,8 @@ fn scores(verdicts: &[[bool; 9]]) -> Scores {
         put("tie@t5", truth(sequential == 2));
         put("unreadable", 0.0);
         put("tokens", 28.0 + f64::from(problem % 5));
-        for turn in 0..5 {
-            put(&format!("accuracy@t{}", turn + 1), truth(right[turn]));
+        for (turn, &right) in (1..=5).zip(right) {
+            put(&format!("accuracy@t{turn}"), truth(right));
         }
         for turn in 1..5 {
             let (was, is) = (right[turn - 1], right[turn]);
@@ -173,7 +178,8 @@ fn scores(verdicts: &[[bool; 9]]) -> Scores {
 
 fn episodes(ids: &[String], verdicts: &[[bool; 9]]) -> Vec<Episode> {
     let candidate = |right: bool| {
-        let (text, answer) = if right { ("8-6=2\n2+16=18\n#### 18", "18") } else { ("8-6=2\n2+16=19\n#### 19", "19") };
+        let (text, answer) =
+            if right { ("8-6=2\n2+16=18\n#### 18", "18") } else { ("8-6=2\n2+16=19\n#### 19", "19") };
         let verdict = if right { Verdict::Right } else { Verdict::Wrong };
         Candidate {
             author: Author::Policy,

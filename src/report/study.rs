@@ -32,6 +32,9 @@ pub struct Group {
     pub sft: Option<usize>,
 }
 
+/// What is measured: a setting by number, a checkpoint by name, a metric by name.
+pub type Measured<'a> = (usize, &'a str, &'a str);
+
 /// A frame with its runs grouped.
 #[derive(Clone, Debug)]
 pub struct Study<'f> {
@@ -66,7 +69,8 @@ impl<'f> Study<'f> {
                 axes.push(path.clone());
             }
         }
-        let measures = Measures::among(frame.scores.values().flat_map(|scores| scores.keys().map(String::as_str)));
+        let measures =
+            Measures::among(frame.scores.values().flat_map(|scores| scores.keys().map(String::as_str)));
         let (baseline, regimes) = (BTreeMap::new(), Vec::new());
         let mut study = Self { frame, settings, measures, axes, baseline, regimes };
         study.regimes = frame.wishes.regimes.clone().unwrap_or_else(|| study.separating());
@@ -200,7 +204,11 @@ impl<'f> Study<'f> {
     pub fn groups(&self) -> Vec<Group> {
         let group = |title: String, members: &[usize]| {
             let setting = self.speaker(members);
-            Group { title, setting, sft: setting.filter(|&at| !self.is_sft(at)).and_then(|at| self.sft_like(at)) }
+            Group {
+                title,
+                setting,
+                sft: setting.filter(|&at| !self.is_sft(at)).and_then(|at| self.sft_like(at)),
+            }
         };
         if self.frame.wishes.headline.is_empty() {
             let named = |members: &Vec<usize>| {
@@ -267,7 +275,7 @@ impl<'f> Study<'f> {
 
     /// What one (setting, checkpoint, metric) has above another, on the problems and seeds both have.
     #[must_use]
-    pub fn compare(&self, of: (usize, &str, &str), to: (usize, &str, &str)) -> Option<Comparison> {
+    pub fn compare(&self, of: Measured, to: Measured) -> Option<Comparison> {
         let name = format!("{} {} {} - {} {} {}", self.name(of.0), of.1, of.2, self.name(to.0), to.1, to.2);
         compare(&self.panel(of.0, of.1, of.2), &self.panel(to.0, to.1, to.2), &name)
     }

@@ -23,7 +23,8 @@ impl Headline {
     /// The title, or what the group's runs have in common.
     #[must_use]
     pub fn name(&self) -> String {
-        let values: Vec<String> = self.selector.iter().map(|(path, label)| format!("{path} = {label}")).collect();
+        let values: Vec<String> =
+            self.selector.iter().map(|(path, label)| format!("{path} = {label}")).collect();
         match (self.title.is_empty(), values.is_empty()) {
             (false, _) => self.title.clone(),
             (true, true) => "All runs".to_owned(),

@@ -52,9 +52,10 @@ impl Estimate {
         let mut estimate = Self::of(panel, name)?;
         let tail = (1.0 - LEVEL) / 2.0;
         let reach = 1.0 - tail.powf(1.0 / estimate.problems as f64);
-        if estimate.low == estimate.high && estimate.value == 0.0 {
+        let (none, all) = (estimate.high <= 0.0, estimate.low >= 1.0);
+        if none {
             estimate.high = reach;
-        } else if estimate.low == estimate.high && (estimate.value - 1.0).abs() < 1e-12 {
+        } else if all {
             estimate.low = 1.0 - reach;
         }
         Some(estimate)

@@ -21,7 +21,11 @@ pub fn compare(panel: &Panel, baseline: &Panel, name: &str) -> Option<Comparison
     let panel = panel.minus(baseline);
     let difference = Estimate::of(&panel, name)?;
     let values: Vec<f64> = panel.by_problem().into_iter().map(|(_, value)| value).collect();
-    Some(Comparison { difference, p: sign_flip(&values, Stream::named(name)), detectable: detectable(&values) })
+    Some(Comparison {
+        difference,
+        p: sign_flip(&values, Stream::named(name)),
+        detectable: detectable(&values),
+    })
 }
 
 /// Two-sided p value that the differences are symmetric around 0, by flipping their signs.

@@ -52,7 +52,9 @@ impl Panel {
         let shared: Vec<Row> = self
             .0
             .iter()
-            .filter_map(|row| Some(difference(row, other.0.iter().find(|candidate| candidate.seed == row.seed)?)))
+            .filter_map(|row| {
+                Some(difference(row, other.0.iter().find(|candidate| candidate.seed == row.seed)?))
+            })
             .collect();
         if shared.iter().any(|row| !row.scores.is_empty()) {
             return Self(shared);

@@ -32,7 +32,7 @@ const WEIGHTS: &str = "safetensors";
 /// If the recipe is wrong, a stage fails, or a file cannot be written.
 pub fn base(arguments: &BaseArguments, environment: &Environment) -> Result<Exit, Fault> {
     let (folder, name) = place(&arguments.file)?;
-    let spec = resolve(&folder, &name)?;
+    let mut spec = resolve(&folder, &name)?;
     // Held while stages are executed: nobody else may work on them.
     let _store = environment.writer()?;
     // A model trained anew has the key of the shipped one, so it needs a place of its own.
@@ -52,6 +52,7 @@ pub fn base(arguments: &BaseArguments, environment: &Environment) -> Result<Exit
     let built = Built::read(&workspace, &plan)?;
     if arguments.ship {
         built.ship(&workspace, &spec, &arguments.file)?;
+        spec = resolve(&folder, &name)?;
     } else if let Some(folder) = &arguments.out {
         built.copy(&workspace, folder, &spec.name)?;
     }

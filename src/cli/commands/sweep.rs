@@ -84,8 +84,24 @@ impl Ended<'_> {
         if let Some(written) = written.filter(|_| !output.is_json()) {
             output.answer(|| super::report::text(written), &())?;
         }
-        output.say(&self.next());
+        match exit {
+            Exit::Failed => output.error(&self.fault()),
+            Exit::Interrupted => output.say("stopped; the same command goes on where this one stopped"),
+            _ => output.say(&format!(
+                "next: rise-lab runs --experiment {}, rise-lab show RUN, rise-lab query SQL",
+                self.plan.experiment.name
+            )),
+        }
         Ok(exit)
+    }
+
+    fn fault(&self) -> Fault {
+        let runs = counted(self.plan.cells.len(), "run");
+        let failed = anyhow::anyhow!("{} of {runs} failed", self.performed.runs_failed);
+        Fault::new(Exit::Failed, failed).hint(format!(
+            "see why with `rise-lab runs --experiment {} --status failed`; the same command tries them again",
+            self.plan.experiment.name
+        ))
     }
 
     fn reused(&self) -> usize {
@@ -107,17 +123,6 @@ impl Ended<'_> {
             self.plan.asked(),
             duration(self.seconds),
         )
-    }
-
-    fn next(&self) -> String {
-        let name = &self.plan.experiment.name;
-        match self.exit() {
-            Exit::Interrupted => "stopped; the same command goes on where this one stopped".to_owned(),
-            Exit::Failed => format!(
-                "why: rise-lab runs --experiment {name} --status failed; the same command tries them again"
-            ),
-            _ => format!("next: rise-lab runs --experiment {name}, rise-lab show RUN, rise-lab query SQL"),
-        }
     }
 
     fn document(&self, written: Option<&Written>) -> Value {

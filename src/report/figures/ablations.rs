@@ -7,10 +7,10 @@ use super::{Chart, Figure, IntervalRow};
 
 /// One figure per axis that was varied.
 pub fn build(study: &Study) -> Vec<Figure> {
-    ablated(study).into_iter().map(|axis| figure(study, axis)).collect()
+    ablated(study).into_iter().filter_map(|axis| figure(study, axis)).collect()
 }
 
-fn figure(study: &Study, axis: &str) -> Figure {
+fn figure(study: &Study, axis: &str) -> Option<Figure> {
     let measures = &study.measures;
     let marks = vec![measures.first.clone(), measures.parallel.clone(), measures.sequential.clone()];
     let mut regime = String::new();
@@ -28,8 +28,9 @@ fn figure(study: &Study, axis: &str) -> Figure {
             baseline: value.baseline,
         }
     };
-    let rows = values(study, axis).into_iter().map(&mut row).collect();
-    Figure {
+    let rows: Vec<IntervalRow> = values(study, axis).into_iter().map(&mut row).collect();
+    let anything = rows.iter().flat_map(|row| &row.values).any(Option::is_some);
+    anything.then(|| Figure {
         id: format!("ablation-{}", slug(axis)),
         section: Section::Ablations,
         title: format!("Axis {axis}"),
@@ -39,5 +40,5 @@ fn figure(study: &Study, axis: &str) -> Figure {
             measures.sequential
         ),
         chart: Chart::Intervals { marks, difference: format!("{} minus baseline, points", measures.sequential), rows },
-    }
+    })
 }

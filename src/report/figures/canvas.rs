@@ -5,8 +5,8 @@ use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
 use plotters::element::{Circle, PathElement, Polygon};
 use plotters::prelude::{Color, DrawingArea, IntoDrawingArea, RGBColor, ShapeStyle, TextStyle};
-use plotters::style::{FontDesc, FontFamily, FontStyle};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{FontDesc, FontFamily, FontStyle};
 
 use super::style::{FAMILY, INK, Look, Marker, PAGE, hex, register};
 
@@ -49,8 +49,10 @@ pub fn paint(size: (i32, i32), drawing: impl FnOnce(&Canvas) -> Drawn) -> Result
 
 /// The document at its real size, on a page, with fonts to fall back to.
 fn document(svg: &str, size: (i32, i32), fine: (u32, u32)) -> String {
-    let (drawn, shown) =
-        (format!("width=\"{}\" height=\"{}\"", fine.0, fine.1), format!("width=\"{}\" height=\"{}\"", size.0, size.1));
+    let (drawn, shown) = (
+        format!("width=\"{}\" height=\"{}\"", fine.0, fine.1),
+        format!("width=\"{}\" height=\"{}\"", size.0, size.1),
+    );
     let page = format!(">\n<rect width=\"{}\" height=\"{}\" fill=\"{}\"/>", fine.0, fine.1, hex(PAGE));
     svg.replacen(&drawn, &shown, 1)
         .replacen('>', &page, 1)
@@ -75,13 +77,13 @@ fn fine((x, y): (i32, i32)) -> (i32, i32) {
 
 impl Canvas<'_> {
     /// A text of one line, vertically centred on its point.
-    pub fn text(&self, text: &str, at: (i32, i32), size: i32, color: RGBColor, side: Side) -> Drawn {
-        self.write(text, at, &style(size * FINE, color, side, FontStyle::Normal))
+    pub fn text(&self, text: &str, at: (i32, i32), size: i32, color: RGBColor, anchor: Side) -> Drawn {
+        self.write(text, at, &style(size * FINE, color, anchor, FontStyle::Normal))
     }
 
     /// The same in bold.
-    pub fn bold(&self, text: &str, at: (i32, i32), size: i32, side: Side) -> Drawn {
-        self.write(text, at, &style(size * FINE, INK, side, FontStyle::Bold))
+    pub fn bold(&self, text: &str, at: (i32, i32), size: i32, anchor: Side) -> Drawn {
+        self.write(text, at, &style(size * FINE, INK, anchor, FontStyle::Bold))
     }
 
     fn write(&self, text: &str, at: (i32, i32), style: &TextStyle) -> Drawn {
@@ -99,7 +101,13 @@ impl Canvas<'_> {
     }
 
     /// A line through points that is drawn and left out in turns.
-    pub fn dashed(&self, points: &[(i32, i32)], dash: Option<(i32, i32)>, color: RGBColor, width: u32) -> Drawn {
+    pub fn dashed(
+        &self,
+        points: &[(i32, i32)],
+        dash: Option<(i32, i32)>,
+        color: RGBColor,
+        width: u32,
+    ) -> Drawn {
         let points: Vec<(i32, i32)> = points.iter().copied().map(fine).collect();
         match dash {
             None => self.stroke(points, color, width),
@@ -123,7 +131,9 @@ impl Canvas<'_> {
             let placed: Vec<(i32, i32)> = points.iter().map(|(x, y)| (at.0 + x, at.1 + y)).collect();
             self.area.draw(&Polygon::new(placed, filled)).map_err(words)
         };
-        let disc = |color: RGBColor, size: i32| self.area.draw(&Circle::new(at, size, color.filled())).map_err(words);
+        let disc = |color: RGBColor, size: i32| {
+            self.area.draw(&Circle::new(at, size, color.filled())).map_err(words)
+        };
         match look.marker {
             Marker::Disc => disc(look.color, size),
             Marker::Ring => disc(look.color, size + FINE).and_then(|()| disc(PAGE, size - FINE)),
@@ -143,8 +153,8 @@ impl Canvas<'_> {
     }
 }
 
-fn style(size: i32, color: RGBColor, side: Side, weight: FontStyle) -> TextStyle<'static> {
-    let horizontal = match side {
+fn style(size: i32, color: RGBColor, anchor: Side, weight: FontStyle) -> TextStyle<'static> {
+    let horizontal = match anchor {
         Side::Start => HPos::Left,
         Side::Middle => HPos::Center,
         Side::End => HPos::Right,

@@ -34,7 +34,8 @@ fn panel(study: &Study, group: &Group) -> Option<Panel> {
     let runs = settings.into_iter().flatten().filter_map(|setting| study.settings[setting].runs.first());
     let mut named: BTreeMap<usize, Line> = BTreeMap::new();
     for (order, checkpoint) in runs.flat_map(|run| &run.checkpoints).enumerate() {
-        let points = study.frame.curves.get(&checkpoint.weights).map(|points| stretches(points)).unwrap_or_default();
+        let points =
+            study.frame.curves.get(&checkpoint.weights).map(|points| stretches(points)).unwrap_or_default();
         if !points.is_empty() {
             named.insert(order, Line { name: checkpoint.name.clone(), points });
         }
@@ -69,7 +70,8 @@ mod tests {
     #[test]
     fn long_series_are_averaged_and_other_series_left_out() {
         let point = |series: &str, step, value| Point { series: series.to_owned(), step, value };
-        let mut points: Vec<Point> = (0..240).map(|step| point("loss", step, f64::from(u8::from(step % 2 == 0)))).collect();
+        let mut points: Vec<Point> =
+            (0..240).map(|step| point("loss", step, f64::from(u8::from(step % 2 == 0)))).collect();
         points.push(point("lr", 0, 9.0));
         points.push(point("loss", 240, f64::NAN));
         let spots = stretches(&points);

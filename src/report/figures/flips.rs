@@ -10,7 +10,8 @@ use super::{Chart, Figure, Panel};
 pub fn build(study: &Study) -> Vec<Figure> {
     let gained = panels(study, |turn| format!("wrong-to-right@t{turn}"), 2);
     let lost = panels(study, |turn| format!("right-to-wrong@t{turn}"), 2);
-    let figure = |((group, gained), (_, lost)): ((String, Panel), (String, Panel))| Figure {
+    let figure = |((group, gained), (_, lost)): ((String, Panel), (String, Panel))| {
+        Figure {
         id: format!("flips-{}", slug(&group)),
         section: Section::Turns,
         title: format!("{group}: corrected and lost"),
@@ -26,6 +27,7 @@ pub fn build(study: &Study) -> Vec<Figure> {
                 Panel { title: "right → wrong".to_owned(), ..lost },
             ],
         },
+    }
     };
     gained.into_iter().zip(lost).map(figure).collect()
 }

@@ -16,6 +16,7 @@ mod turns;
 
 use serde::{Deserialize, Serialize};
 
+use super::format::number_repeats;
 use super::tables::Section;
 use super::{ReportError, Study};
 
@@ -115,13 +116,19 @@ pub struct IntervalRow {
 pub type Build = fn(&Study) -> Vec<Figure>;
 
 /// Every kind of figure, in the order of the page.
-pub const FIGURES: &[(&str, Build)] =
-    &[("turns", turns::build), ("flips", flips::build), ("ablations", ablations::build), ("curves", curves::build)];
+pub const FIGURES: &[(&str, Build)] = &[
+    ("turns", turns::build),
+    ("flips", flips::build),
+    ("ablations", ablations::build),
+    ("curves", curves::build),
+];
 
 /// Every figure of a study.
 #[must_use]
 pub fn all(study: &Study) -> Vec<Figure> {
-    FIGURES.iter().flat_map(|(_, build)| build(study)).collect()
+    let mut figures: Vec<Figure> = FIGURES.iter().flat_map(|(_, build)| build(study)).collect();
+    number_repeats(figures.iter_mut().map(|figure| &mut figure.id));
+    figures
 }
 
 /// The figure as an SVG document with text as text.

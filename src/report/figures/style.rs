@@ -22,6 +22,8 @@ pub const INK: RGBColor = RGBColor(0x1b, 0x1f, 0x24);
 pub const MUTED: RGBColor = RGBColor(0x66, 0x6e, 0x7a);
 /// Grid lines.
 pub const GRID: RGBColor = RGBColor(0xe1, 0xe4, 0xe8);
+/// The last of two rounds; too dark for a dark page as it is.
+pub const BLUE: RGBColor = RGBColor(0x00, 0x72, 0xb2);
 /// What is better than the baseline.
 pub const BETTER: RGBColor = RGBColor(0x00, 0x9e, 0x73);
 /// What is worse.
@@ -58,7 +60,7 @@ const LOOKS: [Look; 8] = [
     Look { color: RGBColor(0xe6, 0x9f, 0x00), marker: Marker::Triangle, dash: Some((2, 3)) },
     Look { color: RGBColor(0xcc, 0x79, 0xa7), marker: Marker::Square, dash: Some((9, 3)) },
     Look { color: RGBColor(0x56, 0xb4, 0xe9), marker: Marker::Diamond, dash: None },
-    Look { color: RGBColor(0x00, 0x72, 0xb2), marker: Marker::Disc, dash: None },
+    Look { color: BLUE, marker: Marker::Disc, dash: None },
     Look { color: RGBColor(0x00, 0x9e, 0x73), marker: Marker::Square, dash: Some((12, 3)) },
     Look { color: RGBColor(0xd5, 0x5e, 0x00), marker: Marker::Triangle, dash: None },
     Look { color: RGBColor(0x8c, 0x7a, 0x00), marker: Marker::Disc, dash: Some((3, 3)) },
@@ -107,8 +109,10 @@ pub fn hex(color: RGBColor) -> String {
 pub fn inline(svg: &str, label: &str) -> String {
     let start = svg.find("<svg").unwrap_or(0);
     let mut inner = svg[start..].replace(&hex(INK), "currentColor");
-    for (color, variable) in [(MUTED, "var(--muted)"), (GRID, "var(--grid)"), (PAGE, "var(--page)")] {
-        inner = inner.replace(&hex(color), variable);
+    let themed =
+        [(MUTED, "muted"), (GRID, "grid"), (PAGE, "page"), (BLUE, "blue"), (BETTER, "good"), (WORSE, "bad")];
+    for (color, variable) in themed.map(|(color, name)| (color, format!("var(--{name})"))) {
+        inner = inner.replace(&hex(color), &variable);
     }
     let escaped = label.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
     inner.replacen("<svg ", &format!("<svg class=\"figure\" role=\"img\" aria-label=\"{escaped}\" "), 1)
@@ -129,7 +133,10 @@ mod tests {
 
     #[test]
     fn inlined_figures_follow_the_theme() {
-        let page = inline("<?xml?><svg width=\"9\"><text fill=\"#1B1F24\"/><line stroke=\"#E1E4E8\"/></svg>", "a \"b\"");
+        let page = inline(
+            "<?xml?><svg width=\"9\"><text fill=\"#1B1F24\"/><line stroke=\"#E1E4E8\"/></svg>",
+            "a \"b\"",
+        );
         assert_eq!(
             page,
             "<svg class=\"figure\" role=\"img\" aria-label=\"a &quot;b&quot;\" width=\"9\">\

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::stats::{Comparison, Estimate, Verdict, holm};
 
+use super::super::Study;
 use super::super::format::slug;
 use super::super::study::last_part;
-use super::super::Study;
 use super::{Cell, Compared, Section, Table, TableRow};
 
 /// One axis value within one regime.
@@ -68,8 +68,9 @@ pub fn values(study: &Study, axis: &str) -> Vec<Value> {
             let last = study.last(setting);
             for metric in study.measures.columns() {
                 let ends = last.zip(study.last(baseline)).filter(|_| setting != baseline);
-                let comparison =
-                    ends.and_then(|(last, base)| study.compare((setting, last, metric), (baseline, base, metric)));
+                let comparison = ends.and_then(|(last, base)| {
+                    study.compare((setting, last, metric), (baseline, base, metric))
+                });
                 raw.extend(comparison.map(|comparison| (values.len(), metric.to_owned(), comparison)));
             }
             values.push(Value {
@@ -97,7 +98,9 @@ pub fn values(study: &Study, axis: &str) -> Vec<Value> {
 
 fn estimates(study: &Study, setting: usize, checkpoint: &str) -> BTreeMap<String, Estimate> {
     let columns = study.measures.columns().into_iter();
-    columns.filter_map(|metric| Some((metric.to_owned(), study.estimate(setting, checkpoint, metric)?))).collect()
+    columns
+        .filter_map(|metric| Some((metric.to_owned(), study.estimate(setting, checkpoint, metric)?)))
+        .collect()
 }
 
 fn table(study: &Study, axis: &str) -> Table {

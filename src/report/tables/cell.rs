@@ -126,10 +126,12 @@ impl Cell {
     #[must_use]
     pub fn numbers(&self) -> Vec<(&'static str, String)> {
         let three = |prefix: [&'static str; 3], e: &Estimate| {
-            prefix.into_iter().zip([e.value, e.low, e.high]).map(|(name, x)| (name, number(x))).collect::<Vec<_>>()
+            prefix
+                .into_iter()
+                .zip([e.value, e.low, e.high])
+                .map(|(name, x)| (name, number(x)))
+                .collect::<Vec<_>>()
         };
-        const VALUE: [&str; 3] = ["value", "low", "high"];
-        const DIFFERENCE: [&str; 3] = ["difference", "difference_low", "difference_high"];
         match self {
             Self::Missing => Vec::new(),
             Self::Text { text } => vec![("text", text.clone())],
@@ -165,6 +167,9 @@ impl Cell {
         }
     }
 }
+
+const VALUE: [&str; 3] = ["value", "low", "high"];
+const DIFFERENCE: [&str; 3] = ["difference", "difference_low", "difference_high"];
 
 /// The columns that a CSV file has, in order.
 pub const NUMBERS: [&str; 14] = [
@@ -235,7 +240,15 @@ mod tests {
     use super::*;
 
     fn estimate(value: f64, low: f64, high: f64) -> Estimate {
-        Estimate { value, low, high, level: 0.95, problems: 500, seeds: 2, by_seed: vec![value - 0.01, value + 0.01] }
+        Estimate {
+            value,
+            low,
+            high,
+            level: 0.95,
+            problems: 500,
+            seeds: 2,
+            by_seed: vec![value - 0.01, value + 0.01],
+        }
     }
 
     #[test]
@@ -255,7 +268,8 @@ mod tests {
             detectable: Some(0.027),
             verdict: Verdict::Worse,
         };
-        let shown = Cell::Compared { estimate: estimate(0.4, 0.36, 0.44), comparison: Some(comparison) }.shown();
+        let shown =
+            Cell::Compared { estimate: estimate(0.4, 0.36, 0.44), comparison: Some(comparison) }.shown();
         let expected = ["[36.0, 44.0]", "−3.1 [−5.0, −1.2]", "p = 0.004, finds ≥ 2.7", "worse"];
         assert_eq!((shown.lines, shown.tone), (expected.map(str::to_owned).to_vec(), "worse"));
     }

@@ -1,8 +1,8 @@
 //! What could be wrong with the numbers: ties in votes, unreadable answers, cost.
 
+use super::super::Study;
 use super::super::format::{Unit, slug};
 use super::super::study::Group;
-use super::super::Study;
 use super::turns::checkpoints;
 use super::{Cell, Section, Table, TableRow};
 
@@ -34,7 +34,7 @@ fn table(study: &Study, group: &Group) -> Option<Table> {
         section: Section::Diagnostics,
         title: group.title.clone(),
         reading: format!(
-            "Percent of problems with 95 % interval; `ties lost` and `ties won` bound {sequential} by deciding every tied \
+            "Percent of problems with 95 % interval; ties lost and ties won bound {sequential} by deciding every tied \
              vote against or for the model, and tokens are per attempt."
         ),
         head: "checkpoint".to_owned(),

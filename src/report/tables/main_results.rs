@@ -1,8 +1,8 @@
 //! The main table in the paper's layout, one per headline group.
 
+use super::super::Study;
 use super::super::format::{Unit, counted, slug};
 use super::super::study::Group;
-use super::super::Study;
 use super::{Cell, Section, Table, TableRow};
 
 /// One table per headline group: a row per checkpoint, the four metrics with the gain over the row's

@@ -14,6 +14,7 @@ mod turns;
 use serde::{Deserialize, Serialize};
 
 use super::Study;
+use super::format::number_repeats;
 
 pub use cell::{Cell, Compared, NUMBERS, Shown};
 
@@ -89,7 +90,9 @@ pub const TABLES: &[(&str, Build)] = &[
 /// Every table of a study.
 #[must_use]
 pub fn all(study: &Study) -> Vec<Table> {
-    TABLES.iter().flat_map(|(_, build)| build(study)).collect()
+    let mut tables: Vec<Table> = TABLES.iter().flat_map(|(_, build)| build(study)).collect();
+    number_repeats(tables.iter_mut().map(|table| &mut table.id));
+    tables
 }
 
 pub use ablations::{Value, ablated, values};

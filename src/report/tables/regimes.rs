@@ -2,8 +2,9 @@
 
 use crate::stats::{Comparison, Verdict, holm};
 
-use super::super::format::slug;
 use super::super::Study;
+use super::super::format::{Unit, p_value, slug};
+use super::super::study::Measured;
 use super::{Cell, Compared, Section, Table, TableRow};
 
 /// One comparison of a headline group's last round.
@@ -17,19 +18,21 @@ pub struct Duel {
     pub outcome: Compared,
 }
 
-/// The comparisons of a headline group, by number of the group; empty where there is nothing to compare.
+/// The comparisons of a setting's last round, Holm-corrected together; empty where there is nothing to
+/// compare.
 #[must_use]
 pub fn duels(study: &Study, setting: usize, sft: Option<usize>) -> Vec<Duel> {
     let Some(last) = study.last(setting).filter(|_| !study.is_sft(setting)) else { return Vec::new() };
     let measures = &study.measures;
     let (sequential, parallel) = (measures.sequential.as_str(), measures.parallel.as_str());
-    let mut pairs: Vec<((usize, &str, &str), (usize, &str, &str))> = vec![
+    let mut pairs: Vec<(Measured, Measured)> = vec![
         ((setting, last, sequential), (setting, last, measures.first.as_str())),
         ((setting, last, sequential), (setting, last, parallel)),
     ];
     let rivals = [(Some(setting), "base"), (Some(setting), "boost"), (sft, "sft")];
     for (rival, name) in rivals {
-        let Some(rival) = rival.filter(|&rival| study.checkpoints(rival).contains(&name) && name != last) else {
+        let Some(rival) = rival.filter(|&rival| study.checkpoints(rival).contains(&name) && name != last)
+        else {
             continue;
         };
         pairs.push(((setting, last, sequential), (rival, name, sequential)));
@@ -39,8 +42,7 @@ pub fn duels(study: &Study, setting: usize, sft: Option<usize>) -> Vec<Duel> {
     let made = pairs.into_iter().filter_map(|(own, other)| Some((own, other, study.compare(own, other)?)));
     let made: Vec<_> = made.collect();
     let corrected = holm(&made.iter().map(|(_, _, comparison)| comparison.p).collect::<Vec<_>>());
-    let duel = |((own, other, comparison), corrected): ((_, _, Comparison), f64)| {
-        let (own, other): ((usize, &str, &str), (usize, &str, &str)) = (own, other);
+    let duel = |((own, other, comparison), corrected): ((Measured, Measured, Comparison), f64)| {
         let verdict = Verdict::of(&comparison.difference, Some(corrected));
         let Comparison { difference, p, detectable } = comparison;
         Duel {
@@ -73,10 +75,10 @@ pub fn build(study: &Study) -> Vec<Table> {
 }
 
 fn row(duel: &Duel) -> TableRow {
-    use super::super::format::{Unit, p_value};
     let outcome = &duel.outcome;
     let text = |text: String| Cell::Text { text };
-    let detectable = outcome.detectable.map_or("–".to_owned(), |x| format!("≥ {}", Unit::Fraction.number(x)));
+    let detectable =
+        outcome.detectable.map_or("–".to_owned(), |x| format!("≥ {}", Unit::Fraction.number(x)));
     TableRow::new(
         duel.own.clone(),
         vec![

@@ -1,8 +1,8 @@
 //! The spread between training seeds, kept apart from the intervals over problems.
 
+use super::super::Study;
 use super::super::format::slug;
 use super::super::study::Group;
-use super::super::Study;
 use super::{Cell, Section, Table, TableRow};
 
 /// One table per headline group: each seed's value and their standard deviation.

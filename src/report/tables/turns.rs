@@ -1,8 +1,8 @@
 //! What changes from one turn to the next: corrections, losses, repetitions.
 
+use super::super::Study;
 use super::super::format::slug;
 use super::super::study::Group;
-use super::super::Study;
 use super::{Cell, Section, Table, TableRow};
 
 /// One table per headline group: a row per checkpoint and turn.
@@ -27,9 +27,10 @@ fn table(study: &Study, group: &Group) -> Option<Table> {
         id: format!("turns-{}", slug(&group.title)),
         section: Section::Turns,
         title: format!("{}: what a turn changes", group.title),
-        reading: "Percent of all problems with 95 % interval: wrong → right were wrong one turn earlier and are \
+        reading:
+            "Percent of all problems with 95 % interval: wrong → right were wrong one turn earlier and are \
                   right now, right → wrong the other way round, unchanged gave the same answer again."
-            .to_owned(),
+                .to_owned(),
         head: "turn".to_owned(),
         columns: ["accuracy", "wrong → right", "right → wrong", "unchanged"].map(str::to_owned).to_vec(),
         rows,
@@ -44,9 +45,8 @@ pub fn checkpoints<'f>(study: &Study<'f>, setting: usize, sft: Option<usize>) ->
 }
 
 fn row(study: &Study, setting: usize, checkpoint: &str, turn: u32) -> Option<TableRow> {
-    let cells = ["accuracy", "wrong-to-right", "right-to-wrong", "unchanged"].map(|metric| {
-        Cell::fraction(study.estimate(setting, checkpoint, &format!("{metric}@t{turn}")))
-    });
+    let cells = ["accuracy", "wrong-to-right", "right-to-wrong", "unchanged"]
+        .map(|metric| Cell::fraction(study.estimate(setting, checkpoint, &format!("{metric}@t{turn}"))));
     let any = cells.iter().any(|cell| *cell != Cell::Missing);
     any.then(|| TableRow::new(turn.to_string(), cells.to_vec()))
 }
