@@ -1,7 +1,7 @@
 //! What may be typed: clap's types and the help texts, and nothing that they lead to.
 //!
 //! Hides clap from the rest of the program. What was typed is turned into opened files and
-//! resolved settings by `session.rs` and the commands.
+//! resolved settings by `environment.rs`, `experiment.rs` and the commands.
 
 use std::path::PathBuf;
 

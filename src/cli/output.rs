@@ -137,7 +137,12 @@ impl Output {
     fn shown(self, fault: &Fault) -> String {
         let hint = |hint: &str| format!("{} {hint}", self.styled_talk(Style::Yellow, "hint:"));
         let mut lines = vec![format!("{} {}", self.styled_talk(Style::Red, "error:"), fault.error)];
-        lines.extend(fault.error.chain().skip(1).map(|cause| format!("  because: {cause}")));
+        for cause in fault.error.chain().skip(1).map(ToString::to_string) {
+            // Some errors tell their cause themselves; once is enough.
+            if !lines.iter().any(|line| line.contains(&cause)) {
+                lines.push(format!("  because: {cause}"));
+            }
+        }
         lines.extend(fault.hint.as_deref().map(hint));
         if fault.exit == Exit::Bug {
             lines.push(hint("this is a bug in rise-lab; please report it with the command and the file"));
@@ -177,6 +182,9 @@ mod tests {
           because: no space left
         hint: check that the place exists, is writable and has room
         ");
+        let told = anyhow::Error::new(io::Error::other("no space left"));
+        let twice = Fault::new(Exit::Write, told.context("cannot write a: no space left"));
+        assert_eq!(plain().shown(&twice), "error: cannot write a: no space left");
         let bug = Fault::new(Exit::Bug, anyhow::anyhow!("lost count"));
         insta::assert_snapshot!(plain().shown(&bug), @r"
         error: lost count

@@ -23,6 +23,9 @@ pub struct CorpusConfig {
     pub dialogue_share: f64,
     /// Part of those whose attempt is wrong, in [0, 1].
     pub corrupt_share: f64,
+    /// Digits of a wrong attempt that are not the solution's, each entry equally likely. Attempts
+    /// that are wrong all over can only be repeated by copying, which teaches stubbornness sooner.
+    pub corrupt_digits: Vec<u32>,
     /// Chance that the attempt after a wrong one is the solution rather than a repeat, in [0, 1];
     /// above 0 the base model is less stubborn.
     pub resolve_share: f64,
@@ -37,6 +40,7 @@ impl Default for CorpusConfig {
         Self {
             dialogue_share: 0.5,
             corrupt_share: 0.5,
+            corrupt_digits: vec![1, 1, 2],
             resolve_share: 0.0,
             solved_in_a_row: 3,
             repeats: vec![2, 3, 3],
@@ -59,6 +63,10 @@ impl CorpusConfig {
         if self.solved_in_a_row == 0 {
             return Some(("solved_in_a_row", "must be at least 1".to_owned()));
         }
+        if self.corrupt_digits.is_empty() || self.corrupt_digits.contains(&0) {
+            let given = &self.corrupt_digits;
+            return Some(("corrupt_digits", format!("{given:?} must be one or more numbers of at least 1")));
+        }
         (self.repeats.is_empty() || self.repeats.contains(&0))
             .then(|| ("repeats", format!("{:?} must be one or more numbers of at least 1", self.repeats)))
     }
@@ -72,7 +80,7 @@ impl CorpusConfig {
 #[must_use]
 pub fn documents(problems: &[Problem], config: &CorpusConfig, prompt: &Prompt, seed: Seed) -> Vec<Example> {
     assert_eq!(config.fault(), None, "settings are checked before they are used");
-    let solved: Vec<Solved> = problems.iter().filter_map(Solved::new).collect();
+    let solved: Vec<Solved<'_>> = problems.iter().filter_map(Solved::new).collect();
     let mut documents = Vec::new();
     let mut left = solved.as_slice();
     while let Some(&first) = left.first() {
@@ -134,7 +142,8 @@ impl Document {
     fn stubborn(&mut self, solved: Solved<'_>, config: &CorpusConfig, prompt: Prompt, draws: &mut Draws) {
         let Solved { question, solution } = solved;
         let repeats = *draws.pick(&config.repeats);
-        let mut wrong = (draws.uniform() < config.corrupt_share).then(|| corrupted(solution, draws));
+        let mut wrong = (draws.uniform() < config.corrupt_share)
+            .then(|| corrupted(solution, &config.corrupt_digits, draws));
         self.push(prompt.opening(question), 0.0);
         self.attempt(wrong.as_deref().unwrap_or(solution), if wrong.is_some() { 0.0 } else { 1.0 });
         for _ in 1..repeats {
@@ -145,13 +154,13 @@ impl Document {
     }
 }
 
-/// The text with one digit (in two of three cases) or two replaced by other ones.
-fn corrupted(text: &str, draws: &mut Draws) -> String {
+/// The text with some digits replaced by other ones.
+fn corrupted(text: &str, counts: &[u32], draws: &mut Draws) -> String {
     let mut bytes = text.as_bytes().to_vec();
     let mut places: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at].is_ascii_digit()).collect();
     draws.shuffle(&mut places);
-    let count = *draws.pick(&[1, 1, 2]);
-    for at in places.into_iter().take(count) {
+    let count = *draws.pick(counts);
+    for at in places.into_iter().take(count as usize) {
         bytes[at] = b'0' + (bytes[at] - b'0' + draws.between(1, 9) as u8) % 10;
     }
     String::from_utf8(bytes).expect("a digit in place of a digit keeps the text UTF-8")
@@ -286,7 +295,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_corrupted_text_differs_in_one_or_two_digits(text in "[0-9]\\PC{0,20}", seed in any::<u64>()) {
-            let wrong = corrupted(&text, &mut Seed(seed).draws());
+            let wrong = corrupted(&text, &[1, 1, 2], &mut Seed(seed).draws());
             let differing: Vec<_> = text.bytes().zip(wrong.bytes()).filter(|(a, b)| a != b).collect();
             prop_assert_eq!(text.len(), wrong.len());
             prop_assert!((1..=2).contains(&differing.len()));

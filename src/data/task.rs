@@ -3,6 +3,8 @@
 //! Responsible for what every task can do. Hides which task does it how. Must not know any file
 //! format or sentence.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -35,6 +37,23 @@ pub enum TaskConfig {
 }
 
 impl TaskConfig {
+    /// The same task without the place of its files, which is not part of what it is.
+    #[must_use]
+    pub fn without_path(&self) -> Self {
+        match self {
+            Self::Gsm8k(_) => Self::Gsm8k(FileTask { path: PathBuf::new() }),
+            Self::Svamp(_) => Self::Svamp(FileTask { path: PathBuf::new() }),
+            generated => generated.clone(),
+        }
+    }
+
+    /// The same task, read from where `other` is read if both are the same data set.
+    #[must_use]
+    pub fn placed_as(&self, other: &Self) -> Self {
+        let same = !self.is_generated() && self.without_path() == other.without_path();
+        if same { other.clone() } else { self.clone() }
+    }
+
     /// Whether its problems are made by a generator rather than read from files.
     #[must_use]
     pub const fn is_generated(&self) -> bool {

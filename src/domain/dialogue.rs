@@ -22,7 +22,7 @@ pub struct Message {
     pub text: String,
 }
 
-/// The state s_t of the multi-turn decision process (paper section 3.1): question, attempts and
+/// The state `s_t` of the multi-turn decision process (paper section 3.1): question, attempts and
 /// retry texts so far. A dialogue that is shown to a policy ends with a user message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -10,7 +10,7 @@ use super::{Dialogue, Seed};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sampling {
-    /// Softmax temperature; 0 is greedy. The official code uses 1.0 (`paper.md` 2.3).
+    /// Softmax temperature; 0 is greedy. The official code evaluates at 1.0.
     pub temperature: f64,
     /// Keep only the k most likely tokens; 0 keeps all.
     pub top_k: usize,
@@ -64,7 +64,9 @@ pub struct Attempt {
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// The dialogue leaves no room for an answer.
-    #[error("a dialogue of {tokens} tokens and {room} tokens of answer do not fit the model's {limit} positions; shorten `window` or `max_tokens`")]
+    #[error(
+        "a dialogue of {tokens} tokens and {room} tokens of answer do not fit the model's {limit} positions; shorten `window` or `max_tokens`"
+    )]
     TooLong {
         /// Tokens of the dialogue.
         tokens: usize,
@@ -93,7 +95,11 @@ pub trait Policy {
     ///
     /// # Errors
     /// If a dialogue does not fit the model, or the policy was stopped.
-    fn respond(&mut self, requests: &[Request], sampling: &Sampling) -> Result<Vec<Vec<Attempt>>, PolicyError>;
+    fn respond(
+        &mut self,
+        requests: &[Request],
+        sampling: &Sampling,
+    ) -> Result<Vec<Vec<Attempt>>, PolicyError>;
 }
 
 /// A policy that answers from a table; for tests of whatever uses a policy.

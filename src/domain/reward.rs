@@ -21,7 +21,7 @@ impl Verdict {
         matches!(self, Self::Right)
     }
 
-    /// The reward: 1 right, 0 wrong, -1 unreadable (official code, `paper.md` 1.1).
+    /// The reward: 1 right, 0 wrong, -1 unreadable (as in the official code).
     #[must_use]
     pub const fn reward(self) -> Reward {
         Reward(match self {
@@ -42,7 +42,7 @@ impl Verdict {
     }
 }
 
-/// The reward r(s_t, y_t) of one attempt; not a weight and not a mask.
+/// The reward `r(s_t, y_t)` of one attempt; not a weight and not a mask.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Reward(pub f64);

@@ -124,7 +124,8 @@ fn named(decoder: &Decoder) -> Named {
     }
     for (i, block) in weights.blocks.iter().enumerate() {
         let columns = |m: &Tensor<2>, from: usize, to: usize| m.clone().slice_dim(1, from..to).transpose();
-        let mut matrix = |name: &str, m: Tensor<2>| put(&mut out, &format!("model.layers.{i}.{name}.weight"), m);
+        let mut matrix =
+            |name: &str, m: Tensor<2>| put(&mut out, &format!("model.layers.{i}.{name}.weight"), m);
         matrix("self_attn.q_proj", columns(&block.packed, 0, q));
         matrix("self_attn.k_proj", columns(&block.packed, q, q + kv));
         matrix("self_attn.v_proj", columns(&block.packed, q + kv, q + 2 * kv));
@@ -194,8 +195,11 @@ impl<'a> Reader<'a> {
     }
 
     fn tensor<const R: usize>(&self, name: &str, shape: [usize; R]) -> Result<Tensor<R>, CheckpointError> {
-        let wrong =
-            |problem: String| CheckpointError::Tensor { path: self.path.to_owned(), name: name.to_owned(), problem };
+        let wrong = |problem: String| CheckpointError::Tensor {
+            path: self.path.to_owned(),
+            name: name.to_owned(),
+            problem,
+        };
         let view = self.file.tensor(name).map_err(|_| wrong("is missing".to_owned()))?;
         if view.dtype() != Dtype::F32 {
             return Err(wrong(format!("has type {:?}, expected F32", view.dtype())));

@@ -64,7 +64,10 @@ impl ModelConfig {
             return Some((field, "must be at least 1".to_owned()));
         }
         if !self.width.is_multiple_of(2 * self.heads) {
-            return Some(("heads", format!("width {} / {} heads is not an even head size", self.width, self.heads)));
+            return Some((
+                "heads",
+                format!("width {} / {} heads is not an even head size", self.width, self.heads),
+            ));
         }
         (!self.heads.is_multiple_of(self.kv_heads))
             .then(|| ("kv_heads", format!("{} does not divide {} heads", self.kv_heads, self.heads)))

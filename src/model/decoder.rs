@@ -124,7 +124,13 @@ impl Decoder {
         self.last_logits(x, news)
     }
 
-    fn attend(&self, packed: Tensor<2>, layer: usize, news: &[&[u32]], states: &mut [&mut State]) -> Tensor<2> {
+    fn attend(
+        &self,
+        packed: Tensor<2>,
+        layer: usize,
+        news: &[&[u32]],
+        states: &mut [&mut State],
+    ) -> Tensor<2> {
         let (device, [rows, stride], width) = (packed.device(), packed.dims(), self.heads.width());
         let mut packed = floats(packed);
         let mut mixed = vec![0.0; rows * width];

@@ -77,7 +77,10 @@ pub fn instruction_set() -> String {
     format!("{} {level}", std::env::consts::ARCH)
 }
 
-#[allow(unsafe_code)]
+#[cfg_attr(
+    all(target_os = "linux", target_env = "gnu"),
+    expect(unsafe_code, reason = "the allocator's settings exist as C functions only")
+)]
 pub(super) fn tune_allocator() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: mallopt only sets parameters of the allocator and is called before any thread starts.

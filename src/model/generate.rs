@@ -37,7 +37,12 @@ struct Row {
 /// # Panics
 /// If a prompt is empty, or it and its continuation do not fit the model's positions.
 #[must_use]
-pub fn generate(decoder: &Decoder, prompts: &[Prompted], sampling: &Sampling, stops: &[u32]) -> Vec<Vec<Vec<u32>>> {
+pub fn generate(
+    decoder: &Decoder,
+    prompts: &[Prompted],
+    sampling: &Sampling,
+    stops: &[u32],
+) -> Vec<Vec<Vec<u32>>> {
     let mut done: Vec<Vec<Vec<u32>>> = prompts.iter().map(|p| vec![Vec::new(); p.seeds.len()]).collect();
     let mut waiting: VecDeque<usize> = (0..prompts.len()).filter(|&i| !prompts[i].seeds.is_empty()).collect();
     let mut rows: Vec<Row> = Vec::new();

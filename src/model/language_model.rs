@@ -30,7 +30,11 @@ impl LanguageModel {
 }
 
 impl Policy for LanguageModel {
-    fn respond(&mut self, requests: &[Request], sampling: &Sampling) -> Result<Vec<Vec<Attempt>>, PolicyError> {
+    fn respond(
+        &mut self,
+        requests: &[Request],
+        sampling: &Sampling,
+    ) -> Result<Vec<Vec<Attempt>>, PolicyError> {
         let prompts =
             requests.iter().map(|request| self.prompted(request, sampling)).collect::<Result<Vec<_>, _>>()?;
         // Any control token ends an attempt: what follows it would not be this attempt's text.

@@ -27,7 +27,8 @@ pub fn sample(logits: &[f32], sampling: &Sampling, seed: Seed, index: usize) -> 
 
 /// The first of the most likely tokens.
 fn greedy(logits: &[f32]) -> u32 {
-    let best = logits.iter().enumerate().fold(0, |best, (i, logit)| if *logit > logits[best] { i } else { best });
+    let best =
+        logits.iter().enumerate().fold(0, |best, (i, logit)| if *logit > logits[best] { i } else { best });
     best as u32
 }
 
@@ -68,6 +69,7 @@ fn truncate(masses: &mut [f32], sampling: &Sampling) {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "what is certain or impossible is exact")]
 mod tests {
     use super::*;
 

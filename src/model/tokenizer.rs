@@ -79,7 +79,10 @@ impl Tokenizer {
     ///
     /// # Errors
     /// If the vocabulary is too small, or the trainer fails.
-    pub fn train<'a>(texts: impl Iterator<Item = &'a str>, vocabulary: usize) -> Result<Self, TokenizerError> {
+    pub fn train<'a>(
+        texts: impl Iterator<Item = &'a str>,
+        vocabulary: usize,
+    ) -> Result<Self, TokenizerError> {
         const LEAST: usize = 260;
         if vocabulary < LEAST {
             return Err(TokenizerError::TooSmall { asked: vocabulary, least: LEAST });

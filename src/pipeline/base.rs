@@ -84,7 +84,7 @@ fn pretrain(
         "documents": encoded.len(), "steps": trained.steps, "trained_tokens": trained.tokens,
         "parameters": trained.decoder.weights().count(),
     });
-    Ok(Made::plain(&published(), counts).on(backend))
+    Ok(Made { earlier: trained.earlier, ..Made::plain(&published(), counts).on(backend) })
 }
 
 /// Writes a checkpoint with its tokenizer.

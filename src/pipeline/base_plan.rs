@@ -44,7 +44,7 @@ fn tokenizer(base: &BaseSpec, problems: &Key) -> Stage {
     let content = json!({
         "tokenizer": canonical(&base.tokenizer),
         "corpus": canonical(&base.corpus),
-        "prompt": texts(&base.prompt),
+        "prompt": texts(base.prompt),
         "seed": base.seed,
     });
     let label = format!("tokenize {}", base.name);
@@ -62,6 +62,6 @@ pub fn prepare(task: &TaskConfig, split: Split, count: usize, seed: u64) -> Resu
 }
 
 /// The texts around attempts as part of a key: settings, and the templates behind them.
-pub fn texts(prompt: &Prompt) -> Value {
+pub fn texts(prompt: Prompt) -> Value {
     json!({ "settings": prompt, "templates": prompt.template_key() })
 }

@@ -22,7 +22,7 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         turns: *turns,
         window: None,
         stop_on_success: true,
-        prompt: prompt.clone(),
+        prompt: *prompt,
         sampling: *sampling,
         author: if *foreign { Author::Other } else { Author::Policy },
     };

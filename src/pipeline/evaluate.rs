@@ -15,7 +15,8 @@ use super::files::{self, EPISODES, Growing, PROBLEMS, SCORES};
 use super::{Job, Stage, StageError};
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Evaluate { problems, task, policy, turns, samples, window, prompt, sampling, seed, backend } = job
+    let Job::Evaluate { problems, task, policy, turns, samples, window, prompt, sampling, seed, backend } =
+        job
     else {
         unreachable!("the caller matched the job")
     };
@@ -25,7 +26,7 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         turns: *turns,
         window: *window,
         stop_on_success: false,
-        prompt: prompt.clone(),
+        prompt: *prompt,
         sampling: *sampling,
         author: Author::Policy,
     };

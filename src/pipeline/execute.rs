@@ -65,7 +65,9 @@ pub enum StageError {
     #[error("{0}")]
     Train(TrainError),
     /// An example does not fit the model.
-    #[error("{count} of {total} examples are longer than the model's {positions} positions (the longest has {longest} tokens); raise `model.positions` of the base model, or leave `repeat_question` out")]
+    #[error(
+        "{count} of {total} examples are longer than the model's {positions} positions (the longest has {longest} tokens); raise `model.positions` of the base model, or leave `repeat_question` out"
+    )]
     TooLong {
         /// Examples that do not fit.
         count: usize,
@@ -199,7 +201,7 @@ pub fn execute(
         }
         job @ Job::Collect { .. } => collect::run(&mut desk, job),
         job @ Job::Improve { .. } => improve::run(&mut desk, job),
-        Job::Weigh { problems, source, prompt } => weigh::run(&desk, problems, source, prompt),
+        Job::Weigh { problems, source, prompt } => weigh::run(&desk, problems, source, *prompt),
         Job::Train { start, examples, train, seed, backend } => {
             train::run(&mut desk, start, examples, train, *seed, backend)
         }

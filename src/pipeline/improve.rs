@@ -22,10 +22,15 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         TeacherJob::Reference => None,
         TeacherJob::Model(policy) | TeacherJob::Oneself { policy, .. } => Some(desk.model(policy, backend)?),
     };
-    let plan = Improvement { prompt: prompt.clone(), sampling: *sampling, stop_on_success: !keep_right };
+    let plan = Improvement { prompt: *prompt, sampling: *sampling, stop_on_success: !keep_right };
     let grade = |problem: &Problem, text: &str| task.grade(problem, text);
     let (mut file, mut done) = Growing::open::<Episode>(&desk.folder.join(EPISODES))?;
+    // What earlier processes improved counts as well.
     let mut total = Improved::default();
+    for (before, after) in collected.iter().zip(&done) {
+        total.add(&Improved::between(before, after));
+    }
+    desk.tokens = total.tokens;
     while done.len() < collected.len() {
         desk.problems_done(done.len(), collected.len())?;
         let chunk = collected[done.len()..collected.len().min(done.len() + CHUNK)].to_vec();

@@ -27,10 +27,10 @@ mod train;
 mod weigh;
 mod workspace;
 
-pub use execute::{StageError, execute};
 pub use crate::model::checkpoint::{TOKENIZER, WEIGHTS};
 pub use base_plan::{BasePlan, base_plan};
 pub use evaluate::metrics;
+pub use execute::{StageError, execute};
 pub use graph::{Graph, PlannedRun};
 pub use models::{Models, PlanError};
 pub use results::results;

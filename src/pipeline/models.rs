@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::data::{DataError, Sizes};
+use crate::data::{DataError, Sizes, TaskConfig};
 use crate::domain::Key;
 use crate::spec::{BaseSpec, RunSpec, SpecError, resolve};
 
@@ -27,7 +27,9 @@ pub enum PlanError {
     #[error(transparent)]
     Data(#[from] DataError),
     /// The checkpoint beside a recipe was made from another recipe.
-    #[error("the checkpoint of base model `{name}` was made from another recipe ({made_from}) than the one in its file ({recipe}); make it again with `rise-lab base {name} --rebuild`, or remove `[checkpoint]` from the file")]
+    #[error(
+        "the checkpoint of base model `{name}` was made from another recipe ({made_from}) than the one in its file ({recipe}); make it again with `rise-lab base {name} --rebuild`, or remove `[checkpoint]` from the file"
+    )]
     StaleCheckpoint {
         /// The base model.
         name: String,
@@ -81,6 +83,16 @@ impl Models {
         }
         self.found.borrow_mut().insert(name.to_owned(), base.clone());
         Ok(base)
+    }
+
+    /// The same for a run on `task`: a base model on the same data set reads the run's files, so
+    /// that their place is given once.
+    ///
+    /// # Errors
+    /// As [`Models::get`].
+    pub fn for_task(&self, name: &str, task: &TaskConfig) -> Result<BaseSpec, PlanError> {
+        let base = self.get(name)?;
+        Ok(BaseSpec { task: base.task.placed_as(task), ..base })
     }
 
     /// Loads a run's problems once, so that a missing, cut or overlapping file is found before any

@@ -11,7 +11,11 @@ use super::{Job, Manifest, Stage, StageError, Workspace};
 ///
 /// # Errors
 /// If a file is missing or is not what its manifest says.
-pub fn results(stage: &Stage, workspace: &Workspace, manifest: &Manifest) -> Result<StageResults, StageError> {
+pub fn results(
+    stage: &Stage,
+    workspace: &Workspace,
+    manifest: &Manifest,
+) -> Result<StageResults, StageError> {
     workspace.verify(manifest)?;
     let holds = |name: &str| manifest.artifacts.iter().any(|artifact| artifact.name == name);
     let path = |name: &str| workspace.file(&stage.key, name);
@@ -22,7 +26,11 @@ pub fn results(stage: &Stage, workspace: &Workspace, manifest: &Manifest) -> Res
         artifacts: manifest
             .artifacts
             .iter()
-            .map(|file| ArtifactRow { name: file.name.clone(), sha256: file.sha256.clone(), bytes: file.bytes })
+            .map(|file| ArtifactRow {
+                name: file.name.clone(),
+                sha256: file.sha256.clone(),
+                bytes: file.bytes,
+            })
             .collect(),
         ..StageResults::default()
     };

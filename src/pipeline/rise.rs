@@ -23,25 +23,25 @@ use super::{Graph, Job, Kind, Models, PlanError, PlannedRun, Stage};
 pub fn rise(run: &RunSpec, models: &Models, graph: &mut Graph) -> Result<PlannedRun, PlanError> {
     let mut plan = Plan::new(run, models, graph)?;
     let base = plan.base(&run.base)?;
-    plan.evaluate("base", &base, 1)?;
+    plan.evaluate("base", &base, 1);
     if run.method == Method::Sft {
-        let solutions = plan.solutions(None)?;
+        let solutions = plan.solutions(None);
         let tuned = plan.train("sft", &base, &[solutions]);
-        plan.evaluate("sft", &tuned, 1)?;
+        plan.evaluate("sft", &tuned, 1);
         return Ok(plan.done);
     }
     let (mut policy, mut data) = (base.clone(), Vec::new());
     if run.boost.problems > 0 {
-        data.push(plan.solutions(Some(run.boost.problems))?);
+        data.push(plan.solutions(Some(run.boost.problems)));
         policy = plan.train("boost", &base, &data);
-        plan.evaluate("boost", &policy, 1)?;
+        plan.evaluate("boost", &policy, 1);
     }
     for round in 1..=run.rounds.count {
         let name = format!("round {round}");
         let own_turns = run.collect.own_turns.in_round(round);
         let attempts = plan.collect(&name, round, &policy, own_turns)?;
         let improved = plan.improve(&name, round, &attempts, &policy)?;
-        data.push(plan.weigh(&name, &improved)?);
+        data.push(plan.weigh(&name, &improved));
         let start = match run.rounds.start {
             Start::Base => &base,
             Start::Previous => &policy,
@@ -51,7 +51,7 @@ pub fn rise(run: &RunSpec, models: &Models, graph: &mut Graph) -> Result<Planned
             Data::Latest => &data[data.len() - 1..],
         };
         policy = plan.train(&name, start, united);
-        plan.evaluate(&name, &policy, own_turns)?;
+        plan.evaluate(&name, &policy, own_turns);
     }
     Ok(plan.done)
 }
@@ -69,7 +69,7 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     fn new(run: &'a RunSpec, models: &'a Models, graph: &'a mut Graph) -> Result<Self, PlanError> {
-        let base = models.get(&run.base)?;
+        let base = models.for_task(&run.base, &run.task)?;
         models.check_data(run, &base)?;
         let mut plan = Self {
             run,
@@ -101,7 +101,7 @@ impl<'a> Plan<'a> {
 
     /// The checkpoint of a base model.
     fn base(&mut self, name: &str) -> Result<Key, PlanError> {
-        let plan = base_plan(&self.models.get(name)?, &self.run.backend, self.graph)?;
+        let plan = base_plan(&self.models.for_task(name, &self.run.task)?, &self.run.backend, self.graph)?;
         for key in [&plan.problems, &plan.tokenizer, &plan.weights] {
             self.ask(key);
         }
@@ -117,7 +117,7 @@ impl<'a> Plan<'a> {
         let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
         let seed = self.seed("collect").at(u64::from(round));
         let content = json!({
-            "task": self.task, "grader": GRADER, "foreign": foreign, "turns": turns, "prompt": texts(&prompt),
+            "task": self.task, "grader": GRADER, "foreign": foreign, "turns": turns, "prompt": texts(prompt),
             "sampling": canonical(&sampling), "seed": seed,
         });
         let inputs = vec![self.train.clone(), policy.clone()];
@@ -155,7 +155,7 @@ impl<'a> Plan<'a> {
             (!self.run.collect.stop_on_success, self.seed("improve").at(u64::from(round)));
         let content = json!({
             "task": self.task, "grader": GRADER, "teacher": teacher_content(&teacher),
-            "keep_right": keep_right, "prompt": texts(&prompt), "sampling": canonical(&sampling), "seed": seed,
+            "keep_right": keep_right, "prompt": texts(prompt), "sampling": canonical(&sampling), "seed": seed,
         });
         let job = Job::Improve {
             problems: self.train.clone(),
@@ -173,23 +173,29 @@ impl<'a> Plan<'a> {
     }
 
     /// Which attempts become targets, and how much each counts.
-    fn weigh(&mut self, name: &str, episodes: &Key) -> Result<Key, PlanError> {
+    fn weigh(&mut self, name: &str, episodes: &Key) -> Key {
         let (selection, weighting) = (self.run.selection, self.run.weighting);
         let source = ExampleSource::Episodes { episodes: episodes.clone(), selection, weighting };
         let content = json!({ "selection": selection, "weighting": weighting });
-        Ok(self.examples(format!("weigh {name}"), source, vec![episodes.clone()], content))
+        self.examples(format!("weigh {name}"), source, vec![episodes.clone()], content)
     }
 
     /// Reference solutions as examples of turn 1.
-    fn solutions(&mut self, problems: Option<usize>) -> Result<Key, PlanError> {
+    fn solutions(&mut self, problems: Option<usize>) -> Key {
         let source = ExampleSource::Solutions { problems };
         let content = json!({ "solutions": problems });
-        Ok(self.examples("weigh solutions".to_owned(), source, vec![], content))
+        self.examples("weigh solutions".to_owned(), source, vec![], content)
     }
 
-    fn examples(&mut self, label: String, source: ExampleSource, mut inputs: Vec<Key>, mut content: Value) -> Key {
+    fn examples(
+        &mut self,
+        label: String,
+        source: ExampleSource,
+        mut inputs: Vec<Key>,
+        mut content: Value,
+    ) -> Key {
         let prompt = self.prompt();
-        content["prompt"] = texts(&prompt);
+        content["prompt"] = texts(prompt);
         inputs.insert(0, self.train.clone());
         let job = Job::Weigh { problems: self.train.clone(), source, prompt };
         self.add(Stage::new(Kind::Weigh, label, job, inputs, &content, 0.5))
@@ -212,13 +218,13 @@ impl<'a> Plan<'a> {
     }
 
     /// The sequential log without oracle, and parallel first turns.
-    fn evaluate(&mut self, name: &str, policy: &Key, trained: u32) -> Result<(), PlanError> {
+    fn evaluate(&mut self, name: &str, policy: &Key, trained: u32) {
         let config = self.run.evaluate.clone();
         let window = config.window.resolve(trained.max(1));
         let (prompt, seed) = (self.prompt(), self.seed("evaluate"));
         let content = json!({
             "task": self.task, "grader": GRADER, "turns": config.turns, "samples": config.samples,
-            "window": window, "prompt": texts(&prompt), "sampling": canonical(&config.sampling), "seed": seed,
+            "window": window, "prompt": texts(prompt), "sampling": canonical(&config.sampling), "seed": seed,
         });
         let inputs = vec![self.test.clone(), policy.clone()];
         let problems = self.run.data.of(config.split);
@@ -238,7 +244,6 @@ impl<'a> Plan<'a> {
         let label = format!("evaluate {name}");
         let key = self.add(Stage::new(Kind::Evaluate, label, job, inputs, &content, estimate));
         self.done.checkpoints.push((name.to_owned(), policy.clone(), key));
-        Ok(())
     }
 
     fn prompt(&self) -> Prompt {

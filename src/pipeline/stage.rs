@@ -234,7 +234,14 @@ impl Stage {
     /// A stage with the key of its job; `content` replaces what must not enter the key as it
     /// stands (a path by the hash of what lies there).
     #[must_use]
-    pub fn new(kind: Kind, label: String, job: Job, inputs: Vec<Key>, content: &Value, estimate: f64) -> Self {
+    pub fn new(
+        kind: Kind,
+        label: String,
+        job: Job,
+        inputs: Vec<Key>,
+        content: &Value,
+        estimate: f64,
+    ) -> Self {
         let key = Key::of(&json!({
             "kind": kind,
             "version": kind.version(),

@@ -38,7 +38,7 @@ pub fn run(
         "steps": trained.steps,
         "trained_tokens": trained.tokens,
     });
-    Ok(Made::plain(&files, counts).on(backend))
+    Ok(Made { earlier: trained.earlier, ..Made::plain(&files, counts).on(backend) })
 }
 
 /// Every example in token ids; one that does not fit the model is an error, never left out.

@@ -17,7 +17,7 @@ pub fn run(
     desk: &Desk<'_>,
     problems: &Key,
     source: &ExampleSource,
-    prompt: &Prompt,
+    prompt: Prompt,
 ) -> Result<Made, StageError> {
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
     let (examples, counts) = match source {
@@ -39,7 +39,7 @@ pub fn run(
 }
 
 /// Every problem that has a reference solution, answered with it.
-fn solutions(problems: &[Problem], prompt: &Prompt) -> (Vec<Example>, Value) {
+fn solutions(problems: &[Problem], prompt: Prompt) -> (Vec<Example>, Value) {
     let examples: Vec<Example> = problems
         .iter()
         .filter_map(|problem| {

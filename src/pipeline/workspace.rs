@@ -113,7 +113,11 @@ impl Workspace {
         let path = self.file(key, MANIFEST);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // Where a store's folder is to be is a file: nothing is finished there, and whoever
+            // wants to write will say what is wrong.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
             Err(source) => return Err(WorkspaceError::Io { action: "read", path, source }),
         };
         serde_json::from_str(&text)

@@ -109,7 +109,7 @@ impl Context {
     }
 }
 
-fn summary(study: &Study) -> Summary {
+fn summary(study: &Study<'_>) -> Summary {
     let runs = &study.frame.runs;
     let with = |status: Status| runs.iter().filter(|run| run.status == status).count();
     let (done, failed) = (with(Status::Done), with(Status::Failed));

@@ -43,11 +43,11 @@ pub struct Attempt {
 
 /// A few dialogues per headline group, the first of each outcome by problem id.
 #[must_use]
-pub fn choose(study: &Study) -> Vec<Shown> {
+pub fn choose(study: &Study<'_>) -> Vec<Shown> {
     study.groups().iter().flat_map(|group| of_group(study, group)).collect()
 }
 
-fn of_group(study: &Study, group: &super::study::Group) -> Vec<Shown> {
+fn of_group(study: &Study<'_>, group: &super::study::Group) -> Vec<Shown> {
     let Some((setting, last)) = group.setting.and_then(|at| Some((at, study.last(at)?))) else {
         return Vec::new();
     };

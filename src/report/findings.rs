@@ -38,11 +38,11 @@ pub struct Finding {
 
 /// The headline of every group.
 #[must_use]
-pub fn answers(study: &Study) -> Vec<Answer> {
+pub fn answers(study: &Study<'_>) -> Vec<Answer> {
     study.groups().iter().map(|group| answer(study, group)).collect()
 }
 
-fn answer(study: &Study, group: &Group) -> Answer {
+fn answer(study: &Study<'_>, group: &Group) -> Answer {
     let known = group.setting.and_then(|setting| Some((setting, study.last(setting)?)));
     let said = known.and_then(|(setting, last)| spoken(study, setting, last));
     let (sentences, tone) = said.unwrap_or_else(|| {
@@ -55,7 +55,7 @@ fn answer(study: &Study, group: &Group) -> Answer {
     Answer { title: group.title.clone(), sentences, tone }
 }
 
-fn spoken(study: &Study, setting: usize, last: &str) -> Option<(Vec<String>, String)> {
+fn spoken(study: &Study<'_>, setting: usize, last: &str) -> Option<(Vec<String>, String)> {
     let measures = &study.measures;
     let (sequential, parallel, first) = (&measures.sequential, &measures.parallel, &measures.first);
     let estimate = study.estimate(setting, last, sequential)?;
@@ -126,7 +126,7 @@ fn behind(estimate: &Estimate) -> String {
 
 /// Every comparison of every group in a sentence, wins and losses alike.
 #[must_use]
-pub fn findings(study: &Study) -> Vec<Finding> {
+pub fn findings(study: &Study<'_>) -> Vec<Finding> {
     let of_group = |group: &Group| {
         let duels = group.setting.map(|setting| duels(study, setting, group.sft)).unwrap_or_default();
         duels.into_iter().map(|duel| finding(&group.title, &duel)).collect::<Vec<_>>()

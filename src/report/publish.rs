@@ -9,24 +9,33 @@ use super::{File, ReportError};
 /// The file that tells a report's folder from any other.
 const MARK: &str = "context.json";
 
-/// Writes the files into `out/<experiment>/`, in place of an earlier report.
+/// The place of a report, `out/<experiment>/`, which holds an earlier one or nothing.
 ///
 /// # Errors
-/// If the name is no folder name, the place holds something else, or a file cannot be written.
-pub fn publish(files: &[File], experiment: &str, out: &Path) -> Result<PathBuf, ReportError> {
+/// If the name is no folder name, or the place holds something else.
+pub fn place(experiment: &str, out: &Path) -> Result<PathBuf, ReportError> {
     let plain =
         !experiment.is_empty() && !experiment.starts_with('.') && !experiment.contains(['/', '\\', '\0']);
     if !plain {
         return Err(ReportError::Name(experiment.to_owned()));
     }
     let place = out.join(experiment);
+    if place.exists() && !place.join(MARK).exists() && !is_empty(&place) {
+        return Err(ReportError::Taken(place));
+    }
+    Ok(place)
+}
+
+/// Writes the files into `out/<experiment>/`, in place of an earlier report.
+///
+/// # Errors
+/// If there is no [`place`] for it, or a file cannot be written.
+pub fn publish(files: &[File], experiment: &str, out: &Path) -> Result<PathBuf, ReportError> {
+    let place = place(experiment, out)?;
     let (fresh, old) = (out.join(format!(".{experiment}.new")), out.join(format!(".{experiment}.old")));
     if !place.exists() && old.join(MARK).exists() {
         // A crash between the two renames below left the earlier report aside.
         tried(fs::rename(&old, &place), &place)?;
-    }
-    if place.exists() && !place.join(MARK).exists() && !is_empty(&place) {
-        return Err(ReportError::Taken(place));
     }
     remove(&fresh)?;
     for file in files {

@@ -66,7 +66,7 @@ pub fn render(context: &Context) -> Result<Vec<File>, ReportError> {
         });
         files.push(text_file(&format!("figures/{}.svg", figure.id), drawn));
     }
-    let tables: Vec<ShownTable> = context.tables.iter().map(shown).collect();
+    let tables: Vec<ShownTable<'_>> = context.tables.iter().map(shown).collect();
     let environment = environment()?;
     for (table, raw) in tables.iter().zip(&context.tables) {
         let tex = environment.get_template("table.tex")?.render(context! { table => plain(table) })?;

@@ -275,7 +275,7 @@ impl<'f> Study<'f> {
 
     /// What one (setting, checkpoint, metric) has above another, on the problems and seeds both have.
     #[must_use]
-    pub fn compare(&self, of: Measured, to: Measured) -> Option<Comparison> {
+    pub fn compare(&self, of: Measured<'_>, to: Measured<'_>) -> Option<Comparison> {
         let name = format!("{} {} {} - {} {} {}", self.name(of.0), of.1, of.2, self.name(to.0), to.1, to.2);
         compare(&self.panel(of.0, of.1, of.2), &self.panel(to.0, to.1, to.2), &name)
     }

@@ -134,7 +134,13 @@ pub struct EvaluateConfig {
 
 impl Default for EvaluateConfig {
     fn default() -> Self {
-        Self { split: Split::Test, turns: 5, samples: 5, window: Window::Trained, sampling: Sampling::default() }
+        Self {
+            split: Split::Test,
+            turns: 5,
+            samples: 5,
+            window: Window::Trained,
+            sampling: Sampling::default(),
+        }
     }
 }
 

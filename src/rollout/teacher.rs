@@ -65,6 +65,18 @@ pub struct Improved {
 }
 
 impl Improved {
+    /// What one episode's improvement was, seen from the episode before and after it.
+    #[must_use]
+    pub fn between(before: &Episode, after: &Episode) -> Self {
+        let mut improved = Self::default();
+        match after.turns.get(before.turns.len()) {
+            Some(turn) if latest_right(before).is_none() => improved.count(turn),
+            Some(_) => improved.kept = 1,
+            None => {}
+        }
+        improved
+    }
+
     /// Adds what another call counted.
     pub fn add(&mut self, other: &Self) {
         self.asked += other.asked;
@@ -235,7 +247,12 @@ mod tests {
 
     fn improve_all(source: Source<'_>, stop_on_success: bool) -> (Vec<Episode>, Improved) {
         let problems = [1, 2, 3].map(problem);
-        improve(source, episodes(), &problems, &plan(stop_on_success), Seed(0), &grade).unwrap()
+        let (after, improved) =
+            improve(source, episodes(), &problems, &plan(stop_on_success), Seed(0), &grade).unwrap();
+        let mut seen = Improved::default();
+        episodes().iter().zip(&after).for_each(|(before, after)| seen.add(&Improved::between(before, after)));
+        assert_eq!(seen, improved, "seen from outside");
+        (after, improved)
     }
 
     /// A policy that remembers what it was asked.

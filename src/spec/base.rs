@@ -130,11 +130,17 @@ pub struct Shipped {
 }
 
 impl BaseSpec {
-    /// The identity of the recipe: everything that can change the weights, defaults left out.
+    /// The identity of the recipe: everything that can change the weights but the contents of data
+    /// files, defaults left out.
     #[must_use]
     pub fn recipe(&self) -> Key {
-        let plain =
-            Self { name: String::new(), description: String::new(), checkpoint: None, ..self.clone() };
+        let plain = Self {
+            name: String::new(),
+            description: String::new(),
+            checkpoint: None,
+            task: self.task.without_path(),
+            ..self.clone()
+        };
         Key::of(&canonical(&plain))
     }
 

@@ -290,7 +290,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[allow(dead_code, reason = "only whether it can be read is of interest")]
+    #[expect(dead_code, reason = "only whether it can be read is of interest")]
     struct Settings {
         count: u32,
         #[serde(default)]
@@ -303,7 +303,7 @@ mod tests {
 
     #[derive(Debug, Default, Deserialize)]
     #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-    #[allow(dead_code, reason = "only whether it can be read is of interest")]
+    #[expect(dead_code, reason = "only whether it can be read is of interest")]
     enum Pick {
         #[default]
         Plain,

@@ -102,7 +102,7 @@ impl Queue {
     }
 }
 
-/// Seconds until all stages in `seconds` are finished by `jobs` workers that follow a [`Queue`].
+/// Seconds until all stages in `seconds` are finished by `jobs` workers that follow a `Queue`.
 #[must_use]
 pub fn forecast(stages: &[Stage], seconds: &BTreeMap<Key, f64>, jobs: usize) -> f64 {
     let mut queue = Queue::new(stages, seconds);

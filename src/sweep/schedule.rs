@@ -345,7 +345,8 @@ impl Coordinator<'_> {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use serde_json::json;
 

@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn an_epoch_holds_every_example_once_in_batches_of_targets() {
         let examples: Vec<Encoded> =
-            (0..50).map(|i| encoded(9, &[(1, 3, 1.0), (5, 8, 1.0)][..1 + i % 2])).collect();
+            (0..50).map(|i| encoded(9, &[(1, 3, 1.0), (5, 8, 1.0)][..=i % 2])).collect();
         let batches = epoch(&examples, 8, Normalise::Example, Seed(3));
         let mut seen: Vec<usize> = batches.concat();
         seen.sort_unstable();

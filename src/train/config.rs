@@ -46,7 +46,7 @@ impl Default for TrainConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
-    /// The base checkpoint, again in every round (as reported for the paper, `paper.md` 2.4).
+    /// The base checkpoint, again in every round (as reported for the paper's models).
     #[default]
     Base,
     /// The previous round's checkpoint.

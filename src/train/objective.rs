@@ -1,6 +1,6 @@
 //! The training objective: weighted negative log-likelihood.
 //!
-//! For targets i with tokens T_i and weights w_i (reward-weighted regression, paper section 3.2):
+//! For targets i with tokens `T_i` and weights `w_i` (reward-weighted regression, paper section 3.2):
 //!
 //! `L = sum_i w_i mean_{t in T_i} NLL_t / sum_i |w_i|`
 //!

@@ -78,8 +78,7 @@ impl Visit for Update<'_> {
         let (device, shape) = (parameter.device(), parameter.shape());
         let mut values: Vec<f32> = parameter.into_data().try_into_vec().expect("parameters are f32");
         let zeros = || vec![0.0; values.len()];
-        let [first, second] =
-            self.state.moments.entry(name.to_owned()).or_insert_with(|| [zeros(), zeros()]);
+        let [first, second] = self.state.moments.entry(name.to_owned()).or_insert_with(|| [zeros(), zeros()]);
         let decay = if R > 1 { self.rate * self.config.weight_decay } else { 0.0 };
         let (beta1, beta2) = (self.config.beta1, self.config.beta2);
         let steps = self.state.steps as i32;

@@ -39,15 +39,17 @@ pub struct Trained {
     pub steps: usize,
     /// Tokens passed through the network.
     pub tokens: u64,
-    /// Seconds of work, in all processes.
-    pub seconds: f64,
+    /// Seconds of work in earlier processes, up to where this one took over.
+    pub earlier: f64,
 }
 
 /// Why a training ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// There is nothing to train on.
-    #[error("there is no example with a target to train on; widen the selection or the weighting, or collect on more problems")]
+    #[error(
+        "there is no example with a target to train on; widen the selection or the weighting, or collect on more problems"
+    )]
     NoExamples,
     /// The loss is not a number any more.
     #[error("the loss became {loss} at step {step}; lower `learning_rate`")]
@@ -91,10 +93,10 @@ impl Trainer<'_> {
             return Err(TrainError::NoExamples);
         }
         let fresh = || (start.weights().clone(), AdamW::default(), Place::default());
-        let (weights, adam, place) =
-            progress::take_up(self.folder, start.weights())?.unwrap_or_else(fresh);
+        let (weights, adam, place) = progress::take_up(self.folder, start.weights())?.unwrap_or_else(fresh);
         let schedules: Vec<_> = phases.iter().map(|phase| Schedule::new(phase, self.normalise)).collect();
-        let mut run = Running { trainer: self, start, weights, adam, place, began: Instant::now(), kept: 0.0 };
+        let mut run =
+            Running { trainer: self, start, weights, adam, place, began: Instant::now(), kept: 0.0 };
         run.kept = run.place.seconds;
         for (number, schedule) in schedules.iter().enumerate().skip(run.place.phase) {
             run.enter(number);
@@ -104,9 +106,8 @@ impl Trainer<'_> {
         }
         progress::forget(self.folder);
         let steps = schedules.iter().map(|s| s.batches.len()).sum();
-        let seconds = run.seconds();
-        let Place { points, tokens, .. } = run.place;
-        Ok(Trained { decoder: start.with_weights(run.weights), points, steps, tokens, seconds })
+        let Place { points, tokens, seconds: earlier, .. } = run.place;
+        Ok(Trained { decoder: start.with_weights(run.weights), points, steps, tokens, earlier })
     }
 }
 
@@ -168,8 +169,10 @@ impl Running<'_> {
             self.place.pending += loss;
             let step = before + self.place.step;
             if self.place.step.is_multiple_of(every) || self.place.step == schedule.batches.len() {
-                let since = if self.place.step.is_multiple_of(every) { every } else { self.place.step % every };
-                let point = |series: &str, value| Point { series: series.to_owned(), step: step as u64, value };
+                let since =
+                    if self.place.step.is_multiple_of(every) { every } else { self.place.step % every };
+                let point =
+                    |series: &str, value| Point { series: series.to_owned(), step: step as u64, value };
                 self.place.points.push(point("loss", self.place.pending / since as f64));
                 self.place.points.push(point("gradient norm", norm));
                 self.place.pending = 0.0;

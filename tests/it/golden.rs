@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
 use rise_lab::model::ops::{Heads, Rotary};
-use rise_lab::model::{
-    Decoder, Kernels, ModelConfig, Place, Ragged, Targets, Visit, Weights, checkpoint,
-};
+use rise_lab::model::{Decoder, Kernels, ModelConfig, Place, Ragged, Targets, Visit, Weights, checkpoint};
 use rise_lab::train::{AdamW, Batch, Encoded, Normalise, TrainConfig, batch_loss};
 use serde_json::Value;
 

@@ -1,3 +1,12 @@
 //! Integration tests, one binary: each links burn, and one link is enough.
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
+mod bad_input;
 mod golden;
+mod layers;
+mod learning;
+mod reports;
+mod resume;
+mod rows;
+mod support;
+mod sweep;

@@ -79,8 +79,14 @@ struct Plan {
 impl Plan {
     fn of(spec: &BaseSpec, name: &str, models: &Models) -> Result<Self, Fault> {
         let bug = |error: anyhow::Error| Fault::new(Exit::Bug, error);
-        // A run without rounds: nothing but the base model and its evaluation.
-        let settings = json!({ "base": name, "task": spec.task, "rounds": { "count": 0 } });
+        // A run without rounds: nothing but the base model and its evaluation, in the words that it
+        // was trained on.
+        let settings = json!({
+            "base": name,
+            "task": spec.task,
+            "rounds": { "count": 0 },
+            "collect": { "retry": spec.prompt.retry, "repeat_question": spec.prompt.repeat_question },
+        });
         let run: RunSpec = serde_json::from_value(settings).map_err(|error| bug(error.into()))?;
         let mut graph = Graph::default();
         let planned = rise(&run, models, &mut graph).map_err(|error| Fault::new(Exit::Usage, error))?;

@@ -75,8 +75,9 @@ fn summary(plan: &SweepPlan, jobs: usize) -> String {
     let (asked, distinct) = (plan.asked(), plan.graph.stages().len());
     let left = distinct - plan.finished.len();
     let asked = format!(
-        "{} ask for {}; {distinct} of them are different, and {} done.\n",
+        "{} {} for {}; {distinct} of them are different, and {} done.\n",
         counted(plan.cells.len(), "run"),
+        if plan.cells.len() == 1 { "asks" } else { "ask" },
         counted(asked, "stage"),
         if plan.finished.len() == 1 { "1 is".to_owned() } else { format!("{} are", plan.finished.len()) },
     );

@@ -25,6 +25,7 @@ pub fn sweep(arguments: &SweepArguments, environment: &Environment) -> Result<Ex
     let mut opened = open(&arguments.experiment, environment)?;
     if !arguments.no_report {
         check_writable(&arguments.out)?;
+        report::place(&opened.plan.experiment.name, &arguments.out)?;
     }
     if arguments.dry_run {
         super::plan::show(&opened, environment)?;

@@ -1,4 +1,8 @@
 //! A vectorisable exponential: the same bits on every instruction set.
+#![expect(
+    clippy::inline_always,
+    reason = "callers are compiled once per instruction set, and so must this be"
+)]
 
 /// e^x to within 2 units in the last place for x in [-87, 88]; below, the value at -87.
 ///
@@ -72,6 +76,7 @@ fn fold(lanes: &[f32; 16]) -> f32 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "small whole numbers are exact")]
 mod tests {
     use super::*;
 

@@ -86,7 +86,7 @@ impl Kernels {
         match self {
             #[cfg(feature = "flex")]
             Self::Fused => flex::attention(packed, heads, lengths, rotary),
-            _ => plain::attention(packed, heads, lengths, rotary),
+            _ => plain::attention(&packed, heads, lengths, rotary),
         }
     }
 

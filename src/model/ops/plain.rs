@@ -29,10 +29,10 @@ pub fn cross_entropy(logits: Tensor<2>, targets: &Targets) -> Tensor<1> {
 }
 
 /// One sequence after the other; each is a small square of its own.
-pub fn attention(packed: Tensor<2>, heads: &Heads, lengths: &Arc<[usize]>, rotary: &Rotary) -> Tensor<2> {
+pub fn attention(packed: &Tensor<2>, heads: &Heads, lengths: &Arc<[usize]>, rotary: &Rotary) -> Tensor<2> {
     let mut first = 0;
     let sequences = lengths.iter().map(|&t| {
-        let rows = packed.clone().slice([first..first + t]);
+        let rows = packed.clone().slice_dim(0, first..first + t);
         first += t;
         attend(rows, heads, t, rotary)
     });
@@ -43,11 +43,11 @@ fn attend(rows: Tensor<2>, heads: &Heads, t: usize, rotary: &Rotary) -> Tensor<2
     let (h, k, size) = (heads.queries, heads.keys, heads.size);
     // [T, (H + 2K) S] -> [H + 2K, T, S]
     let all = rows.reshape([t, h + 2 * k, size]).swap_dims(0, 1);
-    let turned = rotate(all.clone().slice([0..h + k]), t, size, rotary);
+    let turned = rotate(all.clone().slice_dim(0, 0..h + k), t, size, rotary);
     let spread = |x: Tensor<3>| x.unsqueeze_dim::<4>(1).repeat_dim(1, h / k).reshape([h, t, size]);
-    let query = turned.clone().slice([0..h]);
-    let key = spread(turned.slice([h..h + k]));
-    let value = spread(all.slice([h + k..h + 2 * k]));
+    let query = turned.clone().slice_dim(0, 0..h);
+    let key = spread(turned.slice_dim(0, h..h + k));
+    let value = spread(all.slice_dim(0, h + k..h + 2 * k));
     let scores = query.matmul(key.swap_dims(1, 2)) / (size as f64).sqrt();
     let future = Tensor::<2, Bool>::tril_mask([t, t], 0, &scores.device()).unsqueeze::<3>();
     let p = softmax(scores.mask_fill(future.expand([h, t, t]), f32::NEG_INFINITY), 2);
@@ -55,14 +55,14 @@ fn attend(rows: Tensor<2>, heads: &Heads, t: usize, rotary: &Rotary) -> Tensor<2
 }
 
 fn rotate(x: Tensor<3>, t: usize, size: usize, rotary: &Rotary) -> Tensor<3> {
-    let half = size / 2;
+    let (half, device) = (size / 2, x.device());
     let table = |values: &[f32]| {
         let data = TensorData::new(values[..t * half].to_vec(), [1, t, half]);
-        Tensor::<3>::from_data(data, &x.device())
+        Tensor::<3>::from_data(data, &device)
     };
     let (cosines, sines) = (table(&rotary.cosines), table(&rotary.sines));
     let first = x.clone().slice_dim(2, 0..half);
-    let second = x.clone().slice_dim(2, half..size);
+    let second = x.slice_dim(2, half..size);
     let a = first.clone() * cosines.clone() - second.clone() * sines.clone();
     let b = first * sines + second * cosines;
     Tensor::cat(vec![a, b], 2)

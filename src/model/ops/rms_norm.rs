@@ -31,14 +31,7 @@ pub fn backward(x: &[f32], gain: &[f32], inverse: &[f32], dy: &[f32]) -> (Vec<f3
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
-fn backward_into(
-    x: &[f32],
-    gain: &[f32],
-    inverse: &[f32],
-    dy: &[f32],
-    dx: &mut [f32],
-    dgain: &mut [f32],
-) {
+fn backward_into(x: &[f32], gain: &[f32], inverse: &[f32], dy: &[f32], dx: &mut [f32], dgain: &mut [f32]) {
     let width = gain.len();
     let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
     for (((x, dy), dx), &inverse) in rows.zip(inverse) {

@@ -47,6 +47,10 @@ impl Rotary {
     ///
     /// # Panics
     /// If the position is beyond the tables.
+    #[expect(
+        clippy::inline_always,
+        reason = "callers are compiled once per instruction set, and so must this be"
+    )]
     #[inline(always)]
     pub fn rotate(&self, row: &mut [f32], position: usize, inverse: bool) {
         let cosines = &self.cosines[position * self.half..][..self.half];

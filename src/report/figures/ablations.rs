@@ -6,11 +6,11 @@ use super::super::tables::{Section, Value, ablated, values};
 use super::{Chart, Figure, IntervalRow};
 
 /// One figure per axis that was varied.
-pub fn build(study: &Study) -> Vec<Figure> {
+pub fn build(study: &Study<'_>) -> Vec<Figure> {
     ablated(study).into_iter().filter_map(|axis| figure(study, axis)).collect()
 }
 
-fn figure(study: &Study, axis: &str) -> Option<Figure> {
+fn figure(study: &Study<'_>, axis: &str) -> Option<Figure> {
     let measures = &study.measures;
     let marks = vec![measures.first.clone(), measures.parallel.clone(), measures.sequential.clone()];
     let mut regime = String::new();

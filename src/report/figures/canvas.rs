@@ -36,7 +36,7 @@ pub struct Canvas<'a> {
 ///
 /// # Errors
 /// If something could not be drawn.
-pub fn paint(size: (i32, i32), drawing: impl FnOnce(&Canvas) -> Drawn) -> Result<String, String> {
+pub fn paint(size: (i32, i32), drawing: impl FnOnce(&Canvas<'_>) -> Drawn) -> Result<String, String> {
     register();
     let mut svg = String::new();
     let fine = ((size.0 * FINE) as u32, (size.1 * FINE) as u32);
@@ -86,7 +86,7 @@ impl Canvas<'_> {
         self.write(text, at, &style(size * FINE, INK, anchor, FontStyle::Bold))
     }
 
-    fn write(&self, text: &str, at: (i32, i32), style: &TextStyle) -> Drawn {
+    fn write(&self, text: &str, at: (i32, i32), style: &TextStyle<'_>) -> Drawn {
         self.area.draw_text(text, style, fine(at)).map_err(words)
     }
 

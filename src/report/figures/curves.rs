@@ -13,7 +13,7 @@ use super::{Chart, Figure, Line, Panel, Spot};
 const LONGEST: usize = 120;
 
 /// One figure with a panel per headline group and a line per training stage of its first seed.
-pub fn build(study: &Study) -> Vec<Figure> {
+pub fn build(study: &Study<'_>) -> Vec<Figure> {
     let panels: Vec<Panel> = study.groups().iter().filter_map(|group| panel(study, group)).collect();
     if panels.is_empty() {
         return Vec::new();
@@ -29,7 +29,7 @@ pub fn build(study: &Study) -> Vec<Figure> {
     }]
 }
 
-fn panel(study: &Study, group: &Group) -> Option<Panel> {
+fn panel(study: &Study<'_>, group: &Group) -> Option<Panel> {
     let settings = [group.setting, group.sft];
     let runs = settings.into_iter().flatten().filter_map(|setting| study.settings[setting].runs.first());
     let mut named: BTreeMap<usize, Line> = BTreeMap::new();

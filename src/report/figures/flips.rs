@@ -7,7 +7,7 @@ use super::turns::panels;
 use super::{Chart, Figure, Panel};
 
 /// One figure per headline group: what is corrected, and what is lost.
-pub fn build(study: &Study) -> Vec<Figure> {
+pub fn build(study: &Study<'_>) -> Vec<Figure> {
     let gained = panels(study, |turn| format!("wrong-to-right@t{turn}"), 2);
     let lost = panels(study, |turn| format!("right-to-wrong@t{turn}"), 2);
     let figure = |((group, gained), (_, lost)): ((String, Panel), (String, Panel))| {

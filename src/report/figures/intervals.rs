@@ -86,7 +86,7 @@ fn range<'v>(values: impl Iterator<Item = &'v [f64; 3]>) -> (f64, f64) {
     if low.is_finite() { (low * 100.0, high * 100.0) } else { (0.0, 1.0) }
 }
 
-fn legend(canvas: &Canvas, marks: &[String], span: (i32, i32)) -> Drawn {
+fn legend(canvas: &Canvas<'_>, marks: &[String], span: (i32, i32)) -> Drawn {
     let mut x = span.0;
     for (at, name) in marks.iter().enumerate() {
         canvas.marker((x + 6, 22), mark(at), 5)?;
@@ -96,7 +96,7 @@ fn legend(canvas: &Canvas, marks: &[String], span: (i32, i32)) -> Drawn {
     Ok(())
 }
 
-fn axis(canvas: &Canvas, layout: &Layout, scale: &Scale, name: &str, span: (i32, i32)) -> Drawn {
+fn axis(canvas: &Canvas<'_>, layout: &Layout, scale: &Scale, name: &str, span: (i32, i32)) -> Drawn {
     for tick in scale.ticks() {
         let x = scale.pixel(tick);
         canvas.line(&[(x, TOP), (x, layout.floor())], GRID, 1)?;
@@ -105,7 +105,13 @@ fn axis(canvas: &Canvas, layout: &Layout, scale: &Scale, name: &str, span: (i32,
     canvas.text(name, (i32::midpoint(span.0, span.1), layout.floor() + 35), 13, MUTED, Side::Middle)
 }
 
-fn draw_row(canvas: &Canvas, row: &IntervalRow, y: i32, scales: (&Scale, &Scale), layout: &Layout) -> Drawn {
+fn draw_row(
+    canvas: &Canvas<'_>,
+    row: &IntervalRow,
+    y: i32,
+    scales: (&Scale, &Scale),
+    layout: &Layout,
+) -> Drawn {
     let size = fitting(&row.label, layout.left.0 - 24)?;
     canvas.text(&row.label, (layout.left.0 - 16, y), size, INK, Side::End)?;
     let count = row.values.len() as i32;
@@ -136,7 +142,7 @@ fn fitting(label: &str, room: i32) -> Result<i32, String> {
     Ok(10)
 }
 
-fn whisker(canvas: &Canvas, scale: &Scale, value: [f64; 3], y: i32, look: Look) -> Drawn {
+fn whisker(canvas: &Canvas<'_>, scale: &Scale, value: [f64; 3], y: i32, look: Look) -> Drawn {
     let [middle, low, high] = value.map(|value| scale.pixel(value * 100.0));
     canvas.line(&[(low, y), (high, y)], look.color, 2)?;
     canvas.marker((middle, y), look, 4)

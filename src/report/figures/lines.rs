@@ -50,7 +50,7 @@ fn vertical(panels: &[Panel], percent: bool) -> (f64, f64) {
     if percent { (0.0, high * 100.0) } else { (low.min(0.0), high) }
 }
 
-fn legend(canvas: &Canvas, panels: &[Panel], room: i32) -> Drawn {
+fn legend(canvas: &Canvas<'_>, panels: &[Panel], room: i32) -> Drawn {
     let mut names: Vec<&str> = Vec::new();
     for line in panels.iter().flat_map(|panel| &panel.lines) {
         if !names.contains(&line.name.as_str()) {
@@ -70,7 +70,13 @@ fn legend(canvas: &Canvas, panels: &[Panel], room: i32) -> Drawn {
     Ok(())
 }
 
-fn draw_panel(canvas: &Canvas, axes: &Axes, panel: &Panel, corner: (i32, i32), range: (f64, f64)) -> Drawn {
+fn draw_panel(
+    canvas: &Canvas<'_>,
+    axes: &Axes<'_>,
+    panel: &Panel,
+    corner: (i32, i32),
+    range: (f64, f64),
+) -> Drawn {
     let (left, right) = (corner.0 + INSET.0, corner.0 + PANEL.0 - INSET.2);
     let (top, bottom) = (corner.1 + INSET.1, corner.1 + PANEL.1 - INSET.3);
     let steps = panel.lines.iter().flat_map(|line| &line.points).map(|spot| spot.x);
@@ -97,13 +103,13 @@ fn draw_panel(canvas: &Canvas, axes: &Axes, panel: &Panel, corner: (i32, i32), r
 
 type Place<'p> = &'p dyn Fn(f64, f64) -> (i32, i32);
 
-fn band(canvas: &Canvas, line: &Line, place: Place) -> Drawn {
+fn band(canvas: &Canvas<'_>, line: &Line, place: Place<'_>) -> Drawn {
     let edge = |of: fn(&Spot) -> f64| line.points.iter().map(move |spot| place(spot.x, of(spot)));
     let outline: Vec<(i32, i32)> = edge(|spot| spot.high).chain(edge(|spot| spot.low).rev()).collect();
     if outline.len() < 4 { Ok(()) } else { canvas.veil(&outline, color(line), 0.13) }
 }
 
-fn stroke(canvas: &Canvas, line: &Line, place: Place) -> Drawn {
+fn stroke(canvas: &Canvas<'_>, line: &Line, place: Place<'_>) -> Drawn {
     let look = checkpoint(&line.name);
     let points: Vec<(i32, i32)> = line.points.iter().map(|spot| place(spot.x, spot.y)).collect();
     canvas.dashed(&points, look.dash, look.color, 2)?;

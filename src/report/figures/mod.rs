@@ -113,7 +113,7 @@ pub struct IntervalRow {
 }
 
 /// Builds figures of one kind from a study: none where there is nothing to show.
-pub type Build = fn(&Study) -> Vec<Figure>;
+pub type Build = fn(&Study<'_>) -> Vec<Figure>;
 
 /// Every kind of figure, in the order of the page.
 pub const FIGURES: &[(&str, Build)] = &[
@@ -125,7 +125,7 @@ pub const FIGURES: &[(&str, Build)] = &[
 
 /// Every figure of a study.
 #[must_use]
-pub fn all(study: &Study) -> Vec<Figure> {
+pub fn all(study: &Study<'_>) -> Vec<Figure> {
     let mut figures: Vec<Figure> = FIGURES.iter().flat_map(|(_, build)| build(study)).collect();
     number_repeats(figures.iter_mut().map(|figure| &mut figure.id));
     figures

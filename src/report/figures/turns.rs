@@ -5,7 +5,7 @@ use super::super::tables::{Section, checkpoints};
 use super::{Chart, Figure, Line, Panel, Spot};
 
 /// One figure with a panel per headline group.
-pub fn build(study: &Study) -> Vec<Figure> {
+pub fn build(study: &Study<'_>) -> Vec<Figure> {
     let panels: Vec<Panel> =
         panels(study, |turn| format!("accuracy@t{turn}"), 1).into_iter().map(|(_, panel)| panel).collect();
     if panels.is_empty() {
@@ -23,7 +23,7 @@ pub fn build(study: &Study) -> Vec<Figure> {
 }
 
 /// A panel per headline group with a line per checkpoint of one metric by turn.
-pub fn panels(study: &Study, metric: impl Fn(u32) -> String, first: u32) -> Vec<(String, Panel)> {
+pub fn panels(study: &Study<'_>, metric: impl Fn(u32) -> String, first: u32) -> Vec<(String, Panel)> {
     let panel = |group: &super::super::study::Group| {
         let line = |(setting, name): (usize, &str)| {
             let spot = |turn: u32| {

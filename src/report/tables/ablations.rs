@@ -27,18 +27,18 @@ pub struct Value {
 }
 
 /// One table per axis that was varied.
-pub fn build(study: &Study) -> Vec<Table> {
+pub fn build(study: &Study<'_>) -> Vec<Table> {
     ablated(study).into_iter().map(|axis| table(study, axis)).collect()
 }
 
 /// The axes with at least two values to compare.
-pub fn ablated<'s>(study: &'s Study) -> Vec<&'s str> {
+pub fn ablated<'s>(study: &'s Study<'_>) -> Vec<&'s str> {
     let varied = |path: &&str| families(study, path).iter().any(|family| family.len() > 1);
     study.axes.iter().map(String::as_str).filter(varied).collect()
 }
 
 /// Settings that differ in this axis alone, by regime, the baseline value first.
-fn families(study: &Study, axis: &str) -> Vec<Vec<usize>> {
+fn families(study: &Study<'_>, axis: &str) -> Vec<Vec<usize>> {
     let separates = study.regimes.iter().any(|path| path == axis);
     let candidates: Vec<Vec<usize>> =
         if separates { vec![(0..study.settings.len()).collect()] } else { study.by_regime() };
@@ -58,7 +58,7 @@ fn families(study: &Study, axis: &str) -> Vec<Vec<usize>> {
 /// Every value of an axis with its comparisons; Holm's correction runs over the values, regimes and
 /// metrics of the axis together.
 #[must_use]
-pub fn values(study: &Study, axis: &str) -> Vec<Value> {
+pub fn values(study: &Study<'_>, axis: &str) -> Vec<Value> {
     let mut values = Vec::new();
     let mut raw: Vec<(usize, String, Comparison)> = Vec::new();
     for family in families(study, axis) {
@@ -96,41 +96,24 @@ pub fn values(study: &Study, axis: &str) -> Vec<Value> {
     values
 }
 
-fn estimates(study: &Study, setting: usize, checkpoint: &str) -> BTreeMap<String, Estimate> {
+fn estimates(study: &Study<'_>, setting: usize, checkpoint: &str) -> BTreeMap<String, Estimate> {
     let columns = study.measures.columns().into_iter();
     columns
         .filter_map(|metric| Some((metric.to_owned(), study.estimate(setting, checkpoint, metric)?)))
         .collect()
 }
 
-fn table(study: &Study, axis: &str) -> Table {
+fn table(study: &Study<'_>, axis: &str) -> Table {
     let measures = &study.measures;
     let columns = [&measures.sequential, &measures.first, &measures.parallel, &measures.oracle];
     let mut rows: Vec<TableRow> = Vec::new();
     let mut regime: Option<String> = None;
     for value in values(study, axis) {
-        let cell = |metric: &&String| match value.estimates.get(*metric) {
-            Some(estimate) => {
-                let (estimate, comparison) = (estimate.clone(), value.compared.get(*metric).cloned());
-                if comparison.is_none() && !value.baseline {
-                    Cell::fraction(Some(estimate))
-                } else {
-                    Cell::Compared { estimate, comparison }
-                }
-            }
-            None => Cell::Missing,
-        };
-        let behind = value.checkpoint.as_ref().map_or("not finished".to_owned(), |checkpoint| {
-            let seeds = value.estimates.values().map(|estimate| estimate.seeds).max().unwrap_or(0);
-            format!("{checkpoint}, n seeds = {seeds}")
-        });
-        let mut cells = vec![Cell::Text { text: behind }];
-        cells.extend(columns.iter().map(cell));
-        let mut row = TableRow::new(value.label.clone(), cells);
+        let mut row = row(&value, columns);
         if regime.as_ref() != Some(&value.regime) && !value.regime.is_empty() {
             row.heading = Some(value.regime.clone());
         }
-        regime = Some(value.regime.clone());
+        regime = Some(value.regime);
         rows.push(row);
     }
     let mut headers = vec!["compared".to_owned()];
@@ -147,6 +130,23 @@ fn table(study: &Study, axis: &str) -> Table {
         columns: headers,
         rows,
     }
+}
+
+/// What is compared, and one cell per metric.
+fn row(value: &Value, metrics: [&String; 4]) -> TableRow {
+    let compared = value.checkpoint.as_ref().map_or("not finished".to_owned(), |checkpoint| {
+        let seeds = value.estimates.values().map(|estimate| estimate.seeds).max().unwrap_or(0);
+        format!("{checkpoint}, n seeds = {seeds}")
+    });
+    let cell = |metric: &String| match (value.estimates.get(metric), value.compared.get(metric)) {
+        (None, _) => Cell::Missing,
+        (Some(estimate), None) if !value.baseline => Cell::fraction(Some(estimate.clone())),
+        (Some(estimate), comparison) => {
+            Cell::Compared { estimate: estimate.clone(), comparison: comparison.cloned() }
+        }
+    };
+    let cells = std::iter::once(Cell::Text { text: compared }).chain(metrics.map(cell));
+    TableRow::new(value.label.clone(), cells.collect())
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use super::turns::checkpoints;
 use super::{Cell, Section, Table, TableRow};
 
 /// One table per headline group.
-pub fn build(study: &Study) -> Vec<Table> {
+pub fn build(study: &Study<'_>) -> Vec<Table> {
     study.groups().iter().filter_map(|group| table(study, group)).collect()
 }
 
-fn table(study: &Study, group: &Group) -> Option<Table> {
+fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
     let sequential = &study.measures.sequential;
     let rows = checkpoints(study, group.setting?, group.sft).into_iter().map(|(setting, name)| {
         let fraction = |metric: &str| Cell::fraction(study.estimate(setting, name, metric));

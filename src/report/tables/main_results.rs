@@ -7,11 +7,11 @@ use super::{Cell, Section, Table, TableRow};
 
 /// One table per headline group: a row per checkpoint, the four metrics with the gain over the row's
 /// own first turn in parentheses, and the two differences the paper is about.
-pub fn build(study: &Study) -> Vec<Table> {
+pub fn build(study: &Study<'_>) -> Vec<Table> {
     study.groups().iter().map(|group| table(study, group)).collect()
 }
 
-fn table(study: &Study, group: &Group) -> Table {
+fn table(study: &Study<'_>, group: &Group) -> Table {
     let measures = &study.measures;
     let mut columns: Vec<String> = measures.columns().map(str::to_owned).to_vec();
     columns.push(format!("{} − {}", measures.sequential, measures.first));
@@ -28,7 +28,7 @@ fn table(study: &Study, group: &Group) -> Table {
 }
 
 /// Checkpoints of the group's own setting, the supervised row between the base and the rounds.
-fn rows(study: &Study, group: &Group) -> Vec<TableRow> {
+fn rows(study: &Study<'_>, group: &Group) -> Vec<TableRow> {
     let Some(setting) = group.setting else { return vec![missing("no run matches")] };
     let mut rows: Vec<TableRow> =
         expected(study, setting).into_iter().map(|name| row(study, setting, &name)).collect();
@@ -40,7 +40,7 @@ fn rows(study: &Study, group: &Group) -> Vec<TableRow> {
 }
 
 /// The checkpoints a setting has or will have: those known for any seed, scored or not.
-fn expected(study: &Study, setting: usize) -> Vec<String> {
+fn expected(study: &Study<'_>, setting: usize) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for checkpoint in study.settings[setting].runs.iter().flat_map(|run| &run.checkpoints) {
         if !names.contains(&checkpoint.name) {
@@ -54,7 +54,7 @@ fn missing(label: &str) -> TableRow {
     TableRow::new(label, vec![Cell::Missing; 6])
 }
 
-fn row(study: &Study, setting: usize, checkpoint: &str) -> TableRow {
+fn row(study: &Study<'_>, setting: usize, checkpoint: &str) -> TableRow {
     let measures = &study.measures;
     let gain = |metric: &str, over: &str| {
         let comparison = study.compare((setting, checkpoint, metric), (setting, checkpoint, over));
@@ -70,7 +70,7 @@ fn row(study: &Study, setting: usize, checkpoint: &str) -> TableRow {
     TableRow::new(checkpoint, cells)
 }
 
-fn reading(study: &Study, group: &Group) -> String {
+fn reading(study: &Study<'_>, group: &Group) -> String {
     let measures = &study.measures;
     let behind = group.setting.and_then(|setting| {
         let estimate = study.estimate(setting, study.last(setting)?, &measures.sequential)?;

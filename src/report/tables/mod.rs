@@ -75,7 +75,7 @@ impl TableRow {
 }
 
 /// Builds tables of one kind from a study: none where there is nothing to show.
-pub type Build = fn(&Study) -> Vec<Table>;
+pub type Build = fn(&Study<'_>) -> Vec<Table>;
 
 /// Every kind of table, in the order of the page.
 pub const TABLES: &[(&str, Build)] = &[
@@ -89,7 +89,7 @@ pub const TABLES: &[(&str, Build)] = &[
 
 /// Every table of a study.
 #[must_use]
-pub fn all(study: &Study) -> Vec<Table> {
+pub fn all(study: &Study<'_>) -> Vec<Table> {
     let mut tables: Vec<Table> = TABLES.iter().flat_map(|(_, build)| build(study)).collect();
     number_repeats(tables.iter_mut().map(|table| &mut table.id));
     tables

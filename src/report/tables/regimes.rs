@@ -21,11 +21,11 @@ pub struct Duel {
 /// The comparisons of a setting's last round, Holm-corrected together; empty where there is nothing to
 /// compare.
 #[must_use]
-pub fn duels(study: &Study, setting: usize, sft: Option<usize>) -> Vec<Duel> {
+pub fn duels(study: &Study<'_>, setting: usize, sft: Option<usize>) -> Vec<Duel> {
     let Some(last) = study.last(setting).filter(|_| !study.is_sft(setting)) else { return Vec::new() };
     let measures = &study.measures;
     let (sequential, parallel) = (measures.sequential.as_str(), measures.parallel.as_str());
-    let mut pairs: Vec<(Measured, Measured)> = vec![
+    let mut pairs: Vec<(Measured<'_>, Measured<'_>)> = vec![
         ((setting, last, sequential), (setting, last, measures.first.as_str())),
         ((setting, last, sequential), (setting, last, parallel)),
     ];
@@ -42,7 +42,7 @@ pub fn duels(study: &Study, setting: usize, sft: Option<usize>) -> Vec<Duel> {
     let made = pairs.into_iter().filter_map(|(own, other)| Some((own, other, study.compare(own, other)?)));
     let made: Vec<_> = made.collect();
     let corrected = holm(&made.iter().map(|(_, _, comparison)| comparison.p).collect::<Vec<_>>());
-    let duel = |((own, other, comparison), corrected): ((Measured, Measured, Comparison), f64)| {
+    let duel = |((own, other, comparison), corrected): ((Measured<'_>, Measured<'_>, Comparison), f64)| {
         let verdict = Verdict::of(&comparison.difference, Some(corrected));
         let Comparison { difference, p, detectable } = comparison;
         Duel {
@@ -55,7 +55,7 @@ pub fn duels(study: &Study, setting: usize, sft: Option<usize>) -> Vec<Duel> {
 }
 
 /// One table per headline group that has a RISE round.
-pub fn build(study: &Study) -> Vec<Table> {
+pub fn build(study: &Study<'_>) -> Vec<Table> {
     let tables = study.groups().into_iter().filter_map(|group| {
         let rows: Vec<TableRow> = duels(study, group.setting?, group.sft).iter().map(row).collect();
         (!rows.is_empty()).then(|| Table {

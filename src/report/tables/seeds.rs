@@ -6,11 +6,11 @@ use super::super::study::Group;
 use super::{Cell, Section, Table, TableRow};
 
 /// One table per headline group: each seed's value and their standard deviation.
-pub fn build(study: &Study) -> Vec<Table> {
+pub fn build(study: &Study<'_>) -> Vec<Table> {
     study.groups().iter().filter_map(|group| table(study, group)).collect()
 }
 
-fn table(study: &Study, group: &Group) -> Option<Table> {
+fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
     let setting = group.setting?;
     let columns = study.measures.columns().map(str::to_owned).to_vec();
     let row = |(setting, name): (usize, &str)| {

@@ -6,11 +6,11 @@ use super::super::study::Group;
 use super::{Cell, Section, Table, TableRow};
 
 /// One table per headline group: a row per checkpoint and turn.
-pub fn build(study: &Study) -> Vec<Table> {
+pub fn build(study: &Study<'_>) -> Vec<Table> {
     study.groups().iter().filter_map(|group| table(study, group)).collect()
 }
 
-fn table(study: &Study, group: &Group) -> Option<Table> {
+fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
     let setting = group.setting?;
     let mut rows = Vec::new();
     for (setting, name) in checkpoints(study, setting, group.sft) {
@@ -44,7 +44,7 @@ pub fn checkpoints<'f>(study: &Study<'f>, setting: usize, sft: Option<usize>) ->
     own.chain(sft.filter(|(_, name)| *name == "sft")).collect()
 }
 
-fn row(study: &Study, setting: usize, checkpoint: &str, turn: u32) -> Option<TableRow> {
+fn row(study: &Study<'_>, setting: usize, checkpoint: &str, turn: u32) -> Option<TableRow> {
     let cells = ["accuracy", "wrong-to-right", "right-to-wrong", "unchanged"]
         .map(|metric| Cell::fraction(study.estimate(setting, checkpoint, &format!("{metric}@t{turn}"))));
     let any = cells.iter().any(|cell| *cell != Cell::Missing);

@@ -383,8 +383,8 @@ fn axes(sizes: &[usize]) -> String {
 }
 
 fn distinct(cells: &[Cell]) -> bool {
-    let keys: std::collections::BTreeSet<_> = cells.iter().map(|cell| cell.spec.key()).collect();
-    let labels: std::collections::BTreeSet<_> = cells.iter().map(|cell| &cell.label).collect();
+    let keys: BTreeSet<_> = cells.iter().map(|cell| cell.spec.key()).collect();
+    let labels: BTreeSet<_> = cells.iter().map(|cell| &cell.label).collect();
     keys.len() == cells.len() && labels.len() == cells.len()
 }
 
