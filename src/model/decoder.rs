@@ -133,11 +133,11 @@ impl Decoder {
     ) -> Tensor<2> {
         let (device, [rows, stride], width) = (packed.device(), packed.dims(), self.heads.width());
         let mut packed = floats(packed);
-        let mut mixed = vec![0.0; rows * width];
+        let (mut mixed, mut scores) = (vec![0.0; rows * width], Vec::new());
         let mut rows_of = packed.chunks_exact_mut(stride).zip(mixed.chunks_exact_mut(width));
         for (new, state) in news.iter().zip(states) {
             for (row, y) in rows_of.by_ref().take(new.len()) {
-                state.layers[layer].attend(row, &self.heads, &self.rotary, y);
+                state.layers[layer].attend(row, &self.heads, &self.rotary, &mut scores, y);
             }
         }
         Tensor::from_data(TensorData::new(mixed, [rows, width]), &device)

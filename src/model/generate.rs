@@ -8,8 +8,9 @@ use crate::domain::{Sampling, Seed};
 use super::sampler::sample;
 use super::{Decoder, State};
 
-/// Rows that are sampled together at most.
-const ROWS: usize = 96;
+/// Rows that are sampled together at most: enough to fill the matrix kernels, few enough that
+/// their keys and values stay in a core's share of the cache.
+const ROWS: usize = 48;
 
 /// A prompt to continue, once per seed.
 #[derive(Clone, Debug)]

@@ -46,7 +46,7 @@ pub enum StageError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// A shipped checkpoint is not the one its recipe names.
-    #[error("{} has SHA-256 {found}, but the base model's file says {expected}; get the file again, or make it anew with `rise-lab base` and `--rebuild`", path.display())]
+    #[error("{} has SHA-256 {found}, but the base model's file says {expected}; get the file again, or make it anew with `rise-lab base` and `--ship`", path.display())]
     Shipped {
         /// The file.
         path: PathBuf,

@@ -28,15 +28,31 @@ pub enum PlanError {
     Data(#[from] DataError),
     /// The checkpoint beside a recipe was made from another recipe.
     #[error(
-        "the checkpoint of base model `{name}` was made from another recipe ({made_from}) than the one in its file ({recipe}); make it again with `rise-lab base {name} --rebuild`, or remove `[checkpoint]` from the file"
+        "the checkpoint of base model `{name}` was made from another recipe ({made_from}) than the one in its file ({recipe}); make it again with `rise-lab base {} --ship`, or remove `[checkpoint]` from the file",
+        file.display()
     )]
     StaleCheckpoint {
         /// The base model.
         name: String,
+        /// The file of its recipe.
+        file: PathBuf,
         /// Key of the recipe in the file.
         recipe: String,
         /// Key of the recipe that the checkpoint was made from.
         made_from: String,
+    },
+    /// A file that a recipe says comes with it does not.
+    #[error(
+        "base model `{name}` comes with {}, which is not there; fetch it again, or make it anew with `rise-lab base {} --ship`",
+        missing.display(), file.display()
+    )]
+    MissingCheckpoint {
+        /// The base model.
+        name: String,
+        /// The file of its recipe.
+        file: PathBuf,
+        /// The file that is not there.
+        missing: PathBuf,
     },
 }
 
@@ -62,7 +78,8 @@ impl Models {
     /// The recipe called `name`, with the paths of its shipped files made absolute.
     ///
     /// # Errors
-    /// If there is no such recipe, it is wrong, or its checkpoint was made from another one.
+    /// If there is no such recipe, it is wrong, or its checkpoint is not there or was made from
+    /// another one.
     pub fn get(&self, name: &str) -> Result<BaseSpec, PlanError> {
         if let Some(base) = self.found.borrow().get(name) {
             return Ok(base.clone());
@@ -73,9 +90,14 @@ impl Models {
         }
         let recipe = base.recipe().to_string();
         if let Some(shipped) = &mut base.checkpoint {
+            let (name, file) = (base.name.clone(), self.folder.join(format!("{}.toml", base.name)));
             if shipped.recipe != recipe {
                 let made_from = shipped.recipe.clone();
-                return Err(PlanError::StaleCheckpoint { name: name.to_owned(), recipe, made_from });
+                return Err(PlanError::StaleCheckpoint { name, file, recipe, made_from });
+            }
+            let files = [&shipped.file, &shipped.tokenizer].map(|file| self.folder.join(file));
+            if let Some(missing) = files.into_iter().find(|file| !file.exists()) {
+                return Err(PlanError::MissingCheckpoint { name, file, missing });
             }
             let folder = std::path::absolute(&self.folder).unwrap_or_else(|_| self.folder.clone());
             shipped.file = folder.join(&shipped.file);

@@ -38,54 +38,129 @@ fn refused_edit(from: &str, to: &str) -> String {
 
 #[test]
 fn a_misspelt_key_is_shown_with_the_nearest_name() {
-    insta::assert_snapshot!(refused_edit("{ epochs", "{ epoch"), @"");
-    insta::assert_snapshot!(refused_edit("collect =", "colect ="), @"");
+    insta::assert_snapshot!(refused_edit("{ epochs", "{ epoch"), @r"
+    error: minirise.toml:10:11: `run.train.epoch`: unknown field
+       |
+    10 | train = { epoch = 2, batch = 8, learning_rate = 2e-3 }
+       |           ^^^^^
+       = did you mean `epochs`?
+       = valid here: `epochs`, `batch`, `learning_rate`, `warmup`, `final_rate`, `weight_decay`, `beta1`, `beta2`, `clip`.
+    ");
+    insta::assert_snapshot!(refused_edit("collect =", "colect ="), @r"
+    error: minirise.toml:9:1: `run.colect`: unknown field
+      |
+    9 | colect = { repeat_question = false, sampling = { max_tokens = 40 } }
+      | ^^^^^^
+      = did you mean `collect`?
+      = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `collect`, `selection`, `weighting`, `train`, `evaluate`, `backend`, `seed`.
+    ");
     let lab = Lab::finished();
     lab.edit(MODEL, "kv_heads", "kvheads");
-    insta::assert_snapshot!(refused_sweep(&lab, &[]), @"");
-    insta::assert_snapshot!(refused_sweep(&Lab::finished(), &["--set", "train.epoch=3"]), @"");
+    insta::assert_snapshot!(refused_sweep(&lab, &[]), @r"
+    error: run `baseline seed=0` cannot be planned
+      because: models/mini.toml:13:1: `model.kvheads`: unknown field
+       |
+    13 | kvheads = 1
+       | ^^^^^^^
+       = did you mean `kv_heads`?
+       = valid here: `width`, `layers`, `heads`, `kv_heads`, `hidden`, `positions`, `rope_theta`, `norm_epsilon`, `tied`.
+    ");
+    insta::assert_snapshot!(refused_sweep(&Lab::finished(), &["--set", "train.epoch=3"]), @r"
+    error: --set:1:7: `run.train.epoch`: unknown field
+      |
+    1 | train.epoch = 3
+      |       ^^^^^
+      = did you mean `epochs`?
+      = valid here: `epochs`, `batch`, `learning_rate`, `warmup`, `final_rate`, `weight_decay`, `beta1`, `beta2`, `clip`.
+    ");
 }
 
 #[test]
 fn a_wrong_axis_path_is_shown_with_the_nearest_name() {
-    insta::assert_snapshot!(refused_edit("weighting = [", "\"train.weighting\" = ["), @"");
+    insta::assert_snapshot!(refused_edit("weighting = [", "\"train.weighting\" = ["), @r#"
+    error: minirise.toml:18:1: `train.weighting`: axis `train.weighting` names no field of a run
+       |
+    18 | "train.weighting" = ["uniform"]
+       | ^^^^^^^^^^^^^^^^^
+       = did you mean `weighting`?
+       = valid here: `epochs`, `batch`, `learning_rate`, `warmup`, `final_rate`, `weight_decay`, `beta1`, `beta2`, `clip`.
+       = in cell `train.weighting=uniform`.
+    "#);
 }
 
 #[test]
 fn an_empty_axis_is_refused() {
-    insta::assert_snapshot!(refused_edit(r#"["rise", "sft"]"#, "[]"), @"");
+    insta::assert_snapshot!(refused_edit(r#"["rise", "sft"]"#, "[]"), @r"
+    error: minirise.toml:19:1: axis `method` has no values
+       |
+    19 | method = []
+       | ^^^^^^
+       = list values or remove the axis.
+    ");
 }
 
 #[test]
 fn duplicate_cells_are_refused() {
-    insta::assert_snapshot!(refused_edit(r#""sft"]"#, "\"sft\"]\n\n[[sweep.list]]\nmethod = \"sft\""), @"");
+    insta::assert_snapshot!(refused_edit(r#""sft"]"#, "\"sft\"]\n\n[[sweep.list]]\nmethod = \"sft\""), @r"
+    error: minirise.toml:14:1: `sweep`: cell `method=sft seed=0` is there twice
+       |
+    14 | [sweep]
+       | ^^^^^^^
+       = leave one of them out.
+    ");
 }
 
 #[test]
 fn settings_that_contradict_each_other_are_refused() {
     let refused = |setting: &str| refused_sweep(&Lab::finished(), &["--set", setting]);
-    insta::assert_snapshot!(refused(r#"collect.teacher={ model = "mnii" }"#), @"");
-    insta::assert_snapshot!(refused("evaluate.window={ last = 0 }"), @"");
-    insta::assert_snapshot!(refused("collect.teacher={ self = { best_of = 0 } }"), @"");
-    insta::assert_snapshot!(refused("boost.problems=31"), @"");
-    insta::assert_snapshot!(refused("backend=cuda"), @"");
+    insta::assert_snapshot!(refused(r#"collect.teacher={ model = "mnii" }"#), @r"
+    error: run `baseline seed=0` cannot be planned
+      because: models/mnii.toml: No such file or directory (os error 2); did you mean `mini`? base models there: mini, reader
+    ");
+    insta::assert_snapshot!(refused("evaluate.window={ last = 0 }"), @r"
+    error: --set:1:19: `run.evaluate.window`: a window of 0 shows the model no attempt to improve on
+      |
+    1 | evaluate.window = { last = 0 }
+      |                   ^^^^^^^^^^^^
+    ");
+    insta::assert_snapshot!(refused("collect.teacher={ self = { best_of = 0 } }"), @r"
+    error: --set:1:40: `run.collect.teacher.self.best_of`: 0 samples have no best one
+      |
+    1 | collect.teacher = { self = { best_of = 0 } }
+      |                                        ^
+    ");
+    insta::assert_snapshot!(refused("boost.problems=31"), @r"
+    error: --set:1:18: `run.boost.problems`: 31 is more than `data.train`, 30
+      |
+    1 | boost.problems = 31
+      |                  ^^
+    ");
+    let complaint = refused("backend=abacus");
+    assert!(complaint.contains("there is no backend `abacus` in this build; use one of: "), "{complaint}");
 }
 
 #[test]
-fn a_checkpoint_of_another_recipe_is_refused() {
+fn a_checkpoint_that_is_missing_or_of_another_recipe_is_refused() {
     let lab = Lab::finished();
     let shipped = "[checkpoint]\nfile = \"mini.safetensors\"\ntokenizer = \"mini.json\"\nsha256 = \"00\"\n\
                    instruction_set = \"\"\nrecipe = \"11\"\n\n[train]";
     lab.edit(MODEL, "[train]", shipped);
     let complaint = refused_sweep(&lab, &[]);
-    let hidden: String = complaint.split_inclusive(['(', ')', ' ']).map(without_keys).collect();
-    insta::assert_snapshot!(hidden, @"");
+    insta::assert_snapshot!(complaint.replace(&key_in(&complaint), "[key]"), @r"
+    error: run `baseline seed=0` cannot be planned
+      because: the checkpoint of base model `mini` was made from another recipe (11) than the one in its file ([key]); make it again with `rise-lab base models/mini.toml --ship`, or remove `[checkpoint]` from the file
+    ");
+    lab.edit(MODEL, "recipe = \"11\"", &format!("recipe = \"{}\"", key_in(&complaint)));
+    insta::assert_snapshot!(refused_sweep(&lab, &[]), @r"
+    error: run `baseline seed=0` cannot be planned
+      because: base model `mini` comes with models/mini.safetensors, which is not there; fetch it again, or make it anew with `rise-lab base models/mini.toml --ship`
+    ");
 }
 
-fn without_keys(word: &str) -> String {
-    let key = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let core = word.trim_end_matches(['(', ')', ' ']);
-    if key(core) { word.replace(core, "[key]") } else { word.to_owned() }
+/// The first SHA-256 in a text.
+fn key_in(text: &str) -> String {
+    let words = text.split(|letter: char| !letter.is_ascii_hexdigit());
+    words.into_iter().find(|word| word.len() == 64).expect("a key is named").to_owned()
 }
 
 /// What the sweep of the GSM8K experiment complains about after its data were damaged.
@@ -108,7 +183,10 @@ fn change(file: &Path, change: impl FnOnce(&mut Vec<String>)) {
 #[test]
 fn a_missing_data_file_is_named() {
     let complaint = damaged(|data| fs::remove_file(data.join("test.jsonl")).expect("the sample is there"));
-    insta::assert_snapshot!(complaint, @"");
+    insta::assert_snapshot!(complaint, @r"
+    error: run `baseline seed=0` cannot be planned
+      because: cannot read data/test.jsonl: No such file or directory (os error 2); `path` must be the folder that holds GSM8K's train.jsonl and test.jsonl
+    ");
 }
 
 #[test]
@@ -119,8 +197,14 @@ fn a_cut_data_file_is_noticed() {
             lines[11].truncate(40);
         });
     });
-    insta::assert_snapshot!(complaint, @"");
-    insta::assert_snapshot!(damaged(|data| fs::write(data.join("test.jsonl"), "").unwrap()), @"");
+    insta::assert_snapshot!(complaint, @r"
+    error: run `baseline seed=0` cannot be planned
+      because: data/train.jsonl, line 12: the text ends in the middle of a row; the file is cut, fetch it again
+    ");
+    insta::assert_snapshot!(damaged(|data| fs::write(data.join("test.jsonl"), "").unwrap()), @r"
+    error: run `baseline seed=0` cannot be planned
+      because: data/test.jsonl holds no row; fetch it again
+    ");
 }
 
 #[test]
@@ -131,7 +215,10 @@ fn a_data_file_in_another_encoding_is_refused() {
         bytes[20] = 0xe9;
         fs::write(file, bytes).unwrap();
     });
-    insta::assert_snapshot!(complaint, @"");
+    insta::assert_snapshot!(complaint, @r"
+    error: run `baseline seed=0` cannot be planned
+      because: data/test.jsonl is not UTF-8 from byte 20 on; convert it, or fetch it again
+    ");
 }
 
 #[test]
@@ -139,11 +226,17 @@ fn a_row_without_an_answer_is_named() {
     let complaint = damaged(|data| {
         change(&data.join("train.jsonl"), |lines| lines[2] = r#"{"question": "How many?"}"#.to_owned());
     });
-    insta::assert_snapshot!(complaint, @"");
+    insta::assert_snapshot!(complaint, @r"
+    error: run `baseline seed=0` cannot be planned
+      because: data/train.jsonl, line 3: the row has no `answer`; fill it in, or take the row out
+    ");
     let complaint = damaged(|data| {
         change(&data.join("train.jsonl"), |lines| lines[6] = lines[6].replace("####", "answer:"));
     });
-    insta::assert_snapshot!(complaint, @"");
+    insta::assert_snapshot!(complaint, @r"
+    error: run `baseline seed=0` cannot be planned
+      because: data/train.jsonl, line 7: `answer` does not end with `#### number`; mend it, or take the row out
+    ");
 }
 
 #[test]
@@ -154,7 +247,10 @@ fn a_question_in_train_and_test_is_refused() {
         row["question"] = format!("  {}", row["question"].as_str().unwrap().to_uppercase()).into();
         change(&data.join("test.jsonl"), |lines| lines.insert(4, row.to_string()));
     });
-    insta::assert_snapshot!(complaint, @"");
+    insta::assert_snapshot!(complaint, @r#"
+    error: run `baseline seed=0` cannot be planned
+      because: data/train.jsonl line 1 and data/test.jsonl line 5 ask the same question, "NATALIA SOLD CLIPS TO 48 OF HER FRIENDS IN APRIL, AND THEN SHE SOLD HALF AS MANY CLIPS IN MAY. HOW MANY CLIPS DID NATALIA SELL ALTOGETHER IN APRIL AND MAY?"; take one of them out
+    "#);
 }
 
 #[test]
@@ -164,13 +260,21 @@ fn a_place_that_cannot_be_written_is_noticed_before_any_work() {
     let out = |place| {
         refused(&lab, 6, &["sweep", FILE, "--store", "store", "--set", "train.epochs=9", "--out", place])
     };
-    insta::assert_snapshot!(out("file"), @"");
-    insta::assert_snapshot!(out("file/reports"), @"");
+    insta::assert_snapshot!(out("file"), @r"
+    error: cannot write file
+      because: File exists (os error 17)
+    hint: check that the place exists, is writable and has room
+    ");
+    insta::assert_snapshot!(out("file/reports"), @r"
+    error: cannot write file/reports
+      because: Not a directory (os error 20)
+    hint: check that the place exists, is writable and has room
+    ");
     let store = |place| refused(&lab, 6, &["sweep", FILE, "--no-report", "--store", place]);
-    insta::assert_snapshot!(store("file"), @"");
-    insta::assert_snapshot!(store("file/store"), @"");
+    insta::assert_snapshot!(store("file"), @"error: file: cannot write here (File exists (os error 17)); free space, allow writing, or name another store with `--store`");
+    insta::assert_snapshot!(store("file/store"), @"error: file/store: cannot write here (Not a directory (os error 20)); free space, allow writing, or name another store with `--store`");
     lab.write("kept/minirise/thesis.txt", "mine");
-    insta::assert_snapshot!(out("kept"), @"");
+    insta::assert_snapshot!(out("kept"), @"error: kept/minirise exists and is not a report (it has no context.json); move it away or choose another place");
 }
 
 fn execute(database: &Path, sql: &str) {
@@ -183,7 +287,7 @@ fn execute(database: &Path, sql: &str) {
 fn a_database_of_a_newer_version_is_left_alone() {
     let lab = Lab::finished();
     execute(&lab.path("store/rise-lab.db"), "PRAGMA user_version = 99; PRAGMA wal_checkpoint(TRUNCATE)");
-    insta::assert_snapshot!(refused(&lab, 5, &["sweep", FILE, "--store", "store"]), @"");
+    insta::assert_snapshot!(refused(&lab, 5, &["sweep", FILE, "--store", "store"]), @"error: store/rise-lab.db: this database has schema version 99, and this program knows versions up to 1; use the newer rise-lab that wrote it, or another store with `--store`");
     let read = refused(&lab, 5, &["runs", "--store", "store"]);
     assert!(read.contains("schema version 99"), "{read}");
     execute(&lab.path("store/rise-lab.db"), "PRAGMA user_version = 1");
@@ -194,9 +298,9 @@ fn a_database_of_a_newer_version_is_left_alone() {
 fn a_database_of_another_program_is_left_alone() {
     let lab = Lab::new();
     execute(&lab.path("store/rise-lab.db"), "CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine')");
-    insta::assert_snapshot!(refused(&lab, 5, &["sweep", FILE, "--no-report", "--store", "store"]), @"");
+    insta::assert_snapshot!(refused(&lab, 5, &["sweep", FILE, "--no-report", "--store", "store"]), @"error: store/rise-lab.db: this file is not a rise-lab database (it is a database of another program); it was left as it is; move it away, or name another store with `--store`");
     lab.write("text/rise-lab.db", "mine ".repeat(1000));
-    insta::assert_snapshot!(refused(&lab, 5, &["sweep", FILE, "--no-report", "--store", "text"]), @"");
+    insta::assert_snapshot!(refused(&lab, 5, &["sweep", FILE, "--no-report", "--store", "text"]), @"error: text/rise-lab.db: this file is not a rise-lab database (it is not an SQLite file); it was left as it is; move it away, or name another store with `--store`");
 }
 
 #[test]
@@ -208,7 +312,7 @@ fn a_second_sweep_on_the_same_store_is_refused_and_does_no_harm() {
     let second = lab.sweep(&long);
     second.expect_exit(5);
     let complaint = second.stderr.replace(&first.id().to_string(), "[id]");
-    insta::assert_snapshot!(complaint, @"");
+    insta::assert_snapshot!(complaint, @"error: store: another rise-lab process (process [id]) is working on this store; wait for it, stop it, or name another store with `--store`");
     // Whoever only reads is welcome meanwhile.
     assert_eq!(lab.json(&["status"])[0]["experiment"], "minirise");
     let first = first.finish();

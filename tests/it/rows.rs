@@ -40,8 +40,11 @@ fn a_text_depends_on_its_own_dialogue_and_seed_alone() {
     let alone: Vec<Vec<Attempt>> = requests
         .iter()
         .map(|request| {
-            let single = |&seed| Request { dialogue: request.dialogue.clone(), seeds: vec![seed] };
-            request.seeds.iter().flat_map(|seed| respond(&mut model, &[single(seed)]).remove(0)).collect()
+            let mut single = |&seed: &Seed| {
+                let single = Request { dialogue: request.dialogue.clone(), seeds: vec![seed] };
+                respond(&mut model, std::slice::from_ref(&single)).remove(0)
+            };
+            request.seeds.iter().flat_map(&mut single).collect()
         })
         .collect();
     let texts: std::collections::BTreeSet<&str> = alone.iter().flatten().map(|a| a.text.as_str()).collect();
@@ -50,7 +53,8 @@ fn a_text_depends_on_its_own_dialogue_and_seed_alone() {
     assert!((5..123).contains(&finished), "{finished} of 128 rows leave early");
 
     for (request, expected) in requests.iter().zip(&alone) {
-        assert_eq!(respond(&mut model, std::slice::from_ref(request)), [expected.clone()], "eight samples");
+        let together = respond(&mut model, std::slice::from_ref(request));
+        assert_eq!(together, std::slice::from_ref(expected), "eight samples");
     }
     // More rows than a batch holds: some wait until others leave.
     assert_eq!(respond(&mut model, &requests), alone, "all together");
@@ -133,7 +137,7 @@ fn training_and_generation_see_the_same_tokens() {
         let encoded = encode(&Example { messages: messages.clone(), weights }, tokenizer, 512).unwrap();
         assert_eq!(encoded.targets.len(), messages.len() / 2);
         for (number, &(from, to, _)) in encoded.targets.iter().enumerate() {
-            let before = Dialogue(messages[..2 * number + 1].to_vec());
+            let before = Dialogue(messages[..=2 * number].to_vec());
             assert_eq!(encoded.tokens[..from], tokenizer.prompt(&before), "before attempt {number}");
             assert_eq!(tokenizer.decode(&encoded.tokens[from..to]), messages[2 * number + 1].text);
         }

@@ -284,7 +284,7 @@ impl Running {
         let errors = self.child.stderr.as_mut().expect("standard error is a pipe");
         errors.read_to_string(&mut stderr).expect("the program can be heard");
         let status = self.child.wait().expect("the process is ours");
-        let stdout = self.heard.iter().map(|line| format!("{line}\n")).collect();
+        let stdout = self.heard.iter().map(|line| line.to_string() + "\n").collect();
         Ran { exit: status.code(), stdout, stderr }
     }
 }

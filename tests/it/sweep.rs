@@ -31,7 +31,12 @@ fn a_finished_sweep_answers_questions() {
         assert_eq!(ran.stderr, "");
         ran.stdout
     };
-    insta::assert_snapshot!(human(&["status"]), @"");
+    insta::assert_snapshot!(human(&["status"]), @r"
+    experiment          done  running  queued  interrupted  failed
+    ----------  ------  ----  -------  ------  -----------  ------
+    minirise    runs       3        -       -            -       -
+    minirise    stages    17        -       -            -       -
+    ");
     let runs = human(&["runs"]);
     assert_eq!(runs.matches(" done").count(), 3, "{runs}");
     let chosen = human(&["runs", "--where", "method=sft"]);
@@ -41,7 +46,18 @@ fn a_finished_sweep_answers_questions() {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let sql = "SELECT kind, count(*) AS stages FROM stages GROUP BY kind ORDER BY kind";
-    insta::assert_snapshot!(human(&["query", sql]), @"");
+    insta::assert_snapshot!(human(&["query", sql]), @r"
+    kind      stages
+    --------  ------
+    base           1
+    collect        1
+    evaluate       4
+    improve        1
+    prepare        3
+    tokenize       1
+    train          3
+    weigh          3
+    ");
     assert_eq!(human(&["runs", "--status", "failed"]).lines().count(), 2);
 
     assert_eq!(lab.json(&["status"])[0]["stages"]["done"], STAGES);

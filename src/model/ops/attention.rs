@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use multiversion::multiversion;
 
-use super::exponential::{exp, max, sum};
+use super::exponential::{dot, exp, max, sum};
 use super::gemm::{View, gemm};
 use super::{Heads, Rotary};
 
@@ -162,7 +162,7 @@ fn softmax_backward(p: &[f32], t: usize, first: usize, dscores: &mut [f32], last
     for (offset, (p, ds)) in p.chunks_exact(t).zip(dscores.chunks_exact_mut(last)).enumerate() {
         let seen = first + offset + 1;
         let (ds, masked) = ds.split_at_mut(seen);
-        let mean = super::exponential::dot(ds, &p[..seen]);
+        let mean = dot(ds, &p[..seen]);
         for (ds, p) in ds.iter_mut().zip(p) {
             *ds = p * (*ds - mean);
         }
@@ -178,8 +178,11 @@ fn rotate(packed: &mut [f32], heads: &Heads, lengths: &[usize], rotary: &Rotary,
     }
 }
 
-/// Keys and values of one sequence in one layer, preallocated for `capacity` positions: keys as
-/// \[K, S, capacity\] so that scores run along memory, values as \[K, capacity, S\].
+/// Positions that lie side by side in a cache; a multiple of every vector width.
+const LANES: usize = 16;
+
+/// Keys and values of one sequence in one layer, preallocated in blocks of 16 positions:
+/// \[blocks, K, S, 16\] each, so that a head is read as one stream, a vector of positions at a time.
 #[derive(Clone, Debug)]
 pub struct Cache {
     keys: Vec<f32>,
@@ -189,9 +192,10 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// An empty cache.
+    /// An empty cache for at least `capacity` positions.
     #[must_use]
     pub fn new(heads: &Heads, capacity: usize) -> Self {
+        let capacity = capacity.next_multiple_of(LANES);
         let size = heads.keys * heads.size * capacity;
         Self { keys: vec![0.0; size], values: vec![0.0; size], capacity, filled: 0 }
     }
@@ -203,60 +207,84 @@ impl Cache {
     }
 
     /// Takes in one row of packed, not yet rotated queries, keys and values at the next position,
-    /// and writes the attention over all positions so far to `y` \[H S\].
+    /// and writes the attention over all positions so far to `y` \[H S\]; `scores` is scratch.
     ///
     /// A row's result depends on this cache and this row alone, never on what else is sampled.
     ///
     /// # Panics
     /// If the cache is full.
-    pub fn attend(&mut self, row: &mut [f32], heads: &Heads, rotary: &Rotary, y: &mut [f32]) {
+    pub fn attend(
+        &mut self,
+        row: &mut [f32],
+        heads: &Heads,
+        rotary: &Rotary,
+        scores: &mut Vec<f32>,
+        y: &mut [f32],
+    ) {
         assert!(self.filled < self.capacity, "cache of {} positions is full", self.capacity);
         let turned = (heads.queries + heads.keys) * heads.size;
         rotary.rotate(&mut row[..turned], self.filled, false);
+        let scale = 1.0 / (heads.size as f32).sqrt();
+        row[..heads.width()].iter_mut().for_each(|query| *query *= scale);
         self.store(row, heads);
-        let shape = [heads.queries, heads.keys, heads.size, self.capacity, self.filled];
-        attend_row(row, &self.keys, &self.values, shape, y);
+        scores.resize(self.filled.next_multiple_of(LANES), 0.0);
+        let (group, stride) = (heads.queries / heads.keys, heads.keys * heads.size * LANES);
+        for (head, y) in y.chunks_exact_mut(heads.size).enumerate() {
+            let query = &row[head * heads.size..][..heads.size];
+            let place = head / group * heads.size * LANES;
+            let (keys, values) = (&self.keys[place..], &self.values[place..]);
+            attend_head(query, keys, values, [stride, self.filled], scores, y);
+        }
     }
 
     fn store(&mut self, row: &[f32], heads: &Heads) {
-        let (size, at) = (heads.size, self.filled);
-        let keys = &row[heads.queries * size..][..heads.keys * size];
-        let values = &row[(heads.queries + heads.keys) * size..];
-        for (lane, key) in keys.iter().enumerate() {
-            self.keys[lane * self.capacity + at] = *key;
-        }
-        for (group, value) in values.chunks_exact(size).enumerate() {
-            self.values[(group * self.capacity + at) * size..][..size].copy_from_slice(value);
+        let width = heads.keys * heads.size;
+        let place = self.filled / LANES * width * LANES + self.filled % LANES;
+        let (keys, values) = row[heads.width()..].split_at(width);
+        for (lane, (key, value)) in keys.iter().zip(values).enumerate() {
+            self.keys[place + lane * LANES] = *key;
+            self.values[place + lane * LANES] = *value;
         }
         self.filled += 1;
     }
 }
 
+/// One scaled query against `seen` positions of one key and value head, whose blocks lie `stride`
+/// values apart.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
-fn attend_row(row: &[f32], keys: &[f32], values: &[f32], shape: [usize; 5], y: &mut [f32]) {
-    let [queries, groups, size, capacity, seen] = shape;
-    let scale = 1.0 / (size as f32).sqrt();
-    let mut scores = vec![0.0_f32; seen];
-    for (head, y) in y.chunks_exact_mut(size).enumerate() {
-        let group = head / (queries / groups);
-        scores.fill(0.0);
-        for (lane, query) in row[head * size..][..size].iter().enumerate() {
-            let keys = &keys[(group * size + lane) * capacity..][..seen];
-            for (score, key) in scores.iter_mut().zip(keys) {
-                *score += query * scale * key;
+fn attend_head(
+    query: &[f32],
+    keys: &[f32],
+    values: &[f32],
+    [stride, seen]: [usize; 2],
+    scores: &mut [f32],
+    y: &mut [f32],
+) {
+    for (scores, keys) in scores.as_chunks_mut::<LANES>().0.iter_mut().zip(keys.chunks(stride)) {
+        let mut block = [0.0_f32; LANES];
+        for (query, keys) in query.iter().zip(keys.as_chunks::<LANES>().0) {
+            for (score, key) in block.iter_mut().zip(keys) {
+                *score += query * key;
             }
         }
-        let highest = max(&scores);
-        for score in &mut scores {
-            *score = exp(*score - highest);
-        }
-        let inverse = 1.0 / sum(&scores);
-        y.fill(0.0);
-        for (score, value) in scores.iter().zip(values[group * capacity * size..].chunks_exact(size)) {
-            for (y, value) in y.iter_mut().zip(value) {
-                *y += score * inverse * value;
+        *scores = block;
+    }
+    let (real, beyond) = scores.split_at_mut(seen);
+    let highest = max(real);
+    for score in real.iter_mut() {
+        *score = exp(*score - highest);
+    }
+    beyond.fill(0.0);
+    let inverse = 1.0 / sum(scores);
+    for (lane, y) in y.iter_mut().enumerate() {
+        let mut partial = [0.0_f32; LANES];
+        for (scores, values) in scores.as_chunks::<LANES>().0.iter().zip(values.chunks(stride)) {
+            let values = &values[lane * LANES..][..LANES];
+            for ((sum, value), score) in partial.iter_mut().zip(values).zip(scores) {
+                *sum += score * value;
             }
         }
+        *y = sum(&partial) * inverse;
     }
 }
 
