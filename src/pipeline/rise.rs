@@ -133,7 +133,7 @@ impl<'a> Plan<'a> {
             backend: self.run.backend.clone(),
         };
         let estimate = self.estimate.sampling(self.run.data.train * turns as usize);
-        Ok(self.add(Stage::new(Kind::Collect, format!("collect {name}"), job, inputs, &content, estimate)))
+        Ok(self.add(Stage::new(Kind::Collect, self.label("collect", name), job, inputs, &content, estimate)))
     }
 
     /// The teacher's improved turn where every own turn failed.
@@ -169,7 +169,7 @@ impl<'a> Plan<'a> {
             backend: self.run.backend.clone(),
         };
         let estimate = self.estimate.sampling(self.run.data.train * samples / 2);
-        Ok(self.add(Stage::new(Kind::Improve, format!("improve {name}"), job, inputs, &content, estimate)))
+        Ok(self.add(Stage::new(Kind::Improve, self.label("improve", name), job, inputs, &content, estimate)))
     }
 
     /// Which attempts become targets, and how much each counts.
@@ -177,14 +177,14 @@ impl<'a> Plan<'a> {
         let (selection, weighting) = (self.run.selection, self.run.weighting);
         let source = ExampleSource::Episodes { episodes: episodes.clone(), selection, weighting };
         let content = json!({ "selection": selection, "weighting": weighting });
-        self.examples(format!("weigh {name}"), source, vec![episodes.clone()], content)
+        self.examples(self.label("weigh", name), source, vec![episodes.clone()], content)
     }
 
     /// Reference solutions as examples of turn 1.
     fn solutions(&mut self, problems: Option<usize>) -> Key {
         let source = ExampleSource::Solutions { problems };
         let content = json!({ "solutions": problems });
-        self.examples("weigh solutions".to_owned(), source, vec![], content)
+        self.examples(self.label("weigh", "solutions"), source, vec![], content)
     }
 
     fn examples(
@@ -214,7 +214,7 @@ impl<'a> Plan<'a> {
             seed,
             backend: self.run.backend.clone(),
         };
-        self.add(Stage::new(Kind::Train, format!("train {name}"), job, inputs, &content, estimate))
+        self.add(Stage::new(Kind::Train, self.label("train", name), job, inputs, &content, estimate))
     }
 
     /// The sequential log without oracle, and parallel first turns.
@@ -241,9 +241,14 @@ impl<'a> Plan<'a> {
             seed,
             backend: self.run.backend.clone(),
         };
-        let label = format!("evaluate {name}");
+        let label = self.label("evaluate", name);
         let key = self.add(Stage::new(Kind::Evaluate, label, job, inputs, &content, estimate));
         self.done.checkpoints.push((name.to_owned(), policy.clone(), key));
+    }
+
+    /// What a person reads of a stage, e.g. `train weak round 2`.
+    fn label(&self, work: &str, what: &str) -> String {
+        format!("{work} {} {what}", self.run.base)
     }
 
     fn prompt(&self) -> Prompt {

@@ -34,10 +34,11 @@ impl RunSpec {
     }
 
     /// The run's identity: everything that can change its numbers, defaults left out. The
-    /// backend is not part of it; it is recorded with each stage instead.
+    /// backend and the place of data files are not part of it: the one is recorded with each
+    /// stage, the contents of the others are part of the stages' keys.
     #[must_use]
     pub fn key(&self) -> Key {
-        let mut value = canonical(self);
+        let mut value = canonical(&Self { task: self.task.without_path(), ..self.clone() });
         if let Some(members) = value.as_object_mut() {
             members.remove("backend");
         }

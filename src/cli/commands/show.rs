@@ -116,7 +116,15 @@ fn stage_table(stages: &[StageRow], output: Output) -> String {
 /// Counts on one line, e.g. `episodes 500, tokens_sampled 61200`.
 fn counts(counts: &Value) -> String {
     let counts = counts.as_object().into_iter().flatten().filter(|(_, count)| count.is_number());
-    counts.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+    counts.map(|(name, count)| format!("{name} {}", short(count))).collect::<Vec<_>>().join(", ")
+}
+
+/// A count as it is; a sum of weights to one place.
+fn short(count: &Value) -> String {
+    match count.as_f64() {
+        Some(number) if count.is_f64() => format!("{number:.1}"),
+        _ => count.to_string(),
+    }
 }
 
 /// Settings by path, one per line, as an experiment file would address them.

@@ -23,13 +23,13 @@ use crate::sweep::{Performed, Session, SweepError, SweepPlan, WorkerCommand, per
 /// and a stop on request are told by the exit code instead.
 pub fn sweep(arguments: &SweepArguments, environment: &Environment) -> Result<Exit, Fault> {
     let mut opened = open(&arguments.experiment, environment)?;
-    if !arguments.no_report {
-        check_writable(&arguments.out)?;
-        report::place(&opened.plan.experiment.name, &arguments.out)?;
-    }
     if arguments.dry_run {
         super::plan::show(&opened, environment)?;
         return Ok(Exit::Fine);
+    }
+    if !arguments.no_report {
+        check_writable(&arguments.out)?;
+        report::place(&opened.plan.experiment.name, &arguments.out)?;
     }
     let mut store = environment.writer()?;
     // From here on nobody else writes; what was finished meanwhile counts.
