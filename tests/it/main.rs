@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod golden;
+mod keys;
 mod layers;
 mod learning;
 mod reports;

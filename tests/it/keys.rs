@@ -1,0 +1,96 @@
+//! The stages and keys of the committed experiments.
+//!
+//! A key that changes by accident makes every store do its work again; one that fails to change
+//! passes old work off as new. Accept a difference here only if the change means to do either.
+
+use std::path::{Path, PathBuf};
+
+use rise_lab::domain::Key;
+use rise_lab::pipeline::{Models, Workspace};
+use rise_lab::spec;
+use rise_lab::sweep::SweepPlan;
+
+fn plan(name: &str, overrides: &[(&str, &str)]) -> SweepPlan {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments").join(name);
+    let overrides: Vec<_> = overrides.iter().map(|(path, value)| (path.to_string(), value.to_string())).collect();
+    let experiment = spec::read(&file, &overrides).expect("a committed experiment");
+    let models = Models::new(experiment.models_folder());
+    let nowhere = Workspace::new(PathBuf::from("no such store"));
+    SweepPlan::of(experiment, &models, &nowhere).expect("a plan")
+}
+
+fn digest(plan: &SweepPlan) -> String {
+    let keys: Vec<&Key> = plan.graph.stages().iter().map(|stage| &stage.key).collect();
+    format!(
+        "{} runs ask for {} stages, {} of them different: {}",
+        plan.cells.len(),
+        plan.asked(),
+        keys.len(),
+        Key::of(&keys).short()
+    )
+}
+
+#[test]
+fn quickstart_is_two_rounds_of_the_algorithm() {
+    let plan = plan("quickstart.toml", &[]);
+    let stage = |key| plan.graph.get(key).expect("a planned stage");
+    let place = |key| plan.cells[0].run.stages.iter().position(|other| other == key).expect("an input");
+    let lines: Vec<String> = plan.cells[0]
+        .run
+        .stages
+        .iter()
+        .enumerate()
+        .map(|(number, key)| {
+            let stage = stage(key);
+            let inputs: Vec<String> = stage.inputs.iter().map(|input| place(input).to_string()).collect();
+            format!("{number:>2} {} {} <- {}", key.short(), stage.label, inputs.join(" "))
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"), @"");
+    let names: Vec<&str> = plan.cells[0].run.checkpoints.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["base", "round 1", "round 2"]);
+}
+
+#[test]
+fn ablations_share_their_stages() {
+    let plan = plan("ablations.toml", &[]);
+    assert!(2 * plan.graph.stages().len() <= plan.asked(), "at most half of what is asked for is executed");
+    insta::assert_snapshot!(digest(&plan), @"");
+}
+
+#[test]
+fn gsm8k_is_the_same_wherever_its_files_lie() {
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/gsm8k");
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    for file in ["train.jsonl", "test.jsonl"] {
+        std::fs::copy(Path::new(fixture).join(file), elsewhere.path().join(file)).expect("a copy");
+    }
+    let sizes = [("data.train", "4"), ("data.validation", "0"), ("data.test", "4"), ("base", "tiny")];
+    let [here, there] = [fixture, elsewhere.path().to_str().expect("a path")].map(|path| {
+        let mut overrides = vec![("task.gsm8k.path", path)];
+        overrides.extend(sizes);
+        keys_on_a_small_base(&overrides)
+    });
+    assert_eq!(here, there);
+}
+
+/// Stage and run keys of the GSM8K experiment on a base whose corpus fits the fixture.
+fn keys_on_a_small_base(overrides: &[(&str, &str)]) -> (Vec<Key>, Vec<Key>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("models")).expect("a folder");
+    let recipe = std::fs::read_to_string(root.join("models/gsm8k.toml")).expect("the recipe");
+    let recipe = recipe.replace("problems = 4_000", "problems = 6");
+    std::fs::write(folder.path().join("models/tiny.toml"), recipe).expect("a recipe");
+    let file = folder.path().join("gsm8k.toml");
+    std::fs::copy(root.join("gsm8k.toml"), &file).expect("a copy");
+    let overrides: Vec<_> = overrides
+        .iter()
+        .map(|&(path, value)| (path.to_owned(), value.to_owned()))
+        .collect();
+    let experiment = spec::read(&file, &overrides).expect("the experiment");
+    let models = Models::new(experiment.models_folder());
+    let plan = SweepPlan::of(experiment, &models, &Workspace::new("no such store")).expect("a plan");
+    let stages = plan.graph.stages().iter().map(|stage| stage.key.clone()).collect();
+    (stages, plan.cells.iter().map(|cell| cell.key.clone()).collect())
+}
