@@ -575,3 +575,13 @@ fn every_view_speaks_in_names() {
     ["the evaluate","episodes.jsonl",12]
     "#);
 }
+
+#[test]
+fn a_reader_knows_whether_somebody_is_writing() {
+    let (folder, store) = fresh();
+    let reader = Reader::open(folder.path()).unwrap();
+    assert!(reader.is_being_written());
+    drop(store);
+    assert!(!reader.is_being_written());
+    assert!(Store::open(folder.path()).is_ok(), "looking leaves no lock behind");
+}

@@ -130,6 +130,14 @@ impl Reader {
         }
     }
 
+    /// Whether a process has the store open for writing; where none has, nothing is running,
+    /// whatever a process that died has left written.
+    #[must_use]
+    pub fn is_being_written(&self) -> bool {
+        let lock = self.path.with_file_name(LOCK);
+        File::open(lock).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Where the database lies.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -51,6 +51,14 @@ pub const fn name(status: Status) -> &'static str {
     }
 }
 
+/// What a state means when nobody works on the store: a killed sweep left it at "running".
+const fn standing(written: Status) -> Status {
+    match written {
+        Status::Running => Status::Interrupted,
+        other => other,
+    }
+}
+
 struct Standing {
     experiment: String,
     runs: BTreeMap<&'static str, usize>,
@@ -67,8 +75,14 @@ impl Standing {
                 counts
             })
         };
-        let runs = reader.runs(experiment)?;
-        let stages = reader.stages(experiment)?;
+        let mut runs = reader.runs(experiment)?;
+        let mut stages = reader.stages(experiment)?;
+        if !reader.is_being_written() {
+            let left = runs.iter_mut().map(|run| &mut run.status);
+            for status in left.chain(stages.iter_mut().map(|stage| &mut stage.status)) {
+                *status = standing(*status);
+            }
+        }
         Ok(Self {
             experiment: experiment.to_owned(),
             runs: count(&mut runs.iter().map(|run| run.status)),
@@ -116,6 +130,12 @@ fn heads() -> impl Iterator<Item = String> {
 mod tests {
     use super::*;
     use crate::cli::samples::{plain, store};
+
+    #[test]
+    fn what_a_dead_process_left_running_is_interrupted() {
+        assert_eq!(standing(Status::Running), Status::Interrupted);
+        assert_eq!(standing(Status::Queued), Status::Queued);
+    }
 
     #[test]
     fn status_counts_runs_and_stages_and_names_the_failed_ones() {
