@@ -426,6 +426,11 @@ fn only_what_changes_numbers_changes_the_key() {
     assert_ne!(plain.key(), run("[run.train]\nepochs = 4\n").key());
     assert_ne!(plain.key(), RunSpec { seed: 1, ..plain.clone() }.key());
     assert_ne!(plain.key(), RunSpec { method: Method::Sft, ..plain.clone() }.key());
+    let read_from = |path: &str| {
+        let task = serde_json::from_value(serde_json::json!({ "gsm8k": { "path": path } })).unwrap();
+        RunSpec { task, ..plain.clone() }.key()
+    };
+    assert_eq!(read_from("here"), read_from("there"), "the place of a file is not what is in it");
 }
 
 /// A key that moves here makes every stored run a stranger: raise a version instead, or accept
@@ -462,7 +467,7 @@ temperature = 0
 "#,
     );
     insta::assert_snapshot!(super::canonical(full.template.baseline()), @r#"{"base":"weak","task":{"gsm8k":{"path":"data/gsm8k"}},"method":"sft","boost":{"problems":100},"rounds":{"count":3,"start":"previous","data":"latest"},"collect":{"own_turns":{"fixed":2},"stop_on_success":false,"retry":"neutral","rollouts":{"model":"strong"},"teacher":{"self":{"best_of":8}}},"selection":"better","weighting":{"exp":{"temperature":1.0}},"evaluate":{"window":{"last":2},"sampling":{"temperature":0.0}}}"#);
-    insta::assert_snapshot!(full.template.baseline().key(), @"bb86e2435c7f99f19fa3890caa4a60f385cab25cf738503f113598da9f52f03b");
+    insta::assert_snapshot!(full.template.baseline().key(), @"03c2073b4d9004070e1af03455bafb4b0def7ed7bba0f267a7b26c79dabf67f6");
 }
 
 #[test]
