@@ -42,7 +42,7 @@ fn a_finished_sweep_answers_questions() {
     let chosen = human(&["runs", "--where", "method=sft"]);
     assert!(chosen.contains("method=sft seed=0") && !chosen.contains("baseline"), "{chosen}");
     let shown = human(&["show", "baseline seed=0"]);
-    for part in ["Scores", "round 1", "train round 1", "weighting.exp.temperature = 0.4"] {
+    for part in ["Scores", "round 1", "train mini round 1", "weighting.exp.temperature = 0.4"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let sql = "SELECT kind, count(*) AS stages FROM stages GROUP BY kind ORDER BY kind";

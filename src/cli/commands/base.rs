@@ -14,11 +14,11 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::quantity::{Proportion, proportion};
 use crate::cli::watcher::Watcher;
 use crate::domain::Key;
-use crate::pipeline::{Graph, Manifest, Models, Workspace, results, rise};
+use crate::pipeline::{Graph, Job, Manifest, Models, Workspace, results, rise};
 use crate::spec::{BaseSpec, RunSpec, Shipped, resolve};
 use crate::sweep::{SweepError, WorkerCommand, build};
 
-use super::show::PAPER_METRICS;
+use super::show::paper_metrics;
 
 /// Name of the tokenizer's file, in a stage's folder and as the end of a shipped one's.
 const TOKENIZER: &str = "tokenizer.json";
@@ -227,8 +227,12 @@ fn scores(workspace: &Workspace, plan: &Plan) -> Result<BTreeMap<String, Proport
         return Ok(BTreeMap::new());
     };
     let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let wanted = match &stage.job {
+        Job::Evaluate { turns, samples, .. } => paper_metrics((*turns).into(), (*samples).into()),
+        _ => Vec::new(),
+    };
     for score in results(stage, workspace, &manifest)?.scores {
-        if PAPER_METRICS.contains(&score.metric.as_str()) {
+        if wanted.contains(&score.metric) {
             values.entry(score.metric).or_default().push(score.value);
         }
     }

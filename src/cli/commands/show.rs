@@ -14,8 +14,19 @@ use crate::store::{CheckpointRow, Reader, RunRow, StageRow, StoreError};
 
 use super::status::shown;
 
-/// The paper's metrics, in the order of its main table.
-pub const PAPER_METRICS: [&str; 4] = ["m1@t1", "m5@t1", "m1@t5", "p1@t5"];
+/// The metrics of the paper's main table, in its order, for so many turns and samples.
+pub fn paper_metrics(turns: u64, samples: u64) -> Vec<String> {
+    let mut names =
+        vec!["m1@t1".to_owned(), format!("m{samples}@t1"), format!("m1@t{turns}"), format!("p1@t{turns}")];
+    names.dedup();
+    names
+}
+
+/// The same for a run, by its own settings.
+fn metrics_of(run: &RunRow) -> Vec<String> {
+    let setting = |name: &str| run.spec["evaluate"][name].as_u64().unwrap_or(5);
+    paper_metrics(setting("turns"), setting("samples"))
+}
 
 /// Shows a run.
 ///
@@ -47,19 +58,19 @@ fn find(reader: &Reader, given: &str) -> Result<RunRow, Fault> {
 
 struct Checkpoint {
     row: CheckpointRow,
-    metrics: BTreeMap<&'static str, Proportion>,
+    metrics: BTreeMap<String, Proportion>,
 }
 
 fn checkpoints(reader: &Reader, run: &RunRow) -> Result<Vec<Checkpoint>, Fault> {
     let rows = reader.checkpoints(&run.experiment)?.into_iter().filter(|row| row.run == run.key);
     rows.map(|row| {
         let scores = reader.scores(&row.evaluation)?;
-        let metric = |name: &'static str| {
+        let metric = |name: String| {
             let values: Vec<f64> =
                 scores.iter().filter(|score| score.metric == name).map(|score| score.value).collect();
             proportion(&values).map(|proportion| (name, proportion))
         };
-        Ok(Checkpoint { metrics: PAPER_METRICS.into_iter().filter_map(metric).collect(), row })
+        Ok(Checkpoint { metrics: metrics_of(run).into_iter().filter_map(metric).collect(), row })
     })
     .collect()
 }
@@ -72,7 +83,7 @@ fn text(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint], output: O
         format!("experiment {}, key {}", run.experiment, run.key),
         format!("{}{error}\n", shown(run.status, output)),
         heading("Scores, % [95 % interval]"),
-        score_table(checkpoints),
+        score_table(&metrics_of(run), checkpoints),
         heading("Stages"),
         stage_table(stages, output),
         heading("Settings"),
@@ -82,12 +93,13 @@ fn text(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint], output: O
     .join("\n")
 }
 
-fn score_table(checkpoints: &[Checkpoint]) -> String {
-    let columns = PAPER_METRICS.map(|metric| format!("#{metric}"));
+fn score_table(metrics: &[String], checkpoints: &[Checkpoint]) -> String {
+    let columns = metrics.iter().map(|metric| format!("#{metric}"));
     let mut table =
         Table::new(["checkpoint".to_owned()].into_iter().chain(columns).chain(["#problems".to_owned()]));
     for checkpoint in checkpoints {
-        let cells = PAPER_METRICS
+        let cells = metrics
+            .iter()
             .map(|metric| checkpoint.metrics.get(metric).map_or_else(|| "-".to_owned(), ToString::to_string));
         let problems =
             checkpoint.metrics.values().next().map_or_else(String::new, |first| first.n.to_string());
