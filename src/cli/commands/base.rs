@@ -85,6 +85,8 @@ impl Plan {
             "base": name,
             "task": spec.task,
             "rounds": { "count": 0 },
+            // Nothing is trained on: a task with few problems needs none for that.
+            "data": { "train": 1, "validation": 0 },
             "collect": { "retry": spec.prompt.retry, "repeat_question": spec.prompt.repeat_question },
         });
         let run: RunSpec = serde_json::from_value(settings).map_err(|error| bug(error.into()))?;
