@@ -104,8 +104,8 @@ pub trait Policy {
 
 /// A policy that answers from a table; for tests of whatever uses a policy.
 ///
-/// The answer is looked up by (last user message that starts a question, number of earlier
-/// attempts); a seed picks among several scripted lines.
+/// The answer is looked up by (first message, number of earlier attempts); the samples of one
+/// request take the scripted lines in turn.
 #[derive(Clone, Debug, Default)]
 pub struct ScriptedPolicy {
     lines: HashMap<(String, usize), Vec<String>>,

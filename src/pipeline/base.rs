@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::data::documents;
 use crate::domain::{Key, Problem, Seed};
-use crate::model::{Checkpoint, Decoder, Place, Tokenizer, Weights, checkpoint, instruction_set};
+use crate::model::{Checkpoint, Decoder, Place, Tokenizer, Weights, checkpoint};
 use crate::spec::{BaseSpec, BaseTraining, Shipped};
 use crate::train::{Encoded, Normalise, Phase, TrainConfig, Trainer};
 
@@ -25,13 +25,20 @@ pub fn run(
     backend: &str,
 ) -> Result<Made, StageError> {
     match &base.checkpoint {
-        Some(shipped) => take_in(desk, base, shipped, backend),
+        Some(shipped) => take_in(desk, tokenizer, base, shipped, backend),
         None => pretrain(desk, problems, tokenizer, base, backend),
     }
 }
 
-/// Copies the shipped files, after checking that they are what the recipe's file says.
-fn take_in(desk: &Desk<'_>, base: &BaseSpec, shipped: &Shipped, backend: &str) -> Result<Made, StageError> {
+/// Copies the shipped files, after checking that the weights are what the recipe's file says and
+/// the tokenizer is the one that the recipe gives: keys name the recipe, not these files.
+fn take_in(
+    desk: &Desk<'_>,
+    tokenizer: &Key,
+    base: &BaseSpec,
+    shipped: &Shipped,
+    backend: &str,
+) -> Result<Made, StageError> {
     let bytes = fs::read(&shipped.file).map_err(fault("read", &shipped.file))?;
     let found = Key::of_bytes(&bytes);
     if found.as_str() != shipped.sha256 {
@@ -41,19 +48,22 @@ fn take_in(desk: &Desk<'_>, base: &BaseSpec, shipped: &Shipped, backend: &str) -
             expected: shipped.sha256.clone(),
         });
     }
+    let vocabulary = fs::read(&shipped.tokenizer).map_err(fault("read", &shipped.tokenizer))?;
+    let trained = desk.workspace.file(tokenizer, checkpoint::TOKENIZER);
+    if vocabulary != fs::read(&trained).map_err(fault("read", &trained))? {
+        return Err(StageError::ShippedTokenizer { path: shipped.tokenizer.clone() });
+    }
     let put = |name: &str, bytes: &[u8]| {
         let path = desk.folder.join(name);
         fs::write(&path, bytes).map_err(fault("write", &path))
     };
     put(checkpoint::WEIGHTS, &bytes)?;
-    put(checkpoint::TOKENIZER, &fs::read(&shipped.tokenizer).map_err(fault("read", &shipped.tokenizer))?)?;
+    put(checkpoint::TOKENIZER, &vocabulary)?;
     let config = serde_json::to_string_pretty(&base.model).expect("sizes are plain data");
     put(checkpoint::CONFIG, config.as_bytes())?;
     files::write::<()>(&desk.folder.join(POINTS), &[])?;
     let made = Made::plain(&published(), json!({ "trained_tokens": 0 })).on(backend);
-    // Both instruction sets are named where the matrix products of this machine would differ.
-    let shipped = Some(shipped.instruction_set.clone()).filter(|made_on| !made_on.is_empty());
-    Ok(Made { shipped: Some(shipped.unwrap_or_else(instruction_set)), ..made })
+    Ok(Made { shipped: Some(shipped.instruction_set.clone()), ..made })
 }
 
 fn published() -> [&'static str; 4] {

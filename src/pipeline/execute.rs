@@ -55,6 +55,12 @@ pub enum StageError {
         /// The hash that the recipe's file names.
         expected: String,
     },
+    /// A shipped tokenizer is not the one that its recipe gives.
+    #[error("{} is not the tokenizer that the base model's recipe gives; get the file again, or make it anew with `rise-lab base` and `--ship`", path.display())]
+    ShippedTokenizer {
+        /// The file.
+        path: PathBuf,
+    },
     /// A policy could not answer.
     #[error("{0}")]
     Policy(PolicyError),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::data::{DataError, Sizes, TaskConfig};
-use crate::domain::Key;
+use crate::domain::{Key, Split};
 use crate::spec::{BaseSpec, RunSpec, SpecError, resolve};
 
 /// Finds base models in a folder.
@@ -54,6 +54,17 @@ pub enum PlanError {
         /// The file that is not there.
         missing: PathBuf,
     },
+}
+
+impl PlanError {
+    /// How many test problems there are, where more were asked for than there are.
+    #[must_use]
+    pub const fn test_problems(&self) -> Option<usize> {
+        match self {
+            Self::Data(DataError::TooFew { split: Split::Test, available, .. }) => Some(*available),
+            _ => None,
+        }
+    }
 }
 
 impl Models {

@@ -97,7 +97,8 @@ pub fn read(reader: &Reader, experiment: &str) -> Result<Frame, ReportError> {
     frame.stages.dedup_by(|a, b| a.key == b.key);
     read_scores(reader, &mut frame)?;
     for evaluation in frame.scores.keys() {
-        frame.graders.extend(grader(reader, evaluation)?);
+        let grader = reader.grader(evaluation)?;
+        frame.graders.extend(grader.map(|(name, version)| (name, u64::from(version))));
     }
     for stage in trained(&frame) {
         frame.curves.insert(stage.clone(), reader.points(&stage)?);
@@ -165,16 +166,6 @@ fn read_scores(reader: &Reader, frame: &mut Frame) -> Result<(), ReportError> {
     }
     frame.problems = names.into_iter().map(str::to_owned).collect();
     Ok(())
-}
-
-/// The grader of an evaluation, from the documented view of its attempts.
-fn grader(reader: &Reader, evaluation: &Key) -> Result<Option<(String, u64)>, ReportError> {
-    let sql = format!(
-        "SELECT grader, grader_version FROM attempts WHERE stage = '{evaluation}' AND grader IS NOT NULL LIMIT 1"
-    );
-    let rows = reader.query(&sql, 1)?.rows;
-    let named = |row: &Vec<Value>| Some((row.first()?.as_str()?.to_owned(), row.get(1)?.as_u64()?));
-    Ok(rows.first().and_then(named))
 }
 
 /// Stages that trained a checkpoint of a run; the shared base models are left out.

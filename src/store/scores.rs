@@ -89,6 +89,19 @@ impl Reader {
         })
     }
 
+    /// Name and version of the grader that a stage was made with; none if nothing was graded.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn grader(&self, stage: &Key) -> Result<Option<(String, u32)>, StoreError> {
+        self.read("reading a grader", |connection| {
+            let sql =
+                "SELECT g.name, g.version FROM stages s JOIN graders g ON g.id = s.grader WHERE s.key = ?1";
+            let mut graders = connection.prepare_cached(sql)?;
+            Ok(graders.query_row([stage], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+        })
+    }
+
     /// The scores of a stage by metric and then problem id: those of the grader it was made with,
     /// and of each metric the newest version it was scored under.
     ///

@@ -157,6 +157,27 @@ fn a_checkpoint_that_is_missing_or_of_another_recipe_is_refused() {
     ");
 }
 
+/// Stages are keyed by the recipe, so whatever is shipped with it must be what it gives.
+#[test]
+fn shipped_files_that_are_not_what_the_recipe_gives_are_refused() {
+    let lab = Lab::new();
+    let sweep = |store: &str| lab.run(&["sweep", FILE, "--store", store]);
+    lab.run(&["base", MODEL, "--ship", "--store", "shipping"]).expect_exit(0);
+    sweep("whole").expect_exit(0);
+    for (store, file, complaint) in [
+        ("a", "models/mini.tokenizer.json", "is not the tokenizer that the base model's recipe gives"),
+        ("b", "models/mini.safetensors", "but the base model's file says"),
+    ] {
+        let whole = fs::read(lab.path(file)).unwrap();
+        lab.write(file, [whole.as_slice(), b"\n"].concat());
+        let ran = sweep(store);
+        ran.expect_exit(3);
+        assert!(ran.stderr.contains(complaint), "{}", ran.stderr);
+        lab.write(file, whole);
+        sweep(store).expect_exit(0);
+    }
+}
+
 /// The first SHA-256 in a text.
 fn key_in(text: &str) -> String {
     let words = text.split(|letter: char| !letter.is_ascii_hexdigit());

@@ -14,7 +14,7 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::quantity::{Proportion, proportion};
 use crate::cli::watcher::Watcher;
 use crate::domain::Key;
-use crate::pipeline::{Graph, Job, Manifest, Models, Workspace, results, rise};
+use crate::pipeline::{Graph, Job, Manifest, Models, PlanError, Workspace, results, rise};
 use crate::spec::{BaseSpec, RunSpec, Shipped, resolve};
 use crate::sweep::{SweepError, WorkerCommand, build};
 
@@ -79,24 +79,32 @@ struct Plan {
 impl Plan {
     fn of(spec: &BaseSpec, name: &str, models: &Models) -> Result<Self, Fault> {
         let bug = |error: anyhow::Error| Fault::new(Exit::Bug, error);
-        // A run without rounds: nothing but the base model and its evaluation, in the words that it
-        // was trained on.
-        let settings = json!({
-            "base": name,
-            "task": spec.task,
-            "rounds": { "count": 0 },
-            // Nothing is trained on: a task with few problems needs none for that.
-            "data": { "train": 1, "validation": 0 },
-            "collect": { "retry": spec.prompt.retry, "repeat_question": spec.prompt.repeat_question },
-        });
-        let run: RunSpec = serde_json::from_value(settings).map_err(|error| bug(error.into()))?;
+        let mut run = evaluation(spec, name).map_err(|error| bug(error.into()))?;
         let mut graph = Graph::default();
-        let planned = rise(&run, models, &mut graph).map_err(|error| Fault::new(Exit::Usage, error))?;
+        let mut planned = rise(&run, models, &mut graph);
+        if let Some(available) = planned.as_ref().err().and_then(PlanError::test_problems) {
+            run.data.test = available;
+            graph = Graph::default();
+            planned = rise(&run, models, &mut graph);
+        }
+        let planned = planned.map_err(|error| Fault::new(Exit::Usage, error))?;
         match planned.checkpoints.into_iter().next() {
             Some((_, weights, evaluation)) => Ok(Self { graph, weights, evaluation }),
             None => Err(bug(anyhow::anyhow!("a run without rounds has no base model"))),
         }
     }
+}
+
+/// A run without rounds: nothing but the base model and its evaluation, in the words that it was
+/// trained on. Nothing is trained on, so no more than one problem is asked for that.
+fn evaluation(spec: &BaseSpec, name: &str) -> serde_json::Result<RunSpec> {
+    serde_json::from_value(json!({
+        "base": name,
+        "task": spec.task,
+        "rounds": { "count": 0 },
+        "data": { "train": 1, "validation": 0 },
+        "collect": { "retry": spec.prompt.retry, "repeat_question": spec.prompt.repeat_question },
+    }))
 }
 
 /// Removes finished weights, so that they are made once more; half-done ones are gone on with.

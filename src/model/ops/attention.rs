@@ -4,8 +4,6 @@
 //! Rows hold packed queries, keys and values, (H + 2 K) S values each. Scores of a block of rows
 //! are computed only up to the block's last row: the masked half of the square is skipped.
 
-use std::sync::Arc;
-
 use multiversion::multiversion;
 
 use super::exponential::{dot, exp, max, sum};
@@ -286,10 +284,4 @@ fn attend_head(
         }
         *y = sum(&partial) * inverse;
     }
-}
-
-/// Lengths of sequences as the operations take them.
-#[must_use]
-pub fn lengths(of: impl IntoIterator<Item = usize>) -> Arc<[usize]> {
-    of.into_iter().collect()
 }

@@ -28,7 +28,7 @@ use burn::tensor::Tensor;
 pub use cross_entropy::Targets;
 pub use rotary::Rotary;
 
-/// Sizes of an attention layer, and the lengths of the sequences in the batch.
+/// Sizes of an attention layer.
 #[derive(Clone, Debug)]
 pub struct Heads {
     /// H: query heads.
