@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 
-use super::Kernels;
+use super::{Kernels, Threads};
 
 /// Where tensors live, and which kernels work there.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct Place {
     pub device: Device,
     /// Fused on the embedded CPU backend, plain elsewhere.
     pub kernels: Kernels,
+    /// Threads that one stage may use on it.
+    pub threads: Threads,
 }
 
 /// Backends that this program can name, with whether each is compiled in.
@@ -26,7 +28,8 @@ impl Place {
         Self::check(name)?;
         #[cfg(feature = "flex")]
         if name == "flex" {
-            return Ok(Self { device: Device::flex(), kernels: Kernels::Fused });
+            let (device, kernels) = (Device::flex(), Kernels::Fused);
+            return Ok(Self { device, kernels, threads: Threads::default() });
         }
         Err(format!("backend `{name}` has no device here"))
     }

@@ -14,6 +14,7 @@ mod generate;
 mod language_model;
 pub mod ops;
 mod sampler;
+mod threads;
 mod tokenizer;
 mod weights;
 
@@ -24,6 +25,7 @@ pub use device::{Place, instruction_set};
 pub use generate::{Prompted, generate};
 pub use language_model::LanguageModel;
 pub use ops::{Kernels, Targets};
+pub use threads::Threads;
 pub use tokenizer::{Control, Tokenizer, TokenizerError};
 pub use weights::{Visit, Weights};
 
