@@ -8,9 +8,9 @@ use std::sync::Arc;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::ops::attention::Cache;
-use super::ops::{Heads, Rotary};
+use super::ops::{Call, Heads, Rotary, Shape};
 use super::weights::Block;
-use super::{Kernels, ModelConfig, Place, Weights};
+use super::{Kernels, ModelConfig, Place, Targets, Threads, Weights};
 
 /// A Llama-style decoder on one device.
 #[derive(Clone, Debug)]
@@ -19,7 +19,9 @@ pub struct Decoder {
     weights: Weights,
     heads: Heads,
     rotary: Rotary,
+    shape: Arc<Shape>,
     kernels: Kernels,
+    threads: Threads,
 }
 
 /// Sequences of any lengths, one after the other.
@@ -51,7 +53,14 @@ impl Decoder {
     pub fn new(config: ModelConfig, weights: Weights, place: &Place) -> Self {
         let heads = Heads { queries: config.heads, keys: config.kv_heads, size: config.head_size() };
         let rotary = Rotary::new(config.positions, heads.size, config.rope_theta);
-        Self { config, weights, heads, rotary, kernels: place.kernels }
+        let shape = Arc::new(Shape {
+            heads: heads.clone(),
+            width: config.width,
+            hidden: config.hidden,
+            epsilon: config.norm_epsilon as f32,
+            rotary: rotary.clone(),
+        });
+        Self { config, weights, heads, rotary, shape, kernels: place.kernels, threads: place.threads.clone() }
     }
 
     /// Its sizes.
@@ -84,14 +93,33 @@ impl Decoder {
     /// If a sequence is longer than the model's positions or a token is not in the vocabulary.
     #[must_use]
     pub fn logits(&self, batch: &Ragged) -> Tensor<2> {
-        let mut x = self.embed(&batch.tokens);
-        for block in &self.weights.blocks {
-            let packed = self.normed(x.clone(), &block.attention_norm).matmul(block.packed.clone());
-            let mixed = self.kernels.attention(packed, &self.heads, &batch.lengths, &self.rotary);
-            x = x + mixed.matmul(block.output.clone());
-            x = self.feed_forward(x, block);
-        }
-        self.head(x)
+        self.head(self.hidden(batch))
+    }
+
+    /// Sum of weight times negative log-likelihood of the targets, \[1\].
+    ///
+    /// # Panics
+    /// As [`Decoder::logits`].
+    #[must_use]
+    pub fn loss(&self, batch: &Ragged, targets: &Targets) -> Tensor<1> {
+        let (x, gain, epsilon) = (self.hidden(batch), self.weights.norm.clone(), self.config.norm_epsilon);
+        let (weights, tied) = match &self.weights.head {
+            Some(head) => (head.clone(), false),
+            None => (self.weights.embedding.clone(), true),
+        };
+        self.kernels.loss(x, gain, weights, tied, targets, epsilon, &self.threads)
+    }
+
+    /// The residual stream behind the last block, \[N, D\].
+    fn hidden(&self, batch: &Ragged) -> Tensor<2> {
+        let (shape, lengths) = (Arc::clone(&self.shape), Arc::clone(&batch.lengths));
+        let call = Call { shape, lengths, threads: self.threads.clone() };
+        let through = |x, block: &Block| {
+            let gains = [block.attention_norm.clone(), block.mlp_norm.clone()];
+            let matrices = [&block.packed, &block.output, &block.gate_up, &block.down].map(Tensor::clone);
+            self.kernels.block(x, gains, matrices, &call)
+        };
+        self.weights.blocks.iter().fold(self.embed(&batch.tokens), through)
     }
 
     /// An empty memory for `capacity` tokens.
