@@ -8,6 +8,7 @@
 
 use super::buffer::Buffer;
 use super::gemm::{View, gemm};
+use super::transpose::transposed;
 use super::{Heads, Rotary, attention, rms_norm, swiglu};
 
 /// What a block's arithmetic depends on beside its weights.
@@ -73,6 +74,28 @@ impl Parts<Buffer> {
     }
 }
 
+/// A block's matrices, transposed for the backward pass.
+#[derive(Debug)]
+pub struct Turned {
+    packed: Buffer,
+    output: Buffer,
+    gate_up: Buffer,
+    down: Buffer,
+}
+
+impl Turned {
+    /// Transposes the matrices among `weights`.
+    #[must_use]
+    pub fn new(weights: &Parts<&[f32]>, shape: &Shape) -> Self {
+        Self {
+            packed: transposed(weights.packed, shape.heads.packed()),
+            output: transposed(weights.output, shape.width),
+            gate_up: transposed(weights.gate_up, 2 * shape.hidden),
+            down: transposed(weights.down, shape.width),
+        }
+    }
+}
+
 /// What the backward pass of a shard needs beside the block's input.
 #[derive(Debug)]
 pub struct Kept {
@@ -120,9 +143,15 @@ pub fn forward(x: &mut [f32], weights: &Parts<&[f32]>, shape: &Shape, lengths: &
     kept
 }
 
-/// A shard that went through the block.
+/// A shard that went through the block, and the block.
 #[derive(Clone, Copy, Debug)]
 pub struct Passed<'a> {
+    /// The block's weights.
+    pub weights: &'a Parts<&'a [f32]>,
+    /// Its matrices once more.
+    pub turned: &'a Turned,
+    /// Its sizes.
+    pub shape: &'a Shape,
     /// The block's input, \[N, D\].
     pub x: &'a [f32],
     /// What [`forward`] kept.
@@ -133,62 +162,40 @@ pub struct Passed<'a> {
 
 /// Turns `dx` from the gradient of the block's output into that of its input, and puts the
 /// weights' gradients into `gradients`, or adds them to what is there if `accumulate`.
-pub fn backward(
-    passed: &Passed<'_>,
-    weights: &Parts<&[f32]>,
-    shape: &Shape,
-    dx: &mut [f32],
-    gradients: &mut Parts<Buffer>,
-    accumulate: bool,
-) {
-    backward_mlp(passed.kept, weights, shape, dx, gradients, accumulate);
-    backward_attention(passed, weights, shape, dx, gradients, accumulate);
+pub fn backward(passed: &Passed<'_>, dx: &mut [f32], gradients: &mut Parts<Buffer>, accumulate: bool) {
+    backward_mlp(passed, dx, gradients, accumulate);
+    backward_attention(passed, dx, gradients, accumulate);
 }
 
-fn backward_mlp(
-    kept: &Kept,
-    weights: &Parts<&[f32]>,
-    shape: &Shape,
-    dx: &mut [f32],
-    gradients: &mut Parts<Buffer>,
-    accumulate: bool,
-) {
-    let Shape { width, hidden, .. } = shape;
+fn backward_mlp(passed: &Passed<'_>, dx: &mut [f32], gradients: &mut Parts<Buffer>, accumulate: bool) {
+    let Passed { weights, turned, shape: Shape { width, hidden, .. }, kept, .. } = *passed;
     let rows = dx.len() / width;
     let (mut gated, mut dgated) = (Buffer::take(rows * hidden), Buffer::take(rows * hidden));
     let mut dgate_up = Buffer::take(rows * 2 * hidden);
-    back([rows, *hidden, *width], dx, weights.down, &mut dgated);
+    product([rows, *width, *hidden], dx, &turned.down, &mut dgated, false);
     swiglu::backward(&kept.gate_up, *hidden, &dgated, &mut gated, &mut dgate_up);
     outer([rows, *hidden, *width], &gated, dx, &mut gradients.down, accumulate);
     let (mut normed, mut dnormed) = (Buffer::take(dx.len()), Buffer::take(dx.len()));
     rms_norm::again(&kept.middle, weights.mlp_norm, &kept.inverse_middle, &mut normed);
     outer([rows, *width, 2 * hidden], &normed, &dgate_up, &mut gradients.gate_up, accumulate);
-    back([rows, *width, 2 * hidden], &dgate_up, weights.gate_up, &mut dnormed);
+    product([rows, 2 * hidden, *width], &dgate_up, &turned.gate_up, &mut dnormed, false);
     let (inverse, dgain) = (&kept.inverse_middle, &mut gradients.mlp_norm);
     rms_norm::backward(&kept.middle, weights.mlp_norm, inverse, &dnormed, dx, dgain);
 }
 
-fn backward_attention(
-    passed: &Passed<'_>,
-    weights: &Parts<&[f32]>,
-    shape: &Shape,
-    dx: &mut [f32],
-    gradients: &mut Parts<Buffer>,
-    accumulate: bool,
-) {
-    let Shape { heads, width, rotary, .. } = shape;
-    let Passed { x, kept, lengths } = *passed;
+fn backward_attention(passed: &Passed<'_>, dx: &mut [f32], gradients: &mut Parts<Buffer>, accumulate: bool) {
+    let Passed { weights, turned, shape: Shape { heads, width, rotary, .. }, x, kept, lengths } = *passed;
     let rows = dx.len() / width;
     let mut dmixed = Buffer::take(kept.mixed.len());
     outer([rows, heads.width(), *width], &kept.mixed, dx, &mut gradients.output, accumulate);
-    back([rows, heads.width(), *width], dx, weights.output, &mut dmixed);
+    product([rows, *width, heads.width()], dx, &turned.output, &mut dmixed, false);
     let mut dpacked = Buffer::take(kept.rotated.len());
     attention::backward(&kept.rotated, &kept.probabilities, heads, lengths, &dmixed, &mut dpacked);
     attention::rotate(&mut dpacked, heads, lengths, rotary, true);
     let (mut normed, mut dnormed) = (Buffer::take(dx.len()), Buffer::take(dx.len()));
     rms_norm::again(x, weights.attention_norm, &kept.inverse_input, &mut normed);
     outer([rows, *width, heads.packed()], &normed, &dpacked, &mut gradients.packed, accumulate);
-    back([rows, *width, heads.packed()], &dpacked, weights.packed, &mut dnormed);
+    product([rows, heads.packed(), *width], &dpacked, &turned.packed, &mut dnormed, false);
     let (inverse, dgain) = (&kept.inverse_input, &mut gradients.attention_norm);
     rms_norm::backward(x, weights.attention_norm, inverse, &dnormed, dx, dgain);
 }
@@ -197,12 +204,6 @@ fn backward_attention(
 fn product([rows, inputs, outputs]: [usize; 3], x: &[f32], w: &[f32], y: &mut [f32], accumulate: bool) {
     let (x, w) = (View::rows(x, inputs), View::rows(w, outputs));
     gemm([rows, outputs, inputs], y, outputs, x, w, 1.0, accumulate);
-}
-
-/// `dx = dy W^T`: dy \[N, O\], W \[I, O\], dx \[N, I\].
-fn back([rows, inputs, outputs]: [usize; 3], dy: &[f32], w: &[f32], dx: &mut [f32]) {
-    let (dy, w) = (View::rows(dy, outputs), View::transposed(w, outputs));
-    gemm([rows, inputs, outputs], dx, inputs, dy, w, 1.0, false);
 }
 
 /// `dW = x^T dy`, or `dW += x^T dy`: x \[N, I\], dy \[N, O\], dW \[I, O\].

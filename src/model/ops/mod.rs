@@ -33,6 +33,7 @@ mod rms_norm;
 mod rotary;
 mod shards;
 mod swiglu;
+mod transpose;
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
 
 use crate::model::ops::Call;
-use crate::model::ops::block::{self, Kept, Parts, Passed};
+use crate::model::ops::block::{self, Kept, Parts, Passed, Turned};
 use crate::model::ops::buffer::Buffer;
 use crate::model::ops::head::add;
 use crate::model::ops::shards::{Shard, groups};
@@ -115,7 +115,8 @@ impl Call {
             groups.push(Group { shards, kept, x: x_here, dx, gradients: Parts::gradients(&self.shape) });
             (x, rest) = (x_after, after);
         }
-        self.threads.each(groups.iter_mut().collect(), |group| group.run(&weights, self));
+        let turned = Turned::new(&weights, &self.shape);
+        self.threads.each(groups.iter_mut().collect(), |group| group.run(&weights, &turned, self));
         let mut gradients = groups.into_iter().map(|group| group.gradients.into_array());
         let mut total = match gradients.next() {
             Some(first) => first.map(|part| part.to_vec()),
@@ -149,14 +150,14 @@ struct Group<'a> {
 }
 
 impl Group<'_> {
-    fn run(&mut self, weights: &Parts<&[f32]>, call: &Call) {
+    fn run(&mut self, weights: &Parts<&[f32]>, turned: &Turned, call: &Call) {
         let mut first = 0;
         for (number, (shard, kept)) in self.shards.iter().zip(self.kept).enumerate() {
             let values = first..first + shard.rows.len() * call.shape.width;
             first = values.end;
-            let passed = Passed { x: &self.x[values.clone()], kept, lengths: call.lengths(shard) };
-            let dx = &mut self.dx[values];
-            block::backward(&passed, weights, &call.shape, dx, &mut self.gradients, number > 0);
+            let (x, shape, lengths) = (&self.x[values.clone()], &*call.shape, call.lengths(shard));
+            let passed = Passed { weights, turned, shape, x, kept, lengths };
+            block::backward(&passed, &mut self.dx[values], &mut self.gradients, number > 0);
         }
     }
 }
