@@ -11,6 +11,8 @@
 //! width, V the vocabulary.
 
 pub mod attention;
+pub mod cache;
+pub mod cached_attention;
 pub mod cross_entropy;
 pub mod exponential;
 #[cfg(feature = "flex")]
@@ -19,6 +21,7 @@ mod gemm;
 mod plain;
 mod rms_norm;
 mod rotary;
+pub mod rows;
 mod swiglu;
 
 use std::sync::Arc;

@@ -13,7 +13,7 @@ pub fn forward(packed: &[f32], width: usize) -> Vec<f32> {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
-fn forward_into(packed: &[f32], width: usize, y: &mut [f32]) {
+pub(super) fn forward_into(packed: &[f32], width: usize, y: &mut [f32]) {
     for (packed, y) in packed.chunks_exact(2 * width).zip(y.chunks_exact_mut(width)) {
         let (gate, up) = packed.split_at(width);
         for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
