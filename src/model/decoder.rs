@@ -8,9 +8,9 @@ use std::sync::Arc;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::decode::Memory;
-use super::ops::{Heads, Rotary};
+use super::ops::{Call, Heads, Rotary, Shape};
 use super::weights::Block;
-use super::{Kernels, ModelConfig, Place, Threads, Weights};
+use super::{Kernels, ModelConfig, Place, Targets, Threads, Weights};
 
 /// A Llama-style decoder on one device.
 #[derive(Clone, Debug)]
@@ -19,6 +19,7 @@ pub struct Decoder {
     pub(super) weights: Weights,
     pub(super) heads: Heads,
     pub(super) rotary: Rotary,
+    shape: Arc<Shape>,
     pub(super) kernels: Kernels,
     pub(super) threads: Threads,
     pub(super) memory: Arc<Memory>,
@@ -39,8 +40,15 @@ impl Decoder {
     pub fn new(config: ModelConfig, weights: Weights, place: &Place) -> Self {
         let heads = Heads { queries: config.heads, keys: config.kv_heads, size: config.head_size() };
         let rotary = Rotary::new(config.positions, heads.size, config.rope_theta);
+        let shape = Arc::new(Shape {
+            heads: heads.clone(),
+            width: config.width,
+            hidden: config.hidden,
+            epsilon: config.norm_epsilon as f32,
+            rotary: rotary.clone(),
+        });
         let (kernels, threads) = (place.kernels, place.threads.clone());
-        Self { config, weights, heads, rotary, kernels, threads, memory: Arc::default() }
+        Self { config, weights, heads, rotary, shape, kernels, threads, memory: Arc::default() }
     }
 
     /// Its sizes.
@@ -73,14 +81,33 @@ impl Decoder {
     /// If a sequence is longer than the model's positions or a token is not in the vocabulary.
     #[must_use]
     pub fn logits(&self, batch: &Ragged) -> Tensor<2> {
-        let mut x = self.embed(&batch.tokens);
-        for block in &self.weights.blocks {
-            let packed = self.normed(x.clone(), &block.attention_norm).matmul(block.packed.clone());
-            let mixed = self.kernels.attention(packed, &self.heads, &batch.lengths, &self.rotary);
-            x = x + mixed.matmul(block.output.clone());
-            x = self.feed_forward(x, block);
-        }
-        self.head(x)
+        self.head(self.hidden(batch))
+    }
+
+    /// Sum of weight times negative log-likelihood of the targets, \[1\].
+    ///
+    /// # Panics
+    /// As [`Decoder::logits`].
+    #[must_use]
+    pub fn loss(&self, batch: &Ragged, targets: &Targets) -> Tensor<1> {
+        let (x, gain, epsilon) = (self.hidden(batch), self.weights.norm.clone(), self.config.norm_epsilon);
+        let (weights, tied) = match &self.weights.head {
+            Some(head) => (head.clone(), false),
+            None => (self.weights.embedding.clone(), true),
+        };
+        self.kernels.loss(x, gain, weights, tied, targets, epsilon, &self.threads)
+    }
+
+    /// The residual stream behind the last block, \[N, D\].
+    fn hidden(&self, batch: &Ragged) -> Tensor<2> {
+        let (shape, lengths) = (Arc::clone(&self.shape), Arc::clone(&batch.lengths));
+        let call = Call { shape, lengths, threads: self.threads.clone() };
+        let through = |x, block: &Block| {
+            let gains = [block.attention_norm.clone(), block.mlp_norm.clone()];
+            let matrices = [&block.packed, &block.output, &block.gate_up, &block.down].map(Tensor::clone);
+            self.kernels.block(x, gains, matrices, &call)
+        };
+        self.weights.blocks.iter().fold(self.embed(&batch.tokens), through)
     }
 
     pub(super) fn embed(&self, tokens: &[u32]) -> Tensor<2> {

@@ -58,6 +58,6 @@ impl Normalise {
 
 /// The objective of a batch, \[1\].
 #[must_use]
-pub fn batch_loss(decoder: &Decoder, batch: &Batch, kernels: crate::model::Kernels) -> Tensor<1> {
-    kernels.cross_entropy(decoder.logits(&batch.inputs), &batch.targets)
+pub fn batch_loss(decoder: &Decoder, batch: &Batch) -> Tensor<1> {
+    decoder.loss(&batch.inputs, &batch.targets)
 }

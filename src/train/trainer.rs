@@ -197,7 +197,7 @@ impl Running<'_> {
         let batch = Batch::new(&examples, self.trainer.normalise);
         let tracked = self.weights.clone().tracked();
         let decoder = self.start.with_weights(tracked.clone());
-        let loss = batch_loss(&decoder, &batch, self.trainer.device.kernels);
+        let loss = batch_loss(&decoder, &batch);
         let value = f64::from(loss.clone().into_scalar::<f32>());
         if !value.is_finite() {
             return Err(TrainError::Diverged { step, loss: value });

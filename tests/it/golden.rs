@@ -119,7 +119,7 @@ fn batch(loss: &Value) -> Batch {
 }
 
 /// Gradients under their Hugging Face names, by way of a decoder whose weights are the gradients.
-fn gradients(decoder: &Decoder, kernels: Kernels, batch: &Batch) -> (f32, BTreeMap<String, Vec<f32>>) {
+fn gradients(decoder: &Decoder, batch: &Batch) -> (f32, BTreeMap<String, Vec<f32>>) {
     struct Take<'a>(&'a burn::tensor::Gradients);
     impl Visit for Take<'_> {
         fn visit<const R: usize>(&mut self, _: &str, parameter: Tensor<R>) -> Tensor<R> {
@@ -127,7 +127,7 @@ fn gradients(decoder: &Decoder, kernels: Kernels, batch: &Batch) -> (f32, BTreeM
         }
     }
     let tracked: Weights = decoder.weights().clone().tracked();
-    let loss = batch_loss(&decoder.with_weights(tracked.clone()), batch, kernels);
+    let loss = batch_loss(&decoder.with_weights(tracked.clone()), batch);
     let value = loss.clone().into_scalar::<f32>();
     let gradients = loss.backward();
     let as_weights = decoder.with_weights(tracked.map(&mut Take(&gradients)));
@@ -153,7 +153,7 @@ fn weighted_loss_and_every_gradient() {
     let loss = golden("loss.json");
     let batch = batch(&loss);
     for kernels in BOTH {
-        let (value, ours) = gradients(&decoder(kernels), kernels, &batch);
+        let (value, ours) = gradients(&decoder(kernels), &batch);
         close("loss", &[value], &[floats(&loss["loss"])[0]], 1e-5);
         let theirs = loss["gradients"].as_object().unwrap();
         assert_eq!(ours.len(), theirs.len());
@@ -179,7 +179,7 @@ fn three_steps_of_adamw() {
     let (mut weights, mut adam) = (start.weights().clone(), AdamW::default());
     for (step, &rate) in floats(&adamw["rates"]).iter().enumerate() {
         let tracked = weights.clone().tracked();
-        let loss = batch_loss(&start.with_weights(tracked.clone()), &batch, Kernels::Fused);
+        let loss = batch_loss(&start.with_weights(tracked.clone()), &batch);
         let value = loss.clone().into_scalar::<f32>();
         close("loss", &[value], &[floats(&adamw["losses"])[step]], 1e-5);
         let (next, norm) = adam.step(tracked, &loss.backward(), &config, f64::from(rate));

@@ -31,7 +31,7 @@ fn trained(model: &LanguageModel, examples: &[Encoded], epochs: u32) -> Language
 fn loss(model: &LanguageModel, examples: &[Encoded]) -> f64 {
     let batch = Batch::new(&examples.iter().collect::<Vec<_>>(), Normalise::Token);
     let decoder = model.decoder.with_weights(model.decoder.weights().clone().tracked());
-    f64::from(batch_loss(&decoder, &batch, place().kernels).into_scalar::<f32>())
+    f64::from(batch_loss(&decoder, &batch).into_scalar::<f32>())
 }
 
 /// The probability that the model gives this answer.

@@ -5,6 +5,7 @@
 
 use multiversion::multiversion;
 
+use super::buffer::Buffer;
 use super::exponential::{dot, exp, max, sum};
 use super::gemm::{View, gemm};
 use super::{Heads, Rotary};
@@ -12,34 +13,27 @@ use super::{Heads, Rotary};
 /// Rows whose scores are computed together.
 const BLOCK: usize = 64;
 
-/// What the backward pass needs: rotated rows \[N, (H + 2 K) S\], and the attention probabilities,
-/// T x T for each head of each sequence in turn.
-#[derive(Clone, Debug)]
-pub struct Saved {
-    rotated: Vec<f32>,
-    probabilities: Vec<f32>,
+/// Values of the attention probabilities that [`forward`] keeps: T x T for each head of each
+/// sequence in turn.
+#[must_use]
+pub fn squares(lengths: &[usize], heads: &Heads) -> usize {
+    lengths.iter().map(|t| t * t).sum::<usize>() * heads.queries
 }
 
-/// Attention within each sequence; returns \[N, H S\] and what the backward pass needs.
-pub fn forward(packed: &[f32], heads: &Heads, lengths: &[usize], rotary: &Rotary) -> (Vec<f32>, Saved) {
+/// Attention within each sequence of rotated rows \[N, (H + 2 K) S\]; writes the probabilities
+/// (see [`squares`]) and the result \[N, H S\].
+pub fn forward(rotated: &[f32], heads: &Heads, lengths: &[usize], probabilities: &mut [f32], y: &mut [f32]) {
     let (stride, width) = (heads.packed(), heads.width());
-    let mut rotated = packed.to_vec();
-    rotate(&mut rotated, heads, lengths, rotary, false);
-    let squares: usize = lengths.iter().map(|t| t * t).sum();
-    let mut saved = Saved { rotated, probabilities: vec![0.0; squares * heads.queries] };
-    let mut y = vec![0.0; packed.len() / stride * width];
     let (mut row, mut square) = (0, 0);
     for &t in lengths {
-        let rows = &saved.rotated[row * stride..(row + t) * stride];
+        let rows = &rotated[row * stride..(row + t) * stride];
         for head in 0..heads.queries {
-            let place = Place::new(heads, head);
-            let p = &mut saved.probabilities[square..square + t * t];
-            forward_head(rows, heads, place, t, p, &mut y[row * width..(row + t) * width]);
+            let p = &mut probabilities[square..square + t * t];
+            forward_head(rows, heads, Place::new(heads, head), t, p, &mut y[row * width..(row + t) * width]);
             square += t * t;
         }
         row += t;
     }
-    (y, saved)
 }
 
 /// Where a query head and its key and value head begin within a row.
@@ -92,29 +86,35 @@ fn softmax(block: &mut [f32], t: usize, first: usize) {
     }
 }
 
-/// Gradient of the packed rows from the gradient of the result.
-pub fn backward(saved: &Saved, heads: &Heads, lengths: &[usize], rotary: &Rotary, dy: &[f32]) -> Vec<f32> {
+/// Gradient of the rotated rows, from the rotated rows, the probabilities, and the gradient of the
+/// result.
+pub fn backward(
+    rotated: &[f32],
+    probabilities: &[f32],
+    heads: &Heads,
+    lengths: &[usize],
+    dy: &[f32],
+    drotated: &mut [f32],
+) {
     let (stride, width) = (heads.packed(), heads.width());
-    let mut dpacked = vec![0.0; saved.rotated.len()];
+    drotated.fill(0.0);
     let longest = lengths.iter().copied().max().unwrap_or(0);
-    let mut dscores = vec![0.0; BLOCK * longest];
+    let mut dscores = Buffer::take(BLOCK * longest);
     let (mut row, mut square) = (0, 0);
     for &t in lengths {
         let sequence = Sequence {
-            rows: &saved.rotated[row * stride..(row + t) * stride],
+            rows: &rotated[row * stride..(row + t) * stride],
             dy: &dy[row * width..(row + t) * width],
             t,
         };
-        let dpacked = &mut dpacked[row * stride..(row + t) * stride];
+        let drotated = &mut drotated[row * stride..(row + t) * stride];
         for head in 0..heads.queries {
-            let p = &saved.probabilities[square..square + t * t];
-            backward_head(&sequence, heads, Place::new(heads, head), p, &mut dscores, dpacked);
+            let p = &probabilities[square..square + t * t];
+            backward_head(&sequence, heads, Place::new(heads, head), p, &mut dscores, drotated);
             square += t * t;
         }
         row += t;
     }
-    rotate(&mut dpacked, heads, lengths, rotary, true);
-    dpacked
 }
 
 struct Sequence<'a> {
@@ -129,7 +129,7 @@ fn backward_head(
     place: Place,
     p: &[f32],
     dscores: &mut [f32],
-    dpacked: &mut [f32],
+    drotated: &mut [f32],
 ) {
     let (stride, size, width) = (heads.packed(), heads.size, heads.width());
     let (rows, t) = (sequence.rows, sequence.t);
@@ -139,17 +139,17 @@ fn backward_head(
         let count = last - first;
         let (p, dy) = (&p[first * t..last * t], &sequence.dy[first * width + place.query..]);
         let by_row = View::rows(dy, width);
-        let dvalues = &mut dpacked[place.value..];
+        let dvalues = &mut drotated[place.value..];
         gemm([last, size, count], dvalues, stride, View::transposed(p, t), by_row, 1.0, true);
         let values = View::transposed(&rows[place.value..], stride);
         gemm([count, last, size], dscores, last, by_row, values, 1.0, false);
         softmax_backward(&p[..count * t], t, first, &mut dscores[..count * last], last);
         let (ds, ds_t) = (View::rows(dscores, last), View::transposed(dscores, last));
         let keys = View::rows(&rows[place.key..], stride);
-        let dquery = &mut dpacked[first * stride + place.query..];
+        let dquery = &mut drotated[first * stride + place.query..];
         gemm([count, size, last], dquery, stride, ds, keys, scale, false);
         let query = View::rows(&rows[first * stride + place.query..], stride);
-        gemm([last, size, count], &mut dpacked[place.key..], stride, ds_t, query, scale, true);
+        gemm([last, size, count], &mut drotated[place.key..], stride, ds_t, query, scale, true);
     }
 }
 
@@ -167,7 +167,9 @@ fn softmax_backward(p: &[f32], t: usize, first: usize, dscores: &mut [f32], last
     }
 }
 
-fn rotate(packed: &mut [f32], heads: &Heads, lengths: &[usize], rotary: &Rotary, inverse: bool) {
+/// Rotates the queries and keys of each sequence by their positions; backwards if `inverse`.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+pub fn rotate(packed: &mut [f32], heads: &Heads, lengths: &[usize], rotary: &Rotary, inverse: bool) {
     let turned = (heads.queries + heads.keys) * heads.size;
     let positions = lengths.iter().flat_map(|&t| 0..t);
     for (row, position) in packed.chunks_exact_mut(heads.packed()).zip(positions) {

@@ -95,11 +95,6 @@ impl Cache {
         self.blocks[block][from..from + 2 * part].split_at(part)
     }
 
-    /// K S: values of one position.
-    pub(super) const fn width(&self) -> usize {
-        self.width
-    }
-
     /// Values in a block.
     const fn block(&self) -> usize {
         self.layers * 2 * self.width * LANES

@@ -14,7 +14,8 @@ pub fn exp(x: f32) -> f32 {
     const LN2_LOW: f32 = -2.121_944_4e-4;
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to a whole number.
     let x = x.clamp(-87.0, 88.0);
-    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
     let r = (x - n * LN2_HIGH) - n * LN2_LOW;
     let p = 1.0 / 720.0;
     let p = p * r + 1.0 / 120.0;
@@ -23,7 +24,8 @@ pub fn exp(x: f32) -> f32 {
     let p = p * r + 0.5;
     let p = p * r + 1.0;
     let p = p * r + 1.0;
-    p * f32::from_bits((((n as i32) + 127) << 23) as u32)
+    // The low bits of `shifted` are n: a conversion to an integer would not vectorise.
+    p * f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23))
 }
 
 /// Sum of 16 interleaved partial sums: a fixed order that vectorises.
@@ -51,6 +53,22 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     fold(&lanes) + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+}
+
+/// Sum of the products of three values, with the same 16 interleaved partial sums.
+#[inline(always)]
+pub fn dot3(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; 16];
+    let (a_chunks, a_rest) = a.as_chunks::<16>();
+    let (b_chunks, b_rest) = b.as_chunks::<16>();
+    let (c_chunks, c_rest) = c.as_chunks::<16>();
+    for ((a, b), c) in a_chunks.iter().zip(b_chunks).zip(c_chunks) {
+        for (((lane, a), b), c) in lanes.iter_mut().zip(a).zip(b).zip(c) {
+            *lane += a * b * c;
+        }
+    }
+    let rest = a_rest.iter().zip(b_rest).zip(c_rest);
+    fold(&lanes) + rest.map(|((a, b), c)| a * b * c).sum::<f32>()
 }
 
 /// The largest value, by 16 interleaved maxima.
@@ -97,6 +115,8 @@ mod tests {
         let b: Vec<f32> = (0..45).map(|i| ((i * 5) % 11) as f32 - 5.0).collect();
         assert_eq!(sum(&a), a.iter().sum::<f32>());
         assert_eq!(dot(&a, &b), a.iter().zip(&b).map(|(x, y)| x * y).sum::<f32>());
+        let cubes: f32 = a.iter().zip(&b).map(|(x, y)| x * y * x).sum();
+        assert_eq!(dot3(&a, &b, &a), cubes);
         assert_eq!(max(&a), 6.0);
         assert_eq!(max(&[]), f32::NEG_INFINITY);
     }

@@ -74,10 +74,10 @@ pub fn product([rows, outputs, inputs]: [usize; 3], y: &mut [f32], x: &[f32], w:
 
 /// Root-mean-square normalisation of rows as wide as `gain`; `inverse` is scratch, one per row.
 pub fn normalise(x: &[f32], gain: &[f32], epsilon: f32, y: &mut [f32], inverse: &mut [f32]) {
-    rms_norm::forward_into(x, gain, epsilon, y, inverse);
+    rms_norm::forward(x, gain, epsilon, y, inverse);
 }
 
 /// `silu(gate) * up` from packed rows of 2 F values to rows of F.
 pub fn gate(packed: &[f32], width: usize, y: &mut [f32]) {
-    swiglu::forward_into(packed, width, y);
+    swiglu::forward(packed, width, y);
 }

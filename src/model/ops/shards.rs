@@ -1,0 +1,95 @@
+//! How a ragged batch is cut for the fused kernels.
+//!
+//! A *shard* is a few whole sequences whose activations stay in a core's own cache while a block
+//! works on them. A *group* is several shards whose weight gradients are added up in one place;
+//! groups are what threads work on. The cut follows from the lengths alone, so that sums are taken
+//! in the same order on any number of threads.
+
+use std::ops::Range;
+
+/// Rows of a shard, about: large enough for the matrix kernels, small enough for the cache.
+const SHARD: usize = 512;
+/// Rows of a group at least: adding up its gradients must cost little beside making them.
+const GROUP: usize = 1024;
+/// The most groups of a batch, and so the most threads that can share a backward pass.
+const GROUPS: usize = 16;
+
+/// Consecutive sequences that are worked on together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Which sequences.
+    pub sequences: Range<usize>,
+    /// Which rows of the batch.
+    pub rows: Range<usize>,
+}
+
+/// The groups of a batch, and the shards of each, in order.
+#[must_use]
+pub fn groups(lengths: &[usize]) -> Vec<Vec<Shard>> {
+    let whole = Shard { sequences: 0..lengths.len(), rows: 0..lengths.iter().sum() };
+    let count = (whole.rows.len() / GROUP).clamp(1, GROUPS);
+    // A power of two divides evenly among two, four or eight threads.
+    let count = 1 << count.ilog2();
+    let cut_again = |group: Shard| cut(&group, group.rows.len().div_ceil(SHARD), lengths);
+    cut(&whole, count, lengths).into_iter().map(cut_again).collect()
+}
+
+/// Cuts between sequences into at most `count` parts of about equal rows.
+fn cut(whole: &Shard, count: usize, lengths: &[usize]) -> Vec<Shard> {
+    let mut parts: Vec<Shard> = Vec::with_capacity(count);
+    let mut row = whole.rows.start;
+    let mut last = usize::MAX;
+    for sequence in whole.sequences.clone() {
+        let middle = 2 * (row - whole.rows.start) + lengths[sequence];
+        let part = (middle * count / (2 * whole.rows.len()).max(1)).min(count - 1);
+        let next = row + lengths[sequence];
+        match parts.last_mut() {
+            Some(open) if part == last => {
+                open.sequences.end = sequence + 1;
+                open.rows.end = next;
+            }
+            _ => parts.push(Shard { sequences: sequence..sequence + 1, rows: row..next }),
+        }
+        (row, last) = (next, part);
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn sixty_four_sequences_make_four_groups_of_three_shards() {
+        let groups = groups(&[96; 64]);
+        let rows: Vec<Vec<usize>> =
+            groups.iter().map(|group| group.iter().map(|shard| shard.rows.len()).collect()).collect();
+        assert_eq!(rows, vec![vec![480, 576, 480]; 4]);
+    }
+
+    #[test]
+    fn small_batches_are_one_shard_and_long_sequences_stay_whole() {
+        assert_eq!(groups(&[3, 4]), [[Shard { sequences: 0..2, rows: 0..7 }]]);
+        assert_eq!(groups(&[2000]), [[Shard { sequences: 0..1, rows: 0..2000 }]]);
+        assert!(groups(&[]).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn every_sequence_is_in_one_shard_in_order(
+            lengths in proptest::collection::vec(0_usize..700, 0..90),
+        ) {
+            let (mut sequence, mut row) = (0, 0);
+            for shard in groups(&lengths).into_iter().flatten() {
+                prop_assert_eq!((shard.sequences.start, shard.rows.start), (sequence, row));
+                prop_assert!(!shard.sequences.is_empty());
+                let rows: usize = lengths[shard.sequences.clone()].iter().sum();
+                prop_assert_eq!(rows, shard.rows.len());
+                (sequence, row) = (shard.sequences.end, shard.rows.end);
+            }
+            prop_assert_eq!((sequence, row), (lengths.len(), lengths.iter().sum::<usize>()));
+        }
+    }
+}
