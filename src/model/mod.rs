@@ -8,11 +8,16 @@
 
 pub mod checkpoint;
 mod config;
+mod decode;
 mod decoder;
 mod device;
 mod generate;
+mod host;
+mod kept;
 mod language_model;
 pub mod ops;
+mod pass;
+mod plain_pass;
 mod sampler;
 mod threads;
 mod tokenizer;
@@ -20,7 +25,8 @@ mod weights;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use config::ModelConfig;
-pub use decoder::{Decoder, Ragged, State};
+pub use decode::State;
+pub use decoder::{Decoder, Ragged};
 pub use device::{Place, instruction_set};
 pub use generate::{Prompted, generate};
 pub use language_model::LanguageModel;

@@ -84,7 +84,7 @@ fn logits_against_a_cache() {
     let model = golden("model.json");
     let (tokens, expected) = (ids(&model["ids"]), floats(&model["logits"]));
     let decoder = decoder(Kernels::Fused);
-    let (mut a, mut b) = (decoder.state(11), decoder.state(11));
+    let (mut a, mut b) = (decoder.state(), decoder.state());
     // Row 0 enters with four tokens while row 1 enters with one; then both go on one by one.
     let mut logits = decoder.advance(&[&tokens[..4], &tokens[11..12]], &mut [&mut a, &mut b]);
     for (position_a, position_b) in (4..11).zip(1..) {

@@ -22,6 +22,8 @@
 pub mod attention;
 mod block;
 mod buffer;
+pub mod cache;
+pub mod cached_attention;
 pub mod cross_entropy;
 pub mod exponential;
 #[cfg(feature = "flex")]
@@ -31,6 +33,7 @@ mod head;
 mod plain;
 mod rms_norm;
 mod rotary;
+pub mod rows;
 mod shards;
 mod swiglu;
 mod transpose;
