@@ -7,7 +7,6 @@ use crate::domain::{Event, Observer, Point, Seed};
 use crate::model::{Decoder, Place as Device, Weights};
 
 use super::batch::{Batch, epoch};
-use super::objective::batch_loss;
 use super::progress::{self, Place, ProgressError};
 use super::schedule::rate;
 use super::{AdamW, Encoded, Normalise, TrainConfig};
@@ -195,19 +194,15 @@ impl Running<'_> {
         let (step, phase) = (self.place.step, schedule.phase);
         let examples: Vec<&Encoded> = schedule.batches[step].iter().map(|&i| &phase.examples[i]).collect();
         let batch = Batch::new(&examples, self.trainer.normalise);
-        let tracked = self.weights.clone().tracked();
-        let decoder = self.start.with_weights(tracked.clone());
-        let loss = batch_loss(&decoder, &batch, self.trainer.device.kernels);
-        let value = f64::from(loss.clone().into_scalar::<f32>());
-        if !value.is_finite() {
-            return Err(TrainError::Diverged { step, loss: value });
-        }
-        let gradients = loss.backward();
+        let decoder = self.start.with_weights(self.weights.clone());
         let rate = rate(&phase.config, step, schedule.batches.len());
-        let (weights, norm) = self.adam.step(tracked, &gradients, &phase.config, rate);
-        self.weights = weights;
+        let stepped = super::step(&decoder, &batch, &mut self.adam, &phase.config, rate, self.trainer.device);
+        if !stepped.loss.is_finite() {
+            return Err(TrainError::Diverged { step, loss: stepped.loss });
+        }
+        self.weights = stepped.weights;
         self.place.tokens += batch.inputs.tokens.len() as u64;
-        Ok((value, norm))
+        Ok((stepped.loss, stepped.norm))
     }
 
     fn keep(&mut self) -> Result<(), TrainError> {
