@@ -92,7 +92,7 @@ impl Decoder {
     }
 
     /// The parameters as slices.
-    fn host(&self) -> &Host {
+    pub(super) fn host(&self) -> &Host {
         self.memory.host.get_or_init(|| Host::new(&self.weights))
     }
 }

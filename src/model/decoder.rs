@@ -19,7 +19,7 @@ pub struct Decoder {
     pub(super) weights: Weights,
     pub(super) heads: Heads,
     pub(super) rotary: Rotary,
-    shape: Arc<Shape>,
+    pub(super) shape: Arc<Shape>,
     pub(super) kernels: Kernels,
     pub(super) threads: Threads,
     pub(super) memory: Arc<Memory>,
@@ -69,6 +69,15 @@ impl Decoder {
         Self { weights, memory: Arc::default(), ..self.clone() }
     }
 
+    /// The same decoder with its parameters changed; nothing else of it holds on to the old ones.
+    #[must_use]
+    pub fn map_weights(self, change: impl FnOnce(Weights, &Threads) -> Weights) -> Self {
+        let Self { config, weights, heads, rotary, shape, kernels, threads, memory } = self;
+        drop(memory);
+        let weights = change(weights, &threads);
+        Self { config, weights, heads, rotary, shape, kernels, threads, memory: Arc::default() }
+    }
+
     /// V: size of the vocabulary.
     #[must_use]
     pub fn vocabulary(&self) -> usize {
@@ -84,18 +93,13 @@ impl Decoder {
         self.head(self.hidden(batch))
     }
 
-    /// Sum of weight times negative log-likelihood of the targets, \[1\].
+    /// Sum of weight times negative log-likelihood of the targets, \[1\], as part of burn's graph.
     ///
     /// # Panics
     /// As [`Decoder::logits`].
     #[must_use]
     pub fn loss(&self, batch: &Ragged, targets: &Targets) -> Tensor<1> {
-        let (x, gain, epsilon) = (self.hidden(batch), self.weights.norm.clone(), self.config.norm_epsilon);
-        let (weights, tied) = match &self.weights.head {
-            Some(head) => (head.clone(), false),
-            None => (self.weights.embedding.clone(), true),
-        };
-        self.kernels.loss(x, gain, weights, tied, targets, epsilon, &self.threads)
+        self.kernels.cross_entropy(self.logits(batch), targets)
     }
 
     /// The residual stream behind the last block, \[N, D\].

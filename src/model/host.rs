@@ -2,6 +2,7 @@
 //!
 //! Must not know what is computed with them.
 
+use super::ops::block::Parts;
 use super::ops::rows::Values;
 use super::weights::{Block, Weights};
 
@@ -48,6 +49,13 @@ impl Host {
 }
 
 impl HostBlock {
+    /// Its parameters as slices.
+    #[must_use]
+    pub fn parts(&self) -> Parts<&[f32]> {
+        let Self { attention_norm, packed, output, mlp_norm, gate_up, down } = self;
+        Parts::from_array([attention_norm, packed, output, mlp_norm, gate_up, down].map(Values::get))
+    }
+
     fn new(block: &Block) -> Self {
         Self {
             attention_norm: Values::of(&block.attention_norm),

@@ -6,6 +6,7 @@
 //! Hides burn, the tokenizers crate and the checkpoint format. Must not know about tasks,
 //! rollouts, rewards or the store.
 
+mod backprop;
 pub mod checkpoint;
 mod config;
 mod decode;
@@ -23,6 +24,7 @@ mod threads;
 mod tokenizer;
 mod weights;
 
+pub use backprop::Gradients;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use config::ModelConfig;
 pub use decode::State;

@@ -12,6 +12,7 @@ mod optimizer;
 mod progress;
 mod schedule;
 mod selection;
+mod step;
 mod trainer;
 mod weighting;
 
@@ -22,5 +23,6 @@ pub use objective::{Normalise, batch_loss};
 pub use optimizer::AdamW;
 pub use progress::ProgressError;
 pub use selection::Selection;
+pub use step::{Stepped, step};
 pub use trainer::{Phase, TrainError, Trained, Trainer};
 pub use weighting::{Weighting, turn_means};

@@ -7,7 +7,6 @@ use crate::domain::{Event, Observer, Point, Seed};
 use crate::model::{Decoder, Place as Device, Weights};
 
 use super::batch::{Batch, epoch};
-use super::objective::batch_loss;
 use super::progress::{self, Place, ProgressError};
 use super::schedule::rate;
 use super::{AdamW, Encoded, Normalise, TrainConfig};
@@ -95,8 +94,9 @@ impl Trainer<'_> {
         let fresh = || (start.weights().clone(), AdamW::default(), Place::default());
         let (weights, adam, place) = progress::take_up(self.folder, start.weights())?.unwrap_or_else(fresh);
         let schedules: Vec<_> = phases.iter().map(|phase| Schedule::new(phase, self.normalise)).collect();
+        let decoder = start.with_weights(weights);
         let mut run =
-            Running { trainer: self, start, weights, adam, place, began: Instant::now(), kept: 0.0 };
+            Running { trainer: self, start, decoder, adam, place, began: Instant::now(), kept: 0.0 };
         run.kept = run.place.seconds;
         for (number, schedule) in schedules.iter().enumerate().skip(run.place.phase) {
             run.enter(number);
@@ -107,7 +107,7 @@ impl Trainer<'_> {
         progress::forget(self.folder);
         let steps = schedules.iter().map(|s| s.batches.len()).sum();
         let Place { points, tokens, seconds: earlier, .. } = run.place;
-        Ok(Trained { decoder: start.with_weights(run.weights), points, steps, tokens, earlier })
+        Ok(Trained { decoder: run.decoder, points, steps, tokens, earlier })
     }
 }
 
@@ -130,7 +130,7 @@ impl<'a> Schedule<'a> {
 struct Running<'a> {
     trainer: &'a Trainer<'a>,
     start: &'a Decoder,
-    weights: Weights,
+    decoder: Decoder,
     adam: AdamW,
     place: Place,
     began: Instant,
@@ -195,24 +195,21 @@ impl Running<'_> {
         let (step, phase) = (self.place.step, schedule.phase);
         let examples: Vec<&Encoded> = schedule.batches[step].iter().map(|&i| &phase.examples[i]).collect();
         let batch = Batch::new(&examples, self.trainer.normalise);
-        let tracked = self.weights.clone().tracked();
-        let decoder = self.start.with_weights(tracked.clone());
-        let loss = batch_loss(&decoder, &batch);
-        let value = f64::from(loss.clone().into_scalar::<f32>());
-        if !value.is_finite() {
-            return Err(TrainError::Diverged { step, loss: value });
-        }
-        let gradients = loss.backward();
         let rate = rate(&phase.config, step, schedule.batches.len());
-        let (weights, norm) = self.adam.step(tracked, &gradients, &phase.config, rate);
-        self.weights = weights;
+        // Taken out, so that nobody else holds the weights and they can be moved in place.
+        let decoder = std::mem::replace(&mut self.decoder, self.start.clone());
+        let stepped = super::step(decoder, &batch, &mut self.adam, &phase.config, rate);
+        if !stepped.loss.is_finite() {
+            return Err(TrainError::Diverged { step, loss: stepped.loss });
+        }
+        self.decoder = stepped.decoder;
         self.place.tokens += batch.inputs.tokens.len() as u64;
-        Ok((value, norm))
+        Ok((stepped.loss, stepped.norm))
     }
 
     fn keep(&mut self) -> Result<(), TrainError> {
         let place = Place { seconds: self.seconds(), ..self.place.clone() };
-        progress::keep(self.trainer.folder, &self.weights, &self.adam, &place)?;
+        progress::keep(self.trainer.folder, self.decoder.weights(), &self.adam, &place)?;
         self.kept = place.seconds;
         Ok(())
     }

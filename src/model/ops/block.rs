@@ -8,6 +8,7 @@
 
 use super::buffer::Buffer;
 use super::gemm::{View, gemm};
+use super::head::add;
 use super::transpose::transposed;
 use super::{Heads, Rotary, attention, rms_norm, swiglu};
 
@@ -71,6 +72,19 @@ impl Parts<Buffer> {
             gate_up: Buffer::take(width * 2 * hidden),
             down: Buffer::take(hidden * width),
         }
+    }
+}
+
+impl Parts<Buffer> {
+    /// Adds the parts of `other`.
+    pub fn add(&mut self, other: &Self) {
+        let Self { attention_norm, packed, output, mlp_norm, gate_up, down } = self;
+        add(attention_norm, &other.attention_norm);
+        add(packed, &other.packed);
+        add(output, &other.output);
+        add(mlp_norm, &other.mlp_norm);
+        add(gate_up, &other.gate_up);
+        add(down, &other.down);
     }
 }
 

@@ -42,6 +42,21 @@ impl Buffer {
         buffer.fill(0.0);
         buffer
     }
+
+    /// A buffer with the same values.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let mut copy = Self::take(self.length);
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
+impl From<Vec<f32>> for Buffer {
+    fn from(values: Vec<f32>) -> Self {
+        let length = values.len();
+        Self { values, length }
+    }
 }
 
 /// The next of eight sizes between two powers of two: ragged batches would otherwise leave a

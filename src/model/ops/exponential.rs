@@ -71,6 +71,19 @@ pub fn dot3(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
     fold(&lanes) + rest.map(|((a, b), c)| a * b * c).sum::<f32>()
 }
 
+/// Sum of squares in double precision, with 16 interleaved partial sums.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+pub fn squares(values: &[f32]) -> f64 {
+    let mut lanes = [0.0_f64; 16];
+    let (chunks, rest) = values.as_chunks::<16>();
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(value) * f64::from(value);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>()
+}
+
 /// The largest value, by 16 interleaved maxima.
 #[inline(always)]
 pub fn max(values: &[f32]) -> f32 {
@@ -117,6 +130,7 @@ mod tests {
         assert_eq!(dot(&a, &b), a.iter().zip(&b).map(|(x, y)| x * y).sum::<f32>());
         let cubes: f32 = a.iter().zip(&b).map(|(x, y)| x * y * x).sum();
         assert_eq!(dot3(&a, &b, &a), cubes);
+        assert_eq!(squares(&a), a.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>());
         assert_eq!(max(&a), 6.0);
         assert_eq!(max(&[]), f32::NEG_INFINITY);
     }

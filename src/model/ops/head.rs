@@ -1,5 +1,4 @@
-//! The last normalisation, the output head and the weighted negative log-likelihood as one
-//! operation on slices.
+//! The last normalisation, the output head and the weighted negative log-likelihood on slices.
 //!
 //! Logits are made for a few hundred rows at a time and turned into their own gradient at once, so
 //! neither logits nor log-probabilities of a batch ever exist as a whole; rows that are no target
@@ -7,42 +6,37 @@
 
 use super::buffer::Buffer;
 use super::gemm::{View, gemm};
-use super::shards::{Shard, groups};
-use super::{Targets, cross_entropy, rms_norm};
-use crate::model::Threads;
+use super::{cross_entropy, rms_norm};
+
+/// Logits that are made at a time, about.
+const LOGITS: usize = 1 << 22;
+/// Rows whose logits are made at a time at most.
+const ROWS: usize = 512;
 
 /// The weights of the head.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
     /// Gain of the last normalisation, \[D\].
     pub gain: &'a [f32],
-    /// Output weights: \[D, V\], or \[V, D\] if `tied`.
+    /// Output weights, \[D, V\].
     pub weights: &'a [f32],
-    /// Whether the weights are the embedding's.
-    pub tied: bool,
+    /// The same transposed, \[V, D\].
+    pub turned: &'a [f32],
     /// Added to the mean square in `RMSNorm`.
     pub epsilon: f32,
 }
 
-/// Gradients of one unit of loss.
+/// Where gradients of one unit of loss are added.
 #[derive(Debug)]
-pub struct Gradients {
+pub struct Sums<'a> {
     /// Of the input, \[N, D\].
-    pub dx: Vec<f32>,
+    pub dx: &'a mut [f32],
     /// Of the gain, \[D\].
-    pub dgain: Vec<f32>,
-    /// Of the weights, in their own layout.
-    pub dweights: Vec<f32>,
-}
-
-/// One group of target rows and what it adds up.
-struct Part {
-    shards: Vec<Shard>,
-    loss: f64,
-    dgain: Buffer,
-    dweights: Buffer,
-    /// Gradients of the group's target rows, one after the other.
-    dx: Buffer,
+    pub dgain: &'a mut [f32],
+    /// Of the weights: \[V, D\] if `tied`, for they are the embedding's, else \[D, V\].
+    pub dweights: &'a mut [f32],
+    /// Whether the head shares the embedding's weights.
+    pub tied: bool,
 }
 
 impl Head<'_> {
@@ -51,67 +45,19 @@ impl Head<'_> {
     }
 
     /// Sum over rows of `x` \[N, D\] of weight times negative log-likelihood of the row's target,
-    /// with its gradients if `tracked`.
-    #[must_use]
-    pub fn loss(
-        &self,
-        x: &[f32],
-        targets: &Targets,
-        tracked: bool,
-        threads: &Threads,
-    ) -> (f32, Option<Gradients>) {
-        let rows: Vec<usize> = (0..targets.weights.len()).filter(|&row| targets.weights[row] != 0.0).collect();
-        let mut parts: Vec<Part> =
-            groups(&vec![1; rows.len()]).into_iter().map(|shards| self.part(shards, tracked)).collect();
-        threads.each(parts.iter_mut().collect(), |part| self.run(x, targets, &rows, part, tracked));
-        let loss: f64 = parts.iter().map(|part| part.loss).sum();
-        (loss as f32, tracked.then(|| self.gather(x.len(), &rows, &parts)))
-    }
-
-    fn part(&self, shards: Vec<Shard>, tracked: bool) -> Part {
-        let rows: usize = shards.iter().map(|shard| shard.rows.len()).sum();
-        let size = |values: usize| if tracked { values } else { 0 };
-        let dgain = Buffer::zeros(self.gain.len());
-        let dweights = Buffer::take(size(self.weights.len()));
-        Part { shards, loss: 0.0, dgain, dweights, dx: Buffer::zeros(size(rows * self.gain.len())) }
-    }
-
-    fn run(&self, x: &[f32], targets: &Targets, rows: &[usize], part: &mut Part, tracked: bool) {
-        let (width, mut first) = (self.gain.len(), 0);
-        for (number, shard) in part.shards.iter().enumerate() {
-            let rows = &rows[shard.rows.clone()];
-            let tile = Tile::gather(self, x, targets, rows);
-            let (loss, dlogits) = tile.dlogits(self);
-            part.loss += loss;
-            if tracked {
-                let dx = &mut part.dx[first..first + rows.len() * width];
-                tile.backward(self, &dlogits, dx, &mut part.dgain, &mut part.dweights, number > 0);
-            }
-            first += rows.len() * width;
+    /// from target ids \[N\] and weights \[N\]; adds the gradients to `sums`.
+    pub fn loss(&self, x: &[f32], ids: &[u32], weights: &[f32], sums: &mut Sums<'_>) -> f64 {
+        let rows: Vec<usize> = (0..weights.len()).filter(|&row| weights[row] != 0.0).collect();
+        let size = (LOGITS / self.vocabulary()).clamp(16, ROWS);
+        let tiles = rows.chunks(rows.len().div_ceil(rows.len().div_ceil(size).max(1)).max(1));
+        let mut loss = 0.0;
+        for rows in tiles {
+            let tile = Tile::gather(self, x, ids, weights, rows);
+            let (part, dlogits) = tile.dlogits(self);
+            loss += part;
+            tile.backward(self, rows, &dlogits, sums);
         }
-    }
-
-    /// Puts the parts' gradients together, in their order.
-    fn gather(&self, size: usize, rows: &[usize], parts: &[Part]) -> Gradients {
-        let width = self.gain.len();
-        let mut dx = vec![0.0; size];
-        let compact = parts.iter().flat_map(|part| part.dx.chunks_exact(width));
-        for (&row, values) in rows.iter().zip(compact) {
-            dx[row * width..(row + 1) * width].copy_from_slice(values);
-        }
-        let (mut dgain, mut dweights) = (vec![0.0; width], vec![0.0; self.weights.len()]);
-        for part in parts {
-            add(&mut dgain, &part.dgain);
-            add(&mut dweights, &part.dweights);
-        }
-        Gradients { dx, dgain, dweights }
-    }
-}
-
-/// Adds `from` to `to`, value by value.
-pub fn add(to: &mut [f32], from: &[f32]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to += from;
+        loss
     }
 }
 
@@ -125,7 +71,7 @@ struct Tile {
 }
 
 impl Tile {
-    fn gather(head: &Head<'_>, x: &[f32], targets: &Targets, rows: &[usize]) -> Self {
+    fn gather(head: &Head<'_>, x: &[f32], ids: &[u32], weights: &[f32], rows: &[usize]) -> Self {
         let width = head.gain.len();
         let mut gathered = Buffer::take(rows.len() * width);
         for (to, &row) in gathered.chunks_exact_mut(width).zip(rows) {
@@ -133,8 +79,8 @@ impl Tile {
         }
         let (mut normed, mut inverse) = (Buffer::take(rows.len() * width), Buffer::take(rows.len()));
         rms_norm::forward(&gathered, head.gain, head.epsilon, &mut normed, &mut inverse);
-        let ids = rows.iter().map(|&row| targets.ids[row]).collect();
-        let weights = rows.iter().map(|&row| targets.weights[row]).collect();
+        let ids = rows.iter().map(|&row| ids[row]).collect();
+        let weights = rows.iter().map(|&row| weights[row]).collect();
         Self { x: gathered, normed, inverse, ids, weights }
     }
 
@@ -142,39 +88,36 @@ impl Tile {
     fn dlogits(&self, head: &Head<'_>) -> (f64, Buffer) {
         let (width, vocabulary, rows) = (head.gain.len(), head.vocabulary(), self.ids.len());
         let mut logits = Buffer::take(rows * vocabulary);
-        let weights = if head.tied {
-            View::transposed(head.weights, width)
-        } else {
-            View::rows(head.weights, vocabulary)
-        };
-        let normed = View::rows(&self.normed, width);
+        let (normed, weights) = (View::rows(&self.normed, width), View::rows(head.weights, vocabulary));
         gemm([rows, vocabulary, width], &mut logits, vocabulary, normed, weights, 1.0, false);
         let loss = cross_entropy::in_place(&mut logits, vocabulary, &self.ids, &self.weights);
         (loss, logits)
     }
 
-    fn backward(
-        &self,
-        head: &Head<'_>,
-        dlogits: &[f32],
-        dx: &mut [f32],
-        dgain: &mut [f32],
-        dweights: &mut [f32],
-        accumulate: bool,
-    ) {
-        let (width, vocabulary, rows) = (head.gain.len(), head.vocabulary(), self.ids.len());
-        let (by_row, by_column) = (View::rows(dlogits, vocabulary), View::transposed(dlogits, vocabulary));
-        let mut dnormed = Buffer::take(rows * width);
-        let weights = if head.tied {
-            let normed = View::rows(&self.normed, width);
-            gemm([vocabulary, width, rows], dweights, width, by_column, normed, 1.0, accumulate);
-            View::rows(head.weights, width)
+    fn backward(&self, head: &Head<'_>, rows: &[usize], dlogits: &[f32], sums: &mut Sums<'_>) {
+        let (width, vocabulary, count) = (head.gain.len(), head.vocabulary(), rows.len());
+        let by_row = View::rows(dlogits, vocabulary);
+        if sums.tied {
+            let (by_column, normed) = (View::transposed(dlogits, vocabulary), View::rows(&self.normed, width));
+            gemm([vocabulary, width, count], sums.dweights, width, by_column, normed, 1.0, true);
         } else {
             let normed = View::transposed(&self.normed, width);
-            gemm([width, vocabulary, rows], dweights, vocabulary, normed, by_row, 1.0, accumulate);
-            View::transposed(head.weights, vocabulary)
-        };
-        gemm([rows, width, vocabulary], &mut dnormed, width, by_row, weights, 1.0, false);
-        rms_norm::backward(&self.x, head.gain, &self.inverse, &dnormed, dx, dgain);
+            gemm([width, vocabulary, count], sums.dweights, vocabulary, normed, by_row, 1.0, true);
+        }
+        let mut dnormed = Buffer::take(count * width);
+        let turned = View::rows(head.turned, width);
+        gemm([count, width, vocabulary], &mut dnormed, width, by_row, turned, 1.0, false);
+        let mut dx = Buffer::zeros(count * width);
+        rms_norm::backward(&self.x, head.gain, &self.inverse, &dnormed, &mut dx, sums.dgain);
+        for (&row, from) in rows.iter().zip(dx.chunks_exact(width)) {
+            add(&mut sums.dx[row * width..(row + 1) * width], from);
+        }
+    }
+}
+
+/// Adds `from` to `to`, value by value.
+pub fn add(to: &mut [f32], from: &[f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += from;
     }
 }

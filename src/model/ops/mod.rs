@@ -4,14 +4,13 @@
 //! Responsible for choosing between the two. Hides how a fused operation reaches the backend
 //! (`flex`) and how it computes (on slices). Must not know about parameters' names or checkpoints.
 //!
-//! On `flex` a training step is an embedding, one operation per block, and one for head and loss:
-//!
 //! ```text
-//! shards    cut the batch into whole sequences that fit a core's cache
-//! block     rms_norm > gemm > rotate > attention > gemm > rms_norm > gemm > swiglu > gemm, per shard
-//! head      rms_norm > gemm > cross_entropy > their gradients, per few hundred target rows
-//! buffer    memory between those, reused and never cleared
-//! flex      the same as operations of burn's backend, with their backward passes
+//! shards      cut a batch into whole sequences that fit a core's cache
+//! block       rms_norm > gemm > rotate > attention > gemm > rms_norm > gemm > swiglu > gemm, per shard
+//! head        rms_norm > gemm > cross_entropy > their gradients, per few hundred target rows
+//! buffer      memory between those, reused and never cleared
+//! flex        the same as operations of burn's backend, with their backward passes
+//! plain       the same from ordinary operations
 //! ```
 //!
 //! All operations work on *ragged* batches: sequences of any lengths stand one after the other in
@@ -20,8 +19,8 @@
 //! width, V the vocabulary.
 
 pub mod attention;
-mod block;
-mod buffer;
+pub(super) mod block;
+pub(super) mod buffer;
 pub mod cache;
 pub mod cached_attention;
 pub mod cross_entropy;
@@ -29,14 +28,14 @@ pub mod exponential;
 #[cfg(feature = "flex")]
 mod flex;
 mod gemm;
-mod head;
+pub(super) mod head;
 mod plain;
 mod rms_norm;
 mod rotary;
 pub mod rows;
-mod shards;
+pub(super) mod shards;
 mod swiglu;
-mod transpose;
+pub(super) mod transpose;
 
 use std::sync::Arc;
 
@@ -109,32 +108,6 @@ impl Kernels {
             #[cfg(feature = "flex")]
             Self::Fused => flex::block(x, gains, matrices, call),
             _ => plain::block(x, gains, matrices, call),
-        }
-    }
-
-    /// Sum over rows of weight times negative log-likelihood of the row's target, from `x` \[N, D\]
-    /// through the last normalisation (`gain` \[D\]) and the head: `weights` \[D, V\], or \[V, D\] if
-    /// `tied`; to \[1\].
-    #[must_use]
-    #[expect(clippy::too_many_arguments, reason = "tensors of one layer and their settings")]
-    pub fn loss(
-        self,
-        x: Tensor<2>,
-        gain: Tensor<1>,
-        weights: Tensor<2>,
-        tied: bool,
-        targets: &Targets,
-        epsilon: f64,
-        threads: &Threads,
-    ) -> Tensor<1> {
-        match self {
-            #[cfg(feature = "flex")]
-            Self::Fused => flex::loss(x, gain, weights, tied, targets, epsilon, threads),
-            _ => {
-                let x = plain::rms_norm(x, gain, epsilon);
-                let weights = if tied { weights.transpose() } else { weights };
-                plain::cross_entropy(x.matmul(weights), targets)
-            }
         }
     }
 

@@ -11,6 +11,8 @@ use std::ops::Range;
 const SHARD: usize = 512;
 /// Rows of a group at least: adding up its gradients must cost little beside making them.
 const GROUP: usize = 1024;
+/// Parameters for which a group has one more row: their gradients are held once per group.
+const PARAMETERS: usize = 1 << 15;
 /// The most groups of a batch, and so the most threads that can share a backward pass.
 const GROUPS: usize = 16;
 
@@ -23,11 +25,11 @@ pub struct Shard {
     pub rows: Range<usize>,
 }
 
-/// The groups of a batch, and the shards of each, in order.
+/// The groups of a batch, and the shards of each, in order, for a network of so many parameters.
 #[must_use]
-pub fn groups(lengths: &[usize]) -> Vec<Vec<Shard>> {
+pub fn groups(lengths: &[usize], parameters: usize) -> Vec<Vec<Shard>> {
     let whole = Shard { sequences: 0..lengths.len(), rows: 0..lengths.iter().sum() };
-    let count = (whole.rows.len() / GROUP).clamp(1, GROUPS);
+    let count = (whole.rows.len() / GROUP.max(parameters / PARAMETERS)).clamp(1, GROUPS);
     // A power of two divides evenly among two, four or eight threads.
     let count = 1 << count.ilog2();
     let cut_again = |group: Shard| cut(&group, group.rows.len().div_ceil(SHARD), lengths);
@@ -63,17 +65,18 @@ mod tests {
 
     #[test]
     fn sixty_four_sequences_make_four_groups_of_three_shards() {
-        let groups = groups(&[96; 64]);
+        let groups = super::groups(&[96; 64], 0);
         let rows: Vec<Vec<usize>> =
             groups.iter().map(|group| group.iter().map(|shard| shard.rows.len()).collect()).collect();
         assert_eq!(rows, vec![vec![480, 576, 480]; 4]);
+        assert_eq!(super::groups(&[96; 64], 100 << 20).len(), 1);
     }
 
     #[test]
     fn small_batches_are_one_shard_and_long_sequences_stay_whole() {
-        assert_eq!(groups(&[3, 4]), [[Shard { sequences: 0..2, rows: 0..7 }]]);
-        assert_eq!(groups(&[2000]), [[Shard { sequences: 0..1, rows: 0..2000 }]]);
-        assert!(groups(&[]).is_empty());
+        assert_eq!(groups(&[3, 4], 0), [[Shard { sequences: 0..2, rows: 0..7 }]]);
+        assert_eq!(groups(&[2000], 0), [[Shard { sequences: 0..1, rows: 0..2000 }]]);
+        assert!(groups(&[], 0).is_empty());
     }
 
     proptest! {
@@ -82,7 +85,7 @@ mod tests {
             lengths in proptest::collection::vec(0_usize..700, 0..90),
         ) {
             let (mut sequence, mut row) = (0, 0);
-            for shard in groups(&lengths).into_iter().flatten() {
+            for shard in groups(&lengths, 0).into_iter().flatten() {
                 prop_assert_eq!((shard.sequences.start, shard.rows.start), (sequence, row));
                 prop_assert!(!shard.sequences.is_empty());
                 let rows: usize = lengths[shard.sequences.clone()].iter().sum();

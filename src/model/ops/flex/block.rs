@@ -14,7 +14,6 @@ use burn::tensor::Tensor;
 use crate::model::ops::Call;
 use crate::model::ops::block::{self, Kept, Parts, Passed, Turned};
 use crate::model::ops::buffer::Buffer;
-use crate::model::ops::head::add;
 use crate::model::ops::shards::{Shard, groups};
 
 use super::{Primitive, flat, tensor, values};
@@ -86,7 +85,7 @@ impl<C: CheckpointStrategy> FusedBlock for Autodiff<Flex, C> {
 impl Call {
     /// Passes every shard through the block.
     fn forward(&self, mut x: Primitive, weights: &Parts<Primitive>) -> (Primitive, Vec<Vec<Kept>>) {
-        let (groups, size) = (groups(&self.lengths), x.shape().num_elements());
+        let (groups, size) = (groups(&self.lengths, 0), x.shape().num_elements());
         let weights = slices(weights);
         let mut kept: Vec<Vec<Option<Kept>>> =
             groups.iter().map(|group| group.iter().map(|_| None).collect()).collect();
@@ -105,7 +104,7 @@ impl Call {
 
     /// Gradients of the input and of the weights.
     fn backward(&self, mut dx: Primitive, state: &State) -> (Primitive, Parts<Vec<f32>>) {
-        let (cut, size) = (groups(&self.lengths), dx.shape().num_elements());
+        let (cut, size) = (groups(&self.lengths, 0), dx.shape().num_elements());
         let (weights, mut x) = (slices(&state.weights), values(&state.input));
         let mut rest = &mut dx.storage_mut::<f32>()[..size];
         let mut groups = Vec::new();
@@ -117,16 +116,12 @@ impl Call {
         }
         let turned = Turned::new(&weights, &self.shape);
         self.threads.each(groups.iter_mut().collect(), |group| group.run(&weights, &turned, self));
-        let mut gradients = groups.into_iter().map(|group| group.gradients.into_array());
-        let mut total = match gradients.next() {
-            Some(first) => first.map(|part| part.to_vec()),
-            None => weights.into_array().map(|part| vec![0.0; part.len()]),
-        };
-        for parts in gradients {
-            for (total, part) in total.iter_mut().zip(&parts) {
-                add(total, part);
-            }
+        let mut sums = groups.into_iter().map(|group| group.gradients);
+        let mut total = sums.next().unwrap_or_else(|| Parts::gradients(&self.shape));
+        for sum in sums {
+            total.add(&sum);
         }
+        let total = total.into_array().map(|part| part.to_vec());
         (dx, Parts::from_array(total))
     }
 

@@ -18,10 +18,8 @@ use super::buffer::Buffer;
 use super::{Heads, Rotary, Targets, attention as attend, cross_entropy as entropy, rms_norm as rms};
 
 mod block;
-mod loss;
 
 pub use block::block;
-pub use loss::loss;
 
 type Primitive = FloatTensor<Flex>;
 
