@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::domain::{Event, Observer, Point, Seed};
-use crate::model::{Decoder, Place as Device, Weights};
+use crate::model::{Decoder, Place as Device};
 
 use super::batch::{Batch, epoch};
 use super::progress::{self, Place, ProgressError};

@@ -4,7 +4,7 @@
 
 use rise_lab::domain::{Dialogue, Example, Policy, Problem, Request, Sampling, Seed, Silent};
 use rise_lab::model::LanguageModel;
-use rise_lab::train::{Batch, Encoded, Normalise, Phase, TrainConfig, Trainer, batch_loss, encode};
+use rise_lab::train::{Batch, Encoded, Normalise, Phase, TrainConfig, Trainer, encode};
 
 use crate::support::{place, problems, random_model};
 
@@ -30,8 +30,7 @@ fn trained(model: &LanguageModel, examples: &[Encoded], epochs: u32) -> Language
 /// Mean negative log-likelihood of all target tokens, whatever their weights.
 fn loss(model: &LanguageModel, examples: &[Encoded]) -> f64 {
     let batch = Batch::new(&examples.iter().collect::<Vec<_>>(), Normalise::Token);
-    let decoder = model.decoder.with_weights(model.decoder.weights().clone().tracked());
-    f64::from(batch_loss(&decoder, &batch).into_scalar::<f32>())
+    model.decoder.loss_and_gradients(&batch.inputs, &batch.targets).0
 }
 
 /// The probability that the model gives this answer.

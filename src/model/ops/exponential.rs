@@ -38,7 +38,7 @@ pub fn sum(values: &[f32]) -> f32 {
             *lane += value;
         }
     }
-    fold(&lanes) + rest.iter().sum::<f32>()
+    sum_of(&lanes) + rest.iter().sum::<f32>()
 }
 
 /// Inner product with the same 16 interleaved partial sums.
@@ -52,7 +52,7 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
             *lane += a * b;
         }
     }
-    fold(&lanes) + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+    sum_of(&lanes) + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
 /// Sum of the products of three values, with the same 16 interleaved partial sums.
@@ -68,7 +68,7 @@ pub fn dot3(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
         }
     }
     let rest = a_rest.iter().zip(b_rest).zip(c_rest);
-    fold(&lanes) + rest.map(|((a, b), c)| a * b * c).sum::<f32>()
+    sum_of(&lanes) + rest.map(|((a, b), c)| a * b * c).sum::<f32>()
 }
 
 /// Sum of squares in double precision, with 16 interleaved partial sums.
@@ -91,19 +91,40 @@ pub fn max(values: &[f32]) -> f32 {
     let (chunks, rest) = values.as_chunks::<16>();
     for chunk in chunks {
         for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = if *value > *lane { *value } else { *lane };
+            *lane = larger(*lane, *value);
         }
     }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })
+    rest.iter().fold(highest_of(&lanes), |a, &b| larger(a, b))
+}
+
+/// Sum of 16 values, halving from the outside in.
+#[inline(always)]
+pub fn sum_of(lanes: &[f32; 16]) -> f32 {
+    halve(lanes, |a, b| a + b)
+}
+
+/// The largest of 16 values.
+#[inline(always)]
+pub fn highest_of(lanes: &[f32; 16]) -> f32 {
+    halve(lanes, larger)
 }
 
 #[inline(always)]
-fn fold(lanes: &[f32; 16]) -> f32 {
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
+#[inline(always)]
+fn halve(lanes: &[f32; 16], join: impl Fn(f32, f32) -> f32) -> f32 {
     let mut half = [0.0_f32; 8];
     for (i, slot) in half.iter_mut().enumerate() {
-        *slot = lanes[i] + lanes[i + 8];
+        *slot = join(lanes[i], lanes[i + 8]);
     }
-    ((half[0] + half[4]) + (half[2] + half[6])) + ((half[1] + half[5]) + (half[3] + half[7]))
+    let mut quarter = [0.0_f32; 4];
+    for (i, slot) in quarter.iter_mut().enumerate() {
+        *slot = join(half[i], half[i + 4]);
+    }
+    join(join(quarter[0], quarter[2]), join(quarter[1], quarter[3]))
 }
 
 #[cfg(test)]

@@ -5,10 +5,13 @@
 //! groups are what threads work on. The cut follows from the lengths alone, so that sums are taken
 //! in the same order on any number of threads.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
-/// Rows of a shard, about: large enough for the matrix kernels, small enough for the cache.
-const SHARD: usize = 512;
+/// Rows of a shard, about: few enough that its activations stay in a core's cache, but more where
+/// the weights are large, since each shard reads them all.
+const SHARD: RangeInclusive<usize> = 192..=1024;
+/// Parameters for which a shard has one more row.
+const READ: usize = 4096;
 /// Rows of a group at least: adding up its gradients must cost little beside making them.
 const GROUP: usize = 1024;
 /// Parameters for which a group has one more row: their gradients are held once per group.
@@ -32,7 +35,8 @@ pub fn groups(lengths: &[usize], parameters: usize) -> Vec<Vec<Shard>> {
     let count = (whole.rows.len() / GROUP.max(parameters / PARAMETERS)).clamp(1, GROUPS);
     // A power of two divides evenly among two, four or eight threads.
     let count = 1 << count.ilog2();
-    let cut_again = |group: Shard| cut(&group, group.rows.len().div_ceil(SHARD), lengths);
+    let size = (parameters / READ).clamp(*SHARD.start(), *SHARD.end());
+    let cut_again = |group: Shard| cut(&group, group.rows.len().div_ceil(size), lengths);
     cut(&whole, count, lengths).into_iter().map(cut_again).collect()
 }
 
@@ -64,12 +68,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sixty_four_sequences_make_four_groups_of_three_shards() {
-        let groups = super::groups(&[96; 64], 0);
+    fn sixty_four_sequences_make_four_groups() {
+        let small = groups(&[96; 64], 0);
         let rows: Vec<Vec<usize>> =
-            groups.iter().map(|group| group.iter().map(|shard| shard.rows.len()).collect()).collect();
-        assert_eq!(rows, vec![vec![480, 576, 480]; 4]);
-        assert_eq!(super::groups(&[96; 64], 100 << 20).len(), 1);
+            small.iter().map(|group| group.iter().map(|shard| shard.rows.len()).collect()).collect();
+        assert_eq!(rows, vec![vec![192; 8]; 4]);
+        let large = groups(&[96; 64], 100 << 20);
+        assert_eq!((large.len(), large[0].len()), (1, 6));
     }
 
     #[test]
