@@ -153,3 +153,63 @@ impl Work<'_> {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::testing::decoder;
+
+    const SAMPLING: Sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, max_tokens: 24 };
+
+    /// Prompts of unequal lengths with unequal numbers of samples.
+    fn prompts(count: u32) -> Vec<Prompted> {
+        (0..count)
+            .map(|i| Prompted {
+                tokens: (0..1 + i * 7 % 41).map(|j| (i * j + j + i) % 37).collect(),
+                seeds: (0..u64::from(i % 4)).map(|sample| Seed(u64::from(i)).at(sample)).collect(),
+            })
+            .collect()
+    }
+
+    /// The prompts with what was written behind them and a few tokens more: the next turn.
+    fn next_turn(prompts: &[Prompted], samples: &[Vec<Vec<u32>>]) -> Vec<Prompted> {
+        let continued = |(prompt, samples): (&Prompted, &Vec<Vec<u32>>)| {
+            let written = samples.first().cloned().unwrap_or_default();
+            let tokens = [&prompt.tokens, &written, &vec![7, 11, 13]].map(Vec::as_slice).concat();
+            Prompted { tokens, seeds: prompt.seeds.iter().map(|seed| seed.at(99)).collect() }
+        };
+        prompts.iter().zip(samples).map(continued).collect()
+    }
+
+    #[test]
+    fn the_next_turn_writes_the_same_with_kept_caches_and_without() {
+        let (going_on, mut turn) = (decoder(), prompts(90));
+        for _ in 0..3 {
+            let samples = generate(&going_on, &turn, &SAMPLING, &[3, 4]);
+            assert_eq!(samples, generate(&decoder(), &turn, &SAMPLING, &[3, 4]));
+            turn = next_turn(&turn, &samples);
+        }
+        let kept = locked(&going_on.memory.kept);
+        assert!(kept.beginning(&turn[1].tokens).is_none(), "nothing is left over from the call before");
+    }
+
+    #[test]
+    fn any_number_of_threads_writes_the_same() {
+        let (prompts, one) = (prompts(200), decoder());
+        let expected = generate(&one, &prompts, &SAMPLING, &[3, 4]);
+        let lengths: Vec<usize> = expected.iter().flatten().map(Vec::len).collect();
+        assert!(lengths.contains(&24) && lengths.iter().any(|&length| length < 24));
+        for threads in 2..5 {
+            let decoder = decoder();
+            decoder.threads.set(threads);
+            assert_eq!(generate(&decoder, &prompts, &SAMPLING, &[3, 4]), expected, "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn nothing_to_sample_is_nothing_to_do() {
+        assert!(generate(&decoder(), &[], &SAMPLING, &[]).is_empty());
+        let silent = Prompted { tokens: vec![1], seeds: Vec::new() };
+        assert_eq!(generate(&decoder(), &[silent], &SAMPLING, &[]), [Vec::<Vec<u32>>::new()]);
+    }
+}
