@@ -11,7 +11,7 @@ use super::sampler::Sampler;
 use super::{Decoder, State};
 
 /// Rows that are sampled together at most: enough that the weights are read for many rows at once.
-const ROWS: usize = 64;
+const ROWS: usize = 96;
 
 /// A prompt to continue, once per seed.
 #[derive(Clone, Debug)]
@@ -112,11 +112,19 @@ impl Work<'_> {
 
     /// One step: every running row takes in its last token, every entering prompt what of it is
     /// not known yet; each then draws its next token. The entering prompts' samples become rows.
-    fn step(&self, session: &mut Session<'_>, sampler: &mut Sampler, rows: &mut Vec<Row>, entering: &[usize]) {
+    fn step(
+        &self,
+        session: &mut Session<'_>,
+        sampler: &mut Sampler,
+        rows: &mut Vec<Row>,
+        entering: &[usize],
+    ) {
         let mut states: Vec<State> = entering.iter().map(|&prompt| self.beginning(prompt)).collect();
         let lasts: Vec<[u32; 1]> = rows.iter().map(|row| [row.written[row.written.len() - 1]]).collect();
         let mut news: Vec<&[u32]> = lasts.iter().map(<[u32; 1]>::as_slice).collect();
-        news.extend(entering.iter().zip(&states).map(|(&p, state)| &self.prompts[p].tokens[state.filled()..]));
+        news.extend(
+            entering.iter().zip(&states).map(|(&p, state)| &self.prompts[p].tokens[state.filled()..]),
+        );
         let mut all: Vec<&mut State> = rows.iter_mut().map(|row| &mut row.state).chain(&mut states).collect();
         let mut logits = session.advance(&news, &mut all).chunks_exact(self.decoder.vocabulary());
         for (row, logits) in rows.iter_mut().zip(logits.by_ref()) {

@@ -60,7 +60,8 @@ impl Head<'_> {
         tracked: bool,
         threads: &Threads,
     ) -> (f32, Option<Gradients>) {
-        let rows: Vec<usize> = (0..targets.weights.len()).filter(|&row| targets.weights[row] != 0.0).collect();
+        let rows: Vec<usize> =
+            (0..targets.weights.len()).filter(|&row| targets.weights[row] != 0.0).collect();
         let mut parts: Vec<Part> =
             groups(&vec![1; rows.len()]).into_iter().map(|shards| self.part(shards, tracked)).collect();
         threads.each(parts.iter_mut().collect(), |part| self.run(x, targets, &rows, part, tracked));

@@ -58,7 +58,8 @@ pub fn attend(
     take_in(call, cache, rows);
     let (stride, width) = (call.heads.packed(), call.heads.width());
     let mut position = cache.filled() + from;
-    let (tiles, rest) = rows[from * stride..].split_at(rows[from * stride..].len() / (TILE * stride) * TILE * stride);
+    let (tiles, rest) =
+        rows[from * stride..].split_at(rows[from * stride..].len() / (TILE * stride) * TILE * stride);
     let (y_tiles, y_rest) = y.split_at_mut(tiles.len() / stride * width);
     for (rows, y) in tiles.chunks_exact(TILE * stride).zip(y_tiles.chunks_exact_mut(TILE * width)) {
         attend_tile(call, cache, rows, position, scratch, y);
@@ -85,7 +86,14 @@ fn take_in<'a>(call: Call<'a>, cache: &mut Cache, rows: &mut [f32]) {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
-fn attend_tile<'a>(call: Call<'a>, cache: &Cache, rows: &[f32], first: usize, scratch: &mut Scratch, y: &mut [f32]) {
+fn attend_tile<'a>(
+    call: Call<'a>,
+    cache: &Cache,
+    rows: &[f32],
+    first: usize,
+    scratch: &mut Scratch,
+    y: &mut [f32],
+) {
     match_target! {
         "x86_64+avx512f" => tile::<TILE, true>(call, cache, rows, first, scratch, y),
         "x86_64+avx2+fma" => tile::<TILE, true>(call, cache, rows, first, scratch, y),
@@ -95,7 +103,14 @@ fn attend_tile<'a>(call: Call<'a>, cache: &Cache, rows: &[f32], first: usize, sc
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
-fn attend_row<'a>(call: Call<'a>, cache: &Cache, row: &[f32], first: usize, scratch: &mut Scratch, y: &mut [f32]) {
+fn attend_row<'a>(
+    call: Call<'a>,
+    cache: &Cache,
+    row: &[f32],
+    first: usize,
+    scratch: &mut Scratch,
+    y: &mut [f32],
+) {
     match_target! {
         "x86_64+avx512f" => tile::<1, true>(call, cache, row, first, scratch, y),
         "x86_64+avx2+fma" => tile::<1, true>(call, cache, row, first, scratch, y),

@@ -5,8 +5,17 @@ use proptest::prelude::*;
 use super::*;
 
 /// Head counts and sizes: with loops of their own and without, alone and in groups.
-const SHAPES: [[usize; 3]; 9] =
-    [[4, 4, 24], [4, 4, 32], [4, 2, 16], [2, 1, 64], [3, 1, 6], [6, 3, 32], [1, 1, 2], [2, 2, 10], [5, 5, 24]];
+const SHAPES: [[usize; 3]; 9] = [
+    [4, 4, 24],
+    [4, 4, 32],
+    [4, 2, 16],
+    [2, 1, 64],
+    [3, 1, 6],
+    [6, 3, 32],
+    [1, 1, 2],
+    [2, 2, 10],
+    [5, 5, 24],
+];
 
 fn heads(shape: usize) -> Heads {
     let [queries, keys, size] = SHAPES[shape];
@@ -53,8 +62,7 @@ fn plainly(heads: &Heads, rows: &[f32]) -> Vec<f64> {
             let key = (heads.queries + head / group) * size;
             let value = key + heads.keys * size;
             let score = |past| (0..size).map(|i| at(row, head * size, i) * at(past, key, i)).sum::<f64>();
-            let masses: Vec<f64> =
-                (0..=row).map(|past| (score(past) / (size as f64).sqrt()).exp()).collect();
+            let masses: Vec<f64> = (0..=row).map(|past| (score(past) / (size as f64).sqrt()).exp()).collect();
             let total: f64 = masses.iter().sum();
             y.extend((0..size).map(|i| {
                 masses.iter().enumerate().map(|(past, mass)| mass * at(past, value, i)).sum::<f64>() / total
