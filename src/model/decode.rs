@@ -154,3 +154,119 @@ fn passes(news: &[&[u32]]) -> Vec<Vec<Segment>> {
     }
     passes
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::Seed;
+    use crate::model::Weights;
+    use crate::model::testing::{VOCABULARY, decoder, with};
+
+    fn tokens(seed: u64, count: usize) -> Vec<u32> {
+        let mut draws = Seed(seed).draws();
+        (0..count).map(|_| draws.between(0, VOCABULARY as i64 - 1) as u32).collect()
+    }
+
+    fn bits(logits: &[f32]) -> Vec<u32> {
+        logits.iter().map(|logit| logit.to_bits()).collect()
+    }
+
+    /// Logits of the last token of a sequence that comes whole and alone.
+    fn whole(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
+        decoder.advance(&[tokens], &mut [&mut decoder.state()]).remove(0)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn logits_depend_on_the_sequence_alone(
+            tied: bool,
+            lengths in prop::collection::vec(1..150_usize, 1..7),
+            cuts in prop::collection::vec(1..90_usize, 1..5),
+            seed: u64,
+        ) {
+            let decoder = with(Kernels::Fused, tied);
+            let all: Vec<Vec<u32>> = lengths.iter().zip(seed..).map(|(&n, seed)| tokens(seed, n)).collect();
+            let mut states: Vec<State> = all.iter().map(|_| decoder.state()).collect();
+            let mut session = Session::new(&decoder);
+            // Every sequence goes its own pace; those that are through leave the batch.
+            for round in 0.. {
+                let mut news: Vec<(usize, &[u32])> = Vec::new();
+                for (index, tokens) in all.iter().enumerate() {
+                    let from = states[index].filled();
+                    let to = tokens.len().min(from + cuts[(index + round) % cuts.len()]);
+                    if from < to {
+                        news.push((index, &tokens[from..to]));
+                    }
+                }
+                if news.is_empty() {
+                    break;
+                }
+                let going: Vec<usize> = news.iter().map(|(index, _)| *index).collect();
+                let slices: Vec<&[u32]> = news.iter().map(|(_, new)| *new).collect();
+                let mut mine: Vec<&mut State> = states
+                    .iter_mut()
+                    .enumerate()
+                    .filter_map(|(index, state)| going.contains(&index).then_some(state))
+                    .collect();
+                let logits = session.advance(&slices, &mut mine).to_vec();
+                for (index, logits) in going.into_iter().zip(logits.chunks_exact(VOCABULARY)) {
+                    let expected = whole(&decoder, &all[index][..states[index].filled()]);
+                    prop_assert!(bits(logits) == bits(&expected), "sequence {index} in round {round}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn slices_and_tensors_give_the_same_logits() {
+        for tied in [false, true] {
+            let [fused, plain] = [Kernels::Fused, Kernels::Plain].map(|kernels| with(kernels, tied));
+            let all: Vec<Vec<u32>> = (0..9).map(|i| tokens(i, 1 + 70 * i as usize)).collect();
+            let news: Vec<&[u32]> = all.iter().map(Vec::as_slice).collect();
+            let [ours, theirs] = [&fused, &plain].map(|decoder| {
+                let mut states: Vec<State> = news.iter().map(|_| decoder.state()).collect();
+                let mut all: Vec<&mut State> = states.iter_mut().collect();
+                let first = decoder.advance(&news, &mut all);
+                let second = decoder.advance(&vec![&[5][..]; news.len()], &mut all);
+                [first, second].concat().concat()
+            });
+            let largest = theirs.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+            assert!(largest > 0.5, "{largest}");
+            for (a, b) in ours.iter().zip(&theirs) {
+                assert!((a - b).abs() < 1e-4 * largest, "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn passes_hold_every_token_once_and_know_the_last_ones() {
+        let all: Vec<Vec<u32>> = [300, 1, 211, 1, 600].iter().map(|&n| vec![0; n]).collect();
+        let news: Vec<&[u32]> = all.iter().map(Vec::as_slice).collect();
+        let cut: Vec<Vec<(usize, Range<usize>, bool)>> = passes(&news)
+            .into_iter()
+            .map(|pass| pass.into_iter().map(|s| (s.sequence, s.tokens, s.ends)).collect())
+            .collect();
+        assert_eq!(
+            cut,
+            [
+                vec![(0, 0..256, false)],
+                vec![(0, 256..300, true), (1, 0..1, true), (2, 0..211, true)],
+                vec![(3, 0..1, true), (4, 0..255, false)],
+                vec![(4, 255..511, false)],
+                vec![(4, 511..600, true)],
+            ]
+        );
+    }
+
+    #[test]
+    fn other_weights_do_not_see_what_these_remember() {
+        let decoder = decoder();
+        let weights = decoder.weights().clone();
+        let other = decoder.with_weights(Weights { norm: weights.norm.clone() * 2.0, ..weights });
+        assert_ne!(bits(&whole(&decoder, &[1, 2])), bits(&whole(&other, &[1, 2])));
+    }
+}

@@ -11,7 +11,7 @@ use super::sampler::Sampler;
 use super::{Decoder, State};
 
 /// Rows that are sampled together at most: enough that the weights are read for many rows at once.
-const ROWS: usize = 64;
+const ROWS: usize = 96;
 
 /// A prompt to continue, once per seed.
 #[derive(Clone, Debug)]
@@ -112,11 +112,19 @@ impl Work<'_> {
 
     /// One step: every running row takes in its last token, every entering prompt what of it is
     /// not known yet; each then draws its next token. The entering prompts' samples become rows.
-    fn step(&self, session: &mut Session<'_>, sampler: &mut Sampler, rows: &mut Vec<Row>, entering: &[usize]) {
+    fn step(
+        &self,
+        session: &mut Session<'_>,
+        sampler: &mut Sampler,
+        rows: &mut Vec<Row>,
+        entering: &[usize],
+    ) {
         let mut states: Vec<State> = entering.iter().map(|&prompt| self.beginning(prompt)).collect();
         let lasts: Vec<[u32; 1]> = rows.iter().map(|row| [row.written[row.written.len() - 1]]).collect();
         let mut news: Vec<&[u32]> = lasts.iter().map(<[u32; 1]>::as_slice).collect();
-        news.extend(entering.iter().zip(&states).map(|(&p, state)| &self.prompts[p].tokens[state.filled()..]));
+        news.extend(
+            entering.iter().zip(&states).map(|(&p, state)| &self.prompts[p].tokens[state.filled()..]),
+        );
         let mut all: Vec<&mut State> = rows.iter_mut().map(|row| &mut row.state).chain(&mut states).collect();
         let mut logits = session.advance(&news, &mut all).chunks_exact(self.decoder.vocabulary());
         for (row, logits) in rows.iter_mut().zip(logits.by_ref()) {
@@ -152,4 +160,64 @@ impl Work<'_> {
 /// What a lock guards is whole even if a thread panicked: every change is one assignment.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::testing::decoder;
+
+    const SAMPLING: Sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, max_tokens: 24 };
+
+    /// Prompts of unequal lengths with unequal numbers of samples.
+    fn prompts(count: u32) -> Vec<Prompted> {
+        (0..count)
+            .map(|i| Prompted {
+                tokens: (0..1 + i * 7 % 41).map(|j| (i * j + j + i) % 37).collect(),
+                seeds: (0..u64::from(i % 4)).map(|sample| Seed(u64::from(i)).at(sample)).collect(),
+            })
+            .collect()
+    }
+
+    /// The prompts with what was written behind them and a few tokens more: the next turn.
+    fn next_turn(prompts: &[Prompted], samples: &[Vec<Vec<u32>>]) -> Vec<Prompted> {
+        let continued = |(prompt, samples): (&Prompted, &Vec<Vec<u32>>)| {
+            let written = samples.first().cloned().unwrap_or_default();
+            let tokens = [&prompt.tokens, &written, &vec![7, 11, 13]].map(Vec::as_slice).concat();
+            Prompted { tokens, seeds: prompt.seeds.iter().map(|seed| seed.at(99)).collect() }
+        };
+        prompts.iter().zip(samples).map(continued).collect()
+    }
+
+    #[test]
+    fn the_next_turn_writes_the_same_with_kept_caches_and_without() {
+        let (going_on, mut turn) = (decoder(), prompts(90));
+        for _ in 0..3 {
+            let samples = generate(&going_on, &turn, &SAMPLING, &[3, 4]);
+            assert_eq!(samples, generate(&decoder(), &turn, &SAMPLING, &[3, 4]));
+            turn = next_turn(&turn, &samples);
+        }
+        let kept = locked(&going_on.memory.kept);
+        assert!(kept.beginning(&turn[1].tokens).is_none(), "nothing is left over from the call before");
+    }
+
+    #[test]
+    fn any_number_of_threads_writes_the_same() {
+        let (prompts, one) = (prompts(200), decoder());
+        let expected = generate(&one, &prompts, &SAMPLING, &[3, 4]);
+        let lengths: Vec<usize> = expected.iter().flatten().map(Vec::len).collect();
+        assert!(lengths.contains(&24) && lengths.iter().any(|&length| length < 24));
+        for threads in 2..5 {
+            let decoder = decoder();
+            decoder.threads.set(threads);
+            assert_eq!(generate(&decoder, &prompts, &SAMPLING, &[3, 4]), expected, "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn nothing_to_sample_is_nothing_to_do() {
+        assert!(generate(&decoder(), &[], &SAMPLING, &[]).is_empty());
+        let silent = Prompted { tokens: vec![1], seeds: Vec::new() };
+        assert_eq!(generate(&decoder(), &[silent], &SAMPLING, &[]), [Vec::<Vec<u32>>::new()]);
+    }
 }

@@ -60,3 +60,54 @@ impl Kept {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::testing::decoder;
+
+    fn kept(sequences: &[&[u32]]) -> Kept {
+        let decoder = decoder();
+        let mut kept = Kept::default();
+        kept.begin();
+        for &tokens in sequences {
+            let mut state = decoder.state();
+            decoder.advance(&[tokens], &mut [&mut state]);
+            kept.keep(tokens.to_vec(), state);
+        }
+        kept
+    }
+
+    fn found(kept: &Kept, tokens: &[u32]) -> usize {
+        kept.beginning(tokens).map_or(0, |state| state.filled())
+    }
+
+    #[test]
+    fn the_longest_beginning_is_found_and_never_the_last_token() {
+        let mut kept = kept(&[&[1, 2, 3, 4], &[1, 2, 9], &[5, 6, 7, 8, 9]]);
+        assert_eq!(found(&kept, &[1, 2, 3, 4, 5]), 0, "a call does not use what it kept itself");
+        kept.begin();
+        assert_eq!(found(&kept, &[1, 2, 3, 4, 5]), 4);
+        assert_eq!(found(&kept, &[1, 2, 3, 4]), 3);
+        assert_eq!(found(&kept, &[1, 2, 3, 1, 1, 1]), 3);
+        assert_eq!(found(&kept, &[1, 2, 9, 9]), 3);
+        assert_eq!(found(&kept, &[1, 2, 7, 9]), 2);
+        assert_eq!(found(&kept, &[5, 6]), 1);
+        assert_eq!(found(&kept, &[5]), 0);
+        assert_eq!(found(&kept, &[0, 1, 2]), 0);
+        kept.end();
+        assert_eq!(found(&kept, &[1, 2, 3, 4, 5]), 0, "what a call did not keep again is gone");
+    }
+
+    #[test]
+    fn what_does_not_fit_the_budget_is_not_kept() {
+        let decoder = decoder();
+        let mut state = decoder.state();
+        decoder.advance(&[&[1, 2]], &mut [&mut state]);
+        let mut kept = Kept { bytes: BUDGET - state.bytes(), ..Kept::default() };
+        kept.keep(vec![1, 2], state.clone());
+        kept.keep(vec![1, 3], state);
+        kept.begin();
+        assert_eq!((found(&kept, &[1, 2, 3]), found(&kept, &[1, 3, 3])), (2, 1));
+    }
+}

@@ -20,6 +20,8 @@ pub mod ops;
 mod pass;
 mod plain_pass;
 mod sampler;
+#[cfg(test)]
+mod testing;
 mod threads;
 mod tokenizer;
 mod weights;

@@ -34,7 +34,13 @@ pub struct Buffers {
 impl Pass<'_> {
     /// Takes in the segments' tokens, and writes the logits of those that end, \[ended, V\] in
     /// order, to the front of `logits`, which has room for at least two rows.
-    pub fn run(&self, segments: &[Segment], states: &mut [&mut State], buffers: &mut Buffers, logits: &mut [f32]) {
+    pub fn run(
+        &self,
+        segments: &[Segment],
+        states: &mut [&mut State],
+        buffers: &mut Buffers,
+        logits: &mut [f32],
+    ) {
         let mut rows = self.embed(segments, buffers);
         let layers = self.host.blocks.len();
         for (layer, block) in self.host.blocks.iter().enumerate() {

@@ -89,6 +89,8 @@ fn truncate(masses: &mut [f32], sampling: &Sampling) {
 #[cfg(test)]
 #[expect(clippy::float_cmp, reason = "what is certain or impossible is exact")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const LOGITS: [f32; 4] = [0.0, 1.0, 2.0, -1.0];
@@ -126,5 +128,32 @@ mod tests {
         assert!((shares(&Sampling { top_p: 0.6, ..Sampling::default() })[2] - 1.0).abs() < 1e-9);
         let wider = shares(&Sampling { top_p: 0.7, ..Sampling::default() });
         assert!(wider[1] > 0.2 && wider[0] == 0.0, "{wider:?}");
+    }
+
+    /// The same draw in one go: where the point falls in the running sum.
+    fn walk(masses: &[f32], share: f64) -> u32 {
+        let point = share * masses.iter().map(|&mass| f64::from(mass)).sum::<f64>();
+        let (mut reached, mut last) = (0.0, 0);
+        for (token, &mass) in masses.iter().enumerate() {
+            if mass > 0.0 {
+                reached += f64::from(mass);
+                last = token;
+                if point < reached {
+                    break;
+                }
+            }
+        }
+        last as u32
+    }
+
+    proptest! {
+        #[test]
+        fn a_draw_is_the_token_in_whose_stretch_the_point_falls(
+            masses in prop::collection::vec(prop_oneof![Just(0.0_f32), 0.0..1.0_f32, Just(1e-30_f32)], 1..200),
+            share in prop_oneof![0.0..1.0, Just(0.0), Just(1.0)],
+        ) {
+            let mut sampler = Sampler { masses: masses.clone(), reached: vec![9.0; 3] };
+            prop_assert_eq!(sampler.pick(share), walk(&masses, share));
+        }
     }
 }
