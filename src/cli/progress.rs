@@ -61,6 +61,10 @@ impl Progress {
                 self.line_for_logs(&format!("begin   {}", stage.label));
                 self.draw_seat(*seat, now);
             }
+            News::Threads { seat, threads } => {
+                self.pace.spread(*seat, *threads);
+                self.draw_seat(*seat, now);
+            }
             News::Event { seat, stage, event } => {
                 self.pace.advance(*seat, event, now);
                 if let Event::Note(note) = event {

@@ -27,6 +27,7 @@ mod train;
 mod weigh;
 mod workspace;
 
+pub use crate::model::Threads;
 pub use crate::model::checkpoint::{TOKENIZER, WEIGHTS};
 pub use base_plan::{BasePlan, base_plan};
 pub use evaluate::metrics;
