@@ -16,6 +16,7 @@ use crate::model::{
 use crate::rollout::TeacherError;
 use crate::train::{ProgressError, TrainError};
 
+use super::memory::Memory;
 use super::{Job, Manifest, Stage, Workspace, WorkspaceError};
 use super::{base, collect, evaluate, improve, prepare, tokenize, train, weigh};
 
@@ -207,7 +208,7 @@ pub fn execute(
     threads: &Threads,
     observer: &mut dyn Observer,
 ) -> Result<Manifest, StageError> {
-    let began = Instant::now();
+    let (began, memory) = (Instant::now(), Memory::begin());
     let mut desk = Desk { folder: workspace.partial(&stage.key)?, workspace, observer, threads, tokens: 0 };
     let made = match &stage.job {
         Job::Prepare { task, split, sizes } => prepare::run(&desk, task, *split, sizes),
@@ -225,5 +226,6 @@ pub fn execute(
     }?;
     let seconds = began.elapsed().as_secs_f64() + made.earlier;
     let origin = made.origin();
-    Ok(workspace.publish(&stage.key, &made.files, seconds, made.counts, origin)?)
+    let cost = (seconds, memory.peak());
+    Ok(workspace.publish(&stage.key, &made.files, cost, made.counts, origin)?)
 }

@@ -17,6 +17,7 @@ mod execute;
 mod files;
 mod graph;
 mod improve;
+mod memory;
 mod models;
 mod prepare;
 mod results;

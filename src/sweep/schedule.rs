@@ -580,6 +580,7 @@ mod tests {
             key: key("a"),
             artifacts: Vec::new(),
             seconds: 1.0,
+            peak_bytes: None,
             counts: json!({}),
             origin: json!({}),
         };

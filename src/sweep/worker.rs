@@ -171,6 +171,7 @@ mod tests {
             key: stage.key.clone(),
             artifacts: Vec::new(),
             seconds: 1.0,
+            peak_bytes: None,
             counts: json!({}),
             origin: json!({}),
         }
