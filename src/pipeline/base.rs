@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::data::documents;
 use crate::domain::{Key, Problem, Seed};
-use crate::model::{Checkpoint, Decoder, Place, Tokenizer, Weights, checkpoint};
+use crate::model::{Checkpoint, Decoder, Tokenizer, Weights, checkpoint};
 use crate::spec::{BaseSpec, BaseTraining, Shipped};
 use crate::train::{Encoded, Normalise, Phase, TrainConfig, Trainer};
 
@@ -77,7 +77,7 @@ fn pretrain(
     base: &BaseSpec,
     backend: &str,
 ) -> Result<Made, StageError> {
-    let place = Place::open(backend).map_err(StageError::Backend)?;
+    let place = desk.place(backend)?;
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
     let tokenizer = Tokenizer::load(&desk.workspace.file(tokenizer, checkpoint::TOKENIZER))?;
     let seed = Seed(base.seed);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::domain::{Example, Key, Seed};
-use crate::model::{Place, Tokenizer, checkpoint};
+use crate::model::{Tokenizer, checkpoint};
 use crate::train::{Encoded, Normalise, Phase, TrainConfig, Trainer, encode};
 
 use super::StageError;
@@ -20,7 +20,7 @@ pub fn run(
     backend: &str,
 ) -> Result<Made, StageError> {
     let model = desk.model(start, backend)?;
-    let place = Place::open(backend).map_err(StageError::Backend)?;
+    let place = desk.place(backend)?;
     let mut united: Vec<Example> = Vec::new();
     for key in examples {
         united.extend(files::read::<Example>(&desk.workspace.file(key, EXAMPLES))?);
