@@ -7,6 +7,7 @@ use std::error::Error;
 use std::hint::black_box;
 use std::time::Instant;
 
+use multiversion::multiversion;
 use rise_lab::model::instruction_set;
 use serde_json::json;
 
@@ -74,13 +75,18 @@ fn triad(values: usize) -> f64 {
     let seconds = best(|| {
         for _ in 0..rounds {
             let (b, c) = (black_box(&b), black_box(&c));
-            for ((a, b), c) in a.iter_mut().zip(b).zip(c) {
-                *a = b + 3.0 * c;
-            }
+            add(&mut a, b, c);
             black_box(&mut a);
         }
     });
     12.0 * (values * rounds) as f64 / seconds / 1e9
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+fn add(a: &mut [f32], b: &[f32], c: &[f32]) {
+    for ((a, b), c) in a.iter_mut().zip(b).zip(c) {
+        *a = b + 3.0 * c;
+    }
 }
 
 fn best(mut work: impl FnMut()) -> f64 {
