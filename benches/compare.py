@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Measures rise-lab and its peers on this machine, in turn, and writes the figures to `benches/results/`.
+
+    python3 benches/compare.py                      every part
+    python3 benches/compare.py training generation  some parts
+    python3 benches/compare.py --list               what parts there are
+
+Needs nothing but Python 3.11 and cargo; the peers' packages come from `benches/install.sh`.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from suite import generation, growth, machine, operations, others, report, training
+from suite.sides import BENCHES, Bench, SideError, say
+
+ROOT = BENCHES.parent
+PARTS = {"training": training, "generation": generation, "operations": operations, "growth": growth}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help="parts to run; all of them without any")
+    parser.add_argument("--list", action="store_true", help="list the parts and end")
+    parser.add_argument("--pairs", type=int, default=5, help="rounds in which all sides work in turn (5)")
+    parser.add_argument("--seconds", type=float, default=1.5, help="how long the fastest side works in one round (1.5)")
+    parser.add_argument("--cores", help="cores to use, e.g. 2,3; the last one for one thread (all allowed ones)")
+    parser.add_argument("--only", help="settings to run: those whose name holds this text")
+    parser.add_argument("--python", type=Path, default=BENCHES / ".venv/bin/python", help="the peers' interpreter")
+    parser.add_argument("--results", type=Path, default=BENCHES / "results", help="folder for the figures")
+    return parser.parse_args()
+
+
+def build():
+    """Compiles the Rust side; returns the executables of all bench targets by name."""
+    say("compiling the Rust side")
+    command = ["cargo", "build", "--release", "--benches", "--message-format=json-render-diagnostics"]
+    built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if built.returncode != 0:
+        sys.exit("the Rust side does not compile")
+    messages = [json.loads(line) for line in built.stdout.splitlines()]
+    found = [message for message in messages if message["reason"] == "compiler-artifact" and message["executable"]]
+    return {message["target"]["name"]: message["executable"] for message in found if message["target"]["kind"] == ["bench"]}
+
+
+def titles():
+    own = {name: part.TITLE for name, part in PARTS.items()}
+    more = {name: title + ("" if others.found(name) else " (not in this checkout)") for name, (title, _) in others.PARTS.items()}
+    return own | more
+
+
+def measure(name, bench, described):
+    say(f"{name}: {titles()[name]}")
+    try:
+        return PARTS[name].run(bench, described) if name in PARTS else others.run(name, bench)
+    except (SideError, subprocess.CalledProcessError) as error:
+        bench.skip(f"{name}: {error}")
+
+
+def main():
+    wanted = arguments()
+    if wanted.list:
+        print("\n".join(f"{name:12} {title}" for name, title in titles().items()))
+        return
+    if unknown := set(wanted.parts) - set(titles()):
+        sys.exit(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(titles())}")
+    names = wanted.parts or [name for name in titles() if name in PARTS or others.found(name)]
+    programs = build()
+    allowed = sorted(os.sched_getaffinity(0))
+    bench = Bench(
+        ours_program=Path(programs["ours"]),
+        python=wanted.python if wanted.python.is_absolute() else Path.cwd() / wanted.python,
+        work=BENCHES / ".work",
+        pairs=wanted.pairs,
+        seconds=wanted.seconds,
+        cores=[int(core) for core in wanted.cores.split(",")] if wanted.cores else allowed,
+        only=wanted.only,
+        programs=programs,
+    )
+    described = machine.describe(bench)
+    say(f"peak of one core: {described['peaks']['gemm GFLOP/s']:.0f} GFLOP/s; load {described['load before']}")
+    parts = {name: found for name in names if (found := measure(name, bench, described))}
+    date = datetime.date.today().isoformat()
+    results = {"date": date, "machine": described, "pairs": wanted.pairs, "parts": parts, "left out": bench.skipped}
+    name = "-".join([date, *wanted.parts])
+    print(report.write(wanted.results, name, results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+//! Problems put to a shipped base model: prompts for one turn, and dialogues of several.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use rise_lab::data::{Prompt, Sizes, TaskConfig, WordProblems};
+use rise_lab::domain::{Policy, Problem, Request, Sampling, Seed};
+use rise_lab::model::{Checkpoint, Decoder, LanguageModel, ModelConfig, Tokenizer, checkpoint};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::inputs::{Data, Setting, place};
+use crate::player::Player;
+
+/// The part of a base model's recipe that is needed here.
+#[derive(Deserialize)]
+struct Recipe {
+    model: ModelConfig,
+    prompt: Prompt,
+    checkpoint: Files,
+}
+
+#[derive(Deserialize)]
+struct Files {
+    file: String,
+    tokenizer: String,
+}
+
+impl Recipe {
+    fn of(setting: &Setting) -> Result<Self, Box<dyn Error>> {
+        let text = fs::read_to_string(&setting.base)
+            .map_err(|error| format!("{}: {error}", setting.base.display()))?;
+        Ok(toml::from_str(&text)?)
+    }
+}
+
+/// Copies the base model into the setting's folder, and returns the prompts of its problems.
+pub fn prepare(setting: &Setting) -> Result<Data, Box<dyn Error>> {
+    let recipe = Recipe::of(setting)?;
+    let from = setting.base.parent().unwrap_or(Path::new("."));
+    let place = place(1)?;
+    let tokenizer = Tokenizer::load(&from.join(&recipe.checkpoint.tokenizer))?;
+    let file = from.join(&recipe.checkpoint.file);
+    let weights = checkpoint::read_weights(&file, &recipe.model, tokenizer.vocabulary(), &place)?;
+    Checkpoint::save(&Decoder::new(recipe.model, weights, &place), &setting.folder)?;
+    tokenizer.save(&setting.folder.join(checkpoint::TOKENIZER))?;
+    let dialogue = |problem: &Problem| recipe.prompt.dialogue(&problem.question, &[]);
+    let prompts = problems(setting)?.iter().map(|problem| tokenizer.prompt(&dialogue(problem))).collect();
+    // As for the policy: any control token ends an answer.
+    let control = tokenizer.control();
+    let stops = vec![control.end, control.pad, control.user, control.assistant];
+    Ok(Data { prompts, stops, vocabulary: tokenizer.vocabulary(), ..Data::default() })
+}
+
+fn problems(setting: &Setting) -> Result<Vec<Problem>, Box<dyn Error>> {
+    let sizes = Sizes { corpus: 0, train: setting.batch, validation: 0, test: 0, seed: 0 };
+    Ok(TaskConfig::WordProblems(WordProblems::default()).load(&sizes)?.train)
+}
+
+/// Dialogues in which every attempt is followed by a request to try again.
+pub struct Turns {
+    model: LanguageModel,
+    problems: Vec<Problem>,
+    prompt: Prompt,
+    sampling: Sampling,
+    turns: usize,
+}
+
+impl Turns {
+    /// Loads the base model and its problems.
+    pub fn open(setting: &Setting, threads: usize) -> Result<Self, Box<dyn Error>> {
+        let model = Checkpoint::load(&setting.folder, &place(threads)?)?;
+        let sampling = Sampling { max_tokens: setting.tokens, ..Sampling::default() };
+        let (problems, prompt) = (problems(setting)?, Recipe::of(setting)?.prompt);
+        Ok(Self { model, problems, prompt, sampling, turns: setting.turns })
+    }
+
+    /// The answers to every dialogue so far, added to its attempts; returns their tokens.
+    fn turn(&mut self, number: usize, attempts: &mut [Vec<String>]) -> u32 {
+        let request = |(problem, attempts): (&Problem, &Vec<String>)| {
+            let shown: Vec<&str> = attempts.iter().map(String::as_str).collect();
+            let dialogue = self.prompt.dialogue(&problem.question, &shown);
+            Request { dialogue, seeds: vec![Seed(0).named(&problem.id).at(number as u64)] }
+        };
+        let requests: Vec<Request> = self.problems.iter().zip(attempts.iter()).map(request).collect();
+        let answers = self.model.respond(&requests, &self.sampling).expect("five turns fit the model");
+        let mut tokens = 0;
+        for (attempts, mut answer) in attempts.iter_mut().zip(answers) {
+            let answer = answer.pop().expect("one seed gives one answer");
+            tokens += answer.tokens;
+            attempts.push(answer.text);
+        }
+        tokens
+    }
+}
+
+impl Player for Turns {
+    fn check(&mut self) -> Value {
+        Value::Null
+    }
+
+    fn run(&mut self) -> (usize, Value) {
+        let mut attempts = vec![Vec::new(); self.problems.len()];
+        let mut all = 0;
+        let turns: Vec<Value> = (0..self.turns)
+            .map(|number| {
+                let began = Instant::now();
+                let tokens = self.turn(number, &mut attempts);
+                all += tokens as usize;
+                json!({ "turn": number + 1, "tokens": tokens, "seconds": began.elapsed().as_secs_f64() })
+            })
+            .collect();
+        (all, json!(turns))
+    }
+}
