@@ -78,6 +78,12 @@ impl Decoder {
         Self { config, weights, heads, rotary, shape, kernels, threads, memory: Arc::default() }
     }
 
+    /// Its parameters, held by nobody else if nobody else held them before.
+    #[must_use]
+    pub fn into_weights(self) -> Weights {
+        self.weights
+    }
+
     /// V: size of the vocabulary.
     #[must_use]
     pub fn vocabulary(&self) -> usize {
