@@ -10,8 +10,9 @@ use super::decode::Session;
 use super::sampler::Sampler;
 use super::{Decoder, State};
 
-/// Rows that are sampled together at most: enough that the weights are read for many rows at once.
-const ROWS: usize = 96;
+/// Rows that are sampled together at most: as many as the matrix kernels take at once without
+/// copying the weights, and few enough that a batch's last rows are not alone for long.
+const ROWS: usize = 48;
 
 /// A prompt to continue, once per seed.
 #[derive(Clone, Debug)]
