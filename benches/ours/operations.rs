@@ -145,8 +145,7 @@ impl Shapes {
             epsilon: model.norm_epsilon as f32,
             rotary: rotary.clone(),
         };
-        let call =
-            Call { shape: Arc::new(shape), lengths: Arc::clone(lengths), threads: Threads::default() };
+        let call = Call { shape: Arc::new(shape), lengths: Arc::clone(lengths), threads: Threads::default() };
         let matrices = [[d, packed], [heads.width(), d], [d, 2 * f], [f, d]];
         let weights: usize = matrices.iter().map(|[from, to]| from * to).sum();
         let matrices = matrices.map(|[from, to]| self.random(from, to) * 0.05);

@@ -14,8 +14,8 @@ use super::decoder::Ragged;
 use super::host::Host;
 use super::ops::block::{self, Parts, Passed, Turned};
 use super::ops::buffer::Buffer;
-use super::ops::head::{Head, Sums, add};
 use super::ops::exponential::squares;
+use super::ops::head::{Head, Sums, add};
 use super::ops::shards::{Shard, groups};
 use super::ops::transpose::transposed;
 use super::{Decoder, Kernels, Targets, Visit, Weights};
@@ -202,7 +202,8 @@ impl Sum {
 
     /// The gradients under the names that [`Weights::map`] gives.
     fn named(self) -> Gradients {
-        let mut named = BTreeMap::from([("embedding".to_owned(), self.embedding), ("norm".to_owned(), self.norm)]);
+        let mut named =
+            BTreeMap::from([("embedding".to_owned(), self.embedding), ("norm".to_owned(), self.norm)]);
         named.extend(self.head.map(|head| ("head".to_owned(), head)));
         for (layer, parts) in self.blocks.into_iter().enumerate() {
             let Parts { attention_norm, packed, output, mlp_norm, gate_up, down } = parts;

@@ -86,7 +86,7 @@ fn pretrain(
     let encoded = encode_all(&documents, &tokenizer, base.model.positions)?;
     let weights = Weights::random(&base.model, tokenizer.vocabulary(), seed.named("weights"), &place.device);
     let start = Decoder::new(base.model.clone(), weights, &place);
-    let trainer = Trainer { device: &place, normalise: Normalise::Token, folder: &desk.folder };
+    let trainer = Trainer { normalise: Normalise::Token, folder: &desk.folder };
     let trained = trainer.train(&start, &phases(&encoded, &base.train, seed), desk.observer)?;
     save(&trained.decoder, &tokenizer, &desk.folder)?;
     files::write(&desk.folder.join(POINTS), &trained.points)?;

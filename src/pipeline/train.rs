@@ -20,14 +20,13 @@ pub fn run(
     backend: &str,
 ) -> Result<Made, StageError> {
     let model = desk.model(start, backend)?;
-    let place = desk.place(backend)?;
     let mut united: Vec<Example> = Vec::new();
     for key in examples {
         united.extend(files::read::<Example>(&desk.workspace.file(key, EXAMPLES))?);
     }
     let encoded = encode_all(&united, &model.tokenizer, model.decoder.config().positions)?;
     let phase = Phase { examples: &encoded, config: config.clone(), seed };
-    let trainer = Trainer { device: &place, normalise: Normalise::Example, folder: &desk.folder };
+    let trainer = Trainer { normalise: Normalise::Example, folder: &desk.folder };
     let trained = trainer.train(&model.decoder, &[phase], desk.observer)?;
     save(&trained.decoder, &model.tokenizer, &desk.folder)?;
     files::write(&desk.folder.join(POINTS), &trained.points)?;

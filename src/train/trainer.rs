@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::domain::{Event, Observer, Point, Seed};
-use crate::model::{Decoder, Place as Device};
+use crate::model::Decoder;
 
 use super::batch::{Batch, epoch};
 use super::progress::{self, Place, ProgressError};
@@ -68,8 +68,6 @@ pub enum TrainError {
 
 /// Trains a decoder through phases, keeping its progress in a folder.
 pub struct Trainer<'a> {
-    /// Where tensors live.
-    pub device: &'a Device,
     /// What weights are relative to.
     pub normalise: Normalise,
     /// Where progress is kept, and taken up from.

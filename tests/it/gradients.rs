@@ -61,7 +61,15 @@ fn difference(names: &[String], ours: &Gradients, expected: &Gradients) -> f32 {
 }
 
 fn small() -> ModelConfig {
-    ModelConfig { width: 24, layers: 2, heads: 4, kv_heads: 2, hidden: 20, positions: 1500, ..Default::default() }
+    ModelConfig {
+        width: 24,
+        layers: 2,
+        heads: 4,
+        kv_heads: 2,
+        hidden: 20,
+        positions: 1500,
+        ..Default::default()
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use rise_lab::spec::read;
 use rise_lab::sweep::SweepPlan;
 use rise_lab::train::{Encoded, Normalise, Phase, TrainConfig, TrainError, Trained, Trainer, encode};
 
-use crate::support::{FILE, Lab, place, problems, random_model};
+use crate::support::{FILE, Lab, problems, random_model};
 
 /// Trainings long enough to be met in their middle.
 const LONG: [&str; 2] = ["--set", "train.epochs=150"];
@@ -236,8 +236,7 @@ impl Training {
             config: TrainConfig { epochs, batch: 4, ..TrainConfig::default() },
             seed: Seed(seed),
         };
-        let device = place();
-        let trainer = Trainer { device: &device, normalise: Normalise::Example, folder: self.folder.path() };
+        let trainer = Trainer { normalise: Normalise::Example, folder: self.folder.path() };
         trainer.train(&self.model.decoder, &[phase(4, 1), phase(3, 2)], observer)
     }
 }

@@ -98,7 +98,8 @@ impl Tile {
         let (width, vocabulary, count) = (head.gain.len(), head.vocabulary(), rows.len());
         let by_row = View::rows(dlogits, vocabulary);
         if sums.tied {
-            let (by_column, normed) = (View::transposed(dlogits, vocabulary), View::rows(&self.normed, width));
+            let (by_column, normed) =
+                (View::transposed(dlogits, vocabulary), View::rows(&self.normed, width));
             gemm([vocabulary, width, count], sums.dweights, width, by_column, normed, 1.0, true);
         } else {
             let normed = View::transposed(&self.normed, width);

@@ -32,7 +32,10 @@ pub struct Shard {
 #[must_use]
 pub fn groups(lengths: &[usize], parameters: usize) -> Vec<Vec<Shard>> {
     let whole = Shard { sequences: 0..lengths.len(), rows: 0..lengths.iter().sum() };
-    let count = (whole.rows.len() / GROUP.max(parameters / PARAMETERS)).clamp(1, GROUPS);
+    let group = GROUP.max(parameters / PARAMETERS);
+    // Two from one and a half on: two threads are worth two small groups.
+    let least = if 2 * whole.rows.len() >= 3 * group { 2 } else { 1 };
+    let count = (whole.rows.len() / group).clamp(least, GROUPS);
     // A power of two divides evenly among two, four or eight threads.
     let count = 1 << count.ilog2();
     let size = (parameters / READ).clamp(*SHARD.start(), *SHARD.end());
@@ -79,6 +82,8 @@ mod tests {
 
     #[test]
     fn small_batches_are_one_shard_and_long_sequences_stay_whole() {
+        let counts = [1535, 1536, 4095, 4096].map(|rows| groups(&vec![1; rows], 0).len());
+        assert_eq!(counts, [1, 2, 2, 4]);
         assert_eq!(groups(&[3, 4], 0), [[Shard { sequences: 0..2, rows: 0..7 }]]);
         assert_eq!(groups(&[2000], 0), [[Shard { sequences: 0..1, rows: 0..2000 }]]);
         assert!(groups(&[], 0).is_empty());
