@@ -17,7 +17,7 @@ use super::exit::Fault;
 pub struct Opened {
     /// Its runs and stages.
     pub plan: SweepPlan,
-    /// Worker processes at a time.
+    /// Cores to work on at a time.
     pub jobs: usize,
 }
 

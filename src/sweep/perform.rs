@@ -20,7 +20,7 @@ pub struct Session<'a> {
     pub workspace: &'a Workspace,
     /// The program that serves as a worker.
     pub command: WorkerCommand,
-    /// Worker processes at a time.
+    /// Cores to work on: so many worker processes at a time, or fewer with more threads each.
     pub jobs: usize,
     /// How the sweep is told to stop.
     pub stop: &'a Stop,
