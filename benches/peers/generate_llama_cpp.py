@@ -1,9 +1,8 @@
 """Batched greedy generation with llama.cpp, through the low-level bindings of llama-cpp-python.
 
 Started by `benches/compare.py`. Weights are f32. Batching is continuous: a finished row's place is taken by the next
-prompt. Keys and values in f32 or in llama.cpp's own f16, with flash attention or without, one cache for all sequences or
-one for each, prompts in the same call as the other rows' next tokens or each in its own: all are tried, and the fastest
-is kept.
+prompt. Keys and values in f32, and in llama.cpp's own f16 with flash attention; prompts in the same call as the other
+rows' next tokens, and each in its own: all are tried, and the fastest is kept.
 """
 
 import ctypes
@@ -20,25 +19,24 @@ ROWS = 64
 F32, F16 = 0, 1
 """Of `ggml_type`."""
 CACHES = {
-    "a cache each, f32": (F32, False, False),
-    "a cache each, f32, flash attention": (F32, False, True),
-    "a cache each, f16, flash attention": (F16, False, True),
-    "one cache, f16, flash attention": (F16, True, True),
+    "f32 cache": (F32, False),
+    "f16 cache, flash attention": (F16, True),
 }
-"""(type of keys and values, one cache for all, flash attention); one cache without flash attention is far slower."""
+"""(type of keys and values, flash attention). Flash attention over f32 takes longer than either."""
 
 
 class Context:
     """Sequences of one model, and a batch to feed them with."""
 
-    def __init__(self, model, vocabulary, tokens, length, threads, kind, unified, flash):
+    def __init__(self, model, vocabulary, tokens, length, threads, kind, flash):
         wanted = lib.llama_context_default_params()
         wanted.n_ctx = ROWS * length
         wanted.n_batch = wanted.n_ubatch = tokens
         wanted.n_seq_max = wanted.n_outputs_max = ROWS
         wanted.n_threads = wanted.n_threads_batch = threads
         wanted.type_k = wanted.type_v = kind
-        wanted.kv_unified, wanted.no_perf = unified, True
+        # One cache for all sequences takes several times as long.
+        wanted.kv_unified, wanted.no_perf = False, True
         wanted.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self.context = lib.llama_init_from_model(model, wanted)
         if not self.context:
@@ -139,7 +137,7 @@ def open_setting(setting, threads):
         trials[name] = Generation(setting, context, False)
         trials[f"{name}, prompts apart"] = Generation(setting, context, True)
     works = {name: partial(trial.continuations, ROWS) for name, trial in trials.items()}
-    variant, tried = player.fastest(works, tries=1)
+    variant, tried = player.fastest(works, threads, tries=1)
     for context in {trial.context for trial in trials.values()} - {trials[variant].context}:
         context.close()
     chosen = trials[variant]

@@ -83,7 +83,7 @@ def open_setting(setting, threads):
         for way, attend in ways.items()
         for parts in (1, 4)
     }
-    variant, tried = player.fastest({name: trial.run for name, trial in trials.items()})
+    variant, tried = player.fastest({name: trial.run for name, trial in trials.items()}, threads, tries=1)
     chosen = trials[variant]
     chosen.variant, chosen.tried = variant, tried
     return chosen

@@ -59,7 +59,7 @@ class Training:
             "packed": Trial(setting, True, compiled),
             "separate": Trial(setting, False, compiled),
         }
-        self.variant, self.tried = player.fastest({name: trial.step for name, trial in trials.items()})
+        self.variant, self.tried = player.fastest({name: trial.step for name, trial in trials.items()}, threads)
         self.trial = trials[self.variant]
         self.trial.reset()
         self.tokens = setting.wanted["batch"] * setting.wanted["length"]
