@@ -92,32 +92,56 @@ def prepare(options, folder):
 
 
 def check(options, folder):
-    """Whether both sides are the same model in the same dialogues with the same grader; raises if not."""
+    """Raises unless both sides are the same model in the same dialogues, graded and trained alike."""
     import checkpoint
     import torch
     import transformers_round as peer
 
+    torch.set_num_threads(1)
     distance = checkpoint.check(BASE)
     assert distance < 1e-4, f"logits differ by {distance}"
     lab = Lab(options.bin, folder / "check", options)
-    greedy = {"evaluate.sampling.temperature": 0.0, "evaluate.window": '"trained"', "data.train": 8, "data.test": 40}
-    lab.sweep(**{"method": "sft", "train.epochs": 1}, **greedy)
+    whole = {"train.batch": 100_000, "train.epochs": 4}  # every example in each of four steps
+    lab.sweep(**{"data.train": 40, "data.test": 40, "evaluate.sampling.temperature": 0.0}, **whole)
+    steps = ["--targets", "100000", "--epochs", "4", "--temperature", "0"]
+    settings = peer.parser().parse_args(["--checkpoint", str(BASE), "--train", "-", "--test", "-", *steps])
+    policy = peer.Policy(*checkpoint.load(BASE), settings)
+    same = check_episodes(lab, peer, policy)
+    loss = check_training(lab, peer, policy, settings, str(folder / "trainer"))
+    print(f"checked: logits within {distance:.0e}, {same:.0%} of greedy attempts and every grade the same,", end=" ")
+    print(f"losses of four steps within {loss:.0e}", flush=True)
+
+
+def check_episodes(lab, peer, policy):
+    """The share of greedy attempts that both write alike, and an assertion that every attempt is graded alike."""
     problems = peer.read(lab.file("prepare word-problems test", "problems.jsonl"))
     episodes = peer.read(lab.file("evaluate weak base", "episodes.jsonl"))
     chosen = [[turn["candidates"][turn["chosen"]] for turn in episode["turns"]] for episode in episodes]
-    arguments = ["--checkpoint", str(BASE), "--train", "-", "--test", "-", "--temperature", "0"]
-    settings = peer.parser().parse_args(arguments)
-    torch.set_num_threads(1)
-    policy = peer.Policy(*checkpoint.load(BASE), settings)
-    theirs, _ = peer.unroll(policy, problems, turns=5, window=1)
-    same = [ours["text"] == text for log, other in zip(chosen, theirs) for ours, (text, _) in zip(log, other)]
-    # Where two tokens are equally likely, the last digit decides: one such dialogue in 40 is no fault.
-    assert sum(same) >= 0.97 * len(same), f"{sum(same)} of {len(same)} greedy attempts are the same"
     rewards = {"right": 1.0, "wrong": 0.0, "unreadable": -1.0}
     for problem, log in zip(problems, chosen):
         for attempt in log:
             assert peer.reward(problem, attempt["text"]) == rewards[attempt["grade"]["verdict"]], attempt
-    print(f"checked: logits within {distance:.1e}, {sum(same)} of {len(same)} greedy attempts the same, all grades the same")
+    theirs, _ = peer.unroll(policy, problems, turns=5, window=1)
+    same = [ours["text"] == text for log, other in zip(chosen, theirs) for ours, (text, _) in zip(log, other)]
+    # Where two tokens are equally likely, the last digit decides: one such dialogue in 40 is no fault.
+    assert sum(same) >= 0.97 * len(same), f"{sum(same)} of {len(same)} greedy attempts are the same"
+    return sum(same) / len(same)
+
+
+def check_training(lab, peer, policy, settings, folder):
+    """The largest relative difference of the losses of four steps on rise-lab's own examples and weights."""
+    problems = peer.read(lab.file("prepare word-problems train", "problems.jsonl"))
+    episodes = peer.read(lab.file("improve weak round 1", "episodes.jsonl"))
+    rewards = {"right": 1.0, "wrong": 0.0, "unreadable": -1.0}
+    chosen = [[turn["candidates"][turn["chosen"]] for turn in episode["turns"]] for episode in episodes]
+    graded = [[(attempt["text"], rewards[attempt["grade"]["verdict"]]) for attempt in log] for log in chosen]
+    theirs, _ = peer.train(policy, peer.weigh(policy, problems, graded, temperature=0.4), settings, folder)
+    points = peer.read(lab.file("train weak round 1", "points.jsonl"))
+    ours = [point["value"] for point in points if point["series"] == "loss"]
+    assert len(ours) == len(theirs), f"{len(ours)} steps and {len(theirs)}"
+    distance = max(abs(mine / other - 1) for mine, other in zip(ours, theirs))
+    assert distance < 1e-2, f"losses {ours} and {theirs}"
+    return distance
 
 
 def ours(options, prepared, folder, jobs):

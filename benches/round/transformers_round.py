@@ -259,6 +259,7 @@ class WeightedTrainer(Trainer):
     def __init__(self, *arguments, order, options, **named):
         super().__init__(*arguments, **named)
         self.order, self.options, self.model_accepts_loss_kwargs = order, options, False
+        self.losses = []
 
     def get_train_dataloader(self):
         loader = DataLoader(self.train_dataset, batch_sampler=self.order, collate_fn=self.data_collator)
@@ -269,6 +270,7 @@ class WeightedTrainer(Trainer):
         outputs = model(**inputs, use_cache=False)
         here = weights != 0
         loss = F.cross_entropy(outputs.logits[here], goal[here], reduction="none") @ weights[here]
+        self.losses.append(loss.detach())
         return (loss, outputs) if return_outputs else loss
 
     def create_scheduler(self, num_training_steps, optimizer=None):
@@ -285,7 +287,7 @@ class WeightedTrainer(Trainer):
 
 
 def train(policy, examples, options, folder):
-    """Trains the policy's model in place; returns steps and the tokens passed through it."""
+    """Trains the policy's model in place; returns the loss of each step and the tokens passed through the model."""
     order = batches(examples, options)
     arguments = TrainingArguments(
         output_dir=folder,
@@ -317,7 +319,8 @@ def train(policy, examples, options, folder):
     )
     trainer.train()
     policy.model.eval()
-    return len(order), sum(len(examples[index]["tokens"]) - 1 for batch in order for index in batch)
+    losses = [loss.item() for loss in trainer.losses]
+    return losses, sum(len(examples[index]["tokens"]) - 1 for batch in order for index in batch)
 
 
 # The round
@@ -354,9 +357,9 @@ def run(options, train_problems, test_problems, folder):
     phases.close("improve", sampled_tokens=tokens, right=right)
     examples = weigh(policy, train_problems, episodes, temperature=0.4)
     phases.close("weigh", targets=sum(len(example["targets"]) for example in examples))
-    steps, tokens = train(policy, examples, options, str(folder))
+    losses, tokens = train(policy, examples, options, str(folder))
     save(policy.model, policy.tokenizer, Path(folder) / "trained")
-    phases.close("train", trained_tokens=tokens, steps=steps)
+    phases.close("train", trained_tokens=tokens, steps=len(losses))
     episodes, tokens = unroll(policy, test_problems, options.turns, window=options.own_turns)
     phases.close("evaluate", sampled_tokens=tokens, **accuracies(episodes))
     return phases.done
@@ -384,12 +387,12 @@ def parser():
     work.add_argument("--learning-rate", type=float, default=5e-4)
     work.add_argument("--warmup", type=float, default=0.05)
     work.add_argument("--final-rate", type=float, default=0.1)
-    how = parser.add_argument_group("how it is done; the defaults were the fastest")
+    how = parser.add_argument_group("how it is done; the defaults were the fastest, see README.md")
     how.add_argument("--batch", type=int, default=64, help="rows of one call of generate")
     how.add_argument("--attention", default="sdpa", help="sdpa or eager")
     how.add_argument("--share-prefill", action=argparse.BooleanOptionalAction, default=True, help="one prefill for 8 samples")
     how.add_argument("--cache", default=None, help="cache_implementation of generate, e.g. static")
-    how.add_argument("--group-by-length", action=argparse.BooleanOptionalAction, default=True)
+    how.add_argument("--group-by-length", action=argparse.BooleanOptionalAction, default=False, help="changes what is learnt")
     how.add_argument("--mask", action=argparse.BooleanOptionalAction, default=False, help="mask the padding in training")
     how.add_argument("--compile", action="store_true", help="torch_compile of the Trainer")
     return parser
