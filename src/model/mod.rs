@@ -46,3 +46,9 @@ pub use weights::{Visit, Weights};
 pub fn tune_allocator() {
     device::tune_allocator();
 }
+
+/// Gives up the working memory that training keeps from step to step: another stage begins, and
+/// may need other sizes.
+pub fn release_memory() {
+    ops::buffer::release();
+}

@@ -12,6 +12,7 @@ use crate::data::DataError;
 use crate::domain::{Event, Key, Observer, PolicyError};
 use crate::model::{
     Checkpoint, CheckpointError, LanguageModel, Place, Threads, TokenizerError, instruction_set,
+    release_memory,
 };
 use crate::rollout::TeacherError;
 use crate::train::{ProgressError, TrainError};
@@ -208,6 +209,8 @@ pub fn execute(
     threads: &Threads,
     observer: &mut dyn Observer,
 ) -> Result<Manifest, StageError> {
+    // Before the measuring begins: what the stage before it worked with is not this one's need.
+    release_memory();
     let (began, memory) = (Instant::now(), Memory::begin());
     let mut desk = Desk { folder: workspace.partial(&stage.key)?, workspace, observer, threads, tokens: 0 };
     let made = match &stage.job {

@@ -59,6 +59,11 @@ impl From<Vec<f32>> for Buffer {
     }
 }
 
+/// Gives the memory of unused buffers back to the allocator.
+pub fn release() {
+    FREE.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
 /// The next of eight sizes between two powers of two: ragged batches would otherwise leave a
 /// buffer of every length behind.
 fn rounded(length: usize) -> usize {
