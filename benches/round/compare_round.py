@@ -108,7 +108,7 @@ def check(options, folder):
     policy = peer.Policy(*checkpoint.load(BASE), settings)
     same = check_episodes(lab, peer, policy)
     loss = check_training(lab, peer, policy, settings, str(folder / "trainer"))
-    print(f"checked: logits within {distance:.0e}, {same:.0%} of greedy attempts and every grade the same,", end=" ")
+    print(f"checked: logits within {distance:.0e}, {same:.0%} of greedy attempts and every grade and vote the same,", end=" ")
     print(f"losses of four steps within {loss:.0e}", flush=True)
 
 
@@ -121,6 +121,11 @@ def check_episodes(lab, peer, policy):
     for problem, log in zip(problems, chosen):
         for attempt in log:
             assert peer.reward(problem, attempt["text"]) == rewards[attempt["grade"]["verdict"]], attempt
+    logs = [[(attempt["text"], rewards[attempt["grade"]["verdict"]]) for attempt in log] for log in chosen]
+    counted = peer.accuracies(problems, logs)
+    base = next(each for each in lab.run()["checkpoints"] if each["checkpoint"]["name"] == "base")
+    for name in ("m1@t1", "m1@t5"):
+        assert abs(counted[name] - base["metrics"][name]["mean"]) < 1e-9, f"{name}: {counted[name]}"
     theirs, _ = peer.unroll(policy, problems, turns=5, window=1)
     same = [ours["text"] == text for log, other in zip(chosen, theirs) for ours, (text, _) in zip(log, other)]
     # Where two tokens are equally likely, the last digit decides: one such dialogue in 40 is no fault.

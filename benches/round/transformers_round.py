@@ -339,10 +339,20 @@ class Phases:
         self.last, self.used = now, used
 
 
-def accuracies(episodes):
-    """The share of right attempts at the first and at the last turn."""
-    share = lambda turn: sum(turns[turn][1] == 1 for turns in episodes) / len(episodes)
-    return {"m1@t1": share(0), f"m1@t{len(episodes[0])}": share(-1)}
+def voted(texts):
+    """The answer that most texts state; of several the one stated last; none if none can be read."""
+    answers = [answer for answer in map(stated, texts) if answer is not None]
+    latest = list(dict.fromkeys(reversed(answers)))
+    return max(latest, key=answers.count, default=None)
+
+
+def accuracies(problems, episodes):
+    """`m1@t1`: the first attempt is right; `m1@t5`: the vote over all five turns is; by turn: each turn's attempts."""
+    share = lambda rights: sum(rights) / len(problems)
+    turns = len(episodes[0])
+    votes = [voted([text for text, _ in log]) == problem["answer"] for problem, log in zip(problems, episodes)]
+    by_turn = [share(log[turn][1] == 1 for log in episodes) for turn in range(turns)]
+    return {"m1@t1": by_turn[0], f"m1@t{turns}": share(votes), "by_turn": by_turn}
 
 
 def run(options, train_problems, test_problems, folder):
@@ -361,7 +371,7 @@ def run(options, train_problems, test_problems, folder):
     save(policy.model, policy.tokenizer, Path(folder) / "trained")
     phases.close("train", trained_tokens=tokens, steps=len(losses))
     episodes, tokens = unroll(policy, test_problems, options.turns, window=options.own_turns)
-    phases.close("evaluate", sampled_tokens=tokens, **accuracies(episodes))
+    phases.close("evaluate", sampled_tokens=tokens, **accuracies(test_problems, episodes))
     return phases.done
 
 
