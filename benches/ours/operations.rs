@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Distribution, Tensor};
-use rise_lab::model::ops::{Heads, Rotary};
-use rise_lab::model::{Place, Targets};
-use rise_lab::train::{AdamW, Batch, Encoded, Normalise, TrainConfig, batch_loss};
+use rise_lab::model::ops::{Call, Heads, Rotary, Shape};
+use rise_lab::model::{Place, Targets, Threads};
+use rise_lab::train::{AdamW, Batch, Encoded, Normalise, TrainConfig};
 use serde_json::{Value, json};
 
 use crate::inputs::Setting;
@@ -118,6 +118,7 @@ impl Shapes {
                 let gain = if x.is_require_grad() { Tensor::from_inner(gain.clone()) } else { gain.clone() };
                 kernels.rms_norm(x, gain, model.norm_epsilon)
             }),
+            self.block(&heads, &rotary, &lengths),
             self.pair("SwiGLU", [n, 2 * f], 0, [12 * n * f, 20 * n * f], |x| kernels.swiglu(x)),
             self.pair(
                 "rotary embedding and attention",
@@ -131,6 +132,35 @@ impl Shapes {
             }),
         ]
         .concat()
+    }
+
+    /// A whole decoder block, as a training passes through it.
+    fn block(&self, heads: &Heads, rotary: &Rotary, lengths: &Arc<[usize]>) -> Vec<Value> {
+        let model = &self.setting.model;
+        let (n, d, f, packed) = (self.rows, model.width, model.hidden, heads.packed());
+        let shape = Shape {
+            heads: heads.clone(),
+            width: d,
+            hidden: f,
+            epsilon: model.norm_epsilon as f32,
+            rotary: rotary.clone(),
+        };
+        let call = Call { shape: Arc::new(shape), lengths: Arc::clone(lengths), threads: Threads::default() };
+        let matrices = [[d, packed], [heads.width(), d], [d, 2 * f], [f, d]];
+        let weights: usize = matrices.iter().map(|[from, to]| from * to).sum();
+        let matrices = matrices.map(|[from, to]| self.random(from, to) * 0.05);
+        let gain = Tensor::<1>::ones([d], &self.place.device);
+        let flops = 2 * n * weights + 4 * n * self.setting.length * heads.width();
+        let kept = 4 * n * (2 * d + packed + 2 * f + heads.queries * self.setting.length / 2);
+        self.pair("decoder block", [n, d], flops, [4 * (2 * n * d + weights) + kept, kept], |x| {
+            let (gains, matrices) = ([gain.clone(), gain.clone()], matrices.clone());
+            if x.is_require_grad() {
+                let (gains, matrices) = (gains.map(Tensor::from_inner), matrices.map(Tensor::from_inner));
+                let (gains, matrices) = (gains.map(Tensor::require_grad), matrices.map(Tensor::require_grad));
+                return self.place.kernels.block(x, gains, matrices, &call);
+            }
+            self.place.kernels.block(x, gains, matrices, &call)
+        })
     }
 
     /// `bytes` of the forward and of the backward pass; the latter has twice the FLOPs.
@@ -155,18 +185,18 @@ impl Shapes {
 
     /// Clipping and AdamW over all parameters.
     fn adamw(&self) -> Result<Value, Box<dyn Error>> {
-        let (decoder, place) = self.setting.decoder(self.setting.vocabulary, 1)?;
+        let (decoder, _) = self.setting.decoder(self.setting.vocabulary, 1)?;
         let tokens: Vec<u32> = (0..3).collect();
         let example = Encoded { targets: vec![(1, tokens.len(), 1.0)], tokens };
-        let tracked = decoder.weights().clone().tracked();
         let batch = Batch::new(&[&example], Normalise::Token);
-        let loss = batch_loss(&decoder.with_weights(tracked.clone()), &batch, place.kernels);
-        let gradients = loss.backward();
+        let (_, gradients) = decoder.loss_and_gradients(&batch.inputs, &batch.targets);
         let (mut adam, config) = (AdamW::default(), TrainConfig::default());
-        let count = decoder.weights().count();
+        let (count, threads) = (decoder.weights().count(), Threads::default());
+        // Held by nobody else, so that they are moved in place.
+        let mut weights = Some(decoder.into_weights());
         // Read for the norm; then weight and two moments read and written, and the gradient read.
         Ok(line("clipping and AdamW", &format!("{count} parameters"), 0, 32 * count, || {
-            drop(adam.step(tracked.clone(), &gradients, &config, 1e-6));
+            weights = weights.take().map(|moved| adam.step(moved, &gradients, &config, 1e-6, &threads).0);
         }))
     }
 }

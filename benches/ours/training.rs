@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use rise_lab::model::{Decoder, Place};
+use rise_lab::model::Decoder;
 use rise_lab::train::{AdamW, Batch, Encoded, Normalise, Stepped, TrainConfig, step};
 use serde_json::{Value, json};
 
@@ -15,8 +15,8 @@ const CHECKED: usize = 4;
 
 /// A training that goes round its batches.
 pub struct Training {
-    decoder: Decoder,
-    place: Place,
+    /// None only within a step, which takes it to move the weights in place.
+    decoder: Option<Decoder>,
     examples: Vec<Vec<Encoded>>,
     adam: AdamW,
     config: TrainConfig,
@@ -26,32 +26,34 @@ impl Training {
     /// Loads model and batches; every position is a target and counts alike.
     pub fn open(setting: &Setting, threads: usize) -> Result<Self, Box<dyn Error>> {
         let data = setting.data()?;
-        let (decoder, place) = setting.decoder(data.vocabulary, threads)?;
+        let (decoder, _) = setting.decoder(data.vocabulary, threads)?;
         let encoded = |tokens: Vec<u32>| Encoded { targets: vec![(1, tokens.len(), 1.0)], tokens };
         let examples =
             data.batches.into_iter().map(|batch| batch.into_iter().map(encoded).collect()).collect();
-        Ok(Self { decoder, place, examples, adam: AdamW::default(), config: TrainConfig::default() })
+        Ok(Self { decoder: Some(decoder), examples, adam: AdamW::default(), config: TrainConfig::default() })
     }
 
-    fn step(&mut self) -> (usize, Stepped) {
+    /// Tokens of a step, its loss, and the norm of its gradient.
+    fn step(&mut self) -> (usize, f64, f64) {
         let turn = self.adam.steps as usize % self.examples.len();
         let examples: Vec<&Encoded> = self.examples[turn].iter().collect();
         let batch = Batch::new(&examples, Normalise::Token);
-        let stepped = step(&self.decoder, &batch, &mut self.adam, &self.config, RATE, &self.place);
-        self.decoder = self.decoder.with_weights(stepped.weights.clone());
-        (batch.inputs.tokens.len(), stepped)
+        let decoder = self.decoder.take().expect("put back after every step");
+        let Stepped { decoder, loss, norm } = step(decoder, &batch, &mut self.adam, &self.config, RATE);
+        self.decoder = Some(decoder);
+        (batch.inputs.tokens.len(), loss, norm)
     }
 }
 
 impl Player for Training {
     fn check(&mut self) -> Value {
-        let steps: Vec<Stepped> = (0..CHECKED).map(|_| self.step().1).collect();
-        let (losses, norms): (Vec<f64>, Vec<f64>) = steps.iter().map(|step| (step.loss, step.norm)).unzip();
+        let steps = (0..CHECKED).map(|_| self.step());
+        let (losses, norms): (Vec<f64>, Vec<f64>) = steps.map(|(_, loss, norm)| (loss, norm)).unzip();
         json!({ "losses": losses, "norms": norms })
     }
 
     fn run(&mut self) -> (usize, Value) {
-        let (tokens, stepped) = self.step();
-        (tokens, json!({ "loss": stepped.loss }))
+        let (tokens, loss, _) = self.step();
+        (tokens, json!({ "loss": loss }))
     }
 }

@@ -108,7 +108,7 @@ pub struct ExperimentArguments {
     /// Use this seed alone instead of the file's
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
-    /// Work with this many processes at a time [default: one per core]
+    /// Work on this many cores at a time [default: all]
     #[arg(long, short, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
 }
@@ -297,7 +297,7 @@ mod tests {
               --set <PATH=VALUE>  Replace a setting of the file, e.g. --set train.epochs=1; may be repeated
               --backend <NAME>    Use this backend instead of the file's
               --seed <NUMBER>     Use this seed alone instead of the file's
-          -j, --jobs <NUMBER>     Work with this many processes at a time [default: one per core]
+          -j, --jobs <NUMBER>     Work on this many cores at a time [default: all]
               --out <DIR>         Write the report into a folder of the experiment's name under this one
                                   [default: reports]
               --no-report         Leave the report out
@@ -328,7 +328,7 @@ mod tests {
               --set <PATH=VALUE>  Replace a setting of the file, e.g. --set train.epochs=1; may be repeated
               --backend <NAME>    Use this backend instead of the file's
               --seed <NUMBER>     Use this seed alone instead of the file's
-          -j, --jobs <NUMBER>     Work with this many processes at a time [default: one per core]
+          -j, --jobs <NUMBER>     Work on this many cores at a time [default: all]
           -h, --help              Print help
 
         Options of every command:

@@ -17,7 +17,7 @@ use super::exit::Fault;
 pub struct Opened {
     /// Its runs and stages.
     pub plan: SweepPlan,
-    /// Worker processes at a time.
+    /// Cores to work on at a time.
     pub jobs: usize,
 }
 
@@ -33,8 +33,12 @@ pub fn open(arguments: &ExperimentArguments, environment: &Environment) -> Resul
         check_backend(&cell.cell.spec.backend)
             .map_err(|complaint| Fault::usage(format!("run `{}`: {complaint}", cell.cell.label)))?;
     }
-    let cores = available_parallelism().map_or(1, std::num::NonZero::get);
-    Ok(Opened { plan, jobs: arguments.jobs.map_or(cores, usize::from) })
+    Ok(Opened { plan, jobs: arguments.jobs.map_or_else(cores, usize::from) })
+}
+
+/// How many processes or threads can work at a time here.
+pub fn cores() -> usize {
+    available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn experiment(arguments: &ExperimentArguments) -> Result<ExperimentSpec, Fault> {

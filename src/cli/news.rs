@@ -13,9 +13,12 @@ pub fn line(news: &News<'_>) -> Option<(&'static str, Value)> {
             ("sweep-started", json!({ "stages": stages.len(), "open": open.len(), "workers": jobs }))
         }
         News::Started { seat, stage } => ("stage-started", about(stage, json!({ "worker": seat }))),
+        News::Threads { seat, threads } => ("worker-threads", json!({ "worker": seat, "threads": threads })),
         News::Event { seat, stage, event } => return event_line(*seat, stage, event),
         News::Finished { seat, stage, manifest } => {
-            let more = json!({ "worker": seat, "seconds": manifest.seconds, "counts": manifest.counts });
+            let more = json!({ "worker": seat, "seconds": manifest.seconds, "peak_bytes": manifest.peak_bytes,
+                "counts": manifest.counts,
+            });
             ("stage-finished", about(stage, more))
         }
         News::TakenIn { stage } => ("stage-found", about(stage, json!({}))),

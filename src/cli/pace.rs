@@ -29,6 +29,8 @@ pub struct Pace {
     took: f64,
     expected: f64,
     busy: BTreeMap<usize, Activity>,
+    /// Threads of the workers that were told to use more than one.
+    threads: BTreeMap<usize, usize>,
 }
 
 /// What one worker is doing.
@@ -38,6 +40,7 @@ pub struct Activity {
     label: String,
     estimate: f64,
     begun: Instant,
+    threads: usize,
     progress: Option<Progress>,
 }
 
@@ -59,7 +62,8 @@ impl Pace {
         let total = stages.len();
         let done = total - open.len();
         let stages = stages.to_vec();
-        Self { stages, left: open, total, done, jobs, took: 0.0, expected: 0.0, busy: BTreeMap::new() }
+        let (busy, threads) = (BTreeMap::new(), BTreeMap::new());
+        Self { stages, left: open, total, done, jobs, took: 0.0, expected: 0.0, busy, threads }
     }
 
     /// A worker has begun a stage.
@@ -69,9 +73,18 @@ impl Pace {
             label: stage.label.clone(),
             estimate: stage.estimate,
             begun: now,
+            threads: self.threads.get(&seat).copied().unwrap_or(1),
             progress: None,
         };
         self.busy.insert(seat, activity);
+    }
+
+    /// A worker uses so many threads from now on.
+    pub fn spread(&mut self, seat: usize, threads: usize) {
+        self.threads.insert(seat, threads);
+        if let Some(activity) = self.busy.get_mut(&seat) {
+            activity.threads = threads;
+        }
     }
 
     /// Something happened inside a worker's stage.
@@ -164,10 +177,13 @@ impl Activity {
         })
     }
 
-    /// Everything about it that fits on a line: units, tokens per second, loss, time left.
+    /// Everything about it that fits on a line: units, tokens per second, loss, time left, threads.
     pub fn details(&self, now: Instant) -> String {
         let Some(progress) = &self.progress else { return "starting".to_owned() };
         let mut parts = vec![format!("{}/{} {}", progress.done, progress.total, progress.unit)];
+        if self.threads > 1 {
+            parts.push(format!("{} threads", self.threads));
+        }
         if let Some(tokens) = progress.tokens_per_second() {
             parts.push(format!("{} tok/s", rate(tokens)));
         }
@@ -248,6 +264,13 @@ mod tests {
         assert_eq!(activity.details(at(12)), "60/100 steps, 5.0k tok/s, loss 1.250, 20 s left");
         assert_eq!(activity.details(at(17)), "60/100 steps, 5.0k tok/s, loss 1.250, 15 s left");
         assert!((activity.part() - 0.6).abs() < 1e-12);
+        pace.spread(0, 2);
+        let shown = "60/100 steps, 2 threads, 5.0k tok/s, loss 1.250, 20 s left";
+        assert_eq!(pace.activity(0).unwrap().details(at(12)), shown);
+        pace.finish(0, 12.0);
+        pace.begin(0, &stages[0], at(20));
+        pace.advance(0, &progress(1, 0), at(20));
+        assert_eq!(pace.activity(0).unwrap().details(at(20)), "1/100 steps, 2 threads, loss 1.250");
     }
 
     #[test]

@@ -61,6 +61,10 @@ impl Progress {
                 self.line_for_logs(&format!("begin   {}", stage.label));
                 self.draw_seat(*seat, now);
             }
+            News::Threads { seat, threads } => {
+                self.pace.spread(*seat, *threads);
+                self.draw_seat(*seat, now);
+            }
             News::Event { seat, stage, event } => {
                 self.pace.advance(*seat, event, now);
                 if let Event::Note(note) = event {
@@ -72,7 +76,7 @@ impl Progress {
                 self.pace.finish(*seat, manifest.seconds);
                 self.line_for_logs(&format!("done    {} in {}", stage.label, duration(manifest.seconds)));
                 self.draw_seat(*seat, now);
-                self.draw_whole(now);
+                self.draw_done();
             }
             News::TakenIn { stage } => self.line_for_logs(&format!("found   {}", stage.label)),
             News::Failed { seat, stage, reason, lost } => {
@@ -164,6 +168,13 @@ impl Progress {
         bars.whole.set_position(done as u64);
         let left = duration(self.pace.seconds_left(now));
         bars.whole.set_message(format!("{done}/{total} stages, about {left} left"));
+    }
+
+    /// Moves the bar on without a new forecast, which looks at every stage that is left.
+    fn draw_done(&self) {
+        if let Some(bars) = &self.bars {
+            bars.whole.set_position(self.pace.stages().0 as u64);
+        }
     }
 
     fn draw_seat(&self, seat: usize, now: Instant) {

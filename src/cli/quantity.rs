@@ -21,6 +21,16 @@ pub fn rate(per_second: f64) -> String {
     }
 }
 
+/// An amount of memory in three digits or so: `840 kB`, `412 MB`, `1.3 GB`; a kB is 1024 bytes.
+pub fn memory(bytes: u64) -> String {
+    let kilobytes = bytes as f64 / 1024.0;
+    match kilobytes {
+        ..1e3 => format!("{kilobytes:.0} kB"),
+        ..1e6 => format!("{:.0} MB", kilobytes / 1024.0),
+        _ => format!("{:.1} GB", kilobytes / 1024.0 / 1024.0),
+    }
+}
+
 /// `1 run`, `3 runs`.
 pub fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
@@ -74,6 +84,12 @@ mod tests {
     #[test]
     fn rates_are_short() {
         assert_eq!([0.0, 840.0, 5234.0, 123_456.0, 1.26e6].map(rate).join(" "), "0 840 5.2k 123k 1.3M");
+    }
+
+    #[test]
+    fn memory_is_short() {
+        let told = [0, 860_160, 412 << 20, 1_400_000_000].map(memory).join(", ");
+        assert_eq!(told, "0 kB, 840 kB, 412 MB, 1.3 GB");
     }
 
     #[test]

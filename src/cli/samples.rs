@@ -60,7 +60,7 @@ pub fn plan() -> SweepPlan {
 
 fn manifest(key: &Key) -> Manifest {
     let (counts, origin) = (json!({}), json!({}));
-    Manifest { key: key.clone(), artifacts: Vec::new(), seconds: 100.0, counts, origin }
+    Manifest { key: key.clone(), artifacts: Vec::new(), seconds: 100.0, peak_bytes: None, counts, origin }
 }
 
 /// A store with one run that is done and one that failed.
@@ -107,7 +107,12 @@ pub fn store(folder: &tempfile::TempDir) -> Store {
 }
 
 fn results() -> StageResults {
-    StageResults { seconds: 83.0, counts: json!({ "tokens_trained": 61_200 }), ..StageResults::default() }
+    StageResults {
+        seconds: 83.0,
+        peak_bytes: Some(412 << 20),
+        counts: json!({ "tokens_trained": 61_200 }),
+        ..StageResults::default()
+    }
 }
 
 fn run(weighting: &str, position: u32, stages: &[&str]) -> RunToStore {

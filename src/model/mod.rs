@@ -6,21 +6,31 @@
 //! Hides burn, the tokenizers crate and the checkpoint format. Must not know about tasks,
 //! rollouts, rewards or the store.
 
+mod backprop;
 pub mod checkpoint;
 mod config;
+mod decode;
 mod decoder;
 mod device;
 mod generate;
+mod host;
+mod kept;
 mod language_model;
 pub mod ops;
+mod pass;
+mod plain_pass;
 mod sampler;
+#[cfg(test)]
+mod testing;
 mod threads;
 mod tokenizer;
 mod weights;
 
+pub use backprop::Gradients;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use config::ModelConfig;
-pub use decoder::{Decoder, Ragged, State};
+pub use decode::State;
+pub use decoder::{Decoder, Ragged};
 pub use device::{Place, instruction_set};
 pub use generate::{Prompted, generate};
 pub use language_model::LanguageModel;

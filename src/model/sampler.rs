@@ -1,51 +1,69 @@
 //! From logits to one token: temperature, top-k, top-p, greedy.
 
+use multiversion::multiversion;
+
 use crate::domain::{Sampling, Seed};
 
 use super::ops::exponential;
 
-/// Draws the `index`-th token of an attempt. The draw depends on the logits, the seed and the
-/// index alone.
-///
-/// # Panics
-/// If there are no logits.
-pub fn sample(logits: &[f32], sampling: &Sampling, seed: Seed, index: usize) -> u32 {
-    assert!(!logits.is_empty(), "no logits to sample from");
-    if sampling.temperature == 0.0 {
-        return greedy(logits);
+/// Draws tokens, with buffers that are used again from draw to draw.
+#[derive(Debug, Default)]
+pub struct Sampler {
+    masses: Vec<f32>,
+    /// Running sums of the masses.
+    reached: Vec<f64>,
+}
+
+impl Sampler {
+    /// Draws the `index`-th token of an attempt. The draw depends on the logits, the seed and the
+    /// index alone.
+    ///
+    /// # Panics
+    /// If there are no logits.
+    pub fn draw(&mut self, logits: &[f32], sampling: &Sampling, seed: Seed, index: usize) -> u32 {
+        assert!(!logits.is_empty(), "no logits to sample from");
+        if sampling.temperature == 0.0 {
+            return greedy(logits);
+        }
+        self.masses.resize(logits.len(), 0.0);
+        soften(logits, (1.0 / sampling.temperature) as f32, &mut self.masses);
+        if sampling.top_k > 0 || sampling.top_p < 1.0 {
+            truncate(&mut self.masses, sampling);
+        }
+        self.pick(seed.uniform(index as u64))
     }
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let inverse = (1.0 / sampling.temperature) as f32;
-    let mut masses: Vec<f32> =
-        logits.iter().map(|logit| exponential::exp((logit - highest) * inverse)).collect();
-    if sampling.top_k > 0 || sampling.top_p < 1.0 {
-        truncate(&mut masses, sampling);
+
+    /// The token in whose stretch of the running sum the share `share` of the whole falls.
+    fn pick(&mut self, share: f64) -> u32 {
+        self.reached.clear();
+        let mut total = 0.0;
+        self.reached.extend(self.masses.iter().map(|&mass| {
+            total += f64::from(mass);
+            total
+        }));
+        let point = share * total;
+        // The first sum beyond the point belongs to a token with a mass. Rounding can leave the
+        // point at the very end: then it is the last one with a mass.
+        let token = self.reached.partition_point(|&reached| reached <= point);
+        let last = || self.masses.iter().rposition(|&mass| mass > 0.0).unwrap_or(0);
+        if token < self.masses.len() { token as u32 } else { last() as u32 }
     }
-    let total: f64 = masses.iter().map(|&mass| f64::from(mass)).sum();
-    pick(&masses, seed.uniform(index as u64) * total)
+}
+
+/// Masses of the tokens, as multiples of the most likely one's.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+fn soften(logits: &[f32], inverse: f32, masses: &mut [f32]) {
+    let highest = exponential::max(logits);
+    for (mass, logit) in masses.iter_mut().zip(logits) {
+        *mass = exponential::exp((logit - highest) * inverse);
+    }
 }
 
 /// The first of the most likely tokens.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
 fn greedy(logits: &[f32]) -> u32 {
-    let best =
-        logits.iter().enumerate().fold(0, |best, (i, logit)| if *logit > logits[best] { i } else { best });
-    best as u32
-}
-
-/// The token in whose stretch of the running sum `point` falls.
-fn pick(masses: &[f32], point: f64) -> u32 {
-    let mut reached = 0.0;
-    let mut last = 0;
-    for (token, &mass) in masses.iter().enumerate() {
-        if mass > 0.0 {
-            reached += f64::from(mass);
-            last = token;
-            if point < reached {
-                break;
-            }
-        }
-    }
-    last as u32
+    let highest = exponential::max(logits);
+    logits.iter().position(|&logit| logit >= highest).unwrap_or(0) as u32
 }
 
 /// Sets the mass of every token outside top-k and top-p to 0. Among equal masses the smaller
@@ -71,6 +89,8 @@ fn truncate(masses: &mut [f32], sampling: &Sampling) {
 #[cfg(test)]
 #[expect(clippy::float_cmp, reason = "what is certain or impossible is exact")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const LOGITS: [f32; 4] = [0.0, 1.0, 2.0, -1.0];
@@ -78,7 +98,7 @@ mod tests {
     fn shares(sampling: &Sampling) -> [f64; 4] {
         let mut counts = [0.0; 4];
         for i in 0..20_000 {
-            counts[sample(&LOGITS, sampling, Seed(5).at(i), 3) as usize] += 1.0 / 20_000.0;
+            counts[Sampler::default().draw(&LOGITS, sampling, Seed(5).at(i), 3) as usize] += 1.0 / 20_000.0;
         }
         counts
     }
@@ -108,5 +128,32 @@ mod tests {
         assert!((shares(&Sampling { top_p: 0.6, ..Sampling::default() })[2] - 1.0).abs() < 1e-9);
         let wider = shares(&Sampling { top_p: 0.7, ..Sampling::default() });
         assert!(wider[1] > 0.2 && wider[0] == 0.0, "{wider:?}");
+    }
+
+    /// The same draw in one go: where the point falls in the running sum.
+    fn walk(masses: &[f32], share: f64) -> u32 {
+        let point = share * masses.iter().map(|&mass| f64::from(mass)).sum::<f64>();
+        let (mut reached, mut last) = (0.0, 0);
+        for (token, &mass) in masses.iter().enumerate() {
+            if mass > 0.0 {
+                reached += f64::from(mass);
+                last = token;
+                if point < reached {
+                    break;
+                }
+            }
+        }
+        last as u32
+    }
+
+    proptest! {
+        #[test]
+        fn a_draw_is_the_token_in_whose_stretch_the_point_falls(
+            masses in prop::collection::vec(prop_oneof![Just(0.0_f32), 0.0..1.0_f32, Just(1e-30_f32)], 1..200),
+            share in prop_oneof![0.0..1.0, Just(0.0), Just(1.0)],
+        ) {
+            let mut sampler = Sampler { masses: masses.clone(), reached: vec![9.0; 3] };
+            prop_assert_eq!(sampler.pick(share), walk(&masses, share));
+        }
     }
 }

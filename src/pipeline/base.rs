@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::data::documents;
 use crate::domain::{Key, Problem, Seed};
-use crate::model::{Checkpoint, Decoder, Place, Tokenizer, Weights, checkpoint};
+use crate::model::{Checkpoint, Decoder, Tokenizer, Weights, checkpoint};
 use crate::spec::{BaseSpec, BaseTraining, Shipped};
 use crate::train::{Encoded, Normalise, Phase, TrainConfig, Trainer};
 
@@ -77,7 +77,7 @@ fn pretrain(
     base: &BaseSpec,
     backend: &str,
 ) -> Result<Made, StageError> {
-    let place = Place::open(backend).map_err(StageError::Backend)?;
+    let place = desk.place(backend)?;
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
     let tokenizer = Tokenizer::load(&desk.workspace.file(tokenizer, checkpoint::TOKENIZER))?;
     let seed = Seed(base.seed);
@@ -86,7 +86,7 @@ fn pretrain(
     let encoded = encode_all(&documents, &tokenizer, base.model.positions)?;
     let weights = Weights::random(&base.model, tokenizer.vocabulary(), seed.named("weights"), &place.device);
     let start = Decoder::new(base.model.clone(), weights, &place);
-    let trainer = Trainer { device: &place, normalise: Normalise::Token, folder: &desk.folder };
+    let trainer = Trainer { normalise: Normalise::Token, folder: &desk.folder };
     let trained = trainer.train(&start, &phases(&encoded, &base.train, seed), desk.observer)?;
     save(&trained.decoder, &tokenizer, &desk.folder)?;
     files::write(&desk.folder.join(POINTS), &trained.points)?;

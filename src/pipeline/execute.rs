@@ -10,10 +10,13 @@ use serde_json::{Value, json};
 
 use crate::data::DataError;
 use crate::domain::{Event, Key, Observer, PolicyError};
-use crate::model::{Checkpoint, CheckpointError, LanguageModel, Place, TokenizerError, instruction_set};
+use crate::model::{
+    Checkpoint, CheckpointError, LanguageModel, Place, Threads, TokenizerError, instruction_set,
+};
 use crate::rollout::TeacherError;
 use crate::train::{ProgressError, TrainError};
 
+use super::memory::Memory;
 use super::{Job, Manifest, Stage, Workspace, WorkspaceError};
 use super::{base, collect, evaluate, improve, prepare, tokenize, train, weigh};
 
@@ -128,15 +131,22 @@ pub(super) struct Desk<'a> {
     pub workspace: &'a Workspace,
     /// Who is told how far it is.
     pub observer: &'a mut dyn Observer,
+    /// Threads that it may use; their number may change while it works.
+    pub threads: &'a Threads,
     /// Tokens sampled so far.
     pub tokens: u64,
 }
 
 impl Desk<'_> {
+    /// The backend, with the stage's threads.
+    pub fn place(&self, backend: &str) -> Result<Place, StageError> {
+        let place = Place::open(backend).map_err(StageError::Backend)?;
+        Ok(Place { threads: self.threads.clone(), ..place })
+    }
+
     /// A language model from a finished stage.
     pub fn model(&self, key: &Key, backend: &str) -> Result<LanguageModel, StageError> {
-        let place = Place::open(backend).map_err(StageError::Backend)?;
-        Ok(Checkpoint::load(&self.workspace.folder(key), &place)?)
+        Ok(Checkpoint::load(&self.workspace.folder(key), &self.place(backend)?)?)
     }
 
     /// Tells how many problems are done, and stops if that was asked for.
@@ -187,7 +197,7 @@ impl Made {
     }
 }
 
-/// Performs a stage and publishes its files.
+/// Performs a stage and publishes its files; what they hold does not depend on `threads`.
 ///
 /// # Errors
 /// If the stage fails, or was asked to stop; in both cases what was done stays in its working
@@ -195,10 +205,11 @@ impl Made {
 pub fn execute(
     stage: &Stage,
     workspace: &Workspace,
+    threads: &Threads,
     observer: &mut dyn Observer,
 ) -> Result<Manifest, StageError> {
-    let began = Instant::now();
-    let mut desk = Desk { folder: workspace.partial(&stage.key)?, workspace, observer, tokens: 0 };
+    let (began, memory) = (Instant::now(), Memory::begin());
+    let mut desk = Desk { folder: workspace.partial(&stage.key)?, workspace, observer, threads, tokens: 0 };
     let made = match &stage.job {
         Job::Prepare { task, split, sizes } => prepare::run(&desk, task, *split, sizes),
         Job::Tokenize { problems, base } => tokenize::run(&desk, problems, base),
@@ -215,5 +226,6 @@ pub fn execute(
     }?;
     let seconds = began.elapsed().as_secs_f64() + made.earlier;
     let origin = made.origin();
-    Ok(workspace.publish(&stage.key, &made.files, seconds, made.counts, origin)?)
+    let cost = (seconds, memory.peak());
+    Ok(workspace.publish(&stage.key, &made.files, cost, made.counts, origin)?)
 }

@@ -17,6 +17,7 @@ mod execute;
 mod files;
 mod graph;
 mod improve;
+mod memory;
 mod models;
 mod prepare;
 mod results;
@@ -27,6 +28,7 @@ mod train;
 mod weigh;
 mod workspace;
 
+pub use crate::model::Threads;
 pub use crate::model::checkpoint::{TOKENIZER, WEIGHTS};
 pub use base_plan::{BasePlan, base_plan};
 pub use evaluate::metrics;

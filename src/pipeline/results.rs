@@ -21,6 +21,7 @@ pub fn results(
     let path = |name: &str| workspace.file(&stage.key, name);
     let mut results = StageResults {
         seconds: manifest.seconds,
+        peak_bytes: manifest.peak_bytes,
         counts: manifest.counts.clone(),
         origin: manifest.origin.clone(),
         artifacts: manifest

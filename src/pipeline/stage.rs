@@ -49,10 +49,14 @@ impl Kind {
         }
     }
 
-    /// Raised when the meaning of a stage changes, so that older results are not taken for it.
+    /// Raised when the meaning of a stage changes, or the order in which its model's sums are
+    /// taken, so that older results are not taken for it.
     #[must_use]
     pub const fn version(self) -> u32 {
-        1
+        match self {
+            Self::Base | Self::Collect | Self::Improve | Self::Train | Self::Evaluate => 2,
+            Self::Prepare | Self::Tokenize | Self::Weigh => 1,
+        }
     }
 }
 

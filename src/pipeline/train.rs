@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::domain::{Example, Key, Seed};
-use crate::model::{Place, Tokenizer, checkpoint};
+use crate::model::{Tokenizer, checkpoint};
 use crate::train::{Encoded, Normalise, Phase, TrainConfig, Trainer, encode};
 
 use super::StageError;
@@ -20,14 +20,13 @@ pub fn run(
     backend: &str,
 ) -> Result<Made, StageError> {
     let model = desk.model(start, backend)?;
-    let place = Place::open(backend).map_err(StageError::Backend)?;
     let mut united: Vec<Example> = Vec::new();
     for key in examples {
         united.extend(files::read::<Example>(&desk.workspace.file(key, EXAMPLES))?);
     }
     let encoded = encode_all(&united, &model.tokenizer, model.decoder.config().positions)?;
     let phase = Phase { examples: &encoded, config: config.clone(), seed };
-    let trainer = Trainer { device: &place, normalise: Normalise::Example, folder: &desk.folder };
+    let trainer = Trainer { normalise: Normalise::Example, folder: &desk.folder };
     let trained = trainer.train(&model.decoder, &[phase], desk.observer)?;
     save(&trained.decoder, &model.tokenizer, &desk.folder)?;
     files::write(&desk.folder.join(POINTS), &trained.points)?;

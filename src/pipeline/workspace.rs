@@ -41,6 +41,10 @@ pub struct Manifest {
     pub artifacts: Vec<Artifact>,
     /// Wall-clock seconds of the work, over all attempts that contributed.
     pub seconds: f64,
+    /// Largest resident set of the process in the attempt that finished, in bytes, where it was
+    /// measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_bytes: Option<u64>,
     /// What was counted (tokens sampled, tokens trained, examples, ...).
     pub counts: Value,
     /// Where it was made: `backend`, `instruction_set`, `program`, `shipped`.
@@ -134,13 +138,13 @@ impl Workspace {
         &self,
         key: &Key,
         files: &[&str],
-        seconds: f64,
+        (seconds, peak_bytes): (f64, Option<u64>),
         counts: Value,
         origin: Value,
     ) -> Result<Manifest, WorkspaceError> {
         let partial = self.partial(key)?;
         let artifacts = files.iter().map(|name| artifact(&partial, name)).collect::<Result<_, _>>()?;
-        let manifest = Manifest { key: key.clone(), artifacts, seconds, counts, origin };
+        let manifest = Manifest { key: key.clone(), artifacts, seconds, peak_bytes, counts, origin };
         let text = serde_json::to_string_pretty(&manifest).expect("a manifest is plain data");
         write_durably(&partial.join(MANIFEST), text.as_bytes())?;
         let target = self.folder(key);

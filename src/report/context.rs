@@ -165,6 +165,7 @@ mod tests {
         for stage in &mut other.stages {
             stage.seconds = Some(99.0);
             stage.attempts = 7;
+            stage.peak_bytes = Some(5 << 30);
         }
         assert_eq!(Context::of(&frame).json(), Context::of(&other).json());
     }

@@ -1,12 +1,12 @@
 //! Reads everything a report needs into plain data. The only file of the report that knows the
 //! database; the rest, and its tests, work on [`Frame`]s built by hand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 
 use crate::domain::{Episode, Key, Point, Problem};
-use crate::store::{MetricRow, Reader, Sharing, StageRow, Status};
+use crate::store::{MetricRow, Reader, ScoreRow, Sharing, StageRow, Status};
 
 use super::{ReportError, Study, Wishes};
 
@@ -113,21 +113,17 @@ pub fn read(reader: &Reader, experiment: &str) -> Result<Frame, ReportError> {
 }
 
 fn runs(reader: &Reader, experiment: &str) -> Result<Vec<Run>, ReportError> {
-    let mut checkpoints = reader.checkpoints(experiment)?;
-    checkpoints.sort_by_key(|checkpoint| checkpoint.position);
+    let mut rows = reader.checkpoints(experiment)?;
+    rows.sort_by_key(|checkpoint| checkpoint.position);
+    let mut checkpoints: BTreeMap<Key, Vec<Checkpoint>> = BTreeMap::new();
+    for row in rows {
+        let checkpoint = Checkpoint { name: row.name, weights: row.weights, evaluation: row.evaluation };
+        checkpoints.entry(row.run).or_default().push(checkpoint);
+    }
     let mut rows = reader.runs(experiment)?;
     rows.sort_by_key(|run| run.position);
-    let of = |run: &Key| {
-        let own = checkpoints.iter().filter(|checkpoint| checkpoint.run == *run);
-        own.map(|c| Checkpoint {
-            name: c.name.clone(),
-            weights: c.weights.clone(),
-            evaluation: c.evaluation.clone(),
-        })
-        .collect()
-    };
     let runs = rows.into_iter().map(|row| Run {
-        checkpoints: of(&row.key),
+        checkpoints: checkpoints.remove(&row.key).unwrap_or_default(),
         key: row.key,
         label: row.label,
         seed: row.seed,
@@ -151,21 +147,31 @@ fn read_scores(reader: &Reader, frame: &mut Frame) -> Result<(), ReportError> {
         let scores = reader.scores(&evaluation)?;
         rows.push((evaluation, scores));
     }
-    let names: BTreeSet<&str> =
-        rows.iter().flat_map(|(_, s)| s).map(|score| score.problem.as_str()).collect();
-    let numbers: BTreeMap<&str, u32> = names.iter().copied().zip(0..).collect();
+    let numbers = numbers(rows.iter().flat_map(|(_, scores)| scores));
     for (evaluation, scores) in &rows {
         let table = frame.scores.entry(evaluation.clone()).or_default();
-        for score in scores {
-            let place = (numbers[score.problem.as_str()], score.value);
-            table.entry(score.metric.clone()).or_default().push(place);
-        }
-        for column in table.values_mut() {
+        // A stage's scores come metric by metric.
+        for scores in scores.chunk_by(|a, b| a.metric == b.metric) {
+            let place = |score: &ScoreRow| (numbers[score.problem.as_str()], score.value);
+            let mut column: Vec<(u32, f64)> = scores.iter().map(place).collect();
             column.sort_by_key(|place| place.0);
+            table.insert(scores[0].metric.clone(), column);
         }
     }
-    frame.problems = names.into_iter().map(str::to_owned).collect();
+    let mut problems: Vec<(u32, String)> =
+        numbers.into_iter().map(|(id, number)| (number, id.to_owned())).collect();
+    problems.sort_unstable();
+    frame.problems = problems.into_iter().map(|(_, id)| id).collect();
     Ok(())
+}
+
+/// Every problem's number: its place among the ids in order. Hashed, because each of a million
+/// scores is looked up; nothing depends on the order of the map.
+fn numbers<'s>(scores: impl Iterator<Item = &'s ScoreRow>) -> HashMap<&'s str, u32> {
+    let ids: HashSet<&str> = scores.map(|score| score.problem.as_str()).collect();
+    let mut ids: Vec<&str> = ids.into_iter().collect();
+    ids.sort_unstable();
+    ids.into_iter().zip(0..).collect()
 }
 
 /// Stages that trained a checkpoint of a run; the shared base models are left out.
@@ -192,9 +198,7 @@ mod tests {
     use super::*;
     use crate::domain::Split;
     use crate::report::{sample, write};
-    use crate::store::{
-        CheckpointRow, ExperimentRow, PlannedRun, PlannedStage, ScoreRow, StageResults, Store,
-    };
+    use crate::store::{CheckpointRow, ExperimentRow, PlannedRun, PlannedStage, StageResults, Store};
 
     /// Puts a frame into a database the way a sweep would.
     fn stored(frame: &Frame, folder: &std::path::Path) {

@@ -12,6 +12,7 @@ mod figures;
 mod findings;
 mod format;
 mod frame;
+mod known;
 mod measures;
 mod provenance;
 mod publish;

@@ -125,6 +125,7 @@ fn stage(key: &Key) -> StageRow {
         origin: json!({ "backend": "flex", "instruction_set": "avx2", "program": "0.1.0", "host": "laptop" }),
         error: None,
         attempts: 1,
+        peak_bytes: None,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::domain::Key;
 use crate::stats::{Comparison, Estimate, Panel, Row, compare};
 use crate::store::Status;
 
+use super::known::Known;
 use super::measures::Measures;
 use super::{Checkpoint, Frame, Run};
 
@@ -35,6 +36,9 @@ pub struct Group {
 /// What is measured: a setting by number, a checkpoint by name, a metric by name.
 pub type Measured<'a> = (usize, &'a str, &'a str);
 
+/// The same with owned names, to look up what is known.
+type Asked = (usize, String, String);
+
 /// A frame with its runs grouped.
 #[derive(Clone, Debug)]
 pub struct Study<'f> {
@@ -50,6 +54,8 @@ pub struct Study<'f> {
     pub baseline: BTreeMap<String, String>,
     /// Axis paths that define a regime.
     pub regimes: Vec<String>,
+    estimates: Known<Asked, Option<Estimate>>,
+    comparisons: Known<(Asked, Asked), Option<Comparison>>,
 }
 
 impl<'f> Study<'f> {
@@ -72,7 +78,8 @@ impl<'f> Study<'f> {
         let measures =
             Measures::among(frame.scores.values().flat_map(|scores| scores.keys().map(String::as_str)));
         let (baseline, regimes) = (BTreeMap::new(), Vec::new());
-        let mut study = Self { frame, settings, measures, axes, baseline, regimes };
+        let (estimates, comparisons) = (Known::default(), Known::default());
+        let mut study = Self { frame, settings, measures, axes, baseline, regimes, estimates, comparisons };
         study.regimes = frame.wishes.regimes.clone().unwrap_or_else(|| study.separating());
         study.baseline = study.axes.iter().map(|path| (path.clone(), study.usual(path))).collect();
         study.baseline.extend(frame.wishes.baseline.clone());
@@ -267,17 +274,26 @@ impl<'f> Study<'f> {
     /// A metric at a checkpoint; none where nothing was measured.
     #[must_use]
     pub fn estimate(&self, setting: usize, checkpoint: &str, metric: &str) -> Option<Estimate> {
-        let panel = self.panel(setting, checkpoint, metric);
-        let name = format!("{metric} {checkpoint} {}", self.name(setting));
-        // Only a fraction can be told to be certain too early.
-        if metric == "tokens" { Estimate::of(&panel, &name) } else { Estimate::of_fraction(&panel, &name) }
+        self.estimates.or(owned((setting, checkpoint, metric)), || {
+            let panel = self.panel(setting, checkpoint, metric);
+            let name = format!("{metric} {checkpoint} {}", self.name(setting));
+            // Only a fraction can be told to be certain too early.
+            if metric == "tokens" {
+                Estimate::of(&panel, &name)
+            } else {
+                Estimate::of_fraction(&panel, &name)
+            }
+        })
     }
 
     /// What one (setting, checkpoint, metric) has above another, on the problems and seeds both have.
     #[must_use]
     pub fn compare(&self, of: Measured<'_>, to: Measured<'_>) -> Option<Comparison> {
-        let name = format!("{} {} {} - {} {} {}", self.name(of.0), of.1, of.2, self.name(to.0), to.1, to.2);
-        compare(&self.panel(of.0, of.1, of.2), &self.panel(to.0, to.1, to.2), &name)
+        self.comparisons.or((owned(of), owned(to)), || {
+            let names = (self.name(of.0), self.name(to.0));
+            let name = format!("{} {} {} - {} {} {}", names.0, of.1, of.2, names.1, to.1, to.2);
+            compare(&self.panel(of.0, of.1, of.2), &self.panel(to.0, to.1, to.2), &name)
+        })
     }
 
     /// A setting's axis values in words, without the seed.
@@ -301,6 +317,10 @@ impl<'f> Study<'f> {
         let checkpoints = self.settings[setting].runs.iter().flat_map(|run| &run.checkpoints);
         checkpoints.into_iter().find(|c| c.name == last && self.scored(c)).map(|c| c.evaluation.clone())
     }
+}
+
+fn owned(measured: Measured<'_>) -> Asked {
+    (measured.0, measured.1.to_owned(), measured.2.to_owned())
 }
 
 /// The last part of an axis path: `stop_on_success` of `collect.stop_on_success`.

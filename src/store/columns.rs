@@ -67,6 +67,16 @@ impl FromSql for Json {
     }
 }
 
+/// Axes with their value labels, from a JSON array of pairs.
+pub(super) struct Axes(pub(super) Vec<(String, String)>);
+
+impl FromSql for Axes {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        // Straight into strings: a list of runs reads every run's.
+        serde_json::from_str(value.as_str()?).map(Self).map_err(FromSqlError::other)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rusqlite::Connection;

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::domain::{Author, Candidate, Episode, Grade, Key, Point, Problem, Split, Turn, Verdict};
 
 use super::{
-    ArtifactRow, CheckpointRow, ExperimentRow, MetricRow, PlannedRun, PlannedStage, Reader, ScoreRow,
+    ArtifactRow, CheckpointRow, ExperimentRow, MetricRow, PlannedRun, PlannedStage, Reader, RunRow, ScoreRow,
     Sharing, StageResults, Status, Store, StoreError,
 };
 
@@ -117,6 +117,7 @@ fn evaluated() -> StageResults {
     let file = ArtifactRow { name: "episodes.jsonl".to_owned(), sha256: key("bytes"), bytes: 12 };
     StageResults {
         seconds: 1.5,
+        peak_bytes: Some(3 << 30),
         counts: json!({ "sampled": 40 }),
         origin: json!({ "backend": "flex" }),
         artifacts: vec![file],
@@ -147,7 +148,14 @@ fn a_plan_comes_back() {
     let (_folder, store) = fresh();
     assert_eq!(store.experiments().unwrap(), [experiment("one")]);
     let found = store.runs("one").unwrap();
-    assert_eq!(found, store.all_runs().unwrap());
+    assert_eq!(found[1], store.run_of("one", &key("strong")).unwrap());
+    let lines = store.run_lines(None).unwrap();
+    assert_eq!(lines, store.run_lines(Some("one")).unwrap());
+    let of = |run: &RunRow| (run.key.clone(), run.label.clone(), run.seed, run.axes.clone(), run.status);
+    let listed: Vec<_> =
+        lines.into_iter().map(|line| (line.key, line.label, line.seed, line.axes, line.status)).collect();
+    assert_eq!(listed, found.iter().map(of).collect::<Vec<_>>());
+    assert!(store.run_lines(Some("two")).unwrap().is_empty());
     assert_eq!((found[0].key.clone(), found[0].status), (key("weak"), Status::Queued));
     assert_eq!((found[1].seed, &found[1].axes, &found[1].spec), (3, &runs()[1].axes, &runs()[1].spec));
     let checkpoints = store.checkpoints("one").unwrap();
@@ -283,6 +291,44 @@ fn results_come_back_in_order() {
     assert_eq!(store.artifacts(&key("evaluate")).unwrap(), evaluated().artifacts);
     let row = store.stage(&key("evaluate")).unwrap().unwrap();
     assert_eq!((row.counts, row.origin), (evaluated().counts, evaluated().origin));
+    assert_eq!(row.peak_bytes, Some(3 << 30));
+    assert_eq!(store.stage(&key("prepare")).unwrap().unwrap().peak_bytes, None);
+}
+
+#[test]
+fn standings_count_shared_stages_once_and_name_what_is_running_or_failed() {
+    let (_folder, mut store) = fresh();
+    store.experiment(&experiment("two"), &runs()[..1], &stages()).unwrap();
+    store.experiment(&experiment("empty"), &[], &[]).unwrap();
+    evaluate(&mut store);
+    store.stage_failed(&key("base"), "no memory").unwrap();
+    store.stage_started(&key("evaluate greedily")).unwrap();
+    let changes = [(&key("weak"), Status::Done, None), (&key("strong"), Status::Failed, Some("no memory"))];
+    store.run_statuses("one", changes).unwrap();
+    let standings = store.standings().unwrap();
+    let names: Vec<&str> = standings.iter().map(|standing| standing.experiment.as_str()).collect();
+    assert_eq!(names, ["empty", "one", "two"]);
+    assert!(standings[0].runs.is_empty() && standings[0].stages.is_empty());
+    let (done, failed, running) = (Status::Done, Status::Failed, Status::Running);
+    assert_eq!(standings[1].runs, [(done, 1), (failed, 1)]);
+    assert_eq!(standings[1].stages, [(done, 2), (failed, 1), (running, 1)]);
+    assert_eq!(standings[2].runs, [(Status::Queued, 1)]);
+    assert_eq!(standings[2].stages, [(done, 2), (failed, 1)]);
+    let noteworthy: Vec<Vec<&str>> = standings
+        .iter()
+        .map(|standing| standing.noteworthy.iter().map(|stage| stage.kind.as_str()).collect())
+        .collect();
+    assert_eq!(noteworthy, [vec![], vec!["base", "evaluate greedily"], vec!["base"]]);
+    assert_eq!(standings[1].noteworthy[0].error.as_deref(), Some("no memory"));
+    assert_eq!(store.stages_done("one", &key("weak")).unwrap(), (2, 3));
+}
+
+#[test]
+fn statuses_of_several_runs_change_together_or_not_at_all() {
+    let (_folder, mut store) = fresh();
+    let changes = [(&key("weak"), Status::Done, None), (&key("nowhere"), Status::Done, None)];
+    assert!(matches!(store.run_statuses("one", changes), Err(StoreError::UnknownRun { .. })));
+    assert_eq!(store.runs("one").unwrap()[0].status, Status::Queued);
 }
 
 #[test]
@@ -481,7 +527,7 @@ fn opening_again_changes_nothing() {
     let dump = |reader: &Reader| {
         (
             reader.stages("one").unwrap(),
-            reader.all_runs().unwrap(),
+            reader.runs("one").unwrap(),
             reader.episodes(&key("evaluate")).unwrap(),
         )
     };

@@ -14,7 +14,8 @@ use super::error::{Fault, StoreError};
 const APPLICATION: i32 = 0x5249_5345;
 
 /// The steps in order; the schema version is the number of steps applied. Only ever appended to.
-const STEPS: [&str; 1] = [include_str!("migrations/0001_init.sql")];
+const STEPS: [&str; 2] =
+    [include_str!("migrations/0001_init.sql"), include_str!("migrations/0002_growth.sql")];
 
 /// The schema version of this program.
 pub(super) const KNOWN: i32 = STEPS.len() as i32;
@@ -136,7 +137,7 @@ mod tests {
         table run_stages: run position stage
         table runs: id experiment key position label seed axes spec status error
         table scores: stage metric grader problem value
-        table stages: id key kind label status inputs seconds counts origin grader error attempts started ended
+        table stages: id key kind label status inputs seconds counts origin grader error attempts started ended peak_bytes
         view attempts: stage kind label problem sample turn candidate author text tokens finished chosen grader grader_version answer verdict
         view curves: stage kind label series step value
         view files: stage kind label name sha256 bytes
@@ -145,7 +146,7 @@ mod tests {
         view run_axes: experiment run label seed status axis value
         view run_checkpoints: experiment run label seed position checkpoint weights evaluation status
         view run_scores: experiment run label seed position checkpoint metric metric_version grader grader_version problems mean
-        view stage_costs: stage kind label status seconds executions runs started ended
+        view stage_costs: stage kind label status seconds executions runs started ended peak_bytes
         view stage_counts: stage kind label name value
         view stage_scores: stage kind label metric metric_version grader grader_version problems mean
         "#);
@@ -160,6 +161,37 @@ mod tests {
         let (all, strict): (i64, i64) =
             memory.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         assert_eq!(all, strict);
+    }
+
+    #[test]
+    fn a_database_of_the_first_version_keeps_its_scores() {
+        let mut memory = Connection::open_in_memory().unwrap();
+        assert!(apply(&mut memory, 1, STEPS[0]).is_ok());
+        let old = "INSERT INTO graders VALUES (1, 'numeric', 1);
+                   INSERT INTO metrics VALUES (1, 'm1@t1', 1, 'fraction', 1, ''), (2, 'tokens', 1, 'tokens', 0, '');
+                   INSERT INTO problem_names VALUES (1, 'p/1'), (2, 'p/2');
+                   INSERT INTO stages (id, key, kind, label, status, inputs, seconds, grader)
+                   VALUES (1, 'e', 'evaluate', 'evaluate', 'done', '[]', 2.5, 1),
+                          (2, 'b', 'base', 'base', 'done', '[]', 9.0, NULL);
+                   INSERT INTO scores VALUES (1, 1, 1, 1, 1.0), (1, 1, 1, 2, 0.0), (1, 2, 1, 1, 70.0);
+                   INSERT INTO experiments VALUES ('x', '', '', 'null');
+                   INSERT INTO runs VALUES (1, 'x', 'r', 0, 'run', 0, '[]', '{}', 'done', NULL);
+                   INSERT INTO checkpoints VALUES (1, 0, 'base', 2, 1);";
+        memory.execute_batch(old).unwrap();
+        let shown = |memory: &Connection| {
+            let sql = "SELECT run || ' ' || checkpoint || ' ' || metric || ' ' || problems || ' ' || mean
+                       FROM run_scores ORDER BY 1";
+            let mut lines = memory.prepare(sql).unwrap();
+            lines.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect::<Vec<String>>()
+        };
+        let before = shown(&memory);
+        assert_eq!(before, ["r base m1@t1 2 0.5", "r base tokens 1 70.0"]);
+        to_latest(&mut memory, Path::new("memory")).unwrap();
+        assert_eq!(shown(&memory), before);
+        let kept = "SELECT seconds, peak_bytes FROM stage_costs WHERE stage = 'e'";
+        let kept: (f64, Option<i64>) =
+            memory.query_row(kept, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!(kept, (2.5, None));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod rows;
 mod runs;
 mod scores;
 mod stages;
+mod standing;
 
 #[cfg(test)]
 mod contract;
@@ -24,6 +25,7 @@ pub use error::StoreError;
 pub use experiments::{PlannedRun, PlannedStage};
 pub use query::Table;
 pub use rows::{
-    ArtifactRow, CheckpointRow, ExperimentRow, MetricRow, RunRow, ScoreRow, Sharing, StageRow, Status,
+    ArtifactRow, CheckpointRow, ExperimentRow, MetricRow, RunLine, RunRow, ScoreRow, Sharing, StageRow,
+    Standing, Status,
 };
 pub use stages::StageResults;

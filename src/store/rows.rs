@@ -74,6 +74,38 @@ pub struct RunRow {
     pub error: Option<String>,
 }
 
+/// A run as it stands in a list: without its settings, which are most of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunLine {
+    /// The experiment it belongs to.
+    pub experiment: String,
+    /// Its identity within any experiment.
+    pub key: Key,
+    /// Readable name made from the axes.
+    pub label: String,
+    /// The run's seed.
+    pub seed: u64,
+    /// (axis path, value label) in the order of the experiment file; without the seed.
+    pub axes: Vec<(String, String)>,
+    /// Where it stands.
+    pub status: Status,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// How far an experiment is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// Its name.
+    pub experiment: String,
+    /// How many of its runs stand so.
+    pub runs: Vec<(Status, u64)>,
+    /// How many of its different stages stand so.
+    pub stages: Vec<(Status, u64)>,
+    /// Stages that are running or failed, in the order in which its runs first need them.
+    pub noteworthy: Vec<StageRow>,
+}
+
 /// One evaluated checkpoint of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CheckpointRow {
@@ -110,6 +142,9 @@ pub struct StageRow {
     pub error: Option<String>,
     /// How often it was begun.
     pub attempts: u32,
+    /// Largest resident set of the process while it executed the stage, in bytes; none where it
+    /// was not measured.
+    pub peak_bytes: Option<u64>,
 }
 
 /// One problem's score under one metric.

@@ -3,15 +3,13 @@
 //! Responsible for reading runs back and for their status; knows nothing about how a run is made
 //! of stages beyond the order of its checkpoints.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde_json::Value;
-
 use crate::domain::Key;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::columns::Json;
+use super::columns::{Axes, Json};
 use super::database::{Reader, Store};
 use super::error::{Fault, StoreError, nearest};
-use super::rows::{CheckpointRow, RunRow, Status};
+use super::rows::{CheckpointRow, RunLine, RunRow, Status};
 
 /// The columns of a run, in the order of [`run_row`].
 const COLUMNS: &str = "experiment, key, position, label, seed, axes, spec, status, error";
@@ -34,12 +32,28 @@ impl Store {
         status: Status,
         error: Option<&str>,
     ) -> Result<(), StoreError> {
+        self.run_statuses(experiment, [(run, status, error)])
+    }
+
+    /// The same for any number of runs at once, all of them or none: a stage that is shared by
+    /// thousands of runs moves them in one transaction.
+    ///
+    /// # Errors
+    /// If the experiment lacks one of the runs, or the database fails.
+    pub fn run_statuses<'a>(
+        &mut self,
+        experiment: &str,
+        changes: impl IntoIterator<Item = (&'a Key, Status, Option<&'a str>)>,
+    ) -> Result<(), StoreError> {
         self.write("recording the status of a run", |transaction| {
             let sql = "UPDATE runs SET status = ?3, error = ?4 WHERE experiment = ?1 AND key = ?2";
-            match transaction.prepare_cached(sql)?.execute(params![experiment, run, status, error])? {
-                0 => Err(StoreError::UnknownRun { given: run.to_string(), nearest: None }.into()),
-                _ => Ok(()),
+            let mut change = transaction.prepare_cached(sql)?;
+            for (run, status, error) in changes {
+                if change.execute(params![experiment, run, status, error])? == 0 {
+                    return Err(StoreError::UnknownRun { given: run.to_string(), nearest: None }.into());
+                }
             }
+            Ok(())
         })
     }
 }
@@ -58,16 +72,34 @@ impl Reader {
         })
     }
 
-    /// The runs of every experiment, by its name and then in the order of its expansion.
+    /// The runs of one experiment, or of all, as lines of a list: by the experiment's name and then
+    /// in the order of its expansion.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn all_runs(&self) -> Result<Vec<RunRow>, StoreError> {
-        self.read("reading runs", |connection| {
-            let sql = format!("SELECT {COLUMNS} FROM runs ORDER BY experiment, position, key");
+    pub fn run_lines(&self, experiment: Option<&str>) -> Result<Vec<RunLine>, StoreError> {
+        self.read("listing runs", |connection| {
+            // One condition for both would keep the engine from its index on experiments.
+            let wanted = if experiment.is_some() { "experiment = ?1" } else { "?1 IS NULL" };
+            let sql = format!(
+                "SELECT experiment, key, label, seed, axes, status, error FROM runs
+                 WHERE {wanted} ORDER BY experiment, position, key"
+            );
             let mut runs = connection.prepare_cached(&sql)?;
-            let rows = runs.query_map([], run_row)?;
+            let rows = runs.query_map([experiment], run_line)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// One run of an experiment by its whole key.
+    ///
+    /// # Errors
+    /// If the experiment has no such run, or the database fails.
+    pub fn run_of(&self, experiment: &str, run: &Key) -> Result<RunRow, StoreError> {
+        self.read("reading a run", |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM runs WHERE id = ?1");
+            let id = run_id(connection, experiment, run)?;
+            Ok(connection.prepare_cached(&sql)?.query_row([id], run_row)?)
         })
     }
 
@@ -143,7 +175,7 @@ fn unknown_run(connection: &Connection, given: &str) -> Result<Fault, rusqlite::
 }
 
 fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
-    let Json(axes) = row.get(5)?;
+    let Axes(axes) = row.get(5)?;
     let Json(spec) = row.get(6)?;
     Ok(RunRow {
         experiment: row.get(0)?,
@@ -151,16 +183,23 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         position: row.get(2)?,
         label: row.get(3)?,
         seed: row.get::<_, i64>(4)? as u64,
-        axes: axes_of(axes, 5)?,
+        axes,
         spec,
         status: row.get(7)?,
         error: row.get(8)?,
     })
 }
 
-fn axes_of(axes: Value, column: usize) -> rusqlite::Result<Vec<(String, String)>> {
-    serde_json::from_value(axes).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+fn run_line(row: &Row<'_>) -> rusqlite::Result<RunLine> {
+    let Axes(axes) = row.get(4)?;
+    Ok(RunLine {
+        experiment: row.get(0)?,
+        key: row.get(1)?,
+        label: row.get(2)?,
+        seed: row.get::<_, i64>(3)? as u64,
+        axes,
+        status: row.get(5)?,
+        error: row.get(6)?,
     })
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Responsible for keeping versions of metrics apart; knows nothing about how a score is computed.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::domain::{Key, Point};
@@ -57,11 +59,17 @@ pub(super) fn add_scores(
 ) -> Result<(), Fault> {
     let sql = "INSERT INTO scores (stage, metric, grader, problem, value) VALUES (?1, ?2, ?3, ?4, ?5)";
     let mut add = connection.prepare_cached(sql)?;
+    // Every metric is named once per problem; one look-up each is enough.
+    let mut metrics: BTreeMap<&str, i64> = BTreeMap::new();
     for ScoreRow { metric, problem, value } in scores {
         if value.is_nan() {
             return Err(Fault::Results(format!("the score `{metric}` of `{problem}` is not a number")));
         }
-        let (metric, problem) = (latest_metric(connection, metric)?, names.id(problem)?);
+        let metric = match metrics.get(metric.as_str()) {
+            Some(&id) => id,
+            None => *metrics.entry(metric).or_insert(latest_metric(connection, metric)?),
+        };
+        let problem = names.id(problem)?;
         add.execute(params![stage, metric, grader, problem, value])?;
     }
     Ok(())

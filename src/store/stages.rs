@@ -18,7 +18,8 @@ use super::runs::run_id;
 use super::scores::{add_points, add_scores};
 
 /// The columns of a stage `s`, in the order of [`stage_row`].
-const COLUMNS: &str = "s.key, s.kind, s.label, s.status, s.seconds, s.counts, s.origin, s.error, s.attempts";
+pub(super) const COLUMNS: &str =
+    "s.key, s.kind, s.label, s.status, s.seconds, s.counts, s.origin, s.error, s.attempts, s.peak_bytes";
 
 /// The longest chain of inputs that is followed, so that a damaged database cannot hold us for ever.
 const DEEPEST: u32 = 256;
@@ -31,6 +32,8 @@ const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 pub struct StageResults {
     /// Wall-clock seconds of the execution.
     pub seconds: f64,
+    /// Largest resident set of the process meanwhile, in bytes, where it was measured.
+    pub peak_bytes: Option<u64>,
     /// What was counted on the way, as a JSON object of numbers.
     pub counts: Value,
     /// Where it was made, as a JSON object.
@@ -134,9 +137,12 @@ fn add_results(connection: &Connection, stage: i64, results: &StageResults) -> R
     // Last, because nothing of a stage may change once it is done.
     let sql = format!(
         "UPDATE stages SET status = 'done', error = NULL, ended = {NOW},
-         seconds = ?2, counts = ?3, origin = ?4, grader = ?5 WHERE id = ?1"
+         seconds = ?2, counts = ?3, origin = ?4, grader = ?5, peak_bytes = ?6 WHERE id = ?1"
     );
-    let values = params![stage, results.seconds, object(&results.counts), object(&results.origin), grader];
+    let (counts, origin) = (object(&results.counts), object(&results.origin));
+    // No process has more memory than fits.
+    let peak = results.peak_bytes.and_then(|bytes| i64::try_from(bytes).ok());
+    let values = params![stage, results.seconds, counts, origin, grader, peak];
     connection.prepare_cached(&sql)?.execute(values)?;
     Ok(())
 }
@@ -218,6 +224,24 @@ impl Reader {
         })
     }
 
+    /// How many of the different stages of one run are done, and how many there are.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn stages_done(&self, experiment: &str, run: &Key) -> Result<(u64, u64), StoreError> {
+        self.read("counting the stages of a run", |connection| {
+            let sql =
+                "SELECT count(DISTINCT u.stage) FILTER (WHERE s.status = 'done'), count(DISTINCT u.stage)
+                       FROM runs r
+                       JOIN run_stages u ON u.run = r.id
+                       JOIN stages s ON s.id = u.stage
+                       WHERE r.experiment = ?1 AND r.key = ?2";
+            let count = |row: &Row<'_>, column| row.get::<_, i64>(column).map(|count| count as u64);
+            let counts = |row: &Row<'_>| Ok((count(row, 0)?, count(row, 1)?));
+            Ok(connection.prepare_cached(sql)?.query_row(params![experiment, run], counts)?)
+        })
+    }
+
     /// The different stages of an experiment, in the order in which its runs first need them.
     ///
     /// # Errors
@@ -283,7 +307,7 @@ impl Reader {
     }
 }
 
-fn stage_row(row: &Row<'_>) -> rusqlite::Result<StageRow> {
+pub(super) fn stage_row(row: &Row<'_>) -> rusqlite::Result<StageRow> {
     let Json(counts) = row.get(5)?;
     let Json(origin) = row.get(6)?;
     Ok(StageRow {
@@ -296,5 +320,6 @@ fn stage_row(row: &Row<'_>) -> rusqlite::Result<StageRow> {
         origin,
         error: row.get(7)?,
         attempts: row.get(8)?,
+        peak_bytes: row.get::<_, Option<i64>>(9)?.map(|bytes| bytes as u64),
     })
 }

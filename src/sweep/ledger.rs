@@ -31,10 +31,11 @@ impl StoreLedger<'_> {
     /// # Errors
     /// If the database fails.
     pub(super) fn note(&mut self, changes: &[Change]) -> Result<(), SweepError> {
-        for change in changes {
-            self.store.run_status(self.experiment, &change.run, change.status, change.error.as_deref())?;
+        if changes.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let changes = changes.iter().map(|change| (&change.run, change.status, change.error.as_deref()));
+        Ok(self.store.run_statuses(self.experiment, changes)?)
     }
 
     /// Closes the ledger: runs that were begun and not finished are interrupted.

@@ -9,6 +9,7 @@
 //! know what a stage computes, nor how progress is shown.
 
 mod axis;
+mod cores;
 mod error;
 mod expand;
 mod ledger;

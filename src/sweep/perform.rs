@@ -20,7 +20,7 @@ pub struct Session<'a> {
     pub workspace: &'a Workspace,
     /// The program that serves as a worker.
     pub command: WorkerCommand,
-    /// Worker processes at a time.
+    /// Cores to work on: so many worker processes at a time, or fewer with more threads each.
     pub jobs: usize,
     /// How the sweep is told to stop.
     pub stop: &'a Stop,
@@ -74,7 +74,7 @@ pub fn perform(
     })
 }
 
-/// Executes the stages of a graph that are not finished, without a database.
+/// Executes the stages of a graph that are not finished with `jobs` workers, without a database.
 ///
 /// # Errors
 /// If the workspace cannot be read, or no worker can be started.
@@ -82,6 +82,7 @@ pub fn build(
     graph: &Graph,
     workspace: &Workspace,
     command: WorkerCommand,
+    jobs: usize,
     stop: &Stop,
     watch: &mut dyn FnMut(News<'_>),
 ) -> Result<Outcome, SweepError> {
@@ -92,7 +93,7 @@ pub fn build(
         }
     }
     let work = Work { stages: graph.stages(), open, published: BTreeMap::new() };
-    schedule::run(&work, &mut Unrecorded, command, 1, stop, watch)
+    schedule::run(&work, &mut Unrecorded, command, jobs, stop, watch)
 }
 
 /// A ledger for work whose files are all that is wanted.

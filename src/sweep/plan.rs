@@ -130,6 +130,7 @@ mod tests {
             key: key(label),
             artifacts: vec![],
             seconds: 1.0,
+            peak_bytes: None,
             counts: json!({}),
             origin: json!({}),
         };

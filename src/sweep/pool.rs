@@ -43,7 +43,8 @@ impl WorkerCommand {
         let mut command = Command::new(&self.program);
         command
             .args(&self.args)
-            // One worker stands for one core; burn's and gemm's own threads would compete.
+            // The coordinator divides the cores between the workers, and tells each how many
+            // threads it may use; burn's and gemm's own threads would compete with them.
             .env("RAYON_NUM_THREADS", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -17,6 +17,8 @@ use crate::pipeline::{Manifest, Stage};
 pub enum Order {
     /// Execute this stage.
     Stage(Box<Stage>),
+    /// From now on, work with so many threads; sent at any time, also in the middle of a stage.
+    Threads(usize),
     /// Stop at the next safe place and keep what is half done.
     Stop,
 }
@@ -77,6 +79,14 @@ mod tests {
         assert_eq!(receive(&mut input), Some(order));
         assert_eq!(receive(&mut input), Some(Order::Stop));
         assert_eq!(receive::<Order>(&mut input), None);
+    }
+
+    #[test]
+    fn a_number_of_threads_survives_the_way_to_a_worker() {
+        let mut wire = Vec::new();
+        send(&mut wire, &Order::Threads(2)).unwrap();
+        assert_eq!(String::from_utf8(wire.clone()).unwrap(), "{\"threads\":2}\n");
+        assert_eq!(receive(&mut wire.as_slice()), Some(Order::Threads(2)));
     }
 
     #[test]

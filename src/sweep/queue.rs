@@ -61,6 +61,12 @@ impl Queue {
         self.ready.pop_first().map(|(_, place)| place)
     }
 
+    /// Milliseconds of the longest path that begins with a stage.
+    #[must_use]
+    pub fn path(&self, place: usize) -> u64 {
+        self.path[place]
+    }
+
     /// Gives back a stage that was taken and not finished.
     pub fn again(&mut self, place: usize) {
         self.offer(place);

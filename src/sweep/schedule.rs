@@ -12,6 +12,7 @@ use crate::domain::{Event, Key};
 use crate::pipeline::{Manifest, Stage};
 
 use super::SweepError;
+use super::cores::divide;
 use super::pool::{Heard, Pool, WorkerCommand};
 use super::protocol::{Answer, Order};
 use super::queue::Queue;
@@ -83,6 +84,13 @@ pub enum News<'a> {
         seat: usize,
         /// The stage.
         stage: &'a Stage,
+    },
+    /// A worker uses so many threads from now on.
+    Threads {
+        /// The worker's seat.
+        seat: usize,
+        /// How many.
+        threads: usize,
     },
     /// Something happened inside a stage.
     Event {
@@ -180,12 +188,15 @@ pub fn run(
     stop: &Stop,
     watch: &mut dyn FnMut(News<'_>),
 ) -> Result<Outcome, SweepError> {
-    let seats = jobs.clamp(1, work.open.len().max(1));
+    let cores = jobs.max(1);
+    let seats = cores.min(work.open.len().max(1));
     let mut coordinator = Coordinator {
         stages: work.stages,
         queue: Queue::new(work.stages, &work.open),
         pool: Pool::new(command, seats),
+        cores,
         doing: vec![None; seats],
+        threads: vec![1; seats],
         deaths: BTreeMap::new(),
         stops: 0,
         stop,
@@ -203,8 +214,12 @@ struct Coordinator<'a> {
     stages: &'a [Stage],
     queue: Queue,
     pool: Pool,
+    /// Threads of all stages together.
+    cores: usize,
     /// The stage in each seat, by its place.
     doing: Vec<Option<usize>>,
+    /// How many threads the worker in each seat was last told to use.
+    threads: Vec<usize>,
     deaths: BTreeMap<usize, u32>,
     /// Requests to stop that were acted on.
     stops: usize,
@@ -234,8 +249,10 @@ impl Coordinator<'_> {
     fn work(&mut self) -> Result<(), SweepError> {
         loop {
             self.heed_stop();
-            if self.stops == 0 {
-                self.assign()?;
+            let begun = if self.stops == 0 { self.assign()? } else { Vec::new() };
+            self.share()?;
+            for (seat, place) in begun {
+                self.order(seat, &Order::Stage(Box::new(self.stages[place].clone())))?;
             }
             if self.doing.iter().all(Option::is_none) {
                 self.outcome.interrupted = self.queue.open() > 0;
@@ -248,19 +265,43 @@ impl Coordinator<'_> {
         }
     }
 
-    fn assign(&mut self) -> Result<(), SweepError> {
+    /// Gives ready stages to empty seats; their workers are yet to be told.
+    fn assign(&mut self) -> Result<Vec<(usize, usize)>, SweepError> {
+        let mut begun = Vec::new();
         for seat in 0..self.doing.len() {
             if self.doing[seat].is_some() {
                 continue;
             }
-            let Some(place) = self.queue.take() else { return Ok(()) };
+            let Some(place) = self.queue.take() else { break };
             let stage = &self.stages[place];
             self.ledger.started(stage)?;
-            self.pool.order(seat, &Order::Stage(Box::new(stage.clone()))).map_err(SweepError::Worker)?;
             self.doing[seat] = Some(place);
+            begun.push((seat, place));
             (self.watch)(News::Started { seat, stage });
         }
+        Ok(begun)
+    }
+
+    /// Divides the cores anew between the busy workers, in the middle of their stages too.
+    fn share(&mut self) -> Result<(), SweepError> {
+        let paths: Vec<Option<u64>> =
+            self.doing.iter().map(|doing| doing.map(|place| self.queue.path(place))).collect();
+        let shares = divide(self.cores, &paths);
+        let changed = |seat: &usize| shares[*seat] > 0 && shares[*seat] != self.threads[*seat];
+        let mut changed: Vec<usize> = (0..shares.len()).filter(changed).collect();
+        // Who gives threads back is told first, so that together they never have more than the cores.
+        changed.sort_by_key(|&seat| shares[seat] > self.threads[seat]);
+        for seat in changed {
+            let threads = shares[seat];
+            self.order(seat, &Order::Threads(threads))?;
+            self.threads[seat] = threads;
+            (self.watch)(News::Threads { seat, threads });
+        }
         Ok(())
+    }
+
+    fn order(&mut self, seat: usize, order: &Order) -> Result<(), SweepError> {
+        self.pool.order(seat, order).map_err(SweepError::Worker)
     }
 
     fn heed_stop(&mut self) {
@@ -282,6 +323,11 @@ impl Coordinator<'_> {
     }
 
     fn heed(&mut self, seat: usize, heard: Heard) -> Result<(), SweepError> {
+        if matches!(heard, Heard::Ended(_)) && self.threads[seat] != 1 {
+            // The next process in this seat begins with one thread, like every process.
+            self.threads[seat] = 1;
+            (self.watch)(News::Threads { seat, threads: 1 });
+        }
         // An idle worker that ends is replaced when its seat is needed again.
         let Some(place) = self.doing[seat] else { return Ok(()) };
         let stage = &self.stages[place];
@@ -400,6 +446,7 @@ mod tests {
         while read -r line; do
             key=$(printf '%s' "$line" | sed 's/^{"stage":{"key":"\([^"]*\)".*/\1/')
             label=$(printf '%s' "$line" | sed 's/.*"label":"\([^"]*\)".*/\1/')
+            case $line in *'"threads"'*) continue ;; esac
             case $label in
                 fails*) echo '{"failed":"no such word"}'; continue ;;
                 dies-once*) [ -e died ] || { : > died; echo 'out of memory' >&2; kill -9 $$; } ;;
@@ -449,6 +496,34 @@ mod tests {
         let at = |line: &str| diary.lines.iter().position(|found| found == line).unwrap();
         assert!(at("done a") < at("started b") && at("done a") < at("started c"));
         assert!(at("done b").max(at("done c")) < at("started d"));
+    }
+
+    #[test]
+    fn a_lone_stage_has_all_cores_and_gives_them_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let stages = stages(&[("a", "", 1.0), ("b", "a", 1.0), ("c", "a", 1.0), ("d", "b c", 1.0)]);
+        let work = Work { stages: &stages, open: seconds(&stages), published: BTreeMap::new() };
+        let (mut lines, mut threads, mut busy) = (Vec::new(), [1, 1], [false, false]);
+        let mut watch = |news: News<'_>| match news {
+            News::Started { seat, stage } => {
+                busy[seat] = true;
+                lines.push(format!("{seat} begins {}", stage.label));
+            }
+            News::Finished { seat, .. } => busy[seat] = false,
+            News::Threads { seat, threads: count } => {
+                threads[seat] = count;
+                let used: usize = (0..2).filter(|&seat| busy[seat]).map(|seat| threads[seat]).sum();
+                assert!(used <= 2, "{used} threads on 2 cores");
+                lines.push(format!("{seat} has {count}"));
+            }
+            _ => {}
+        };
+        let mut diary = Diary::default();
+        let outcome = run(&work, &mut diary, command(&folder), 2, &Stop::default(), &mut watch).unwrap();
+        assert_eq!(outcome.executed, 4);
+        assert_eq!(lines[..5], ["0 begins a", "0 has 2", "0 begins b", "1 begins c", "0 has 1"]);
+        // Before `d`, while `b` goes on without `c`, or with it.
+        assert!(lines[5..].contains(&"0 has 2".to_owned()), "{lines:?}");
     }
 
     #[test]
@@ -505,6 +580,7 @@ mod tests {
             key: key("a"),
             artifacts: Vec::new(),
             seconds: 1.0,
+            peak_bytes: None,
             counts: json!({}),
             origin: json!({}),
         };

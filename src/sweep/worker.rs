@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::domain::{Event, Observer};
-use crate::pipeline::{Manifest, Stage, StageError, Workspace, execute};
+use crate::pipeline::{Manifest, Stage, StageError, Threads, Workspace, execute};
 
 use super::protocol::{Answer, Order, receive, send};
 
@@ -33,17 +33,21 @@ pub fn serve(
     output: &mut impl Write,
     orphaned: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
-    serve_with(|stage, observer| execute(stage, workspace, observer), input, output, orphaned)
+    // One number for the life of the process: whoever works reads it, the listener changes it.
+    let threads = Threads::default();
+    let perform = |stage: &Stage, observer: &mut dyn Observer| execute(stage, workspace, &threads, observer);
+    serve_with(perform, &threads, input, output, orphaned)
 }
 
 fn serve_with<W: Write>(
     mut perform: impl FnMut(&Stage, &mut dyn Observer) -> Result<Manifest, StageError>,
+    threads: &Threads,
     input: impl BufRead + Send + 'static,
     output: &mut W,
     orphaned: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
-    for stage in listen(input, Arc::clone(&stop), orphaned) {
+    for stage in listen(input, Arc::clone(&stop), threads.clone(), orphaned) {
         let mut voice = Voice { output: &mut *output, stop: &stop, told: None, broken: None };
         let answer = match catch_unwind(AssertUnwindSafe(|| perform(&stage, &mut voice))) {
             Ok(Ok(manifest)) => Answer::Done(manifest),
@@ -59,11 +63,12 @@ fn serve_with<W: Write>(
     Ok(())
 }
 
-/// Reads orders on a thread of its own, so that a stop and the coordinator's end are noticed
-/// while a stage is being executed.
+/// Reads orders on a thread of its own, so that a stop, another number of threads and the
+/// coordinator's end are noticed while a stage is being executed.
 fn listen(
     mut input: impl BufRead + Send + 'static,
     stop: Arc<AtomicBool>,
+    threads: Threads,
     orphaned: impl FnOnce() + Send + 'static,
 ) -> Receiver<Stage> {
     let (sender, stages) = channel();
@@ -71,6 +76,7 @@ fn listen(
         while let Some(order) = receive(&mut input) {
             match order {
                 Order::Stop => stop.store(true, Ordering::SeqCst),
+                Order::Threads(count) => threads.set(count),
                 Order::Stage(stage) => {
                     if sender.send(*stage).is_err() {
                         return;
@@ -165,6 +171,7 @@ mod tests {
             key: stage.key.clone(),
             artifacts: Vec::new(),
             seconds: 1.0,
+            peak_bytes: None,
             counts: json!({}),
             origin: json!({}),
         }
@@ -181,7 +188,8 @@ mod tests {
         }
         drop(sender);
         let mut output = Vec::new();
-        serve_with(perform, BufReader::new(Pipe(receiver, Vec::new())), &mut output, || {}).unwrap();
+        let input = BufReader::new(Pipe(receiver, Vec::new()));
+        serve_with(perform, &Threads::default(), input, &mut output, || {}).unwrap();
         let mut output = output.as_slice();
         std::iter::from_fn(|| receive(&mut output)).collect()
     }
@@ -226,8 +234,33 @@ mod tests {
             }
             Err(StageError::Stopped)
         };
-        serve_with(endless, BufReader::new(Pipe(receiver, Vec::new())), &mut output, || {}).unwrap();
+        let input = BufReader::new(Pipe(receiver, Vec::new()));
+        serve_with(endless, &Threads::default(), input, &mut output, || {}).unwrap();
         assert_eq!(receive(&mut output.as_slice()), Some(Answer::Stopped));
+    }
+
+    #[test]
+    fn another_number_of_threads_reaches_a_stage_that_is_being_executed() {
+        let (sender, receiver) = channel();
+        order(&sender, &Order::Threads(2));
+        order(&sender, &Order::Stage(Box::new(stages(&[("long", "", 1.0)]).remove(0))));
+        let mut sender = Some(sender);
+        let (threads, mut seen) = (Threads::default(), Vec::new());
+        let shared = threads.clone();
+        let long = |stage: &Stage, _: &mut dyn Observer| {
+            seen.push(shared.count());
+            if let Some(sender) = sender.take() {
+                order(&sender, &Order::Threads(3));
+            }
+            while shared.count() == 2 {
+                thread::yield_now();
+            }
+            seen.push(shared.count());
+            Ok(manifest(stage))
+        };
+        let input = BufReader::new(Pipe(receiver, Vec::new()));
+        serve_with(long, &threads, input, &mut Vec::new(), || {}).unwrap();
+        assert_eq!(seen, [2, 3]);
     }
 
     #[test]
@@ -242,6 +275,7 @@ mod tests {
             Ok(manifest(stage))
         };
         let input = BufReader::new(Pipe(receiver, Vec::new()));
-        serve_with(wait, input, &mut Vec::new(), move || orphaned.send(()).unwrap()).unwrap();
+        let orphaned = move || orphaned.send(()).unwrap();
+        serve_with(wait, &Threads::default(), input, &mut Vec::new(), orphaned).unwrap();
     }
 }

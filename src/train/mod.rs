@@ -19,7 +19,7 @@ mod weighting;
 pub use batch::{Batch, Encoded, TooLong, encode};
 pub use config::{Data, Start, TrainConfig};
 pub use example::{Layout, Summary, examples};
-pub use objective::{Normalise, batch_loss};
+pub use objective::Normalise;
 pub use optimizer::AdamW;
 pub use progress::ProgressError;
 pub use selection::Selection;

@@ -8,12 +8,7 @@
 //! The division by the sum of weights (absent there) keeps the step size independent of the
 //! weighting's scale.
 
-use burn::tensor::Tensor;
-
-use crate::model::Decoder;
-
 use super::Encoded;
-use super::batch::Batch;
 
 /// What the weights of a batch are relative to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +49,4 @@ impl Normalise {
             .sum();
         if total > 0.0 { total.recip() } else { 0.0 }
     }
-}
-
-/// The objective of a batch, \[1\].
-#[must_use]
-pub fn batch_loss(decoder: &Decoder, batch: &Batch, kernels: crate::model::Kernels) -> Tensor<1> {
-    kernels.cross_entropy(decoder.logits(&batch.inputs), &batch.targets)
 }

@@ -6,14 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use multiversion::multiversion;
 
-use crate::model::{Visit, Weights};
+use crate::model::{Gradients, Threads, Visit, Weights};
 
 use super::TrainConfig;
 
 const EPSILON: f32 = 1e-8;
+
+/// Values that one thread moves at a time.
+const PIECE: usize = 1 << 16;
 
 /// The optimizer's state: two moments of every parameter, and the number of steps done.
 #[derive(Clone, Debug, Default)]
@@ -25,8 +28,8 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// Replaces tracked `weights` by plain ones, one step further along `gradients`; returns them
-    /// with the gradients' global norm before clipping.
+    /// Moves `weights` one step along `gradients`; returns them with the gradients' global norm
+    /// before clipping. Parameters without a gradient stay as they are.
     #[must_use]
     pub fn step(
         &mut self,
@@ -34,63 +37,54 @@ impl AdamW {
         gradients: &Gradients,
         config: &TrainConfig,
         rate: f64,
+        threads: &Threads,
     ) -> (Weights, f64) {
-        let mut collect = Collect { gradients, values: BTreeMap::new() };
-        let weights = weights.map(&mut collect);
-        let squares: f64 = collect.values.values().flatten().map(|&g| f64::from(g).powi(2)).sum();
-        let norm = squares.sqrt();
+        let norm = gradients.norm();
         let clipped = if config.clip > 0.0 { (config.clip / (norm + 1e-6)).min(1.0) } else { 1.0 };
         self.steps += 1;
-        let gradients = collect.values;
-        let mut update = Update { state: self, gradients, scale: clipped as f32, config, rate };
+        let mut update = Update { state: self, gradients, scale: clipped as f32, config, rate, threads };
         (weights.map(&mut update), norm)
-    }
-}
-
-/// Takes the gradient of every parameter to the host.
-struct Collect<'a> {
-    gradients: &'a Gradients,
-    values: BTreeMap<String, Vec<f32>>,
-}
-
-impl Visit for Collect<'_> {
-    fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
-        if let Some(gradient) = parameter.grad(self.gradients) {
-            let values = gradient.into_data().try_into_vec().expect("gradients are f32");
-            self.values.insert(name.to_owned(), values);
-        }
-        parameter.inner()
     }
 }
 
 /// Moves every parameter that has a gradient.
 struct Update<'a> {
     state: &'a mut AdamW,
-    gradients: BTreeMap<String, Vec<f32>>,
+    gradients: &'a Gradients,
     scale: f32,
     config: &'a TrainConfig,
     rate: f64,
+    threads: &'a Threads,
 }
 
-impl Visit for Update<'_> {
-    fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
-        let Some(gradient) = self.gradients.get(name) else { return parameter };
-        let (device, shape) = (parameter.device(), parameter.shape());
-        let mut values: Vec<f32> = parameter.into_data().try_into_vec().expect("parameters are f32");
-        let zeros = || vec![0.0; values.len()];
-        let [first, second] = self.state.moments.entry(name.to_owned()).or_insert_with(|| [zeros(), zeros()]);
-        let decay = if R > 1 { self.rate * self.config.weight_decay } else { 0.0 };
+impl Update<'_> {
+    fn numbers(&self, rank: usize) -> Numbers {
+        let decay = if rank > 1 { self.rate * self.config.weight_decay } else { 0.0 };
         let (beta1, beta2) = (self.config.beta1, self.config.beta2);
         let steps = self.state.steps as i32;
-        let numbers = Numbers {
+        Numbers {
             scale: self.scale,
             keep: (1.0 - decay) as f32,
             beta1: beta1 as f32,
             beta2: beta2 as f32,
             rate: (self.rate / (1.0 - beta1.powi(steps))) as f32,
             correction: (1.0 - beta2.powi(steps)).sqrt() as f32,
-        };
-        advance(&mut values, gradient, first, second, &numbers);
+        }
+    }
+}
+
+impl Visit for Update<'_> {
+    fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
+        let Some(gradient) = self.gradients.get(name) else { return parameter };
+        let (device, shape, numbers) = (parameter.device(), parameter.shape(), self.numbers(R));
+        let mut values: Vec<f32> = parameter.into_data().try_into_vec().expect("parameters are f32");
+        let zeros = || vec![0.0; values.len()];
+        let [first, second] = self.state.moments.entry(name.to_owned()).or_insert_with(|| [zeros(), zeros()]);
+        let moments = first.chunks_mut(PIECE).zip(second.chunks_mut(PIECE));
+        let pieces = values.chunks_mut(PIECE).zip(gradient.chunks(PIECE)).zip(moments).collect();
+        self.threads.each(pieces, |((values, gradient), (first, second))| {
+            advance(values, gradient, first, second, &numbers);
+        });
         Tensor::from_data(TensorData::new(values, shape), &device)
     }
 }

@@ -2,16 +2,15 @@
 //!
 //! Must not know where batches come from, nor how many steps there are.
 
-use crate::model::{Decoder, Place, Weights};
+use crate::model::Decoder;
 
-use super::objective::batch_loss;
 use super::{AdamW, Batch, TrainConfig};
 
 /// What one step gives.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Stepped {
-    /// The weights after it.
-    pub weights: Weights,
+    /// The decoder after it.
+    pub decoder: Decoder,
     /// The objective before it.
     pub loss: f64,
     /// The gradient's global norm before clipping.
@@ -20,20 +19,16 @@ pub struct Stepped {
 
 /// Moves the weights of `decoder` one step down the objective of `batch`, at learning rate `rate`.
 ///
-/// A loss that is not finite is returned like any other, with weights that mean nothing.
+/// A loss that is not finite is returned like any other, with weights that mean nothing. Weights
+/// that nobody else holds are moved in place.
 #[must_use]
-pub fn step(
-    decoder: &Decoder,
-    batch: &Batch,
-    adam: &mut AdamW,
-    config: &TrainConfig,
-    rate: f64,
-    place: &Place,
-) -> Stepped {
-    let tracked = decoder.weights().clone().tracked();
-    let loss = batch_loss(&decoder.with_weights(tracked.clone()), batch, place.kernels);
-    let value = f64::from(loss.clone().into_scalar::<f32>());
-    let gradients = loss.backward();
-    let (weights, norm) = adam.step(tracked, &gradients, config, rate);
-    Stepped { weights, loss: value, norm }
+pub fn step(decoder: Decoder, batch: &Batch, adam: &mut AdamW, config: &TrainConfig, rate: f64) -> Stepped {
+    let (loss, gradients) = decoder.loss_and_gradients(&batch.inputs, &batch.targets);
+    let mut norm = 0.0;
+    let decoder = decoder.map_weights(|weights, threads| {
+        let (weights, before) = adam.step(weights, &gradients, config, rate, threads);
+        norm = before;
+        weights
+    });
+    Stepped { decoder, loss, norm }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::domain::{Event, Observer, Point, Seed};
-use crate::model::{Decoder, Place as Device, Weights};
+use crate::model::Decoder;
 
 use super::batch::{Batch, epoch};
 use super::progress::{self, Place, ProgressError};
@@ -68,8 +68,6 @@ pub enum TrainError {
 
 /// Trains a decoder through phases, keeping its progress in a folder.
 pub struct Trainer<'a> {
-    /// Where tensors live.
-    pub device: &'a Device,
     /// What weights are relative to.
     pub normalise: Normalise,
     /// Where progress is kept, and taken up from.
@@ -94,8 +92,9 @@ impl Trainer<'_> {
         let fresh = || (start.weights().clone(), AdamW::default(), Place::default());
         let (weights, adam, place) = progress::take_up(self.folder, start.weights())?.unwrap_or_else(fresh);
         let schedules: Vec<_> = phases.iter().map(|phase| Schedule::new(phase, self.normalise)).collect();
+        let decoder = start.with_weights(weights);
         let mut run =
-            Running { trainer: self, start, weights, adam, place, began: Instant::now(), kept: 0.0 };
+            Running { trainer: self, start, decoder, adam, place, began: Instant::now(), kept: 0.0 };
         run.kept = run.place.seconds;
         for (number, schedule) in schedules.iter().enumerate().skip(run.place.phase) {
             run.enter(number);
@@ -106,7 +105,7 @@ impl Trainer<'_> {
         progress::forget(self.folder);
         let steps = schedules.iter().map(|s| s.batches.len()).sum();
         let Place { points, tokens, seconds: earlier, .. } = run.place;
-        Ok(Trained { decoder: start.with_weights(run.weights), points, steps, tokens, earlier })
+        Ok(Trained { decoder: run.decoder, points, steps, tokens, earlier })
     }
 }
 
@@ -129,7 +128,7 @@ impl<'a> Schedule<'a> {
 struct Running<'a> {
     trainer: &'a Trainer<'a>,
     start: &'a Decoder,
-    weights: Weights,
+    decoder: Decoder,
     adam: AdamW,
     place: Place,
     began: Instant,
@@ -194,20 +193,21 @@ impl Running<'_> {
         let (step, phase) = (self.place.step, schedule.phase);
         let examples: Vec<&Encoded> = schedule.batches[step].iter().map(|&i| &phase.examples[i]).collect();
         let batch = Batch::new(&examples, self.trainer.normalise);
-        let decoder = self.start.with_weights(self.weights.clone());
         let rate = rate(&phase.config, step, schedule.batches.len());
-        let stepped = super::step(&decoder, &batch, &mut self.adam, &phase.config, rate, self.trainer.device);
+        // Taken out, so that nobody else holds the weights and they can be moved in place.
+        let decoder = std::mem::replace(&mut self.decoder, self.start.clone());
+        let stepped = super::step(decoder, &batch, &mut self.adam, &phase.config, rate);
         if !stepped.loss.is_finite() {
             return Err(TrainError::Diverged { step, loss: stepped.loss });
         }
-        self.weights = stepped.weights;
+        self.decoder = stepped.decoder;
         self.place.tokens += batch.inputs.tokens.len() as u64;
         Ok((stepped.loss, stepped.norm))
     }
 
     fn keep(&mut self) -> Result<(), TrainError> {
         let place = Place { seconds: self.seconds(), ..self.place.clone() };
-        progress::keep(self.trainer.folder, &self.weights, &self.adam, &place)?;
+        progress::keep(self.trainer.folder, self.decoder.weights(), &self.adam, &place)?;
         self.kept = place.seconds;
         Ok(())
     }

@@ -4,9 +4,9 @@
 
 use rise_lab::domain::{Dialogue, Example, Policy, Problem, Request, Sampling, Seed, Silent};
 use rise_lab::model::LanguageModel;
-use rise_lab::train::{Batch, Encoded, Normalise, Phase, TrainConfig, Trainer, batch_loss, encode};
+use rise_lab::train::{Batch, Encoded, Normalise, Phase, TrainConfig, Trainer, encode};
 
-use crate::support::{place, problems, random_model};
+use crate::support::{problems, random_model};
 
 /// Longest sequence of the models here.
 const POSITIONS: usize = 512;
@@ -19,9 +19,9 @@ fn encoded(model: &LanguageModel, question: &str, answer: &str, weight: f64) -> 
 
 /// The model after some epochs, each of them one step on all examples.
 fn trained(model: &LanguageModel, examples: &[Encoded], epochs: u32) -> LanguageModel {
-    let (folder, device) = (tempfile::tempdir().unwrap(), place());
+    let folder = tempfile::tempdir().unwrap();
     let config = TrainConfig { epochs, batch: examples.len(), learning_rate: 1e-2, ..TrainConfig::default() };
-    let trainer = Trainer { device: &device, normalise: Normalise::Example, folder: folder.path() };
+    let trainer = Trainer { normalise: Normalise::Example, folder: folder.path() };
     let phase = Phase { examples, config, seed: Seed(3) };
     let decoder = trainer.train(&model.decoder, &[phase], &mut Silent).unwrap().decoder;
     LanguageModel { decoder, tokenizer: model.tokenizer.clone() }
@@ -30,8 +30,7 @@ fn trained(model: &LanguageModel, examples: &[Encoded], epochs: u32) -> Language
 /// Mean negative log-likelihood of all target tokens, whatever their weights.
 fn loss(model: &LanguageModel, examples: &[Encoded]) -> f64 {
     let batch = Batch::new(&examples.iter().collect::<Vec<_>>(), Normalise::Token);
-    let decoder = model.decoder.with_weights(model.decoder.weights().clone().tracked());
-    f64::from(batch_loss(&decoder, &batch, place().kernels).into_scalar::<f32>())
+    model.decoder.loss_and_gradients(&batch.inputs, &batch.targets).0
 }
 
 /// The probability that the model gives this answer.

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod golden;
+mod gradients;
 mod keys;
 mod layers;
 mod learning;

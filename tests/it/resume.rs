@@ -8,12 +8,12 @@ use std::sync::OnceLock;
 
 use rise_lab::domain::{Event, Example, Observer, Seed, Silent};
 use rise_lab::model::{LanguageModel, checkpoint};
-use rise_lab::pipeline::{Manifest, Models, Stage, StageError, Workspace, execute};
+use rise_lab::pipeline::{Manifest, Models, Stage, StageError, Threads, Workspace, execute};
 use rise_lab::spec::read;
 use rise_lab::sweep::SweepPlan;
 use rise_lab::train::{Encoded, Normalise, Phase, TrainConfig, TrainError, Trained, Trainer, encode};
 
-use crate::support::{FILE, Lab, place, problems, random_model};
+use crate::support::{FILE, Lab, problems, random_model};
 
 /// Trainings long enough to be met in their middle.
 const LONG: [&str; 2] = ["--set", "train.epochs=150"];
@@ -170,7 +170,7 @@ impl Observer for Impatient {
 fn with_stops(stage: &Stage, workspace: &Workspace) -> (Manifest, usize) {
     let mut stops = 0;
     loop {
-        match execute(stage, workspace, &mut Impatient::after(1 << stops)) {
+        match execute(stage, workspace, &Threads::default(), &mut Impatient::after(1 << stops)) {
             Ok(manifest) => return (manifest, stops),
             Err(StageError::Stopped) => stops += 1,
             Err(error) => panic!("{}: {error}", stage.label),
@@ -201,7 +201,7 @@ fn every_stage_goes_on_where_it_was_stopped() {
     let plan = SweepPlan::of(experiment, &Models::new(lab.path("models")), &whole).unwrap();
     let mut all: BTreeMap<&str, usize> = BTreeMap::new();
     for stage in plan.graph.stages() {
-        let unbroken = execute(stage, &whole, &mut Silent).unwrap();
+        let unbroken = execute(stage, &whole, &Threads::default(), &mut Silent).unwrap();
         let (stopped, stops) = with_stops(stage, &broken);
         assert_eq!(stopped.artifacts, unbroken.artifacts, "{}", stage.label);
         assert_eq!(stopped.counts, unbroken.counts, "{}", stage.label);
@@ -236,8 +236,7 @@ impl Training {
             config: TrainConfig { epochs, batch: 4, ..TrainConfig::default() },
             seed: Seed(seed),
         };
-        let device = place();
-        let trainer = Trainer { device: &device, normalise: Normalise::Example, folder: self.folder.path() };
+        let trainer = Trainer { normalise: Normalise::Example, folder: self.folder.path() };
         trainer.train(&self.model.decoder, &[phase(4, 1), phase(3, 2)], observer)
     }
 }

@@ -84,8 +84,7 @@ type Trace = Vec<Vec<u32>>;
 /// The traces of rows that go through the decoder side by side.
 fn traces(model: &LanguageModel, rows: &[&(Vec<u32>, Vec<u32>)]) -> Vec<Trace> {
     let decoder = &model.decoder;
-    let mut states: Vec<State> =
-        rows.iter().map(|(prompt, more)| decoder.state(prompt.len() + more.len())).collect();
+    let mut states: Vec<State> = rows.iter().map(|_| decoder.state()).collect();
     let mut traces = vec![Trace::new(); rows.len()];
     for step in 0..=rows[0].1.len() {
         let news: Vec<&[u32]> = rows

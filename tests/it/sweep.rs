@@ -107,6 +107,8 @@ fn one_worker_and_two_give_the_same() {
         ran.expect_exit(0);
         assert_eq!(ran.executed(), STAGES);
         assert_eq!(ran.news()[0]["workers"].to_string(), jobs);
+        let spread = ran.news().iter().any(|line| line["reason"] == "worker-threads" && line["threads"] == 2);
+        assert_eq!(spread, jobs == "2", "a stage that is alone works on every core");
         lab
     });
     let equal = |sql: &str, least: usize| {
@@ -124,6 +126,24 @@ fn one_worker_and_two_give_the_same() {
     assert_eq!(one.context(), two.context());
     let solved = one.query("SELECT mean FROM run_scores WHERE metric = 'm1@t1'");
     assert!(solved.iter().any(|row| row[0] != "0.0"), "a comparison of nothing but zeros shows little");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn every_stage_is_recorded_with_its_peak_of_memory_and_no_report_is() {
+    let lab = Lab::finished();
+    // Where the system does not let a process reset its peak, none is recorded.
+    let measured = std::fs::write("/proc/self/clear_refs", "5").is_ok();
+    let rows = lab.query("SELECT label, peak_bytes FROM stage_costs");
+    assert_eq!(rows.len() as u64, STAGES);
+    for row in rows {
+        let peak: Option<u64> = row[1].parse().ok();
+        let sound = |bytes| (1 << 20..1 << 34).contains(&bytes);
+        assert_eq!(peak.map(sound), measured.then_some(true), "{row:?}");
+    }
+    let shown = lab.json(&["show", "baseline seed=0"]);
+    assert_eq!(shown["stages"][0]["peak_bytes"].is_u64(), measured);
+    assert!(!lab.context().contains("peak"));
 }
 
 #[test]

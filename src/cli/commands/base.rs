@@ -10,6 +10,7 @@ use toml_edit::{DocumentMut, Item, Table, value};
 use crate::cli::args::BaseArguments;
 use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Fault};
+use crate::cli::experiment::cores;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::quantity::{Proportion, proportion};
 use crate::cli::watcher::Watcher;
@@ -121,7 +122,8 @@ fn execute(graph: &Graph, workspace: &Workspace, environment: &Environment) -> R
     let interrupt = Interrupt::listen()?;
     let command = WorkerCommand::this_program(workspace.root()).map_err(SweepError::Worker)?;
     let mut watcher = Watcher::new(environment.output);
-    let outcome = build(graph, workspace, command, interrupt.stop(), &mut |news| watcher.hear(&news));
+    let outcome =
+        build(graph, workspace, command, cores(), interrupt.stop(), &mut |news| watcher.hear(&news));
     interrupt.release();
     watcher.end()?;
     let outcome = outcome?;

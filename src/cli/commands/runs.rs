@@ -7,8 +7,7 @@ use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Fault};
 use crate::cli::output::Output;
 use crate::cli::table::Table;
-use crate::domain::Key;
-use crate::store::{Reader, RunRow, Status};
+use crate::store::{Reader, RunLine, RunRow, Status};
 
 use super::status::shown;
 
@@ -18,35 +17,40 @@ use super::status::shown;
 /// If there is no database, the experiment is unknown, or a condition names no axis.
 pub fn runs(arguments: &RunsArguments, environment: &Environment) -> Result<Exit, Fault> {
     let reader = environment.reader()?;
-    let all = match &arguments.experiment {
-        Some(name) => reader.runs(&reader.experiment_named(name)?.name)?,
-        None => reader.all_runs()?,
+    let experiment = match &arguments.experiment {
+        Some(name) => Some(reader.experiment_named(name)?.name),
+        None => None,
     };
+    // The lines say which runs are wanted; settings and stages are read of those alone.
+    let all = reader.run_lines(experiment.as_deref())?;
     let conditions = conditions(&arguments.r#where, &all)?;
     let status = arguments.status.map(Status::from);
-    let wanted: Vec<RunRow> = all
+    let wanted: Vec<RunLine> = all
         .into_iter()
         .filter(|run| status.is_none_or(|status| run.status == status))
         .filter(|run| conditions.iter().all(|(axis, value)| has(run, axis, value)))
         .collect();
-    let table = table(&reader, &wanted, environment.output)?;
-    environment.output.answer(|| table.to_string(), &wanted)?;
+    if environment.output.is_json() {
+        let rows = wanted.iter().map(|run| reader.run_of(&run.experiment, &run.key));
+        let rows: Vec<RunRow> = rows.collect::<Result<_, _>>()?;
+        environment.output.answer(String::new, &rows)?;
+    } else {
+        let table = table(&reader, &wanted, environment.output)?;
+        environment.output.answer(|| table.to_string(), &())?;
+    }
     Ok(Exit::Fine)
 }
 
-fn table(reader: &Reader, runs: &[RunRow], output: Output) -> Result<Table, Fault> {
+fn table(reader: &Reader, runs: &[RunLine], output: Output) -> Result<Table, Fault> {
     let mut table = Table::new(["experiment", "run", "key", "#stages", "status"]);
     for run in runs {
-        let stages = reader.stages_of(&run.experiment, &run.key)?;
-        let distinct: BTreeSet<&Key> = stages.iter().map(|stage| &stage.key).collect();
-        let done: BTreeSet<&Key> =
-            stages.iter().filter(|stage| stage.status == Status::Done).map(|stage| &stage.key).collect();
+        let (done, all) = reader.stages_done(&run.experiment, &run.key)?;
         let error = run.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
         table.row([
             run.experiment.clone(),
             run.label.clone(),
             run.key.short().to_owned(),
-            format!("{}/{}", done.len(), distinct.len()),
+            format!("{done}/{all}"),
             format!("{}{error}", shown(run.status, output)),
         ]);
     }
@@ -54,7 +58,7 @@ fn table(reader: &Reader, runs: &[RunRow], output: Output) -> Result<Table, Faul
 }
 
 /// Conditions as (axis, value), each on an axis that some run has.
-fn conditions(given: &[String], runs: &[RunRow]) -> Result<Vec<(String, String)>, Fault> {
+fn conditions(given: &[String], runs: &[RunLine]) -> Result<Vec<(String, String)>, Fault> {
     let known: BTreeSet<&str> =
         runs.iter().flat_map(|run| &run.axes).map(|(axis, _)| axis.as_str()).chain(["seed"]).collect();
     let condition = |text: &String| {
@@ -72,7 +76,7 @@ fn conditions(given: &[String], runs: &[RunRow]) -> Result<Vec<(String, String)>
     given.iter().map(condition).collect()
 }
 
-fn has(run: &RunRow, axis: &str, value: &str) -> bool {
+fn has(run: &RunLine, axis: &str, value: &str) -> bool {
     (axis == "seed" && run.seed.to_string() == value)
         || run.axes.iter().any(|(name, label)| is(name, axis) && label == value)
 }
@@ -103,7 +107,7 @@ mod tests {
     fn runs_are_listed_with_what_is_done_and_what_went_wrong() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder);
-        let runs = store.all_runs().unwrap();
+        let runs = store.run_lines(None).unwrap();
         insta::assert_snapshot!(table(&store, &runs, plain()).unwrap(), @r"
         experiment  run                        key           stages  status
         ----------  -------------------------  ------------  ------  ------------------------------------------------
@@ -115,7 +119,7 @@ mod tests {
     #[test]
     fn a_condition_takes_the_last_part_of_an_axis_and_refuses_unknown_ones() {
         let folder = tempfile::tempdir().unwrap();
-        let runs = store(&folder).all_runs().unwrap();
+        let runs = store(&folder).run_lines(None).unwrap();
         for condition in ["weighting=uniform", "train.weighting=uniform"] {
             let conditions = conditions(&[condition.to_owned()], &runs).unwrap();
             let found: Vec<bool> =

@@ -8,7 +8,7 @@ use crate::cli::args::ShowArguments;
 use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Fault};
 use crate::cli::output::{Output, Style};
-use crate::cli::quantity::{Proportion, duration, proportion};
+use crate::cli::quantity::{Proportion, duration, memory, proportion};
 use crate::cli::table::Table;
 use crate::store::{CheckpointRow, Reader, RunRow, StageRow, StoreError};
 
@@ -109,7 +109,7 @@ fn score_table(metrics: &[String], checkpoints: &[Checkpoint]) -> String {
 }
 
 fn stage_table(stages: &[StageRow], output: Output) -> String {
-    let mut table = Table::new(["stage", "kind", "key", "#time", "#begun", "counts", "status"]);
+    let mut table = Table::new(["stage", "kind", "key", "#time", "#memory", "#begun", "counts", "status"]);
     for stage in stages {
         let error = stage.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
         table.row([
@@ -117,6 +117,7 @@ fn stage_table(stages: &[StageRow], output: Output) -> String {
             stage.kind.clone(),
             stage.key.short().to_owned(),
             stage.seconds.map_or_else(|| "-".to_owned(), duration),
+            stage.peak_bytes.map_or_else(|| "-".to_owned(), memory),
             stage.attempts.to_string(),
             counts(&stage.counts),
             format!("{}{error}", shown(stage.status, output)),
@@ -188,10 +189,10 @@ mod tests {
         base        80.0 [49.0, 94.3]      -      -      -        10
 
         Stages
-        stage          kind      key                 time  begun  counts                status
-        -------------  --------  ------------  ----------  -----  --------------------  ------
-        base weak      base      cae662172fd4  1 min 23 s      1  tokens_trained 61200  done
-        evaluate weak  evaluate  10aca1d8b724  1 min 23 s      1  tokens_trained 61200  done
+        stage          kind      key                 time  memory  begun  counts                status
+        -------------  --------  ------------  ----------  ------  -----  --------------------  ------
+        base weak      base      cae662172fd4  1 min 23 s  412 MB      1  tokens_trained 61200  done
+        evaluate weak  evaluate  10aca1d8b724  1 min 23 s  412 MB      1  tokens_trained 61200  done
 
         Settings
           base = "weak"

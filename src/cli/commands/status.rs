@@ -8,7 +8,7 @@ use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Fault};
 use crate::cli::output::{Output, Style};
 use crate::cli::table::Table;
-use crate::store::{Reader, StageRow, Status};
+use crate::store::{StageRow, Standing, Status};
 
 /// All states, in the order in which a stage meets them.
 const ALL: [Status; 5] = [Status::Done, Status::Running, Status::Queued, Status::Interrupted, Status::Failed];
@@ -19,11 +19,10 @@ const ALL: [Status; 5] = [Status::Done, Status::Running, Status::Queued, Status:
 /// If there is no database or it cannot be read.
 pub fn status(environment: &Environment) -> Result<Exit, Fault> {
     let reader = environment.reader()?;
-    let mut standings = Vec::new();
-    for experiment in reader.experiments()? {
-        standings.push(Standing::of(&reader, &experiment.name)?);
-    }
-    let documents: Vec<Value> = standings.iter().map(Standing::document).collect();
+    let alive = reader.is_being_written();
+    let standings: Vec<Shown> =
+        reader.standings()?.into_iter().map(|written| Shown::of(written, alive)).collect();
+    let documents: Vec<Value> = standings.iter().map(Shown::document).collect();
     environment.output.answer(|| text(&standings, environment.output), &documents)?;
     Ok(Exit::Fine)
 }
@@ -59,39 +58,32 @@ const fn standing(written: Status) -> Status {
     }
 }
 
-struct Standing {
+struct Shown {
     experiment: String,
-    runs: BTreeMap<&'static str, usize>,
-    stages: BTreeMap<&'static str, usize>,
+    runs: BTreeMap<&'static str, u64>,
+    stages: BTreeMap<&'static str, u64>,
     /// Stages that are running, or that failed.
     noteworthy: Vec<StageRow>,
 }
 
-impl Standing {
-    fn of(reader: &Reader, experiment: &str) -> Result<Self, Fault> {
-        let count = |statuses: &mut dyn Iterator<Item = Status>| {
-            statuses.fold(BTreeMap::new(), |mut counts, status| {
-                *counts.entry(name(status)).or_insert(0) += 1;
+impl Shown {
+    /// What is written about an experiment, as it stands while somebody works on the store or not.
+    fn of(written: Standing, alive: bool) -> Self {
+        let now = |status: Status| if alive { status } else { standing(status) };
+        let counts = |written: Vec<(Status, u64)>| {
+            written.into_iter().fold(BTreeMap::new(), |mut counts, (status, count)| {
+                *counts.entry(name(now(status))).or_insert(0) += count;
                 counts
             })
         };
-        let mut runs = reader.runs(experiment)?;
-        let mut stages = reader.stages(experiment)?;
-        if !reader.is_being_written() {
-            let left = runs.iter_mut().map(|run| &mut run.status);
-            for status in left.chain(stages.iter_mut().map(|stage| &mut stage.status)) {
-                *status = standing(*status);
-            }
+        let noteworthy = written.noteworthy.into_iter();
+        let noteworthy = noteworthy.filter(|stage| now(stage.status) == stage.status).collect();
+        Self {
+            experiment: written.experiment,
+            runs: counts(written.runs),
+            stages: counts(written.stages),
+            noteworthy,
         }
-        Ok(Self {
-            experiment: experiment.to_owned(),
-            runs: count(&mut runs.iter().map(|run| run.status)),
-            stages: count(&mut stages.iter().map(|stage| stage.status)),
-            noteworthy: stages
-                .into_iter()
-                .filter(|stage| matches!(stage.status, Status::Running | Status::Failed))
-                .collect(),
-        })
     }
 
     fn document(&self) -> Value {
@@ -101,7 +93,7 @@ impl Standing {
     }
 }
 
-fn text(standings: &[Standing], output: Output) -> String {
+fn text(standings: &[Shown], output: Output) -> String {
     let mut table = Table::new(["experiment", ""].map(str::to_owned).into_iter().chain(heads()));
     for standing in standings {
         for (what, counts) in [("runs", &standing.runs), ("stages", &standing.stages)] {
@@ -129,7 +121,7 @@ fn heads() -> impl Iterator<Item = String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::{plain, store};
+    use crate::cli::samples::{key, plain, store};
 
     #[test]
     fn what_a_dead_process_left_running_is_interrupted() {
@@ -138,10 +130,20 @@ mod tests {
     }
 
     #[test]
+    fn nothing_runs_in_a_store_that_nobody_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        store.run_status("weights", &key("uniform"), Status::Running, None).unwrap();
+        let written = store.standings().unwrap().remove(0);
+        assert_eq!(Shown::of(written.clone(), true).runs, BTreeMap::from([("failed", 1), ("running", 1)]));
+        assert_eq!(Shown::of(written, false).runs, BTreeMap::from([("failed", 1), ("interrupted", 1)]));
+    }
+
+    #[test]
     fn status_counts_runs_and_stages_and_names_the_failed_ones() {
         let folder = tempfile::tempdir().unwrap();
-        let standing = Standing::of(&store(&folder), "weights").unwrap();
-        insta::assert_snapshot!(text(&[standing], plain()), @r"
+        let written = store(&folder).standings().unwrap().remove(0);
+        insta::assert_snapshot!(text(&[Shown::of(written, true)], plain()), @r"
         experiment          done  running  queued  interrupted  failed
         ----------  ------  ----  -------  ------  -----------  ------
         weights     runs       1        -       -            -       1

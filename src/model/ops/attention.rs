@@ -1,46 +1,52 @@
-//! Causal grouped-query attention on slices: forward and backward for training, and one token at
-//! a time against a cache for sampling.
+//! Causal grouped-query attention on slices, forward and backward.
 //!
 //! Rows hold packed queries, keys and values, (H + 2 K) S values each. Scores of a block of rows
-//! are computed only up to the block's last row: the masked half of the square is skipped.
+//! are computed only up to the block's last row: most of the masked half of the square is skipped.
+//! Rows of scores are padded to whole vectors, since short remainders cost more than the rest.
 
 use multiversion::multiversion;
 
-use super::exponential::{dot, exp, max, sum};
+use super::buffer::Buffer;
+use super::exponential::{exp, highest_of, sum_of};
 use super::gemm::{View, gemm};
 use super::{Heads, Rotary};
 
-/// Rows whose scores are computed together.
-const BLOCK: usize = 64;
+/// Rows whose scores are computed together: a multiple of the matrix kernel's panels.
+const BLOCK: usize = 48;
+/// Values that a row of scores is padded to a multiple of.
+const LANES: usize = 16;
+/// Stands in for minus infinity where a score is masked.
+const MASKED: f32 = -1e30;
 
-/// What the backward pass needs: rotated rows \[N, (H + 2 K) S\], and the attention probabilities,
-/// T x T for each head of each sequence in turn.
-#[derive(Clone, Debug)]
-pub struct Saved {
-    rotated: Vec<f32>,
-    probabilities: Vec<f32>,
+/// Values of the attention probabilities that [`forward`] keeps: T rows, padded, for each head of
+/// each sequence in turn.
+#[must_use]
+pub fn squares(lengths: &[usize], heads: &Heads) -> usize {
+    lengths.iter().map(|t| t * t.next_multiple_of(LANES)).sum::<usize>() * heads.queries
 }
 
-/// Attention within each sequence; returns \[N, H S\] and what the backward pass needs.
-pub fn forward(packed: &[f32], heads: &Heads, lengths: &[usize], rotary: &Rotary) -> (Vec<f32>, Saved) {
+/// Attention within each sequence of rotated rows \[N, (H + 2 K) S\]; writes the probabilities
+/// (see [`squares`]) and the result \[N, H S\].
+pub fn forward(rotated: &[f32], heads: &Heads, lengths: &[usize], probabilities: &mut [f32], y: &mut [f32]) {
     let (stride, width) = (heads.packed(), heads.width());
-    let mut rotated = packed.to_vec();
-    rotate(&mut rotated, heads, lengths, rotary, false);
-    let squares: usize = lengths.iter().map(|t| t * t).sum();
-    let mut saved = Saved { rotated, probabilities: vec![0.0; squares * heads.queries] };
-    let mut y = vec![0.0; packed.len() / stride * width];
+    let longest = lengths.iter().copied().max().unwrap_or(0);
+    let mut keys = Buffer::take(heads.size * longest.next_multiple_of(LANES));
     let (mut row, mut square) = (0, 0);
     for &t in lengths {
-        let rows = &saved.rotated[row * stride..(row + t) * stride];
+        let rows = &rotated[row * stride..(row + t) * stride];
+        let y = &mut y[row * width..(row + t) * width];
+        let padded = t.next_multiple_of(LANES);
         for head in 0..heads.queries {
             let place = Place::new(heads, head);
-            let p = &mut saved.probabilities[square..square + t * t];
-            forward_head(rows, heads, place, t, p, &mut y[row * width..(row + t) * width]);
-            square += t * t;
+            if place.first_of_group {
+                columns(rows, [stride, place.key, heads.size], padded, &mut keys);
+            }
+            let p = &mut probabilities[square..square + t * padded];
+            forward_head(rows, &keys, heads, place, t, p, y);
+            square += t * padded;
         }
         row += t;
     }
-    (y, saved)
 }
 
 /// Where a query head and its key and value head begin within a row.
@@ -49,78 +55,152 @@ struct Place {
     query: usize,
     key: usize,
     value: usize,
+    /// Whether no earlier head has the same keys and values.
+    first_of_group: bool,
 }
 
 impl Place {
     const fn new(heads: &Heads, head: usize) -> Self {
-        let group = head / (heads.queries / heads.keys);
-        let (query, key) = (head * heads.size, (heads.queries + group) * heads.size);
-        Self { query, key, value: key + heads.keys * heads.size }
+        let group = heads.queries / heads.keys;
+        let (query, key) = (head * heads.size, (heads.queries + head / group) * heads.size);
+        let value = key + heads.keys * heads.size;
+        Self { query, key, value, first_of_group: head.is_multiple_of(group) }
     }
 }
 
-fn forward_head(rows: &[f32], heads: &Heads, place: Place, t: usize, p: &mut [f32], y: &mut [f32]) {
+/// One head of all rows, transposed to rows of `padded` values: the matrix kernel reads it so.
+fn columns(rows: &[f32], [stride, place, size]: [usize; 3], padded: usize, out: &mut [f32]) {
+    for (row, values) in rows.chunks_exact(stride).enumerate() {
+        for (line, &value) in out.chunks_exact_mut(padded).zip(&values[place..place + size]) {
+            line[row] = value;
+        }
+    }
+}
+
+fn forward_head(
+    rows: &[f32],
+    keys: &[f32],
+    heads: &Heads,
+    place: Place,
+    t: usize,
+    p: &mut [f32],
+    y: &mut [f32],
+) {
     let (stride, size, width) = (heads.packed(), heads.size, heads.width());
-    let scale = 1.0 / (size as f32).sqrt();
+    let (padded, scale) = (t.next_multiple_of(LANES), 1.0 / (size as f32).sqrt());
     for first in (0..t).step_by(BLOCK) {
         let last = (first + BLOCK).min(t);
         let count = last - first;
         let query = View::rows(&rows[first * stride + place.query..], stride);
-        let keys = View::transposed(&rows[place.key..], stride);
-        gemm([count, last, size], &mut p[first * t..], t, query, keys, scale, false);
-        softmax(&mut p[first * t..last * t], t, first);
-        let scores = View::rows(&p[first * t..], t);
+        let p = &mut p[first * padded..last * padded];
+        gemm([count, last, size], p, padded, query, View::rows(keys, padded), scale, false);
+        softmax(p, padded, first);
         let values = View::rows(&rows[place.value..], stride);
         let out = &mut y[first * width + place.query..];
-        gemm([count, size, last], out, width, scores, values, 1.0, false);
+        gemm([count, size, last], out, width, View::rows(p, padded), values, 1.0, false);
     }
 }
 
 /// Softmax of each row of a block, over its causal part; the rest becomes 0.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
-fn softmax(block: &mut [f32], t: usize, first: usize) {
-    for (offset, row) in block.chunks_exact_mut(t).enumerate() {
-        let (seen, masked) = row.split_at_mut(first + offset + 1);
-        let highest = max(seen);
-        for score in seen.iter_mut() {
-            *score = exp(*score - highest);
+fn softmax(block: &mut [f32], padded: usize, first: usize) {
+    for (offset, row) in block.chunks_exact_mut(padded).enumerate() {
+        let seen = first + offset + 1;
+        let (vectors, _) = row.as_chunks_mut::<LANES>();
+        let (whole, beyond) = vectors.split_at_mut(seen.div_ceil(LANES));
+        let mut highest = [MASKED; LANES];
+        for (number, vector) in whole.iter_mut().enumerate() {
+            mask(vector, seen - number * LANES, MASKED);
+            for (highest, score) in highest.iter_mut().zip(vector) {
+                *highest = if *score > *highest { *score } else { *highest };
+            }
         }
-        let inverse = 1.0 / sum(seen);
-        for score in seen.iter_mut() {
-            *score *= inverse;
+        let highest = highest_of(&highest);
+        let mut total = [0.0; LANES];
+        for (number, vector) in whole.iter_mut().enumerate() {
+            for score in vector.iter_mut() {
+                *score = exp(*score - highest);
+            }
+            mask(vector, seen - number * LANES, 0.0);
+            for (total, score) in total.iter_mut().zip(vector) {
+                *total += *score;
+            }
         }
-        masked.fill(0.0);
+        let inverse = 1.0 / sum_of(&total);
+        for vector in whole {
+            for score in vector {
+                *score *= inverse;
+            }
+        }
+        for vector in beyond {
+            *vector = [0.0; LANES];
+        }
     }
 }
 
-/// Gradient of the packed rows from the gradient of the result.
-pub fn backward(saved: &Saved, heads: &Heads, lengths: &[usize], rotary: &Rotary, dy: &[f32]) -> Vec<f32> {
+/// As many ones as zeros, in bits: a window of it keeps the first lanes of a vector.
+const KEEP: [u32; 2 * LANES] = {
+    let mut keep = [0; 2 * LANES];
+    let mut lane = 0;
+    while lane < LANES {
+        keep[lane] = u32::MAX;
+        lane += 1;
+    }
+    keep
+};
+
+/// Puts `value` in every lane from number `valid` on, whatever is there. Written in bits, since the
+/// compiler turns a comparison into a branch for each lane.
+#[expect(clippy::inline_always, reason = "compiled once per instruction set with its callers")]
+#[inline(always)]
+fn mask(vector: &mut [f32; LANES], valid: usize, value: f32) {
+    let keep = &KEEP[LANES - valid.min(LANES)..][..LANES];
+    for (slot, keep) in vector.iter_mut().zip(keep) {
+        *slot = f32::from_bits(slot.to_bits() & keep | value.to_bits() & !keep);
+    }
+}
+
+/// Gradient of the rotated rows, from the rotated rows, the probabilities, and the gradient of the
+/// result.
+pub fn backward(
+    rotated: &[f32],
+    probabilities: &[f32],
+    heads: &Heads,
+    lengths: &[usize],
+    dy: &[f32],
+    drotated: &mut [f32],
+) {
     let (stride, width) = (heads.packed(), heads.width());
-    let mut dpacked = vec![0.0; saved.rotated.len()];
-    let longest = lengths.iter().copied().max().unwrap_or(0);
-    let mut dscores = vec![0.0; BLOCK * longest];
+    drotated.fill(0.0);
+    let longest = lengths.iter().copied().max().unwrap_or(0).next_multiple_of(LANES);
+    let (mut dscores, mut values) = (Buffer::take(BLOCK * longest), Buffer::take(heads.size * longest));
     let (mut row, mut square) = (0, 0);
     for &t in lengths {
-        let sequence = Sequence {
-            rows: &saved.rotated[row * stride..(row + t) * stride],
-            dy: &dy[row * width..(row + t) * width],
-            t,
-        };
-        let dpacked = &mut dpacked[row * stride..(row + t) * stride];
+        let rows = &rotated[row * stride..(row + t) * stride];
+        let dy = &dy[row * width..(row + t) * width];
+        let drotated = &mut drotated[row * stride..(row + t) * stride];
+        let padded = t.next_multiple_of(LANES);
         for head in 0..heads.queries {
-            let p = &saved.probabilities[square..square + t * t];
-            backward_head(&sequence, heads, Place::new(heads, head), p, &mut dscores, dpacked);
-            square += t * t;
+            let place = Place::new(heads, head);
+            if place.first_of_group {
+                columns(rows, [stride, place.value, heads.size], padded, &mut values);
+            }
+            let p = &probabilities[square..square + t * padded];
+            let sequence = Sequence { rows, values: &values, dy, p, t };
+            backward_head(&sequence, heads, place, &mut dscores, drotated);
+            square += t * padded;
         }
         row += t;
     }
-    rotate(&mut dpacked, heads, lengths, rotary, true);
-    dpacked
 }
 
+/// A head of a sequence on its way back.
 struct Sequence<'a> {
     rows: &'a [f32],
+    /// Its values, transposed.
+    values: &'a [f32],
     dy: &'a [f32],
+    p: &'a [f32],
     t: usize,
 }
 
@@ -128,160 +208,63 @@ fn backward_head(
     sequence: &Sequence<'_>,
     heads: &Heads,
     place: Place,
-    p: &[f32],
     dscores: &mut [f32],
-    dpacked: &mut [f32],
+    drotated: &mut [f32],
 ) {
     let (stride, size, width) = (heads.packed(), heads.size, heads.width());
-    let (rows, t) = (sequence.rows, sequence.t);
-    let scale = 1.0 / (size as f32).sqrt();
+    let &Sequence { rows, values, dy, p, t } = sequence;
+    let (padded, scale) = (t.next_multiple_of(LANES), 1.0 / (size as f32).sqrt());
     for first in (0..t).step_by(BLOCK) {
         let last = (first + BLOCK).min(t);
-        let count = last - first;
-        let (p, dy) = (&p[first * t..last * t], &sequence.dy[first * width + place.query..]);
-        let by_row = View::rows(dy, width);
-        let dvalues = &mut dpacked[place.value..];
-        gemm([last, size, count], dvalues, stride, View::transposed(p, t), by_row, 1.0, true);
-        let values = View::transposed(&rows[place.value..], stride);
-        gemm([count, last, size], dscores, last, by_row, values, 1.0, false);
-        softmax_backward(&p[..count * t], t, first, &mut dscores[..count * last], last);
-        let (ds, ds_t) = (View::rows(dscores, last), View::transposed(dscores, last));
+        let (count, row) = (last - first, last.next_multiple_of(LANES));
+        let p = &p[first * padded..last * padded];
+        let dy = View::rows(&dy[first * width + place.query..], width);
+        let dvalues = &mut drotated[place.value..];
+        gemm([last, size, count], dvalues, stride, View::transposed(p, padded), dy, 1.0, true);
+        gemm([count, last, size], dscores, row, dy, View::rows(values, padded), 1.0, false);
+        softmax_backward(p, padded, first, &mut dscores[..count * row], row);
+        let (ds, ds_t) = (View::rows(dscores, row), View::transposed(dscores, row));
         let keys = View::rows(&rows[place.key..], stride);
-        let dquery = &mut dpacked[first * stride + place.query..];
+        let dquery = &mut drotated[first * stride + place.query..];
         gemm([count, size, last], dquery, stride, ds, keys, scale, false);
         let query = View::rows(&rows[first * stride + place.query..], stride);
-        gemm([last, size, count], &mut dpacked[place.key..], stride, ds_t, query, scale, true);
+        gemm([last, size, count], &mut drotated[place.key..], stride, ds_t, query, scale, true);
     }
 }
 
 /// Turns gradients of probabilities into gradients of scores, in place.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
-fn softmax_backward(p: &[f32], t: usize, first: usize, dscores: &mut [f32], last: usize) {
-    for (offset, (p, ds)) in p.chunks_exact(t).zip(dscores.chunks_exact_mut(last)).enumerate() {
+fn softmax_backward(p: &[f32], padded: usize, first: usize, dscores: &mut [f32], row: usize) {
+    for (offset, (p, ds)) in p.chunks_exact(padded).zip(dscores.chunks_exact_mut(row)).enumerate() {
         let seen = first + offset + 1;
-        let (ds, masked) = ds.split_at_mut(seen);
-        let mean = dot(ds, &p[..seen]);
-        for (ds, p) in ds.iter_mut().zip(p) {
-            *ds = p * (*ds - mean);
+        let (p, (vectors, _)) = (p.as_chunks::<LANES>().0, ds.as_chunks_mut::<LANES>());
+        let (whole, beyond) = vectors.split_at_mut(seen.div_ceil(LANES));
+        let mut total = [0.0; LANES];
+        for (number, (ds, p)) in whole.iter_mut().zip(p).enumerate() {
+            // Nothing was computed beyond the block's last row.
+            mask(ds, seen - number * LANES, 0.0);
+            for ((total, ds), p) in total.iter_mut().zip(ds).zip(p) {
+                *total += *ds * p;
+            }
         }
-        masked.fill(0.0);
+        let mean = sum_of(&total);
+        for (ds, p) in whole.iter_mut().zip(p) {
+            for (ds, p) in ds.iter_mut().zip(p) {
+                *ds = p * (*ds - mean);
+            }
+        }
+        for vector in beyond {
+            *vector = [0.0; LANES];
+        }
     }
 }
 
-fn rotate(packed: &mut [f32], heads: &Heads, lengths: &[usize], rotary: &Rotary, inverse: bool) {
+/// Rotates the queries and keys of each sequence by their positions; backwards if `inverse`.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+pub fn rotate(packed: &mut [f32], heads: &Heads, lengths: &[usize], rotary: &Rotary, inverse: bool) {
     let turned = (heads.queries + heads.keys) * heads.size;
     let positions = lengths.iter().flat_map(|&t| 0..t);
     for (row, position) in packed.chunks_exact_mut(heads.packed()).zip(positions) {
         rotary.rotate(&mut row[..turned], position, inverse);
-    }
-}
-
-/// Positions that lie side by side in a cache; a multiple of every vector width.
-const LANES: usize = 16;
-
-/// Keys and values of one sequence in one layer, preallocated in blocks of 16 positions:
-/// \[blocks, K, S, 16\] each, so that a head is read as one stream, a vector of positions at a time.
-#[derive(Clone, Debug)]
-pub struct Cache {
-    keys: Vec<f32>,
-    values: Vec<f32>,
-    capacity: usize,
-    filled: usize,
-}
-
-impl Cache {
-    /// An empty cache for at least `capacity` positions.
-    #[must_use]
-    pub fn new(heads: &Heads, capacity: usize) -> Self {
-        let capacity = capacity.next_multiple_of(LANES);
-        let size = heads.keys * heads.size * capacity;
-        Self { keys: vec![0.0; size], values: vec![0.0; size], capacity, filled: 0 }
-    }
-
-    /// Positions filled so far.
-    #[must_use]
-    pub const fn filled(&self) -> usize {
-        self.filled
-    }
-
-    /// Takes in one row of packed, not yet rotated queries, keys and values at the next position,
-    /// and writes the attention over all positions so far to `y` \[H S\]; `scores` is scratch.
-    ///
-    /// A row's result depends on this cache and this row alone, never on what else is sampled.
-    ///
-    /// # Panics
-    /// If the cache is full.
-    pub fn attend(
-        &mut self,
-        row: &mut [f32],
-        heads: &Heads,
-        rotary: &Rotary,
-        scores: &mut Vec<f32>,
-        y: &mut [f32],
-    ) {
-        assert!(self.filled < self.capacity, "cache of {} positions is full", self.capacity);
-        let turned = (heads.queries + heads.keys) * heads.size;
-        rotary.rotate(&mut row[..turned], self.filled, false);
-        let scale = 1.0 / (heads.size as f32).sqrt();
-        row[..heads.width()].iter_mut().for_each(|query| *query *= scale);
-        self.store(row, heads);
-        scores.resize(self.filled.next_multiple_of(LANES), 0.0);
-        let (group, stride) = (heads.queries / heads.keys, heads.keys * heads.size * LANES);
-        for (head, y) in y.chunks_exact_mut(heads.size).enumerate() {
-            let query = &row[head * heads.size..][..heads.size];
-            let place = head / group * heads.size * LANES;
-            let (keys, values) = (&self.keys[place..], &self.values[place..]);
-            attend_head(query, keys, values, [stride, self.filled], scores, y);
-        }
-    }
-
-    fn store(&mut self, row: &[f32], heads: &Heads) {
-        let width = heads.keys * heads.size;
-        let place = self.filled / LANES * width * LANES + self.filled % LANES;
-        let (keys, values) = row[heads.width()..].split_at(width);
-        for (lane, (key, value)) in keys.iter().zip(values).enumerate() {
-            self.keys[place + lane * LANES] = *key;
-            self.values[place + lane * LANES] = *value;
-        }
-        self.filled += 1;
-    }
-}
-
-/// One scaled query against `seen` positions of one key and value head, whose blocks lie `stride`
-/// values apart.
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
-fn attend_head(
-    query: &[f32],
-    keys: &[f32],
-    values: &[f32],
-    [stride, seen]: [usize; 2],
-    scores: &mut [f32],
-    y: &mut [f32],
-) {
-    for (scores, keys) in scores.as_chunks_mut::<LANES>().0.iter_mut().zip(keys.chunks(stride)) {
-        let mut block = [0.0_f32; LANES];
-        for (query, keys) in query.iter().zip(keys.as_chunks::<LANES>().0) {
-            for (score, key) in block.iter_mut().zip(keys) {
-                *score += query * key;
-            }
-        }
-        *scores = block;
-    }
-    let (real, beyond) = scores.split_at_mut(seen);
-    let highest = max(real);
-    for score in real.iter_mut() {
-        *score = exp(*score - highest);
-    }
-    beyond.fill(0.0);
-    let inverse = 1.0 / sum(scores);
-    for (lane, y) in y.iter_mut().enumerate() {
-        let mut partial = [0.0_f32; LANES];
-        for (scores, values) in scores.as_chunks::<LANES>().0.iter().zip(values.chunks(stride)) {
-            let values = &values[lane * LANES..][..LANES];
-            for ((sum, value), score) in partial.iter_mut().zip(values).zip(scores) {
-                *sum += score * value;
-            }
-        }
-        *y = sum(&partial) * inverse;
     }
 }

@@ -14,7 +14,8 @@ pub fn exp(x: f32) -> f32 {
     const LN2_LOW: f32 = -2.121_944_4e-4;
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to a whole number.
     let x = x.clamp(-87.0, 88.0);
-    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
     let r = (x - n * LN2_HIGH) - n * LN2_LOW;
     let p = 1.0 / 720.0;
     let p = p * r + 1.0 / 120.0;
@@ -23,7 +24,8 @@ pub fn exp(x: f32) -> f32 {
     let p = p * r + 0.5;
     let p = p * r + 1.0;
     let p = p * r + 1.0;
-    p * f32::from_bits((((n as i32) + 127) << 23) as u32)
+    // The low bits of `shifted` are n: a conversion to an integer would not vectorise.
+    p * f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23))
 }
 
 /// Sum of 16 interleaved partial sums: a fixed order that vectorises.
@@ -36,7 +38,7 @@ pub fn sum(values: &[f32]) -> f32 {
             *lane += value;
         }
     }
-    fold(&lanes) + rest.iter().sum::<f32>()
+    sum_of(&lanes) + rest.iter().sum::<f32>()
 }
 
 /// Inner product with the same 16 interleaved partial sums.
@@ -50,7 +52,36 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
             *lane += a * b;
         }
     }
-    fold(&lanes) + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+    sum_of(&lanes) + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+}
+
+/// Sum of the products of three values, with the same 16 interleaved partial sums.
+#[inline(always)]
+pub fn dot3(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; 16];
+    let (a_chunks, a_rest) = a.as_chunks::<16>();
+    let (b_chunks, b_rest) = b.as_chunks::<16>();
+    let (c_chunks, c_rest) = c.as_chunks::<16>();
+    for ((a, b), c) in a_chunks.iter().zip(b_chunks).zip(c_chunks) {
+        for (((lane, a), b), c) in lanes.iter_mut().zip(a).zip(b).zip(c) {
+            *lane += a * b * c;
+        }
+    }
+    let rest = a_rest.iter().zip(b_rest).zip(c_rest);
+    sum_of(&lanes) + rest.map(|((a, b), c)| a * b * c).sum::<f32>()
+}
+
+/// Sum of squares in double precision, with 16 interleaved partial sums.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+pub fn squares(values: &[f32]) -> f64 {
+    let mut lanes = [0.0_f64; 16];
+    let (chunks, rest) = values.as_chunks::<16>();
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(value) * f64::from(value);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>()
 }
 
 /// The largest value, by 16 interleaved maxima.
@@ -60,19 +91,40 @@ pub fn max(values: &[f32]) -> f32 {
     let (chunks, rest) = values.as_chunks::<16>();
     for chunk in chunks {
         for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = if *value > *lane { *value } else { *lane };
+            *lane = larger(*lane, *value);
         }
     }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })
+    rest.iter().fold(highest_of(&lanes), |a, &b| larger(a, b))
+}
+
+/// Sum of 16 values, halving from the outside in.
+#[inline(always)]
+pub fn sum_of(lanes: &[f32; 16]) -> f32 {
+    halve(lanes, |a, b| a + b)
+}
+
+/// The largest of 16 values.
+#[inline(always)]
+pub fn highest_of(lanes: &[f32; 16]) -> f32 {
+    halve(lanes, larger)
 }
 
 #[inline(always)]
-fn fold(lanes: &[f32; 16]) -> f32 {
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
+#[inline(always)]
+fn halve(lanes: &[f32; 16], join: impl Fn(f32, f32) -> f32) -> f32 {
     let mut half = [0.0_f32; 8];
     for (i, slot) in half.iter_mut().enumerate() {
-        *slot = lanes[i] + lanes[i + 8];
+        *slot = join(lanes[i], lanes[i + 8]);
     }
-    ((half[0] + half[4]) + (half[2] + half[6])) + ((half[1] + half[5]) + (half[3] + half[7]))
+    let mut quarter = [0.0_f32; 4];
+    for (i, slot) in quarter.iter_mut().enumerate() {
+        *slot = join(half[i], half[i + 4]);
+    }
+    join(join(quarter[0], quarter[2]), join(quarter[1], quarter[3]))
 }
 
 #[cfg(test)]
@@ -97,6 +149,9 @@ mod tests {
         let b: Vec<f32> = (0..45).map(|i| ((i * 5) % 11) as f32 - 5.0).collect();
         assert_eq!(sum(&a), a.iter().sum::<f32>());
         assert_eq!(dot(&a, &b), a.iter().zip(&b).map(|(x, y)| x * y).sum::<f32>());
+        let cubes: f32 = a.iter().zip(&b).map(|(x, y)| x * y * x).sum();
+        assert_eq!(dot3(&a, &b, &a), cubes);
+        assert_eq!(squares(&a), a.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>());
         assert_eq!(max(&a), 6.0);
         assert_eq!(max(&[]), f32::NEG_INFINITY);
     }

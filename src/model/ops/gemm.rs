@@ -43,10 +43,16 @@ pub fn gemm(
     scale: f32,
     accumulate: bool,
 ) {
-    if m == 0 || n == 0 || k == 0 {
+    if m == 0 || n == 0 {
         return;
     }
     assert!(out.len() > (m - 1) * stride + n - 1, "output of {m} x {n} does not fit");
+    if k == 0 {
+        if !accumulate {
+            out.chunks_mut(stride).take(m).for_each(|row| row[..n].fill(0.0));
+        }
+        return;
+    }
     assert!(a.data.len() >= a.reach(m, k), "left operand of {m} x {k} does not fit");
     assert!(b.data.len() >= b.reach(k, n), "right operand of {k} x {n} does not fit");
     // SAFETY: the three assertions bound every element that the kernel touches.
@@ -79,6 +85,15 @@ pub fn gemm(
 #[expect(clippy::float_cmp, reason = "small whole numbers are exact")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sum_of_nothing_is_zero() {
+        let mut out = [1.0; 5];
+        gemm([2, 2, 0], &mut out, 3, View::rows(&[], 0), View::rows(&[], 2), 1.0, true);
+        assert_eq!(out, [1.0; 5]);
+        gemm([2, 2, 0], &mut out, 3, View::rows(&[], 0), View::rows(&[], 2), 1.0, false);
+        assert_eq!(out, [0.0, 0.0, 1.0, 0.0, 0.0]);
+    }
 
     #[test]
     fn products_by_hand() {

@@ -2,8 +2,16 @@
 //! everywhere else.
 //!
 //! Responsible for choosing between the two. Hides how a fused operation reaches the backend
-//! (`flex`) and how it computes (`attention`, `rms_norm`, `swiglu`, `cross_entropy` on slices).
-//! Must not know about weights or layers.
+//! (`flex`) and how it computes (on slices). Must not know about parameters' names or checkpoints.
+//!
+//! ```text
+//! shards      cut a batch into whole sequences that fit a core's cache
+//! block       rms_norm > gemm > rotate > attention > gemm > rms_norm > gemm > swiglu > gemm, per shard
+//! head        rms_norm > gemm > cross_entropy > their gradients, per few hundred target rows
+//! buffer      memory between those, reused and never cleared
+//! flex        the same as operations of burn's backend, with their backward passes
+//! plain       the same from ordinary operations
+//! ```
 //!
 //! All operations work on *ragged* batches: sequences of any lengths stand one after the other in
 //! the rows of one matrix, so nothing is padded. N is the number of rows (tokens of all
@@ -11,20 +19,31 @@
 //! width, V the vocabulary.
 
 pub mod attention;
+pub(super) mod block;
+pub(super) mod buffer;
+pub mod cache;
+pub mod cached_attention;
 pub mod cross_entropy;
 pub mod exponential;
 #[cfg(feature = "flex")]
 mod flex;
 mod gemm;
+pub(super) mod head;
 mod plain;
 mod rms_norm;
 mod rotary;
+pub mod rows;
+pub(super) mod shards;
 mod swiglu;
+pub(super) mod transpose;
 
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
+use super::Threads;
+
+pub use block::Shape;
 pub use cross_entropy::Targets;
 pub use rotary::Rotary;
 
@@ -53,6 +72,17 @@ impl Heads {
     }
 }
 
+/// What a pass through a block needs beside its tensors.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Sizes and tables.
+    pub shape: Arc<Shape>,
+    /// Lengths of the sequences, which add up to N.
+    pub lengths: Arc<[usize]>,
+    /// Threads that may work on it.
+    pub threads: Threads,
+}
+
 /// Which implementation computes the hot operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernels {
@@ -63,6 +93,24 @@ pub enum Kernels {
 }
 
 impl Kernels {
+    /// A decoder block on `x` \[N, D\], with the gains \[D\] before attention and before the SwiGLU
+    /// layer, and the matrices for queries, keys and values \[D, (H + 2 K) S\], attention output
+    /// \[H S, D\], gates and ups \[D, 2 F\], and SwiGLU output \[F, D\].
+    #[must_use]
+    pub fn block(
+        self,
+        x: Tensor<2>,
+        gains: [Tensor<1>; 2],
+        matrices: [Tensor<2>; 4],
+        call: &Call,
+    ) -> Tensor<2> {
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Fused => flex::block(x, gains, matrices, call),
+            _ => plain::block(x, gains, matrices, call),
+        }
+    }
+
     /// Root-mean-square normalisation of each row of `x` \[N, D\], scaled by `gain` \[D\].
     #[must_use]
     pub fn rms_norm(self, x: Tensor<2>, gain: Tensor<1>, epsilon: f64) -> Tensor<2> {

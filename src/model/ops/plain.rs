@@ -6,7 +6,17 @@ use std::sync::Arc;
 use burn::tensor::activation::{log_softmax, silu, softmax};
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 
-use super::{Heads, Rotary, Targets};
+use super::{Call, Heads, Rotary, Targets};
+
+pub fn block(x: Tensor<2>, gains: [Tensor<1>; 2], matrices: [Tensor<2>; 4], call: &Call) -> Tensor<2> {
+    let ([attention_norm, mlp_norm], [packed, output, gate_up, down]) = (gains, matrices);
+    let epsilon = f64::from(call.shape.epsilon);
+    let packed = rms_norm(x.clone(), attention_norm, epsilon).matmul(packed);
+    let mixed = attention(&packed, &call.shape.heads, &call.lengths, &call.shape.rotary);
+    let x = x + mixed.matmul(output);
+    let gated = swiglu(rms_norm(x.clone(), mlp_norm, epsilon).matmul(gate_up));
+    x + gated.matmul(down)
+}
 
 pub fn rms_norm(x: Tensor<2>, gain: Tensor<1>, epsilon: f64) -> Tensor<2> {
     let norm = (x.clone().square().mean_dim(1) + epsilon).sqrt();

@@ -14,14 +14,18 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Shape, Tensor, TensorData};
 
-use super::attention::Saved;
+use super::buffer::Buffer;
 use super::{Heads, Rotary, Targets, attention as attend, cross_entropy as entropy, rms_norm as rms};
+
+mod block;
+
+pub use block::block;
 
 type Primitive = FloatTensor<Flex>;
 
 /// What an attention call needs beside its tensor.
 #[derive(Clone, Debug)]
-pub struct Call {
+pub struct Attended {
     heads: Heads,
     lengths: Arc<[usize]>,
     rotary: Rotary,
@@ -30,7 +34,7 @@ pub struct Call {
 #[backend_extension(Flex, Autodiff)]
 pub trait Fused: Backend {
     fn fused_rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
-    fn fused_attention(packed: FloatTensor<Self>, call: Call) -> FloatTensor<Self>;
+    fn fused_attention(packed: FloatTensor<Self>, call: Attended) -> FloatTensor<Self>;
     fn fused_swiglu(packed: FloatTensor<Self>) -> FloatTensor<Self>;
     fn fused_cross_entropy(logits: FloatTensor<Self>, targets: Targets) -> FloatTensor<Self>;
 }
@@ -40,7 +44,7 @@ pub fn rms_norm(x: Tensor<2>, gain: Tensor<1>, epsilon: f64) -> Tensor<2> {
 }
 
 pub fn attention(packed: Tensor<2>, heads: &Heads, lengths: &Arc<[usize]>, rotary: &Rotary) -> Tensor<2> {
-    let call = Call { heads: heads.clone(), lengths: Arc::clone(lengths), rotary: rotary.clone() };
+    let call = Attended { heads: heads.clone(), lengths: Arc::clone(lengths), rotary: rotary.clone() };
     Tensor::from_dispatch(Dispatch::fused_attention(packed.into_dispatch(), call))
 }
 
@@ -54,11 +58,10 @@ pub fn cross_entropy(logits: Tensor<2>, targets: &Targets) -> Tensor<1> {
 
 impl Fused for Flex {
     fn fused_rms_norm(x: Primitive, gain: Primitive, epsilon: f64) -> Primitive {
-        let (x, gain) = (flat(x), flat(gain));
-        tensor(rms::forward(values(&x), values(&gain), epsilon as f32).0, x.shape())
+        run_rms_norm(&flat(x), &flat(gain), epsilon).0
     }
 
-    fn fused_attention(packed: Primitive, call: Call) -> Primitive {
+    fn fused_attention(packed: Primitive, call: Attended) -> Primitive {
         run_attention(&flat(packed), &call).0
     }
 
@@ -74,15 +77,14 @@ impl Fused for Flex {
 impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
     fn fused_rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self> {
         let (inner, scale) = (flat(x.primitive().clone()), flat(gain.primitive().clone()));
-        let (y, inverse) = rms::forward(values(&inner), values(&scale), epsilon as f32);
-        let y = tensor(y, inner.shape());
+        let (y, inverse) = run_rms_norm(&inner, &scale, epsilon);
         match RmsNorm.prepare::<C>([x.node(), gain.node()]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((inner, scale, inverse), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }
 
-    fn fused_attention(packed: FloatTensor<Self>, call: Call) -> FloatTensor<Self> {
+    fn fused_attention(packed: FloatTensor<Self>, call: Attended) -> FloatTensor<Self> {
         let (y, saved) = run_attention(&flat(packed.primitive().clone()), &call);
         match Attention.prepare::<C>([packed.node()]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((saved, call), y),
@@ -108,19 +110,36 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
     }
 }
 
-fn run_attention(packed: &Primitive, call: &Call) -> (Primitive, Saved) {
-    let (y, saved) = attend::forward(values(packed), &call.heads, &call.lengths, &call.rotary);
-    (tensor(y, Shape::new([packed.shape()[0], call.heads.width()])), saved)
+fn run_rms_norm(x: &Primitive, gain: &Primitive, epsilon: f64) -> (Primitive, Vec<f32>) {
+    let (mut y, mut inverse) = (vec![0.0; values(x).len()], vec![0.0; x.shape()[0]]);
+    rms::forward(values(x), values(gain), epsilon as f32, &mut y, &mut inverse);
+    (tensor(y, x.shape()), inverse)
+}
+
+/// Rotated rows and attention probabilities.
+type Saved = (Vec<f32>, Vec<f32>);
+
+fn run_attention(packed: &Primitive, call: &Attended) -> (Primitive, Saved) {
+    let Attended { heads, lengths, rotary } = call;
+    let mut rotated = values(packed).to_vec();
+    attend::rotate(&mut rotated, heads, lengths, rotary, false);
+    let rows = packed.shape()[0];
+    let (mut p, mut y) = (vec![0.0; attend::squares(lengths, heads)], vec![0.0; rows * heads.width()]);
+    attend::forward(&rotated, heads, lengths, &mut p, &mut y);
+    (tensor(y, Shape::new([rows, heads.width()])), (rotated, p))
 }
 
 fn run_swiglu(packed: &Primitive) -> Primitive {
     let [rows, width] = [packed.shape()[0], packed.shape()[1] / 2];
-    tensor(super::swiglu::forward(values(packed), width), Shape::new([rows, width]))
+    let mut y = vec![0.0; rows * width];
+    super::swiglu::forward(values(packed), width, &mut y);
+    tensor(y, Shape::new([rows, width]))
 }
 
 fn run_cross_entropy(logits: &Primitive, targets: &Targets) -> (Primitive, Primitive) {
-    let (loss, gradient) = entropy::forward(values(logits), logits.shape()[1], targets);
-    (tensor(vec![loss], Shape::new([1])), tensor(gradient, logits.shape()))
+    let mut gradient = values(logits).to_vec();
+    let loss = entropy::in_place(&mut gradient, logits.shape()[1], &targets.ids, &targets.weights);
+    (tensor(vec![loss as f32], Shape::new([1])), tensor(gradient, logits.shape()))
 }
 
 #[derive(Debug)]
@@ -132,7 +151,8 @@ impl Backward<Flex, 2> for RmsNorm {
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = flat(grads.consume::<Flex>(&ops.node));
         let (x, gain, inverse) = ops.state;
-        let (dx, dgain) = rms::backward(values(&x), values(&gain), &inverse, values(&dy));
+        let (mut dx, mut dgain) = (vec![0.0; values(&x).len()], vec![0.0; values(&gain).len()]);
+        rms::backward(values(&x), values(&gain), &inverse, values(&dy), &mut dx, &mut dgain);
         let [x_node, gain_node] = ops.parents;
         if let Some(node) = x_node {
             grads.register::<Flex>(node.id, tensor(dx, x.shape()));
@@ -147,15 +167,17 @@ impl Backward<Flex, 2> for RmsNorm {
 struct Attention;
 
 impl Backward<Flex, 1> for Attention {
-    type State = (Saved, Call);
+    type State = (Saved, Attended);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = flat(grads.consume::<Flex>(&ops.node));
-        let (saved, call) = ops.state;
+        let ((rotated, p), Attended { heads, lengths, rotary }) = ops.state;
         let [node] = ops.parents;
         if let Some(node) = node {
-            let gradient = attend::backward(&saved, &call.heads, &call.lengths, &call.rotary, values(&dy));
-            let shape = Shape::new([dy.shape()[0], call.heads.packed()]);
+            let mut gradient = vec![0.0; rotated.len()];
+            attend::backward(&rotated, &p, &heads, &lengths, values(&dy), &mut gradient);
+            attend::rotate(&mut gradient, &heads, &lengths, &rotary, true);
+            let shape = Shape::new([dy.shape()[0], heads.packed()]);
             grads.register::<Flex>(node.id, tensor(gradient, shape));
         }
     }
@@ -171,7 +193,9 @@ impl Backward<Flex, 1> for SwiGlu {
         let dy = flat(grads.consume::<Flex>(&ops.node));
         let (packed, [node]) = (ops.state, ops.parents);
         if let Some(node) = node {
-            let gradient = super::swiglu::backward(values(&packed), packed.shape()[1] / 2, values(&dy));
+            let (mut gradient, width) = (vec![0.0; values(&packed).len()], packed.shape()[1] / 2);
+            let mut again = Buffer::take(values(&dy).len());
+            super::swiglu::backward(values(&packed), width, values(&dy), &mut again, &mut gradient);
             grads.register::<Flex>(node.id, tensor(gradient, packed.shape()));
         }
     }

@@ -1,0 +1,219 @@
+//! The loss of a batch and its gradients.
+//!
+//! With fused kernels the whole network is passed forward and backward for one shard before the
+//! next begins: what the backward pass needs is still close to the core, and the memory of a step
+//! does not grow with its batch. Weight gradients are added up in place, group by group (see
+//! `ops::shards`); groups are what threads share, and their sums are added in a fixed order. Other
+//! kernels go through burn's gradient graph. Must not know what is done with the gradients.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+
+use super::decoder::Ragged;
+use super::host::Host;
+use super::ops::block::{self, Parts, Passed, Turned};
+use super::ops::buffer::Buffer;
+use super::ops::exponential::squares;
+use super::ops::head::{Head, Sums, add};
+use super::ops::shards::{Shard, groups};
+use super::ops::transpose::transposed;
+use super::{Decoder, Kernels, Targets, Visit, Weights};
+
+/// The gradient of every parameter, by the parameter's name.
+#[derive(Debug)]
+pub struct Gradients(BTreeMap<String, Buffer>);
+
+impl Gradients {
+    /// The gradient of the parameter called `name`, row by row as it lies in the parameter.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[f32]> {
+        self.0.get(name).map(|buffer| &**buffer)
+    }
+
+    /// The Euclidean norm of all gradients together.
+    #[must_use]
+    pub fn norm(&self) -> f64 {
+        self.0.values().map(|gradient| squares(gradient)).sum::<f64>().sqrt()
+    }
+
+    /// What burn's graph holds for `weights`, which were its leaves.
+    #[must_use]
+    pub fn of(weights: Weights, graph: &burn::tensor::Gradients) -> Self {
+        struct Collect<'a>(&'a burn::tensor::Gradients, BTreeMap<String, Buffer>);
+        impl Visit for Collect<'_> {
+            fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
+                if let Some(gradient) = parameter.grad(self.0) {
+                    let values: Vec<f32> = gradient.into_data().try_into_vec().expect("gradients are f32");
+                    self.1.insert(name.to_owned(), values.into());
+                }
+                parameter
+            }
+        }
+        let mut collect = Collect(graph, BTreeMap::new());
+        let _ = weights.map(&mut collect);
+        Self(collect.1)
+    }
+}
+
+impl Decoder {
+    /// Sum over positions of weight times negative log-likelihood of the position's target, and
+    /// the gradient of that sum.
+    ///
+    /// # Panics
+    /// If a sequence is longer than the model's positions or a token is not in the vocabulary.
+    #[must_use]
+    pub fn loss_and_gradients(&self, batch: &Ragged, targets: &Targets) -> (f64, Gradients) {
+        if self.kernels == Kernels::Fused {
+            return Network::new(self).run(batch, targets);
+        }
+        let tracked = self.weights().clone().tracked();
+        let loss = self.with_weights(tracked.clone()).loss(batch, targets);
+        let value = f64::from(loss.clone().into_scalar::<f32>());
+        (value, Gradients::of(tracked, &loss.backward()))
+    }
+}
+
+/// A decoder on slices, ready for a pass in both directions.
+struct Network<'a> {
+    decoder: &'a Decoder,
+    host: &'a Host,
+    weights: Vec<Parts<&'a [f32]>>,
+    turned: Vec<Turned>,
+    /// The head's weights transposed; none if it shares the embedding's.
+    head: Option<Buffer>,
+}
+
+/// What a group of shards adds up.
+struct Sum {
+    loss: f64,
+    embedding: Buffer,
+    blocks: Vec<Parts<Buffer>>,
+    norm: Buffer,
+    head: Option<Buffer>,
+}
+
+impl<'a> Network<'a> {
+    fn new(decoder: &'a Decoder) -> Self {
+        let host = decoder.host();
+        let weights: Vec<_> = host.blocks.iter().map(super::host::HostBlock::parts).collect();
+        let turned = weights.iter().map(|weights| Turned::new(weights, &decoder.shape)).collect();
+        let head = (!decoder.config.tied).then(|| transposed(host.head.get(), decoder.vocabulary()));
+        Self { decoder, host, weights, turned, head }
+    }
+
+    fn run(&self, batch: &Ragged, targets: &Targets) -> (f64, Gradients) {
+        let groups = groups(&batch.lengths, self.decoder.weights().count());
+        let mut sums: Vec<(&[Shard], Sum)> =
+            groups.iter().map(|shards| (shards.as_slice(), self.sum())).collect();
+        self.decoder.threads.each(sums.iter_mut().collect(), |(shards, sum)| {
+            for (number, shard) in shards.iter().enumerate() {
+                self.shard(shard, batch, targets, sum, number > 0);
+            }
+        });
+        let mut sums = sums.into_iter().map(|(_, sum)| sum);
+        let mut total = sums.next().unwrap_or_else(|| self.nothing());
+        for sum in sums {
+            total.add(&sum);
+        }
+        (total.loss, total.named())
+    }
+
+    fn sum(&self) -> Sum {
+        let shape = &self.decoder.shape;
+        Sum {
+            loss: 0.0,
+            embedding: Buffer::zeros(self.host.embedding.get().len()),
+            blocks: self.weights.iter().map(|_| Parts::gradients(shape)).collect(),
+            norm: Buffer::zeros(shape.width),
+            head: self.head.as_ref().map(|head| Buffer::zeros(head.len())),
+        }
+    }
+
+    /// The gradients of a batch without a single row.
+    fn nothing(&self) -> Sum {
+        let zeros = |parts: &Parts<&[f32]>| {
+            Parts::from_array(parts.clone().into_array().map(|part| Buffer::zeros(part.len())))
+        };
+        Sum { blocks: self.weights.iter().map(zeros).collect(), ..self.sum() }
+    }
+
+    /// Passes a shard through the network and back.
+    fn shard(&self, shard: &Shard, batch: &Ragged, targets: &Targets, sum: &mut Sum, accumulate: bool) {
+        let (shape, rows) = (&*self.decoder.shape, shard.rows.clone());
+        let lengths = &batch.lengths[shard.sequences.clone()];
+        let tokens = &batch.tokens[rows.clone()];
+        let mut x = self.embed(tokens);
+        let mut passed = Vec::with_capacity(self.weights.len());
+        for weights in &self.weights {
+            let input = x.copied();
+            let kept = block::forward(&mut x, weights, shape, lengths);
+            passed.push((input, kept));
+        }
+        let mut dx = Buffer::zeros(x.len());
+        sum.loss += self.head(&x, &targets.ids[rows.clone()], &targets.weights[rows], &mut dx, sum);
+        let blocks = self.weights.iter().zip(&self.turned).zip(&mut sum.blocks);
+        for ((input, kept), ((weights, turned), gradients)) in passed.iter().zip(blocks).rev() {
+            let passed = Passed { weights, turned, shape, x: input, kept, lengths };
+            block::backward(&passed, &mut dx, gradients, accumulate);
+        }
+        let width = shape.width;
+        for (&token, dx) in tokens.iter().zip(dx.chunks_exact(width)) {
+            add(&mut sum.embedding[token as usize * width..][..width], dx);
+        }
+    }
+
+    fn embed(&self, tokens: &[u32]) -> Buffer {
+        let (width, embedding) = (self.decoder.shape.width, self.host.embedding.get());
+        let mut x = Buffer::take(tokens.len() * width);
+        for (x, &token) in x.chunks_exact_mut(width).zip(tokens) {
+            x.copy_from_slice(&embedding[token as usize * width..][..width]);
+        }
+        x
+    }
+
+    fn head(&self, x: &[f32], ids: &[u32], weights: &[f32], dx: &mut [f32], sum: &mut Sum) -> f64 {
+        let head = Head {
+            gain: self.host.norm.get(),
+            weights: self.host.head.get(),
+            turned: self.head.as_deref().unwrap_or_else(|| self.host.embedding.get()),
+            epsilon: self.decoder.shape.epsilon,
+        };
+        let (dweights, tied) = match &mut sum.head {
+            Some(head) => (head, false),
+            None => (&mut sum.embedding, true),
+        };
+        head.loss(x, ids, weights, &mut Sums { dx, dgain: &mut sum.norm, dweights, tied })
+    }
+}
+
+impl Sum {
+    fn add(&mut self, other: &Self) {
+        self.loss += other.loss;
+        add(&mut self.embedding, &other.embedding);
+        for (block, other) in self.blocks.iter_mut().zip(&other.blocks) {
+            block.add(other);
+        }
+        add(&mut self.norm, &other.norm);
+        if let (Some(head), Some(other)) = (&mut self.head, &other.head) {
+            add(head, other);
+        }
+    }
+
+    /// The gradients under the names that [`Weights::map`] gives.
+    fn named(self) -> Gradients {
+        let mut named =
+            BTreeMap::from([("embedding".to_owned(), self.embedding), ("norm".to_owned(), self.norm)]);
+        named.extend(self.head.map(|head| ("head".to_owned(), head)));
+        for (layer, parts) in self.blocks.into_iter().enumerate() {
+            let Parts { attention_norm, packed, output, mlp_norm, gate_up, down } = parts;
+            named.insert(format!("{layer}.attention_norm"), attention_norm);
+            named.insert(format!("{layer}.packed"), packed);
+            named.insert(format!("{layer}.output"), output);
+            named.insert(format!("{layer}.mlp_norm"), mlp_norm);
+            named.insert(format!("{layer}.gate_up"), gate_up);
+            named.insert(format!("{layer}.down"), down);
+        }
+        Gradients(named)
+    }
+}

@@ -1,0 +1,124 @@
+//! The last normalisation, the output head and the weighted negative log-likelihood on slices.
+//!
+//! Logits are made for a few hundred rows at a time and turned into their own gradient at once, so
+//! neither logits nor log-probabilities of a batch ever exist as a whole; rows that are no target
+//! are left out. Must not know of tensors.
+
+use super::buffer::Buffer;
+use super::gemm::{View, gemm};
+use super::{cross_entropy, rms_norm};
+
+/// Logits that are made at a time, about.
+const LOGITS: usize = 1 << 22;
+/// Rows whose logits are made at a time at most.
+const ROWS: usize = 512;
+
+/// The weights of the head.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// Gain of the last normalisation, \[D\].
+    pub gain: &'a [f32],
+    /// Output weights, \[D, V\].
+    pub weights: &'a [f32],
+    /// The same transposed, \[V, D\].
+    pub turned: &'a [f32],
+    /// Added to the mean square in `RMSNorm`.
+    pub epsilon: f32,
+}
+
+/// Where gradients of one unit of loss are added.
+#[derive(Debug)]
+pub struct Sums<'a> {
+    /// Of the input, \[N, D\].
+    pub dx: &'a mut [f32],
+    /// Of the gain, \[D\].
+    pub dgain: &'a mut [f32],
+    /// Of the weights: \[V, D\] if `tied`, for they are the embedding's, else \[D, V\].
+    pub dweights: &'a mut [f32],
+    /// Whether the head shares the embedding's weights.
+    pub tied: bool,
+}
+
+impl Head<'_> {
+    const fn vocabulary(&self) -> usize {
+        self.weights.len() / self.gain.len()
+    }
+
+    /// Sum over rows of `x` \[N, D\] of weight times negative log-likelihood of the row's target,
+    /// from target ids \[N\] and weights \[N\]; adds the gradients to `sums`.
+    pub fn loss(&self, x: &[f32], ids: &[u32], weights: &[f32], sums: &mut Sums<'_>) -> f64 {
+        let rows: Vec<usize> = (0..weights.len()).filter(|&row| weights[row] != 0.0).collect();
+        let size = (LOGITS / self.vocabulary()).clamp(16, ROWS);
+        let tiles = rows.chunks(rows.len().div_ceil(rows.len().div_ceil(size).max(1)).max(1));
+        let mut loss = 0.0;
+        for rows in tiles {
+            let tile = Tile::gather(self, x, ids, weights, rows);
+            let (part, dlogits) = tile.dlogits(self);
+            loss += part;
+            tile.backward(self, rows, &dlogits, sums);
+        }
+        loss
+    }
+}
+
+/// Some target rows on their way through the head.
+struct Tile {
+    x: Buffer,
+    normed: Buffer,
+    inverse: Buffer,
+    ids: Vec<u32>,
+    weights: Vec<f32>,
+}
+
+impl Tile {
+    fn gather(head: &Head<'_>, x: &[f32], ids: &[u32], weights: &[f32], rows: &[usize]) -> Self {
+        let width = head.gain.len();
+        let mut gathered = Buffer::take(rows.len() * width);
+        for (to, &row) in gathered.chunks_exact_mut(width).zip(rows) {
+            to.copy_from_slice(&x[row * width..(row + 1) * width]);
+        }
+        let (mut normed, mut inverse) = (Buffer::take(rows.len() * width), Buffer::take(rows.len()));
+        rms_norm::forward(&gathered, head.gain, head.epsilon, &mut normed, &mut inverse);
+        let ids = rows.iter().map(|&row| ids[row]).collect();
+        let weights = rows.iter().map(|&row| weights[row]).collect();
+        Self { x: gathered, normed, inverse, ids, weights }
+    }
+
+    /// The loss of these rows, and the gradient of their logits.
+    fn dlogits(&self, head: &Head<'_>) -> (f64, Buffer) {
+        let (width, vocabulary, rows) = (head.gain.len(), head.vocabulary(), self.ids.len());
+        let mut logits = Buffer::take(rows * vocabulary);
+        let (normed, weights) = (View::rows(&self.normed, width), View::rows(head.weights, vocabulary));
+        gemm([rows, vocabulary, width], &mut logits, vocabulary, normed, weights, 1.0, false);
+        let loss = cross_entropy::in_place(&mut logits, vocabulary, &self.ids, &self.weights);
+        (loss, logits)
+    }
+
+    fn backward(&self, head: &Head<'_>, rows: &[usize], dlogits: &[f32], sums: &mut Sums<'_>) {
+        let (width, vocabulary, count) = (head.gain.len(), head.vocabulary(), rows.len());
+        let by_row = View::rows(dlogits, vocabulary);
+        if sums.tied {
+            let (by_column, normed) =
+                (View::transposed(dlogits, vocabulary), View::rows(&self.normed, width));
+            gemm([vocabulary, width, count], sums.dweights, width, by_column, normed, 1.0, true);
+        } else {
+            let normed = View::transposed(&self.normed, width);
+            gemm([width, vocabulary, count], sums.dweights, vocabulary, normed, by_row, 1.0, true);
+        }
+        let mut dnormed = Buffer::take(count * width);
+        let turned = View::rows(head.turned, width);
+        gemm([count, width, vocabulary], &mut dnormed, width, by_row, turned, 1.0, false);
+        let mut dx = Buffer::zeros(count * width);
+        rms_norm::backward(&self.x, head.gain, &self.inverse, &dnormed, &mut dx, sums.dgain);
+        for (&row, from) in rows.iter().zip(dx.chunks_exact(width)) {
+            add(&mut sums.dx[row * width..(row + 1) * width], from);
+        }
+    }
+}
+
+/// Adds `from` to `to`, value by value.
+pub fn add(to: &mut [f32], from: &[f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += from;
+    }
+}

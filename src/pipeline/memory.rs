@@ -1,0 +1,98 @@
+//! How much memory a stage needs at its peak: the largest resident set of the process meanwhile.
+//!
+//! Measured by the system, where it can be (Linux), and noted beside the stage's seconds: it is
+//! never part of a key or of a file that is compared. Must not know what a stage does.
+
+#[cfg(target_os = "linux")]
+use std::fs;
+
+/// A measurement that has begun.
+#[derive(Debug)]
+pub struct Memory {
+    /// Whether the system forgot the earlier peak.
+    fresh: bool,
+}
+
+impl Memory {
+    /// Begins to measure: what earlier stages of this process left unused is given back, and
+    /// their peak is forgotten.
+    pub fn begin() -> Self {
+        give_back();
+        Self { fresh: forget_peak() }
+    }
+
+    /// Bytes at the peak since then; none where the system does not tell, or would tell of
+    /// earlier stages too.
+    pub fn peak(&self) -> Option<u64> {
+        if self.fresh { peak() } else { None }
+    }
+}
+
+/// Lets the system count anew (`proc_pid_clear_refs(5)`, since Linux 4.0); it may refuse.
+#[cfg(target_os = "linux")]
+fn forget_peak() -> bool {
+    fs::write("/proc/self/clear_refs", "5").is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn forget_peak() -> bool {
+    false
+}
+
+#[cfg(target_os = "linux")]
+fn peak() -> Option<u64> {
+    high_water(&fs::read_to_string("/proc/self/status").ok()?)
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn peak() -> Option<u64> {
+    None
+}
+
+/// The line `VmHWM:  123456 kB` of a process's status, in bytes.
+#[cfg(any(target_os = "linux", test))]
+fn high_water(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// Returns unused memory to the system. The allocator keeps all it ever had, for speed, and a
+/// small stage after a large one would be told to need as much.
+#[cfg_attr(
+    all(target_os = "linux", target_env = "gnu"),
+    expect(unsafe_code, reason = "the allocator's trimming exists as a C function only")
+)]
+fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: malloc_trim may be called at any time and touches nothing that is in use.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peak_is_read_in_bytes() {
+        let status = "Name:\trise-lab\nVmPeak:\t  900 kB\nVmHWM:\t  12345 kB\nVmRSS:\t  100 kB\n";
+        assert_eq!(high_water(status), Some(12_641_280));
+        assert_eq!(high_water("Name:\trise-lab\n"), None);
+        assert_eq!(high_water("VmHWM:\t a lot\n"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn memory_that_was_used_and_given_back_counts() {
+        let memory = Memory::begin();
+        // Where the system does not let us reset the peak there is nothing to test.
+        let Some(before) = memory.peak() else { return };
+        let much = vec![1_u8; 64 << 20];
+        assert_eq!(much.iter().map(|&byte| u64::from(byte)).sum::<u64>(), 64 << 20);
+        drop(much);
+        assert!(memory.peak().unwrap() >= before, "{before}");
+        assert!(memory.peak().unwrap() >= 64 << 20);
+    }
+}
