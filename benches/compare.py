@@ -12,6 +12,7 @@ import argparse
 import datetime
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,21 +38,19 @@ def arguments():
 
 
 def build():
-    """Compiles the Rust side; returns the executables of all bench targets by name."""
+    """Compiles the Rust side; returns its executables by name."""
     say("compiling the Rust side")
-    command = ["cargo", "build", "--release", "--benches", "--message-format=json-render-diagnostics"]
+    command = ["cargo", "build", "--release", "--benches", "--bins", "--message-format=json-render-diagnostics"]
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if built.returncode != 0:
         sys.exit("the Rust side does not compile")
     messages = [json.loads(line) for line in built.stdout.splitlines()]
     found = [message for message in messages if message["reason"] == "compiler-artifact" and message["executable"]]
-    return {message["target"]["name"]: message["executable"] for message in found if message["target"]["kind"] == ["bench"]}
+    return {message["target"]["name"]: message["executable"] for message in found}
 
 
 def titles():
-    own = {name: part.TITLE for name, part in PARTS.items()}
-    more = {name: title + ("" if others.found(name) else " (not in this checkout)") for name, (title, _) in others.PARTS.items()}
-    return own | more
+    return {name: part.TITLE for name, part in PARTS.items()} | {name: title for name, (title, _) in others.PARTS.items()}
 
 
 def measure(name, bench, described):
@@ -63,13 +62,15 @@ def measure(name, bench, described):
 
 
 def main():
+    # Ends the sides too when it is ended itself.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before all was measured"))
     wanted = arguments()
     if wanted.list:
         print("\n".join(f"{name:12} {title}" for name, title in titles().items()))
         return
     if unknown := set(wanted.parts) - set(titles()):
         sys.exit(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(titles())}")
-    names = wanted.parts or [name for name in titles() if name in PARTS or others.found(name)]
+    names = wanted.parts or list(titles())
     programs = build()
     allowed = sorted(os.sched_getaffinity(0))
     bench = Bench(

@@ -1,11 +1,12 @@
 """Batched greedy generation with llama.cpp, through the low-level bindings of llama-cpp-python.
 
 Started by `benches/compare.py`. Weights are f32. Batching is continuous: a finished row's place is taken by the next
-prompt. Keys and values in f32, and in llama.cpp's own f16 with flash attention; prompts in the same call as the other
-rows' next tokens, and each in its own: all are tried, and the fastest is kept.
+prompt. Keys and values are f32 as well, or with `--f16` in llama.cpp's own f16. Prompts in the same call as the other
+rows' next tokens and each in its own are tried, with flash attention and without; the fastest is kept.
 """
 
 import ctypes
+import sys
 from collections import deque
 from functools import partial
 
@@ -17,12 +18,7 @@ import player
 
 ROWS = 64
 F32, F16 = 0, 1
-"""Of `ggml_type`."""
-CACHES = {
-    "f32 cache": (F32, False),
-    "f16 cache, flash attention": (F16, True),
-}
-"""(type of keys and values, flash attention). Flash attention over f32 takes longer than either."""
+"""Of `ggml_type`: what keys and values are kept in."""
 
 
 class Context:
@@ -122,7 +118,7 @@ class Generation:
         return sum(map(len, self.continuations()))
 
 
-def open_setting(setting, threads):
+def open_setting(setting, threads, kind):
     path = setting.folder / "model.gguf"
     gguf_file.write(setting, path)
     model = lib.llama_model_load_from_file(str(path).encode(), lib.llama_model_default_params())
@@ -132,8 +128,9 @@ def open_setting(setting, threads):
     tokens = sum(sorted(map(len, prompts))[-ROWS:])
     length = max(map(len, prompts)) + setting.wanted["tokens"]
     trials = {}
-    for name, cache in CACHES.items():
-        context = Context(model, setting.data["vocabulary"], tokens, length, threads, *cache)
+    for flash in (False, True):
+        context = Context(model, setting.data["vocabulary"], tokens, length, threads, kind, flash)
+        name = "flash attention" if flash else "no flash attention"
         trials[name] = Generation(setting, context, False)
         trials[f"{name}, prompts apart"] = Generation(setting, context, True)
     works = {name: partial(trial.continuations, ROWS) for name, trial in trials.items()}
@@ -153,4 +150,5 @@ def silent(level, text, data):
 if __name__ == "__main__":
     lib.llama_log_set(silent, ctypes.c_void_p(0))
     lib.llama_backend_init()
-    player.serve(f"llama-cpp-python {lib.__version__}", open_setting)
+    kind = F16 if "--f16" in sys.argv else F32
+    player.serve(f"llama-cpp-python {lib.__version__}", partial(open_setting, kind=kind))

@@ -18,6 +18,7 @@ PEERS = {
     "PyTorch": ("generate_torch.py", "torch"),
     "transformers": ("generate_hf.py", "transformers"),
     "llama.cpp": ("generate_llama_cpp.py", "llama_cpp"),
+    "llama.cpp, f16 cache": ("generate_llama_cpp.py", "llama_cpp", "--f16"),
 }
 LEAST_SAME = 0.5
 """Below this the sides do not run the same model; rounding alone never takes that many."""

@@ -1,42 +1,87 @@
-"""Parts that are programs of their own: each is given `BENCH_PAIRS` and prints Markdown.
+"""Parts that are programs of their own, and can be run alone; here they are started, and their JSON becomes tables."""
 
-A program is a Python file, or a bench target of the Cargo package. It is started in the repository's root, bound to
-the cores of the suite, with `BENCH_OURS` (the Rust side) and `BENCH_PYTHON` (the peers' interpreter) set. What it
-prints on standard output stands in the results as it is.
-"""
-
+import json
 import os
 import subprocess
 
 from .sides import BENCHES, SideError
 
-PARTS = {
-    "round": ("One whole RISE round", ["round/compare.py", "round/main.rs"]),
-    "store": ("A large database", ["store_growth.py", "store_growth.rs"]),
-    "scheduler": ("Scheduler overhead", ["scheduler.py", "scheduler.rs"]),
-}
-
-
-def found(name):
-    """The part's file, if this checkout has it."""
-    return next((BENCHES / file for file in PARTS[name][1] if (BENCHES / file).exists()), None)
-
 
 def run(name, bench):
-    file = found(name)
-    if file is None:
-        raise SideError(f"there is none of benches/{' or benches/'.join(PARTS[name][1])}")
-    target = file.stem if file.stem != "main" else file.parent.name
-    command = [bench.python, file] if file.suffix == ".py" else [bench.programs[target]]
+    title, part = PARTS[name]
+    return {"title": title, **part(bench)}
+
+
+def output(bench, cores, *command):
+    """What a program prints, started in the repository's root on some cores."""
     done = subprocess.run(
-        command,
+        [str(word) for word in command],
         cwd=BENCHES.parent,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ
-        | {"BENCH_PAIRS": str(bench.pairs), "BENCH_OURS": str(bench.ours_program), "BENCH_PYTHON": str(bench.python)},
-        preexec_fn=lambda: os.sched_setaffinity(0, set(bench.cores)),
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
     )
     if done.returncode != 0:
-        raise SideError(f"{file.name} ended with status {done.returncode}")
-    return {"title": PARTS[name][0], "about": "", "markdown": done.stdout}
+        raise SideError(f"`{command[0]}` ended with status {done.returncode}")
+    return done.stdout
+
+
+def whole_round(bench):
+    for package in ("torch", "transformers", "accelerate"):
+        if not bench.installed(package):
+            raise SideError(f"the peer needs `{package}`")
+    program, file = BENCHES / "round/compare_round.py", bench.work / "round.json"
+    bench.work.mkdir(exist_ok=True)
+    options = ["--bin", bench.programs["rise-lab"], "--pairs", bench.pairs, "--json", file]
+    if len(bench.cores) > 1:
+        options.append("--two-jobs")
+    output(bench, set(bench.cores), bench.python, program, *options)
+    found = json.loads(file.read_text())
+    rows = [
+        [phase, f"{row['ours']['seconds']:.2f}", f"{row['peer']['seconds']:.2f}", f"{row['ratio']:.2f}"]
+        for phase, row in found["phases"].items()
+    ]
+    ratio, middle = found["ratio"], {side: median(found[side]) for side in ("ours", "peer")}
+    whole = f"**{ratio['median']:.2f}** ({ratio['min']:.2f} to {ratio['max']:.2f})"
+    rows.append(["whole round", f"{middle['ours']:.2f}", f"{middle['peer']:.2f}", whole])
+    if "two_jobs" in found:
+        rows.append(["with two workers", f"{found['two_jobs']['seconds']['median']:.2f}", "", ""])
+    about = """Seconds of the whole process of `rise-lab sweep`, and of the same round with transformers and its Trainer, from the
+checkpoint to the last accuracy; `benches/round/README.md` says what both do, and how that is checked."""
+    columns = ["phase", "rise-lab, s", "transformers, s", "ratio"]
+    return {"about": about, "figures": found, "tables": [{"title": "1 thread", "columns": columns, "rows": rows}]}
+
+
+def median(measurements):
+    seconds = sorted(each["seconds"] for each in measurements)
+    return (seconds[(len(seconds) - 1) // 2] + seconds[len(seconds) // 2]) / 2
+
+
+def store(bench):
+    found = json.loads(output(bench, bench.cores_for(1), bench.programs["store_growth"], "--repeat", bench.pairs))
+    times = {name: value for name, value in found.items() if name.endswith("_ms")}
+    title = f"{found['runs']:,} runs, {found['attempts']:,} attempts; the report has {found['cells']} cells"
+    rows = [[name.removesuffix("_ms").replace("_", " "), f"{value:,.0f}"] for name, value in times.items()]
+    about = "Milliseconds of the whole process of a command, as `benches/store_growth.rs` says; medians."
+    return {"about": about, "figures": found, "tables": [{"title": title, "columns": ["command", "ms"], "rows": rows}]}
+
+
+def scheduler(bench):
+    program, jobs = BENCHES / "scheduler.py", [1, 2][: len(bench.cores)]
+    options = ["--binary", bench.programs["rise-lab"], "--repeat", bench.pairs, "--jobs", *jobs]
+    lines = output(bench, set(bench.cores), "python3", program, *options).splitlines()
+    found = [json.loads(line) for line in lines]
+    rows = [
+        [line["jobs"], line["stages"], f"**{line['overhead_ms_per_stage']:.2f}**", "{:.2f} to {:.2f}".format(*line["spread_ms"])]
+        for line in found
+    ]
+    about = "What a sweep takes beside its stages, as `benches/scheduler.py` says; medians."
+    table = {"title": "Tiny stages", "columns": ["workers", "stages", "ms per stage", "spread"], "rows": rows}
+    return {"about": about, "figures": found, "tables": [table]}
+
+
+PARTS = {
+    "round": ("One whole RISE round", whole_round),
+    "store": ("A large database", store),
+    "scheduler": ("Scheduler overhead", scheduler),
+}

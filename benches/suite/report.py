@@ -58,8 +58,6 @@ def part_lines(name, part):
         lines += [f"![{series['title']}]({chart_name(name, series)})", ""]
     for found in part.get("tables", []):
         lines += [f"**{found['title']}**", "", *table(found["columns"], found["rows"]), ""]
-    if "markdown" in part:
-        lines += [part["markdown"].strip(), ""]
     return lines[:-1]
 
 
