@@ -174,7 +174,7 @@ mod tests {
     fn prompts(count: u32) -> Vec<Prompted> {
         (0..count)
             .map(|i| Prompted {
-                tokens: (0..1 + i * 7 % 41).map(|j| (i * j + j + i) % 37).collect(),
+                tokens: (0..=i * 7 % 41).map(|j| (i * j + j + i) % 37).collect(),
                 seeds: (0..u64::from(i % 4)).map(|sample| Seed(u64::from(i)).at(sample)).collect(),
             })
             .collect()

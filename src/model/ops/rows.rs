@@ -94,7 +94,6 @@ pub fn gate(packed: &[f32], width: usize, y: &mut [f32]) {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "the same bits are what is asked for")]
 mod tests {
     use super::*;
     use crate::domain::Seed;

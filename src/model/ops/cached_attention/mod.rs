@@ -149,7 +149,9 @@ fn tile<const Q: usize, const FMA: bool>(
     values::weigh::<Q, FMA>(call, cache, scores, first, y);
     for (q, y) in y.chunks_exact_mut(heads.width()).enumerate() {
         for (y, inverse) in y.chunks_exact_mut(heads.size).zip(inverse.iter().skip(q).step_by(Q)) {
-            y.iter_mut().for_each(|y| *y *= inverse);
+            for y in y {
+                *y *= inverse;
+            }
         }
     }
 }

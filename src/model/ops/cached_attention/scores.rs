@@ -51,6 +51,7 @@ pub fn ahead(first: usize, end: usize) -> [usize; 4] {
 /// Four queries, each against its own block of one key head.
 ///
 /// Written out four times: a loop would keep the sums in memory.
+#[expect(clippy::many_single_char_names, reason = "four queries and four blocks of one kind each")]
 #[inline(always)]
 fn four<const FMA: bool>([p, q, r, s]: [&[f32]; 4], [a, b, c, d]: [&[Lanes]; 4]) -> [Lanes; 4] {
     let mut sums = [[0.0; LANES]; 4];

@@ -115,6 +115,7 @@ impl<'a> Part<'a> {
 /// Adds the first `seen` positions, `width` values apart, to four pieces of `y`.
 ///
 /// Written out four times: a loop would keep the sums in memory.
+#[expect(clippy::many_single_char_names, reason = "four chains and their weights")]
 #[inline(always)]
 fn add_four<const L: usize, const FMA: bool>(
     [a, b, c, d]: [Chain<'_>; 4],

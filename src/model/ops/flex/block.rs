@@ -1,4 +1,5 @@
 //! A whole decoder block as one operation of the `flex` backend, with its backward pass.
+#![allow(clippy::too_many_arguments, reason = "the backend extension takes tensors one by one")]
 
 use std::sync::Arc;
 
@@ -20,7 +21,6 @@ use super::{Primitive, flat, tensor, values};
 
 #[backend_extension(Flex, Autodiff)]
 pub trait FusedBlock: Backend {
-    #[expect(clippy::too_many_arguments, reason = "the backend extension takes tensors one by one")]
     fn fused_block(
         x: FloatTensor<Self>,
         attention_norm: FloatTensor<Self>,
@@ -74,8 +74,8 @@ impl<C: CheckpointStrategy> FusedBlock for Autodiff<Flex, C> {
         let weights = Parts::from_array(all.map(inner));
         let input = inner(&x);
         let (y, kept) = call.forward(input.clone(), &weights);
-        let [a, b, c, d, e, f] = all.map(|tensor| tensor.node());
-        match Block.prepare::<C>([x.node(), a, b, c, d, e, f]).compute_bound().stateful() {
+        let all = [&x, &attention_norm, &packed, &output, &mlp_norm, &gate_up, &down];
+        match Block.prepare::<C>(all.map(FloatTensor::<Self>::node)).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(State { call, input, weights, kept: Arc::new(kept) }, y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
