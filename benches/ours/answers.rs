@@ -65,7 +65,7 @@ pub struct Turns {
     problems: Vec<Problem>,
     prompt: Prompt,
     sampling: Sampling,
-    turns: usize,
+    count: usize,
 }
 
 impl Turns {
@@ -74,7 +74,7 @@ impl Turns {
         let model = Checkpoint::load(&setting.folder, &place(threads)?)?;
         let sampling = Sampling { max_tokens: setting.tokens, ..Sampling::default() };
         let (problems, prompt) = (problems(setting)?, Recipe::of(setting)?.prompt);
-        Ok(Self { model, problems, prompt, sampling, turns: setting.turns })
+        Ok(Self { model, problems, prompt, sampling, count: setting.turns })
     }
 
     /// The answers to every dialogue so far, added to its attempts; returns their tokens.
@@ -104,7 +104,7 @@ impl Player for Turns {
     fn run(&mut self) -> (usize, Value) {
         let mut attempts = vec![Vec::new(); self.problems.len()];
         let mut all = 0;
-        let turns: Vec<Value> = (0..self.turns)
+        let turns: Vec<Value> = (0..self.count)
             .map(|number| {
                 let began = Instant::now();
                 let tokens = self.turn(number, &mut attempts);

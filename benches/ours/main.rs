@@ -22,7 +22,10 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         ["prepare", folder] => inputs::prepare(Path::new(folder)),
         ["serve"] => player::serve(),
-        ["machine"] => machine::report(),
+        ["machine"] => {
+            machine::report();
+            Ok(())
+        }
         ["operations", folder] => operations::report(Path::new(folder)),
         _ => Err("this is half of a comparison; run `python3 benches/compare.py`".into()),
     };
