@@ -5,6 +5,8 @@ from html import escape
 
 WIDTH, HEIGHT = 560, 340
 LEFT, RIGHT, TOP, BOTTOM = 70, 130, 40, 50
+LINE = 14
+"""Least distance between the names of two lines."""
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"]
 
 
@@ -33,10 +35,15 @@ def draw(title, axis, points):
     for value in values:
         out.append(f'<text x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{value}</text>')
     out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">{escape(axis)}</text>')
+    labels = []
     for name, colour in zip(names, COLOURS):
         line = [(x(value), y(found[name])) for value, found in points.items() if name in found]
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in line)
         out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         out += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour}"/>' for a, b in line]
-        out.append(f'<text x="{line[-1][0] + 8:.1f}" y="{line[-1][1] + 4:.1f}" fill="{colour}">{escape(name)}</text>')
+        labels.append((line[-1][1] + 4, line[-1][0] + 8, name, colour))
+    lowest = 0
+    for down, right, name, colour in sorted(labels):
+        lowest = max(down, lowest + LINE)
+        out.append(f'<text x="{right:.1f}" y="{lowest:.1f}" fill="{colour}">{escape(name)}</text>')
     return "\n".join([*out, "</svg>", ""])

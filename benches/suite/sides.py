@@ -74,9 +74,13 @@ class Side:
         return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
     def close(self):
-        """Ends it at once: a side that is in the middle of something would go on for long."""
-        self.process.kill()
-        self.process.wait()
+        """Lets it end by itself, unless it is in the middle of something."""
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
 @dataclass
