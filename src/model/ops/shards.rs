@@ -76,7 +76,7 @@ mod tests {
         let rows: Vec<Vec<usize>> =
             small.iter().map(|group| group.iter().map(|shard| shard.rows.len()).collect()).collect();
         assert_eq!(rows, vec![vec![192; 8]; 4]);
-        let large = groups(&[96; 64], 100 << 20);
+        let large = groups(&[96; 64], 200 << 20);
         assert_eq!((large.len(), large[0].len()), (1, 6));
     }
 
