@@ -75,7 +75,7 @@ impl Decoder {
     /// An empty memory.
     #[must_use]
     pub fn state(&self) -> State {
-        State(Cache::new(&self.heads, self.config.layers))
+        State(Cache::new(&self.shape.heads, self.config.layers))
     }
 
     /// Takes in the new tokens of each sequence and returns the logits of its last one, V values

@@ -17,8 +17,6 @@ use super::{Kernels, ModelConfig, Place, Targets, Threads, Weights};
 pub struct Decoder {
     pub(super) config: ModelConfig,
     pub(super) weights: Weights,
-    pub(super) heads: Heads,
-    pub(super) rotary: Rotary,
     pub(super) shape: Arc<Shape>,
     pub(super) kernels: Kernels,
     pub(super) threads: Threads,
@@ -41,14 +39,14 @@ impl Decoder {
         let heads = Heads { queries: config.heads, keys: config.kv_heads, size: config.head_size() };
         let rotary = Rotary::new(config.positions, heads.size, config.rope_theta);
         let shape = Arc::new(Shape {
-            heads: heads.clone(),
+            heads,
             width: config.width,
             hidden: config.hidden,
             epsilon: config.norm_epsilon as f32,
-            rotary: rotary.clone(),
+            rotary,
         });
         let (kernels, threads) = (place.kernels, place.threads.clone());
-        Self { config, weights, heads, rotary, shape, kernels, threads, memory: Arc::default() }
+        Self { config, weights, shape, kernels, threads, memory: Arc::default() }
     }
 
     /// Its sizes.
@@ -72,10 +70,10 @@ impl Decoder {
     /// The same decoder with its parameters changed; nothing else of it holds on to the old ones.
     #[must_use]
     pub fn map_weights(self, change: impl FnOnce(Weights, &Threads) -> Weights) -> Self {
-        let Self { config, weights, heads, rotary, shape, kernels, threads, memory } = self;
+        let Self { config, weights, shape, kernels, threads, memory } = self;
         drop(memory);
         let weights = change(weights, &threads);
-        Self { config, weights, heads, rotary, shape, kernels, threads, memory: Arc::default() }
+        Self { config, weights, shape, kernels, threads, memory: Arc::default() }
     }
 
     /// Its parameters, held by nobody else if nobody else held them before.

@@ -2,9 +2,56 @@
 //!
 //! Must not know what is computed with them.
 
+use burn::tensor::Tensor;
+
 use super::ops::block::Parts;
-use super::ops::rows::Values;
 use super::weights::{Block, Weights};
+
+/// A parameter's values in host memory, row by row; shared with the tensor where it lies there.
+#[derive(Clone, Debug)]
+pub struct Values(Held);
+
+#[derive(Clone, Debug)]
+enum Held {
+    #[cfg(feature = "flex")]
+    Shared(burn::backend::tensor::FloatTensor<burn::backend::Flex>),
+    Copied(Vec<f32>),
+}
+
+impl Values {
+    /// The values of `parameter`.
+    #[must_use]
+    pub fn of<const R: usize>(parameter: &Tensor<R>) -> Self {
+        #[cfg(feature = "flex")]
+        if let Ok(held) = parameter.clone().try_into_primitive::<burn::backend::Flex>()
+            && held.is_contiguous()
+            && held.layout().start_offset() == 0
+        {
+            return Self(Held::Shared(held));
+        }
+        Self::copied(parameter)
+    }
+
+    /// A copy of the values of `parameter`, row by row however they lie.
+    #[must_use]
+    pub fn copied<const R: usize>(parameter: &Tensor<R>) -> Self {
+        let data = parameter.clone().into_data();
+        Self(Held::Copied(data.try_into_vec().expect("parameters are f32")))
+    }
+
+    /// The values.
+    #[must_use]
+    pub fn get(&self) -> &[f32] {
+        match &self.0 {
+            #[cfg(feature = "flex")]
+            Held::Shared(held) => {
+                let count: usize = held.layout().num_elements();
+                &held.storage::<f32>()[..count]
+            }
+            Held::Copied(values) => values,
+        }
+    }
+}
 
 /// All parameters of a decoder, row by row.
 #[derive(Debug)]

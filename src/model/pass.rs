@@ -7,7 +7,8 @@ use super::Decoder;
 use super::decode::{Segment, State};
 use super::host::{Host, HostBlock};
 use super::ops::cached_attention::{Call, Scratch, attend};
-use super::ops::rows::{gate, normalise, product};
+use super::ops::rows::product;
+use super::ops::{rms_norm, swiglu};
 
 /// What every pass of a call shares.
 #[derive(Clone, Copy)]
@@ -81,11 +82,11 @@ impl Pass<'_> {
         buffers: &mut Buffers,
     ) {
         let (decoder, block) = (self.decoder, &self.host.blocks[layer]);
-        let (stride, width) = (decoder.heads.packed(), decoder.heads.width());
+        let (stride, width) = (decoder.shape.heads.packed(), decoder.shape.heads.width());
         self.normalise(block.attention_norm.get(), rows, buffers);
         let packed = grown(&mut buffers.packed, rows * stride);
         product([rows, stride, decoder.config.width], packed, &buffers.normed, block.packed.get(), false);
-        let call = Call { heads: &decoder.heads, rotary: &decoder.rotary, layer };
+        let call = Call { heads: &decoder.shape.heads, rotary: &decoder.shape.rotary, layer };
         let (mut packed, mut mixed) = (packed, grown(&mut buffers.mixed, rows * width));
         for segment in segments {
             let count = segment.tokens.len();
@@ -98,7 +99,7 @@ impl Pass<'_> {
     }
 
     fn add_mixed(&self, block: &HostBlock, rows: usize, buffers: &mut Buffers) {
-        let sizes = [rows, self.decoder.config.width, self.decoder.heads.width()];
+        let sizes = [rows, self.decoder.config.width, self.decoder.shape.heads.width()];
         product(sizes, &mut buffers.x, &buffers.mixed, block.output.get(), true);
     }
 
@@ -108,7 +109,7 @@ impl Pass<'_> {
         let packed = grown(&mut buffers.hidden, rows * 2 * hidden);
         product([rows, 2 * hidden, width], packed, &buffers.normed, block.gate_up.get(), false);
         let gated = grown(&mut buffers.gated, rows * hidden);
-        gate(packed, hidden, gated);
+        swiglu::forward(packed, hidden, gated);
         product([rows, width, hidden], &mut buffers.x, gated, block.down.get(), true);
     }
 
@@ -121,7 +122,7 @@ impl Pass<'_> {
     fn normalise(&self, gain: &[f32], rows: usize, buffers: &mut Buffers) {
         let length = rows * self.decoder.config.width;
         let (y, inverse) = (grown(&mut buffers.normed, length), grown(&mut buffers.inverse, rows));
-        normalise(&buffers.x[..length], gain, self.decoder.config.norm_epsilon as f32, y, inverse);
+        rms_norm::forward(&buffers.x[..length], gain, self.decoder.shape.epsilon, y, inverse);
     }
 }
 

@@ -50,9 +50,9 @@ fn attention(
     segments: &[Segment],
     states: &mut [&mut State],
 ) -> Tensor<2> {
-    let (device, [rows, stride], width) = (packed.device(), packed.dims(), decoder.heads.width());
+    let (device, [rows, stride], width) = (packed.device(), packed.dims(), decoder.shape.heads.width());
     let (mut packed, mut mixed, mut scratch) = (floats(packed), vec![0.0; rows * width], Scratch::default());
-    let call = Call { heads: &decoder.heads, rotary: &decoder.rotary, layer };
+    let call = Call { heads: &decoder.shape.heads, rotary: &decoder.shape.rotary, layer };
     let mut row = 0;
     for segment in segments {
         let end = row + segment.tokens.len();

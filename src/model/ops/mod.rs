@@ -30,11 +30,11 @@ mod flex;
 mod gemm;
 pub(super) mod head;
 mod plain;
-mod rms_norm;
+pub(super) mod rms_norm;
 mod rotary;
 pub mod rows;
 pub(super) mod shards;
-mod swiglu;
+pub(super) mod swiglu;
 pub(super) mod transpose;
 
 use std::sync::Arc;
