@@ -46,7 +46,7 @@
 //!
 //! 1. [`spec::read`] reads an experiment; [`sweep::expand`] makes a [`spec::RunSpec`] of each cell
 //!    and seed. Whatever is wrong is said here, before any work.
-//! 2. [`pipeline::rise`] is the paper's Algorithm 1: it writes a run down as stages. A stage's key
+//! 2. [`pipeline::plan`] writes a run of any method down as stages (RISE: `pipeline/methods/rise.rs`). A stage's key
 //!    is made of what it does and of the keys of what it reads, so equal stages of different runs
 //!    are one stage.
 //! 3. [`sweep::perform`] hands unfinished stages to worker processes; [`pipeline::execute`]

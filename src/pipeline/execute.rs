@@ -18,8 +18,8 @@ use crate::rollout::TeacherError;
 use crate::train::{ProgressError, TrainError};
 
 use super::memory::Memory;
+use super::stages::{base, collect, evaluate, improve, prepare, tokenize, train, weigh};
 use super::{Job, Manifest, Stage, Workspace, WorkspaceError};
-use super::{base, collect, evaluate, improve, prepare, tokenize, train, weigh};
 
 /// Why a stage did not finish.
 #[derive(Debug, thiserror::Error)]

@@ -1,43 +1,37 @@
 //! From a run specification to stages, and from a stage to files.
 //!
-//! How data flows: [`rise`] writes down, for one run, the stages of Algorithm 1 and what each one
-//! reads; equal stages of different runs meet in one [`Graph`] because a stage's key is made of
-//! what it does and of its inputs' keys. [`execute`] performs one stage inside a [`Workspace`]
-//! and publishes its files at once; [`results`] reads them back for the store.
+//! How data flows: [`plan`] writes down, for one run, the stages of its method (`methods`, one file
+//! each) and what each one reads; equal stages of different runs meet in one [`Graph`] because a stage's key is made of
+//! what it does and of its inputs' keys. [`execute()`] performs one stage (`stages`, one file per kind) inside a [`Workspace`]
+//! and publishes its files at once; [`results()`] reads them back for the store.
 //!
 //! Knows every module that does the work. Must not know about schedules, processes, the terminal
 //! or reports.
 
-mod base;
 mod base_plan;
-mod collect;
 mod estimate;
-mod evaluate;
 mod execute;
 mod files;
 mod graph;
-mod improve;
 mod memory;
+mod methods;
 mod models;
-mod prepare;
+mod plan;
 mod results;
-mod rise;
 mod stage;
-mod tokenize;
-mod train;
-mod weigh;
+mod stages;
 mod workspace;
 
 pub use crate::model::Threads;
 pub use crate::model::checkpoint::{TOKENIZER, WEIGHTS};
 pub use base_plan::{BasePlan, base_plan};
-pub use evaluate::metrics;
 pub use execute::{StageError, execute};
 pub use graph::{Graph, PlannedRun};
+pub use methods::plan;
 pub use models::{Models, PlanError};
 pub use results::results;
-pub use rise::rise;
 pub use stage::{ExampleSource, Job, Kind, Stage, TeacherJob};
+pub use stages::evaluate::metrics;
 pub use workspace::{Artifact, Manifest, Workspace, WorkspaceError};
 
 /// Whether a backend of this name can be used.

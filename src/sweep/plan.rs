@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::Key;
-use crate::pipeline::{Graph, Manifest, Models, PlannedRun, Workspace, rise};
+use crate::pipeline::{Graph, Manifest, Models, PlannedRun, Workspace, plan};
 use crate::spec::ExperimentSpec;
 
 use super::{Cell, SweepError, expand, forecast};
@@ -48,7 +48,7 @@ impl SweepPlan {
         let mut graph = Graph::default();
         let mut cells = Vec::new();
         for cell in expand(&experiment)? {
-            let run = rise(&cell.spec, models, &mut graph)
+            let run = plan(&cell.spec, models, &mut graph)
                 .map_err(|source| SweepError::Plan { label: cell.label.clone(), source })?;
             cells.push(PlannedCell { key: cell.spec.key(), cell, run });
         }

@@ -15,7 +15,7 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::quantity::{Proportion, proportion};
 use crate::cli::watcher::Watcher;
 use crate::domain::Key;
-use crate::pipeline::{Graph, Job, Manifest, Models, PlanError, Workspace, results, rise};
+use crate::pipeline::{Graph, Job, Manifest, Models, PlanError, Workspace, plan, results};
 use crate::spec::{BaseSpec, RunSpec, Shipped, resolve};
 use crate::sweep::{SweepError, WorkerCommand, build};
 
@@ -82,11 +82,11 @@ impl Plan {
         let bug = |error: anyhow::Error| Fault::new(Exit::Bug, error);
         let mut run = evaluation(spec, name).map_err(|error| bug(error.into()))?;
         let mut graph = Graph::default();
-        let mut planned = rise(&run, models, &mut graph);
+        let mut planned = plan(&run, models, &mut graph);
         if let Some(available) = planned.as_ref().err().and_then(PlanError::test_problems) {
             run.data.test = available;
             graph = Graph::default();
-            planned = rise(&run, models, &mut graph);
+            planned = plan(&run, models, &mut graph);
         }
         let planned = planned.map_err(|error| Fault::new(Exit::Usage, error))?;
         match planned.checkpoints.into_iter().next() {

@@ -1,74 +1,37 @@
-//! Recursive introspection as a plan: which stages a run stands for, and what each one reads.
+//! The stages that methods are put together from, each with its key.
 //!
-//! [`rise`] is the paper's Algorithm 1 with its options; everything below it only says how one
-//! step becomes a stage with a key. Executes nothing.
+//! A [`Plan`] holds what one run's stages have in common and turns one step of a method (collect,
+//! improve, weigh, train, evaluate, ...) into a stage of the graph. Must not know the order in
+//! which a method takes its steps. Executes nothing.
 
 use serde_json::{Value, json};
 
 use crate::data::{GRADER, Prompt};
 use crate::domain::{Key, Seed, Split};
 use crate::rollout::{Rollouts, Teacher};
-use crate::spec::{Method, RunSpec, canonical};
-use crate::train::{Data, Start};
+use crate::spec::{RunSpec, canonical};
 
 use super::base_plan::{base_plan, prepare, texts};
 use super::estimate::Estimate;
 use super::stage::{ExampleSource, TeacherJob};
 use super::{Graph, Job, Kind, Models, PlanError, PlannedRun, Stage};
 
-/// Writes down the stages of one run.
-///
-/// # Errors
-/// If a base model cannot be found or the data cannot be used.
-pub fn rise(run: &RunSpec, models: &Models, graph: &mut Graph) -> Result<PlannedRun, PlanError> {
-    let mut plan = Plan::new(run, models, graph)?;
-    let base = plan.base(&run.base)?;
-    plan.evaluate("base", &base, 1);
-    if run.method == Method::Sft {
-        let solutions = plan.solutions(None);
-        let tuned = plan.train("sft", &base, &[solutions]);
-        plan.evaluate("sft", &tuned, 1);
-        return Ok(plan.done);
-    }
-    let (mut policy, mut data) = (base.clone(), Vec::new());
-    if run.boost.problems > 0 {
-        data.push(plan.solutions(Some(run.boost.problems)));
-        policy = plan.train("boost", &base, &data);
-        plan.evaluate("boost", &policy, 1);
-    }
-    for round in 1..=run.rounds.count {
-        let name = format!("round {round}");
-        let own_turns = run.collect.own_turns.in_round(round);
-        let attempts = plan.collect(&name, round, &policy, own_turns)?;
-        let improved = plan.improve(&name, round, &attempts, &policy)?;
-        data.push(plan.weigh(&name, &improved));
-        let start = match run.rounds.start {
-            Start::Base => &base,
-            Start::Previous => &policy,
-        };
-        let united = match run.rounds.data {
-            Data::Union => &data[..],
-            Data::Latest => &data[data.len() - 1..],
-        };
-        policy = plan.train(&name, start, united);
-        plan.evaluate(&name, &policy, own_turns);
-    }
-    Ok(plan.done)
-}
-
-struct Plan<'a> {
-    run: &'a RunSpec,
+/// One run's stages in the making.
+pub(super) struct Plan<'a> {
+    /// What was asked for.
+    pub run: &'a RunSpec,
     models: &'a Models,
     graph: &'a mut Graph,
     task: Value,
     train: Key,
     test: Key,
     estimate: Estimate,
-    done: PlannedRun,
+    /// What was planned so far.
+    pub done: PlannedRun,
 }
 
 impl<'a> Plan<'a> {
-    fn new(run: &'a RunSpec, models: &'a Models, graph: &'a mut Graph) -> Result<Self, PlanError> {
+    pub fn new(run: &'a RunSpec, models: &'a Models, graph: &'a mut Graph) -> Result<Self, PlanError> {
         let base = models.for_task(&run.base, &run.task)?;
         models.check_data(run, &base)?;
         let mut plan = Self {
@@ -100,7 +63,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The checkpoint of a base model.
-    fn base(&mut self, name: &str) -> Result<Key, PlanError> {
+    pub fn base(&mut self, name: &str) -> Result<Key, PlanError> {
         let plan = base_plan(&self.models.for_task(name, &self.run.task)?, &self.run.backend, self.graph)?;
         for key in [&plan.problems, &plan.tokenizer, &plan.weights] {
             self.ask(key);
@@ -109,7 +72,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The policy's own turns, or those of another model.
-    fn collect(&mut self, name: &str, round: u32, policy: &Key, turns: u32) -> Result<Key, PlanError> {
+    pub fn collect(&mut self, name: &str, round: u32, policy: &Key, turns: u32) -> Result<Key, PlanError> {
         let (policy, foreign) = match &self.run.collect.rollouts {
             Rollouts::Own => (policy.clone(), false),
             Rollouts::Model(other) => (self.base(other)?, true),
@@ -137,7 +100,13 @@ impl<'a> Plan<'a> {
     }
 
     /// The teacher's improved turn where every own turn failed.
-    fn improve(&mut self, name: &str, round: u32, episodes: &Key, policy: &Key) -> Result<Key, PlanError> {
+    pub fn improve(
+        &mut self,
+        name: &str,
+        round: u32,
+        episodes: &Key,
+        policy: &Key,
+    ) -> Result<Key, PlanError> {
         let mut inputs = vec![self.train.clone(), episodes.clone()];
         let (teacher, samples) = match &self.run.collect.teacher {
             Teacher::Reference => (TeacherJob::Reference, 0),
@@ -173,7 +142,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Which attempts become targets, and how much each counts.
-    fn weigh(&mut self, name: &str, episodes: &Key) -> Key {
+    pub fn weigh(&mut self, name: &str, episodes: &Key) -> Key {
         let (selection, weighting) = (self.run.selection, self.run.weighting);
         let source = ExampleSource::Episodes { episodes: episodes.clone(), selection, weighting };
         let content = json!({ "selection": selection, "weighting": weighting });
@@ -181,7 +150,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Reference solutions as examples of turn 1.
-    fn solutions(&mut self, problems: Option<usize>) -> Key {
+    pub fn solutions(&mut self, problems: Option<usize>) -> Key {
         let source = ExampleSource::Solutions { problems };
         let content = json!({ "solutions": problems });
         self.examples(self.label("weigh", "solutions"), source, vec![], content)
@@ -202,7 +171,7 @@ impl<'a> Plan<'a> {
     }
 
     /// New weights.
-    fn train(&mut self, name: &str, start: &Key, examples: &[Key]) -> Key {
+    pub fn train(&mut self, name: &str, start: &Key, examples: &[Key]) -> Key {
         let (train, seed) = (self.run.train.clone(), self.seed("train"));
         let content = json!({ "train": canonical(&train), "seed": seed });
         let inputs: Vec<Key> = std::iter::once(start).chain(examples).cloned().collect();
@@ -218,7 +187,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The sequential log without oracle, and parallel first turns.
-    fn evaluate(&mut self, name: &str, policy: &Key, trained: u32) {
+    pub fn evaluate(&mut self, name: &str, policy: &Key, trained: u32) {
         let config = self.run.evaluate.clone();
         let window = config.window.resolve(trained.max(1));
         let (prompt, seed) = (self.prompt(), self.seed("evaluate"));

@@ -11,11 +11,11 @@ use crate::model::{Checkpoint, Decoder, Tokenizer, Weights, checkpoint};
 use crate::spec::{BaseSpec, BaseTraining, Shipped};
 use crate::train::{Encoded, Normalise, Phase, TrainConfig, Trainer};
 
-use super::StageError;
-use super::execute::{Desk, Made};
-use super::files::{self, POINTS, PROBLEMS};
 use super::train::encode_all;
-use super::workspace::fault;
+use crate::pipeline::StageError;
+use crate::pipeline::execute::{Desk, Made};
+use crate::pipeline::files::{self, POINTS, PROBLEMS};
+use crate::pipeline::workspace::fault;
 
 pub fn run(
     desk: &mut Desk<'_>,

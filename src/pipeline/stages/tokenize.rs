@@ -7,9 +7,9 @@ use crate::domain::{Key, Problem, Seed};
 use crate::model::{Tokenizer, checkpoint};
 use crate::spec::BaseSpec;
 
-use super::StageError;
-use super::execute::{Desk, Made};
-use super::files::{self, PROBLEMS};
+use crate::pipeline::StageError;
+use crate::pipeline::execute::{Desk, Made};
+use crate::pipeline::files::{self, PROBLEMS};
 
 pub fn run(desk: &Desk<'_>, problems: &Key, base: &BaseSpec) -> Result<Made, StageError> {
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;

@@ -8,10 +8,10 @@ use crate::data::Prompt;
 use crate::domain::{Episode, Example, Key, Problem};
 use crate::train::examples;
 
-use super::StageError;
-use super::execute::{Desk, Made};
-use super::files::{self, EPISODES, EXAMPLES, PROBLEMS};
-use super::stage::ExampleSource;
+use crate::pipeline::StageError;
+use crate::pipeline::execute::{Desk, Made};
+use crate::pipeline::files::{self, EPISODES, EXAMPLES, PROBLEMS};
+use crate::pipeline::stage::ExampleSource;
 
 pub fn run(
     desk: &Desk<'_>,

@@ -5,9 +5,9 @@ use serde_json::json;
 use crate::domain::{Author, Episode, Problem};
 use crate::rollout::{Unroll, rollout};
 
-use super::execute::{Desk, Made};
-use super::files::{self, EPISODES, Growing, PROBLEMS};
-use super::{Job, StageError};
+use crate::pipeline::execute::{Desk, Made};
+use crate::pipeline::files::{self, EPISODES, Growing, PROBLEMS};
+use crate::pipeline::{Job, StageError};
 
 /// Problems that are unrolled together; what is lost at most when a stage is killed.
 pub const CHUNK: usize = 250;

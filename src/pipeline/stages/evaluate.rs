@@ -10,9 +10,9 @@ use crate::rollout::{Unroll, parallel, rollout};
 use crate::store::{MetricRow, ScoreRow};
 
 use super::collect::{CHUNK, sampled};
-use super::execute::{Desk, Made};
-use super::files::{self, EPISODES, Growing, PROBLEMS, SCORES};
-use super::{Job, Stage, StageError};
+use crate::pipeline::execute::{Desk, Made};
+use crate::pipeline::files::{self, EPISODES, Growing, PROBLEMS, SCORES};
+use crate::pipeline::{Job, Stage, StageError};
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let Job::Evaluate { problems, task, policy, turns, samples, window, prompt, sampling, seed, backend } =

@@ -5,9 +5,9 @@ use serde_json::json;
 use crate::data::{Sizes, TaskConfig};
 use crate::domain::Split;
 
-use super::StageError;
-use super::execute::{Desk, Made};
-use super::files::{self, PROBLEMS};
+use crate::pipeline::StageError;
+use crate::pipeline::execute::{Desk, Made};
+use crate::pipeline::files::{self, PROBLEMS};
 
 pub fn run(desk: &Desk<'_>, task: &TaskConfig, split: Split, sizes: &Sizes) -> Result<Made, StageError> {
     let splits = task.load(sizes)?;

@@ -6,10 +6,10 @@ use crate::domain::{Episode, Policy, Problem};
 use crate::rollout::{Improved, Improvement, Source, improve};
 
 use super::collect::CHUNK;
-use super::execute::{Desk, Made};
-use super::files::{self, EPISODES, Growing, PROBLEMS};
-use super::stage::TeacherJob;
-use super::{Job, StageError};
+use crate::pipeline::execute::{Desk, Made};
+use crate::pipeline::files::{self, EPISODES, Growing, PROBLEMS};
+use crate::pipeline::stage::TeacherJob;
+use crate::pipeline::{Job, StageError};
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let Job::Improve { problems, task, episodes, teacher, keep_right, prompt, sampling, seed, backend } = job

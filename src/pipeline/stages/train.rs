@@ -6,10 +6,10 @@ use crate::domain::{Example, Key, Seed};
 use crate::model::{Tokenizer, checkpoint};
 use crate::train::{Encoded, Normalise, Phase, TrainConfig, Trainer, encode};
 
-use super::StageError;
 use super::base::save;
-use super::execute::{Desk, Made};
-use super::files::{self, EXAMPLES, POINTS};
+use crate::pipeline::StageError;
+use crate::pipeline::execute::{Desk, Made};
+use crate::pipeline::files::{self, EXAMPLES, POINTS};
 
 pub fn run(
     desk: &mut Desk<'_>,

@@ -1,0 +1,13 @@
+//! What each kind of stage does: one file per kind.
+//!
+//! A stage reads the files of its inputs, writes its own into its working folder, and says what to
+//! publish. Must not know keys, schedules, or which method asked for it.
+
+pub(super) mod base;
+pub(super) mod collect;
+pub(super) mod evaluate;
+pub(super) mod improve;
+pub(super) mod prepare;
+pub(super) mod tokenize;
+pub(super) mod train;
+pub(super) mod weigh;
