@@ -289,7 +289,7 @@ impl Made {
             self.number, self.number
         );
         let (tokens, author) = (40 + drawn as u32 % 20, Author::Policy);
-        Candidate { author, text, tokens, finished: true, grade: Grade { answer, verdict } }
+        Candidate { author, text, tokens, prompt: tokens, finished: true, grade: Grade { answer, verdict } }
     }
 }
 

@@ -82,7 +82,7 @@ impl Turns {
         let request = |(problem, attempts): (&Problem, &Vec<String>)| {
             let shown: Vec<&str> = attempts.iter().map(String::as_str).collect();
             let dialogue = self.prompt.dialogue(&problem.question, &shown);
-            Request { dialogue, seeds: vec![Seed(0).named(&problem.id).at(number as u64)] }
+            Request::new(dialogue, vec![Seed(0).named(&problem.id).at(number as u64)])
         };
         let requests: Vec<Request> = self.problems.iter().zip(attempts.iter()).map(request).collect();
         let answers = self.model.respond(&requests, &self.sampling).expect("five turns fit the model");

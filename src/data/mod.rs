@@ -23,7 +23,7 @@ mod tasks;
 pub use corpus::{CorpusConfig, documents};
 pub use error::DataError;
 pub use grade::GRADER;
-pub use prompt::{Prompt, Retry};
+pub use prompt::{Exchange, Inquiry, Prompt, Retry};
 pub use split::{Sizes, Splits};
 pub use task::TaskConfig;
 pub use tasks::{FileTask, WordProblems};

@@ -14,10 +14,14 @@ const OPENING: &str = include_str!("../../templates/prompt/opening.jinja");
 const INCORRECT: &str = include_str!("../../templates/prompt/retry-incorrect.jinja");
 const NEUTRAL: &str = include_str!("../../templates/prompt/retry-neutral.jinja");
 const NONE: &str = include_str!("../../templates/prompt/retry-none.jinja");
+const CRITIQUE: &str = include_str!("../../templates/prompt/critique.jinja");
+const REFINE: &str = include_str!("../../templates/prompt/refine.jinja");
+const VERIFY: &str = include_str!("../../templates/prompt/verify.jinja");
+const HINT: &str = include_str!("../../templates/prompt/hint.jinja");
 
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut templates = Environment::new();
-    for text in [OPENING, INCORRECT, NEUTRAL, NONE] {
+    for text in [OPENING, INCORRECT, NEUTRAL, NONE, CRITIQUE, REFINE, VERIFY, HINT] {
         templates.add_template(text, text).expect("the shipped templates are well formed");
     }
     templates
@@ -34,6 +38,50 @@ pub enum Retry {
     Neutral,
     /// Nothing about the attempt.
     None,
+}
+
+/// What a policy is asked about its own attempt before it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Inquiry {
+    /// To find its mistakes, which it is then told to use (Self-Refine, Madaan et al. 2023).
+    Critique,
+    /// Whether it is right; the answer is `yes` or `no` (verifiers, and self-rewarding correction).
+    Verify,
+}
+
+/// What a verification says of a right attempt, and of a wrong one.
+const VERIFICATIONS: [&str; 2] = ["yes", "no"];
+
+impl Inquiry {
+    /// The answer to [`Inquiry::Verify`].
+    #[must_use]
+    pub const fn verification(right: bool) -> &'static str {
+        if right { VERIFICATIONS[0] } else { VERIFICATIONS[1] }
+    }
+
+    /// Whether a verification says that the attempt is right; none where it says neither.
+    #[must_use]
+    pub fn approves(text: &str) -> Option<bool> {
+        let word = text.trim().trim_end_matches('.').to_lowercase();
+        VERIFICATIONS.iter().position(|verification| *verification == word).map(|place| place == 0)
+    }
+
+    const fn templates(self, prompt: Prompt) -> [&'static str; 2] {
+        match self {
+            Self::Critique => [CRITIQUE, REFINE],
+            Self::Verify => [VERIFY, prompt.retry_template()],
+        }
+    }
+}
+
+/// An attempt, and what the policy said about it where it was asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange<'a> {
+    /// The attempt's text.
+    pub attempt: &'a str,
+    /// The review's text.
+    pub review: Option<&'a str>,
 }
 
 /// The wording of a dialogue.
@@ -81,6 +129,59 @@ impl Prompt {
         dialogue
     }
 
+    /// The question, then each attempt with its review and the text that asks for the next one;
+    /// ends with a user message.
+    #[must_use]
+    pub fn reviewed(&self, question: &str, inquiry: Inquiry, exchanges: &[Exchange<'_>]) -> Dialogue {
+        let [about, next] = inquiry.templates(*self);
+        let retry = self.retry(question).text;
+        let opening = Dialogue(vec![self.opening(question)]);
+        exchanges.iter().fold(opening, |dialogue, exchange| {
+            let dialogue = dialogue.assistant(exchange.attempt);
+            match exchange.review {
+                None => dialogue.user(retry.as_str()),
+                Some(review) => dialogue
+                    .user(self.render(about, question).text)
+                    .assistant(review)
+                    .user(self.render(next, question).text),
+            }
+        })
+    }
+
+    /// The dialogue that asks about the last of some attempts.
+    #[must_use]
+    pub fn inquiry(
+        &self,
+        question: &str,
+        inquiry: Inquiry,
+        earlier: &[Exchange<'_>],
+        attempt: &str,
+    ) -> Dialogue {
+        let [about, _] = inquiry.templates(*self);
+        let dialogue = self.reviewed(question, inquiry, earlier).assistant(attempt);
+        dialogue.user(self.render(about, question).text)
+    }
+
+    /// The question together with its answer, for a solution that leads there (STaR's
+    /// rationalisation, Zelikman et al. 2022).
+    #[must_use]
+    pub fn hinted(&self, question: &str, answer: &str) -> Dialogue {
+        let text = Self::filled(HINT, context! { question, answer });
+        Dialogue(vec![Message { role: Role::User, text }])
+    }
+
+    /// The key of the texts that an inquiry uses.
+    #[must_use]
+    pub fn inquiry_key(&self, inquiry: Inquiry) -> Key {
+        Key::of(&inquiry.templates(*self))
+    }
+
+    /// The key of the text that gives an answer away.
+    #[must_use]
+    pub fn hint_key() -> Key {
+        Key::of(&[HINT])
+    }
+
     /// The key of the template texts that this prompt uses.
     #[must_use]
     pub fn template_key(&self) -> Key {
@@ -97,11 +198,15 @@ impl Prompt {
 
     fn render(self, template: &str, question: &str) -> Message {
         let repeat_question = self.repeat_question;
-        let text = TEMPLATES
-            .get_template(template)
-            .and_then(|template| template.render(context! { question, repeat_question }))
-            .expect("the shipped templates use nothing but the question");
+        let text = Self::filled(template, context! { question, repeat_question });
         Message { role: Role::User, text }
+    }
+
+    fn filled(template: &str, values: minijinja::Value) -> String {
+        TEMPLATES
+            .get_template(template)
+            .and_then(|template| template.render(values))
+            .expect("the shipped templates use nothing but what they are given")
     }
 }
 

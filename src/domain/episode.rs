@@ -36,10 +36,32 @@ pub struct Candidate {
     pub text: String,
     /// Tokens sampled for it, the end token included; 0 when it was not sampled.
     pub tokens: u32,
+    /// Tokens of the dialogue that it answers; 0 when it was not sampled.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub prompt: u32,
     /// Whether it ended by itself rather than at the token limit.
     pub finished: bool,
     /// The grade of the task's headline grader.
     pub grade: Grade,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// What a policy said about its own attempt before it went on: a critique or a verification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Review {
+    /// The text, without control tokens.
+    pub text: String,
+    /// Tokens sampled for it, the end token included.
+    pub tokens: u32,
+    /// Tokens of the dialogue that it answers.
+    pub prompt: u32,
+    /// Whether it says that the attempt is right; none where it says neither.
+    pub approves: Option<bool>,
 }
 
 /// One step of an episode: every candidate drawn, and the one that was carried forward.
@@ -50,13 +72,22 @@ pub struct Turn {
     pub candidates: Vec<Candidate>,
     /// Index into `candidates`.
     pub chosen: usize,
+    /// What the policy said about the chosen candidate, where it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<Review>,
 }
 
 impl Turn {
+    /// A turn of several candidates without a review.
+    #[must_use]
+    pub const fn of(candidates: Vec<Candidate>, chosen: usize) -> Self {
+        Self { candidates, chosen, review: None }
+    }
+
     /// A turn of one candidate.
     #[must_use]
     pub fn single(candidate: Candidate) -> Self {
-        Self { candidates: vec![candidate], chosen: 0 }
+        Self::of(vec![candidate], 0)
     }
 
     /// The candidate that was carried forward.

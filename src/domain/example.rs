@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Message, Role};
+use super::{Dialogue, Message, Role};
 
 /// A dialogue with a weight on each message.
 ///
@@ -23,6 +23,14 @@ impl Example {
     #[must_use]
     pub fn targets(&self) -> usize {
         self.weights.iter().filter(|&&weight| weight != 0.0).count()
+    }
+
+    /// A dialogue and its answer, which is the target.
+    #[must_use]
+    pub fn of(dialogue: Dialogue, answer: &str) -> Self {
+        let Dialogue(messages) = dialogue.assistant(answer);
+        let weights = (1..=messages.len()).map(|place| f64::from(place == messages.len())).collect();
+        Self { messages, weights }
     }
 
     /// A question answered once, as plain supervised fine-tuning has it.

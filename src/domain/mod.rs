@@ -14,7 +14,7 @@ mod reward;
 mod seed;
 
 pub use dialogue::{Dialogue, Message, Role};
-pub use episode::{Author, Candidate, Episode, Grade, Turn};
+pub use episode::{Author, Candidate, Episode, Grade, Review, Turn};
 pub use event::{Event, Observer, Point, Silent};
 pub use example::Example;
 pub use key::Key;

@@ -47,15 +47,27 @@ pub struct Request {
     pub dialogue: Dialogue,
     /// One seed per wanted sample.
     pub seeds: Vec<Seed>,
+    /// How the answer begins; the policy goes on from there. Mostly empty.
+    pub prefix: String,
+}
+
+impl Request {
+    /// A dialogue to answer from the beginning.
+    #[must_use]
+    pub const fn new(dialogue: Dialogue, seeds: Vec<Seed>) -> Self {
+        Self { dialogue, seeds, prefix: String::new() }
+    }
 }
 
 /// One sampled answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// The text, without control tokens.
+    /// The text, without control tokens and without the request's prefix.
     pub text: String,
     /// Tokens sampled, the end token included.
     pub tokens: u32,
+    /// Tokens of the dialogue that was shown, the prefix included.
+    pub prompt: u32,
     /// Whether it ended by itself rather than at the token limit.
     pub finished: bool,
 }
@@ -144,8 +156,9 @@ impl Policy for ScriptedPolicy {
                 Ok((0..request.seeds.len())
                     .map(|sample| {
                         let text = answers[sample % answers.len()].clone();
-                        let tokens = text.split_whitespace().count() as u32 + 1;
-                        Attempt { text, tokens, finished: true }
+                        let count = |text: &str| text.split_whitespace().count() as u32 + 1;
+                        let prompt = request.dialogue.0.iter().map(|message| count(&message.text)).sum();
+                        Attempt { tokens: count(&text), text, prompt, finished: true }
                     })
                     .collect())
             })

@@ -3,7 +3,7 @@
 //! Responsible for names, units, directions and meanings, and for handing one problem's episodes
 //! to every metric. Must not know how any single metric is computed.
 
-use crate::domain::{Candidate, Episode, Grade, Turn};
+use crate::domain::{Candidate, Episode, Grade, Review, Turn};
 
 use super::metrics::FAMILIES;
 
@@ -14,6 +14,8 @@ pub enum Unit {
     Fraction,
     /// Tokens.
     Tokens,
+    /// Samples or turns.
+    Count,
 }
 
 impl Unit {
@@ -23,6 +25,7 @@ impl Unit {
         match self {
             Self::Fraction => "fraction",
             Self::Tokens => "tokens",
+            Self::Count => "count",
         }
     }
 }
@@ -71,26 +74,41 @@ impl Measure {
     }
 }
 
-/// How far an evaluation goes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Extent {
+/// How far an evaluation goes, and how its dialogues are led.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
     /// Turns of the sequential log.
-    pub(super) turns: usize,
+    pub turns: usize,
     /// First-turn samples, the log's own included.
-    pub(super) samples: usize,
+    pub samples: usize,
+    /// Earlier attempts in view; all of them if none is given.
+    pub window: Option<usize>,
+    /// Whether a log may end early; its last attempt then stands for the turns that are left.
+    pub stops: bool,
+    /// Whether the policy verifies its own attempts.
+    pub verifies: bool,
 }
 
 /// All that was seen on one problem.
 pub(super) struct Log<'a> {
     /// The attempts of the sequential log, one per turn.
     pub(super) turns: Vec<&'a Candidate>,
+    /// How many of them were made; the others repeat the last one.
+    pub(super) made: usize,
+    /// What the policy said about each attempt that was made.
+    pub(super) reviews: Vec<Option<&'a Review>>,
     /// The first attempts: the log's own, then the parallel samples in the order of their numbers.
     pub(super) firsts: Vec<&'a Candidate>,
 }
 
 impl<'a> Log<'a> {
     fn new(log: &'a Episode, parallel: &'a [Episode], extent: Extent) -> Self {
-        let turns: Vec<&Candidate> = log.turns.iter().take(extent.turns).map(Turn::chosen).collect();
+        let mut turns: Vec<&Candidate> = log.turns.iter().take(extent.turns).map(Turn::chosen).collect();
+        let (made, last) = (turns.len(), turns.last().copied());
+        if extent.stops {
+            turns.extend(last.into_iter().cycle().take(extent.turns - made));
+        }
+        let reviews = log.turns.iter().take(made).map(|turn| turn.review.as_ref()).collect();
         let mut samples: Vec<&Episode> = parallel.iter().collect();
         samples.sort_by_key(|episode| episode.sample);
         let further = samples.iter().filter_map(|episode| episode.turns.first()).map(Turn::chosen);
@@ -103,7 +121,7 @@ impl<'a> Log<'a> {
             firsts.len(),
             extent.samples
         );
-        Self { turns, firsts }
+        Self { turns, made, reviews, firsts }
     }
 
     /// Whether the attempt of a turn, which counts from 1, is right.
@@ -117,19 +135,18 @@ pub(super) fn grades<'a>(candidates: &[&'a Candidate]) -> Vec<&'a Grade> {
     candidates.iter().map(|candidate| &candidate.grade).collect()
 }
 
-fn measures(turns: u32, samples: u32) -> impl Iterator<Item = Measure> {
-    assert!(turns > 0 && samples > 0, "{turns} turns and {samples} samples leave nothing to score");
-    let extent = Extent { turns: turns as usize, samples: samples as usize };
+fn measures(extent: Extent) -> impl Iterator<Item = Measure> {
+    assert!(extent.turns > 0 && extent.samples > 0, "{extent:?} leaves nothing to score");
     FAMILIES.iter().flat_map(move |family| family(extent))
 }
 
-/// Every metric of an evaluation with so many turns and first-turn samples, in a fixed order.
+/// Every metric of an evaluation of this extent, in a fixed order.
 ///
 /// # Panics
 /// If there are no turns or no samples.
 #[must_use]
-pub fn metrics(turns: u32, samples: u32) -> Vec<Metric> {
-    measures(turns, samples).map(|measure| measure.metric).collect()
+pub fn metrics(extent: Extent) -> Vec<Metric> {
+    measures(extent).map(|measure| measure.metric).collect()
 }
 
 /// The scores of one problem, as (name of the metric, value) in the order of [`metrics`].
@@ -138,16 +155,16 @@ pub fn metrics(turns: u32, samples: u32) -> Vec<Metric> {
 /// whether an attempt is right is what its stored grade says.
 ///
 /// # Panics
-/// If the log has fewer than `turns` turns, or there are fewer than `samples - 1` parallel
+/// If the log has too few turns and may not end early, or there are fewer than `samples - 1` parallel
 /// episodes: a score over part of the attempts would pass for one over all of them.
 #[must_use]
-pub fn score(log: &Episode, parallel: &[Episode], turns: u32, samples: u32) -> Vec<(String, f64)> {
-    let seen = Log::new(log, parallel, Extent { turns: turns as usize, samples: samples as usize });
+pub fn score(log: &Episode, parallel: &[Episode], extent: Extent) -> Vec<(String, f64)> {
+    let seen = Log::new(log, parallel, extent);
     let scored = |measure: Measure| {
         let value = (measure.score)(&seen);
         (measure.metric.name, value)
     };
-    measures(turns, samples).map(scored).collect()
+    measures(extent).map(scored).collect()
 }
 
 #[cfg(test)]
@@ -170,7 +187,14 @@ mod tests {
             };
             let grade = Grade { answer: (answer != '-').then(|| answer.to_string()), verdict };
             let (author, text) = (Author::Policy, answer.to_string());
-            Turn::single(Candidate { author, text, tokens: 10 + index as u32, finished: true, grade })
+            Turn::single(Candidate {
+                author,
+                text,
+                tokens: 10 + index as u32,
+                prompt: 9,
+                finished: true,
+                grade,
+            })
         };
         Episode {
             problem: "toy/1".to_owned(),
@@ -179,19 +203,23 @@ mod tests {
         }
     }
 
+    const fn extent(turns: usize, samples: usize) -> Extent {
+        Extent { turns, samples, window: None, stops: false, verifies: false }
+    }
+
     /// One log, and the further first attempts as one letter each, as a table of scores.
     fn scored(log: &str, further: &str) -> BTreeMap<String, f64> {
         let parallel: Vec<Episode> =
             (1..).zip(further.chars()).map(|(sample, answer)| episode(sample, &answer.to_string())).collect();
-        let (turns, samples) = (log.chars().count() as u32, parallel.len() as u32 + 1);
-        score(&episode(0, log), &parallel, turns, samples).into_iter().collect()
+        let (turns, samples) = (log.chars().count(), parallel.len() + 1);
+        score(&episode(0, log), &parallel, extent(turns, samples)).into_iter().collect()
     }
 
     /// The scores, one per line, in the order of the registry.
     fn table(log: &str, further: &str) -> String {
         let scores = scored(log, further);
-        let (turns, samples) = (log.chars().count() as u32, further.chars().count() as u32 + 1);
-        let lines = metrics(turns, samples).into_iter().map(|metric| {
+        let (turns, samples) = (log.chars().count(), further.chars().count() + 1);
+        let lines = metrics(extent(turns, samples)).into_iter().map(|metric| {
             let value = scores[&metric.name];
             format!("{} {value}", metric.name)
         });
@@ -204,10 +232,16 @@ mod tests {
         // First attempts: 3, then 7, 7, 3 and an unreadable one: 3 and 7 tie, 3 was given last.
         insta::assert_snapshot!(table("377-3", "773-"), @"
             m1@t1 0
+            m1@t2 1
+            m1@t3 1
+            m1@t4 1
             m1@t5 0
             m1@t5-low 0
             m1@t5-high 1
             tie@t5 1
+            p1@t2 1
+            p1@t3 1
+            p1@t4 1
             p1@t5 1
             accuracy@t1 0
             accuracy@t2 1
@@ -215,22 +249,41 @@ mod tests {
             accuracy@t4 0
             accuracy@t5 0
             m5@t1 0
+            pass@1 0.4
             pass@5 1
+            equal-tokens@t1 0
+            equal-tokens-samples 5
             wrong-to-right@t2 1
             right-to-wrong@t2 0
+            right-to-right@t2 0
             unchanged@t2 0
             wrong-to-right@t3 0
             right-to-wrong@t3 0
+            right-to-right@t3 1
             unchanged@t3 1
             wrong-to-right@t4 0
             right-to-wrong@t4 1
+            right-to-right@t4 0
             unchanged@t4 0
             wrong-to-right@t5 0
             right-to-wrong@t5 0
+            right-to-right@t5 0
             unchanged@t5 0
+            edit@t2 1
+            same@t2 0
+            corrected-small@t2 0
+            edit@t3 0
+            same@t3 1
+            corrected-small@t3 0
+            edit@t4 1
+            same@t4 0
+            corrected-small@t4 0
+            edit@t5 1
+            same@t5 0
+            corrected-small@t5 0
             unreadable 0.2
             tokens 12
-            ");
+        ");
     }
 
     #[test]
@@ -238,29 +291,48 @@ mod tests {
         // Unreadable turns do not vote; the first attempts 7, 1, 2 tie and 2 was given last.
         insta::assert_snapshot!(table("77--", "12"), @"
             m1@t1 1
+            m1@t2 1
+            m1@t3 1
             m1@t4 1
             m1@t4-low 1
             m1@t4-high 1
             tie@t4 0
+            p1@t2 1
+            p1@t3 1
             p1@t4 1
             accuracy@t1 1
             accuracy@t2 1
             accuracy@t3 0
             accuracy@t4 0
             m3@t1 0
+            pass@1 0.33333333333333337
             pass@3 1
+            equal-tokens@t1 0
+            equal-tokens-samples 3
             wrong-to-right@t2 0
             right-to-wrong@t2 0
+            right-to-right@t2 1
             unchanged@t2 1
             wrong-to-right@t3 0
             right-to-wrong@t3 1
+            right-to-right@t3 0
             unchanged@t3 0
             wrong-to-right@t4 0
             right-to-wrong@t4 0
+            right-to-right@t4 0
             unchanged@t4 1
+            edit@t2 0
+            same@t2 1
+            corrected-small@t2 0
+            edit@t3 1
+            same@t3 0
+            corrected-small@t3 0
+            edit@t4 0
+            same@t4 1
+            corrected-small@t4 0
             unreadable 0.5
             tokens 11.5
-            ");
+        ");
     }
 
     #[test]
@@ -279,7 +351,8 @@ mod tests {
     fn parallel_samples_vote_in_the_order_of_their_numbers() {
         let mut parallel = vec![episode(2, "7"), episode(1, "5")];
         let vote = |parallel: &[Episode]| {
-            let scores: BTreeMap<String, f64> = score(&episode(0, "1"), parallel, 1, 3).into_iter().collect();
+            let scores: BTreeMap<String, f64> =
+                score(&episode(0, "1"), parallel, extent(1, 3)).into_iter().collect();
             scores["m3@t1"]
         };
         assert_eq!(vote(&parallel), 1.0, "sample 2 was given last and wins the tie");
@@ -292,7 +365,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_meanings_are_sentences_at_every_extent() {
         for (turns, samples) in [(1, 1), (1, 5), (5, 1), (5, 5), (10, 64)] {
-            let metrics = metrics(turns, samples);
+            let metrics = metrics(extent(turns, samples));
             let names: BTreeSet<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
             assert_eq!(names.len(), metrics.len(), "{turns} turns, {samples} samples");
             for metric in &metrics {
@@ -305,13 +378,13 @@ mod tests {
     #[test]
     #[should_panic(expected = "`toy/1` has too few turns in its log")]
     fn a_log_that_was_cut_short_is_refused() {
-        let _ = score(&episode(0, "77"), &[], 5, 1);
+        let _ = score(&episode(0, "77"), &[], extent(5, 1));
     }
 
     #[test]
     #[should_panic(expected = "`toy/1` has 2 first attempts, not 5")]
     fn missing_samples_are_refused() {
-        let _ = score(&episode(0, "77"), &[episode(1, "7")], 2, 5);
+        let _ = score(&episode(0, "77"), &[episode(1, "7")], extent(2, 5));
     }
 
     proptest! {
@@ -338,7 +411,7 @@ mod tests {
         #[test]
         fn every_fraction_is_one(log in "[-7123]{1,6}", further in "[-7123]{0,5}") {
             let scores = scored(&log, &further);
-            for metric in metrics(log.len() as u32, further.len() as u32 + 1) {
+            for metric in metrics(extent(log.len(), further.len() + 1)) {
                 let value = scores[&metric.name];
                 let fits = metric.unit != Unit::Fraction || (0.0..=1.0).contains(&value);
                 prop_assert!(fits && value.is_finite(), "{} is {}", metric.name, value);

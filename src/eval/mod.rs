@@ -8,5 +8,5 @@ mod metric;
 mod metrics;
 mod vote;
 
-pub use metric::{Metric, Unit, metrics, score};
+pub use metric::{Extent, Metric, Unit, metrics, score};
 pub use vote::{Vote, majority};

@@ -15,7 +15,8 @@ pub struct LanguageModel {
 
 impl LanguageModel {
     fn prompted(&self, request: &Request, sampling: &Sampling) -> Result<Prompted, PolicyError> {
-        let tokens = self.tokenizer.prompt(&request.dialogue);
+        let mut tokens = self.tokenizer.prompt(&request.dialogue);
+        tokens.extend(self.tokenizer.encode(&request.prefix));
         let limit = self.decoder.config().positions;
         if tokens.len() + sampling.max_tokens > limit {
             return Err(PolicyError::TooLong { tokens: tokens.len(), room: sampling.max_tokens, limit });
@@ -23,9 +24,10 @@ impl LanguageModel {
         Ok(Prompted { tokens, seeds: request.seeds.clone() })
     }
 
-    fn attempt(&self, tokens: &[u32]) -> Attempt {
+    fn attempt(&self, prompt: &Prompted, tokens: &[u32]) -> Attempt {
         let finished = tokens.last() == Some(&self.tokenizer.control().end);
-        Attempt { text: self.tokenizer.decode(tokens), tokens: tokens.len() as u32, finished }
+        let (prompt, text) = (prompt.tokens.len() as u32, self.tokenizer.decode(tokens));
+        Attempt { text, tokens: tokens.len() as u32, prompt, finished }
     }
 }
 
@@ -41,9 +43,9 @@ impl Policy for LanguageModel {
         let control = self.tokenizer.control();
         let stops = [control.end, control.pad, control.user, control.assistant];
         let samples = generate(&self.decoder, &prompts, sampling, &stops);
-        Ok(samples
-            .iter()
-            .map(|samples| samples.iter().map(|tokens| self.attempt(tokens)).collect())
-            .collect())
+        let attempts = |(prompt, samples): (&Prompted, &Vec<Vec<u32>>)| {
+            samples.iter().map(|tokens| self.attempt(prompt, tokens)).collect()
+        };
+        Ok(prompts.iter().zip(&samples).map(attempts).collect())
     }
 }

@@ -18,7 +18,7 @@ use crate::rollout::TeacherError;
 use crate::train::{ProgressError, TrainError};
 
 use super::memory::Memory;
-use super::stages::{base, collect, evaluate, improve, prepare, tokenize, train, weigh};
+use super::stages::{base, collect, evaluate, improve, prepare, sample, tokenize, train, weigh};
 use super::{Job, Manifest, Stage, Workspace, WorkspaceError};
 
 /// Why a stage did not finish.
@@ -220,6 +220,7 @@ pub fn execute(
             base::run(&mut desk, problems, tokenizer, base, backend)
         }
         job @ Job::Collect { .. } => collect::run(&mut desk, job),
+        job @ Job::Sample { .. } => sample::run(&mut desk, job),
         job @ Job::Improve { .. } => improve::run(&mut desk, job),
         Job::Weigh { problems, source, prompt } => weigh::run(&desk, problems, source, *prompt),
         Job::Train { start, examples, train, seed, backend } => {

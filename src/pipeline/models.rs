@@ -138,9 +138,21 @@ impl Models {
         // Generated splits are disjoint by construction and their corpus is long to make.
         let corpus = if same && !run.task.is_generated() { base.problems } else { 0 };
         let sizes = Sizes { corpus, ..run.data.clone() };
-        let key = Key::of(&(run.task.fingerprint()?, &sizes));
+        self.check_problems(&run.task, &sizes)?;
+        match &run.evaluate.task {
+            None => Ok(()),
+            Some(asked) => {
+                let split = run.evaluate.split;
+                let sizes = Sizes { corpus: 0, train: 0, validation: 0, test: 0, seed: run.data.seed };
+                self.check_problems(asked, &sizes.with(split, run.data.of(split)))
+            }
+        }
+    }
+
+    fn check_problems(&self, task: &TaskConfig, sizes: &Sizes) -> Result<(), PlanError> {
+        let key = Key::of(&(task.fingerprint()?, sizes));
         if !self.checked.borrow().contains(&key) {
-            run.task.load(&sizes)?;
+            task.load(sizes)?;
             self.checked.borrow_mut().push(key);
         }
         Ok(())

@@ -6,10 +6,11 @@
 
 use serde_json::{Value, json};
 
-use crate::data::{GRADER, Prompt};
+use crate::data::{GRADER, Inquiry, Prompt, TaskConfig};
 use crate::domain::{Key, Seed, Split};
-use crate::rollout::{Rollouts, Teacher};
+use crate::rollout::{Protocol, Rollouts, Teacher};
 use crate::spec::{RunSpec, canonical};
+use crate::train::{Selection, Weighting};
 
 use super::base_plan::{base_plan, prepare, texts};
 use super::estimate::Estimate;
@@ -23,6 +24,8 @@ pub(super) struct Plan<'a> {
     models: &'a Models,
     graph: &'a mut Graph,
     task: Value,
+    /// The task whose problems are evaluated on.
+    asked: Value,
     train: Key,
     test: Key,
     estimate: Estimate,
@@ -39,15 +42,22 @@ impl<'a> Plan<'a> {
             models,
             graph,
             task: run.task.fingerprint()?,
+            asked: Value::Null,
             train: Key::of_bytes(b""),
             test: Key::of_bytes(b""),
             estimate: Estimate::of(&base, run),
             done: PlannedRun::default(),
         };
-        let split = run.evaluate.split;
+        let (split, asked) = (run.evaluate.split, plan.asked());
+        plan.asked = asked.fingerprint()?;
         plan.train = plan.add(prepare(&run.task, Split::Train, run.data.train, run.data.seed)?);
-        plan.test = plan.add(prepare(&run.task, split, run.data.of(split), run.data.seed)?);
+        plan.test = plan.add(prepare(asked, split, run.data.of(split), run.data.seed)?);
         Ok(plan)
+    }
+
+    /// The task that is evaluated on.
+    fn asked(&self) -> &'a TaskConfig {
+        self.run.evaluate.task.as_ref().unwrap_or(&self.run.task)
     }
 
     fn add(&mut self, stage: Stage) -> Key {
@@ -77,26 +87,98 @@ impl<'a> Plan<'a> {
             Rollouts::Own => (policy.clone(), false),
             Rollouts::Model(other) => (self.base(other)?, true),
         };
-        let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
+        let problems = self.train.clone();
         let seed = self.seed("collect").at(u64::from(round));
-        let content = json!({
+        let unroll =
+            Unrolled { name, problems, policy, foreign, turns, samples: 1, protocol: Protocol::Retry, seed };
+        Ok(self.unroll(unroll))
+    }
+
+    /// Several trajectories per problem in which the policy verifies its own attempts.
+    pub fn converse(&mut self, name: &str, policy: &Key, turns: u32) -> Key {
+        let (problems, samples) = (self.train.clone(), self.run.candidates);
+        let (policy, protocol, seed) = (policy.clone(), Protocol::SelfVerify, self.seed("converse"));
+        self.unroll(Unrolled { name, problems, policy, foreign: false, turns, samples, protocol, seed })
+    }
+
+    /// A capable model's own turns on the first so many training problems.
+    pub fn capable(&mut self, other: &str, problems: usize, turns: u32) -> Result<(Key, Key), PlanError> {
+        let problems = self.add(prepare(&self.run.task, Split::Train, problems, self.run.data.seed)?);
+        let policy = self.base(other)?;
+        let unroll = Unrolled {
+            name: "boost",
+            problems: problems.clone(),
+            policy,
+            foreign: true,
+            turns,
+            samples: 1,
+            protocol: Protocol::Retry,
+            seed: self.seed("boost"),
+        };
+        Ok((problems, self.unroll(unroll)))
+    }
+
+    fn unroll(&mut self, asked: Unrolled<'_>) -> Key {
+        let Unrolled { name, problems, policy, foreign, turns, samples, protocol, seed } = asked;
+        let (prompt, sampling, redraws) =
+            (self.prompt(), self.run.collect.sampling, self.run.collect.redraws);
+        let mut content = json!({
             "task": self.task, "grader": GRADER, "foreign": foreign, "turns": turns, "prompt": texts(prompt),
-            "sampling": canonical(&sampling), "seed": seed,
+            "sampling": canonical(&sampling), "redraws": redraws, "seed": seed,
         });
-        let inputs = vec![self.train.clone(), policy.clone()];
+        if samples > 1 {
+            content["samples"] = json!(samples);
+        }
+        if let Some(inquiry) = protocol.inquiry() {
+            content["protocol"] = json!(protocol);
+            content["inquiry"] = json!(prompt.inquiry_key(inquiry));
+        }
+        let inputs = vec![problems.clone(), policy.clone()];
         let job = Job::Collect {
-            problems: self.train.clone(),
+            problems,
             task: self.run.task.clone(),
             policy,
             foreign,
             turns,
+            samples,
+            protocol,
+            redraws,
             prompt,
             sampling,
             seed,
             backend: self.run.backend.clone(),
         };
-        let estimate = self.estimate.sampling(self.run.data.train * turns as usize);
-        Ok(self.add(Stage::new(Kind::Collect, self.label("collect", name), job, inputs, &content, estimate)))
+        let attempts = self.run.data.train * (turns * samples) as usize;
+        let estimate = self.estimate.sampling(attempts);
+        self.add(Stage::new(Kind::Collect, self.label("collect", name), job, inputs, &content, estimate))
+    }
+
+    /// Several attempts at every training problem; `rationalise` adds one that is shown the answer
+    /// where none is right.
+    pub fn sample(&mut self, name: &str, round: u32, policy: &Key, rationalise: bool) -> Key {
+        let (prompt, sampling, samples) = (self.prompt(), self.run.collect.sampling, self.run.candidates);
+        let seed = self.seed("sample").at(u64::from(round));
+        let mut content = json!({
+            "task": self.task, "grader": GRADER, "samples": samples, "prompt": texts(prompt),
+            "sampling": canonical(&sampling), "seed": seed,
+        });
+        if rationalise {
+            content["hint"] = json!(Prompt::hint_key());
+        }
+        let job = Job::Sample {
+            problems: self.train.clone(),
+            task: self.run.task.clone(),
+            policy: policy.clone(),
+            samples,
+            rationalise,
+            prompt,
+            sampling,
+            seed,
+            backend: self.run.backend.clone(),
+        };
+        let inputs = vec![self.train.clone(), policy.clone()];
+        let estimate = self.estimate.sampling(self.run.data.train * samples as usize);
+        self.add(Stage::new(Kind::Sample, self.label("sample", name), job, inputs, &content, estimate))
     }
 
     /// The teacher's improved turn where every own turn failed.
@@ -143,30 +225,93 @@ impl<'a> Plan<'a> {
 
     /// Which attempts become targets, and how much each counts.
     pub fn weigh(&mut self, name: &str, episodes: &Key) -> Key {
-        let (selection, weighting) = (self.run.selection, self.run.weighting);
-        let source = ExampleSource::Episodes { episodes: episodes.clone(), selection, weighting };
+        let run = self.run;
+        let source = ExampleSource::Episodes {
+            episodes: episodes.clone(),
+            deduplicate: run.deduplicate,
+            only_solved: run.only_solved,
+            selection: run.selection,
+            weighting: run.weighting,
+        };
+        let mut content = json!({ "selection": run.selection, "weighting": run.weighting });
+        for (option, chosen) in [("deduplicate", run.deduplicate), ("only_solved", run.only_solved)] {
+            if chosen {
+                content[option] = json!(true);
+            }
+        }
+        let problems = self.train.clone();
+        self.examples(self.label("weigh", name), &problems, source, vec![episodes.clone()], content)
+    }
+
+    /// The right attempts of a capable model over several turns, each counting alike.
+    pub fn imitate(&mut self, (problems, episodes): &(Key, Key)) -> Key {
+        let (selection, weighting) = (Selection::Success, Weighting::Uniform);
+        let source = ExampleSource::Episodes {
+            episodes: episodes.clone(),
+            deduplicate: false,
+            only_solved: false,
+            selection,
+            weighting,
+        };
         let content = json!({ "selection": selection, "weighting": weighting });
-        self.examples(self.label("weigh", name), source, vec![episodes.clone()], content)
+        self.examples(self.label("weigh", "boost"), problems, source, vec![episodes.clone()], content)
+    }
+
+    /// Attempts as answers to the plain question.
+    pub fn answers(&mut self, name: &str, episodes: &[Key], right_only: bool) -> Key {
+        let source = ExampleSource::Attempts { episodes: episodes.to_vec(), right_only };
+        self.filtered(name, source, episodes, json!({ "attempts": if right_only { "right" } else { "all" } }))
+    }
+
+    /// Wrong attempts with a right one after each.
+    pub fn pairs(&mut self, name: &str, episodes: &[Key]) -> Key {
+        let (references, seed) = (self.has_references(), self.seed("pairs"));
+        let keep_right = !self.run.collect.stop_on_success;
+        let source = ExampleSource::Pairs { episodes: episodes.to_vec(), references, keep_right, seed };
+        let content =
+            json!({ "pairs": { "references": references, "keep_right": keep_right, "seed": seed } });
+        self.filtered(name, source, episodes, content)
+    }
+
+    /// Attempts with the verification that is due.
+    pub fn verified(&mut self, name: &str, episodes: &[Key]) -> Key {
+        let (references, seed) = (self.has_references(), self.seed("verified"));
+        let source = ExampleSource::Verified { episodes: episodes.to_vec(), references, seed };
+        let texts = self.prompt().inquiry_key(Inquiry::Verify);
+        let content = json!({ "verified": { "references": references, "inquiry": texts, "seed": seed } });
+        self.filtered(name, source, episodes, content)
+    }
+
+    /// Whether reference solutions may be trained on: only where they are the teacher.
+    fn has_references(&self) -> bool {
+        self.run.collect.teacher == Teacher::Reference
+    }
+
+    fn filtered(&mut self, name: &str, source: ExampleSource, episodes: &[Key], content: Value) -> Key {
+        let problems = self.train.clone();
+        self.examples(self.label("weigh", name), &problems, source, episodes.to_vec(), content)
     }
 
     /// Reference solutions as examples of turn 1.
     pub fn solutions(&mut self, problems: Option<usize>) -> Key {
         let source = ExampleSource::Solutions { problems };
         let content = json!({ "solutions": problems });
-        self.examples(self.label("weigh", "solutions"), source, vec![], content)
+        let problems = self.train.clone();
+        self.examples(self.label("weigh", "solutions"), &problems, source, vec![], content)
     }
 
     fn examples(
         &mut self,
         label: String,
+        problems: &Key,
         source: ExampleSource,
         mut inputs: Vec<Key>,
         mut content: Value,
     ) -> Key {
         let prompt = self.prompt();
         content["prompt"] = texts(prompt);
-        inputs.insert(0, self.train.clone());
-        let job = Job::Weigh { problems: self.train.clone(), source, prompt };
+        inputs.insert(0, problems.clone());
+        let job = Job::Weigh { problems: problems.clone(), source, prompt };
         self.add(Stage::new(Kind::Weigh, label, job, inputs, &content, 0.5))
     }
 
@@ -186,25 +331,40 @@ impl<'a> Plan<'a> {
         self.add(Stage::new(Kind::Train, self.label("train", name), job, inputs, &content, estimate))
     }
 
-    /// The sequential log without oracle, and parallel first turns.
+    /// The sequential log and parallel first turns, by the protocol that is asked for.
     pub fn evaluate(&mut self, name: &str, policy: &Key, trained: u32) {
+        self.evaluate_by(self.run.evaluate.protocol, name, policy, trained);
+    }
+
+    /// The same by another protocol.
+    pub fn evaluate_by(&mut self, protocol: Protocol, name: &str, policy: &Key, trained: u32) {
         let config = self.run.evaluate.clone();
         let window = config.window.resolve(trained.max(1));
-        let (prompt, seed) = (self.prompt(), self.seed("evaluate"));
-        let content = json!({
-            "task": self.task, "grader": GRADER, "turns": config.turns, "samples": config.samples,
+        let seed = self.seed("evaluate");
+        let prompt = Prompt { retry: config.retry.unwrap_or(self.run.collect.retry), ..self.prompt() };
+        let mut content = json!({
+            "task": self.asked, "grader": GRADER, "turns": config.turns, "samples": config.samples,
             "window": window, "prompt": texts(prompt), "sampling": canonical(&config.sampling), "seed": seed,
         });
+        if config.oracle {
+            content["oracle"] = json!(true);
+        }
+        if let Some(inquiry) = protocol.inquiry() {
+            content["protocol"] = json!(protocol);
+            content["inquiry"] = json!(prompt.inquiry_key(inquiry));
+        }
         let inputs = vec![self.test.clone(), policy.clone()];
         let problems = self.run.data.of(config.split);
         let estimate = self.estimate.sampling(problems * (config.turns + config.samples - 1) as usize);
         let job = Job::Evaluate {
             problems: self.test.clone(),
-            task: self.run.task.clone(),
+            task: self.asked().clone(),
             policy: policy.clone(),
             turns: config.turns,
             samples: config.samples,
             window,
+            protocol,
+            oracle: config.oracle,
             prompt,
             sampling: config.sampling,
             seed,
@@ -227,6 +387,18 @@ impl<'a> Plan<'a> {
     fn seed(&self, stage: &str) -> Seed {
         Seed(self.run.seed).named(stage)
     }
+}
+
+/// Trajectories that are to be unrolled.
+struct Unrolled<'n> {
+    name: &'n str,
+    problems: Key,
+    policy: Key,
+    foreign: bool,
+    turns: u32,
+    samples: u32,
+    protocol: Protocol,
+    seed: Seed,
 }
 
 /// The teacher without checkpoints, which are inputs of the stage.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::data::{Prompt, Sizes, TaskConfig};
 use crate::domain::{Key, Sampling, Seed, Split};
+use crate::rollout::Protocol;
 use crate::spec::BaseSpec;
 use crate::train::{Selection, TrainConfig, Weighting};
 
@@ -23,6 +24,8 @@ pub enum Kind {
     Base,
     /// The policy's own turns are sampled.
     Collect,
+    /// Several attempts at every training problem are sampled.
+    Sample,
     /// The teacher adds the improved turn.
     Improve,
     /// Attempts are selected and weighted.
@@ -42,6 +45,7 @@ impl Kind {
             Self::Tokenize => "tokenize",
             Self::Base => "base",
             Self::Collect => "collect",
+            Self::Sample => "sample",
             Self::Improve => "improve",
             Self::Weigh => "weigh",
             Self::Train => "train",
@@ -54,8 +58,9 @@ impl Kind {
     #[must_use]
     pub const fn version(self) -> u32 {
         match self {
-            Self::Base | Self::Collect | Self::Improve | Self::Train | Self::Evaluate => 2,
-            Self::Prepare | Self::Tokenize | Self::Weigh => 1,
+            Self::Collect | Self::Evaluate => 3,
+            Self::Base | Self::Improve | Self::Train => 2,
+            Self::Prepare | Self::Tokenize | Self::Sample | Self::Weigh => 1,
         }
     }
 }
@@ -101,8 +106,36 @@ pub enum Job {
         policy: Key,
         /// Whether it is another base model than the one that is trained.
         foreign: bool,
-        /// Turns to unroll; a trajectory ends at its first right attempt.
+        /// Turns to unroll.
         turns: u32,
+        /// Trajectories per problem.
+        samples: u32,
+        /// How turns follow each other. With [`Protocol::Retry`] a trajectory ends at its first
+        /// right attempt, else where the policy ends it.
+        protocol: Protocol,
+        /// How often a degenerate attempt is drawn again.
+        redraws: u32,
+        /// The texts around attempts.
+        prompt: Prompt,
+        /// How tokens are drawn.
+        sampling: Sampling,
+        /// Root of the stage's random numbers.
+        seed: Seed,
+        /// Where tensors live.
+        backend: String,
+    },
+    /// Draw several attempts at every training problem.
+    Sample {
+        /// The prepared problems.
+        problems: Key,
+        /// The task, for its grader.
+        task: TaskConfig,
+        /// The checkpoint that answers.
+        policy: Key,
+        /// Attempts per problem.
+        samples: u32,
+        /// Whether a problem without a right attempt gets one more that is shown the answer.
+        rationalise: bool,
         /// The texts around attempts.
         prompt: Prompt,
         /// How tokens are drawn.
@@ -169,6 +202,10 @@ pub enum Job {
         samples: u32,
         /// Earlier attempts shown; all of them if none is given.
         window: Option<u32>,
+        /// How turns follow each other.
+        protocol: Protocol,
+        /// Whether a dialogue ends at its first right attempt.
+        oracle: bool,
         /// The texts around attempts.
         prompt: Prompt,
         /// How tokens are drawn.
@@ -210,10 +247,41 @@ pub enum ExampleSource {
     Episodes {
         /// The stage that holds them.
         episodes: Key,
+        /// Whether attempts that say nothing new are taken out first.
+        deduplicate: bool,
+        /// Whether episodes without a right attempt are left out.
+        only_solved: bool,
         /// Which attempts become targets.
         selection: Selection,
         /// How much each target counts.
         weighting: Weighting,
+    },
+    /// Attempts as answers to the plain question, each text once per problem, with weight 1.
+    Attempts {
+        /// The stages that hold them.
+        episodes: Vec<Key>,
+        /// Whether wrong ones are left out.
+        right_only: bool,
+    },
+    /// Wrong attempts, each followed by a right one to the same problem.
+    Pairs {
+        /// The stages that hold them.
+        episodes: Vec<Key>,
+        /// Whether reference solutions count as right attempts.
+        references: bool,
+        /// Whether right attempts are also followed by right ones.
+        keep_right: bool,
+        /// Root of the choice of partners.
+        seed: Seed,
+    },
+    /// Attempts with the verification that is due, and a right attempt after a wrong one.
+    Verified {
+        /// The stages that hold them.
+        episodes: Vec<Key>,
+        /// Whether reference solutions count as right attempts.
+        references: bool,
+        /// Root of the choice of partners.
+        seed: Seed,
     },
 }
 

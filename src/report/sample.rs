@@ -186,6 +186,7 @@ fn episodes(ids: &[String], verdicts: &[[bool; 9]]) -> Vec<Episode> {
             author: Author::Policy,
             text: text.to_owned(),
             tokens: 28,
+            prompt: 40,
             finished: true,
             grade: Grade { answer: Some(answer.to_owned()), verdict },
         }

@@ -62,6 +62,7 @@ impl Respondent<'_> {
             author: self.author,
             text: attempt.text,
             tokens: attempt.tokens,
+            prompt: attempt.prompt,
             finished: attempt.finished,
             grade,
         }
@@ -107,7 +108,7 @@ mod tests {
     #[test]
     fn a_policy_that_leaves_something_out_is_an_error_and_not_a_shorter_log() {
         let problem = problem(1);
-        let request = Request { dialogue: Dialogue::default().user("?"), seeds: vec![Seed(1), Seed(2)] };
+        let request = Request::new(Dialogue::default().user("?"), vec![Seed(1), Seed(2)]);
         let sampling = Sampling::default();
         let mut respondent =
             Respondent { policy: &mut Forgetful, author: Author::Policy, sampling: &sampling, grade: &grade };

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::Retry;
+use crate::data::{Inquiry, Retry, TaskConfig};
 use crate::domain::{Sampling, Split};
 
 /// How many own turns a collection has before the improved one.
@@ -97,6 +97,9 @@ pub struct CollectConfig {
     pub rollouts: Rollouts,
     /// Who supplies the improved turn.
     pub teacher: Teacher,
+    /// How often a degenerate attempt is drawn again before it is kept after all. The official code
+    /// draws for ever.
+    pub redraws: u32,
     /// How the policy samples.
     pub sampling: Sampling,
 }
@@ -110,7 +113,34 @@ impl Default for CollectConfig {
             repeat_question: true,
             rollouts: Rollouts::Own,
             teacher: Teacher::Reference,
+            redraws: 3,
             sampling: Sampling::default(),
+        }
+    }
+}
+
+/// How the turns of a dialogue follow each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// Attempt, retry text, attempt (the paper's).
+    #[default]
+    Retry,
+    /// Attempt, critique of it by the same model, attempt (Self-Refine, Madaan et al. 2023).
+    SelfRefine,
+    /// Attempt, `yes` or `no` by the same model, and a retry only after a `no` (self-rewarding
+    /// correction, Xiong et al. 2025).
+    SelfVerify,
+}
+
+impl Protocol {
+    /// What the policy is asked about each attempt, if anything.
+    #[must_use]
+    pub const fn inquiry(self) -> Option<Inquiry> {
+        match self {
+            Self::Retry => None,
+            Self::SelfRefine => Some(Inquiry::Critique),
+            Self::SelfVerify => Some(Inquiry::Verify),
         }
     }
 }
@@ -123,6 +153,17 @@ pub struct EvaluateConfig {
     pub turns: u32,
     /// Independent first-turn samples, the log's own first turn included.
     pub samples: u32,
+    /// How turns follow each other.
+    pub protocol: Protocol,
+    /// Whether a dialogue ends at its first right attempt, as only an oracle can tell. Without it
+    /// the policy hears the retry text after right attempts too.
+    pub oracle: bool,
+    /// What is said after an attempt; as in collection if it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// Another task whose problems are answered (out of distribution); the run's own if none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskConfig>,
     /// How many earlier attempts the model is shown.
     pub window: Window,
     /// How the model samples.
@@ -138,6 +179,10 @@ impl Default for EvaluateConfig {
             split: Split::Test,
             turns: 5,
             samples: 5,
+            protocol: Protocol::Retry,
+            oracle: false,
+            retry: None,
+            task: None,
             window: Window::Trained,
             sampling: Sampling::default(),
         }

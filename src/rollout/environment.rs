@@ -4,7 +4,7 @@
 //! transition), the sliding window of history, and the stop rule. Hides how much of the history a
 //! policy sees. Must not know who answers, nor how texts are laid out.
 
-use crate::data::Prompt;
+use crate::data::{Exchange, Inquiry, Prompt};
 use crate::domain::{Dialogue, Turn};
 
 /// What the policy is shown after its turns, and when an episode ends.
@@ -20,22 +20,59 @@ pub struct Environment<'a> {
     pub window: Option<u32>,
     /// Whether an episode ends at its first right attempt: while collecting, or with an oracle.
     pub stop_on_success: bool,
+    /// What the policy is asked about each of its attempts, if anything.
+    pub inquiry: Option<Inquiry>,
 }
 
 impl Environment<'_> {
     /// The state after these turns: the question and the attempts within the window.
     #[must_use]
     pub fn state(&self, question: &str, turns: &[Turn]) -> Dialogue {
-        let hidden = self.window.map_or(0, |window| turns.len().saturating_sub(window as usize));
-        let attempts: Vec<&str> = turns[hidden..].iter().map(|turn| turn.chosen().text.as_str()).collect();
-        self.prompt.dialogue(question, &attempts)
+        let shown = self.shown(turns);
+        match self.inquiry {
+            None => self.prompt.dialogue(question, &texts(shown)),
+            Some(inquiry) => self.prompt.reviewed(question, inquiry, &exchanges(shown)),
+        }
     }
 
-    /// Whether the stop rule ends the episode after these turns.
+    /// The question about the last of these turns, after the attempts that were in view when it was
+    /// made.
+    ///
+    /// # Panics
+    /// If there is no turn, or the environment has nothing to ask.
+    #[must_use]
+    pub fn about_last(&self, question: &str, turns: &[Turn]) -> Dialogue {
+        let (last, earlier) = turns.split_last().expect("there is an attempt to ask about");
+        let inquiry = self.inquiry.expect("the protocol asks about attempts");
+        self.prompt.inquiry(question, inquiry, &exchanges(self.shown(earlier)), &last.chosen().text)
+    }
+
+    fn shown<'t>(&self, turns: &'t [Turn]) -> &'t [Turn] {
+        let hidden = self.window.map_or(0, |window| turns.len().saturating_sub(window as usize));
+        &turns[hidden..]
+    }
+
+    /// Whether the stop rule, or the policy's own approval, ends the episode after these turns.
     #[must_use]
     pub fn is_over(&self, turns: &[Turn]) -> bool {
-        self.stop_on_success && turns.last().is_some_and(|turn| turn.chosen().grade.verdict.is_right())
+        let Some(last) = turns.last() else { return false };
+        let approved = last.review.as_ref().is_some_and(|review| review.approves == Some(true));
+        approved || (self.stop_on_success && last.chosen().grade.verdict.is_right())
     }
+}
+
+fn texts(turns: &[Turn]) -> Vec<&str> {
+    turns.iter().map(|turn| turn.chosen().text.as_str()).collect()
+}
+
+fn exchanges(turns: &[Turn]) -> Vec<Exchange<'_>> {
+    turns
+        .iter()
+        .map(|turn| Exchange {
+            attempt: &turn.chosen().text,
+            review: turn.review.as_ref().map(|review| review.text.as_str()),
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -46,7 +83,7 @@ mod tests {
     /// The assistant messages shown after attempts `a`, `b`, `c` under a window.
     fn shown(window: Option<u32>) -> Vec<String> {
         let prompt = prompt();
-        let environment = Environment { prompt: &prompt, window, stop_on_success: false };
+        let environment = Environment { prompt: &prompt, window, stop_on_success: false, inquiry: None };
         let turns = ["a", "b", "c"].map(|text| turn(&problem(1), text));
         let state = environment.state("How many?", &turns);
         assert!(state.0[0].text.contains("How many?"), "the question slid out of the window");
@@ -67,7 +104,7 @@ mod tests {
     fn only_a_right_last_attempt_ends_an_episode_and_only_where_the_rule_says_so() {
         let prompt = prompt();
         let (wrong, right) = (turn(&problem(1), "#### 7"), turn(&problem(1), "#### 1"));
-        let stopping = Environment { prompt: &prompt, window: None, stop_on_success: true };
+        let stopping = Environment { prompt: &prompt, window: None, stop_on_success: true, inquiry: None };
         let going_on = Environment { stop_on_success: false, ..stopping };
         assert!(stopping.is_over(&[wrong.clone(), right.clone()]));
         assert!(!stopping.is_over(&[right.clone(), wrong]));

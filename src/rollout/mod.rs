@@ -6,16 +6,20 @@
 
 mod attempt;
 mod config;
+mod degenerate;
 mod environment;
 mod parallel;
+mod rationalise;
+mod review;
 mod sequential;
 mod teacher;
 #[cfg(test)]
 mod testing;
 
 pub use attempt::Grader;
-pub use config::{CollectConfig, EvaluateConfig, OwnTurns, Rollouts, Teacher, Window};
+pub use config::{CollectConfig, EvaluateConfig, OwnTurns, Protocol, Rollouts, Teacher, Window};
 pub use environment::Environment;
 pub use parallel::parallel;
+pub use rationalise::rationalise;
 pub use sequential::{Unroll, rollout};
 pub use teacher::{Improved, Improvement, Source, TeacherError, improve};

@@ -33,7 +33,7 @@ pub fn parallel(
         .map(|problem| {
             let dialogue = plan.prompt.dialogue(&problem.question, &[]);
             let seeds = (1..samples).map(|sample| seed_of(seed, problem, 0, sample)).collect();
-            Asked { problem, request: Request { dialogue, seeds } }
+            Asked { problem, request: Request::new(dialogue, seeds) }
         })
         .collect();
     let answers =

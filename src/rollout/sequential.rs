@@ -4,11 +4,14 @@
 //! episode depends on its own problem, the seed and the policy only, never on its neighbours, so
 //! problems may be ordered and chunked at will. Must not know what the episodes are for.
 
-use crate::data::Prompt;
+use crate::data::{Inquiry, Prompt};
 use crate::domain::{Author, Episode, Policy, PolicyError, Problem, Request, Sampling, Seed, Turn};
 
 use super::attempt::{Asked, Grader, Respondent, seed_of};
+use super::config::Protocol;
+use super::degenerate::is_degenerate;
 use super::environment::Environment;
+use super::review::review;
 
 /// How a policy is unrolled on a problem.
 #[derive(Clone, Debug)]
@@ -20,6 +23,11 @@ pub struct Unroll {
     /// Whether an episode ends at its first right attempt. Evaluation without oracle never stops:
     /// after every turn, right or wrong, the policy hears the retry text.
     pub stop_on_success: bool,
+    /// How often a degenerate attempt is drawn again before it is kept after all; 0 keeps every
+    /// attempt as it is.
+    pub redraws: u32,
+    /// How turns follow each other.
+    pub protocol: Protocol,
     /// How question, attempts and retry texts become a dialogue.
     pub prompt: Prompt,
     /// How the policy samples.
@@ -39,26 +47,50 @@ pub fn rollout(
     seed: Seed,
     grade: Grader<'_>,
 ) -> Result<Vec<Episode>, PolicyError> {
-    let environment =
-        Environment { prompt: &plan.prompt, window: plan.window, stop_on_success: plan.stop_on_success };
+    let environment = Environment {
+        prompt: &plan.prompt,
+        window: plan.window,
+        stop_on_success: plan.stop_on_success,
+        inquiry: plan.protocol.inquiry(),
+    };
     let mut respondent = Respondent { policy, author: plan.author, sampling: &plan.sampling, grade };
     let mut episodes: Vec<Episode> = problems.iter().map(fresh).collect();
     for turn in 0..plan.turns as usize {
         let open: Vec<usize> =
             (0..problems.len()).filter(|&index| !environment.is_over(&episodes[index].turns)).collect();
-        let asked = open
-            .iter()
-            .map(|&index| {
+        let ask = |places: &[usize], seed: Seed, episodes: &[Episode]| -> Vec<Asked<'_>> {
+            let asked = |&index: &usize| {
                 let problem = &problems[index];
-                let dialogue = environment.state(&problem.question, &episodes[index].turns);
-                Asked { problem, request: Request { dialogue, seeds: vec![seed_of(seed, problem, turn, 0)] } }
-            })
-            .collect();
-        for (index, candidates) in open.into_iter().zip(respondent.answer(asked)?) {
-            episodes[index].turns.push(Turn { candidates, chosen: 0 });
+                let dialogue = environment.state(&problem.question, &episodes[index].turns[..turn]);
+                Asked { problem, request: Request::new(dialogue, vec![seed_of(seed, problem, turn, 0)]) }
+            };
+            places.iter().map(asked).collect()
+        };
+        for (&index, candidates) in open.iter().zip(respondent.answer(ask(&open, seed, &episodes))?) {
+            episodes[index].turns.push(Turn::of(candidates, 0));
+        }
+        for redraw in 1..=plan.redraws {
+            let again: Vec<usize> =
+                open.iter().copied().filter(|&index| ends_degenerate(&episodes[index])).collect();
+            let seed = seed.named("redraw").at(u64::from(redraw));
+            for (&index, candidates) in again.iter().zip(respondent.answer(ask(&again, seed, &episodes))?) {
+                episodes[index].turns[turn].candidates.extend(candidates);
+                episodes[index].turns[turn].chosen += 1;
+            }
+        }
+        // Nothing follows from a critique of the last attempt.
+        let last = turn + 1 == plan.turns as usize;
+        let asks = environment.inquiry.is_some_and(|inquiry| !last || inquiry == Inquiry::Verify);
+        if asks && !open.is_empty() {
+            let places = (problems, open.as_slice());
+            review(respondent.policy, &environment, places, &mut episodes, &plan.sampling, seed)?;
         }
     }
     Ok(episodes)
+}
+
+fn ends_degenerate(episode: &Episode) -> bool {
+    episode.turns.last().is_some_and(|turn| is_degenerate(&turn.chosen().text))
 }
 
 fn fresh(problem: &Problem) -> Episode {
@@ -117,6 +149,41 @@ mod tests {
             (candidate.author, candidate.text.as_str(), candidate.tokens),
             (Author::Other, "#### 2", 3)
         );
+    }
+
+    #[test]
+    fn a_degenerate_attempt_is_drawn_again_and_kept_in_the_end() {
+        struct Stutterer;
+        impl Policy for Stutterer {
+            fn respond(
+                &mut self,
+                requests: &[Request],
+                _: &Sampling,
+            ) -> Result<Vec<Vec<crate::domain::Attempt>>, PolicyError> {
+                let text = |request: &Request| match request.seeds[0].0 % 3 {
+                    0 => "#### 1".to_owned(),
+                    _ => "again ".repeat(200),
+                };
+                let attempt = |text| crate::domain::Attempt { text, tokens: 1, prompt: 1, finished: true };
+                Ok(requests.iter().map(|request| vec![attempt(text(request))]).collect())
+            }
+        }
+        let problems: Vec<Problem> = (0..30).map(problem).collect();
+        let draws = |redraws| {
+            let plan = Unroll { redraws, ..plan(1) };
+            let episodes = rollout(&mut Stutterer, &problems, &plan, Seed(0), &grade).unwrap();
+            for turn in episodes.iter().flat_map(|episode| &episode.turns) {
+                assert_eq!(turn.chosen + 1, turn.candidates.len(), "the last draw stands");
+                let earlier = &turn.candidates[..turn.chosen];
+                assert!(earlier.iter().all(|candidate| is_degenerate(&candidate.text)));
+            }
+            let stands = episodes.iter().filter(|episode| ends_degenerate(episode)).count();
+            (stands, episodes.iter().map(|episode| episode.turns[0].candidates.len()).max())
+        };
+        let (kept, most) = draws(0);
+        assert!(kept > 10 && most == Some(1));
+        let (left, most) = draws(2);
+        assert!((1..kept).contains(&left) && most == Some(3), "{left} of {kept} are left, {most:?} draws");
     }
 
     #[test]

@@ -168,22 +168,19 @@ impl Source<'_> {
                 let sampling = Sampling { temperature: MODEL_TEMPERATURE, ..plan.sampling };
                 let author = Author::Teacher;
                 ask(Respondent { policy, author, sampling: &sampling, grade }, states, |problem, turns| {
-                    Request {
-                        dialogue: plan.prompt.dialogue(&problem.question, &[]),
-                        seeds: vec![seed_of(seed.named("teacher"), problem, turns.len(), 0)],
-                    }
+                    let dialogue = plan.prompt.dialogue(&problem.question, &[]);
+                    Request::new(dialogue, vec![seed_of(seed.named("teacher"), problem, turns.len(), 0)])
                 })
             }
             Self::Oneself { best_of: 0, .. } => Err(TeacherError::NoSamples),
             Self::Oneself { policy, best_of } => {
-                let whole = Environment { prompt: &plan.prompt, window: None, stop_on_success: true };
+                let whole =
+                    Environment { prompt: &plan.prompt, window: None, stop_on_success: true, inquiry: None };
                 let author = Author::Policy;
                 let sampling = &plan.sampling;
-                ask(Respondent { policy, author, sampling, grade }, states, |problem, turns| Request {
-                    dialogue: whole.state(&problem.question, turns),
-                    seeds: (0..best_of)
-                        .map(|sample| seed_of(seed.named("teacher"), problem, turns.len(), sample))
-                        .collect(),
+                ask(Respondent { policy, author, sampling, grade }, states, |problem, turns| {
+                    let sample = |sample| seed_of(seed.named("teacher"), problem, turns.len(), sample);
+                    Request::new(whole.state(&problem.question, turns), (0..best_of).map(sample).collect())
                 })
             }
         }
@@ -194,7 +191,7 @@ impl Source<'_> {
 fn reference(problem: &Problem, grade: Grader<'_>) -> Result<Turn, TeacherError> {
     let text = problem.solution.clone().ok_or_else(|| TeacherError::NoSolution(problem.id.clone()))?;
     let grade = grade(problem, &text);
-    Ok(Turn::single(Candidate { author: Author::Teacher, text, tokens: 0, finished: true, grade }))
+    Ok(Turn::single(Candidate { author: Author::Teacher, text, tokens: 0, prompt: 0, finished: true, grade }))
 }
 
 /// Asks about every state at once; of several answers the first best is carried forward.
@@ -205,7 +202,13 @@ fn ask(
 ) -> Result<Vec<Turn>, TeacherError> {
     let asked = states.iter().map(|&(problem, turns)| Asked { problem, request: request(problem, turns) });
     let answers = respondent.answer(asked.collect())?;
-    Ok(answers.into_iter().map(|candidates| Turn { chosen: first_best(&candidates), candidates }).collect())
+    Ok(answers
+        .into_iter()
+        .map(|candidates| {
+            let chosen = first_best(&candidates);
+            Turn::of(candidates, chosen)
+        })
+        .collect())
 }
 
 /// The first of those with the maximal reward, as the official code chooses.
@@ -220,7 +223,7 @@ fn latest_right(episode: &Episode) -> Option<&Candidate> {
 
 /// Adds the latest right attempt once more; it is not sampled again and costs no tokens.
 fn repeat_right(episode: &mut Episode) {
-    let copy = latest_right(episode).map(|right| Candidate { tokens: 0, ..right.clone() });
+    let copy = latest_right(episode).map(|right| Candidate { tokens: 0, prompt: 0, ..right.clone() });
     episode.turns.extend(copy.map(Turn::single));
 }
 

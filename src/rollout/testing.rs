@@ -6,7 +6,7 @@ use crate::domain::{
     Verdict,
 };
 
-use super::Unroll;
+use super::{Protocol, Unroll};
 
 /// A problem whose answer is its number.
 pub(super) fn problem(number: u32) -> Problem {
@@ -32,7 +32,7 @@ pub(super) fn grade(problem: &Problem, text: &str) -> Grade {
 /// A finished attempt of the policy, graded.
 pub(super) fn candidate(problem: &Problem, text: &str) -> Candidate {
     let grade = grade(problem, text);
-    Candidate { author: Author::Policy, text: text.to_owned(), tokens: 3, finished: true, grade }
+    Candidate { author: Author::Policy, text: text.to_owned(), tokens: 3, prompt: 9, finished: true, grade }
 }
 
 /// A turn of one attempt.
@@ -51,6 +51,8 @@ pub(super) fn plan(turns: u32) -> Unroll {
         turns,
         window: None,
         stop_on_success: false,
+        redraws: 0,
+        protocol: Protocol::Retry,
         prompt: prompt(),
         sampling: Sampling::default(),
         author: Author::Policy,
@@ -77,5 +79,5 @@ impl Policy for Dice {
 fn roll(seed: u64, dialogue: &Dialogue) -> Attempt {
     let shown: usize = dialogue.0.iter().map(|message| message.text.len()).sum();
     let text = format!("{seed} after {shown} letters #### {}", (seed ^ shown as u64) % 4);
-    Attempt { text, tokens: (seed % 50) as u32, finished: !seed.is_multiple_of(7) }
+    Attempt { text, tokens: (seed % 50) as u32, prompt: 9, finished: !seed.is_multiple_of(7) }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::data::DataError;
+use crate::data::{DataError, TaskConfig};
 use crate::domain::Key;
 use crate::rollout::{OwnTurns, Rollouts, Teacher, Window};
 
 use super::canonical::canonical;
-use super::{Fault, Method, RunSpec};
+use super::{Fault, PreferenceConfig, RunSpec};
 
 /// More turns than this are a slip of the pen: no model here is trained on such histories.
 const MOST_TURNS: u32 = 20;
@@ -49,13 +49,7 @@ impl RunSpec {
         refuse(faults, self.base.is_empty(), "base", "no base model is named");
         refuse(faults, self.data.train == 0, "data.train", "0 leaves nothing to train on");
         refuse(faults, self.data.test == 0, "data.test", "0 leaves nothing to evaluate on");
-        match self.task.check() {
-            Ok(()) => {}
-            Err(DataError::Setting { task, field, fault }) => {
-                faults.push(Fault::new(format!("task.{task}.{field}"), fault.trim_start_matches("= ")));
-            }
-            Err(other) => faults.push(Fault::new("task", other.to_string())),
-        }
+        check_task(&self.task, "task", faults);
         let (boost, train) = (self.boost.problems, self.data.train);
         refuse(
             faults,
@@ -66,8 +60,20 @@ impl RunSpec {
     }
 
     fn check_rounds(&self, faults: &mut Vec<Fault>) {
-        let idle = self.method == Method::Rise && self.rounds.count == 0 && self.boost.problems == 0;
-        refuse(faults, idle, "rounds.count", "0 rounds leave the method `rise` nothing to do");
+        let idle = self.rounds.count == 0 && self.boost.problems == 0 && self.method.goes_in_rounds();
+        let method = serde_json::to_value(self.method).unwrap_or_default();
+        let method = method.as_str().unwrap_or_default();
+        refuse(faults, idle, "rounds.count", format!("0 rounds leave the method `{method}` nothing to do"));
+        let capable = self.boost.model.is_some() && self.boost.problems == 0;
+        refuse(faults, capable, "boost.model", "with `boost.problems` = 0 there is no boost to take part in");
+        refuse(faults, self.boost.turns > MOST_TURNS, "boost.turns", too_many(self.boost.turns));
+        refuse(faults, self.candidates == 0, "candidates", "0 samples leave nothing to choose from");
+        let PreferenceConfig { beta, epochs, learning_rate } = self.preference;
+        for (path, value) in [("preference.beta", beta), ("preference.learning_rate", learning_rate)] {
+            let usable = value.is_finite() && value > 0.0;
+            refuse(faults, !usable, path, format!("{value} is not above 0"));
+        }
+        refuse(faults, epochs == 0, "preference.epochs", "0 epochs train nothing");
         if let Some((field, complaint)) = self.weighting.fault() {
             let rule = serde_json::to_value(self.weighting).expect("settings are plain data");
             let rule = rule.as_object().and_then(|rule| rule.keys().next().cloned()).unwrap_or_default();
@@ -122,6 +128,9 @@ impl RunSpec {
     }
 
     fn check_evaluate(&self, faults: &mut Vec<Fault>) {
+        if let Some(task) = &self.evaluate.task {
+            check_task(task, "evaluate.task", faults);
+        }
         let evaluate = &self.evaluate;
         refuse(faults, evaluate.turns == 0, "evaluate.turns", "an evaluation has at least 1 turn");
         refuse(faults, evaluate.turns > MOST_TURNS, "evaluate.turns", too_many(evaluate.turns));
@@ -150,7 +159,8 @@ fn too_many(turns: u32) -> String {
 #[must_use]
 pub fn models_of(run: &RunSpec) -> BTreeSet<&str> {
     let mut models = BTreeSet::from([run.base.as_str()]);
-    if run.method == Method::Rise {
+    models.extend(run.boost.model.as_deref());
+    if run.method.unrolls() {
         if let Teacher::Model(name) = &run.collect.teacher {
             models.insert(name);
         }
@@ -159,4 +169,15 @@ pub fn models_of(run: &RunSpec) -> BTreeSet<&str> {
         }
     }
     models
+}
+
+/// What is wrong with a task's settings.
+fn check_task(task: &TaskConfig, path: &str, faults: &mut Vec<Fault>) {
+    match task.check() {
+        Ok(()) => {}
+        Err(DataError::Setting { task, field, fault }) => {
+            faults.push(Fault::new(format!("{path}.{task}.{field}"), fault.trim_start_matches("= ")));
+        }
+        Err(other) => faults.push(Fault::new(path, other.to_string())),
+    }
 }

@@ -25,7 +25,7 @@ pub use check::models_of;
 pub use experiment::{ExperimentSpec, read};
 pub use fault::{Fault, SpecError, nearest};
 pub use label::label;
-pub use run::{BoostConfig, Method, RoundsConfig, RunSpec};
+pub use run::{BoostConfig, Method, PreferenceConfig, RoundsConfig, RunSpec};
 pub use setting::{Setting, Template};
 pub use sweep::{Axis, AxisValue, Extra, Mode, Rule, SweepSpec};
 pub use wishes::{Family, Wishes};

@@ -16,14 +16,69 @@ pub enum Method {
     Rise,
     /// Supervised fine-tuning on the reference solutions at turn 1.
     Sft,
+    /// Supervised fine-tuning at turn 1 on the right attempts among RISE's own data.
+    SftRight,
+    /// Supervised fine-tuning at turn 1 on all attempts among RISE's own data, right and wrong alike.
+    SftRightAndWrong,
+    /// Rejection fine-tuning: right samples at turn 1; with several rounds it is `ReST-EM`.
+    Rft,
+    /// Rejection fine-tuning in which a failed problem gets one more sample that is shown the answer.
+    Star,
+    /// Wrong samples paired with right ones as two turns.
+    PairSft,
+    /// No training: the model criticises its own answer and then refines it.
+    SelfRefine,
+    /// Solutions with a verification by the model itself; fine-tuning, then preferences.
+    SelfRewarding,
 }
 
-/// A preliminary supervised round on reference solutions (the paper's Boost).
+impl Method {
+    /// Whether it unrolls trajectories that a teacher improves.
+    #[must_use]
+    pub const fn unrolls(self) -> bool {
+        matches!(self, Self::Rise | Self::SftRight | Self::SftRightAndWrong)
+    }
+
+    /// Whether it consists of rounds.
+    #[must_use]
+    pub const fn goes_in_rounds(self) -> bool {
+        match self {
+            Self::Rise | Self::SftRight | Self::SftRightAndWrong | Self::Rft | Self::Star => true,
+            Self::Sft | Self::PairSft | Self::SelfRefine | Self::SelfRewarding => false,
+        }
+    }
+}
+
+/// A preliminary supervised round (the paper's Boost).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BoostConfig {
-    /// Training problems whose reference solution is trained on; 0 leaves the boost out.
+    /// Training problems that it covers, the first ones; 0 leaves the boost out.
     pub problems: usize,
+    /// A capable base model, by name, whose right attempts over several turns are trained on;
+    /// without it the reference solutions are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Turns of that model's rollouts; 0 is one.
+    pub turns: u32,
+}
+
+/// How preferences between attempts are trained on (direct preference optimisation).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PreferenceConfig {
+    /// How strongly the policy is held to its start: β of the loss.
+    pub beta: f64,
+    /// Passes over the pairs.
+    pub epochs: u32,
+    /// Peak learning rate; the schedule is otherwise that of `train`.
+    pub learning_rate: f64,
+}
+
+impl Default for PreferenceConfig {
+    fn default() -> Self {
+        Self { beta: 0.1, epochs: 1, learning_rate: 1e-4 }
+    }
 }
 
 /// How rounds follow each other.
@@ -64,9 +119,21 @@ pub struct RunSpec {
     /// How rounds follow each other.
     #[serde(default)]
     pub rounds: RoundsConfig,
+    /// First-turn samples per training problem, for the methods that filter them.
+    #[serde(default = "candidates")]
+    pub candidates: u32,
+    /// How preferences are trained on, for the methods that have any.
+    #[serde(default)]
+    pub preference: PreferenceConfig,
     /// How trajectories are collected and improved.
     #[serde(default)]
     pub collect: CollectConfig,
+    /// Whether attempts that are empty or repeat an earlier one of their trajectory are taken out.
+    #[serde(default)]
+    pub deduplicate: bool,
+    /// Whether trajectories without a right attempt are left out as a whole.
+    #[serde(default)]
+    pub only_solved: bool,
     /// Which attempts become training targets.
     #[serde(default)]
     pub selection: Selection,
@@ -85,6 +152,10 @@ pub struct RunSpec {
     /// Root of all random numbers of the run; set by the experiment's `seeds`.
     #[serde(default)]
     pub seed: u64,
+}
+
+const fn candidates() -> u32 {
+    8
 }
 
 fn flex() -> String {

@@ -72,13 +72,13 @@ fn misspelt_names_are_told_with_the_nearest_one() {
       = did you mean `question`?
       = valid here: `name`, `question`, `extends`, `seeds`, `run`, `sweep`, `report`.
     "#);
-    insta::assert_snapshot!(message(&PLAIN.replace("run.collect", "run.colect")), @r"
-    a.toml:9:6: `run.colect`: unknown field
-      |
-    9 | [run.colect.sampling]
-      |      ^^^^^^
-      = did you mean `collect`?
-      = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `collect`, `selection`, `weighting`, `train`, `evaluate`, `backend`, `seed`.
+    insta::assert_snapshot!(message(&PLAIN.replace("run.collect", "run.colect")), @"
+        a.toml:9:6: `run.colect`: unknown field
+          |
+        9 | [run.colect.sampling]
+          |      ^^^^^^
+          = did you mean `collect`?
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `evaluate`, `backend`, `seed`.
     ");
     insta::assert_snapshot!(message(&PLAIN.replace("temperature", "temprature")), @r"
     a.toml:10:1: `run.collect.sampling.temprature`: unknown field

@@ -80,16 +80,21 @@ fn problem(id: &str) -> Problem {
 fn candidate(text: &str, verdict: Verdict) -> Candidate {
     let answer = (verdict != Verdict::Unreadable).then(|| text.to_owned());
     let grade = Grade { answer, verdict };
-    Candidate { author: Author::Policy, text: format!("#### {text}"), tokens: 3, finished: true, grade }
+    Candidate {
+        author: Author::Policy,
+        text: format!("#### {text}"),
+        tokens: 3,
+        prompt: 12,
+        finished: true,
+        grade,
+    }
 }
 
 fn episode(problem: &str, sample: u32) -> Episode {
-    let teacher = Candidate { author: Author::Teacher, tokens: 0, ..candidate("4", Verdict::Right) };
+    let teacher =
+        Candidate { author: Author::Teacher, tokens: 0, prompt: 0, ..candidate("4", Verdict::Right) };
     let cut = Candidate { finished: false, ..candidate("", Verdict::Unreadable) };
-    let turns = vec![
-        Turn { candidates: vec![cut, candidate("5", Verdict::Wrong)], chosen: 1 },
-        Turn::single(teacher),
-    ];
+    let turns = vec![Turn::of(vec![cut, candidate("5", Verdict::Wrong)], 1), Turn::single(teacher)];
     Episode { problem: problem.to_owned(), sample, turns }
 }
 
@@ -410,7 +415,7 @@ fn contradicting_results_leave_no_trace() {
     let twice = StageResults { episodes: vec![episode("p/9", 0), episode("p/9", 0)], ..evaluated() };
     let ungraded = StageResults { grader: None, ..evaluated() };
     let mut empty = evaluated();
-    empty.episodes[0].turns[1] = Turn { candidates: Vec::new(), chosen: 0 };
+    empty.episodes[0].turns[1] = Turn::of(Vec::new(), 0);
     for results in [nan, twice, ungraded, empty] {
         let refused = store.stage_done(&key("evaluate"), &results);
         assert!(matches!(refused, Err(StoreError::BadResults { .. })), "{refused:?}");

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
-use crate::domain::{Candidate, Episode, Grade, Key, Problem, Split, Turn};
+use crate::domain::{Candidate, Episode, Grade, Key, Problem, Review, Split, Turn};
 
 use super::database::Reader;
 use super::error::{Fault, StoreError};
@@ -96,24 +96,33 @@ fn check(episode: &Episode) -> Result<(), Fault> {
 struct Candidates<'a> {
     text: CachedStatement<'a>,
     grade: CachedStatement<'a>,
+    review: CachedStatement<'a>,
     grader: i64,
 }
 
 impl<'a> Candidates<'a> {
     fn prepare(connection: &'a Connection, grader: i64) -> rusqlite::Result<Self> {
-        let text = "INSERT INTO candidates (episode, turn, candidate, author, text, tokens, finished, chosen)
-                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let text = "INSERT INTO candidates
+                        (episode, turn, candidate, author, text, tokens, prompt, finished, chosen)
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         let grade = "INSERT INTO grades (candidate, grader, answer, verdict) VALUES (?1, ?2, ?3, ?4)";
-        Ok(Self { text: connection.prepare_cached(text)?, grade: connection.prepare_cached(grade)?, grader })
+        let review = "INSERT INTO reviews (episode, turn, text, tokens, prompt, approves)
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let prepare = |sql| connection.prepare_cached(sql);
+        Ok(Self { text: prepare(text)?, grade: prepare(grade)?, review: prepare(review)?, grader })
     }
 
     fn add(&mut self, episode: i64, number: u32, turn: &Turn) -> rusqlite::Result<()> {
         for (index, candidate) in turn.candidates.iter().enumerate() {
-            let Candidate { author, text, tokens, finished, grade } = candidate;
+            let Candidate { author, text, tokens, prompt, finished, grade } = candidate;
             let chosen = index == turn.chosen;
-            let values = params![episode, number, index as u32, author, text, tokens, finished, chosen];
+            let values =
+                params![episode, number, index as u32, author, text, tokens, prompt, finished, chosen];
             let id = self.text.insert(values)?;
             self.grade.execute(params![id, self.grader, grade.answer, grade.verdict])?;
+        }
+        if let Some(Review { text, tokens, prompt, approves }) = &turn.review {
+            self.review.execute(params![episode, number, text, tokens, prompt, approves])?;
         }
         Ok(())
     }
@@ -206,7 +215,7 @@ fn episode_rows(connection: &Connection, stage: &Key) -> rusqlite::Result<Vec<(i
 
 /// The turns of one episode, under the grader that its stage was made with.
 fn turns(connection: &Connection, episode: i64) -> rusqlite::Result<Vec<Turn>> {
-    let sql = "SELECT c.turn, c.chosen, c.author, c.text, c.tokens, c.finished, v.answer, v.verdict
+    let sql = "SELECT c.turn, c.chosen, c.author, c.text, c.tokens, c.finished, v.answer, v.verdict, c.prompt
                FROM episodes e
                JOIN stages s ON s.id = e.stage
                JOIN candidates c ON c.episode = e.id
@@ -217,7 +226,7 @@ fn turns(connection: &Connection, episode: i64) -> rusqlite::Result<Vec<Turn>> {
     let mut turns: Vec<Turn> = Vec::new();
     while let Some(row) = rows.next()? {
         if row.get::<_, u32>(0)? as usize == turns.len() {
-            turns.push(Turn { candidates: Vec::new(), chosen: 0 });
+            turns.push(Turn::of(Vec::new(), 0));
         }
         if let Some(turn) = turns.last_mut() {
             if row.get(1)? {
@@ -226,7 +235,23 @@ fn turns(connection: &Connection, episode: i64) -> rusqlite::Result<Vec<Turn>> {
             turn.candidates.push(candidate(row)?);
         }
     }
+    for (number, review) in reviews(connection, episode)? {
+        if let Some(turn) = turns.get_mut(number as usize) {
+            turn.review = Some(review);
+        }
+    }
     Ok(turns)
+}
+
+/// What was said about the turns of one episode, by turn.
+fn reviews(connection: &Connection, episode: i64) -> rusqlite::Result<Vec<(u32, Review)>> {
+    let sql = "SELECT turn, text, tokens, prompt, approves FROM reviews WHERE episode = ?1 ORDER BY turn";
+    let mut reviews = connection.prepare_cached(sql)?;
+    let rows = reviews.query_map([episode], |row| {
+        let (text, tokens) = (row.get(1)?, row.get(2)?);
+        Ok((row.get(0)?, Review { text, tokens, prompt: row.get(3)?, approves: row.get(4)? }))
+    })?;
+    rows.collect()
 }
 
 fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
@@ -234,6 +259,7 @@ fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
         author: row.get(2)?,
         text: row.get(3)?,
         tokens: row.get(4)?,
+        prompt: row.get(8)?,
         finished: row.get(5)?,
         grade: Grade { answer: row.get(6)?, verdict: row.get(7)? },
     })

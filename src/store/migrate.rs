@@ -14,8 +14,11 @@ use super::error::{Fault, StoreError};
 const APPLICATION: i32 = 0x5249_5345;
 
 /// The steps in order; the schema version is the number of steps applied. Only ever appended to.
-const STEPS: [&str; 2] =
-    [include_str!("migrations/0001_init.sql"), include_str!("migrations/0002_growth.sql")];
+const STEPS: [&str; 3] = [
+    include_str!("migrations/0001_init.sql"),
+    include_str!("migrations/0002_growth.sql"),
+    include_str!("migrations/0003_reviews.sql"),
+];
 
 /// The schema version of this program.
 pub(super) const KNOWN: i32 = STEPS.len() as i32;
@@ -124,7 +127,7 @@ mod tests {
         let lines: Vec<String> = lines.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         table artifacts: stage name sha256 bytes
-        table candidates: id episode turn candidate author text tokens finished chosen
+        table candidates: id episode turn candidate author text tokens finished chosen prompt
         table checkpoints: run position name weights evaluation
         table episodes: id stage problem sample turns
         table experiments: name question toml report
@@ -134,11 +137,12 @@ mod tests {
         table points: stage series step value
         table problem_names: id name
         table problems: stage position problem split question answer solution
+        table reviews: episode turn text tokens prompt approves
         table run_stages: run position stage
         table runs: id experiment key position label seed axes spec status error
         table scores: stage metric grader problem value
         table stages: id key kind label status inputs seconds counts origin grader error attempts started ended peak_bytes
-        view attempts: stage kind label problem sample turn candidate author text tokens finished chosen grader grader_version answer verdict
+        view attempts: stage kind label problem sample turn candidate author text tokens prompt finished chosen grader grader_version answer verdict review approves
         view curves: stage kind label series step value
         view files: stage kind label name sha256 bytes
         view problem_scores: experiment run label seed position checkpoint metric metric_version grader grader_version problem value

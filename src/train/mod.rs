@@ -6,7 +6,7 @@
 
 mod batch;
 mod config;
-mod example;
+mod examples;
 mod objective;
 mod optimizer;
 mod progress;
@@ -18,7 +18,7 @@ mod weighting;
 
 pub use batch::{Batch, Encoded, TooLong, encode};
 pub use config::{Data, Start, TrainConfig};
-pub use example::{Layout, Summary, examples};
+pub use examples::{Layout, Pool, Summary, answers, deduplicated, examples, pairs, verified};
 pub use objective::Normalise;
 pub use optimizer::AdamW;
 pub use progress::ProgressError;

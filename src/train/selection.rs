@@ -24,27 +24,39 @@ pub enum Selection {
     /// The first turn, and every turn with no less reward than any turn before it. Ties are kept
     /// and later turns are not looked at: "not worse so far" rather than "the best".
     Best,
-    /// The right turns only; the one criterion that may leave out the first turn.
+    /// The right turns only.
     Success,
+    /// What the official description of `better` says: turns with more reward than the turn just
+    /// before it. The first turn, which has none before it, counts if it is right.
+    BetterStrict,
+    /// What the official description of `best` says: the one turn with the most reward, the
+    /// earliest of equals.
+    BestStrict,
 }
 
 impl Selection {
     /// Every criterion.
-    pub const ALL: [Self; 4] = [Self::All, Self::Better, Self::Best, Self::Success];
+    pub const ALL: [Self; 6] =
+        [Self::All, Self::Better, Self::Best, Self::Success, Self::BetterStrict, Self::BestStrict];
 
     /// The indices of the turns that become targets, in order.
     #[must_use]
     pub fn picks(self, rewards: &[Reward]) -> Vec<usize> {
-        (0..rewards.len()).filter(|&turn| self.keeps(&rewards[..turn], rewards[turn])).collect()
+        (0..rewards.len()).filter(|&turn| self.keeps(rewards, turn)).collect()
     }
 
-    /// Whether a turn with this reward is kept after turns with those.
-    fn keeps(self, earlier: &[Reward], reward: Reward) -> bool {
+    /// Whether a turn is kept among the turns with these rewards.
+    fn keeps(self, rewards: &[Reward], turn: usize) -> bool {
+        let (earlier, reward, later) = (&rewards[..turn], rewards[turn], &rewards[turn + 1..]);
         match self {
             Self::All => true,
             Self::Better => earlier.last().is_none_or(|&before| reward > before),
             Self::Best => earlier.iter().all(|&before| reward >= before),
             Self::Success => reward.0 >= 1.0,
+            Self::BetterStrict => earlier.last().map_or(reward.0 >= 1.0, |&before| reward > before),
+            Self::BestStrict => {
+                earlier.iter().all(|&before| reward > before) && later.iter().all(|&after| reward >= after)
+            }
         }
     }
 }
@@ -57,27 +69,39 @@ mod tests {
     use super::*;
 
     /// What each criterion keeps, in the order of `Selection::ALL`.
-    fn kept(rewards: &[f64]) -> [Vec<usize>; 4] {
+    fn kept(rewards: &[f64]) -> [Vec<usize>; 6] {
         let rewards: Vec<Reward> = rewards.iter().copied().map(Reward).collect();
         Selection::ALL.map(|selection| selection.picks(&rewards))
     }
 
     #[test]
     fn criteria_behave_as_in_the_official_code() {
-        assert_eq!(kept(&[0.0, 0.0, 1.0]), [vec![0, 1, 2], vec![0, 2], vec![0, 1, 2], vec![2]]);
-        assert_eq!(kept(&[0.0, -1.0, 1.0]), [vec![0, 1, 2], vec![0, 2], vec![0, 2], vec![2]]);
-        assert_eq!(kept(&[1.0]), [vec![0], vec![0], vec![0], vec![0]]);
+        assert_eq!(
+            kept(&[0.0, 0.0, 1.0]),
+            [vec![0, 1, 2], vec![0, 2], vec![0, 1, 2], vec![2], vec![2], vec![2]]
+        );
+        assert_eq!(
+            kept(&[0.0, -1.0, 1.0]),
+            [vec![0, 1, 2], vec![0, 2], vec![0, 2], vec![2], vec![2], vec![2]]
+        );
+        assert_eq!(kept(&[1.0]), [vec![0], vec![0], vec![0], vec![0], vec![0], vec![0]]);
     }
 
     #[test]
     fn better_looks_at_the_turn_before_and_best_at_all_of_them() {
-        assert_eq!(kept(&[0.0, -1.0, 0.0]), [vec![0, 1, 2], vec![0, 2], vec![0, 2], vec![]]);
-        assert_eq!(kept(&[1.0, -1.0, 0.0]), [vec![0, 1, 2], vec![0, 2], vec![0], vec![0]]);
+        assert_eq!(
+            kept(&[0.0, -1.0, 0.0]),
+            [vec![0, 1, 2], vec![0, 2], vec![0, 2], vec![], vec![2], vec![0]]
+        );
+        assert_eq!(
+            kept(&[1.0, -1.0, 0.0]),
+            [vec![0, 1, 2], vec![0, 2], vec![0], vec![0], vec![0, 2], vec![0]]
+        );
     }
 
     #[test]
     fn standing_by_a_right_attempt_is_kept_by_all_but_better() {
-        assert_eq!(kept(&[1.0, 1.0]), [vec![0, 1], vec![0], vec![0, 1], vec![0, 1]]);
+        assert_eq!(kept(&[1.0, 1.0]), [vec![0, 1], vec![0], vec![0, 1], vec![0, 1], vec![0], vec![0]]);
     }
 
     #[test]
@@ -88,7 +112,7 @@ mod tests {
     #[test]
     fn names_are_those_of_experiment_files() {
         let names = Selection::ALL.map(|selection| serde_json::to_value(selection).unwrap());
-        assert_eq!(names, ["all", "better", "best", "success"]);
+        assert_eq!(names, ["all", "better", "best", "success", "better-strict", "best-strict"]);
     }
 
     proptest! {
@@ -96,9 +120,12 @@ mod tests {
         fn first_attempt_is_kept_unless_only_successes_are_wanted(
             rewards in proptest::collection::vec(prop_oneof![Just(-1.0), Just(0.0), Just(1.0)], 1..8),
         ) {
-            let [all, better, best, success] = kept(&rewards);
+            let [all, better, best, success, better_strict, best_strict] = kept(&rewards);
             prop_assert_eq!(all.len(), rewards.len());
             prop_assert_eq!((better[0], best[0]), (0, 0));
+            prop_assert_eq!(best_strict.len(), 1);
+            prop_assert!(rewards.iter().all(|&reward| reward <= rewards[best_strict[0]]));
+            prop_assert!(better_strict.iter().all(|turn| better.contains(turn)));
             prop_assert!(success.iter().all(|&turn| rewards[turn] == 1.0));
             prop_assert_eq!(success.len(), rewards.iter().filter(|&&reward| reward == 1.0).count());
         }

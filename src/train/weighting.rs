@@ -204,7 +204,7 @@ mod tests {
         let turn = |verdict| {
             let grade = Grade { answer: None, verdict };
             let (author, text) = (Author::Policy, String::new());
-            Turn::single(Candidate { author, text, tokens: 1, finished: true, grade })
+            Turn::single(Candidate { author, text, tokens: 1, prompt: 1, finished: true, grade })
         };
         let episode = |verdicts: &[Verdict]| Episode {
             problem: "p".to_owned(),

@@ -12,7 +12,7 @@ const EDGES: [(&str, &[&str]); 13] = [
     ("model", &["domain"]),
     ("eval", &["domain"]),
     ("rollout", &["domain", "data"]),
-    ("train", &["domain", "model"]),
+    ("train", &["domain", "data", "model"]),
     // The types of settings only.
     ("spec", &["domain", "data", "model", "rollout", "train", "eval"]),
     ("store", &["domain"]),

@@ -57,10 +57,7 @@ fn knows(model: &LanguageModel, problems: &[Problem]) -> bool {
     let solution = |problem: &Problem| problem.solution.clone().expect("generated problems are solved");
     let requests: Vec<Request> = problems
         .iter()
-        .map(|problem| Request {
-            dialogue: Dialogue::default().user(&problem.question),
-            seeds: vec![Seed(0)],
-        })
+        .map(|problem| Request::new(Dialogue::default().user(&problem.question), vec![Seed(0)]))
         .collect();
     let greedy = Sampling { temperature: 0.0, max_tokens: 60, ..Sampling::default() };
     let attempts = model.clone().respond(&requests, &greedy).unwrap();

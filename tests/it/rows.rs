@@ -23,9 +23,9 @@ fn dialogues(count: usize) -> Vec<Dialogue> {
 }
 
 fn requests(dialogues: &[Dialogue]) -> Vec<Request> {
-    let request = |(at, dialogue): (usize, &Dialogue)| Request {
-        dialogue: dialogue.clone(),
-        seeds: (0..SAMPLES).map(|sample| Seed(at as u64).at(sample)).collect(),
+    let request = |(at, dialogue): (usize, &Dialogue)| {
+        let seeds = (0..SAMPLES).map(|sample| Seed(at as u64).at(sample)).collect();
+        Request::new(dialogue.clone(), seeds)
     };
     dialogues.iter().enumerate().map(request).collect()
 }
@@ -41,7 +41,7 @@ fn a_text_depends_on_its_own_dialogue_and_seed_alone() {
         .iter()
         .map(|request| {
             let mut single = |&seed: &Seed| {
-                let single = Request { dialogue: request.dialogue.clone(), seeds: vec![seed] };
+                let single = Request::new(request.dialogue.clone(), vec![seed]);
                 respond(&mut model, std::slice::from_ref(&single)).remove(0)
             };
             request.seeds.iter().flat_map(&mut single).collect()
@@ -66,7 +66,7 @@ fn a_text_depends_on_its_own_dialogue_and_seed_alone() {
         assert_eq!(respond(&mut model, &shuffled), expected, "in the order {order:?}");
     }
     let strangers: Vec<Request> =
-        dialogues(60).into_iter().map(|dialogue| Request { dialogue, seeds: vec![Seed(999)] }).collect();
+        dialogues(60).into_iter().map(|dialogue| Request::new(dialogue, vec![Seed(999)])).collect();
     let mixed: Vec<Request> =
         strangers.iter().zip(&requests).flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
     let answers = respond(&mut model, &mixed);

@@ -7,7 +7,7 @@ pub(super) fn measures(extent: Extent) -> Vec<Measure> {
 }
 
 /// The changes from the turn before to this one. An unreadable attempt is not right.
-fn at(turn: usize) -> [Measure; 3] {
+fn at(turn: usize) -> [Measure; 4] {
     let before = turn - 1;
     [
         Measure::yes_or_no(
@@ -21,6 +21,12 @@ fn at(turn: usize) -> [Measure; 3] {
             Some(false),
             format!("Turn {before} is right and turn {turn} is not, as a part of all problems."),
             move |log| log.right(before) && !log.right(turn),
+        ),
+        Measure::yes_or_no(
+            format!("right-to-right@t{turn}"),
+            Some(true),
+            format!("Turn {before} is right and turn {turn} is too, as a part of all problems."),
+            move |log| log.right(before) && log.right(turn),
         ),
         Measure::yes_or_no(
             format!("unchanged@t{turn}"),

@@ -5,19 +5,30 @@ use crate::eval::metric::{Extent, Measure, grades};
 use crate::eval::vote::majority;
 
 pub(super) fn measures(extent: Extent) -> Vec<Measure> {
-    let samples = extent.samples;
-    let vote = (samples > 1).then(|| {
-        Measure::yes_or_no(
-            format!("m{samples}@t1"),
-            Some(true),
-            format!(
-                "The majority vote over {samples} independent first attempts is right; \
-                 a tie goes to the tied answer given last."
-            ),
-            move |log| majority(&grades(&log.firsts[..samples])).right,
-        )
-    });
-    let pass = Measure::fraction(
+    let counts: Vec<usize> = (1..=extent.samples).filter(|&count| told(count, extent.samples)).collect();
+    let votes = counts.iter().filter(|&&count| count > 1).map(|&count| vote(count));
+    votes.chain(counts.iter().map(|&count| pass(count))).collect()
+}
+
+/// Whether a number of samples is reported: a few round ones, and all. Every score is a row per problem.
+const fn told(count: usize, all: usize) -> bool {
+    matches!(count, 1 | 5 | 10) || (count >= 8 && count.is_power_of_two()) || count == all
+}
+
+fn vote(samples: usize) -> Measure {
+    Measure::yes_or_no(
+        format!("m{samples}@t1"),
+        Some(true),
+        format!(
+            "The majority vote over {samples} independent first attempts is right; \
+             a tie goes to the tied answer given last."
+        ),
+        move |log| majority(&grades(&log.firsts[..samples])).right,
+    )
+}
+
+fn pass(samples: usize) -> Measure {
+    Measure::fraction(
         format!("pass@{samples}"),
         Some(true),
         format!("Chance that at least one of {samples} independent first attempts is right (unbiased)."),
@@ -25,8 +36,7 @@ pub(super) fn measures(extent: Extent) -> Vec<Measure> {
             let right = log.firsts.iter().filter(|first| first.grade.verdict.is_right()).count();
             pass_at(samples, log.firsts.len(), right)
         },
-    );
-    vote.into_iter().chain([pass]).collect()
+    )
 }
 
 /// The unbiased estimate `1 - C(n - c, k) / C(n, k)` of pass@k from `c` right ones among `n` samples

@@ -11,15 +11,36 @@ pub(super) fn measures(extent: Extent) -> Vec<Measure> {
         "Accuracy of one sampled first attempt.".to_owned(),
         |log| log.right(1),
     );
-    let oracle = Measure::yes_or_no(
-        format!("p1@t{}", extent.turns),
-        Some(true),
-        format!("At least one of {} sequential turns is right, as an oracle would stop there.", extent.turns),
-        // The history up to the first right turn is the same with and without an oracle.
-        |log| (1..=log.turns.len()).any(|turn| log.right(turn)),
-    );
+    let whole = extent.turns.min(2)..=extent.turns;
+    let voted = (2..=extent.turns).map(voted);
+    let bounds = bounds(extent.turns);
     let by_turn = (1..=extent.turns).map(accuracy);
-    std::iter::once(first).chain(votes(extent.turns)).chain([oracle]).chain(by_turn).collect()
+    [first].into_iter().chain(voted).chain(bounds).chain(whole.map(oracle)).chain(by_turn).collect()
+}
+
+fn oracle(turns: usize) -> Measure {
+    Measure::yes_or_no(
+        format!("p1@t{turns}"),
+        Some(true),
+        format!(
+            "At least one of the first {turns} sequential turns is right, as an oracle would stop there."
+        ),
+        // The history up to the first right turn is the same with and without an oracle.
+        move |log| (1..=turns).any(|turn| log.right(turn)),
+    )
+}
+
+/// The vote over the first turns: what the log would have come to if it had ended there.
+fn voted(turns: usize) -> Measure {
+    Measure::yes_or_no(
+        format!("m1@t{turns}"),
+        Some(true),
+        format!(
+            "The majority vote over the answers of {turns} sequential turns is right, without an oracle; \
+             a tie goes to the tied answer given last."
+        ),
+        move |log| majority(&grades(&log.turns[..turns])).right,
+    )
 }
 
 fn accuracy(turn: usize) -> Measure {
@@ -31,8 +52,8 @@ fn accuracy(turn: usize) -> Measure {
     )
 }
 
-/// The vote over all turns, its ties, and what they decide; a single turn has no vote.
-fn votes(turns: usize) -> Vec<Measure> {
+/// The ties of the vote over all turns, and what they decide; a single turn has no vote.
+fn bounds(turns: usize) -> Vec<Measure> {
     if turns < 2 {
         return Vec::new();
     }
@@ -41,12 +62,6 @@ fn votes(turns: usize) -> Vec<Measure> {
         Measure::yes_or_no(name, better, meaning, move |log: &Log<'_>| read(majority(&grades(&log.turns))))
     };
     vec![
-        measure(
-            format!("m1@t{turns}"),
-            Some(true),
-            format!("The {vote} is right, without an oracle; a tie goes to the tied answer given last."),
-            |vote| vote.right,
-        ),
         measure(
             format!("m1@t{turns}-low"),
             Some(true),

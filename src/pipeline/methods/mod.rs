@@ -4,7 +4,12 @@
 //! different methods are one stage. To add a method, write its file, a variant of
 //! [`Method`] and an arm in [`plan`].
 
+mod boost;
+mod pair_sft;
+mod rejection;
 mod rise;
+mod self_refine;
+mod self_rewarding;
 mod sft;
 
 use crate::spec::{Method, RunSpec};
@@ -22,7 +27,14 @@ pub fn plan(run: &RunSpec, models: &Models, graph: &mut Graph) -> Result<Planned
     plan.evaluate("base", &base, 1);
     match run.method {
         Method::Rise => rise::plan(&mut plan, &base)?,
-        Method::Sft => sft::plan(&mut plan, &base),
+        Method::Sft => sft::on_references(&mut plan, &base),
+        Method::SftRight => sft::on_rise_data(&mut plan, &base, true)?,
+        Method::SftRightAndWrong => sft::on_rise_data(&mut plan, &base, false)?,
+        Method::Rft => rejection::plan(&mut plan, &base, "rft", false)?,
+        Method::Star => rejection::plan(&mut plan, &base, "star", true)?,
+        Method::PairSft => pair_sft::plan(&mut plan, &base)?,
+        Method::SelfRefine => self_refine::plan(&mut plan, &base)?,
+        Method::SelfRewarding => self_rewarding::plan(&mut plan, &base)?,
     }
     Ok(plan.done)
 }

@@ -5,27 +5,43 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::domain::{Author, Episode, Problem};
-use crate::eval;
-use crate::rollout::{Unroll, parallel, rollout};
+use crate::eval::{self, Extent};
+use crate::model::LanguageModel;
+use crate::rollout::{Protocol, Unroll, parallel, rollout};
 use crate::store::{MetricRow, ScoreRow};
 
 use super::collect::{CHUNK, sampled};
+use super::cost::Cost;
 use crate::pipeline::execute::{Desk, Made};
 use crate::pipeline::files::{self, EPISODES, Growing, PROBLEMS, SCORES};
 use crate::pipeline::{Job, Stage, StageError};
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Evaluate { problems, task, policy, turns, samples, window, prompt, sampling, seed, backend } =
-        job
+    let Job::Evaluate {
+        problems,
+        task,
+        policy,
+        samples,
+        protocol,
+        oracle,
+        prompt,
+        sampling,
+        seed,
+        backend,
+        ..
+    } = job
     else {
         unreachable!("the caller matched the job")
     };
+    let (turns, window, extent) = extent(job).expect("the caller matched the job");
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
     let mut model = desk.model(policy, backend)?;
     let plan = Unroll {
-        turns: *turns,
-        window: *window,
-        stop_on_success: false,
+        turns,
+        window,
+        stop_on_success: *oracle,
+        redraws: 0,
+        protocol: *protocol,
         prompt: *prompt,
         sampling: *sampling,
         author: Author::Policy,
@@ -43,12 +59,11 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         episodes.extend(new);
     }
     desk.problems_done(problems.len(), problems.len())?;
-    let scores: Vec<ScoreRow> =
-        episodes.iter().flat_map(|episodes| score(episodes, *turns, *samples)).collect();
+    let scores: Vec<ScoreRow> = episodes.iter().flat_map(|episodes| score(episodes, extent)).collect();
     files::write(&desk.folder.join(SCORES), &scores)?;
     let episodes = episodes.concat();
     files::write(&desk.folder.join(EPISODES), &episodes)?;
-    let counts = counts(&episodes, &scores);
+    let counts = counts(&episodes, &scores, &model);
     Ok(Made::plain(&[EPISODES, SCORES], counts).on(backend))
 }
 
@@ -68,19 +83,34 @@ fn by_problem(logs: Vec<Episode>, more: Vec<Episode>) -> Vec<Vec<Episode>> {
         .collect()
 }
 
-fn score(episodes: &[Episode], turns: u32, samples: u32) -> Vec<ScoreRow> {
-    let (log, parallel) = episodes.split_first().expect("every problem has its log");
-    let row = |(metric, value)| ScoreRow { metric, problem: log.problem.clone(), value };
-    eval::score(log, parallel, turns, samples).into_iter().map(row).collect()
+/// Turns, window and extent of an evaluation; none for another job.
+fn extent(job: &Job) -> Option<(u32, Option<u32>, Extent)> {
+    let Job::Evaluate { turns, samples, window, protocol, oracle, .. } = job else { return None };
+    let verifies = *protocol == Protocol::SelfVerify;
+    let extent = Extent {
+        turns: *turns as usize,
+        samples: *samples as usize,
+        window: window.map(|window| window as usize),
+        stops: *oracle || verifies,
+        verifies,
+    };
+    Some((*turns, *window, extent))
 }
 
-fn counts(episodes: &[Episode], scores: &[ScoreRow]) -> Value {
-    json!({
+fn score(episodes: &[Episode], extent: Extent) -> Vec<ScoreRow> {
+    let (log, parallel) = episodes.split_first().expect("every problem has its log");
+    let row = |(metric, value)| ScoreRow { metric, problem: log.problem.clone(), value };
+    eval::score(log, parallel, extent).into_iter().map(row).collect()
+}
+
+fn counts(episodes: &[Episode], scores: &[ScoreRow], model: &LanguageModel) -> Value {
+    let mut counts = json!({
         "problems": episodes.iter().filter(|episode| episode.sample == 0).count(),
         "attempts": episodes.iter().map(|episode| episode.turns.len()).sum::<usize>(),
-        "sampled_tokens": sampled(episodes),
         "scores": scores.len(),
-    })
+    });
+    Cost::of_sampling(episodes, model).write(&mut counts);
+    counts
 }
 
 /// What the scores of these stages mean.
@@ -88,8 +118,8 @@ fn counts(episodes: &[Episode], scores: &[ScoreRow]) -> Value {
 pub fn metrics(stages: &[Stage]) -> Vec<MetricRow> {
     let mut rows = BTreeMap::new();
     for stage in stages {
-        if let Job::Evaluate { turns, samples, .. } = stage.job {
-            for metric in eval::metrics(turns, samples) {
+        if let Some((_, _, extent)) = extent(&stage.job) {
+            for metric in eval::metrics(extent) {
                 rows.insert(metric.name.clone(), row(metric));
             }
         }

@@ -6,6 +6,7 @@ use crate::domain::{Episode, Policy, Problem};
 use crate::rollout::{Improved, Improvement, Source, improve};
 
 use super::collect::CHUNK;
+use super::cost::Cost;
 use crate::pipeline::execute::{Desk, Made};
 use crate::pipeline::files::{self, EPISODES, Growing, PROBLEMS};
 use crate::pipeline::stage::TeacherJob;
@@ -48,13 +49,20 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         done.extend(new);
     }
     desk.problems_done(done.len(), done.len())?;
-    let counts = json!({
+    let mut counts = json!({
         "episodes": done.len(),
         "right": done.iter().filter(|episode| episode.ends_right()).count(),
         "teacher_calls": total.asked,
         "teacher_answers": total.answers,
-        "sampled_tokens": total.tokens,
     });
+    if let Some(model) = &model {
+        // What was collected before is not this stage's work.
+        let new = collected.iter().zip(&done).map(|(before, after)| Episode {
+            turns: after.turns[before.turns.len()..].to_vec(),
+            ..after.clone()
+        });
+        Cost::of_sampling(&new.collect::<Vec<_>>(), model).write(&mut counts);
+    }
     let made = Made::plain(&[EPISODES], counts);
     Ok(if model.is_some() { made.on(backend) } else { made })
 }

@@ -5,9 +5,11 @@
 
 pub(super) mod base;
 pub(super) mod collect;
+mod cost;
 pub(super) mod evaluate;
 pub(super) mod improve;
 pub(super) mod prepare;
+pub(super) mod sample;
 pub(super) mod tokenize;
 pub(super) mod train;
 pub(super) mod weigh;

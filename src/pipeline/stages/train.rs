@@ -7,6 +7,7 @@ use crate::model::{Tokenizer, checkpoint};
 use crate::train::{Encoded, Normalise, Phase, TrainConfig, Trainer, encode};
 
 use super::base::save;
+use super::cost::Cost;
 use crate::pipeline::StageError;
 use crate::pipeline::execute::{Desk, Made};
 use crate::pipeline::files::{self, EXAMPLES, POINTS};
@@ -31,12 +32,13 @@ pub fn run(
     save(&trained.decoder, &model.tokenizer, &desk.folder)?;
     files::write(&desk.folder.join(POINTS), &trained.points)?;
     let files = [checkpoint::WEIGHTS, checkpoint::CONFIG, checkpoint::TOKENIZER, POINTS];
-    let counts = json!({
+    let mut counts = json!({
         "examples": encoded.len(),
         "targets": encoded.iter().map(|example| example.targets.len()).sum::<usize>(),
         "steps": trained.steps,
-        "trained_tokens": trained.tokens,
     });
+    let parameters = trained.decoder.weights().count() as u64;
+    Cost { parameters, trained: trained.tokens, ..Cost::default() }.write(&mut counts);
     Ok(Made { earlier: trained.earlier, ..Made::plain(&files, counts).on(backend) })
 }
 

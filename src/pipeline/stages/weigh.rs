@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::data::Prompt;
 use crate::domain::{Episode, Example, Key, Problem};
-use crate::train::examples;
+use crate::train::{Pool, answers, deduplicated, examples, pairs, verified};
 
 use crate::pipeline::StageError;
 use crate::pipeline::execute::{Desk, Made};
@@ -20,22 +20,55 @@ pub fn run(
     prompt: Prompt,
 ) -> Result<Made, StageError> {
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
+    let questions: BTreeMap<&str, &str> =
+        problems.iter().map(|p| (p.id.as_str(), p.question.as_str())).collect();
+    let layout = |id: &str, attempts: &[&str]| prompt.dialogue(questions[id], attempts);
     let (examples, counts) = match source {
         ExampleSource::Solutions { problems: count } => {
             let count = count.unwrap_or(problems.len()).min(problems.len());
             solutions(&problems[..count], prompt)
         }
-        ExampleSource::Episodes { episodes, selection, weighting } => {
-            let episodes: Vec<Episode> = files::read(&desk.workspace.file(episodes, EPISODES))?;
-            let questions: BTreeMap<&str, &str> =
-                problems.iter().map(|p| (p.id.as_str(), p.question.as_str())).collect();
-            let layout = |id: &str, attempts: &[&str]| prompt.dialogue(questions[id], attempts);
+        ExampleSource::Episodes { episodes, deduplicate, only_solved, selection, weighting } => {
+            let mut episodes: Vec<Episode> = files::read(&desk.workspace.file(episodes, EPISODES))?;
+            if *deduplicate {
+                episodes = episodes.iter().map(deduplicated).collect();
+            }
+            if *only_solved {
+                episodes.retain(|episode| episode.verdicts().iter().any(|verdict| verdict.is_right()));
+            }
             let (examples, summary) = examples(&episodes, &layout, None, *selection, *weighting);
             (examples, serde_json::to_value(summary).expect("counts are plain data"))
+        }
+        ExampleSource::Attempts { episodes, right_only } => {
+            let episodes = all(desk, episodes)?;
+            counted(answers(&Pool::all(&problems, &episodes, false), &layout, *right_only))
+        }
+        ExampleSource::Pairs { episodes, references, keep_right, seed } => {
+            let episodes = all(desk, episodes)?;
+            counted(pairs(&Pool::all(&problems, &episodes, *references), &layout, *keep_right, *seed))
+        }
+        ExampleSource::Verified { episodes, references, seed } => {
+            let episodes = all(desk, episodes)?;
+            counted(verified(&Pool::all(&problems, &episodes, *references), prompt, *seed))
         }
     };
     files::write(&desk.folder.join(EXAMPLES), &examples)?;
     Ok(Made::plain(&[EXAMPLES], counts))
+}
+
+/// The episodes of several stages, in order.
+fn all(desk: &Desk<'_>, stages: &[Key]) -> Result<Vec<Episode>, StageError> {
+    let mut episodes = Vec::new();
+    for stage in stages {
+        episodes.extend(files::read::<Episode>(&desk.workspace.file(stage, EPISODES))?);
+    }
+    Ok(episodes)
+}
+
+fn counted(examples: Vec<Example>) -> (Vec<Example>, Value) {
+    let targets: usize = examples.iter().map(Example::targets).sum();
+    let counts = json!({ "examples": examples.len(), "targets": targets });
+    (examples, counts)
 }
 
 /// Every problem that has a reference solution, answered with it.

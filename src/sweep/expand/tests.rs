@@ -138,22 +138,22 @@ fn exclusions_remove_cells_even_contradictory_ones() {
 #[test]
 fn wrong_axes_are_told_with_the_nearest_path() {
     insta::assert_snapshot!(message("[sweep.axes]\n\"colect.teacher\" = [\"reference\"]\n"), @r#"
-    a.toml:6:1: `colect.teacher`: axis `colect.teacher` names no field of a run
-      |
-    6 | "colect.teacher" = ["reference"]
-      | ^^^^^^^^^^^^^^^^
-      = did you mean `collect.teacher`?
-      = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `collect`, `selection`, `weighting`, `train`, `evaluate`, `backend`, `seed`.
-      = in cell `colect.teacher=reference`.
+        a.toml:6:1: `colect.teacher`: axis `colect.teacher` names no field of a run
+          |
+        6 | "colect.teacher" = ["reference"]
+          | ^^^^^^^^^^^^^^^^
+          = did you mean `collect.teacher`?
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `evaluate`, `backend`, `seed`.
+          = in cell `colect.teacher=reference`.
     "#);
     insta::assert_snapshot!(message("[sweep.axes]\n\"teacher\" = [\"reference\", \"reference2\"]\n"), @r#"
-    a.toml:6:1: `teacher`: axis `teacher` names no field of a run
-      |
-    6 | "teacher" = ["reference", "reference2"]
-      | ^^^^^^^^^
-      = did you mean `collect.teacher`?
-      = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `collect`, `selection`, `weighting`, `train`, `evaluate`, `backend`, `seed`.
-      = in cell `teacher=reference`.
+        a.toml:6:1: `teacher`: axis `teacher` names no field of a run
+          |
+        6 | "teacher" = ["reference", "reference2"]
+          | ^^^^^^^^^
+          = did you mean `collect.teacher`?
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `evaluate`, `backend`, `seed`.
+          = in cell `teacher=reference`.
     "#);
     insta::assert_snapshot!(message("[sweep.axes]\n\"train.learning_rte\" = [1e-3]\n"), @r#"
     a.toml:6:1: `train.learning_rte`: axis `train.learning_rte` names no field of a run
@@ -309,12 +309,12 @@ fn tables_that_fit_no_cell_are_refused() {
       | ^^^^^^^^^^^^^^^^^
     ");
     insta::assert_snapshot!(message(&format!("{axes}[[sweep.exclude]]\n\"round.count\" = 2\n")), @r#"
-    a.toml:8:1: `round.count`: this exclusion names no field of a run
-      |
-    8 | "round.count" = 2
-      | ^^^^^^^^^^^^^
-      = did you mean `rounds.count`?
-      = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `collect`, `selection`, `weighting`, `train`, `evaluate`, `backend`, `seed`.
+        a.toml:8:1: `round.count`: this exclusion names no field of a run
+          |
+        8 | "round.count" = 2
+          | ^^^^^^^^^^^^^
+          = did you mean `rounds.count`?
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `evaluate`, `backend`, `seed`.
     "#);
     insta::assert_snapshot!(message(&format!("{axes}[[sweep.seeds]]\nwhere = {{ base = \"strong\" }}\nseeds = [1]\n")), @r#"
     a.toml:8:9: this rule for seeds fits no cell

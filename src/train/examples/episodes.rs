@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{Dialogue, Episode, Example, Reward, Role, Verdict};
 
-use super::selection::Selection;
-use super::weighting::{Weighting, turn_means};
+use crate::train::selection::Selection;
+use crate::train::weighting::{Weighting, turn_means};
 
 /// Lays out a problem (by its id) and some attempts as the dialogue that asks for the next one.
 pub type Layout<'a> = &'a dyn Fn(&str, &[&str]) -> Dialogue;
@@ -153,7 +153,14 @@ mod tests {
         let turn = |(index, &verdict): (usize, &Verdict)| {
             let author = if index + 1 == verdicts.len() { Author::Teacher } else { Author::Policy };
             let grade = Grade { answer: None, verdict };
-            Turn::single(Candidate { author, text: format!("a{index}"), tokens: 1, finished: true, grade })
+            Turn::single(Candidate {
+                author,
+                text: format!("a{index}"),
+                tokens: 1,
+                prompt: 1,
+                finished: true,
+                grade,
+            })
         };
         Episode {
             problem: problem.to_owned(),

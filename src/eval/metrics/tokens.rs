@@ -1,0 +1,95 @@
+//! The parallel baseline at equal tokens rather than equal samples: later turns read longer prompts.
+//!
+//! Tokens are those that pass through the network, read or sampled, if what was read once is kept
+//! while the dialogue goes on: parallel attempts share their question, a turn shares whatever
+//! its dialogue has in common with the one before. Must not know what is voted for otherwise.
+
+use crate::eval::metric::{Extent, Log, Measure, Metric, Unit, grades};
+use crate::eval::vote::majority;
+
+pub(super) fn measures(extent: Extent) -> Vec<Measure> {
+    if extent.samples < 2 || extent.turns < 2 || extent.verifies {
+        return Vec::new();
+    }
+    let window = extent.window;
+    let vote = Measure::yes_or_no(
+        "equal-tokens@t1".to_owned(),
+        Some(true),
+        format!(
+            "The majority vote over as many first attempts (at most {}) as pass no more tokens through the \
+             network than the {} sequential turns do is right.",
+            extent.samples, extent.turns
+        ),
+        move |log| majority(&grades(&log.firsts[..affordable(log, window)])).right,
+    );
+    let metric = Metric {
+        name: "equal-tokens-samples".to_owned(),
+        version: 1,
+        unit: Unit::Count,
+        higher_is_better: None,
+        meaning: "First attempts that cost no more tokens than the sequential turns.".to_owned(),
+    };
+    let samples = Measure { metric, score: Box::new(move |log| affordable(log, window) as f64) };
+    vec![vote, samples]
+}
+
+/// How many first attempts cost no more than the sequential log; at least one.
+fn affordable(log: &Log<'_>, window: Option<usize>) -> usize {
+    let budget = sequential(log, window);
+    let question = log.firsts[0].prompt;
+    let mut spent = question;
+    let fits = log.firsts.iter().take_while(|first| {
+        spent += first.tokens;
+        spent <= budget
+    });
+    fits.count().max(1)
+}
+
+/// Tokens read and sampled by the turns that were made.
+fn sequential(log: &Log<'_>, window: Option<usize>) -> u32 {
+    let question = log.turns[0].prompt;
+    let cost = |turn: usize| {
+        let attempt = log.turns[turn];
+        let known = match turn.checked_sub(1).map(|before| log.turns[before]) {
+            None => 0,
+            // The oldest attempt has left the view: nothing behind the question is at its old place.
+            Some(_) if window.is_some_and(|window| turn > window) => question,
+            Some(before) => before.prompt + before.tokens,
+        };
+        attempt.prompt.saturating_sub(known) + attempt.tokens
+    };
+    (0..log.made).map(cost).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Author, Candidate, Grade, Verdict};
+
+    fn candidate(prompt: u32, tokens: u32) -> Candidate {
+        let grade = Grade { answer: None, verdict: Verdict::Unreadable };
+        Candidate { author: Author::Policy, text: String::new(), tokens, prompt, finished: true, grade }
+    }
+
+    #[test]
+    fn later_turns_pay_for_what_they_read() {
+        // A question of 20 tokens, attempts of 30, retry texts of 6.
+        let turns = [candidate(20, 30), candidate(56, 30), candidate(92, 30)];
+        let narrow = [candidate(20, 30), candidate(56, 30), candidate(56, 30)];
+        let firsts: Vec<Candidate> = (0..9).map(|_| candidate(20, 30)).collect();
+        let seen = |turns: &'_ [Candidate], firsts: &'_ [Candidate], window| {
+            let log = Log {
+                turns: turns.iter().collect(),
+                made: turns.len(),
+                reviews: vec![None; turns.len()],
+                firsts: firsts.iter().collect(),
+            };
+            (sequential(&log, window), affordable(&log, window))
+        };
+        // 20 + 30, then 6 + 30 twice: the question and three attempts, and two retry texts.
+        assert_eq!(seen(&turns, &firsts, None), (122, 3));
+        // With one attempt in view the third turn reads attempt and retry text again: 36 + 30.
+        assert_eq!(seen(&narrow, &firsts, Some(1)), (152, 4));
+        assert_eq!(seen(&turns[..1], &firsts, None), (50, 1));
+    }
+}

@@ -1,0 +1,35 @@
+//! Rejection fine-tuning (Yuan et al. 2023) and STaR (Zelikman et al. 2022).
+//!
+//! Sample, keep what is right, fine-tune the base on it at turn 1, and sample again from the result.
+//! One round is RFT, several are ReST-EM (Singh et al. 2024); STaR adds, for problems without a right sample, one
+//! that is shown the answer.
+
+use crate::domain::Key;
+use crate::pipeline::PlanError;
+use crate::pipeline::plan::Plan;
+use crate::train::Data;
+
+use super::boost;
+
+pub(super) fn plan(
+    plan: &mut Plan<'_>,
+    base: &Key,
+    method: &str,
+    rationalise: bool,
+) -> Result<(), PlanError> {
+    let run = plan.run;
+    let mut policy = boost::plan(plan, base, &mut Vec::new())?;
+    let mut samples = Vec::new();
+    for round in 1..=run.rounds.count {
+        let name = format!("{method} round {round}");
+        samples.push(plan.sample(&name, round, &policy, rationalise));
+        let united = match run.rounds.data {
+            Data::Union => &samples[..],
+            Data::Latest => &samples[samples.len() - 1..],
+        };
+        let examples = plan.answers(&name, united, true);
+        policy = plan.train(&name, base, &[examples]);
+        plan.evaluate(&name, &policy, 1);
+    }
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! Self-Refine (Madaan et al. 2023): nothing is trained; the model criticises its own answer and
+//! then refines it.
+
+use crate::domain::Key;
+use crate::pipeline::PlanError;
+use crate::pipeline::plan::Plan;
+use crate::rollout::Protocol;
+
+use super::boost;
+
+pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
+    let policy = boost::plan(plan, base, &mut Vec::new())?;
+    plan.evaluate_by(Protocol::SelfRefine, "self-refine", &policy, 1);
+    Ok(())
+}

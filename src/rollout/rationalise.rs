@@ -1,0 +1,56 @@
+//! Attempts that are shown the answer: STaR's rationalisation (Zelikman et al. 2022, section 3.2).
+//!
+//! Responsible for asking once per problem with the answer beside the question. What comes back
+//! is an attempt at the plain question; whoever trains on it leaves the hint out. Must not know
+//! which problems need one.
+
+use crate::data::Prompt;
+use crate::domain::{Author, Episode, Policy, PolicyError, Problem, Request, Sampling, Seed, Turn};
+
+use super::attempt::{Asked, Grader, Respondent, seed_of};
+
+/// One hinted attempt at each problem, as an episode of one turn with this sample number.
+///
+/// # Errors
+/// If the policy cannot answer, or was stopped.
+pub fn rationalise(
+    policy: &mut dyn Policy,
+    problems: &[&Problem],
+    (prompt, sampling): (&Prompt, &Sampling),
+    sample: u32,
+    seed: Seed,
+    grade: Grader<'_>,
+) -> Result<Vec<Episode>, PolicyError> {
+    let asked = problems.iter().map(|&problem| {
+        let dialogue = prompt.hinted(&problem.question, &problem.answer);
+        Asked {
+            problem,
+            request: Request::new(dialogue, vec![seed_of(seed.named("hint"), problem, 0, sample)]),
+        }
+    });
+    let answers = Respondent { policy, author: Author::Policy, sampling, grade }.answer(asked.collect())?;
+    let episode = |(problem, candidates): (&&Problem, _)| Episode {
+        problem: problem.id.clone(),
+        sample,
+        turns: vec![Turn::of(candidates, 0)],
+    };
+    Ok(problems.iter().zip(answers).map(episode).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ScriptedPolicy;
+    use crate::rollout::testing::{grade, problem, prompt};
+
+    #[test]
+    fn the_answer_stands_beside_the_question() {
+        let (one, prompt) = (problem(1), prompt());
+        let question = format!("{}\nThe answer is {}.", one.question, one.answer);
+        let mut policy = ScriptedPolicy::new().line(&question, 0, &["so #### 1"]);
+        let wording = (&prompt, &Sampling::default());
+        let episodes = rationalise(&mut policy, &[&one], wording, 9, Seed(0), &grade).unwrap();
+        assert_eq!((episodes.len(), episodes[0].sample), (1, 9));
+        assert!(episodes[0].ends_right());
+    }
+}

@@ -1,0 +1,18 @@
+//! From attempts to dialogues with weights: what each method trains on, one file per kind of data.
+//!
+//! Responsible for which texts follow which and what is a target. Must not know tokens, nor how
+//! dialogues are worded.
+
+mod attempts;
+mod deduplicate;
+mod episodes;
+mod pairs;
+mod pool;
+mod verified;
+
+pub use attempts::answers;
+pub use deduplicate::deduplicated;
+pub use episodes::{Layout, Summary, examples};
+pub use pairs::pairs;
+pub use pool::Pool;
+pub use verified::verified;
