@@ -57,8 +57,8 @@ mod tests {
         fn respond(&mut self, requests: &[Request], _: &Sampling) -> Result<Vec<Vec<Attempt>>, PolicyError> {
             let answer = |request: &Request| {
                 let said = |role: Role| request.dialogue.0.iter().filter(move |m| m.role == role);
-                let asked = said(Role::User).last().map_or("", |message| message.text.as_str());
-                let latest = said(Role::Assistant).last().map_or("", |message| message.text.as_str());
+                let asked = said(Role::User).next_back().map_or("", |message| message.text.as_str());
+                let latest = said(Role::Assistant).next_back().map_or("", |message| message.text.as_str());
                 let text = match asked {
                     "Is that right?" if latest == "#### 1" => "Yes.",
                     "Is that right?" => "no",
@@ -75,7 +75,7 @@ mod tests {
 
     fn unrolled(protocol: Protocol, window: Option<u32>) -> (Episode, Vec<String>) {
         let mut policy = Doubter::default();
-        let unroll = Unroll { protocol, window, ..plan(3) };
+        let unroll = Unroll { window, protocol, ..plan(3) };
         let episodes = rollout(&mut policy, &[problem(1)], &unroll, Seed(0), &grade).unwrap();
         let line = |dialogue: &Dialogue| {
             dialogue.0.iter().map(|message| message.text.as_str()).collect::<Vec<_>>().join(" | ")
