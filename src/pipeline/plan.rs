@@ -186,6 +186,19 @@ impl<'a> Plan<'a> {
         self.add(Stage::new(Kind::Train, self.label("train", name), job, inputs, &content, estimate))
     }
 
+    /// New weights by direct preference optimisation against the checkpoint that it starts from.
+    #[expect(dead_code, reason = "the methods that make pairs are to come")]
+    pub fn prefer(&mut self, name: &str, start: &Key, pairs: &[Key], beta: f64) -> Key {
+        let (train, seed) = (self.run.train.clone(), self.seed("prefer"));
+        let content = json!({ "train": canonical(&train), "beta": beta, "seed": seed });
+        let inputs: Vec<Key> = std::iter::once(start).chain(pairs).cloned().collect();
+        // Two dialogues a pair, and a pass without gradients before the one with them.
+        let estimate = 3.0 * self.estimate.training(pairs.len(), &train);
+        let (start, pairs, backend) = (start.clone(), pairs.to_vec(), self.run.backend.clone());
+        let job = Job::Prefer { start, pairs, beta, train, seed, backend };
+        self.add(Stage::new(Kind::Prefer, self.label("prefer", name), job, inputs, &content, estimate))
+    }
+
     /// The sequential log without oracle, and parallel first turns.
     pub fn evaluate(&mut self, name: &str, policy: &Key, trained: u32) {
         let config = self.run.evaluate.clone();

@@ -29,6 +29,8 @@ pub enum Kind {
     Weigh,
     /// A checkpoint is trained.
     Train,
+    /// A checkpoint is trained on pairs of which one is better.
+    Prefer,
     /// A checkpoint answers the test problems.
     Evaluate,
 }
@@ -45,6 +47,7 @@ impl Kind {
             Self::Improve => "improve",
             Self::Weigh => "weigh",
             Self::Train => "train",
+            Self::Prefer => "prefer",
             Self::Evaluate => "evaluate",
         }
     }
@@ -55,7 +58,7 @@ impl Kind {
     pub const fn version(self) -> u32 {
         match self {
             Self::Base | Self::Collect | Self::Improve | Self::Train | Self::Evaluate => 2,
-            Self::Prepare | Self::Tokenize | Self::Weigh => 1,
+            Self::Prepare | Self::Tokenize | Self::Weigh | Self::Prefer => 1,
         }
     }
 }
@@ -149,6 +152,21 @@ pub enum Job {
         /// The examples, in the order in which they are united.
         examples: Vec<Key>,
         /// Optimizer and schedule.
+        train: TrainConfig,
+        /// Root of the stage's random numbers.
+        seed: Seed,
+        /// Where tensors live.
+        backend: String,
+    },
+    /// Train a checkpoint by direct preference optimisation.
+    Prefer {
+        /// The checkpoint to start from, which is also the reference.
+        start: Key,
+        /// Stages with pairs, in the order in which they are united.
+        pairs: Vec<Key>,
+        /// How much a difference in log-probability counts as reward.
+        beta: f64,
+        /// Optimizer and schedule; the batch is counted in pairs.
         train: TrainConfig,
         /// Root of the stage's random numbers.
         seed: Seed,

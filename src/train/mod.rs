@@ -1,15 +1,20 @@
 //! From graded episodes to new weights: which attempts are targets, how much each counts, and the
 //! optimisation itself.
 //!
-//! Responsible for selection, weighting, examples, the objective, the optimizer and the loop.
+//! Responsible for selection, weighting, examples, the objectives, the optimizer and the loop.
+//! Weighted likelihood (`trainer`) and direct preference optimisation (`preference`) are
+//! [`Objective`]s of one loop: each turns a step's batch into weights of its tokens.
 //! Must not know how episodes were collected, what a task is, or where results are kept.
 
 mod batch;
 mod config;
 mod example;
 mod objective;
+mod optimise;
 mod optimizer;
+mod preference;
 mod progress;
+mod rows;
 mod schedule;
 mod selection;
 mod step;
@@ -20,9 +25,11 @@ pub use batch::{Batch, Encoded, TooLong, encode};
 pub use config::{Data, Start, TrainConfig};
 pub use example::{Layout, Summary, examples};
 pub use objective::Normalise;
+pub use optimise::{Objective, TrainError, Trained, Weighed, optimise};
 pub use optimizer::AdamW;
+pub use preference::{Judged, Pair, Preferences, judge};
 pub use progress::ProgressError;
 pub use selection::Selection;
 pub use step::{Stepped, step};
-pub use trainer::{Phase, TrainError, Trained, Trainer};
+pub use trainer::{Phase, Trainer};
 pub use weighting::{Weighting, turn_means};

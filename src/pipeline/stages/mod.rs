@@ -7,6 +7,7 @@ pub(super) mod base;
 pub(super) mod collect;
 pub(super) mod evaluate;
 pub(super) mod improve;
+pub(super) mod prefer;
 pub(super) mod prepare;
 pub(super) mod tokenize;
 pub(super) mod train;
