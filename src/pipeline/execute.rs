@@ -18,7 +18,7 @@ use crate::rollout::TeacherError;
 use crate::train::{ProgressError, TrainError};
 
 use super::memory::Memory;
-use super::stages::{base, collect, evaluate, improve, prefer, prepare, tokenize, train, weigh};
+use super::stages::{base, collect, evaluate, improve, prefer, prepare, reinforce, tokenize, train, weigh};
 use super::{Job, Manifest, Stage, Workspace, WorkspaceError};
 
 /// Why a stage did not finish.
@@ -226,6 +226,7 @@ pub fn execute(
             train::run(&mut desk, start, examples, train, *seed, backend)
         }
         job @ Job::Prefer { .. } => prefer::run(&mut desk, job),
+        job @ Job::Reinforce { .. } => reinforce::run(&mut desk, job),
         job @ Job::Evaluate { .. } => evaluate::run(&mut desk, job),
     }?;
     let seconds = began.elapsed().as_secs_f64() + made.earlier;

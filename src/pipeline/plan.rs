@@ -10,6 +10,7 @@ use crate::data::{GRADER, Prompt};
 use crate::domain::{Key, Seed, Split};
 use crate::rollout::{Rollouts, Teacher};
 use crate::spec::{RunSpec, canonical};
+use crate::train::{Reinforce, TrainConfig};
 
 use super::base_plan::{base_plan, prepare, texts};
 use super::estimate::Estimate;
@@ -197,6 +198,42 @@ impl<'a> Plan<'a> {
         let (start, pairs, backend) = (start.clone(), pairs.to_vec(), self.run.backend.clone());
         let job = Job::Prefer { start, pairs, beta, train, seed, backend };
         self.add(Stage::new(Kind::Prefer, self.label("prefer", name), job, inputs, &content, estimate))
+    }
+
+    /// New weights by online reinforcement learning, held near `reference`.
+    pub fn reinforce(
+        &mut self,
+        name: &str,
+        start: &Key,
+        reference: &Key,
+        settings: Reinforce,
+        learning_rate: f64,
+    ) -> Key {
+        let defaults = TrainConfig::default();
+        let (epochs, batch) = (defaults.epochs, defaults.batch);
+        let train = TrainConfig { learning_rate, epochs, batch, ..self.run.train.clone() };
+        let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
+        let seed = self.seed("reinforce").named(name);
+        let content = json!({
+            "task": self.task, "grader": GRADER, "settings": settings, "prompt": texts(prompt),
+            "sampling": canonical(&sampling), "train": canonical(&train), "seed": seed,
+        });
+        let inputs = vec![self.train.clone(), start.clone(), reference.clone()];
+        let job = Job::Reinforce {
+            problems: self.train.clone(),
+            task: self.run.task.clone(),
+            start: start.clone(),
+            reference: reference.clone(),
+            settings,
+            prompt,
+            sampling,
+            train,
+            seed,
+            backend: self.run.backend.clone(),
+        };
+        let estimate = self.estimate.practice(&settings);
+        let label = self.label("reinforce", name);
+        self.add(Stage::new(Kind::Reinforce, label, job, inputs, &content, estimate))
     }
 
     /// The sequential log without oracle, and parallel first turns.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::data::{Prompt, Sizes, TaskConfig};
 use crate::domain::{Key, Sampling, Seed, Split};
 use crate::spec::BaseSpec;
-use crate::train::{Selection, TrainConfig, Weighting};
+use crate::train::{Reinforce, Selection, TrainConfig, Weighting};
 
 /// The kinds of stages, in the order in which a run meets them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub enum Kind {
     Train,
     /// A checkpoint is trained on pairs of which one is better.
     Prefer,
+    /// A checkpoint is trained on what it answers meanwhile.
+    Reinforce,
     /// A checkpoint answers the test problems.
     Evaluate,
 }
@@ -48,6 +50,7 @@ impl Kind {
             Self::Weigh => "weigh",
             Self::Train => "train",
             Self::Prefer => "prefer",
+            Self::Reinforce => "reinforce",
             Self::Evaluate => "evaluate",
         }
     }
@@ -58,7 +61,7 @@ impl Kind {
     pub const fn version(self) -> u32 {
         match self {
             Self::Base | Self::Collect | Self::Improve | Self::Train | Self::Evaluate => 2,
-            Self::Prepare | Self::Tokenize | Self::Weigh | Self::Prefer => 1,
+            Self::Prepare | Self::Tokenize | Self::Weigh | Self::Prefer | Self::Reinforce => 1,
         }
     }
 }
@@ -167,6 +170,29 @@ pub enum Job {
         /// How much a difference in log-probability counts as reward.
         beta: f64,
         /// Optimizer and schedule; the batch is counted in pairs.
+        train: TrainConfig,
+        /// Root of the stage's random numbers.
+        seed: Seed,
+        /// Where tensors live.
+        backend: String,
+    },
+    /// Train a checkpoint on episodes that it is sampled for meanwhile.
+    Reinforce {
+        /// The prepared problems.
+        problems: Key,
+        /// The task, for its grader.
+        task: TaskConfig,
+        /// The checkpoint to start from.
+        start: Key,
+        /// The checkpoint that it is held near.
+        reference: Key,
+        /// What is sampled, and what is made of it.
+        settings: Reinforce,
+        /// The texts around attempts.
+        prompt: Prompt,
+        /// How tokens are drawn.
+        sampling: Sampling,
+        /// Optimizer and schedule; epochs and batch are not read.
         train: TrainConfig,
         /// Root of the stage's random numbers.
         seed: Seed,

@@ -7,6 +7,7 @@
 mod attempt;
 mod config;
 mod environment;
+mod grouped;
 mod parallel;
 mod sequential;
 mod teacher;
@@ -16,6 +17,7 @@ mod testing;
 pub use attempt::Grader;
 pub use config::{CollectConfig, EvaluateConfig, OwnTurns, Rollouts, Teacher, Window};
 pub use environment::Environment;
+pub use grouped::grouped;
 pub use parallel::parallel;
 pub use sequential::{Unroll, rollout};
 pub use teacher::{Improved, Improvement, Source, TeacherError, improve};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Sizes, TaskConfig};
 use crate::rollout::{CollectConfig, EvaluateConfig};
-use crate::train::{Data, Selection, Start, TrainConfig, Weighting};
+use crate::train::{Data, GrpoConfig, ScoreConfig, Selection, Start, TrainConfig, Weighting};
 
 /// What is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,10 @@ pub enum Method {
     Rise,
     /// Supervised fine-tuning on the reference solutions at turn 1.
     Sft,
+    /// Group-relative policy optimisation over turns.
+    Grpo,
+    /// `SCoRe`: two stages of online training on two turns.
+    Score,
 }
 
 /// A preliminary supervised round on reference solutions (the paper's Boost).
@@ -76,6 +80,12 @@ pub struct RunSpec {
     /// Optimizer and schedule.
     #[serde(default)]
     pub train: TrainConfig,
+    /// Multi-turn GRPO.
+    #[serde(default)]
+    pub grpo: GrpoConfig,
+    /// `SCoRe`.
+    #[serde(default)]
+    pub score: ScoreConfig,
     /// How checkpoints are evaluated.
     #[serde(default)]
     pub evaluate: EvaluateConfig,

@@ -95,6 +95,16 @@ pub enum TrainError {
     /// The policy that is trained could not be sampled from.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// A dialogue that was sampled does not fit the model.
+    #[error(
+        "a sampled dialogue has {tokens} tokens, more than the model's {positions} positions; lower `turns` or `max_tokens`, or leave `repeat_question` out"
+    )]
+    TooLong {
+        /// Tokens of the dialogue.
+        tokens: usize,
+        /// Positions of the model.
+        positions: usize,
+    },
     /// Progress could not be kept.
     #[error(transparent)]
     Progress(#[from] ProgressError),

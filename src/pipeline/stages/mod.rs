@@ -9,6 +9,7 @@ pub(super) mod evaluate;
 pub(super) mod improve;
 pub(super) mod prefer;
 pub(super) mod prepare;
+pub(super) mod reinforce;
 pub(super) mod tokenize;
 pub(super) mod train;
 pub(super) mod weigh;
