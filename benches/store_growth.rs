@@ -38,6 +38,14 @@ const CELLS: usize = 100;
 const AXES: usize = 11;
 const TURNS: u32 = 5;
 const SAMPLES: u32 = 5;
+/// The same as the extent of an evaluation.
+const EXTENT: eval::Extent = eval::Extent {
+    turns: TURNS as usize,
+    samples: SAMPLES as usize,
+    window: None,
+    stops: false,
+    verifies: false,
+};
 /// Problems of the wide experiment, and of each other one.
 const PROBLEMS: [usize; 2] = [500, 7];
 /// Steps of a training curve.
@@ -150,7 +158,7 @@ fn fill(folder: &Path, experiments: usize) {
         higher_is_better: metric.higher_is_better,
         meaning: metric.meaning,
     };
-    store.metrics(&eval::metrics(TURNS, SAMPLES).into_iter().map(metric).collect::<Vec<_>>()).expect("new");
+    store.metrics(&eval::metrics(EXTENT).into_iter().map(metric).collect::<Vec<_>>()).expect("new");
     for number in 0..experiments {
         Made::new(number).store(&mut store);
     }
@@ -312,7 +320,7 @@ fn points(place: usize) -> Vec<Point> {
 fn scores(episodes: &[Episode]) -> impl Iterator<Item = ScoreRow> {
     let (log, parallel) = episodes.split_first().expect("there is a log");
     let problem = log.problem.clone();
-    let scores = eval::score(log, parallel, TURNS, SAMPLES).into_iter();
+    let scores = eval::score(log, parallel, EXTENT).into_iter();
     scores.map(move |(metric, value)| ScoreRow { metric, problem: problem.clone(), value })
 }
 

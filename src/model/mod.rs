@@ -16,6 +16,7 @@ mod generate;
 mod host;
 mod kept;
 mod language_model;
+mod likelihood;
 pub mod ops;
 mod pass;
 mod plain_pass;

@@ -1,7 +1,7 @@
 //! How long stages may take on one core of a laptop; for plans and progress only, never for keys.
 
 use crate::spec::{BaseSpec, RunSpec};
-use crate::train::TrainConfig;
+use crate::train::{Reinforce, TrainConfig};
 
 /// Multiply-adds per second of one core, two operations each.
 const SPEED: f64 = 4.0e10;
@@ -30,6 +30,13 @@ impl Estimate {
     pub fn training(self, rounds: usize, train: &TrainConfig) -> f64 {
         let tokens = self.problems * rounds as f64 * 1.5 * TOKENS * f64::from(train.epochs);
         1.0 + tokens * 6.0 * self.weights / SPEED
+    }
+
+    /// Seconds of an online training: sampling, two passes without gradients, and those with.
+    pub fn practice(self, settings: &Reinforce) -> f64 {
+        let attempts = settings.problems * (settings.iterations * settings.samples * settings.turns) as usize;
+        let passes = 4.0 + 8.0 * f64::from(settings.passes);
+        self.sampling(attempts) + attempts as f64 * TOKENS * passes * self.weights / SPEED
     }
 
     /// Seconds to pre-train a base model, or to take in the one that is shipped.

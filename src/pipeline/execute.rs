@@ -18,7 +18,9 @@ use crate::rollout::TeacherError;
 use crate::train::{ProgressError, TrainError};
 
 use super::memory::Memory;
-use super::stages::{base, collect, evaluate, improve, prepare, sample, tokenize, train, weigh};
+use super::stages::{
+    base, collect, evaluate, improve, prefer, prepare, reinforce, sample, tokenize, train, weigh,
+};
 use super::{Job, Manifest, Stage, Workspace, WorkspaceError};
 
 /// Why a stage did not finish.
@@ -226,6 +228,8 @@ pub fn execute(
         Job::Train { start, examples, train, seed, backend } => {
             train::run(&mut desk, start, examples, train, *seed, backend)
         }
+        job @ Job::Prefer { .. } => prefer::run(&mut desk, job),
+        job @ Job::Reinforce { .. } => reinforce::run(&mut desk, job),
         job @ Job::Evaluate { .. } => evaluate::run(&mut desk, job),
     }?;
     let seconds = began.elapsed().as_secs_f64() + made.earlier;

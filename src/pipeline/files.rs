@@ -16,6 +16,8 @@ pub const PROBLEMS: &str = "problems.jsonl";
 pub const EPISODES: &str = "episodes.jsonl";
 /// Weighted examples.
 pub const EXAMPLES: &str = "examples.jsonl";
+/// Pairs of examples of which one is better.
+pub const PAIRS: &str = "pairs.jsonl";
 /// Training curves.
 pub const POINTS: &str = "points.jsonl";
 /// Scores by problem.

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::data::{GRADER, Inquiry, Prompt, TaskConfig};
 use crate::domain::{Key, Seed, Split};
 use crate::rollout::{Protocol, Rollouts, Teacher};
-use crate::spec::{RunSpec, canonical};
-use crate::train::{Selection, Weighting};
+use crate::spec::{PreferenceConfig, RunSpec, canonical};
+use crate::train::{Reinforce, Selection, TrainConfig, Weighting};
 
 use super::base_plan::{base_plan, prepare, texts};
 use super::estimate::Estimate;
@@ -329,6 +329,57 @@ impl<'a> Plan<'a> {
             backend: self.run.backend.clone(),
         };
         self.add(Stage::new(Kind::Train, self.label("train", name), job, inputs, &content, estimate))
+    }
+
+    /// New weights by direct preference optimisation against the checkpoint that it starts from.
+    #[expect(dead_code, reason = "the methods that make pairs are to come")]
+    pub fn prefer(&mut self, name: &str, start: &Key, pairs: &[Key]) -> Key {
+        let PreferenceConfig { beta, epochs, learning_rate } = self.run.preference;
+        let train = TrainConfig { epochs, learning_rate, ..self.run.train.clone() };
+        let seed = self.seed("prefer");
+        let content = json!({ "train": canonical(&train), "beta": beta, "seed": seed });
+        let inputs: Vec<Key> = std::iter::once(start).chain(pairs).cloned().collect();
+        // Two dialogues a pair, and a pass without gradients before the one with them.
+        let estimate = 3.0 * self.estimate.training(pairs.len(), &train);
+        let (start, pairs, backend) = (start.clone(), pairs.to_vec(), self.run.backend.clone());
+        let job = Job::Prefer { start, pairs, beta, train, seed, backend };
+        self.add(Stage::new(Kind::Prefer, self.label("prefer", name), job, inputs, &content, estimate))
+    }
+
+    /// New weights by online reinforcement learning, held near `reference`.
+    pub fn reinforce(
+        &mut self,
+        name: &str,
+        start: &Key,
+        reference: &Key,
+        settings: Reinforce,
+        learning_rate: f64,
+    ) -> Key {
+        let defaults = TrainConfig::default();
+        let (epochs, batch) = (defaults.epochs, defaults.batch);
+        let train = TrainConfig { learning_rate, epochs, batch, ..self.run.train.clone() };
+        let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
+        let seed = self.seed("reinforce").named(name);
+        let content = json!({
+            "task": self.task, "grader": GRADER, "settings": settings, "prompt": texts(prompt),
+            "sampling": canonical(&sampling), "train": canonical(&train), "seed": seed,
+        });
+        let inputs = vec![self.train.clone(), start.clone(), reference.clone()];
+        let job = Job::Reinforce {
+            problems: self.train.clone(),
+            task: self.run.task.clone(),
+            start: start.clone(),
+            reference: reference.clone(),
+            settings,
+            prompt,
+            sampling,
+            train,
+            seed,
+            backend: self.run.backend.clone(),
+        };
+        let estimate = self.estimate.practice(&settings);
+        let label = self.label("reinforce", name);
+        self.add(Stage::new(Kind::Reinforce, label, job, inputs, &content, estimate))
     }
 
     /// The sequential log and parallel first turns, by the protocol that is asked for.

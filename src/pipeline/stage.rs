@@ -10,7 +10,7 @@ use crate::data::{Prompt, Sizes, TaskConfig};
 use crate::domain::{Key, Sampling, Seed, Split};
 use crate::rollout::Protocol;
 use crate::spec::BaseSpec;
-use crate::train::{Selection, TrainConfig, Weighting};
+use crate::train::{Reinforce, Selection, TrainConfig, Weighting};
 
 /// The kinds of stages, in the order in which a run meets them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -32,6 +32,10 @@ pub enum Kind {
     Weigh,
     /// A checkpoint is trained.
     Train,
+    /// A checkpoint is trained on pairs of which one is better.
+    Prefer,
+    /// A checkpoint is trained on what it answers meanwhile.
+    Reinforce,
     /// A checkpoint answers the test problems.
     Evaluate,
 }
@@ -49,6 +53,8 @@ impl Kind {
             Self::Improve => "improve",
             Self::Weigh => "weigh",
             Self::Train => "train",
+            Self::Prefer => "prefer",
+            Self::Reinforce => "reinforce",
             Self::Evaluate => "evaluate",
         }
     }
@@ -60,7 +66,7 @@ impl Kind {
         match self {
             Self::Collect | Self::Evaluate => 3,
             Self::Base | Self::Improve | Self::Train => 2,
-            Self::Prepare | Self::Tokenize | Self::Sample | Self::Weigh => 1,
+            Self::Prepare | Self::Tokenize | Self::Sample | Self::Weigh | Self::Prefer | Self::Reinforce => 1,
         }
     }
 }
@@ -182,6 +188,44 @@ pub enum Job {
         /// The examples, in the order in which they are united.
         examples: Vec<Key>,
         /// Optimizer and schedule.
+        train: TrainConfig,
+        /// Root of the stage's random numbers.
+        seed: Seed,
+        /// Where tensors live.
+        backend: String,
+    },
+    /// Train a checkpoint by direct preference optimisation.
+    Prefer {
+        /// The checkpoint to start from, which is also the reference.
+        start: Key,
+        /// Stages with pairs, in the order in which they are united.
+        pairs: Vec<Key>,
+        /// How much a difference in log-probability counts as reward.
+        beta: f64,
+        /// Optimizer and schedule; the batch is counted in pairs.
+        train: TrainConfig,
+        /// Root of the stage's random numbers.
+        seed: Seed,
+        /// Where tensors live.
+        backend: String,
+    },
+    /// Train a checkpoint on episodes that it is sampled for meanwhile.
+    Reinforce {
+        /// The prepared problems.
+        problems: Key,
+        /// The task, for its grader.
+        task: TaskConfig,
+        /// The checkpoint to start from.
+        start: Key,
+        /// The checkpoint that it is held near.
+        reference: Key,
+        /// What is sampled, and what is made of it.
+        settings: Reinforce,
+        /// The texts around attempts.
+        prompt: Prompt,
+        /// How tokens are drawn.
+        sampling: Sampling,
+        /// Optimizer and schedule; epochs and batch are not read.
         train: TrainConfig,
         /// Root of the stage's random numbers.
         seed: Seed,

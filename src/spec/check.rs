@@ -29,6 +29,7 @@ impl RunSpec {
         self.check_rounds(&mut faults);
         self.check_collect(&mut faults);
         self.check_train(&mut faults);
+        self.check_online(&mut faults);
         self.check_evaluate(&mut faults);
         faults
     }
@@ -124,6 +125,52 @@ impl RunSpec {
                 path,
                 format!("{size} is not a number of at least 0"),
             );
+        }
+    }
+
+    fn check_online(&self, faults: &mut Vec<Fault>) {
+        let (grpo, score) = (&self.grpo, &self.score);
+        let stages =
+            [("grpo", grpo.stage(), grpo.learning_rate), ("score", score.second(), score.learning_rate)];
+        for (table, stage, rate) in stages {
+            let at = |field: &str| format!("{table}.{field}");
+            refuse(faults, stage.problems == 0, &at("problems"), "0 problems leave nothing to answer");
+            refuse(
+                faults,
+                stage.samples < 2,
+                &at("samples"),
+                "an advantage needs at least 2 episodes to compare",
+            );
+            let usable = rate.is_finite() && rate > 0.0;
+            refuse(faults, !usable, &at("learning_rate"), format!("{rate} is not above 0"));
+            let discount = stage.discount;
+            let outside = !(0.0..=1.0).contains(&discount);
+            refuse(faults, outside, &at("discount"), format!("{discount} is not between 0 and 1"));
+            let unreadable = stage.unreadable;
+            refuse(
+                faults,
+                !unreadable.is_finite(),
+                &at("unreadable"),
+                format!("{unreadable} is not a number"),
+            );
+        }
+        refuse(faults, grpo.iterations == 0, "grpo.iterations", "0 iterations train nothing");
+        refuse(faults, grpo.turns == 0, "grpo.turns", "an episode has at least 1 turn");
+        refuse(faults, grpo.turns > MOST_TURNS, "grpo.turns", too_many(grpo.turns));
+        refuse(faults, grpo.passes == 0, "grpo.passes", "0 passes train nothing");
+        let idle = score.stage_one == 0 && score.stage_two == 0;
+        refuse(faults, idle, "score.stage_one", "0 iterations in both stages train nothing");
+        let sizes = [
+            ("grpo.clip", grpo.clip),
+            ("grpo.kl", grpo.kl),
+            ("grpo.shaping", grpo.shaping),
+            ("score.kl", score.kl),
+            ("score.kl_first", score.kl_first),
+            ("score.shaping", score.shaping),
+        ];
+        for (path, size) in sizes {
+            let usable = size.is_finite() && size >= 0.0;
+            refuse(faults, !usable, path, format!("{size} is not a number of at least 0"));
         }
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Sizes, TaskConfig};
 use crate::rollout::{CollectConfig, EvaluateConfig};
-use crate::train::{Data, Selection, Start, TrainConfig, Weighting};
+use crate::train::{Data, GrpoConfig, ScoreConfig, Selection, Start, TrainConfig, Weighting};
 
 /// What is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,10 @@ pub enum Method {
     SelfRefine,
     /// Solutions with a verification by the model itself; fine-tuning, then preferences.
     SelfRewarding,
+    /// Group-relative policy optimisation over turns.
+    Grpo,
+    /// `SCoRe`: two stages of online training on two turns.
+    Score,
 }
 
 impl Method {
@@ -44,7 +48,9 @@ impl Method {
     pub const fn goes_in_rounds(self) -> bool {
         match self {
             Self::Rise | Self::SftRight | Self::SftRightAndWrong | Self::Rft | Self::Star => true,
-            Self::Sft | Self::PairSft | Self::SelfRefine | Self::SelfRewarding => false,
+            Self::Sft | Self::PairSft | Self::SelfRefine | Self::SelfRewarding | Self::Grpo | Self::Score => {
+                false
+            }
         }
     }
 }
@@ -143,6 +149,12 @@ pub struct RunSpec {
     /// Optimizer and schedule.
     #[serde(default)]
     pub train: TrainConfig,
+    /// Multi-turn GRPO.
+    #[serde(default)]
+    pub grpo: GrpoConfig,
+    /// `SCoRe`.
+    #[serde(default)]
+    pub score: ScoreConfig,
     /// How checkpoints are evaluated.
     #[serde(default)]
     pub evaluate: EvaluateConfig,

@@ -3,12 +3,11 @@
 //! Loss masks are built from token ids, message by message: the targets of an assistant message
 //! are its text's tokens and its end token, never the token that opens it.
 
-use std::sync::Arc;
-
 use crate::domain::{Draws, Example, Seed};
 use crate::model::{Ragged, Targets, Tokenizer};
 
 use super::Normalise;
+use super::rows::Rows;
 
 /// An example in token ids.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,40 +57,33 @@ impl Batch {
     /// the objective (see [`Normalise`]).
     #[must_use]
     pub fn new(examples: &[&Encoded], normalise: Normalise) -> Self {
-        let scale = normalise.scale(examples);
-        let rows = examples.iter().map(|example| example.tokens.len() - 1);
-        let mut tokens = Vec::new();
-        let (mut ids, mut weights) = (Vec::new(), Vec::new());
-        for example in examples {
-            let inputs = example.tokens.len() - 1;
-            tokens.extend(&example.tokens[..inputs]);
-            ids.extend(&example.tokens[1..]);
-            let first = weights.len();
-            weights.resize(first + inputs, 0.0);
-            for &(from, to, weight) in &example.targets {
-                let share = (normalise.token_weight(weight, to - from) * scale) as f32;
-                weights[first + from - 1..first + to - 1].fill(share);
-            }
+        let (rows, scale) = (Rows::new(examples), normalise.scale(examples));
+        let mut weights = vec![0.0; rows.ids.len()];
+        for span in &rows.spans {
+            let weight = examples[span.example].targets[span.target].2;
+            let share = (normalise.token_weight(weight, span.rows.len()) * scale) as f32;
+            weights[span.rows.clone()].fill(share);
         }
-        let target_tokens = weights.iter().filter(|&&weight| weight != 0.0).count();
-        Self {
-            inputs: Ragged { tokens, lengths: rows.collect() },
-            targets: Targets { ids: Arc::from(ids), weights: Arc::from(weights) },
-            target_tokens,
-        }
+        rows.weighed(weights)
     }
 }
 
 /// The order of one epoch: indices of examples, cut where a batch is full (see [`Normalise`]).
 #[must_use]
 pub fn epoch(examples: &[Encoded], batch: usize, normalise: Normalise, seed: Seed) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..examples.len()).collect();
+    order(examples.len(), &|index| normalise.size(&examples[index]), batch, seed)
+}
+
+/// The order of one epoch over `count` items, cut where their sizes fill a batch.
+#[must_use]
+pub fn order(count: usize, size: &dyn Fn(usize) -> usize, batch: usize, seed: Seed) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..count).collect();
     let mut draws: Draws = seed.draws();
     draws.shuffle(&mut order);
     let mut batches = vec![Vec::new()];
     let mut filled = 0;
     for index in order {
-        let more = normalise.size(&examples[index]);
+        let more = size(index);
         if filled > 0 && filled + more > batch {
             batches.push(Vec::new());
             filled = 0;

@@ -27,6 +27,12 @@ pub struct Place {
     pub step: usize,
     /// Sum of the losses since the last point.
     pub pending: f64,
+    /// Sums of the objective's readings since the last point.
+    #[serde(default)]
+    pub readings: BTreeMap<String, f64>,
+    /// What the objective counted so far.
+    #[serde(default)]
+    pub counts: BTreeMap<String, u64>,
     /// Tokens trained on so far.
     pub tokens: u64,
     /// Seconds of work so far, in all processes.

@@ -109,7 +109,7 @@ impl Weighting {
 }
 
 /// The values minus their mean; exactly 0 where all are equal, which a rounded mean would not give.
-fn centered(values: &[f64]) -> Vec<f64> {
+pub(super) fn centered(values: &[f64]) -> Vec<f64> {
     let count = values.len() as f64;
     values.iter().map(|value| values.iter().map(|other| value - other).sum::<f64>() / count).collect()
 }

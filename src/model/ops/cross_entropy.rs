@@ -38,3 +38,15 @@ pub fn in_place(logits: &mut [f32], vocabulary: usize, ids: &[u32], weights: &[f
     }
     loss
 }
+
+/// The log-probability of each row's id, \[N\]; turns the logits \[N, V\] into something else.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+pub fn log_probabilities(logits: &mut [f32], vocabulary: usize, ids: &[u32], values: &mut [f32]) {
+    for (row, (&id, log)) in logits.chunks_exact_mut(vocabulary).zip(ids.iter().zip(values)) {
+        let (highest, chosen) = (max(row), row[id as usize]);
+        for value in row.iter_mut() {
+            *value = exp(*value - highest);
+        }
+        *log = chosen - highest - sum(row).ln();
+    }
+}

@@ -47,11 +47,9 @@ impl Head<'_> {
     /// Sum over rows of `x` \[N, D\] of weight times negative log-likelihood of the row's target,
     /// from target ids \[N\] and weights \[N\]; adds the gradients to `sums`.
     pub fn loss(&self, x: &[f32], ids: &[u32], weights: &[f32], sums: &mut Sums<'_>) -> f64 {
-        let rows: Vec<usize> = (0..weights.len()).filter(|&row| weights[row] != 0.0).collect();
-        let size = (LOGITS / self.vocabulary()).clamp(16, ROWS);
-        let tiles = rows.chunks(rows.len().div_ceil(rows.len().div_ceil(size).max(1)).max(1));
+        let rows = targets(weights);
         let mut loss = 0.0;
-        for rows in tiles {
+        for rows in rows.chunks(self.tile(rows.len())) {
             let tile = Tile::gather(self, x, ids, weights, rows);
             let (part, dlogits) = tile.dlogits(self);
             loss += part;
@@ -59,6 +57,32 @@ impl Head<'_> {
         }
         loss
     }
+
+    /// Log-probabilities of the target ids \[N\] from rows of `x` \[N, D\], into `values` \[N\]; 0
+    /// where the weight is 0.
+    pub fn log_probabilities(&self, x: &[f32], ids: &[u32], weights: &[f32], values: &mut [f32]) {
+        values.fill(0.0);
+        let rows = targets(weights);
+        for rows in rows.chunks(self.tile(rows.len())) {
+            let tile = Tile::gather(self, x, ids, weights, rows);
+            let (mut logits, mut found) = (tile.logits(self), vec![0.0; rows.len()]);
+            cross_entropy::log_probabilities(&mut logits, self.vocabulary(), &tile.ids, &mut found);
+            for (&row, value) in rows.iter().zip(found) {
+                values[row] = value;
+            }
+        }
+    }
+
+    /// Rows of a tile: about as many in each as in the others.
+    fn tile(&self, rows: usize) -> usize {
+        let size = (LOGITS / self.vocabulary()).clamp(16, ROWS);
+        rows.div_ceil(rows.div_ceil(size).max(1)).max(1)
+    }
+}
+
+/// The rows that are targets.
+fn targets(weights: &[f32]) -> Vec<usize> {
+    (0..weights.len()).filter(|&row| weights[row] != 0.0).collect()
 }
 
 /// Some target rows on their way through the head.
@@ -84,13 +108,18 @@ impl Tile {
         Self { x: gathered, normed, inverse, ids, weights }
     }
 
-    /// The loss of these rows, and the gradient of their logits.
-    fn dlogits(&self, head: &Head<'_>) -> (f64, Buffer) {
+    fn logits(&self, head: &Head<'_>) -> Buffer {
         let (width, vocabulary, rows) = (head.gain.len(), head.vocabulary(), self.ids.len());
         let mut logits = Buffer::take(rows * vocabulary);
         let (normed, weights) = (View::rows(&self.normed, width), View::rows(head.weights, vocabulary));
         gemm([rows, vocabulary, width], &mut logits, vocabulary, normed, weights, 1.0, false);
-        let loss = cross_entropy::in_place(&mut logits, vocabulary, &self.ids, &self.weights);
+        logits
+    }
+
+    /// The loss of these rows, and the gradient of their logits.
+    fn dlogits(&self, head: &Head<'_>) -> (f64, Buffer) {
+        let mut logits = self.logits(head);
+        let loss = cross_entropy::in_place(&mut logits, head.vocabulary(), &self.ids, &self.weights);
         (loss, logits)
     }
 

@@ -5,9 +5,11 @@
 //! [`Method`] and an arm in [`plan`].
 
 mod boost;
+mod grpo;
 mod pair_sft;
 mod rejection;
 mod rise;
+mod score;
 mod self_refine;
 mod self_rewarding;
 mod sft;
@@ -35,6 +37,8 @@ pub fn plan(run: &RunSpec, models: &Models, graph: &mut Graph) -> Result<Planned
         Method::PairSft => pair_sft::plan(&mut plan, &base)?,
         Method::SelfRefine => self_refine::plan(&mut plan, &base)?,
         Method::SelfRewarding => self_rewarding::plan(&mut plan, &base)?,
+        Method::Grpo => grpo::plan(&mut plan, &base)?,
+        Method::Score => score::plan(&mut plan, &base)?,
     }
     Ok(plan.done)
 }

@@ -1,0 +1,16 @@
+//! Two dialogues of which one is better than the other.
+
+use serde::{Deserialize, Serialize};
+
+use super::Example;
+
+/// A pair to learn a preference from. Messages with a weight other than 0 are what is compared;
+/// how much they weigh does not matter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preference {
+    /// The better one.
+    pub chosen: Example,
+    /// The worse one.
+    pub rejected: Example,
+}

@@ -1,0 +1,255 @@
+//! Log-probabilities of given tokens: the way forward alone.
+//!
+//! What preference and policy-gradient objectives are made of, and what a verifier is read by.
+//! With fused kernels shards go through the network one by one, and threads share them; what is
+//! cut where follows from the lengths alone, so the bits do not depend on the number of threads.
+//! Must not know what the log-probabilities are for.
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Int, Tensor, TensorData};
+
+use crate::domain::{Dialogue, Message, PolicyError, Role};
+
+use super::decoder::Ragged;
+use super::host::HostBlock;
+use super::ops::block::{self, Parts};
+use super::ops::buffer::Buffer;
+use super::ops::head::Head;
+use super::ops::shards::{Shard, groups};
+use super::{Decoder, Kernels, LanguageModel, Targets};
+
+/// Rows of a batch of answers, about.
+const ROWS: usize = 8192;
+
+impl Decoder {
+    /// Log-probability of each row's target, \[N\]; 0 where the target's weight is 0.
+    ///
+    /// # Panics
+    /// If a sequence is longer than the model's positions or a token is not in the vocabulary.
+    #[must_use]
+    pub fn log_probabilities(&self, batch: &Ragged, targets: &Targets) -> Vec<f32> {
+        if self.kernels != Kernels::Fused {
+            return self.plain_log_probabilities(batch, targets);
+        }
+        let host = self.host();
+        let weights: Vec<_> = host.blocks.iter().map(HostBlock::parts).collect();
+        let head = Head {
+            gain: host.norm.get(),
+            weights: host.head.get(),
+            // Read on the way back only.
+            turned: &[],
+            epsilon: self.shape.epsilon,
+        };
+        let mut values = vec![0.0; targets.weights.len()];
+        let mut rest = values.as_mut_slice();
+        let mut pieces: Vec<(Shard, &mut [f32])> = Vec::new();
+        for shard in groups(&batch.lengths, self.weights().count()).into_iter().flatten() {
+            let (mine, others) = rest.split_at_mut(shard.rows.len());
+            pieces.push((shard, mine));
+            rest = others;
+        }
+        self.threads.each(pieces, |(shard, values)| {
+            let x = self.passed(&weights, host.embedding.get(), &shard, batch);
+            let (ids, wanted) = (&targets.ids[shard.rows.clone()], &targets.weights[shard.rows]);
+            head.log_probabilities(&x, ids, wanted, values);
+        });
+        values
+    }
+
+    /// The residual stream behind the last block for one shard's rows.
+    fn passed(&self, weights: &[Parts<&[f32]>], embedding: &[f32], shard: &Shard, batch: &Ragged) -> Buffer {
+        let width = self.shape.width;
+        let tokens = &batch.tokens[shard.rows.clone()];
+        let mut x = Buffer::take(tokens.len() * width);
+        for (x, &token) in x.chunks_exact_mut(width).zip(tokens) {
+            x.copy_from_slice(&embedding[token as usize * width..][..width]);
+        }
+        for weights in weights {
+            let _ = block::forward(&mut x, weights, &self.shape, &batch.lengths[shard.sequences.clone()]);
+        }
+        x
+    }
+
+    fn plain_log_probabilities(&self, batch: &Ragged, targets: &Targets) -> Vec<f32> {
+        if batch.tokens.is_empty() {
+            return Vec::new();
+        }
+        let logits = self.logits(batch);
+        let ids: Vec<i64> = targets.ids.iter().map(|&id| i64::from(id)).collect();
+        let ids = Tensor::<1, Int>::from_data(TensorData::from(ids.as_slice()), &logits.device());
+        let chosen = log_softmax(logits, 1).gather(1, ids.unsqueeze_dim(1)).squeeze_dim::<1>(1);
+        let values: Vec<f32> = chosen.into_data().try_into_vec().expect("log-probabilities are f32");
+        let wanted = values.into_iter().zip(&*targets.weights);
+        wanted.map(|(value, &weight)| if weight == 0.0 { 0.0 } else { value }).collect()
+    }
+}
+
+impl LanguageModel {
+    /// Log-probability that the model answers each dialogue with the text beside it: the sum over
+    /// the text's tokens and the end token, in natural logarithms.
+    ///
+    /// # Errors
+    /// If a dialogue with its answer has more tokens than the model has positions.
+    pub fn log_likelihoods(&self, answers: &[(Dialogue, String)]) -> Result<Vec<f64>, PolicyError> {
+        let limit = self.decoder.config().positions;
+        let answers = answers.iter().map(|(dialogue, answer)| self.answered(dialogue, answer, limit));
+        let answers: Vec<Answered> = answers.collect::<Result<_, _>>()?;
+        let mut values = Vec::with_capacity(answers.len());
+        let mut waiting = answers.as_slice();
+        while !waiting.is_empty() {
+            let mut rows = 0;
+            let size = waiting.iter().take_while(|answer| {
+                rows += answer.tokens.len();
+                rows <= ROWS
+            });
+            let (now, later) = waiting.split_at(size.count().max(1));
+            values.extend(self.sums(now));
+            waiting = later;
+        }
+        Ok(values)
+    }
+
+    fn answered(&self, dialogue: &Dialogue, answer: &str, limit: usize) -> Result<Answered, PolicyError> {
+        let message = Message { role: Role::Assistant, text: answer.to_owned() };
+        let mut tokens = self.tokenizer.prompt(dialogue);
+        let shown = tokens.len();
+        // The prompt opens the assistant's message already.
+        tokens.extend(&self.tokenizer.message(&message)[1..]);
+        if tokens.len() > limit {
+            return Err(PolicyError::TooLong { tokens: shown, room: tokens.len() - shown, limit });
+        }
+        Ok(Answered { tokens, shown })
+    }
+
+    fn sums(&self, answers: &[Answered]) -> Vec<f64> {
+        let (mut tokens, mut ids, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        for answer in answers {
+            let inputs = answer.tokens.len() - 1;
+            tokens.extend(&answer.tokens[..inputs]);
+            ids.extend(&answer.tokens[1..]);
+            weights.extend((0..inputs).map(|row| f32::from(u8::from(row + 1 >= answer.shown))));
+        }
+        let lengths = answers.iter().map(|answer| answer.tokens.len() - 1).collect();
+        let targets = Targets { ids: ids.into(), weights: weights.into() };
+        let values = self.decoder.log_probabilities(&Ragged { tokens, lengths }, &targets);
+        let mut rest = values.as_slice();
+        let sum = |answer: &Answered| {
+            let (mine, others) = rest.split_at(answer.tokens.len() - 1);
+            rest = others;
+            mine.iter().map(|&value| f64::from(value)).sum()
+        };
+        answers.iter().map(sum).collect()
+    }
+}
+
+/// A dialogue and its answer in token ids.
+struct Answered {
+    tokens: Vec<u32>,
+    /// Tokens before the answer's first.
+    shown: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::Seed;
+    use crate::model::testing::{self, VOCABULARY};
+    use crate::model::{ModelConfig, Place, Tokenizer, Weights};
+
+    /// Sequences of these lengths in which every third row is no target.
+    fn batch(lengths: &[usize]) -> (Ragged, Targets) {
+        let rows: usize = lengths.iter().sum();
+        let mut draws = Seed(5).draws();
+        let mut token = || draws.between(0, VOCABULARY as i64 - 1) as u32;
+        let tokens = (0..rows).map(|_| token()).collect();
+        let ids = (0..rows).map(|_| token()).collect();
+        let weights = (0..rows).map(|row| [0.0, 1.0, -2.5][row % 3]).collect();
+        (Ragged { tokens, lengths: Arc::from(lengths) }, Targets { ids, weights })
+    }
+
+    #[test]
+    fn they_are_the_log_softmax_of_the_logits() {
+        for (kernels, tied) in [(Kernels::Fused, false), (Kernels::Fused, true), (Kernels::Plain, false)] {
+            let decoder = testing::with(kernels, tied);
+            let (batch, targets) = batch(&[17, 1, 48, 130, 2]);
+            let ours = decoder.log_probabilities(&batch, &targets);
+            let logits: Vec<f32> = decoder.logits(&batch).into_data().try_into_vec().unwrap();
+            for (row, logits) in logits.chunks_exact(VOCABULARY).enumerate() {
+                let total: f64 = logits.iter().map(|&logit| f64::from(logit).exp()).sum();
+                let expected = match targets.weights[row] {
+                    0.0 => 0.0,
+                    _ => f64::from(logits[targets.ids[row] as usize]) - total.ln(),
+                };
+                let off = (f64::from(ours[row]) - expected).abs();
+                assert!(off < 1e-5, "{kernels:?}, row {row}: {} and not {expected}", ours[row]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        let lengths: Vec<usize> = (0..60).map(|i| 10 + i * 53 % 170).collect();
+        let (batch, targets) = batch(&lengths);
+        let bits = |threads: usize| -> Vec<u32> {
+            let decoder = testing::decoder();
+            decoder.threads.set(threads);
+            decoder.log_probabilities(&batch, &targets).into_iter().map(f32::to_bits).collect()
+        };
+        assert_eq!(bits(1), bits(2));
+        assert_eq!(bits(1), bits(3));
+    }
+
+    #[test]
+    fn nothing_has_no_log_probabilities() {
+        let (batch, targets) = batch(&[]);
+        assert!(testing::decoder().log_probabilities(&batch, &targets).is_empty());
+        assert!(testing::with(Kernels::Plain, false).log_probabilities(&batch, &targets).is_empty());
+    }
+
+    fn model() -> LanguageModel {
+        let texts = ["How many pens?", "3+4=7\n#### 7", "That is incorrect. Try again."];
+        let tokenizer = Tokenizer::train(texts.into_iter(), 280).unwrap();
+        let config = ModelConfig {
+            width: 16,
+            heads: 2,
+            kv_heads: 1,
+            hidden: 20,
+            positions: 64,
+            ..ModelConfig::default()
+        };
+        let place = Place::open("flex").unwrap();
+        let weights = Weights::random(&config, tokenizer.vocabulary(), Seed(7), &place.device);
+        LanguageModel { decoder: Decoder::new(config, weights, &place), tokenizer }
+    }
+
+    #[test]
+    fn an_answer_is_as_likely_as_all_its_tokens_and_its_end() {
+        let model = model();
+        let dialogue = Dialogue::default().user("How many pens?").assistant("#### 3").user("Try again.");
+        let tokens = model.tokenizer.prompt(&dialogue);
+        let mut expected = 0.0;
+        let mut shown = tokens.clone();
+        for next in model.tokenizer.encode("#### 7").into_iter().chain([model.tokenizer.control().end]) {
+            let batch = Ragged { tokens: shown.clone(), lengths: Arc::from([shown.len()]) };
+            let logits: Vec<f32> = model.decoder.logits(&batch).into_data().try_into_vec().unwrap();
+            let last = &logits[logits.len() - model.decoder.vocabulary()..];
+            let total: f64 = last.iter().map(|&logit| f64::from(logit).exp()).sum();
+            expected += f64::from(last[next as usize]) - total.ln();
+            shown.push(next);
+        }
+        let answers = vec![(dialogue, "#### 7".to_owned()); 400];
+        let values = model.log_likelihoods(&answers).unwrap();
+        assert_eq!(values.len(), 400);
+        assert!(400 * tokens.len() > ROWS, "one batch only");
+        assert!(values.iter().all(|value| (value - expected).abs() < 1e-4), "{} {expected}", values[0]);
+    }
+
+    #[test]
+    fn an_answer_that_does_not_fit_is_an_error() {
+        let answers = [(Dialogue::default().user("How many pens?"), "3+4=7\n#### 7".repeat(20))];
+        let error = model().log_likelihoods(&answers).unwrap_err().to_string();
+        assert!(error.contains("do not fit the model's 64 positions"), "{error}");
+    }
+}

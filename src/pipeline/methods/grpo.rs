@@ -1,0 +1,15 @@
+//! Multi-turn GRPO: the online successor of RISE, on the same prompts and with the same grader.
+
+use crate::domain::Key;
+use crate::pipeline::PlanError;
+use crate::pipeline::plan::Plan;
+
+use super::boost;
+
+pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
+    let start = boost::plan(plan, base, &mut Vec::new())?;
+    let config = &plan.run.grpo;
+    let policy = plan.reinforce("grpo", &start, &start, config.stage(), config.learning_rate);
+    plan.evaluate("grpo", &policy, config.turns.saturating_sub(1));
+    Ok(())
+}

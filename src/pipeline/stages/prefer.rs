@@ -1,0 +1,53 @@
+//! The prefer stage: a checkpoint from another one and pairs of which one is better.
+
+use serde_json::json;
+
+use crate::domain::Preference;
+use crate::model::{Tokenizer, checkpoint};
+use crate::train::{Pair, Preferences, optimise};
+
+use super::base::save;
+use super::cost::Cost;
+use crate::pipeline::execute::{Desk, Made};
+use crate::pipeline::files::{self, PAIRS, POINTS};
+use crate::pipeline::{Job, StageError};
+
+pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
+    let Job::Prefer { start, pairs, beta, train, seed, backend } = job else {
+        unreachable!("the caller matched the job")
+    };
+    let model = desk.model(start, backend)?;
+    let mut united: Vec<Preference> = Vec::new();
+    for key in pairs {
+        united.extend(files::read::<Preference>(&desk.workspace.file(key, PAIRS))?);
+    }
+    let pairs = encode_all(&united, &model.tokenizer, model.decoder.config().positions)?;
+    let mut objective = Preferences::new(&model.decoder, &pairs, *beta, train.clone(), *seed)?;
+    let trained = optimise(&desk.folder, &model.decoder, &mut [&mut objective], desk.observer)?;
+    save(&trained.decoder, &model.tokenizer, &desk.folder)?;
+    files::write(&desk.folder.join(POINTS), &trained.points)?;
+    let files = [checkpoint::WEIGHTS, checkpoint::CONFIG, checkpoint::TOKENIZER, POINTS];
+    let forward = trained.counts.get("forward_tokens").copied().unwrap_or(0);
+    let mut counts = json!({ "pairs": pairs.len(), "steps": trained.steps });
+    let parameters = trained.decoder.weights().count() as u64;
+    let scored = forward + objective.reference_tokens;
+    Cost { parameters, scored, trained: trained.tokens, ..Cost::default() }.write(&mut counts);
+    Ok(Made { earlier: trained.earlier, ..Made::plain(&files, counts).on(backend) })
+}
+
+/// Every pair in token ids; one that does not fit the model is an error, never left out.
+fn encode_all(
+    pairs: &[Preference],
+    tokenizer: &Tokenizer,
+    positions: usize,
+) -> Result<Vec<Pair>, StageError> {
+    let encoded = pairs.iter().map(|pair| Pair::encode(pair, tokenizer, positions));
+    let (fitting, long): (Vec<_>, Vec<_>) = encoded.partition(Result::is_ok);
+    let longest = long.iter().filter_map(|long| Some(long.as_ref().err()?.tokens)).max();
+    match longest {
+        Some(longest) => {
+            Err(StageError::TooLong { count: long.len(), total: pairs.len(), positions, longest })
+        }
+        None => Ok(fitting.into_iter().flatten().collect()),
+    }
+}

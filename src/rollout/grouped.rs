@@ -1,0 +1,95 @@
+//! Several whole episodes per problem: what online training compares with each other.
+//!
+//! Responsible for the numbers of the samples: a problem's first turns are asked for in one
+//! request, so that a policy reads the question once, and each sample then goes its own way. Must
+//! not know what the samples are compared for.
+
+use crate::domain::{Episode, Policy, PolicyError, Problem, Request, Seed, Turn};
+
+use super::attempt::{Asked, Grader, Respondent, seed_of};
+use super::environment::Environment;
+use super::sequential::Unroll;
+
+/// Unrolls the policy `samples` times on every problem; the episodes of a problem stand together,
+/// in the problems' order.
+///
+/// Sample 0 is the episode that [`rollout`](super::rollout) gives with the same seed.
+///
+/// # Errors
+/// If the policy cannot answer, or was stopped.
+pub fn grouped(
+    policy: &mut dyn Policy,
+    problems: &[Problem],
+    plan: &Unroll,
+    samples: u32,
+    seed: Seed,
+    grade: Grader<'_>,
+) -> Result<Vec<Vec<Episode>>, PolicyError> {
+    let environment = Environment {
+        prompt: &plan.prompt,
+        window: plan.window,
+        stop_on_success: plan.stop_on_success,
+        inquiry: None,
+    };
+    let mut respondent = Respondent { policy, author: plan.author, sampling: &plan.sampling, grade };
+    let fresh = |problem: &Problem, sample| Episode { problem: problem.id.clone(), sample, turns: vec![] };
+    let mut groups: Vec<Vec<Episode>> =
+        problems.iter().map(|problem| (0..samples).map(|sample| fresh(problem, sample)).collect()).collect();
+    for turn in 0..plan.turns as usize {
+        let (mut places, mut asked) = (Vec::new(), Vec::new());
+        for (number, (problem, group)) in problems.iter().zip(&groups).enumerate() {
+            let open: Vec<usize> =
+                (0..group.len()).filter(|&sample| !environment.is_over(&group[sample].turns)).collect();
+            // Before the first turn all samples of a problem are shown the same.
+            let together = if turn == 0 { open.len().max(1) } else { 1 };
+            for samples in open.chunks(together) {
+                let dialogue = environment.state(&problem.question, &group[samples[0]].turns);
+                let seeds =
+                    samples.iter().map(|&sample| seed_of(seed, problem, turn, sample as u32)).collect();
+                asked.push(Asked { problem, request: Request::new(dialogue, seeds) });
+                places.extend(samples.iter().map(|&sample| (number, sample)));
+            }
+        }
+        let answers = respondent.answer(asked)?.into_iter().flatten();
+        for ((number, sample), candidate) in places.into_iter().zip(answers) {
+            groups[number][sample].turns.push(Turn::single(candidate));
+        }
+    }
+    Ok(groups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::rollout;
+    use crate::rollout::testing::{Dice, grade, plan, problem};
+
+    #[test]
+    fn samples_are_whole_episodes_that_go_their_own_ways() {
+        let problems: Vec<Problem> = (0..5).map(problem).collect();
+        let groups = grouped(&mut Dice, &problems, &plan(3), 4, Seed(1), &grade).unwrap();
+        assert_eq!(groups.len(), 5);
+        for (group, problem) in groups.iter().zip(&problems) {
+            let samples: Vec<u32> = group.iter().map(|episode| episode.sample).collect();
+            assert_eq!(samples, [0, 1, 2, 3]);
+            assert!(group.iter().all(|episode| episode.problem == problem.id && episode.turns.len() == 3));
+            assert!(group.iter().skip(1).all(|episode| episode.turns != group[0].turns));
+        }
+        let first: Vec<Episode> = groups.into_iter().map(|mut group| group.remove(0)).collect();
+        assert_eq!(first, rollout(&mut Dice, &problems, &plan(3), Seed(1), &grade).unwrap());
+    }
+
+    #[test]
+    fn a_stop_rule_ends_each_sample_for_itself() {
+        let problems: Vec<Problem> = (0..8).map(problem).collect();
+        let stopping = Unroll { stop_on_success: true, ..plan(4) };
+        let groups = grouped(&mut Dice, &problems, &stopping, 6, Seed(2), &grade).unwrap();
+        let lengths: Vec<usize> = groups.iter().flatten().map(|episode| episode.turns.len()).collect();
+        assert!(lengths.contains(&1) && lengths.contains(&4), "{lengths:?}");
+        for episode in groups.iter().flatten() {
+            let (_, earlier) = episode.turns.split_last().unwrap();
+            assert!(earlier.iter().all(|turn| !turn.chosen().grade.verdict.is_right()));
+            assert!(episode.turns.len() == 4 || episode.ends_right());
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Settings of online reinforcement learning, as an experiment file spells them.
+
+use serde::{Deserialize, Serialize};
+
+use super::policy_gradient::Rule;
+
+/// Multi-turn GRPO, the online successor of RISE; with one turn, the single-turn baseline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GrpoConfig {
+    /// How often problems are drawn and answered.
+    pub iterations: u32,
+    /// Problems of one iteration.
+    pub problems: usize,
+    /// G: episodes of each problem.
+    pub samples: u32,
+    /// Turns of each episode.
+    pub turns: u32,
+    /// Optimizer steps on the episodes of one iteration.
+    pub passes: u32,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// ε: how far a token's ratio may go before it stops to count.
+    pub clip: f64,
+    /// β: what distance from the starting policy costs.
+    pub kl: f64,
+    /// α: what a change from the turn before counts beside the turn itself.
+    pub shaping: f64,
+    /// γ: how much a turn is credited with the next turn's credit.
+    pub discount: f64,
+    /// What an attempt earns in which no answer can be read.
+    pub unreadable: f64,
+}
+
+impl Default for GrpoConfig {
+    fn default() -> Self {
+        Self {
+            iterations: 100,
+            problems: 16,
+            samples: 8,
+            turns: 2,
+            passes: 2,
+            learning_rate: 2e-4,
+            clip: 0.2,
+            kl: 0.04,
+            shaping: 0.0,
+            discount: 0.0,
+            unreadable: 0.0,
+        }
+    }
+}
+
+impl GrpoConfig {
+    /// What its one stage does.
+    #[must_use]
+    pub const fn stage(&self) -> Reinforce {
+        Reinforce {
+            iterations: self.iterations,
+            problems: self.problems,
+            samples: self.samples,
+            turns: self.turns,
+            passes: self.passes,
+            discount: self.discount,
+            unreadable: self.unreadable,
+            rule: Rule::Grpo { clip: self.clip, kl: self.kl, shaping: self.shaping },
+        }
+    }
+}
+
+/// `SCoRe`: two turns, trained in two stages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScoreConfig {
+    /// How often problems are drawn and answered in stage I; 0 leaves the stage out.
+    pub stage_one: u32,
+    /// The same in stage II.
+    pub stage_two: u32,
+    /// Problems of one iteration.
+    pub problems: usize,
+    /// G: episodes of each problem.
+    pub samples: u32,
+    /// Peak learning rate of both stages.
+    pub learning_rate: f64,
+    /// β1: what distance from the starting policy costs.
+    pub kl: f64,
+    /// β2: what it costs at turn 1 of stage I beside that.
+    pub kl_first: f64,
+    /// α: what a change from turn 1 to turn 2 counts in stage II beside the turn itself.
+    pub shaping: f64,
+    /// γ: how much turn 1 is credited with the reward of turn 2.
+    pub discount: f64,
+    /// What an attempt earns in which no answer can be read.
+    pub unreadable: f64,
+}
+
+impl Default for ScoreConfig {
+    fn default() -> Self {
+        Self {
+            stage_one: 60,
+            stage_two: 60,
+            problems: 16,
+            samples: 8,
+            learning_rate: 2e-4,
+            kl: 0.01,
+            kl_first: 0.1,
+            shaping: 10.0,
+            discount: 0.0,
+            unreadable: 0.0,
+        }
+    }
+}
+
+impl ScoreConfig {
+    /// What stage I does: turn 2 is rewarded, turn 1 is held.
+    #[must_use]
+    pub const fn first(&self) -> Reinforce {
+        self.stage(self.stage_one, Rule::ScoreFirst { kl: self.kl, kl_first: self.kl_first })
+    }
+
+    /// What stage II does: both turns are rewarded, progress most.
+    #[must_use]
+    pub const fn second(&self) -> Reinforce {
+        self.stage(self.stage_two, Rule::ScoreSecond { kl: self.kl, shaping: self.shaping })
+    }
+
+    const fn stage(&self, iterations: u32, rule: Rule) -> Reinforce {
+        Reinforce {
+            iterations,
+            problems: self.problems,
+            samples: self.samples,
+            turns: 2,
+            // REINFORCE is on-policy: a batch is used once.
+            passes: 1,
+            discount: self.discount,
+            unreadable: self.unreadable,
+            rule,
+        }
+    }
+}
+
+/// What one stage of online training samples, and what it makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reinforce {
+    /// How often problems are drawn and answered.
+    pub iterations: u32,
+    /// Problems of one iteration.
+    pub problems: usize,
+    /// G: episodes of each problem.
+    pub samples: u32,
+    /// Turns of each episode.
+    pub turns: u32,
+    /// Optimizer steps on the episodes of one iteration.
+    pub passes: u32,
+    /// γ: how much a turn is credited with the next turn's credit.
+    pub discount: f64,
+    /// What an attempt earns in which no answer can be read.
+    pub unreadable: f64,
+    /// How rewards become a loss.
+    pub rule: Rule,
+}
