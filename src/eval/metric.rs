@@ -16,6 +16,8 @@ pub enum Unit {
     Tokens,
     /// Samples or turns.
     Count,
+    /// Natural units of information.
+    Nats,
 }
 
 impl Unit {
@@ -26,6 +28,7 @@ impl Unit {
             Self::Fraction => "fraction",
             Self::Tokens => "tokens",
             Self::Count => "count",
+            Self::Nats => "nats",
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::train::{ProgressError, TrainError};
 
 use super::memory::Memory;
 use super::stages::{
-    base, collect, evaluate, improve, prefer, prepare, reinforce, sample, tokenize, train, weigh,
+    base, collect, evaluate, improve, likelihood, prefer, prepare, reinforce, sample, tokenize, train,
+    unsolved, weigh,
 };
 use super::{Job, Manifest, Stage, Workspace, WorkspaceError};
 
@@ -231,6 +232,8 @@ pub fn execute(
         job @ Job::Prefer { .. } => prefer::run(&mut desk, job),
         job @ Job::Reinforce { .. } => reinforce::run(&mut desk, job),
         job @ Job::Evaluate { .. } => evaluate::run(&mut desk, job),
+        Job::Unsolved { asked, budgets } => unsolved::run(&mut desk, asked, budgets),
+        Job::Likelihood { asked, rollouts } => likelihood::run(&mut desk, asked, *rollouts),
     }?;
     let seconds = began.elapsed().as_secs_f64() + made.earlier;
     let origin = made.origin();

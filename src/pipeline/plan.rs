@@ -14,7 +14,7 @@ use crate::train::{Reinforce, Selection, TrainConfig, Weighting};
 
 use super::base_plan::{base_plan, prepare, texts};
 use super::estimate::Estimate;
-use super::stage::{ExampleSource, TeacherJob};
+use super::stage::{Asked, ExampleSource, TeacherJob};
 use super::{Graph, Job, Kind, Models, PlanError, PlannedRun, Stage};
 
 /// One run's stages in the making.
@@ -424,6 +424,66 @@ impl<'a> Plan<'a> {
         let label = self.label("evaluate", name);
         let key = self.add(Stage::new(Kind::Evaluate, label, job, inputs, &content, estimate));
         self.done.checkpoints.push((name.to_owned(), policy.clone(), key));
+        self.analyse(name, policy, window);
+    }
+
+    /// The analyses of an evaluated checkpoint.
+    fn analyse(&mut self, name: &str, policy: &Key, window: Option<u32>) {
+        let config = self.run.analyses.clone();
+        if let Some(most) = config.unsolved.last() {
+            let asked = self.asked_of(policy, self.run.evaluate.turns, window, "unsolved");
+            let content = self.asked_content(&asked, &json!({ "budgets": config.unsolved }));
+            let attempts = self.run.data.of(self.run.evaluate.split) * (asked.turns * most * 2) as usize;
+            let (estimate, label) = (self.estimate.sampling(attempts), self.label("unsolved", name));
+            let job = Job::Unsolved { asked, budgets: config.unsolved };
+            self.analysis(Kind::Unsolved, (name, label), policy, job, &content, estimate);
+        }
+        if config.likelihood_rollouts > 0 {
+            let rollouts = config.likelihood_rollouts;
+            let asked = self.asked_of(policy, config.likelihood_turns, window, "likelihood");
+            let content = self.asked_content(&asked, &json!({ "rollouts": rollouts }));
+            let attempts = self.run.data.of(self.run.evaluate.split) * (asked.turns * rollouts) as usize;
+            let (estimate, label) = (self.estimate.sampling(attempts), self.label("likelihood", name));
+            let job = Job::Likelihood { asked, rollouts };
+            self.analysis(Kind::Likelihood, (name, label), policy, job, &content, estimate);
+        }
+    }
+
+    fn analysis(
+        &mut self,
+        kind: Kind,
+        (name, label): (&str, String),
+        policy: &Key,
+        job: Job,
+        content: &Value,
+        estimate: f64,
+    ) {
+        let inputs = vec![self.test.clone(), policy.clone()];
+        let key = self.add(Stage::new(kind, label, job, inputs, content, estimate));
+        self.done.checkpoints.push((name.to_owned(), policy.clone(), key));
+    }
+
+    fn asked_of(&self, policy: &Key, turns: u32, window: Option<u32>, stage: &str) -> Asked {
+        let config = &self.run.evaluate;
+        Asked {
+            problems: self.test.clone(),
+            task: self.asked().clone(),
+            policy: policy.clone(),
+            turns,
+            window,
+            prompt: Prompt { retry: config.retry.unwrap_or(self.run.collect.retry), ..self.prompt() },
+            sampling: config.sampling,
+            seed: self.seed(stage),
+            backend: self.run.backend.clone(),
+        }
+    }
+
+    fn asked_content(&self, asked: &Asked, analysis: &Value) -> Value {
+        json!({
+            "task": self.asked, "grader": GRADER, "analysis": analysis, "turns": asked.turns,
+            "window": asked.window, "prompt": texts(asked.prompt), "sampling": canonical(&asked.sampling),
+            "seed": asked.seed,
+        })
     }
 
     /// What a person reads of a stage, e.g. `train weak round 2`.

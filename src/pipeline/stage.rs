@@ -38,6 +38,10 @@ pub enum Kind {
     Reinforce,
     /// A checkpoint answers the test problems.
     Evaluate,
+    /// Sequences are tried on problems that parallel samples leave unsolved.
+    Unsolved,
+    /// Reference solutions are scored, at once and after own attempts.
+    Likelihood,
 }
 
 impl Kind {
@@ -56,6 +60,8 @@ impl Kind {
             Self::Prefer => "prefer",
             Self::Reinforce => "reinforce",
             Self::Evaluate => "evaluate",
+            Self::Unsolved => "unsolved",
+            Self::Likelihood => "likelihood",
         }
     }
 
@@ -66,7 +72,14 @@ impl Kind {
         match self {
             Self::Collect | Self::Evaluate => 3,
             Self::Base | Self::Improve | Self::Train => 2,
-            Self::Prepare | Self::Tokenize | Self::Sample | Self::Weigh | Self::Prefer | Self::Reinforce => 1,
+            Self::Prepare
+            | Self::Tokenize
+            | Self::Sample
+            | Self::Weigh
+            | Self::Prefer
+            | Self::Reinforce
+            | Self::Unsolved
+            | Self::Likelihood => 1,
         }
     }
 }
@@ -259,6 +272,43 @@ pub enum Job {
         /// Where tensors live.
         backend: String,
     },
+    /// Try sequences on problems that parallel samples leave unsolved.
+    Unsolved {
+        /// Who is asked what.
+        asked: Asked,
+        /// Budgets in sequences, rising.
+        budgets: Vec<u32>,
+    },
+    /// Score reference solutions, at once and after own attempts.
+    Likelihood {
+        /// Who is asked what.
+        asked: Asked,
+        /// Rollouts per problem.
+        rollouts: u32,
+    },
+}
+
+/// How a checkpoint is put to the problems it is evaluated on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The prepared problems.
+    pub problems: Key,
+    /// The task, for its grader.
+    pub task: TaskConfig,
+    /// The checkpoint.
+    pub policy: Key,
+    /// The most turns of a sequence.
+    pub turns: u32,
+    /// Earlier attempts shown; all of them if none is given.
+    pub window: Option<u32>,
+    /// The texts around attempts.
+    pub prompt: Prompt,
+    /// How tokens are drawn.
+    pub sampling: Sampling,
+    /// Root of the stage's random numbers.
+    pub seed: Seed,
+    /// Where tensors live.
+    pub backend: String,
 }
 
 /// Who supplies the improved turn, by checkpoint.

@@ -264,9 +264,12 @@ impl<'f> Study<'f> {
     #[must_use]
     pub fn panel(&self, setting: usize, checkpoint: &str, metric: &str) -> Panel {
         let row = |run: &&Run| {
-            let found = run.checkpoints.iter().find(|c| c.name == checkpoint)?;
-            let scores = self.frame.scores.get(&found.evaluation)?.get(metric)?.clone();
-            Some(Row { seed: run.seed, source: found.evaluation.as_str().to_owned(), scores })
+            // A checkpoint has an entry for its evaluation, and one for each analysis of it.
+            let mut found = run.checkpoints.iter().filter(|c| c.name == checkpoint);
+            found.find_map(|c| {
+                let scores = self.frame.scores.get(&c.evaluation)?.get(metric)?.clone();
+                Some(Row { seed: run.seed, source: c.evaluation.as_str().to_owned(), scores })
+            })
         };
         Panel(self.settings[setting].runs.iter().filter_map(row).collect())
     }
@@ -278,12 +281,17 @@ impl<'f> Study<'f> {
             let panel = self.panel(setting, checkpoint, metric);
             let name = format!("{metric} {checkpoint} {}", self.name(setting));
             // Only a fraction can be told to be certain too early.
-            if metric == "tokens" {
-                Estimate::of(&panel, &name)
-            } else {
+            if self.is_fraction(metric) {
                 Estimate::of_fraction(&panel, &name)
+            } else {
+                Estimate::of(&panel, &name)
             }
         })
+    }
+
+    fn is_fraction(&self, metric: &str) -> bool {
+        let known = self.frame.metrics.iter().find(|row| row.name == metric);
+        known.map_or(metric != "tokens", |row| row.unit == "fraction")
     }
 
     /// What one (setting, checkpoint, metric) has above another, on the problems and seeds both have.

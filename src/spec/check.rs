@@ -185,6 +185,7 @@ impl RunSpec {
         let blind = evaluate.window == Window::Last(0);
         refuse(faults, blind, "evaluate.window", "a window of 0 shows the model no attempt to improve on");
         sampling(faults, "evaluate.sampling", evaluate.sampling.fault());
+        sampling(faults, "analyses", self.analyses.fault());
     }
 }
 

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Sizes, TaskConfig};
+use crate::eval::AnalysesConfig;
 use crate::rollout::{CollectConfig, EvaluateConfig};
 use crate::train::{Data, GrpoConfig, ScoreConfig, Selection, Start, TrainConfig, Weighting};
 
@@ -158,6 +159,9 @@ pub struct RunSpec {
     /// How checkpoints are evaluated.
     #[serde(default)]
     pub evaluate: EvaluateConfig,
+    /// What else is asked of every evaluated checkpoint.
+    #[serde(default)]
+    pub analyses: AnalysesConfig,
     /// Where tensors live: `flex`, or another backend that is compiled in.
     #[serde(default = "flex")]
     pub backend: String,

@@ -165,7 +165,7 @@ pub struct MetricRow {
     pub name: String,
     /// Raised when its meaning changes.
     pub version: u32,
-    /// `fraction` or `tokens`.
+    /// `fraction`, `tokens`, `count` or `nats`.
     pub unit: String,
     /// Whether more is better; none when neither is.
     pub higher_is_better: Option<bool>,

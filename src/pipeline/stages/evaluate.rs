@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::domain::{Author, Episode, Problem};
-use crate::eval::{self, Extent};
+use crate::eval::{self, Extent, Metric};
 use crate::model::LanguageModel;
 use crate::rollout::{Protocol, Unroll, parallel, rollout};
 use crate::store::{MetricRow, ScoreRow};
@@ -117,17 +117,22 @@ fn counts(episodes: &[Episode], scores: &[ScoreRow], model: &LanguageModel) -> V
 #[must_use]
 pub fn metrics(stages: &[Stage]) -> Vec<MetricRow> {
     let mut rows = BTreeMap::new();
-    for stage in stages {
-        if let Some((_, _, extent)) = extent(&stage.job) {
-            for metric in eval::metrics(extent) {
-                rows.insert(metric.name.clone(), row(metric));
-            }
-        }
+    for metric in stages.iter().flat_map(|stage| metrics_of(&stage.job)) {
+        rows.insert(metric.name.clone(), row(metric));
     }
     rows.into_values().collect()
 }
 
-fn row(metric: eval::Metric) -> MetricRow {
+fn metrics_of(job: &Job) -> Vec<Metric> {
+    match job {
+        Job::Evaluate { .. } => extent(job).map_or_else(Vec::new, |(_, _, extent)| eval::metrics(extent)),
+        Job::Unsolved { asked, budgets } => eval::unsolved_metrics(budgets, asked.turns),
+        Job::Likelihood { asked, rollouts } => eval::likelihood_metrics(asked.turns, *rollouts),
+        _ => Vec::new(),
+    }
+}
+
+fn row(metric: Metric) -> MetricRow {
     MetricRow {
         name: metric.name,
         version: metric.version,
