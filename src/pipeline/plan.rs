@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use crate::data::{GRADER, Prompt};
+use crate::data::Prompt;
 use crate::domain::{Key, Seed, Split};
 use crate::rollout::{Rollouts, Teacher};
 use crate::spec::{RunSpec, canonical};
@@ -80,13 +80,14 @@ impl<'a> Plan<'a> {
         let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
         let seed = self.seed("collect").at(u64::from(round));
         let content = json!({
-            "task": self.task, "grader": GRADER, "foreign": foreign, "turns": turns, "prompt": texts(prompt),
+            "task": self.task, "grader": self.run.grader().identity(), "foreign": foreign, "turns": turns, "prompt": texts(prompt),
             "sampling": canonical(&sampling), "seed": seed,
         });
         let inputs = vec![self.train.clone(), policy.clone()];
         let job = Job::Collect {
             problems: self.train.clone(),
             task: self.run.task.clone(),
+            grader: self.run.grader(),
             policy,
             foreign,
             turns,
@@ -123,12 +124,13 @@ impl<'a> Plan<'a> {
         let (keep_right, seed) =
             (!self.run.collect.stop_on_success, self.seed("improve").at(u64::from(round)));
         let content = json!({
-            "task": self.task, "grader": GRADER, "teacher": teacher_content(&teacher),
+            "task": self.task, "grader": self.run.grader().identity(), "teacher": teacher_content(&teacher),
             "keep_right": keep_right, "prompt": texts(prompt), "sampling": canonical(&sampling), "seed": seed,
         });
         let job = Job::Improve {
             problems: self.train.clone(),
             task: self.run.task.clone(),
+            grader: self.run.grader(),
             episodes: episodes.clone(),
             teacher,
             keep_right,
@@ -192,7 +194,7 @@ impl<'a> Plan<'a> {
         let window = config.window.resolve(trained.max(1));
         let (prompt, seed) = (self.prompt(), self.seed("evaluate"));
         let content = json!({
-            "task": self.task, "grader": GRADER, "turns": config.turns, "samples": config.samples,
+            "task": self.task, "grader": self.run.grader().identity(), "turns": config.turns, "samples": config.samples,
             "window": window, "prompt": texts(prompt), "sampling": canonical(&config.sampling), "seed": seed,
         });
         let inputs = vec![self.test.clone(), policy.clone()];
@@ -201,6 +203,7 @@ impl<'a> Plan<'a> {
         let job = Job::Evaluate {
             problems: self.test.clone(),
             task: self.run.task.clone(),
+            grader: self.run.grader(),
             policy: policy.clone(),
             turns: config.turns,
             samples: config.samples,

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::data::{Prompt, Sizes, TaskConfig};
+use crate::data::{GraderConfig, Prompt, Sizes, TaskConfig};
 use crate::domain::{Key, Sampling, Seed, Split};
 use crate::spec::BaseSpec;
 use crate::train::{Selection, TrainConfig, Weighting};
@@ -95,8 +95,10 @@ pub enum Job {
     Collect {
         /// The prepared problems.
         problems: Key,
-        /// The task, for its grader.
+        /// The task, for the graders that apply to it.
         task: TaskConfig,
+        /// The grader behind rewards and scores.
+        grader: GraderConfig,
         /// The checkpoint that answers.
         policy: Key,
         /// Whether it is another base model than the one that is trained.
@@ -116,8 +118,10 @@ pub enum Job {
     Improve {
         /// The prepared problems.
         problems: Key,
-        /// The task, for its grader.
+        /// The task, for the graders that apply to it.
         task: TaskConfig,
+        /// The grader behind rewards and scores.
+        grader: GraderConfig,
         /// The collected episodes.
         episodes: Key,
         /// Who teaches.
@@ -159,8 +163,10 @@ pub enum Job {
     Evaluate {
         /// The prepared problems.
         problems: Key,
-        /// The task, for its grader.
+        /// The task, for the graders that apply to it.
         task: TaskConfig,
+        /// The grader behind rewards and scores.
+        grader: GraderConfig,
         /// The checkpoint.
         policy: Key,
         /// Turns of the sequential log.
@@ -178,6 +184,23 @@ pub enum Job {
         /// Where tensors live.
         backend: String,
     },
+}
+
+impl Job {
+    /// The prepared problems, the task and the grader of a job whose attempts are graded.
+    #[must_use]
+    pub const fn grading(&self) -> Option<(&Key, &TaskConfig, &GraderConfig)> {
+        match self {
+            Self::Collect { problems, task, grader, .. }
+            | Self::Improve { problems, task, grader, .. }
+            | Self::Evaluate { problems, task, grader, .. } => Some((problems, task, grader)),
+            Self::Prepare { .. }
+            | Self::Tokenize { .. }
+            | Self::Base { .. }
+            | Self::Weigh { .. }
+            | Self::Train { .. } => None,
+        }
+    }
 }
 
 /// Who supplies the improved turn, by checkpoint.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Sizes, TaskConfig};
+use crate::data::{GraderConfig, Sizes, TaskConfig};
 use crate::rollout::{CollectConfig, EvaluateConfig};
 use crate::train::{Data, Selection, Start, TrainConfig, Weighting};
 
@@ -79,12 +79,23 @@ pub struct RunSpec {
     /// How checkpoints are evaluated.
     #[serde(default)]
     pub evaluate: EvaluateConfig,
+    /// The grader behind rewards and scores; the task's own if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grader: Option<GraderConfig>,
     /// Where tensors live: `flex`, or another backend that is compiled in.
     #[serde(default = "flex")]
     pub backend: String,
     /// Root of all random numbers of the run; set by the experiment's `seeds`.
     #[serde(default)]
     pub seed: u64,
+}
+
+impl RunSpec {
+    /// The grader behind rewards and scores.
+    #[must_use]
+    pub fn grader(&self) -> GraderConfig {
+        self.grader.unwrap_or_else(|| self.task.grader())
+    }
 }
 
 fn flex() -> String {

@@ -68,10 +68,11 @@ pub(super) fn add_episodes(
     grader: i64,
     names: &mut Names<'_>,
     episodes: &[Episode],
+    beside: &[(i64, &[Grade])],
 ) -> Result<(), Fault> {
     let sql = "INSERT INTO episodes (stage, problem, sample, turns) VALUES (?1, ?2, ?3, ?4)";
     let mut add = connection.prepare_cached(sql)?;
-    let mut candidates = Candidates::prepare(connection, grader)?;
+    let mut candidates = Candidates::prepare(connection, grader, beside)?;
     for episode in episodes {
         check(episode)?;
         let problem = names.id(&episode.problem)?;
@@ -97,14 +98,22 @@ struct Candidates<'a> {
     text: CachedStatement<'a>,
     grade: CachedStatement<'a>,
     grader: i64,
+    /// Further graders, and their grades of the texts that are still to come.
+    beside: Vec<(i64, std::slice::Iter<'a, Grade>)>,
 }
 
 impl<'a> Candidates<'a> {
-    fn prepare(connection: &'a Connection, grader: i64) -> rusqlite::Result<Self> {
+    fn prepare(
+        connection: &'a Connection,
+        grader: i64,
+        beside: &[(i64, &'a [Grade])],
+    ) -> rusqlite::Result<Self> {
         let text = "INSERT INTO candidates (episode, turn, candidate, author, text, tokens, finished, chosen)
                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let grade = "INSERT INTO grades (candidate, grader, answer, verdict) VALUES (?1, ?2, ?3, ?4)";
-        Ok(Self { text: connection.prepare_cached(text)?, grade: connection.prepare_cached(grade)?, grader })
+        let (text, grade) = (connection.prepare_cached(text)?, connection.prepare_cached(grade)?);
+        let beside = beside.iter().map(|(grader, grades)| (*grader, grades.iter())).collect();
+        Ok(Self { text, grade, grader, beside })
     }
 
     fn add(&mut self, episode: i64, number: u32, turn: &Turn) -> rusqlite::Result<()> {
@@ -114,6 +123,12 @@ impl<'a> Candidates<'a> {
             let values = params![episode, number, index as u32, author, text, tokens, finished, chosen];
             let id = self.text.insert(values)?;
             self.grade.execute(params![id, self.grader, grade.answer, grade.verdict])?;
+            // Text by text rather than grader by grader: rows are then added in the table's order.
+            for (grader, grades) in &mut self.beside {
+                if let Some(grade) = grades.next() {
+                    self.grade.execute(params![id, *grader, grade.answer, grade.verdict])?;
+                }
+            }
         }
         Ok(())
     }
@@ -185,7 +200,7 @@ impl Reader {
     }
 }
 
-fn problem_of(row: &Row<'_>) -> rusqlite::Result<Problem> {
+pub(super) fn problem_of(row: &Row<'_>) -> rusqlite::Result<Problem> {
     Ok(Problem { id: row.get(0)?, question: row.get(1)?, answer: row.get(2)?, solution: row.get(3)? })
 }
 

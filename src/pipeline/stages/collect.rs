@@ -13,7 +13,8 @@ use crate::pipeline::{Job, StageError};
 pub const CHUNK: usize = 250;
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Collect { problems, task, policy, foreign, turns, prompt, sampling, seed, backend } = job else {
+    let Job::Collect { problems, grader, policy, foreign, turns, prompt, sampling, seed, backend, .. } = job
+    else {
         unreachable!("the caller matched the job")
     };
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
@@ -26,7 +27,7 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         sampling: *sampling,
         author: if *foreign { Author::Other } else { Author::Policy },
     };
-    let grade = |problem: &Problem, text: &str| task.grade(problem, text);
+    let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
     let (mut file, mut episodes) = Growing::open::<Episode>(&desk.folder.join(EPISODES))?;
     desk.tokens = sampled(&episodes);
     while episodes.len() < problems.len() {

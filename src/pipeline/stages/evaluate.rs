@@ -15,8 +15,19 @@ use crate::pipeline::files::{self, EPISODES, Growing, PROBLEMS, SCORES};
 use crate::pipeline::{Job, Stage, StageError};
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Evaluate { problems, task, policy, turns, samples, window, prompt, sampling, seed, backend } =
-        job
+    let Job::Evaluate {
+        problems,
+        grader,
+        policy,
+        turns,
+        samples,
+        window,
+        prompt,
+        sampling,
+        seed,
+        backend,
+        ..
+    } = job
     else {
         unreachable!("the caller matched the job")
     };
@@ -30,7 +41,7 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         sampling: *sampling,
         author: Author::Policy,
     };
-    let grade = |problem: &Problem, text: &str| task.grade(problem, text);
+    let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
     let (mut file, mut episodes) = Growing::open::<Vec<Episode>>(&desk.folder.join(WORKING))?;
     while episodes.len() < problems.len() {
         desk.problems_done(episodes.len(), problems.len())?;
@@ -68,7 +79,8 @@ fn by_problem(logs: Vec<Episode>, more: Vec<Episode>) -> Vec<Vec<Episode>> {
         .collect()
 }
 
-fn score(episodes: &[Episode], turns: u32, samples: u32) -> Vec<ScoreRow> {
+/// The scores of one problem: its log, then the parallel samples.
+pub fn score(episodes: &[Episode], turns: u32, samples: u32) -> Vec<ScoreRow> {
     let (log, parallel) = episodes.split_first().expect("every problem has its log");
     let row = |(metric, value)| ScoreRow { metric, problem: log.problem.clone(), value };
     eval::score(log, parallel, turns, samples).into_iter().map(row).collect()
@@ -97,7 +109,8 @@ pub fn metrics(stages: &[Stage]) -> Vec<MetricRow> {
     rows.into_values().collect()
 }
 
-fn row(metric: eval::Metric) -> MetricRow {
+/// A metric as the store has it.
+pub fn row(metric: eval::Metric) -> MetricRow {
     MetricRow {
         name: metric.name,
         version: metric.version,
