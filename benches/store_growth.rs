@@ -39,13 +39,8 @@ const AXES: usize = 11;
 const TURNS: u32 = 5;
 const SAMPLES: u32 = 5;
 /// The same as the extent of an evaluation.
-const EXTENT: eval::Extent = eval::Extent {
-    turns: TURNS as usize,
-    samples: SAMPLES as usize,
-    window: None,
-    stops: false,
-    verifies: false,
-};
+const EXTENT: eval::Extent =
+    eval::Extent { turns: TURNS as usize, samples: SAMPLES as usize, stops: false, verifies: false };
 /// Problems of the wide experiment, and of each other one.
 const PROBLEMS: [usize; 2] = [500, 7];
 /// Steps of a training curve.

@@ -84,8 +84,6 @@ pub struct Extent {
     pub turns: usize,
     /// First-turn samples, the log's own included.
     pub samples: usize,
-    /// Earlier attempts in view; all of them if none is given.
-    pub window: Option<usize>,
     /// Whether a log may end early; its last attempt then stands for the turns that are left.
     pub stops: bool,
     /// Whether the policy verifies its own attempts.
@@ -207,7 +205,7 @@ mod tests {
     }
 
     const fn extent(turns: usize, samples: usize) -> Extent {
-        Extent { turns, samples, window: None, stops: false, verifies: false }
+        Extent { turns, samples, stops: false, verifies: false }
     }
 
     /// One log, and the further first attempts as one letter each, as a table of scores.

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use crate::data::{GRADER, Inquiry, Prompt, TaskConfig};
+use crate::data::{GraderConfig, Inquiry, Prompt, TaskConfig};
 use crate::domain::{Key, Seed, Split};
 use crate::rollout::{Protocol, Rollouts, Teacher};
 use crate::spec::{PreferenceConfig, RunSpec, canonical};
@@ -58,6 +58,11 @@ impl<'a> Plan<'a> {
     /// The task that is evaluated on.
     fn asked(&self) -> &'a TaskConfig {
         self.run.evaluate.task.as_ref().unwrap_or(&self.run.task)
+    }
+
+    /// The grader behind the scores: the one that the run names, or that of the evaluated task.
+    fn asked_grader(&self) -> GraderConfig {
+        self.run.grader.unwrap_or_else(|| self.asked().grader())
     }
 
     fn add(&mut self, stage: Stage) -> Key {
@@ -123,7 +128,7 @@ impl<'a> Plan<'a> {
         let (prompt, sampling, redraws) =
             (self.prompt(), self.run.collect.sampling, self.run.collect.redraws);
         let mut content = json!({
-            "task": self.task, "grader": GRADER, "foreign": foreign, "turns": turns, "prompt": texts(prompt),
+            "task": self.task, "grader": self.run.grader().identity(), "foreign": foreign, "turns": turns, "prompt": texts(prompt),
             "sampling": canonical(&sampling), "redraws": redraws, "seed": seed,
         });
         if samples > 1 {
@@ -137,6 +142,7 @@ impl<'a> Plan<'a> {
         let job = Job::Collect {
             problems,
             task: self.run.task.clone(),
+            grader: self.run.grader(),
             policy,
             foreign,
             turns,
@@ -159,7 +165,7 @@ impl<'a> Plan<'a> {
         let (prompt, sampling, samples) = (self.prompt(), self.run.collect.sampling, self.run.candidates);
         let seed = self.seed("sample").at(u64::from(round));
         let mut content = json!({
-            "task": self.task, "grader": GRADER, "samples": samples, "prompt": texts(prompt),
+            "task": self.task, "grader": self.run.grader().identity(), "samples": samples, "prompt": texts(prompt),
             "sampling": canonical(&sampling), "seed": seed,
         });
         if rationalise {
@@ -168,6 +174,7 @@ impl<'a> Plan<'a> {
         let job = Job::Sample {
             problems: self.train.clone(),
             task: self.run.task.clone(),
+            grader: self.run.grader(),
             policy: policy.clone(),
             samples,
             rationalise,
@@ -205,12 +212,13 @@ impl<'a> Plan<'a> {
         let (keep_right, seed) =
             (!self.run.collect.stop_on_success, self.seed("improve").at(u64::from(round)));
         let content = json!({
-            "task": self.task, "grader": GRADER, "teacher": teacher_content(&teacher),
+            "task": self.task, "grader": self.run.grader().identity(), "teacher": teacher_content(&teacher),
             "keep_right": keep_right, "prompt": texts(prompt), "sampling": canonical(&sampling), "seed": seed,
         });
         let job = Job::Improve {
             problems: self.train.clone(),
             task: self.run.task.clone(),
+            grader: self.run.grader(),
             episodes: episodes.clone(),
             teacher,
             keep_right,
@@ -361,13 +369,13 @@ impl<'a> Plan<'a> {
         let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
         let seed = self.seed("reinforce").named(name);
         let content = json!({
-            "task": self.task, "grader": GRADER, "settings": settings, "prompt": texts(prompt),
+            "task": self.task, "grader": self.run.grader().identity(), "settings": settings, "prompt": texts(prompt),
             "sampling": canonical(&sampling), "train": canonical(&train), "seed": seed,
         });
         let inputs = vec![self.train.clone(), start.clone(), reference.clone()];
         let job = Job::Reinforce {
             problems: self.train.clone(),
-            task: self.run.task.clone(),
+            grader: self.run.grader(),
             start: start.clone(),
             reference: reference.clone(),
             settings,
@@ -394,7 +402,7 @@ impl<'a> Plan<'a> {
         let seed = self.seed("evaluate");
         let prompt = Prompt { retry: config.retry.unwrap_or(self.run.collect.retry), ..self.prompt() };
         let mut content = json!({
-            "task": self.asked, "grader": GRADER, "turns": config.turns, "samples": config.samples,
+            "task": self.asked, "grader": self.asked_grader().identity(), "turns": config.turns, "samples": config.samples,
             "window": window, "prompt": texts(prompt), "sampling": canonical(&config.sampling), "seed": seed,
         });
         if config.oracle {
@@ -410,6 +418,7 @@ impl<'a> Plan<'a> {
         let job = Job::Evaluate {
             problems: self.test.clone(),
             task: self.asked().clone(),
+            grader: self.asked_grader(),
             policy: policy.clone(),
             turns: config.turns,
             samples: config.samples,
@@ -468,6 +477,7 @@ impl<'a> Plan<'a> {
         Asked {
             problems: self.test.clone(),
             task: self.asked().clone(),
+            grader: self.asked_grader(),
             policy: policy.clone(),
             turns,
             window,
@@ -480,7 +490,7 @@ impl<'a> Plan<'a> {
 
     fn asked_content(&self, asked: &Asked, analysis: &Value) -> Value {
         json!({
-            "task": self.asked, "grader": GRADER, "analysis": analysis, "turns": asked.turns,
+            "task": self.asked, "grader": asked.grader.identity(), "analysis": analysis, "turns": asked.turns,
             "window": asked.window, "prompt": texts(asked.prompt), "sampling": canonical(&asked.sampling),
             "seed": asked.seed,
         })

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::data::{Prompt, Sizes, TaskConfig};
+use crate::data::{GraderConfig, Prompt, Sizes, TaskConfig};
 use crate::domain::{Key, Sampling, Seed, Split};
 use crate::rollout::Protocol;
 use crate::spec::BaseSpec;
@@ -119,8 +119,10 @@ pub enum Job {
     Collect {
         /// The prepared problems.
         problems: Key,
-        /// The task, for its grader.
+        /// The task, for the graders that apply to it.
         task: TaskConfig,
+        /// The grader behind rewards and scores.
+        grader: GraderConfig,
         /// The checkpoint that answers.
         policy: Key,
         /// Whether it is another base model than the one that is trained.
@@ -147,8 +149,10 @@ pub enum Job {
     Sample {
         /// The prepared problems.
         problems: Key,
-        /// The task, for its grader.
+        /// The task, for its further graders.
         task: TaskConfig,
+        /// Who judges attempts.
+        grader: GraderConfig,
         /// The checkpoint that answers.
         policy: Key,
         /// Attempts per problem.
@@ -168,8 +172,10 @@ pub enum Job {
     Improve {
         /// The prepared problems.
         problems: Key,
-        /// The task, for its grader.
+        /// The task, for the graders that apply to it.
         task: TaskConfig,
+        /// The grader behind rewards and scores.
+        grader: GraderConfig,
         /// The collected episodes.
         episodes: Key,
         /// Who teaches.
@@ -226,8 +232,8 @@ pub enum Job {
     Reinforce {
         /// The prepared problems.
         problems: Key,
-        /// The task, for its grader.
-        task: TaskConfig,
+        /// Who judges attempts.
+        grader: GraderConfig,
         /// The checkpoint to start from.
         start: Key,
         /// The checkpoint that it is held near.
@@ -249,8 +255,10 @@ pub enum Job {
     Evaluate {
         /// The prepared problems.
         problems: Key,
-        /// The task, for its grader.
+        /// The task, for the graders that apply to it.
         task: TaskConfig,
+        /// The grader behind rewards and scores.
+        grader: GraderConfig,
         /// The checkpoint.
         policy: Key,
         /// Turns of the sequential log.
@@ -293,8 +301,10 @@ pub enum Job {
 pub struct Asked {
     /// The prepared problems.
     pub problems: Key,
-    /// The task, for its grader.
+    /// The task, for its further graders.
     pub task: TaskConfig,
+    /// Who judges attempts.
+    pub grader: GraderConfig,
     /// The checkpoint.
     pub policy: Key,
     /// The most turns of a sequence.
@@ -309,6 +319,29 @@ pub struct Asked {
     pub seed: Seed,
     /// Where tensors live.
     pub backend: String,
+}
+
+impl Job {
+    /// The prepared problems, the task and the grader of a job whose attempts are graded.
+    #[must_use]
+    pub const fn grading(&self) -> Option<(&Key, &TaskConfig, &GraderConfig)> {
+        match self {
+            Self::Collect { problems, task, grader, .. }
+            | Self::Sample { problems, task, grader, .. }
+            | Self::Improve { problems, task, grader, .. }
+            | Self::Evaluate { problems, task, grader, .. } => Some((problems, task, grader)),
+            Self::Unsolved { asked, .. } | Self::Likelihood { asked, .. } => {
+                Some((&asked.problems, &asked.task, &asked.grader))
+            }
+            Self::Prepare { .. }
+            | Self::Tokenize { .. }
+            | Self::Base { .. }
+            | Self::Weigh { .. }
+            | Self::Train { .. }
+            | Self::Prefer { .. }
+            | Self::Reinforce { .. } => None,
+        }
+    }
 }
 
 /// Who supplies the improved turn, by checkpoint.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Sizes, TaskConfig};
+use crate::data::{GraderConfig, Sizes, TaskConfig};
 use crate::eval::AnalysesConfig;
 use crate::rollout::{CollectConfig, EvaluateConfig};
 use crate::train::{Data, GrpoConfig, ScoreConfig, Selection, Start, TrainConfig, Weighting};
@@ -162,6 +162,9 @@ pub struct RunSpec {
     /// What else is asked of every evaluated checkpoint.
     #[serde(default)]
     pub analyses: AnalysesConfig,
+    /// The grader behind rewards and scores; the task's own if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grader: Option<GraderConfig>,
     /// Where tensors live: `flex`, or another backend that is compiled in.
     #[serde(default = "flex")]
     pub backend: String,
@@ -172,6 +175,14 @@ pub struct RunSpec {
 
 const fn candidates() -> u32 {
     8
+}
+
+impl RunSpec {
+    /// The grader behind rewards and scores.
+    #[must_use]
+    pub fn grader(&self) -> GraderConfig {
+        self.grader.unwrap_or_else(|| self.task.grader())
+    }
 }
 
 fn flex() -> String {

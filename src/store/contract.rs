@@ -131,6 +131,7 @@ fn evaluated() -> StageResults {
         grader: Some(("numeric".to_owned(), 1)),
         points: vec![point(2, 0.5), point(1, f64::NAN), point(2, 0.25)],
         scores: vec![score("p/9", 1.0), score("p/10", 0.0)],
+        beside: Vec::new(),
     }
 }
 

@@ -63,7 +63,7 @@ fn of_chunk(
     rollouts: u32,
     problems: &[Problem],
 ) -> Result<Vec<Done>, StageError> {
-    let grade = |problem: &Problem, text: &str| asked.task.grade(problem, text);
+    let grade = |problem: &Problem, text: &str| asked.grader.grade(problem, text);
     let plan = Unroll {
         turns: asked.turns - 1,
         window: asked.window,

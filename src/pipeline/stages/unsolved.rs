@@ -21,7 +21,7 @@ const WORKING: &str = "working.jsonl";
 pub fn run(desk: &mut Desk<'_>, asked: &Asked, budgets: &[u32]) -> Result<Made, StageError> {
     let problems: Vec<Problem> = files::read(&desk.workspace.file(&asked.problems, PROBLEMS))?;
     let mut model = desk.model(&asked.policy, &asked.backend)?;
-    let grade = |problem: &Problem, text: &str| asked.task.grade(problem, text);
+    let grade = |problem: &Problem, text: &str| asked.grader.grade(problem, text);
     let (mut file, mut done) = Growing::open::<Vec<Episode>>(&desk.folder.join(WORKING))?;
     desk.tokens = done.iter().map(|episodes| sampled(episodes)).sum();
     while done.len() < problems.len() {
