@@ -8,7 +8,9 @@ use crate::eval::metric::{Extent, Log, Measure, Metric, Unit, grades};
 use crate::eval::vote::majority;
 
 pub(super) fn measures(extent: Extent) -> Vec<Measure> {
-    if extent.samples < 2 || extent.turns < 2 || extent.verifies {
+    // A turn reads at most the attempt before it and samples one of its own: twice as many first
+    // attempts as turns are about what the turns cost. With fewer the baseline would be cut short.
+    if extent.samples < 2 * extent.turns || extent.turns < 2 || extent.verifies {
         return Vec::new();
     }
     let vote = Measure::yes_or_no(
