@@ -7,6 +7,7 @@ mod gradients;
 mod keys;
 mod layers;
 mod learning;
+mod methods;
 mod reports;
 mod resume;
 mod rows;
