@@ -7,6 +7,8 @@ mod gradients;
 mod keys;
 mod layers;
 mod learning;
+mod objectives;
+mod online;
 mod reports;
 mod resume;
 mod rows;
