@@ -8,6 +8,8 @@ mod keys;
 mod layers;
 mod learning;
 mod methods;
+mod objectives;
+mod online;
 mod reports;
 mod resume;
 mod rows;

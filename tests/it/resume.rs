@@ -191,10 +191,29 @@ fn tear(folder: &Path) {
     }
 }
 
+/// Online trainings of a few steps, which may be stopped at every second one.
+const ONLINE: &str = "
+[run.grpo]
+iterations = 9
+problems = 4
+samples = 3
+passes = 2
+
+[run.score]
+stage_one = 5
+stage_two = 6
+problems = 4
+samples = 3
+
+[sweep]
+";
+
 #[test]
 fn every_stage_goes_on_where_it_was_stopped() {
     let lab = Lab::new();
     lab.edit(FILE, "steps = [1, 1], largest = 5", "steps = [1, 2]");
+    lab.edit(FILE, r#"method = ["rise", "sft"]"#, r#"method = ["rise", "sft", "grpo", "score"]"#);
+    lab.edit(FILE, "[sweep]\n", ONLINE);
     lab.edit(FILE, "train = 30, validation = 0, test = 20", "train = 600, validation = 0, test = 300");
     let (whole, broken) = (Workspace::new(lab.path("whole")), Workspace::new(lab.path("broken")));
     let experiment = read(&lab.path(FILE), &[]).unwrap();
@@ -208,7 +227,7 @@ fn every_stage_goes_on_where_it_was_stopped() {
         broken.verify(&stopped).unwrap();
         *all.entry(stage.kind.name()).or_default() += stops;
     }
-    for (kind, least) in [("base", 5), ("train", 9), ("collect", 2), ("evaluate", 8)] {
+    for (kind, least) in [("base", 5), ("train", 9), ("collect", 2), ("reinforce", 8), ("evaluate", 8)] {
         assert!(all[kind] >= least, "{kind} was stopped {} times", all[kind]);
     }
 }
