@@ -8,6 +8,7 @@ mod keys;
 mod layers;
 mod learning;
 mod reports;
+mod rescore;
 mod resume;
 mod rows;
 mod support;
