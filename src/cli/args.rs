@@ -78,6 +78,8 @@ pub enum Command {
     Plan(PlanArguments),
     /// Write the report of an experiment from the database
     Report(ReportArguments),
+    /// Grade and score texts that are in the store once more, beside what is there; samples nothing
+    Rescore(RescoreArguments),
     /// List runs
     Runs(RunsArguments),
     /// Show one run: its settings, stages and scores
@@ -147,6 +149,21 @@ pub struct ReportArguments {
     /// Write the report into a folder of the experiment's name under this one
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub out: PathBuf,
+}
+
+/// `rise-lab rescore`.
+#[derive(Debug, Args)]
+pub struct RescoreArguments {
+    /// Experiment files, or names of experiments in the database [default: all]
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiments: Vec<String>,
+    /// Only this grader, e.g. rise-compat or 'rise-compat(gold-comma=false)' [default: every one that
+    /// applies]
+    #[arg(long, value_name = "NAME")]
+    pub grader: Option<String>,
+    /// Say what is missing, but add nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `rise-lab runs`.
@@ -248,17 +265,19 @@ mod tests {
         Usage: rise-lab [OPTIONS] <COMMAND>
 
         Commands:
-          sweep   Perform every run of an experiment and write its report; the same command goes on after a
-                  stop
-          plan    Show an experiment's runs, shared stages, what is done and the time it will take; touches
-                  nothing
-          report  Write the report of an experiment from the database
-          runs    List runs
-          show    Show one run: its settings, stages and scores
-          status  Show how far the experiments in this store are
-          query   Ask the database in SQL; reads only
-          base    Build a base model from its recipe and compare it with the one that is shipped
-          help    Print this message or the help of the given subcommand(s)
+          sweep    Perform every run of an experiment and write its report; the same command goes on after
+                   a stop
+          plan     Show an experiment's runs, shared stages, what is done and the time it will take; touches
+                   nothing
+          report   Write the report of an experiment from the database
+          rescore  Grade and score texts that are in the store once more, beside what is there; samples
+                   nothing
+          runs     List runs
+          show     Show one run: its settings, stages and scores
+          status   Show how far the experiments in this store are
+          query    Ask the database in SQL; reads only
+          base     Build a base model from its recipe and compare it with the one that is shipped
+          help     Print this message or the help of the given subcommand(s)
 
         Options:
           -h, --help     Print help (see more with '--help')
@@ -355,6 +374,32 @@ mod tests {
               --out <DIR>  Write the report into a folder of the experiment's name under this one [default:
                            reports]
           -h, --help       Print help
+
+        Options of every command:
+              --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
+                                 [default: .rise-lab]
+              --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
+                                 per line while work goes on [default: human]
+          -q, --quiet            Say nothing but the answer and errors
+              --color <WHEN>     Colour the output: auto, always or never [default: auto]
+        ");
+    }
+
+    #[test]
+    fn rescore_is_explained() {
+        insta::assert_snapshot!(help(&["rescore"]), @r"
+        Grade and score texts that are in the store once more, beside what is there; samples nothing
+
+        Usage: rise-lab rescore [OPTIONS] [EXPERIMENT]...
+
+        Arguments:
+          [EXPERIMENT]...  Experiment files, or names of experiments in the database [default: all]
+
+        Options:
+              --grader <NAME>  Only this grader, e.g. rise-compat or 'rise-compat(gold-comma=false)'
+                               [default: every one that applies]
+              --dry-run        Say what is missing, but add nothing
+          -h, --help           Print help
 
         Options of every command:
               --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]

@@ -61,6 +61,7 @@ fn perform(command: Command, environment: &Environment) -> Result<Exit, Fault> {
         Command::Report(arguments) => commands::report::report(&arguments, environment),
         Command::Runs(arguments) => commands::runs::runs(&arguments, environment),
         Command::Show(arguments) => commands::show::show(&arguments, environment),
+        Command::Rescore(arguments) => commands::rescore::rescore(&arguments, environment),
         Command::Status => commands::status::status(environment),
         Command::Query(arguments) => commands::query::query(&arguments, environment),
         Command::Base(arguments) => commands::base::base(&arguments, environment),

@@ -31,7 +31,7 @@ use crate::store::Reader;
 pub use context::Context;
 pub use error::ReportError;
 pub use figures::{Chart, FIGURES, Figure};
-pub use frame::{Checkpoint, Frame, Run, Scores, read};
+pub use frame::{Checkpoint, Frame, Other, Run, Scores, read};
 pub use publish::place;
 pub use render::{File, render};
 pub use study::Study;

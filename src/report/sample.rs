@@ -9,7 +9,7 @@ use crate::domain::{Author, Candidate, Episode, Grade, Key, Point, Problem, Turn
 use crate::stats::Stream;
 use crate::store::{MetricRow, StageRow, Status};
 
-use super::{Checkpoint, Frame, Run, Scores, Wishes};
+use super::{Checkpoint, Frame, Other, Run, Scores, Wishes};
 
 /// How a made-up model behaves: right at turn 1, wrong to right, right to wrong.
 type Habits = (f64, f64, f64);
@@ -38,6 +38,7 @@ pub(crate) fn frame_of(problems: usize) -> Frame {
         question: "Does recursive introspection teach a small model to correct itself?".to_owned(),
         wishes: Wishes::default(),
         sharing: (48, 20),
+        graders: [("numeric".to_owned(), 1)].into(),
         problems: (0..problems).map(|at| format!("word-problems/test/{at:04}")).collect(),
         metrics: ["m1@t1", "m1@t5"].map(metric).to_vec(),
         ..Frame::default()
@@ -55,7 +56,18 @@ pub(crate) fn frame_of(problems: usize) -> Frame {
             add_run(&mut frame, &axes, seed, checkpoints, problems);
         }
     }
+    frame.others = [(("rise-compat".to_owned(), 1), others(&frame))].into();
     frame
+}
+
+/// A further grader that finds nothing right.
+fn others(frame: &Frame) -> BTreeMap<Key, Other> {
+    let nothing = |scores: &Scores| -> Scores {
+        let zeros = |column: &Vec<(u32, f64)>| column.iter().map(|&(problem, _)| (problem, 0.0)).collect();
+        scores.iter().map(|(metric, column)| (metric.clone(), zeros(column))).collect()
+    };
+    let other = |scores| Other { scores: nothing(scores), attempts: 20, disagreements: 5 };
+    frame.scores.iter().map(|(evaluation, scores)| (evaluation.clone(), other(scores))).collect()
 }
 
 fn metric(name: &str) -> MetricRow {

@@ -274,6 +274,42 @@ impl<'f> Study<'f> {
         Panel(self.settings[setting].runs.iter().filter_map(row).collect())
     }
 
+    /// The same panel under a further grader.
+    #[must_use]
+    pub fn panel_under(&self, grader: &(String, u64), measured: Measured<'_>) -> Panel {
+        let (setting, checkpoint, metric) = measured;
+        let row = |run: &&Run| {
+            let found = run.checkpoints.iter().find(|c| c.name == checkpoint)?;
+            let other = self.frame.others.get(grader)?.get(&found.evaluation)?;
+            let (source, scores) = (found.evaluation.as_str().to_owned(), other.scores.get(metric)?.clone());
+            Some(Row { seed: run.seed, source, scores })
+        };
+        Panel(self.settings[setting].runs.iter().filter_map(row).collect())
+    }
+
+    /// A metric at a checkpoint under a further grader; none where nothing was scored.
+    #[must_use]
+    pub fn estimate_under(&self, grader: &(String, u64), measured: Measured<'_>) -> Option<Estimate> {
+        let (setting, checkpoint, metric) = measured;
+        let name = format!("{metric} {checkpoint} {} {} {}", self.name(setting), grader.0, grader.1);
+        Estimate::of_fraction(&self.panel_under(grader, measured), &name)
+    }
+
+    /// The finished evaluations of the checkpoints that headline tables have rows for, each once.
+    #[must_use]
+    pub fn headline(&self) -> Vec<Key> {
+        let mut evaluations = Vec::new();
+        for group in self.groups() {
+            for setting in group.setting.into_iter().chain(group.sft) {
+                let checkpoints = self.settings[setting].runs.iter().flat_map(|run| &run.checkpoints);
+                evaluations.extend(checkpoints.filter(|c| self.scored(c)).map(|c| c.evaluation.clone()));
+            }
+        }
+        evaluations.sort_unstable();
+        evaluations.dedup();
+        evaluations
+    }
+
     /// A metric at a checkpoint; none where nothing was measured.
     #[must_use]
     pub fn estimate(&self, setting: usize, checkpoint: &str, metric: &str) -> Option<Estimate> {

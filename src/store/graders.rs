@@ -13,9 +13,9 @@ use crate::domain::{Episode, Grade, Key, Problem, Verdict};
 use super::database::{Reader, Store};
 use super::episodes::{Names, grader_id};
 use super::error::{Fault, StoreError};
-use super::rows::{Added, GraderRows, Regraded, ScoreRow, Status};
+use super::rows::{Added, Extent, GraderRows, Regraded, ScoreRow, Status};
 use super::scores::{Known, add_scores};
-use super::stages::{ancestry, id_of};
+use super::stages::{ancestry, contradiction, id_of};
 
 impl Regraded {
     /// Whether no answer could be read in any text.
@@ -55,11 +55,13 @@ impl Store {
             let id = finished(transaction, stage)?;
             let grader = grader_id(transaction, &under.grader.0, under.grader.1)?;
             let mut added = Added::default();
-            if under.grades.is_empty() {
-            } else if under.is_unread() {
-                added.unread = add_unread(transaction, id, grader, under.grades.len())?;
+            if under.is_unread() {
+                // Without grades there are only scores to be added.
+                let texts = under.grades.len();
+                added.unread = texts > 0 && add_unread(transaction, id, grader, texts)?;
             } else {
-                added.grades = add_grades(transaction, id, grader, episodes, &under.grades)?;
+                let grades = add_grades(transaction, id, grader, episodes, &under.grades);
+                added.grades = grades.map_err(|fault| contradiction(stage, fault))?;
             }
             let mut names = Names::new(transaction);
             added.scores = add_scores(transaction, id, grader, &mut names, &under.scores, Known::Stays)?;
@@ -155,6 +157,25 @@ impl Reader {
                 }
             }
             Ok(found)
+        })
+    }
+
+    /// How far the evaluation of a stage went; none if it holds no sequential log.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn extent(&self, stage: &Key) -> Result<Option<Extent>, StoreError> {
+        self.read("reading an evaluation", |connection| {
+            let sql = "SELECT count(*), min(turns), min(samples) FROM (
+                        SELECT coalesce(max(turns) FILTER (WHERE sample = 0), 0) AS turns, count(*) AS samples
+                        FROM stages s JOIN episodes e ON e.stage = s.id
+                        WHERE s.key = ?1 GROUP BY e.problem)";
+            let extent = connection.prepare_cached(sql)?.query_row([stage], |row| {
+                let (turns, samples): (Option<u32>, Option<u32>) = (row.get(1)?, row.get(2)?);
+                let problems = row.get::<_, i64>(0)? as u64;
+                Ok(turns.zip(samples).map(|(turns, samples)| Extent { problems, turns, samples }))
+            })?;
+            Ok(extent.filter(|extent| extent.turns > 0))
         })
     }
 

@@ -189,6 +189,17 @@ pub struct GraderRows {
     pub scores: BTreeMap<(String, u32), u64>,
 }
 
+/// How far an evaluation went, on every problem of it at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Extent {
+    /// Problems.
+    pub problems: u64,
+    /// Turns of the sequential log.
+    pub turns: u32,
+    /// First-turn samples, the log's own included.
+    pub samples: u32,
+}
+
 /// How many rows were new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Added {

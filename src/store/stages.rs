@@ -110,7 +110,7 @@ impl Store {
 }
 
 /// A broken rule of the schema is a fault of the results: say so, and of which stage.
-fn contradiction(key: &Key, fault: Fault) -> Fault {
+pub(super) fn contradiction(key: &Key, fault: Fault) -> Fault {
     let what = match fault {
         Fault::Engine(source)
             if source.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) =>

@@ -11,6 +11,7 @@ mod methods;
 mod objectives;
 mod online;
 mod reports;
+mod rescore;
 mod resume;
 mod rows;
 mod support;

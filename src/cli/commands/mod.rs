@@ -4,6 +4,7 @@ pub mod base;
 pub mod plan;
 pub mod query;
 pub mod report;
+pub mod rescore;
 pub mod runs;
 pub mod show;
 pub mod status;

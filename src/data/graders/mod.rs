@@ -83,9 +83,9 @@ impl GraderConfig {
     }
 
     /// The grader as an experiment file has it.
-    fn written(&self) -> Value {
+    fn written(self) -> Value {
         match self {
-            Self::RiseCompat(settings) if *settings != RiseCompat::OFFICIAL => {
+            Self::RiseCompat(settings) if settings != RiseCompat::OFFICIAL => {
                 json!({ "rise-compat": settings.changed() })
             }
             plain => json!(plain.base_name()),

@@ -6,6 +6,7 @@
 mod ablations;
 mod cell;
 mod diagnostics;
+mod graders;
 mod main_results;
 mod regimes;
 mod seeds;
@@ -85,6 +86,7 @@ pub const TABLES: &[(&str, Build)] = &[
     ("ablations", ablations::build),
     ("regimes", regimes::build),
     ("diagnostics", diagnostics::build),
+    ("graders", graders::build),
 ];
 
 /// Every table of a study.

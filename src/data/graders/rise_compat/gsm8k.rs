@@ -51,9 +51,7 @@ fn last_box(text: &str) -> Option<&str> {
 /// `float(answer) == float(gold)`; a number beyond all floats is equal to none.
 fn equal(answer: &str, gold: Option<f64>) -> bool {
     let answer: f64 = answer.parse().expect("digits are a number");
-    #[expect(clippy::float_cmp, reason = "so does the official code")]
-    let same = gold == Some(answer);
-    same && answer.is_finite()
+    answer.is_finite() && gold == Some(answer)
 }
 
 /// The reference: the first `####` followed by a sign, digits and decimals, up to a comma; the
@@ -213,11 +211,11 @@ mod tests {
 
     #[test]
     fn each_fault_can_be_switched_off() {
+        use Verdict::{Right, Unreadable, Wrong};
         let official = RiseCompat::OFFICIAL;
         let whole = RiseCompat { gold_comma: false, ..official };
         let nested = RiseCompat { flat_braces: false, ..official };
         let decimals = RiseCompat { integers_only: false, ..official };
-        use Verdict::{Right, Unreadable, Wrong};
         for (settings, solution, text, with, without) in [
             (whole, "#### 2,125", "\\boxed{2,125}", Wrong, Right),
             (whole, "#### 2,125", "\\boxed{2}", Right, Wrong),

@@ -85,10 +85,10 @@ impl RiseCompat {
     }
 
     /// The grade of one attempt.
-    pub(super) fn grade(&self, problem: &Problem, text: &str) -> Grade {
+    pub(super) fn grade(self, problem: &Problem, text: &str) -> Grade {
         match self.environment_of(problem) {
-            Environment::Math => math::grade(*self, problem, text),
-            Environment::Gsm8k | Environment::Auto => gsm8k::grade(*self, problem, text),
+            Environment::Math => math::grade(self, problem, text),
+            Environment::Gsm8k | Environment::Auto => gsm8k::grade(self, problem, text),
         }
     }
 
