@@ -259,46 +259,46 @@ mod tests {
 
     #[test]
     fn the_program_tells_its_commands_and_exit_codes() {
-        insta::assert_snapshot!(help(&[]), @r"
-        A laboratory for studying how language models learn to correct themselves
+        insta::assert_snapshot!(help(&[]), @"
+            A laboratory for studying how language models learn to correct themselves
 
-        Usage: rise-lab [OPTIONS] <COMMAND>
+            Usage: rise-lab [OPTIONS] <COMMAND>
 
-        Commands:
-          sweep    Perform every run of an experiment and write its report; the same command goes on after
-                   a stop
-          plan     Show an experiment's runs, shared stages, what is done and the time it will take; touches
-                   nothing
-          report   Write the report of an experiment from the database
-          rescore  Grade and score texts that are in the store once more, beside what is there; samples
-                   nothing
-          runs     List runs
-          show     Show one run: its settings, stages and scores
-          status   Show how far the experiments in this store are
-          query    Ask the database in SQL; reads only
-          base     Build a base model from its recipe and compare it with the one that is shipped
-          help     Print this message or the help of the given subcommand(s)
+            Commands:
+              sweep    Perform every run of an experiment and write its report; the same command goes on after a
+                       stop
+              plan     Show an experiment's runs, shared stages, what is done and the time it will take; touches
+                       nothing
+              report   Write the report of an experiment from the database
+              rescore  Grade and score texts that are in the store once more, beside what is there; samples
+                       nothing
+              runs     List runs
+              show     Show one run: its settings, stages and scores
+              status   Show how far the experiments in this store are
+              query    Ask the database in SQL; reads only
+              base     Build a base model from its recipe and compare it with the one that is shipped
+              help     Print this message or the help of the given subcommand(s)
 
-        Options:
-          -h, --help     Print help (see more with '--help')
-          -V, --version  Print version
+            Options:
+              -h, --help     Print help (see more with '--help')
+              -V, --version  Print version
 
-        Options of every command:
-              --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
-                                 [default: .rise-lab]
-              --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
-                                 per line while work goes on [default: human]
-          -q, --quiet            Say nothing but the answer and errors
-              --color <WHEN>     Colour the output: auto, always or never [default: auto]
+            Options of every command:
+                  --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
+                                     [default: .rise-lab]
+                  --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
+                                     per line while work goes on [default: human]
+              -q, --quiet            Say nothing but the answer and errors
+                  --color <WHEN>     Colour the output: auto, always or never [default: auto]
 
-        Exit codes:
-          0  everything is fine
-          1  a bug in rise-lab
-          2  wrong usage, or a file that cannot be used; nothing was begun
-          3  some runs failed; the others are done
-          4  interrupted; the same command goes on
-          5  the store is in use, of a newer version, or not ours
-          6  something could not be written (no space, no permission)
+            Exit codes:
+              0  everything is fine
+              1  a bug in rise-lab
+              2  wrong usage, or a file that cannot be used; nothing was begun
+              3  some runs failed; the others are done
+              4  interrupted; the same command goes on
+              5  the store is in use, of a newer version, or not ours
+              6  something could not be written (no space, no permission)
         ");
     }
 

@@ -252,8 +252,6 @@ mod tests {
             m5@t1 0
             pass@1 0.4
             pass@5 1
-            equal-tokens@t1 0
-            equal-tokens-samples 5
             wrong-to-right@t2 1
             right-to-wrong@t2 0
             right-to-right@t2 0
@@ -308,8 +306,6 @@ mod tests {
             m3@t1 0
             pass@1 0.33333333333333337
             pass@3 1
-            equal-tokens@t1 0
-            equal-tokens-samples 3
             wrong-to-right@t2 0
             right-to-wrong@t2 0
             right-to-right@t2 1

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::data::GraderConfig;
 use crate::domain::{Episode, Grade, Problem};
 use crate::eval::{self, Extent};
-use crate::store::{MetricRow, Regraded, ScoreRow};
+use crate::store::{self, MetricRow, Regraded, ScoreRow};
 
 use super::Job;
 use super::stages::evaluate;
@@ -36,6 +36,13 @@ impl Scoring {
         let verifies = reviews.into_iter().any(|review| review.approves.is_some());
         let stops = verifies || shortest < turns;
         (shortest > 0).then_some(Self(Extent { turns, samples, stops, verifies }))
+    }
+
+    /// For an evaluation whose texts are in the database.
+    #[must_use]
+    pub const fn of_stored(extent: store::Extent) -> Self {
+        let store::Extent { turns, samples, stops, verifies, .. } = extent;
+        Self(Extent { turns: turns as usize, samples: samples as usize, stops, verifies })
     }
 
     /// The program's present metrics.

@@ -533,7 +533,10 @@ fn grades_are_added_to_finished_stages_once_and_nothing_else_changes() {
     ));
     evaluate(&mut store);
     let (stage, episodes) = (store.stage(&evaluation).unwrap(), store.episodes(&evaluation).unwrap());
-    assert_eq!(store.extent(&evaluation).unwrap(), Some(Extent { problems: 2, turns: 2, samples: 1 }));
+    assert_eq!(
+        store.extent(&evaluation).unwrap(),
+        Some(Extent { problems: 2, turns: 2, samples: 1, stops: false, verifies: false })
+    );
     assert_eq!(store.extent(&key("prepare")).unwrap(), None);
     let behind = store.problems_behind(&evaluation).unwrap();
     assert_eq!(behind.keys().collect::<Vec<_>>(), ["p/1", "p/10", "p/9"]);

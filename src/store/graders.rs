@@ -166,14 +166,26 @@ impl Reader {
     /// If the database fails.
     pub fn extent(&self, stage: &Key) -> Result<Option<Extent>, StoreError> {
         self.read("reading an evaluation", |connection| {
-            let sql = "SELECT count(*), min(turns), min(samples) FROM (
+            let sql = "SELECT count(*), max(turns), min(samples), min(turns), EXISTS (
+                          SELECT 1 FROM stages s
+                          JOIN episodes e ON e.stage = s.id
+                          JOIN reviews r ON r.episode = e.id
+                          WHERE s.key = ?1 AND r.approves IS NOT NULL)
+                       FROM (
                         SELECT coalesce(max(turns) FILTER (WHERE sample = 0), 0) AS turns, count(*) AS samples
                         FROM stages s JOIN episodes e ON e.stage = s.id
                         WHERE s.key = ?1 GROUP BY e.problem)";
             let extent = connection.prepare_cached(sql)?.query_row([stage], |row| {
                 let (turns, samples): (Option<u32>, Option<u32>) = (row.get(1)?, row.get(2)?);
                 let problems = row.get::<_, i64>(0)? as u64;
-                Ok(turns.zip(samples).map(|(turns, samples)| Extent { problems, turns, samples }))
+                let (shortest, verifies): (Option<u32>, bool) = (row.get(3)?, row.get(4)?);
+                Ok(turns.zip(samples).map(|(turns, samples)| Extent {
+                    problems,
+                    turns,
+                    samples,
+                    stops: verifies || shortest < Some(turns),
+                    verifies,
+                }))
             })?;
             Ok(extent.filter(|extent| extent.turns > 0))
         })

@@ -198,6 +198,10 @@ pub struct Extent {
     pub turns: u32,
     /// First-turn samples, the log's own included.
     pub samples: u32,
+    /// Whether logs may end early.
+    pub stops: bool,
+    /// Whether the policy verifies its own attempts.
+    pub verifies: bool,
 }
 
 /// How many rows were new.

@@ -139,7 +139,9 @@ impl Rescoring {
 }
 
 fn has_texts(stage: &StageRow) -> bool {
-    [Kind::Collect, Kind::Improve, Kind::Evaluate].iter().any(|kind| kind.name() == stage.kind)
+    [Kind::Collect, Kind::Sample, Kind::Improve, Kind::Evaluate, Kind::Unsolved]
+        .iter()
+        .any(|kind| kind.name() == stage.kind)
 }
 
 /// The graders that apply to a run's task; none for a task that this program does not know.
@@ -156,7 +158,7 @@ fn lack(
 ) -> Result<Option<Lack>, SweepError> {
     let rows = reader.graders_of(&stage.key)?;
     let extent = if stage.kind == Kind::Evaluate.name() { reader.extent(&stage.key)? } else { None };
-    let scoring = extent.map(|extent| Scoring { turns: extent.turns, samples: extent.samples });
+    let scoring = extent.map(Scoring::of_stored);
     let problems = extent.map_or(0, |extent| extent.problems);
     let scored = |rows: &GraderRows| {
         let has = |metric: (String, u32)| rows.scores.get(&metric).is_some_and(|&count| count >= problems);

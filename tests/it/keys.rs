@@ -54,17 +54,17 @@ fn quickstart_is_two_rounds_of_the_algorithm() {
          2 90177c156a17 prepare word-problems corpus
          3 c9fffc9b33be tokenize weak <- 2
          4 33b38b088476 base weak <- 2 3
-         5 231167abe1c6 evaluate weak base <- 1 4
+         5 5e4ab71c06d9 evaluate weak base <- 1 4
          6 100feaf9013f collect weak round 1 <- 0 4
          7 e611cfd69960 improve weak round 1 <- 0 6
          8 a6eaa175754e weigh weak round 1 <- 0 7
          9 6da5b73da31e train weak round 1 <- 4 8
-        10 7e98ebe87c61 evaluate weak round 1 <- 1 9
+        10 b7c46e970e64 evaluate weak round 1 <- 1 9
         11 cd3d95bbf077 collect weak round 2 <- 0 9
         12 28703d9eae76 improve weak round 2 <- 0 11
         13 f3b7b07b1624 weigh weak round 2 <- 0 12
         14 414bfa02afa0 train weak round 2 <- 4 8 13
-        15 c21f684c120c evaluate weak round 2 <- 1 14
+        15 aba5ff35caf0 evaluate weak round 2 <- 1 14
     ");
     let names: Vec<&str> = plan.cells[0].run.checkpoints.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!(names, ["base", "round 1", "round 2"]);
@@ -74,7 +74,7 @@ fn quickstart_is_two_rounds_of_the_algorithm() {
 fn ablations_share_their_stages() {
     let plan = plan("ablations.toml", &[]);
     assert!(2 * plan.graph.stages().len() <= plan.asked(), "at most half of what is asked for is executed");
-    insta::assert_snapshot!(digest(&plan), @"54 runs ask for 646 stages, 241 of them different: 6fec9f1f24b4");
+    insta::assert_snapshot!(digest(&plan), @"54 runs ask for 646 stages, 241 of them different: 362ec7c3b2dd");
 }
 
 #[test]

@@ -391,8 +391,10 @@ fn a_stage_learns_from_the_pairs_of_other_stages() {
         .iter()
         .map(|side| side.messages.iter().map(|m| model.tokenizer.message(m).len()).sum::<usize>() - 1)
         .sum();
+    let parameters = model.decoder.weights().count();
     let expected = json!({
-        "pairs": 2, "steps": 16, "trained_tokens": 16 * tokens, "forward_tokens": 18 * tokens,
+        "pairs": 2, "steps": 16, "parameters": parameters, "scored_tokens": 18 * tokens,
+        "trained_tokens": 16 * tokens, "flops": (2 * 18 + 6 * 16) * tokens * parameters,
     });
     assert_eq!(manifest.counts, expected);
 

@@ -7,7 +7,7 @@ use rise_lab::domain::{
     Author, Dialogue, Episode, Example, Grade, Policy, Problem, Role, Sampling, Seed, Silent, Verdict,
 };
 use rise_lab::model::{Decoder, LanguageModel};
-use rise_lab::rollout::{Unroll, grouped};
+use rise_lab::rollout::{Protocol, Unroll, grouped};
 use rise_lab::train::{
     Normalise, Phase, Practice, Reinforce, Rule, Sampled, TrainConfig, Trainer, Trajectory, encode, optimise,
 };
@@ -86,6 +86,8 @@ fn sampled(policy: &mut dyn Policy, settings: &Reinforce, seed: Seed) -> Vec<Epi
         turns: settings.turns,
         window: None,
         stop_on_success: false,
+        redraws: 0,
+        protocol: Protocol::Retry,
         prompt: Prompt::default(),
         sampling: Sampling { max_tokens: 8, ..Sampling::default() },
         author: Author::Policy,

@@ -263,11 +263,11 @@ mod tests {
         store.regraded(&key("evaluate"), &[], &under).unwrap();
         let run = find(&store, "weights/weighting=uniform seed=0").unwrap();
         let checkpoints = checkpoints(&store, &run).unwrap();
-        insta::assert_snapshot!(others(&metrics_of(&run), &checkpoints, plain()).unwrap(), @r"
-        The same texts under other graders
-        checkpoint  grader                      m1@t1  m5@t1  m1@t5  p1@t5
-        ----------  -------------  ------------------  -----  -----  -----
-        base        rise-compat 1  20.0 [5.7, 51.0]        -      -      -
+        insta::assert_snapshot!(others(&metrics_of(&run), &checkpoints, plain()).unwrap(), @"
+            The same texts under other graders
+            checkpoint  grader                    m1@t1  m5@t1  m1@t5  p1@t5
+            ----------  -------------  ----------------  -----  -----  -----  
+            base        rise-compat 1  20.0 [5.7, 51.0]      -      -      -
         ");
     }
 
