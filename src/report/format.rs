@@ -14,13 +14,18 @@ pub enum Unit {
     Fraction,
     /// A count such as tokens, written with one decimal.
     Count,
+    /// Nats, written with three decimals.
+    Nats,
 }
 
 impl Unit {
-    /// The number in this unit, with one decimal.
+    /// The number in this unit, with one decimal; nats have three.
     #[must_use]
     pub fn number(self, value: f64) -> String {
-        minus(&format!("{:.1}", self.scaled(value)))
+        match self {
+            Self::Nats => minus(&format!("{value:.3}")),
+            Self::Fraction | Self::Count => minus(&format!("{:.1}", self.scaled(value))),
+        }
     }
 
     /// The number with its sign, also when it is positive.
@@ -38,7 +43,7 @@ impl Unit {
     fn scaled(self, value: f64) -> f64 {
         let scaled = match self {
             Self::Fraction => value * 100.0,
-            Self::Count => value,
+            Self::Count | Self::Nats => value,
         };
         // No "-0.0".
         if scaled.abs() < 0.05 { 0.0 } else { scaled }

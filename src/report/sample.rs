@@ -40,7 +40,7 @@ pub(crate) fn frame_of(problems: usize) -> Frame {
         sharing: (48, 20),
         graders: [("numeric".to_owned(), 1)].into(),
         problems: (0..problems).map(|at| format!("word-problems/test/{at:04}")).collect(),
-        metrics: ["m1@t1", "m1@t5"].map(metric).to_vec(),
+        metrics: ["m1@t1", "m1@t5"].map(metric).into_iter().chain(nats()).collect(),
         ..Frame::default()
     };
     let cells: [Made; 5] = [
@@ -68,6 +68,10 @@ fn others(frame: &Frame) -> BTreeMap<Key, Other> {
     };
     let other = |scores| Other { scores: nothing(scores), attempts: 20, disagreements: 5 };
     frame.scores.iter().map(|(evaluation, scores)| (evaluation.clone(), other(scores))).collect()
+}
+
+fn nats() -> [MetricRow; 3] {
+    ["nll@t1", "nll@t2", "nll@t3"].map(|name| MetricRow { unit: "nats".to_owned(), ..metric(name) })
 }
 
 fn metric(name: &str) -> MetricRow {
@@ -108,7 +112,11 @@ fn add_run(frame: &mut Frame, axes: &[(&str, &str)], seed: u64, habits: &[(&str,
         key: Key::of(&label),
         label,
         seed,
-        spec: json!({ "base": axes[0].1, "method": axes[2].1 }),
+        spec: json!({
+            "base": axes[0].1,
+            "method": axes[2].1,
+            "train": { "epochs": if axes[1].1 == "uniform" { 1 } else { 3 } },
+        }),
         axes,
         status: Status::Done,
         error: None,
@@ -159,6 +167,29 @@ fn simulate((first, gain, loss): Habits, name: &str, problems: usize) -> Vec<[bo
     (0..problems).map(|at| one((at as f64 * 0.618_034).fract(), &mut stream)).collect()
 }
 
+/// What the analyses of a checkpoint give, roughly.
+fn analyses(right: &[bool; 9], problem: u32, put: &mut impl FnMut(&str, f64)) {
+    let truth = |holds: bool| f64::from(u8::from(holds));
+    for turn in 2..=5 {
+        let (before, now) = (right[turn - 2], right[turn - 1]);
+        put(&format!("edit@t{turn}"), if before == now { 0.1 } else { 0.4 });
+        put(&format!("same@t{turn}"), truth(before == now && problem.is_multiple_of(2)));
+        put(&format!("corrected-small@t{turn}"), truth(!before && now && problem.is_multiple_of(3)));
+        put(&format!("right-to-right@t{turn}"), truth(before && now));
+    }
+    let unsolved = !right[0] && !right[5..].contains(&true);
+    put("unsolved@5", truth(unsolved));
+    if unsolved {
+        put("unsolved-any@5", truth(right[1..5].contains(&true)));
+        put("unsolved-more@5", truth(problem.is_multiple_of(7)));
+        put("unsolved-vote@5", truth(right[3] && right[4]));
+        put("unsolved-more-vote@5", 0.0);
+    }
+    for (turn, less) in [(1, 0.0), (2, 0.1), (3, 0.15)] {
+        put(&format!("nll@t{turn}"), 0.4 - less + 0.2 * truth(!right[0]));
+    }
+}
+
 fn scores(verdicts: &[[bool; 9]]) -> Scores {
     let mut scores: BTreeMap<String, Vec<(u32, f64)>> = BTreeMap::new();
     for (right, problem) in verdicts.iter().zip(0..) {
@@ -176,6 +207,13 @@ fn scores(verdicts: &[[bool; 9]]) -> Scores {
         put("tie@t5", truth(sequential == 2));
         put("unreadable", 0.0);
         put("tokens", 28.0 + f64::from(problem % 5));
+        for turns in 2..5 {
+            put(
+                &format!("m1@t{turns}"),
+                truth(right[..turns].iter().filter(|&&right| right).count() * 2 > turns),
+            );
+        }
+        analyses(right, problem, &mut put);
         for (turn, &right) in (1..=5).zip(right) {
             put(&format!("accuracy@t{turn}"), truth(right));
         }

@@ -8,11 +8,14 @@ mod canvas;
 mod curves;
 mod flips;
 mod intervals;
+mod likelihood;
 mod lines;
 mod png;
 mod scale;
 mod style;
 mod turns;
+mod unsolved;
+mod votes;
 
 use serde::{Deserialize, Serialize};
 
@@ -118,8 +121,11 @@ pub type Build = fn(&Study<'_>) -> Vec<Figure>;
 /// Every kind of figure, in the order of the page.
 pub const FIGURES: &[(&str, Build)] = &[
     ("turns", turns::build),
+    ("votes", votes::build),
     ("flips", flips::build),
     ("ablations", ablations::build),
+    ("unsolved", unsolved::build),
+    ("likelihood", likelihood::build),
     ("curves", curves::build),
 ];
 
