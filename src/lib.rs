@@ -32,7 +32,7 @@
 //! | [`data`] | tasks: problems, prompts, and the reading of answers |
 //! | [`model`] | the decoder, its tokenizer, sampling, checkpoints, backends |
 //! | [`rollout`] | the multi-turn loop, and the teacher who improves an attempt |
-//! | [`train`] | selection, weighting, the objective and the optimizer |
+//! | [`train`] | selection, weighting, the objectives and the optimizer |
 //! | [`eval`] | what each metric means, on one problem |
 //! | [`stats`] | estimates with intervals, and paired differences |
 //! | [`spec`] | what is asked for: experiment files and base models |
@@ -54,6 +54,8 @@
 //!    * *prepare* and *tokenize*: problems, and the base model's vocabulary ([`data`], [`model`]);
 //!    * *base*: a pre-trained model, shipped or trained here ([`train`]);
 //!    * in each round *collect* and *improve* ([`rollout`]), then *weigh* and *train* ([`train`]);
+//!      methods that learn from pairs have *prefer* instead, and online ones *reinforce*, which
+//!      samples and trains in turn;
 //!    * *evaluate* after each training ([`rollout`], [`eval`]).
 //! 4. The coordinator alone writes episodes, scores and curves to the [`store`]. After any
 //!    interruption the same command goes on with what is missing.

@@ -314,6 +314,24 @@ learning_rate = -1e-3
     12 | turns = 21
        |         ^^
     ");
+    insta::assert_snapshot!(with("[run.grpo]\nsamples = 1\nkl = -0.1\npasses = 0\n[run.score]\nstage_one = 0\nstage_two = 0\n"), @r"
+    a.toml:12:11: `run.grpo.samples`: an advantage needs at least 2 episodes to compare
+       |
+    12 | samples = 1
+       |           ^
+    a.toml:14:10: `run.grpo.passes`: 0 passes train nothing
+       |
+    14 | passes = 0
+       |          ^
+    a.toml:16:13: `run.score.stage_one`: 0 iterations in both stages train nothing
+       |
+    16 | stage_one = 0
+       |             ^
+    a.toml:13:6: `run.grpo.kl`: -0.1 is not a number of at least 0
+       |
+    13 | kl = -0.1
+       |      ^^^^
+    ");
     insta::assert_snapshot!(message(&PLAIN.replace("[3, 4]", "[4, 3]")), @r"
     a.toml:7:36: `run.task.word-problems.steps`: [4, 3]: write the smaller number first
       |

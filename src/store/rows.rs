@@ -128,7 +128,7 @@ pub struct CheckpointRow {
 pub struct StageRow {
     /// Its identity: what it does and what it reads.
     pub key: Key,
-    /// `prepare`, `tokenize`, `base`, `collect`, `improve`, `weigh`, `train`, `evaluate`.
+    /// `prepare`, `tokenize`, `base`, `collect`, `improve`, `weigh`, `train`, `prefer`, `reinforce`, `evaluate`.
     pub kind: String,
     /// Readable name.
     pub label: String,

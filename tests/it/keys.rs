@@ -70,6 +70,38 @@ fn quickstart_is_two_rounds_of_the_algorithm() {
     assert_eq!(names, ["base", "round 1", "round 2"]);
 }
 
+/// The stages of a method after its base model, each with the places of those that it reads.
+fn stages_of(overrides: &[(&str, &str)]) -> String {
+    let plan = plan("quickstart.toml", overrides);
+    let stages = &plan.cells[0].run.stages;
+    let place = |key| stages.iter().position(|other| other == key).expect("an input").to_string();
+    let line = |(number, key): (usize, &Key)| {
+        let stage = plan.graph.get(key).expect("a planned stage");
+        let inputs: Vec<String> = stage.inputs.iter().map(place).collect();
+        format!("{number:>2} {} <- {}", stage.label, inputs.join(" "))
+    };
+    stages.iter().enumerate().skip(5).map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn online_methods_start_from_the_base_or_its_boost() {
+    insta::assert_snapshot!(stages_of(&[("method", "grpo")]), @r"
+     5 evaluate weak base <- 1 4
+     6 reinforce weak grpo <- 0 4 4
+     7 evaluate weak grpo <- 1 6
+    ");
+    insta::assert_snapshot!(stages_of(&[("method", "score"), ("boost.problems", "100")]), @r"
+     5 evaluate weak base <- 1 4
+     6 weigh weak solutions <- 0
+     7 train weak boost <- 4 6
+     8 evaluate weak boost <- 1 7
+     9 reinforce weak score stage 1 <- 0 7 7
+    10 evaluate weak score stage 1 <- 1 9
+    11 reinforce weak score stage 2 <- 0 9 7
+    12 evaluate weak score stage 2 <- 1 11
+    ");
+}
+
 #[test]
 fn ablations_share_their_stages() {
     let plan = plan("ablations.toml", &[]);

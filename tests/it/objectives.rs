@@ -3,7 +3,7 @@
 //! pairs.
 //!
 //! Slopes are taken in single precision along some directions through all parameters. They agree
-//! to about a thousandth of the gradient's length; what is broken on purpose is off by more than a
+//! to about a thousandth of the gradient's length, where the objective has kinks to a hundredth; what is broken on purpose is off by more than a
 //! tenth of it.
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::support::{problems, random_model};
 
 /// How far the parameters are moved for a slope.
-const STEP: f32 = 3e-4;
+const STEP: f32 = 1e-4;
 /// Slopes and gradients differ by less than this part of the gradient's length ...
 const CLOSE: f64 = 0.01;
 /// ... and by more than this where something is broken.
@@ -264,7 +264,8 @@ fn spoilt(groups: &[Vec<Trajectory>]) -> [(&'static str, Vec<Vec<Trajectory>>); 
 
 #[test]
 fn the_gradient_of_group_relative_policy_optimisation() {
-    const CLIP: f64 = 0.1;
+    // Bounds that no token is near: there the objective has a kink.
+    const CLIP: f64 = 0.14;
     const KL: f64 = 0.5;
     let (model, [reference, at]) = models();
     let (then, groups) = (&model.decoder, groups(&model));

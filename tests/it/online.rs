@@ -154,7 +154,6 @@ fn the_second_answer_becomes_right_while_the_first_is_held() {
     };
     let corrects = |kl, change: &dyn Fn(&mut Trajectory)| {
         let [first, second] = after(kl, change);
-        eprintln!("{first} {second}");
         second > 0.8 && (first - before[0]).abs() < 0.1
     };
     assert!(corrects([0.01, 1.0], &as_it_is));
@@ -167,7 +166,6 @@ fn the_second_answer_becomes_right_while_the_first_is_held() {
     let first = practised(&model, (Rule::ScoreFirst { kl: 0.01, kl_first: 1.0 }, 2), &as_it_is);
     let both = |change: &dyn Fn(&mut Trajectory)| {
         let second = practised(&first, (Rule::ScoreSecond { kl: 0.01, shaping: 10.0 }, 2), change);
-        eprintln!("{} {}", right(&second, &[]), right(&second, &["8"]));
         right(&second, &[]) > 0.8 && right(&second, &["8"]) > 0.8
     };
     assert!(both(&as_it_is));
