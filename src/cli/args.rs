@@ -265,8 +265,8 @@ mod tests {
         Usage: rise-lab [OPTIONS] <COMMAND>
 
         Commands:
-          sweep    Perform every run of an experiment and write its report; the same command goes on after
-                   a stop
+          sweep    Perform every run of an experiment and write its report; the same command goes on after a
+                   stop
           plan     Show an experiment's runs, shared stages, what is done and the time it will take; touches
                    nothing
           report   Write the report of an experiment from the database

@@ -38,7 +38,7 @@ pub struct Candidate {
     pub tokens: u32,
     /// Whether it ended by itself rather than at the token limit.
     pub finished: bool,
-    /// The grade of the task's headline grader.
+    /// The grade of the run's grader.
     pub grade: Grade,
 }
 

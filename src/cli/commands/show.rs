@@ -125,7 +125,7 @@ fn text(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint], output: O
 fn others(metrics: &[String], checkpoints: &[Checkpoint], output: Output) -> Option<String> {
     let columns = metrics.iter().map(|metric| format!("#{metric}"));
     let mut table = Table::new(
-        ["checkpoint", "grader"].map(str::to_owned).into_iter().chain(columns).chain([String::new()]),
+        ["checkpoint", "grader"].map(str::to_owned).into_iter().chain(columns).chain(["note".to_owned()]),
     );
     let rows =
         || checkpoints.iter().flat_map(|checkpoint| checkpoint.others.iter().map(move |o| (checkpoint, o)));
@@ -265,9 +265,9 @@ mod tests {
         let checkpoints = checkpoints(&store, &run).unwrap();
         insta::assert_snapshot!(others(&metrics_of(&run), &checkpoints, plain()).unwrap(), @r"
         The same texts under other graders
-        checkpoint  grader                      m1@t1  m5@t1  m1@t5  p1@t5
-        ----------  -------------  ------------------  -----  -----  -----
-        base        rise-compat 1  20.0 [5.7, 51.0]        -      -      -
+        checkpoint  grader                    m1@t1  m5@t1  m1@t5  p1@t5  note
+        ----------  -------------  ----------------  -----  -----  -----  ----
+        base        rise-compat 1  20.0 [5.7, 51.0]      -      -      -
         ");
     }
 
