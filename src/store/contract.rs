@@ -495,6 +495,7 @@ fn further_graders_stand_beside_the_stages_own() {
     let names: Vec<_> =
         store.graders_of(&evaluation).unwrap().into_iter().map(|rows| rows.grader.0).collect();
     assert_eq!(names, ["numeric", "right", "silent"]);
+    assert_eq!(store.graders_of(&key("evaluate greedily")).unwrap(), [], "nothing of it was graded yet");
     let silent = rows_of(&store, "silent").unwrap();
     assert_eq!((silent.unread, silent.graded, silent.attempts), (true, 0, 9));
     let counted = |sql: &str| store.query(sql, 9).unwrap().rows;

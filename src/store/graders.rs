@@ -130,7 +130,7 @@ impl Reader {
                             WHERE e.stage = ?1";
             let attempts: u64 =
                 connection.prepare_cached(attempts)?.query_row([id], |row| row.get::<_, i64>(0))? as u64;
-            let sql = "SELECT g.id, g.name, g.version, g.id = s.grader,
+            let sql = "SELECT g.id, g.name, g.version, coalesce(g.id = s.grader, 0),
                         (SELECT count(*) FROM episodes e
                          JOIN candidates c ON c.episode = e.id
                          JOIN grades v ON v.candidate = c.id AND v.grader = g.id

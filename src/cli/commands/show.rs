@@ -125,7 +125,7 @@ fn text(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint], output: O
 fn others(metrics: &[String], checkpoints: &[Checkpoint], output: Output) -> Option<String> {
     let columns = metrics.iter().map(|metric| format!("#{metric}"));
     let mut table = Table::new(
-        ["checkpoint", "grader"].map(str::to_owned).into_iter().chain(columns).chain([String::new()]),
+        ["checkpoint", "grader"].map(str::to_owned).into_iter().chain(columns).chain(["note".to_owned()]),
     );
     let rows =
         || checkpoints.iter().flat_map(|checkpoint| checkpoint.others.iter().map(move |o| (checkpoint, o)));

@@ -271,6 +271,19 @@ mod tests {
         }
 
         #[test]
+        fn every_answer_equals_itself_and_whatever_equals_it(
+            one in "(\\\\frac|\\\\sqrt|\\\\text \\\\ |[-+0-9.,/=()x %$]){0,12}", other in "[-0-9.,/]{0,4}",
+        ) {
+            let verdict = |gold: &str, text: &str| {
+                let (id, question, answer) = ("p/1".to_owned(), "Evaluate.".to_owned(), gold.to_owned());
+                let problem = Problem { id, question, answer, solution: None };
+                grade(&problem, &format!("so \\boxed{{{text}}}")).verdict
+            };
+            prop_assert_eq!(verdict(&one, &one), Verdict::Right);
+            prop_assert_eq!(verdict(&one, &other), verdict(&other, &one));
+        }
+
+        #[test]
         fn decimals_are_their_value(value in -99_999_i64..99_999, zeros in "0{0,4}") {
             let decimal = format!("{}{}.{:02}{zeros}", if value < 0 { "-" } else { "" }, value.abs() / 100, value.abs() % 100);
             prop_assert_eq!(canonical(&decimal), canonical(&format!("{value}/100")));
