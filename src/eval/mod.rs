@@ -6,7 +6,9 @@
 
 mod metric;
 mod metrics;
+mod ranking;
 mod vote;
 
 pub use metric::{Extent, Metric, Unit, metrics, score};
+pub use ranking::{Ranked, VerifierConfig, ranking, ranking_metrics};
 pub use vote::{Vote, majority};

@@ -41,6 +41,8 @@ pub fn results(
     }
     if holds(EPISODES) {
         results.episodes = files::read::<Episode>(&path(EPISODES))?;
+    }
+    if holds(EPISODES) || holds(SCORES) {
         results.grader = Some((GRADER.0.to_owned(), GRADER.1));
     }
     if holds(POINTS) {

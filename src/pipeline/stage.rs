@@ -38,6 +38,8 @@ pub enum Kind {
     Reinforce,
     /// A checkpoint answers the test problems.
     Evaluate,
+    /// A verifier ranks the answers of an evaluation.
+    Rank,
 }
 
 impl Kind {
@@ -56,6 +58,7 @@ impl Kind {
             Self::Prefer => "prefer",
             Self::Reinforce => "reinforce",
             Self::Evaluate => "evaluate",
+            Self::Rank => "rank",
         }
     }
 
@@ -67,6 +70,7 @@ impl Kind {
             Self::Collect | Self::Evaluate => 3,
             Self::Base | Self::Improve | Self::Train => 2,
             Self::Prepare | Self::Tokenize | Self::Sample | Self::Weigh | Self::Prefer | Self::Reinforce => 1,
+            Self::Rank => 1,
         }
     }
 }
@@ -259,6 +263,23 @@ pub enum Job {
         /// Where tensors live.
         backend: String,
     },
+    /// Let a verifier rank the first attempts of an evaluation.
+    Rank {
+        /// The prepared problems.
+        problems: Key,
+        /// The evaluation that holds the attempts.
+        episodes: Key,
+        /// The checkpoint whose log-likelihood they are ranked by.
+        verifier: Key,
+        /// The checkpoint whose log-likelihood is taken from it, if any.
+        reference: Option<Key>,
+        /// First attempts per problem.
+        samples: u32,
+        /// The texts around attempts.
+        prompt: Prompt,
+        /// Where tensors live.
+        backend: String,
+    },
 }
 
 /// Who supplies the improved turn, by checkpoint.
@@ -317,6 +338,20 @@ pub enum ExampleSource {
         keep_right: bool,
         /// Root of the choice of partners.
         seed: Seed,
+    },
+    /// Right attempts against wrong ones to the same problem.
+    Preferences {
+        /// The stages that hold them.
+        episodes: Vec<Key>,
+        /// Whether reference solutions count as right attempts.
+        references: bool,
+        /// Root of the choice of partners.
+        seed: Seed,
+    },
+    /// Self-verified dialogues that end right against those that end wrong.
+    Trajectories {
+        /// The stages that hold them.
+        episodes: Vec<Key>,
     },
     /// Attempts with the verification that is due, and a right attempt after a wrong one.
     Verified {

@@ -118,13 +118,18 @@ fn counts(episodes: &[Episode], scores: &[ScoreRow], model: &LanguageModel) -> V
 pub fn metrics(stages: &[Stage]) -> Vec<MetricRow> {
     let mut rows = BTreeMap::new();
     for stage in stages {
-        if let Some((_, _, extent)) = extent(&stage.job) {
-            for metric in eval::metrics(extent) {
-                rows.insert(metric.name.clone(), row(metric));
-            }
+        for metric in measured(&stage.job) {
+            rows.insert(metric.name.clone(), row(metric));
         }
     }
     rows.into_values().collect()
+}
+
+fn measured(job: &Job) -> Vec<eval::Metric> {
+    match job {
+        Job::Rank { samples, .. } => eval::ranking_metrics(*samples as usize),
+        job => extent(job).map(|(_, _, extent)| eval::metrics(extent)).unwrap_or_default(),
+    }
 }
 
 fn row(metric: eval::Metric) -> MetricRow {

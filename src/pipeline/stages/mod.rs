@@ -10,6 +10,7 @@ pub(super) mod evaluate;
 pub(super) mod improve;
 pub(super) mod prefer;
 pub(super) mod prepare;
+pub(super) mod rank;
 pub(super) mod reinforce;
 pub(super) mod sample;
 pub(super) mod tokenize;
