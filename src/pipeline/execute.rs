@@ -19,7 +19,7 @@ use crate::train::{ProgressError, TrainError};
 
 use super::memory::Memory;
 use super::stages::{
-    base, collect, evaluate, improve, likelihood, prefer, prepare, reinforce, sample, tokenize, train,
+    base, collect, evaluate, improve, likelihood, prefer, prepare, rank, reinforce, sample, tokenize, train,
     unsolved, weigh,
 };
 use super::{Job, Manifest, Stage, Workspace, WorkspaceError};
@@ -234,6 +234,7 @@ pub fn execute(
         job @ Job::Evaluate { .. } => evaluate::run(&mut desk, job),
         Job::Unsolved { asked, budgets } => unsolved::run(&mut desk, asked, budgets),
         Job::Likelihood { asked, rollouts } => likelihood::run(&mut desk, asked, *rollouts),
+        job @ Job::Rank { .. } => rank::run(&mut desk, job),
     }?;
     let seconds = began.elapsed().as_secs_f64() + made.earlier;
     let origin = made.origin();

@@ -18,6 +18,8 @@ pub const EPISODES: &str = "episodes.jsonl";
 pub const EXAMPLES: &str = "examples.jsonl";
 /// Pairs of examples of which one is better.
 pub const PAIRS: &str = "pairs.jsonl";
+/// What a verifier ranks attempts by, problem by problem.
+pub const RANKS: &str = "ranks.jsonl";
 /// Training curves.
 pub const POINTS: &str = "points.jsonl";
 /// Scores by problem.

@@ -4,11 +4,13 @@
 //! improve, weigh, train, evaluate, ...) into a stage of the graph. Must not know the order in
 //! which a method takes its steps. Executes nothing.
 
+mod verifier;
+
 use serde_json::{Value, json};
 
 use crate::data::{GraderConfig, Inquiry, Prompt, TaskConfig};
 use crate::domain::{Key, Seed, Split};
-use crate::rollout::{Protocol, Rollouts, Teacher};
+use crate::rollout::{EvaluateConfig, Protocol, Rollouts, Teacher};
 use crate::spec::{PreferenceConfig, RunSpec, canonical};
 use crate::train::{Reinforce, Selection, TrainConfig, Weighting};
 
@@ -291,7 +293,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether reference solutions may be trained on: only where they are the teacher.
-    fn has_references(&self) -> bool {
+    pub fn has_references(&self) -> bool {
         self.run.collect.teacher == Teacher::Reference
     }
 
@@ -340,7 +342,6 @@ impl<'a> Plan<'a> {
     }
 
     /// New weights by direct preference optimisation against the checkpoint that it starts from.
-    #[expect(dead_code, reason = "the methods that make pairs are to come")]
     pub fn prefer(&mut self, name: &str, start: &Key, pairs: &[Key]) -> Key {
         let PreferenceConfig { beta, epochs, learning_rate } = self.run.preference;
         let train = TrainConfig { epochs, learning_rate, ..self.run.train.clone() };
@@ -365,7 +366,7 @@ impl<'a> Plan<'a> {
     ) -> Key {
         let defaults = TrainConfig::default();
         let (epochs, batch) = (defaults.epochs, defaults.batch);
-        let train = TrainConfig { learning_rate, epochs, batch, ..self.run.train.clone() };
+        let train = TrainConfig { epochs, batch, learning_rate, ..self.run.train.clone() };
         let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
         let seed = self.seed("reinforce").named(name);
         let content = json!({
@@ -397,7 +398,18 @@ impl<'a> Plan<'a> {
 
     /// The same by another protocol.
     pub fn evaluate_by(&mut self, protocol: Protocol, name: &str, policy: &Key, trained: u32) {
-        let config = self.run.evaluate.clone();
+        let samples = self.run.evaluate.samples;
+        self.evaluated(protocol, samples, name, policy, trained);
+    }
+
+    /// The evaluation of a policy that knows single turns, with at least so many first attempts.
+    pub fn evaluate_samples(&mut self, name: &str, policy: &Key, samples: u32) -> Key {
+        let samples = samples.max(self.run.evaluate.samples);
+        self.evaluated(self.run.evaluate.protocol, samples, name, policy, 1)
+    }
+
+    fn evaluated(&mut self, protocol: Protocol, samples: u32, name: &str, policy: &Key, trained: u32) -> Key {
+        let config = EvaluateConfig { samples, ..self.run.evaluate.clone() };
         let window = config.window.resolve(trained.max(1));
         let seed = self.seed("evaluate");
         let prompt = Prompt { retry: config.retry.unwrap_or(self.run.collect.retry), ..self.prompt() };
@@ -432,8 +444,9 @@ impl<'a> Plan<'a> {
         };
         let label = self.label("evaluate", name);
         let key = self.add(Stage::new(Kind::Evaluate, label, job, inputs, &content, estimate));
-        self.done.checkpoints.push((name.to_owned(), policy.clone(), key));
+        self.done.checkpoints.push((name.to_owned(), policy.clone(), key.clone()));
         self.analyse(name, policy, window);
+        key
     }
 
     /// The analyses of an evaluated checkpoint.

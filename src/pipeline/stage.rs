@@ -42,6 +42,8 @@ pub enum Kind {
     Unsolved,
     /// Reference solutions are scored, at once and after own attempts.
     Likelihood,
+    /// A verifier ranks the answers of an evaluation.
+    Rank,
 }
 
 impl Kind {
@@ -62,6 +64,7 @@ impl Kind {
             Self::Evaluate => "evaluate",
             Self::Unsolved => "unsolved",
             Self::Likelihood => "likelihood",
+            Self::Rank => "rank",
         }
     }
 
@@ -79,7 +82,8 @@ impl Kind {
             | Self::Prefer
             | Self::Reinforce
             | Self::Unsolved
-            | Self::Likelihood => 1,
+            | Self::Likelihood
+            | Self::Rank => 1,
         }
     }
 }
@@ -294,6 +298,27 @@ pub enum Job {
         /// Rollouts per problem.
         rollouts: u32,
     },
+    /// Let a verifier rank the first attempts of an evaluation.
+    Rank {
+        /// The prepared problems.
+        problems: Key,
+        /// The task, for its further graders.
+        task: TaskConfig,
+        /// Who judged the attempts.
+        grader: GraderConfig,
+        /// The evaluation that holds the attempts.
+        episodes: Key,
+        /// The checkpoint whose log-likelihood they are ranked by.
+        verifier: Key,
+        /// The checkpoint whose log-likelihood is taken from it, if any.
+        reference: Option<Key>,
+        /// First attempts per problem.
+        samples: u32,
+        /// The texts around attempts.
+        prompt: Prompt,
+        /// Where tensors live.
+        backend: String,
+    },
 }
 
 /// How a checkpoint is put to the problems it is evaluated on.
@@ -329,7 +354,8 @@ impl Job {
             Self::Collect { problems, task, grader, .. }
             | Self::Sample { problems, task, grader, .. }
             | Self::Improve { problems, task, grader, .. }
-            | Self::Evaluate { problems, task, grader, .. } => Some((problems, task, grader)),
+            | Self::Evaluate { problems, task, grader, .. }
+            | Self::Rank { problems, task, grader, .. } => Some((problems, task, grader)),
             Self::Unsolved { asked, .. } | Self::Likelihood { asked, .. } => {
                 Some((&asked.problems, &asked.task, &asked.grader))
             }
@@ -400,6 +426,20 @@ pub enum ExampleSource {
         keep_right: bool,
         /// Root of the choice of partners.
         seed: Seed,
+    },
+    /// Right attempts against wrong ones to the same problem.
+    Preferences {
+        /// The stages that hold them.
+        episodes: Vec<Key>,
+        /// Whether reference solutions count as right attempts.
+        references: bool,
+        /// Root of the choice of partners.
+        seed: Seed,
+    },
+    /// Self-verified dialogues that end right against those that end wrong.
+    Trajectories {
+        /// The stages that hold them.
+        episodes: Vec<Key>,
     },
     /// Attempts with the verification that is due, and a right attempt after a wrong one.
     Verified {

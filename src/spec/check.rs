@@ -7,7 +7,7 @@ use crate::domain::Key;
 use crate::rollout::{OwnTurns, Rollouts, Teacher, Window};
 
 use super::canonical::canonical;
-use super::{Fault, PreferenceConfig, RunSpec};
+use super::{Fault, Method, PreferenceConfig, RunSpec};
 
 /// More turns than this are a slip of the pen: no model here is trained on such histories.
 const MOST_TURNS: u32 = 20;
@@ -71,6 +71,15 @@ impl RunSpec {
         refuse(faults, capable, "boost.model", "with `boost.problems` = 0 there is no boost to take part in");
         refuse(faults, self.boost.turns > MOST_TURNS, "boost.turns", too_many(self.boost.turns));
         refuse(faults, self.candidates == 0, "candidates", "0 samples leave nothing to choose from");
+        let verifier = self.verifier.samples;
+        refuse(faults, verifier == 0, "verifier.samples", "0 samples leave nothing to rank");
+        let untaught = self.method == Method::VStar && self.rounds.count == 0;
+        refuse(
+            faults,
+            untaught && !idle,
+            "rounds.count",
+            "0 rounds leave the verifier nothing to learn from",
+        );
         let PreferenceConfig { beta, epochs, learning_rate } = self.preference;
         for (path, value) in [("preference.beta", beta), ("preference.learning_rate", learning_rate)] {
             let usable = value.is_finite() && value > 0.0;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::{GraderConfig, Sizes, TaskConfig};
-use crate::eval::AnalysesConfig;
+use crate::eval::{AnalysesConfig, VerifierConfig};
 use crate::rollout::{CollectConfig, EvaluateConfig};
 use crate::train::{Data, GrpoConfig, ScoreConfig, Selection, Start, TrainConfig, Weighting};
 
@@ -31,6 +31,8 @@ pub enum Method {
     SelfRefine,
     /// Solutions with a verification by the model itself; fine-tuning, then preferences.
     SelfRewarding,
+    /// A generator as in STaR, and a verifier trained on its right and wrong samples that ranks answers.
+    VStar,
     /// Group-relative policy optimisation over turns.
     Grpo,
     /// `SCoRe`: two stages of online training on two turns.
@@ -48,7 +50,9 @@ impl Method {
     #[must_use]
     pub const fn goes_in_rounds(self) -> bool {
         match self {
-            Self::Rise | Self::SftRight | Self::SftRightAndWrong | Self::Rft | Self::Star => true,
+            Self::Rise | Self::SftRight | Self::SftRightAndWrong | Self::Rft | Self::Star | Self::VStar => {
+                true
+            }
             Self::Sft | Self::PairSft | Self::SelfRefine | Self::SelfRewarding | Self::Grpo | Self::Score => {
                 false
             }
@@ -132,6 +136,9 @@ pub struct RunSpec {
     /// How preferences are trained on, for the methods that have any.
     #[serde(default)]
     pub preference: PreferenceConfig,
+    /// How answers are ranked by a verifier, for the methods that train one.
+    #[serde(default)]
+    pub verifier: VerifierConfig,
     /// How trajectories are collected and improved.
     #[serde(default)]
     pub collect: CollectConfig,

@@ -27,7 +27,9 @@ mod weighting;
 
 pub use batch::{Batch, Encoded, TooLong, encode, order};
 pub use config::{Data, Start, TrainConfig};
-pub use examples::{Layout, Pool, Summary, answers, deduplicated, examples, pairs, verified};
+pub use examples::{
+    Layout, Pool, Summary, answers, deduplicated, examples, pairs, preferences, trajectories, verified,
+};
 pub use objective::Normalise;
 pub use optimise::{Objective, TrainError, Trained, Weighed, optimise};
 pub use optimizer::AdamW;

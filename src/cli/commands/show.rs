@@ -265,8 +265,8 @@ mod tests {
         let checkpoints = checkpoints(&store, &run).unwrap();
         insta::assert_snapshot!(others(&metrics_of(&run), &checkpoints, plain()).unwrap(), @"
             The same texts under other graders
-            checkpoint  grader                    m1@t1  m5@t1  m1@t5  p1@t5
-            ----------  -------------  ----------------  -----  -----  -----  
+            checkpoint  grader                    m1@t1  m5@t1  m1@t5  p1@t5  note
+            ----------  -------------  ----------------  -----  -----  -----  ----
             base        rise-compat 1  20.0 [5.7, 51.0]      -      -      -
         ");
     }

@@ -13,6 +13,7 @@ mod score;
 mod self_refine;
 mod self_rewarding;
 mod sft;
+mod v_star;
 
 use crate::spec::{Method, RunSpec};
 
@@ -37,6 +38,7 @@ pub fn plan(run: &RunSpec, models: &Models, graph: &mut Graph) -> Result<Planned
         Method::PairSft => pair_sft::plan(&mut plan, &base)?,
         Method::SelfRefine => self_refine::plan(&mut plan, &base)?,
         Method::SelfRewarding => self_rewarding::plan(&mut plan, &base)?,
+        Method::VStar => v_star::plan(&mut plan, &base)?,
         Method::Grpo => grpo::plan(&mut plan, &base)?,
         Method::Score => score::plan(&mut plan, &base)?,
     }

@@ -125,6 +125,7 @@ fn metrics_of(job: &Job) -> Vec<Metric> {
         Job::Evaluate { .. } => extent(job).map_or_else(Vec::new, eval::metrics),
         Job::Unsolved { asked, budgets } => eval::unsolved_metrics(budgets, asked.turns),
         Job::Likelihood { asked, rollouts } => eval::likelihood_metrics(asked.turns, *rollouts),
+        Job::Rank { samples, .. } => eval::ranking_metrics(*samples as usize),
         _ => Vec::new(),
     }
 }

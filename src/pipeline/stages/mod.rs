@@ -11,6 +11,7 @@ pub(super) mod improve;
 pub(super) mod likelihood;
 pub(super) mod prefer;
 pub(super) mod prepare;
+pub(super) mod rank;
 pub(super) mod reinforce;
 pub(super) mod sample;
 pub(super) mod tokenize;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::data::Prompt;
-use crate::domain::{Episode, Example, Key, Problem};
-use crate::train::{Pool, answers, deduplicated, examples, pairs, verified};
+use crate::domain::{Episode, Example, Key, Preference, Problem};
+use crate::train::{Pool, answers, deduplicated, examples, pairs, preferences, trajectories, verified};
 
 use crate::pipeline::StageError;
 use crate::pipeline::execute::{Desk, Made};
-use crate::pipeline::files::{self, EPISODES, EXAMPLES, PROBLEMS};
+use crate::pipeline::files::{self, EPISODES, EXAMPLES, PAIRS, PROBLEMS};
 use crate::pipeline::stage::ExampleSource;
 
 pub fn run(
@@ -24,6 +24,16 @@ pub fn run(
         problems.iter().map(|p| (p.id.as_str(), p.question.as_str())).collect();
     let layout = |id: &str, attempts: &[&str]| prompt.dialogue(questions[id], attempts);
     let (examples, counts) = match source {
+        ExampleSource::Preferences { episodes, references, seed } => {
+            let episodes = all(desk, episodes)?;
+            return compared(
+                desk,
+                &preferences(&Pool::all(&problems, &episodes, *references), &layout, *seed),
+            );
+        }
+        ExampleSource::Trajectories { episodes } => {
+            return compared(desk, &trajectories(&problems, &all(desk, episodes)?, prompt));
+        }
         ExampleSource::Solutions { problems: count } => {
             let count = count.unwrap_or(problems.len()).min(problems.len());
             solutions(&problems[..count], prompt)
@@ -54,6 +64,12 @@ pub fn run(
     };
     files::write(&desk.folder.join(EXAMPLES), &examples)?;
     Ok(Made::plain(&[EXAMPLES], counts))
+}
+
+/// Pairs are a file of their own kind.
+fn compared(desk: &Desk<'_>, pairs: &[Preference]) -> Result<Made, StageError> {
+    files::write(&desk.folder.join(PAIRS), pairs)?;
+    Ok(Made::plain(&[PAIRS], json!({ "pairs": pairs.len() })))
 }
 
 /// The episodes of several stages, in order.

@@ -8,6 +8,8 @@ mod deduplicate;
 mod episodes;
 mod pairs;
 mod pool;
+mod preferences;
+mod trajectories;
 mod verified;
 
 pub use attempts::answers;
@@ -15,4 +17,6 @@ pub use deduplicate::deduplicated;
 pub use episodes::{Layout, Summary, examples};
 pub use pairs::pairs;
 pub use pool::Pool;
+pub use preferences::preferences;
+pub use trajectories::trajectories;
 pub use verified::verified;

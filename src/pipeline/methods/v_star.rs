@@ -1,0 +1,34 @@
+//! V-STaR (Hosseini et al. 2024): a generator as in STaR, and a verifier that learns from all of
+//! its samples, right and wrong, and picks among several answers.
+//!
+//! The generator is fine-tuned from the base on right samples, round after round; the verifier is
+//! the last generator after direct preference optimisation on pairs of a right and a wrong sample.
+
+use crate::domain::Key;
+use crate::pipeline::PlanError;
+use crate::pipeline::plan::Plan;
+
+use super::boost;
+
+pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
+    let run = plan.run;
+    let mut policy = boost::plan(plan, base, &mut Vec::new())?;
+    let references = plan.has_references().then(|| plan.solutions(None));
+    let (mut samples, mut evaluation) = (Vec::new(), None);
+    for round in 1..=run.rounds.count {
+        let name = format!("v-star round {round}");
+        samples.push(plan.sample(&name, round, &policy, false));
+        let right = plan.answers(&name, &samples, true);
+        let examples: Vec<Key> = std::iter::once(right).chain(references.clone()).collect();
+        policy = plan.train(&name, base, &examples);
+        // Only what is ranked needs so many samples.
+        let wanted = if round == run.rounds.count { run.verifier.samples } else { 1 };
+        evaluation = Some(plan.evaluate_samples(&name, &policy, wanted));
+    }
+    let pairs = plan.preferences("v-star", &samples);
+    let verifier = plan.prefer("v-star", &policy, &[pairs]);
+    if let Some(evaluation) = evaluation {
+        plan.rank("v-star", &verifier, &policy, &evaluation);
+    }
+    Ok(())
+}
