@@ -7,8 +7,10 @@
 mod metric;
 mod metrics;
 mod ranking;
+mod refinement;
 mod vote;
 
 pub use metric::{Extent, Metric, Unit, metrics, score};
 pub use ranking::{Ranked, VerifierConfig, ranking, ranking_metrics};
+pub use refinement::{APPROVED, Refined, refinement, refinement_metrics};
 pub use vote::{Vote, majority};

@@ -19,7 +19,8 @@ use crate::train::{ProgressError, TrainError};
 
 use super::memory::Memory;
 use super::stages::{
-    base, collect, evaluate, improve, prefer, prepare, rank, reinforce, sample, tokenize, train, weigh,
+    base, collect, evaluate, improve, prefer, prepare, rank, refine, reinforce, sample, steps, tokenize,
+    train, weigh,
 };
 use super::{Job, Manifest, Stage, Workspace, WorkspaceError};
 
@@ -231,6 +232,8 @@ pub fn execute(
         job @ Job::Prefer { .. } => prefer::run(&mut desk, job),
         job @ Job::Reinforce { .. } => reinforce::run(&mut desk, job),
         job @ Job::Evaluate { .. } => evaluate::run(&mut desk, job),
+        job @ Job::Steps { .. } => steps::run(&mut desk, job),
+        job @ Job::Refine { .. } => refine::run(&mut desk, job),
         job @ Job::Rank { .. } => rank::run(&mut desk, job),
     }?;
     let seconds = began.elapsed().as_secs_f64() + made.earlier;

@@ -12,3 +12,4 @@ mod resume;
 mod rows;
 mod support;
 mod sweep;
+mod verifiers;

@@ -128,6 +128,11 @@ pub fn metrics(stages: &[Stage]) -> Vec<MetricRow> {
 fn measured(job: &Job) -> Vec<eval::Metric> {
     match job {
         Job::Rank { samples, .. } => eval::ranking_metrics(*samples as usize),
+        Job::Refine { .. } => {
+            let mut metrics = eval::metrics(super::refine::EXTENT);
+            metrics.extend(eval::refinement_metrics());
+            metrics
+        }
         job => extent(job).map(|(_, _, extent)| eval::metrics(extent)).unwrap_or_default(),
     }
 }
