@@ -16,12 +16,13 @@ const NEUTRAL: &str = include_str!("../../templates/prompt/retry-neutral.jinja")
 const NONE: &str = include_str!("../../templates/prompt/retry-none.jinja");
 const CRITIQUE: &str = include_str!("../../templates/prompt/critique.jinja");
 const REFINE: &str = include_str!("../../templates/prompt/refine.jinja");
+const REFINE_FROM_STEP: &str = include_str!("../../templates/prompt/refine-from-step.jinja");
 const VERIFY: &str = include_str!("../../templates/prompt/verify.jinja");
 const HINT: &str = include_str!("../../templates/prompt/hint.jinja");
 
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut templates = Environment::new();
-    for text in [OPENING, INCORRECT, NEUTRAL, NONE, CRITIQUE, REFINE, VERIFY, HINT] {
+    for text in [OPENING, INCORRECT, NEUTRAL, NONE, CRITIQUE, REFINE, REFINE_FROM_STEP, VERIFY, HINT] {
         templates.add_template(text, text).expect("the shipped templates are well formed");
     }
     templates
@@ -160,6 +161,21 @@ impl Prompt {
         let [about, _] = inquiry.templates(*self);
         let dialogue = self.reviewed(question, inquiry, earlier).assistant(attempt);
         dialogue.user(self.render(about, question).text)
+    }
+
+    /// The question, an attempt, and the request to answer again from its first wrong step, which
+    /// counts from 1 (GLoRe's local refinement, Havrilla et al. 2024).
+    #[must_use]
+    pub fn refinement(&self, question: &str, attempt: &str, step: usize) -> Dialogue {
+        let repeat_question = self.repeat_question;
+        let request = Self::filled(REFINE_FROM_STEP, context! { question, repeat_question, step });
+        Dialogue(vec![self.opening(question)]).assistant(attempt).user(request)
+    }
+
+    /// The key of the text that asks for such a refinement.
+    #[must_use]
+    pub fn refinement_key() -> Key {
+        Key::of(&[REFINE_FROM_STEP])
     }
 
     /// The question together with its answer, for a solution that leads there (STaR's

@@ -13,6 +13,7 @@ mod preference;
 mod problem;
 mod reward;
 mod seed;
+mod trace;
 
 pub use dialogue::{Dialogue, Message, Role};
 pub use episode::{Author, Candidate, Episode, Grade, Review, Turn};
@@ -24,3 +25,4 @@ pub use preference::Preference;
 pub use problem::{Problem, Split};
 pub use reward::{Reward, Verdict};
 pub use seed::{Draws, Seed};
+pub use trace::{Step, Traced, steps_of};

@@ -9,10 +9,12 @@ mod config;
 mod metric;
 mod metrics;
 mod ranking;
+mod refinement;
 mod vote;
 
 pub use analyses::{Likelihoods, Unsolved, likelihood_metrics, unsolved_metrics};
 pub use config::AnalysesConfig;
 pub use metric::{Extent, Metric, Unit, metrics, score};
 pub use ranking::{Ranked, VerifierConfig, ranking, ranking_metrics};
+pub use refinement::{APPROVED, Refined, refinement, refinement_metrics};
 pub use vote::{Vote, majority};

@@ -19,8 +19,8 @@ use crate::train::{ProgressError, TrainError};
 
 use super::memory::Memory;
 use super::stages::{
-    base, collect, evaluate, improve, likelihood, prefer, prepare, rank, reinforce, sample, tokenize, train,
-    unsolved, weigh,
+    base, collect, evaluate, improve, likelihood, prefer, prepare, rank, refine, reinforce, sample, steps,
+    tokenize, train, unsolved, weigh,
 };
 use super::{Job, Manifest, Stage, Workspace, WorkspaceError};
 
@@ -234,6 +234,8 @@ pub fn execute(
         job @ Job::Evaluate { .. } => evaluate::run(&mut desk, job),
         Job::Unsolved { asked, budgets } => unsolved::run(&mut desk, asked, budgets),
         Job::Likelihood { asked, rollouts } => likelihood::run(&mut desk, asked, *rollouts),
+        job @ Job::Steps { .. } => steps::run(&mut desk, job),
+        job @ Job::Refine { .. } => refine::run(&mut desk, job),
         job @ Job::Rank { .. } => rank::run(&mut desk, job),
     }?;
     let seconds = began.elapsed().as_secs_f64() + made.earlier;

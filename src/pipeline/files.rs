@@ -20,6 +20,10 @@ pub const EXAMPLES: &str = "examples.jsonl";
 pub const PAIRS: &str = "pairs.jsonl";
 /// What a verifier ranks attempts by, problem by problem.
 pub const RANKS: &str = "ranks.jsonl";
+/// Attempts judged step by step.
+pub const STEPS: &str = "steps.jsonl";
+/// What verifiers said of drafts and their refinements.
+pub const REFINED: &str = "refined.jsonl";
 /// Training curves.
 pub const POINTS: &str = "points.jsonl";
 /// Scores by problem.

@@ -4,7 +4,10 @@
 //! improve, weigh, train, evaluate, ...) into a stage of the graph. Must not know the order in
 //! which a method takes its steps. Executes nothing.
 
+mod glore;
 mod verifier;
+
+pub(super) use glore::Bench;
 
 use serde_json::{Value, json};
 

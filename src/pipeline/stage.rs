@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::data::{GraderConfig, Prompt, Sizes, TaskConfig};
 use crate::domain::{Key, Sampling, Seed, Split};
-use crate::rollout::Protocol;
+use crate::rollout::{GloreConfig, Protocol};
 use crate::spec::BaseSpec;
 use crate::train::{Reinforce, Selection, TrainConfig, Weighting};
 
@@ -44,6 +44,10 @@ pub enum Kind {
     Likelihood,
     /// A verifier ranks the answers of an evaluation.
     Rank,
+    /// Samples are judged step by step.
+    Steps,
+    /// Drafts on the test problems are refined, and a verifier chooses.
+    Refine,
 }
 
 impl Kind {
@@ -65,6 +69,8 @@ impl Kind {
             Self::Unsolved => "unsolved",
             Self::Likelihood => "likelihood",
             Self::Rank => "rank",
+            Self::Steps => "steps",
+            Self::Refine => "refine",
         }
     }
 
@@ -83,7 +89,9 @@ impl Kind {
             | Self::Reinforce
             | Self::Unsolved
             | Self::Likelihood
-            | Self::Rank => 1,
+            | Self::Rank
+            | Self::Steps
+            | Self::Refine => 1,
         }
     }
 }
@@ -319,6 +327,56 @@ pub enum Job {
         /// Where tensors live.
         backend: String,
     },
+    /// Judge samples step by step.
+    Steps {
+        /// The prepared problems.
+        problems: Key,
+        /// The task, for its further graders.
+        task: TaskConfig,
+        /// Who judges attempts.
+        grader: GraderConfig,
+        /// The samples.
+        episodes: Key,
+        /// The checkpoint that goes on from each step.
+        policy: Key,
+        /// How many attempts, and how often.
+        glore: GloreConfig,
+        /// The texts around attempts.
+        prompt: Prompt,
+        /// How tokens are drawn.
+        sampling: Sampling,
+        /// Root of the stage's random numbers.
+        seed: Seed,
+        /// Where tensors live.
+        backend: String,
+    },
+    /// Draft, refine and choose on the test problems.
+    Refine {
+        /// The prepared problems.
+        problems: Key,
+        /// The task, for its further graders.
+        task: TaskConfig,
+        /// Who judges attempts.
+        grader: GraderConfig,
+        /// The checkpoint that drafts.
+        generator: Key,
+        /// The checkpoint that judges whole attempts.
+        outcome: Key,
+        /// The checkpoint that judges attempts up to a step.
+        stepwise: Key,
+        /// The checkpoint that refines a draft.
+        global: Key,
+        /// The checkpoint that refines a draft from the step that it is told.
+        local: Key,
+        /// The texts around attempts.
+        prompt: Prompt,
+        /// How tokens are drawn.
+        sampling: Sampling,
+        /// Root of the stage's random numbers.
+        seed: Seed,
+        /// Where tensors live.
+        backend: String,
+    },
 }
 
 /// How a checkpoint is put to the problems it is evaluated on.
@@ -355,7 +413,9 @@ impl Job {
             | Self::Sample { problems, task, grader, .. }
             | Self::Improve { problems, task, grader, .. }
             | Self::Evaluate { problems, task, grader, .. }
-            | Self::Rank { problems, task, grader, .. } => Some((problems, task, grader)),
+            | Self::Rank { problems, task, grader, .. }
+            | Self::Steps { problems, task, grader, .. }
+            | Self::Refine { problems, task, grader, .. } => Some((problems, task, grader)),
             Self::Unsolved { asked, .. } | Self::Likelihood { asked, .. } => {
                 Some((&asked.problems, &asked.task, &asked.grader))
             }
@@ -440,6 +500,23 @@ pub enum ExampleSource {
     Trajectories {
         /// The stages that hold them.
         episodes: Vec<Key>,
+    },
+    /// Attempts and whether they are right, in words.
+    Outcomes {
+        /// The stages that hold them.
+        episodes: Vec<Key>,
+    },
+    /// Beginnings of attempts and whether a right answer is within reach, in words.
+    Stepwise {
+        /// The stage that judged their steps.
+        steps: Key,
+    },
+    /// Wrong attempts, each with its first bad step and a right attempt that keeps the others.
+    Refinements {
+        /// The stage that judged their steps.
+        steps: Key,
+        /// Whether reference solutions count as right attempts.
+        references: bool,
     },
     /// Attempts with the verification that is due, and a right attempt after a wrong one.
     Verified {

@@ -11,11 +11,13 @@ mod environment;
 mod grouped;
 mod parallel;
 mod rationalise;
+mod refine;
 mod review;
 mod sequential;
 mod teacher;
 #[cfg(test)]
 mod testing;
+mod trace;
 
 pub use attempt::Grader;
 pub use config::{CollectConfig, EvaluateConfig, OwnTurns, Protocol, Rollouts, Teacher, Window};
@@ -23,5 +25,7 @@ pub use environment::Environment;
 pub use grouped::grouped;
 pub use parallel::parallel;
 pub use rationalise::rationalise;
+pub use refine::refine;
 pub use sequential::{Unroll, rollout};
 pub use teacher::{Improved, Improvement, Source, TeacherError, improve};
+pub use trace::{GloreConfig, Onward, Trace, Tracing, trace};

@@ -73,6 +73,10 @@ impl RunSpec {
         refuse(faults, self.candidates == 0, "candidates", "0 samples leave nothing to choose from");
         let verifier = self.verifier.samples;
         refuse(faults, verifier == 0, "verifier.samples", "0 samples leave nothing to rank");
+        let sizes = [("glore.attempts", self.glore.attempts), ("glore.rollouts", self.glore.rollouts)];
+        for (path, size) in sizes {
+            refuse(faults, size == 0, path, "0 of them leave no step to judge");
+        }
         let untaught = self.method == Method::VStar && self.rounds.count == 0;
         refuse(
             faults,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{GraderConfig, Sizes, TaskConfig};
 use crate::eval::{AnalysesConfig, VerifierConfig};
-use crate::rollout::{CollectConfig, EvaluateConfig};
+use crate::rollout::{CollectConfig, EvaluateConfig, GloreConfig};
 use crate::train::{Data, GrpoConfig, ScoreConfig, Selection, Start, TrainConfig, Weighting};
 
 /// What is trained.
@@ -33,6 +33,8 @@ pub enum Method {
     SelfRewarding,
     /// A generator as in STaR, and a verifier trained on its right and wrong samples that ranks answers.
     VStar,
+    /// GLoRe: verifiers of whole and begun attempts, and refinements of drafts from the start or from a step.
+    Glore,
     /// Group-relative policy optimisation over turns.
     Grpo,
     /// `SCoRe`: two stages of online training on two turns.
@@ -53,9 +55,13 @@ impl Method {
             Self::Rise | Self::SftRight | Self::SftRightAndWrong | Self::Rft | Self::Star | Self::VStar => {
                 true
             }
-            Self::Sft | Self::PairSft | Self::SelfRefine | Self::SelfRewarding | Self::Grpo | Self::Score => {
-                false
-            }
+            Self::Sft
+            | Self::PairSft
+            | Self::SelfRefine
+            | Self::SelfRewarding
+            | Self::Glore
+            | Self::Grpo
+            | Self::Score => false,
         }
     }
 }
@@ -139,6 +145,9 @@ pub struct RunSpec {
     /// How answers are ranked by a verifier, for the methods that train one.
     #[serde(default)]
     pub verifier: VerifierConfig,
+    /// How attempts are judged step by step.
+    #[serde(default)]
+    pub glore: GloreConfig,
     /// How trajectories are collected and improved.
     #[serde(default)]
     pub collect: CollectConfig,

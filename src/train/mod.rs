@@ -28,7 +28,8 @@ mod weighting;
 pub use batch::{Batch, Encoded, TooLong, encode, order};
 pub use config::{Data, Start, TrainConfig};
 pub use examples::{
-    Layout, Pool, Summary, answers, deduplicated, examples, pairs, preferences, trajectories, verified,
+    Layout, Pool, Summary, answers, deduplicated, examples, outcomes, pairs, preferences, refinements,
+    stepwise, trajectories, verified,
 };
 pub use objective::Normalise;
 pub use optimise::{Objective, TrainError, Trained, Weighed, optimise};

@@ -16,3 +16,4 @@ mod resume;
 mod rows;
 mod support;
 mod sweep;
+mod verifiers;

@@ -5,6 +5,7 @@
 //! [`Method`] and an arm in [`plan`].
 
 mod boost;
+mod glore;
 mod grpo;
 mod pair_sft;
 mod rejection;
@@ -39,6 +40,7 @@ pub fn plan(run: &RunSpec, models: &Models, graph: &mut Graph) -> Result<Planned
         Method::SelfRefine => self_refine::plan(&mut plan, &base)?,
         Method::SelfRewarding => self_rewarding::plan(&mut plan, &base)?,
         Method::VStar => v_star::plan(&mut plan, &base)?,
+        Method::Glore => glore::plan(&mut plan, &base)?,
         Method::Grpo => grpo::plan(&mut plan, &base)?,
         Method::Score => score::plan(&mut plan, &base)?,
     }

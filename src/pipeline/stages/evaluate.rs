@@ -126,6 +126,11 @@ fn metrics_of(job: &Job) -> Vec<Metric> {
         Job::Unsolved { asked, budgets } => eval::unsolved_metrics(budgets, asked.turns),
         Job::Likelihood { asked, rollouts } => eval::likelihood_metrics(asked.turns, *rollouts),
         Job::Rank { samples, .. } => eval::ranking_metrics(*samples as usize),
+        Job::Refine { .. } => {
+            let mut metrics = eval::metrics(super::refine::EXTENT);
+            metrics.extend(eval::refinement_metrics());
+            metrics
+        }
         _ => Vec::new(),
     }
 }

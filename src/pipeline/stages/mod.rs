@@ -3,6 +3,7 @@
 //! A stage reads the files of its inputs, writes its own into its working folder, and says what to
 //! publish. Must not know keys, schedules, or which method asked for it.
 
+mod approval;
 pub(super) mod base;
 pub(super) mod collect;
 mod cost;
@@ -12,8 +13,10 @@ pub(super) mod likelihood;
 pub(super) mod prefer;
 pub(super) mod prepare;
 pub(super) mod rank;
+pub(super) mod refine;
 pub(super) mod reinforce;
 pub(super) mod sample;
+pub(super) mod steps;
 pub(super) mod tokenize;
 pub(super) mod train;
 pub(super) mod unsolved;

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::data::Prompt;
-use crate::domain::{Episode, Example, Key, Preference, Problem};
-use crate::train::{Pool, answers, deduplicated, examples, pairs, preferences, trajectories, verified};
+use crate::domain::{Episode, Example, Key, Preference, Problem, Traced};
+use crate::train::{
+    Pool, answers, deduplicated, examples, outcomes, pairs, preferences, refinements, stepwise, trajectories,
+    verified,
+};
 
 use crate::pipeline::StageError;
 use crate::pipeline::execute::{Desk, Made};
-use crate::pipeline::files::{self, EPISODES, EXAMPLES, PAIRS, PROBLEMS};
+use crate::pipeline::files::{self, EPISODES, EXAMPLES, PAIRS, PROBLEMS, STEPS};
 use crate::pipeline::stage::ExampleSource;
 
 pub fn run(
@@ -30,6 +33,18 @@ pub fn run(
                 desk,
                 &preferences(&Pool::all(&problems, &episodes, *references), &layout, *seed),
             );
+        }
+        ExampleSource::Outcomes { episodes } => {
+            let episodes = all(desk, episodes)?;
+            counted(outcomes(&Pool::all(&problems, &episodes, false), prompt))
+        }
+        ExampleSource::Stepwise { steps } => {
+            let traced: Vec<Traced> = files::read(&desk.workspace.file(steps, STEPS))?;
+            counted(stepwise(&problems, &traced, prompt))
+        }
+        ExampleSource::Refinements { steps, references } => {
+            let traced: Vec<Traced> = files::read(&desk.workspace.file(steps, STEPS))?;
+            counted(refinements(&problems, &traced, prompt, *references))
         }
         ExampleSource::Trajectories { episodes } => {
             return compared(desk, &trajectories(&problems, &all(desk, episodes)?, prompt));

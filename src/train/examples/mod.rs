@@ -6,17 +6,21 @@
 mod attempts;
 mod deduplicate;
 mod episodes;
+mod outcomes;
 mod pairs;
 mod pool;
 mod preferences;
+mod steps;
 mod trajectories;
 mod verified;
 
 pub use attempts::answers;
 pub use deduplicate::deduplicated;
 pub use episodes::{Layout, Summary, examples};
+pub use outcomes::outcomes;
 pub use pairs::pairs;
 pub use pool::Pool;
 pub use preferences::preferences;
+pub use steps::{refinements, stepwise};
 pub use trajectories::trajectories;
 pub use verified::verified;

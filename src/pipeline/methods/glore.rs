@@ -1,0 +1,39 @@
+//! GLoRe (Havrilla et al. 2024): models beside the generator decide when, where and how its draft
+//! is refined.
+//!
+//! An outcome model says whether an attempt is right, a stepwise one where it first went wrong, a
+//! global refinement answers anew, and a local one from the step it is told. The verifiers are
+//! fine-tuned from the base, the refinements from the generator, all on samples of the generator.
+
+use crate::domain::Key;
+use crate::pipeline::PlanError;
+use crate::pipeline::plan::{Bench, Plan};
+
+use super::boost;
+
+pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
+    let generator = generator(plan, base)?;
+    let samples = plan.sample("glore", 1, &generator, false);
+    let outcomes = plan.outcomes("glore outcome", std::slice::from_ref(&samples));
+    let outcome = plan.train("glore outcome", base, &[outcomes]);
+    let steps = plan.steps("glore", &samples, &generator);
+    let beginnings = plan.stepwise("glore stepwise", &steps);
+    let stepwise = plan.train("glore stepwise", base, &[beginnings]);
+    let pairs = plan.pairs("glore global", &[samples]);
+    let global = plan.train("glore global", &generator, &[pairs]);
+    let refinements = plan.refinements("glore local", &steps);
+    let local = plan.train("glore local", &generator, &[refinements]);
+    plan.refine("glore", &Bench { generator, outcome, stepwise, global, local });
+    Ok(())
+}
+
+/// The boosted base; without a boost, the base after its reference solutions where those are given.
+fn generator(plan: &mut Plan<'_>, base: &Key) -> Result<Key, PlanError> {
+    if plan.run.boost.problems > 0 || !plan.has_references() {
+        return boost::plan(plan, base, &mut Vec::new());
+    }
+    let solutions = plan.solutions(None);
+    let tuned = plan.train("sft", base, &[solutions]);
+    plan.evaluate("sft", &tuned, 1);
+    Ok(tuned)
+}

@@ -1,0 +1,199 @@
+//! Which steps of an attempt still lead to a right answer: the policy goes on from each of them
+//! several times (GLoRe, Havrilla et al. 2024, after Wang et al. 2023).
+//!
+//! Responsible for what is asked and for the labels that follow. A right continuation of a step is
+//! one of every step before it as well, and a right attempt is one of all its steps, so only
+//! wrong attempts are gone on from, and their last step, with nothing behind it, is bad. Must not
+//! know what labels are for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::Prompt;
+use crate::domain::{Attempt, Policy, PolicyError, Problem, Request, Sampling, Seed, Step, Traced, steps_of};
+
+use super::attempt::Grader;
+
+/// How steps are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GloreConfig {
+    /// Attempts per problem whose steps are judged, wrong ones first; a right one is always among
+    /// them where there is one.
+    pub attempts: u32,
+    /// Continuations from each step of a wrong attempt; a step is good if any of them is right.
+    pub rollouts: u32,
+}
+
+impl Default for GloreConfig {
+    fn default() -> Self {
+        Self { attempts: 4, rollouts: 4 }
+    }
+}
+
+/// Attempts at a problem that are to be judged step by step.
+#[derive(Clone, Debug)]
+pub struct Tracing<'a> {
+    /// The problem.
+    pub problem: &'a Problem,
+    /// Wrong attempts.
+    pub wrong: Vec<&'a str>,
+    /// Right attempts.
+    pub right: Vec<&'a str>,
+    /// A right attempt at the problem, whether it is judged or not.
+    pub afresh: Option<&'a str>,
+}
+
+/// The judged attempts at one problem, and what judging them cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trace {
+    /// The attempts, wrong ones first.
+    pub attempts: Vec<Traced>,
+    /// Tokens that were shown to the policy.
+    pub prompt: u64,
+    /// Tokens that it sampled.
+    pub sampled: u64,
+}
+
+/// How a policy goes on from a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Onward {
+    /// How a question becomes a dialogue.
+    pub prompt: Prompt,
+    /// How tokens are drawn.
+    pub sampling: Sampling,
+    /// Continuations from each step.
+    pub rollouts: u32,
+}
+
+/// Judges the steps of all attempts at each problem.
+///
+/// # Errors
+/// If the policy cannot answer, or was stopped.
+pub fn trace(
+    policy: &mut dyn Policy,
+    asked: &[Tracing<'_>],
+    onward: Onward,
+    seed: Seed,
+    grade: Grader<'_>,
+) -> Result<Vec<Trace>, PolicyError> {
+    let requests: Vec<Request> = asked.iter().flat_map(|asked| requests(asked, onward, seed)).collect();
+    let mut answers =
+        if requests.is_empty() { Vec::new() } else { policy.respond(&requests, &onward.sampling)? }
+            .into_iter();
+    Ok(asked.iter().map(|asked| judged(asked, &mut answers, grade)).collect())
+}
+
+/// One request per step of the wrong attempts that something may follow.
+fn requests(asked: &Tracing<'_>, onward: Onward, seed: Seed) -> Vec<Request> {
+    let seed = seed.named(&asked.problem.id);
+    let of = |(number, text): (usize, &&str)| -> Vec<Request> {
+        let ends = steps_of(text);
+        let step = |(step, &end): (usize, &usize)| {
+            let seed = seed.named("attempt").at(number as u64).named("step").at(step as u64);
+            let dialogue = onward.prompt.dialogue(&asked.problem.question, &[]);
+            let seeds = (0..onward.rollouts).map(|sample| seed.at(u64::from(sample))).collect();
+            Request { prefix: text[..end].to_owned(), ..Request::new(dialogue, seeds) }
+        };
+        ends[..ends.len() - 1].iter().enumerate().map(step).collect()
+    };
+    asked.wrong.iter().enumerate().flat_map(of).collect()
+}
+
+/// The labels of one problem's attempts; takes the answers to its requests.
+fn judged(asked: &Tracing<'_>, answers: &mut impl Iterator<Item = Vec<Attempt>>, grade: Grader<'_>) -> Trace {
+    let mut trace = Trace::default();
+    for text in &asked.wrong {
+        let ends = steps_of(text);
+        let mut steps: Vec<Step> = Vec::with_capacity(ends.len());
+        for &end in &ends[..ends.len() - 1] {
+            let drawn = answers.next().unwrap_or_default();
+            trace.prompt += drawn.iter().map(|attempt| u64::from(attempt.prompt)).sum::<u64>();
+            trace.sampled += drawn.iter().map(|attempt| u64::from(attempt.tokens)).sum::<u64>();
+            let mut whole = drawn.iter().map(|attempt| format!("{}{}", &text[..end], attempt.text));
+            let right = |whole: &String| grade(asked.problem, whole).verdict.is_right();
+            steps.push(Step { end, completed: whole.find(right) });
+        }
+        steps.push(Step { end: text.len(), completed: None });
+        let mut later = None;
+        for step in steps.iter_mut().rev() {
+            step.completed = step.completed.take().or_else(|| later.take());
+            later.clone_from(&step.completed);
+        }
+        trace.attempts.push(traced(asked, text, false, steps));
+    }
+    for text in &asked.right {
+        let whole = Some((*text).to_owned());
+        let steps = steps_of(text).into_iter().map(|end| Step { end, completed: whole.clone() });
+        trace.attempts.push(traced(asked, text, true, steps.collect()));
+    }
+    trace
+}
+
+fn traced(asked: &Tracing<'_>, text: &str, right: bool, steps: Vec<Step>) -> Traced {
+    let (problem, afresh) = (asked.problem.id.clone(), asked.afresh.map(str::to_owned));
+    Traced { problem, text: text.to_owned(), right, afresh, steps }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::testing::{grade, problem, prompt};
+
+    /// Goes on from each prefix as the table says, sample after sample; knows nothing else.
+    struct Table(Vec<(&'static str, Vec<&'static str>)>);
+
+    impl Policy for Table {
+        fn respond(&mut self, requests: &[Request], _: &Sampling) -> Result<Vec<Vec<Attempt>>, PolicyError> {
+            let answers = |request: &Request| {
+                let known = self.0.iter().find(|(prefix, _)| *prefix == request.prefix);
+                let (_, said) = known.ok_or_else(|| PolicyError::Unscripted(request.prefix.clone()))?;
+                assert_eq!(request.seeds.len(), said.len());
+                let attempt =
+                    |text: &&str| Attempt { text: (*text).to_owned(), tokens: 2, prompt: 10, finished: true };
+                Ok(said.iter().map(attempt).collect())
+            };
+            requests.iter().map(answers).collect()
+        }
+    }
+
+    fn labels(table: Vec<(&'static str, Vec<&'static str>)>, wrong: &[&str], right: &[&str]) -> Trace {
+        let problem = problem(7);
+        let (wrong, right) = (wrong.to_vec(), right.to_vec());
+        let asked = [Tracing { problem: &problem, wrong, afresh: right.first().copied(), right }];
+        let onward = Onward { prompt: prompt(), sampling: Sampling::default(), rollouts: 2 };
+        trace(&mut Table(table), &asked, onward, Seed(3), &grade).unwrap().remove(0)
+    }
+
+    fn good(traced: &Traced) -> Vec<bool> {
+        traced.steps.iter().map(|step| step.completed.is_some()).collect()
+    }
+
+    #[test]
+    fn a_step_is_good_if_any_continuation_is_right() {
+        let table = vec![("a\n", vec!["x\n#### 6", "#### 7"]), ("a\nb\n", vec!["#### 8", "#### 9"])];
+        let trace = labels(table, &["a\nb\n#### 8"], &["c\n#### 7"]);
+        let [wrong, right] = trace.attempts.as_slice() else { panic!("{trace:?}") };
+        assert_eq!(good(wrong), [true, false, false]);
+        assert_eq!(wrong.first_bad(), Some(1));
+        assert_eq!(wrong.steps[0].completed.as_deref(), Some("a\n#### 7"), "the good steps are kept");
+        assert_eq!(wrong.afresh.as_deref(), Some("c\n#### 7"));
+        assert_eq!((good(right), right.first_bad()), (vec![true, true], None));
+        assert_eq!((trace.prompt, trace.sampled), (40, 8));
+    }
+
+    #[test]
+    fn what_leads_to_a_good_step_is_good() {
+        let table = vec![("a\n", vec!["#### 1", "#### 2"]), ("a\nb\n", vec!["#### 8", "#### 7"])];
+        let trace = labels(table, &["a\nb\n#### 8"], &[]);
+        assert_eq!(good(&trace.attempts[0]), [true, true, false]);
+        assert_eq!(trace.attempts[0].steps[0].completed.as_deref(), Some("a\nb\n#### 7"));
+    }
+
+    #[test]
+    fn one_step_alone_and_right_attempts_ask_for_nothing() {
+        let trace = labels(vec![], &["#### 8"], &["a\n#### 7"]);
+        assert_eq!(good(&trace.attempts[0]), [false]);
+        assert_eq!((trace.prompt, trace.sampled, trace.attempts.len()), (0, 0, 2));
+    }
+}
