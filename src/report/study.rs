@@ -139,8 +139,10 @@ impl<'f> Study<'f> {
     #[must_use]
     pub fn is_sft(&self, setting: usize) -> bool {
         let run = self.settings[setting].runs[0];
-        run.spec.get("method").and_then(Value::as_str) == Some("sft")
-            || run.checkpoints.iter().any(|checkpoint| checkpoint.name == "sft")
+        match run.spec.get("method").and_then(Value::as_str) {
+            Some(method) => method == "sft",
+            None => run.checkpoints.iter().any(|checkpoint| checkpoint.name == "sft"),
+        }
     }
 
     /// The values that define a setting's regime.

@@ -32,6 +32,8 @@ fn every_method_protocol_and_analysis_leaves_its_scores() {
         ("method=star", "star round 1"),
         ("method=pair-sft", "pair-sft"),
         ("method=self-refine", "self-refine"),
+        ("method=v-star", "v-star"),
+        ("method=glore", "glore"),
         ("method=self-rewarding", "self-rewarding"),
         ("method=score", "score stage 2"),
         ("method=grpo", "grpo"),
