@@ -78,6 +78,8 @@ pub enum Command {
     Plan(PlanArguments),
     /// Write the report of an experiment from the database
     Report(ReportArguments),
+    /// Tell what the runs in the store say of the claims in a file, and write their report
+    Claims(ClaimsArguments),
     /// List runs
     Runs(RunsArguments),
     /// Show one run: its settings, stages and scores
@@ -145,6 +147,20 @@ pub struct ReportArguments {
     #[arg(value_name = "EXPERIMENT")]
     pub experiment: String,
     /// Write the report into a folder of the experiment's name under this one
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub out: PathBuf,
+}
+
+/// `rise-lab claims`.
+#[derive(Debug, Args)]
+pub struct ClaimsArguments {
+    /// Show only the claims about these experiments, by name or file [default: all]
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiments: Vec<String>,
+    /// The file of claims
+    #[arg(long, value_name = "FILE", default_value = "experiments/claims.toml")]
+    pub file: PathBuf,
+    /// Write the report of all claims into the folder `claims` under this one
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub out: PathBuf,
 }
@@ -253,6 +269,7 @@ mod tests {
           plan    Show an experiment's runs, shared stages, what is done and the time it will take; touches
                   nothing
           report  Write the report of an experiment from the database
+          claims  Tell what the runs in the store say of the claims in a file, and write their report
           runs    List runs
           show    Show one run: its settings, stages and scores
           status  Show how far the experiments in this store are
@@ -355,6 +372,32 @@ mod tests {
               --out <DIR>  Write the report into a folder of the experiment's name under this one [default:
                            reports]
           -h, --help       Print help
+
+        Options of every command:
+              --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
+                                 [default: .rise-lab]
+              --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
+                                 per line while work goes on [default: human]
+          -q, --quiet            Say nothing but the answer and errors
+              --color <WHEN>     Colour the output: auto, always or never [default: auto]
+        ");
+    }
+
+    #[test]
+    fn claims_is_explained() {
+        insta::assert_snapshot!(help(&["claims"]), @r"
+        Tell what the runs in the store say of the claims in a file, and write their report
+
+        Usage: rise-lab claims [OPTIONS] [EXPERIMENT]...
+
+        Arguments:
+          [EXPERIMENT]...  Show only the claims about these experiments, by name or file [default: all]
+
+        Options:
+              --file <FILE>  The file of claims [default: experiments/claims.toml]
+              --out <DIR>    Write the report of all claims into the folder `claims` under this one
+                             [default: reports]
+          -h, --help         Print help
 
         Options of every command:
               --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]

@@ -10,6 +10,8 @@ use crate::cli::exit::{Exit, Fault};
 use crate::cli::output::{Output, Style};
 use crate::cli::quantity::{Proportion, duration, memory, proportion};
 use crate::cli::table::Table;
+use crate::domain::Key;
+use crate::report::{Checkpoint as Evaluated, Cost, Ledger, amount};
 use crate::store::{CheckpointRow, Reader, RunRow, StageRow, StoreError};
 
 use super::status::shown;
@@ -36,7 +38,7 @@ pub fn show(arguments: &ShowArguments, environment: &Environment) -> Result<Exit
     let reader = environment.reader()?;
     let run = find(&reader, &arguments.run)?;
     let stages = reader.stages_of(&run.experiment, &run.key)?;
-    let checkpoints = checkpoints(&reader, &run)?;
+    let checkpoints = checkpoints(&reader, &run, &stages)?;
     let document = document(&run, &stages, &checkpoints);
     environment.output.answer(|| text(&run, &stages, &checkpoints, environment.output), &document)?;
     Ok(Exit::Fine)
@@ -59,9 +61,16 @@ fn find(reader: &Reader, given: &str) -> Result<RunRow, Fault> {
 struct Checkpoint {
     row: CheckpointRow,
     metrics: BTreeMap<String, Proportion>,
+    /// What it took; none before all of its stages are done.
+    cost: Option<Cost>,
 }
 
-fn checkpoints(reader: &Reader, run: &RunRow) -> Result<Vec<Checkpoint>, Fault> {
+fn checkpoints(reader: &Reader, run: &RunRow, stages: &[StageRow]) -> Result<Vec<Checkpoint>, Fault> {
+    let mut inputs: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
+    for stage in stages {
+        inputs.insert(stage.key.clone(), reader.inputs(&stage.key)?);
+    }
+    let ledger = Ledger::of(stages, &inputs);
     let rows = reader.checkpoints(&run.experiment)?.into_iter().filter(|row| row.run == run.key);
     rows.map(|row| {
         let scores = reader.scores(&row.evaluation)?;
@@ -70,7 +79,10 @@ fn checkpoints(reader: &Reader, run: &RunRow) -> Result<Vec<Checkpoint>, Fault> 
                 scores.iter().filter(|score| score.metric == name).map(|score| score.value).collect();
             proportion(&values).map(|proportion| (name, proportion))
         };
-        Ok(Checkpoint { metrics: metrics_of(run).into_iter().filter_map(metric).collect(), row })
+        let metrics = metrics_of(run).into_iter().filter_map(metric).collect();
+        let (name, weights, evaluation) = (row.name.clone(), row.weights.clone(), row.evaluation.clone());
+        let cost = ledger.cost(&Evaluated { name, weights, evaluation });
+        Ok(Checkpoint { row, metrics, cost })
     })
     .collect()
 }
@@ -84,6 +96,8 @@ fn text(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint], output: O
         format!("{}{error}\n", shown(run.status, output)),
         heading("Scores, % [95 % interval]"),
         score_table(&metrics_of(run), checkpoints),
+        heading("Compute, from the base model on"),
+        compute_table(checkpoints),
         heading("Stages"),
         stage_table(stages, output),
         heading("Settings"),
@@ -104,6 +118,27 @@ fn score_table(metrics: &[String], checkpoints: &[Checkpoint]) -> String {
         let problems =
             checkpoint.metrics.values().next().map_or_else(String::new, |first| first.n.to_string());
         table.row([checkpoint.row.name.clone()].into_iter().chain(cells).chain([problems]));
+    }
+    table.to_string()
+}
+
+/// What each checkpoint took to make, and to evaluate.
+fn compute_table(checkpoints: &[Checkpoint]) -> String {
+    let columns = ["#tokens trained", "#sampled", "#teacher calls", "#FLOPs", "#time"];
+    let mut table = Table::new(["checkpoint", "to"].into_iter().chain(columns));
+    for Checkpoint { row, cost, .. } in checkpoints {
+        let Some(Cost { training, evaluation }) = cost else { continue };
+        for (name, to, spent) in [(row.name.as_str(), "train", training), ("", "evaluate", evaluation)] {
+            table.row([
+                name.to_owned(),
+                to.to_owned(),
+                amount(spent.trained),
+                amount(spent.sampled),
+                amount(spent.teacher_calls),
+                spent.flops.map_or_else(|| "-".to_owned(), amount),
+                duration(spent.seconds),
+            ]);
+        }
     }
     table.to_string()
 }
@@ -161,7 +196,7 @@ fn settings(spec: &Value) -> String {
 fn document(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint]) -> Value {
     let checkpoints: Vec<Value> = checkpoints
         .iter()
-        .map(|checkpoint| json!({ "checkpoint": checkpoint.row, "metrics": checkpoint.metrics }))
+        .map(|Checkpoint { row, metrics, cost }| json!({ "checkpoint": row, "metrics": metrics, "cost": cost }))
         .collect();
     json!({ "run": run, "stages": stages, "checkpoints": checkpoints })
 }
@@ -177,7 +212,7 @@ mod tests {
         let store = store(&folder);
         let run = find(&store, "weights/weighting=uniform seed=0").unwrap();
         let stages = store.stages_of(&run.experiment, &run.key).unwrap();
-        let checkpoints = checkpoints(&store, &run).unwrap();
+        let checkpoints = checkpoints(&store, &run, &stages).unwrap();
         insta::assert_snapshot!(text(&run, &stages, &checkpoints, plain()), @r#"
         weighting=uniform seed=0
         experiment weights, key ef379363dd0cb7be66638cf7f8726872c8f9f6f2b41ad218192c763c062d310a
@@ -187,6 +222,12 @@ mod tests {
         checkpoint              m1@t1  m5@t1  m1@t5  p1@t5  problems
         ----------  -----------------  -----  -----  -----  --------
         base        80.0 [49.0, 94.3]      -      -      -        10
+
+        Compute, from the base model on
+        checkpoint  to        tokens trained  sampled  teacher calls  FLOPs        time
+        ----------  --------  --------------  -------  -------------  -----  ----------
+        base        train                  0        0              0      0         0 s
+                    evaluate               0        0              0      0  1 min 23 s
 
         Stages
         stage          kind      key                 time  memory  begun  counts                status

@@ -5,6 +5,7 @@
 
 mod ablations;
 mod cell;
+mod compute;
 mod diagnostics;
 mod main_results;
 mod regimes;
@@ -85,6 +86,7 @@ pub const TABLES: &[(&str, Build)] = &[
     ("ablations", ablations::build),
     ("regimes", regimes::build),
     ("diagnostics", diagnostics::build),
+    ("compute", compute::build),
 ];
 
 /// Every table of a study.
