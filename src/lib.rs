@@ -9,8 +9,8 @@
 //! # The picture
 //!
 //! ```text
-//!  level 5   cli
-//!             │
+//!  level 5   cli ─────────────────────────► claims (uses spec, stats and store too)
+//!             │                                │
 //!  level 4    ├──► sweep                     report
 //!             │      │                         │
 //!  level 3    ├──► pipeline                    │ (a handle that only reads)
@@ -40,6 +40,7 @@
 //! | [`pipeline`] | RISE as stages with keys, and the execution of one stage |
 //! | [`sweep`] | an experiment's runs, and the worker processes that perform them |
 //! | [`report`] | tables, figures and pages from the database |
+//! | [`claims`] | the claims in a file, and what the runs say of them |
 //! | [`cli`] | what is typed and what is answered |
 //!
 //! # How a run flows through
@@ -64,6 +65,7 @@
 //! On the default backend the same key gives the same bytes, for any number of workers, on one
 //! instruction set.
 
+pub mod claims;
 pub mod cli;
 pub mod data;
 pub mod domain;

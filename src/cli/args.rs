@@ -80,6 +80,8 @@ pub enum Command {
     Report(ReportArguments),
     /// Grade and score texts that are in the store once more, beside what is there; samples nothing
     Rescore(RescoreArguments),
+    /// Tell what the runs in the store say of the claims in a file, and write their report
+    Claims(ClaimsArguments),
     /// List runs
     Runs(RunsArguments),
     /// Show one run: its settings, stages and scores
@@ -164,6 +166,20 @@ pub struct RescoreArguments {
     /// Say what is missing, but add nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `rise-lab claims`.
+#[derive(Debug, Args)]
+pub struct ClaimsArguments {
+    /// Show only the claims about these experiments, by name or file [default: all]
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiments: Vec<String>,
+    /// The file of claims
+    #[arg(long, value_name = "FILE", default_value = "experiments/claims.toml")]
+    pub file: PathBuf,
+    /// Write the report of all claims into the folder `claims` under this one
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub out: PathBuf,
 }
 
 /// `rise-lab runs`.
@@ -272,6 +288,7 @@ mod tests {
               report   Write the report of an experiment from the database
               rescore  Grade and score texts that are in the store once more, beside what is there; samples
                        nothing
+              claims   Tell what the runs in the store say of the claims in a file, and write their report
               runs     List runs
               show     Show one run: its settings, stages and scores
               status   Show how far the experiments in this store are

@@ -59,6 +59,7 @@ fn perform(command: Command, environment: &Environment) -> Result<Exit, Fault> {
         Command::Sweep(arguments) => commands::sweep::sweep(&arguments, environment),
         Command::Plan(arguments) => commands::plan::plan(&arguments, environment),
         Command::Report(arguments) => commands::report::report(&arguments, environment),
+        Command::Claims(arguments) => commands::claims::claims(&arguments, environment),
         Command::Runs(arguments) => commands::runs::runs(&arguments, environment),
         Command::Show(arguments) => commands::show::show(&arguments, environment),
         Command::Rescore(arguments) => commands::rescore::rescore(&arguments, environment),

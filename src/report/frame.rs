@@ -72,6 +72,8 @@ pub struct Frame {
     pub runs: Vec<Run>,
     /// Its stages, each once.
     pub stages: Vec<StageRow>,
+    /// What each stage reads.
+    pub inputs: BTreeMap<Key, Vec<Key>>,
     /// How many stages the runs ask for, and how many different ones those are.
     pub sharing: (u64, u64),
     /// Name and version of the graders behind the scores.
@@ -97,6 +99,25 @@ pub struct Frame {
 /// # Errors
 /// If there is no such experiment, its report wishes are not understood, or the database cannot be read.
 pub fn read(reader: &Reader, experiment: &str) -> Result<Frame, ReportError> {
+    let mut frame = measured(reader, experiment)?;
+    frame.others = others(reader, &frame)?;
+    for stage in trained(&frame) {
+        frame.curves.insert(stage.clone(), reader.points(&stage)?);
+    }
+    let shown: BTreeSet<Key> = Study::of(&frame).shown().into_iter().collect();
+    for stage in shown {
+        let sequential = reader.episodes(&stage)?.into_iter().filter(|episode| episode.sample == 0);
+        frame.episodes.insert(stage, sequential.collect());
+    }
+    read_texts(reader, &mut frame)?;
+    Ok(frame)
+}
+
+/// Reads an experiment's runs, stages and scores; leaves out curves and episodes.
+///
+/// # Errors
+/// As for [`read`].
+pub fn measured(reader: &Reader, experiment: &str) -> Result<Frame, ReportError> {
     let row = reader.experiment_named(experiment)?;
     let Sharing { asked, distinct } = reader.sharing(experiment)?;
     let mut frame = Frame {
@@ -111,21 +132,14 @@ pub fn read(reader: &Reader, experiment: &str) -> Result<Frame, ReportError> {
     };
     frame.stages.sort_by(|a, b| a.key.cmp(&b.key));
     frame.stages.dedup_by(|a, b| a.key == b.key);
+    for stage in &frame.stages {
+        frame.inputs.insert(stage.key.clone(), reader.inputs(&stage.key)?);
+    }
     read_scores(reader, &mut frame)?;
     for evaluation in frame.scores.keys() {
         let grader = reader.grader(evaluation)?;
         frame.graders.extend(grader.map(|(name, version)| (name, u64::from(version))));
     }
-    frame.others = others(reader, &frame)?;
-    for stage in trained(&frame) {
-        frame.curves.insert(stage.clone(), reader.points(&stage)?);
-    }
-    let shown: BTreeSet<Key> = Study::of(&frame).shown().into_iter().collect();
-    for stage in shown {
-        let sequential = reader.episodes(&stage)?.into_iter().filter(|episode| episode.sample == 0);
-        frame.episodes.insert(stage, sequential.collect());
-    }
-    read_texts(reader, &mut frame)?;
     Ok(frame)
 }
 
@@ -329,6 +343,8 @@ mod tests {
         assert_eq!(read.runs, frame.runs);
         assert_eq!(read.scores, frame.scores);
         assert_eq!(read.curves.len(), frame.curves.len());
+        let evaluated = &read.runs[0].checkpoints[1];
+        assert_eq!(read.inputs[&evaluated.evaluation], [evaluated.weights.clone(), Key::of("prepare")]);
         assert_eq!(read.wishes.headline[0].title, "Weak");
         assert_eq!(read.graders, BTreeSet::from([("numeric".to_owned(), 2)]));
         assert_eq!(read.episodes.len(), 1);

@@ -98,9 +98,10 @@ fn add_run(frame: &mut Frame, axes: &[(&str, &str)], seed: u64, habits: &[(&str,
         if *name != "base" {
             frame.curves.insert(weights.clone(), curve(&format!("{label} {name}")));
         }
-        for key in [&weights, &evaluation] {
-            frame.stages.push(stage(key));
-        }
+        let kind = if *name == "base" { "base" } else { "train" };
+        frame.stages.push(stage(&weights, kind, json!({ "trained_tokens": 61_200, "parameters": 450_000 })));
+        frame.stages.push(stage(&evaluation, "evaluate", json!({ "sampled_tokens": 9_300 })));
+        frame.inputs.insert(evaluation.clone(), vec![weights.clone()]);
         checkpoints.push(Checkpoint { name: (*name).to_owned(), weights, evaluation });
     }
     for id in &frame.problems {
@@ -134,14 +135,14 @@ fn problem(id: &str) -> Problem {
     }
 }
 
-fn stage(key: &Key) -> StageRow {
+fn stage(key: &Key, kind: &str, counts: serde_json::Value) -> StageRow {
     StageRow {
         key: key.clone(),
-        kind: "train".to_owned(),
+        kind: kind.to_owned(),
         label: "made up".to_owned(),
         status: Status::Done,
         seconds: Some(1.5),
-        counts: json!({}),
+        counts,
         origin: json!({ "backend": "flex", "instruction_set": "avx2", "program": "0.1.0", "host": "laptop" }),
         error: None,
         attempts: 1,

@@ -11,6 +11,7 @@ use crate::domain::Key;
 use crate::stats::{Comparison, Estimate, Panel, Row, compare};
 use crate::store::Status;
 
+use super::format::Unit;
 use super::known::Known;
 use super::measures::Measures;
 use super::{Checkpoint, Frame, Run};
@@ -319,7 +320,7 @@ impl<'f> Study<'f> {
             let panel = self.panel(setting, checkpoint, metric);
             let name = format!("{metric} {checkpoint} {}", self.name(setting));
             // Only a fraction can be told to be certain too early.
-            if self.is_fraction(metric) {
+            if self.unit(metric) == Unit::Fraction {
                 Estimate::of_fraction(&panel, &name)
             } else {
                 Estimate::of(&panel, &name)
@@ -327,9 +328,11 @@ impl<'f> Study<'f> {
         })
     }
 
-    fn is_fraction(&self, metric: &str) -> bool {
-        let known = self.frame.metrics.iter().find(|row| row.name == metric);
-        known.map_or(metric != "tokens", |row| row.unit == "fraction")
+    /// What a metric is measured in.
+    #[must_use]
+    pub fn unit(&self, metric: &str) -> Unit {
+        let known = self.frame.metrics.iter().rfind(|row| row.name == metric);
+        known.map_or_else(|| Unit::of_metric(metric), |row| Unit::named(&row.unit))
     }
 
     /// What one (setting, checkpoint, metric) has above another, on the problems and seeds both have.

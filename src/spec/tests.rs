@@ -78,7 +78,7 @@ fn misspelt_names_are_told_with_the_nearest_one() {
         9 | [run.colect.sampling]
           |      ^^^^^^
           = did you mean `collect`?
-          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
     ");
     insta::assert_snapshot!(message(&PLAIN.replace("temperature", "temprature")), @r"
     a.toml:10:1: `run.collect.sampling.temprature`: unknown field

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod bad_input;
+mod claims;
 mod golden;
 mod gradients;
 mod keys;

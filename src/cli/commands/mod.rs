@@ -1,6 +1,7 @@
 //! One file per command: from typed arguments to an answer and an exit code.
 
 pub mod base;
+pub mod claims;
 pub mod plan;
 pub mod query;
 pub mod report;

@@ -11,6 +11,8 @@ use crate::cli::exit::{Exit, Fault};
 use crate::cli::output::{Output, Style};
 use crate::cli::quantity::{Proportion, duration, memory, proportion};
 use crate::cli::table::Table;
+use crate::domain::Key;
+use crate::report::{Checkpoint as Evaluated, Cost, Ledger, amount};
 use crate::store::{CheckpointRow, GraderRows, Reader, RunRow, ScoreRow, StageRow, StoreError};
 
 use super::status::shown;
@@ -37,7 +39,7 @@ pub fn show(arguments: &ShowArguments, environment: &Environment) -> Result<Exit
     let reader = environment.reader()?;
     let run = find(&reader, &arguments.run)?;
     let stages = reader.stages_of(&run.experiment, &run.key)?;
-    let checkpoints = checkpoints(&reader, &run)?;
+    let checkpoints = checkpoints(&reader, &run, &stages)?;
     let document = document(&run, &stages, &checkpoints);
     environment.output.answer(|| text(&run, &stages, &checkpoints, environment.output), &document)?;
     Ok(Exit::Fine)
@@ -62,6 +64,8 @@ struct Checkpoint {
     metrics: BTreeMap<String, Proportion>,
     /// The same texts under other graders.
     others: Vec<Other>,
+    /// What it took; none before all of its stages are done.
+    cost: Option<Cost>,
 }
 
 /// A checkpoint under a grader that it was not evaluated with.
@@ -74,7 +78,12 @@ struct Other {
     metrics: BTreeMap<String, Proportion>,
 }
 
-fn checkpoints(reader: &Reader, run: &RunRow) -> Result<Vec<Checkpoint>, Fault> {
+fn checkpoints(reader: &Reader, run: &RunRow, stages: &[StageRow]) -> Result<Vec<Checkpoint>, Fault> {
+    let mut inputs: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
+    for stage in stages {
+        inputs.insert(stage.key.clone(), reader.inputs(&stage.key)?);
+    }
+    let ledger = Ledger::of(stages, &inputs);
     let rows = reader.checkpoints(&run.experiment)?.into_iter().filter(|row| row.run == run.key);
     let names = metrics_of(run);
     rows.map(|row| {
@@ -86,7 +95,9 @@ fn checkpoints(reader: &Reader, run: &RunRow) -> Result<Vec<Checkpoint>, Fault> 
             Ok(Other { grader, version, unread: rows.unread, metrics })
         };
         let others = further.map(other).collect::<Result<_, Fault>>()?;
-        Ok(Checkpoint { row, metrics, others })
+        let (name, weights, evaluation) = (row.name.clone(), row.weights.clone(), row.evaluation.clone());
+        let cost = ledger.cost(&Evaluated { name, weights, evaluation });
+        Ok(Checkpoint { row, metrics, others, cost })
     })
     .collect()
 }
@@ -112,6 +123,8 @@ fn text(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint], output: O
     ];
     parts.extend(others(&metrics_of(run), checkpoints, output));
     parts.extend([
+        heading("Compute, from the base model on"),
+        compute_table(checkpoints),
         heading("Stages"),
         stage_table(stages, output),
         heading("Settings"),
@@ -152,6 +165,27 @@ fn score_table(metrics: &[String], checkpoints: &[Checkpoint]) -> String {
         let problems =
             checkpoint.metrics.values().next().map_or_else(String::new, |first| first.n.to_string());
         table.row([checkpoint.row.name.clone()].into_iter().chain(cells).chain([problems]));
+    }
+    table.to_string()
+}
+
+/// What each checkpoint took to make, and to evaluate.
+fn compute_table(checkpoints: &[Checkpoint]) -> String {
+    let columns = ["#tokens trained", "#sampled", "#teacher calls", "#FLOPs", "#time"];
+    let mut table = Table::new(["checkpoint", "to"].into_iter().chain(columns));
+    for Checkpoint { row, cost, .. } in checkpoints {
+        let Some(Cost { training, evaluation }) = cost else { continue };
+        for (name, to, spent) in [(row.name.as_str(), "train", training), ("", "evaluate", evaluation)] {
+            table.row([
+                name.to_owned(),
+                to.to_owned(),
+                amount(spent.trained),
+                amount(spent.sampled),
+                amount(spent.teacher_calls),
+                spent.flops.map_or_else(|| "-".to_owned(), amount),
+                duration(spent.seconds),
+            ]);
+        }
     }
     table.to_string()
 }
@@ -209,7 +243,9 @@ fn settings(spec: &Value) -> String {
 fn document(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint]) -> Value {
     let checkpoints: Vec<Value> = checkpoints
         .iter()
-        .map(|checkpoint| json!({ "checkpoint": checkpoint.row, "metrics": checkpoint.metrics, "others": checkpoint.others }))
+        .map(|Checkpoint { row, metrics, others, cost }| {
+            json!({ "checkpoint": row, "metrics": metrics, "others": others, "cost": cost })
+        })
         .collect();
     json!({ "run": run, "stages": stages, "checkpoints": checkpoints })
 }
@@ -226,7 +262,7 @@ mod tests {
         let store = store(&folder);
         let run = find(&store, "weights/weighting=uniform seed=0").unwrap();
         let stages = store.stages_of(&run.experiment, &run.key).unwrap();
-        let checkpoints = checkpoints(&store, &run).unwrap();
+        let checkpoints = checkpoints(&store, &run, &stages).unwrap();
         insta::assert_snapshot!(text(&run, &stages, &checkpoints, plain()), @r#"
         weighting=uniform seed=0
         experiment weights, key ef379363dd0cb7be66638cf7f8726872c8f9f6f2b41ad218192c763c062d310a
@@ -236,6 +272,12 @@ mod tests {
         checkpoint              m1@t1  m5@t1  m1@t5  p1@t5  problems
         ----------  -----------------  -----  -----  -----  --------
         base        80.0 [49.0, 94.3]      -      -      -        10
+
+        Compute, from the base model on
+        checkpoint  to        tokens trained  sampled  teacher calls  FLOPs        time
+        ----------  --------  --------------  -------  -------------  -----  ----------
+        base        train                  0        0              0      0         0 s
+                    evaluate               0        0              0      0  1 min 23 s
 
         Stages
         stage          kind      key                 time  memory  begun  counts                status
@@ -262,7 +304,7 @@ mod tests {
         let under = Regraded { grader: ("rise-compat".to_owned(), 1), grades: Vec::new(), scores };
         store.regraded(&key("evaluate"), &[], &under).unwrap();
         let run = find(&store, "weights/weighting=uniform seed=0").unwrap();
-        let checkpoints = checkpoints(&store, &run).unwrap();
+        let checkpoints = checkpoints(&store, &run, &[]).unwrap();
         insta::assert_snapshot!(others(&metrics_of(&run), &checkpoints, plain()).unwrap(), @"
             The same texts under other graders
             checkpoint  grader                    m1@t1  m5@t1  m1@t5  p1@t5  note

@@ -1,12 +1,13 @@
 //! Figures as plain data, the registry of those a report has, and their drawing.
 //!
-//! A figure says which points it shows; `lines` and `intervals` draw them. To add one: a file here with
+//! A figure says which points it shows; `lines`, `intervals` and `forest` draw them. To add one: a file here with
 //! a `build` function, and a line in [`FIGURES`].
 
 mod ablations;
 mod canvas;
 mod curves;
 mod flips;
+mod forest;
 mod intervals;
 mod likelihood;
 mod lines;
@@ -65,6 +66,13 @@ pub enum Chart {
         /// The rows in order.
         rows: Vec<IntervalRow>,
     },
+    /// One estimate with its interval per row, what it has to pass, and a verdict.
+    Forest {
+        /// Name of the horizontal axis.
+        x: String,
+        /// The rows in order.
+        rows: Vec<ForestRow>,
+    },
 }
 
 /// One panel of lines.
@@ -115,6 +123,23 @@ pub struct IntervalRow {
     pub verdict: String,
 }
 
+/// One row of a forest; numbers are in the unit of its axis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ForestRow {
+    /// A heading above this row.
+    pub heading: Option<String>,
+    /// What the row is about.
+    pub label: String,
+    /// Value, low, high.
+    pub estimate: [f64; 3],
+    /// What it has to pass.
+    pub margin: f64,
+    /// From here on a difference would be of interest.
+    pub worth: f64,
+    /// `holds`, `fails` or `under-powered`.
+    pub verdict: String,
+}
+
 /// Builds figures of one kind from a study: none where there is nothing to show.
 pub type Build = fn(&Study<'_>) -> Vec<Figure>;
 
@@ -145,6 +170,7 @@ pub fn svg(figure: &Figure) -> Result<String, ReportError> {
     let drawn = match &figure.chart {
         Chart::Lines { x, y, percent, panels } => lines::draw(x, y, *percent, panels),
         Chart::Intervals { marks, difference, rows } => intervals::draw(marks, difference, rows),
+        Chart::Forest { x, rows } => forest::draw(x, rows),
     };
     drawn.map_err(|problem| ReportError::Figure { figure: figure.id.clone(), problem })
 }

@@ -5,6 +5,7 @@
 
 mod ablations;
 mod cell;
+mod compute;
 mod diagnostics;
 mod edits;
 mod graders;
@@ -99,6 +100,7 @@ pub const TABLES: &[(&str, Build)] = &[
     ("edits", edits::build),
     ("diagnostics", diagnostics::build),
     ("graders", graders::build),
+    ("compute", compute::build),
 ];
 
 /// Every table of a study.

@@ -143,7 +143,7 @@ fn wrong_axes_are_told_with_the_nearest_path() {
         6 | "colect.teacher" = ["reference"]
           | ^^^^^^^^^^^^^^^^
           = did you mean `collect.teacher`?
-          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
           = in cell `colect.teacher=reference`.
     "#);
     insta::assert_snapshot!(message("[sweep.axes]\n\"teacher\" = [\"reference\", \"reference2\"]\n"), @r#"
@@ -314,7 +314,7 @@ fn tables_that_fit_no_cell_are_refused() {
         8 | "round.count" = 2
           | ^^^^^^^^^^^^^
           = did you mean `rounds.count`?
-          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
     "#);
     insta::assert_snapshot!(message(&format!("{axes}[[sweep.seeds]]\nwhere = {{ base = \"strong\" }}\nseeds = [1]\n")), @r#"
     a.toml:8:9: this rule for seeds fits no cell
