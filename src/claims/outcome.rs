@@ -104,6 +104,18 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// The word after a number of claims.
+    #[must_use]
+    pub const fn counted(self, count: usize) -> &'static str {
+        match self {
+            Self::Holds if count != 1 => "hold",
+            Self::Fails if count != 1 => "fail",
+            other => other.word(),
+        }
+    }
+}
+
 impl From<Ruling> for Verdict {
     fn from(ruling: Ruling) -> Self {
         match ruling {

@@ -81,7 +81,9 @@ pub fn render(verdicts: &Verdicts) -> Result<Vec<File>, ReportError> {
         });
     }
     let view = View {
-        counts: Verdict::ALL.map(|verdict| (verdict.word(), verdicts.count(verdict))).to_vec(),
+        counts: Verdict::ALL
+            .map(|verdict| (verdict.counted(verdicts.count(verdict)), verdicts.count(verdict)))
+            .to_vec(),
         rows: verdicts.rows.iter().map(row).collect(),
         figures,
         experiments: verdicts
@@ -149,13 +151,16 @@ fn shown(claim: &Settled, outcome: &Outcome) -> OutcomeView {
         problems: tested.map(|tested| tested.difference.problems.to_string()).unwrap_or_default(),
         seeds: told(&|part| words::seeds(part, unit)),
         by_seed: told(&|part| words::by_seed(part, unit)),
-        runs: part.map(|part| runs(part)).unwrap_or_default(),
+        runs: part.map(runs).unwrap_or_default(),
         remarks: words::remarks(outcome),
     }
 }
 
-/// Short keys of the runs that have scores.
+/// Short keys of the runs behind a comparison; none where there is no comparison.
 pub fn runs(part: &Part) -> Vec<String> {
+    if part.tested.is_none() {
+        return Vec::new();
+    }
     part.runs().into_iter().filter(|run| run.scored).map(|run| words::short(&run.key).to_owned()).collect()
 }
 
@@ -175,8 +180,7 @@ fn forests(verdicts: &Verdicts) -> Vec<Figure> {
             title: format!("Every claim that was run, in {unit}"),
             reading: format!(
                 "Each row is a claim in a regime: the paired difference in {unit} with its 95 % interval, the mark by \
-                 the verdict; the bar is what the difference has to pass, the veil behind it what would be too small \
-                 to matter."
+                 the verdict; the bar is the claim's margin, the veil beside it what would be too small to matter."
             ),
             chart: Chart::Forest { x: format!("difference, {unit}"), rows },
         })
@@ -256,7 +260,7 @@ mod tests {
 
         ![Every claim that was run, in points](figures/forest.png)
 
-        Each row is a claim in a regime: the paired difference in points with its 95 % interval, the mark by the verdict; the bar is what the difference has to pass, the veil behind it what would be too small to matter.
+        Each row is a claim in a regime: the paired difference in points with its 95 % interval, the mark by the verdict; the bar is the claim's margin, the veil beside it what would be too small to matter.
 
         ## E1 Main result on a weak base
 

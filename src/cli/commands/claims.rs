@@ -111,7 +111,10 @@ fn painted(verdict: Verdict, output: Output) -> String {
 
 /// How many of each.
 fn summary(verdicts: &Verdicts) -> String {
-    let counts = Verdict::ALL.map(|verdict| format!("{} {}", verdicts.count(verdict), verdict.word()));
+    let counts = Verdict::ALL.map(|verdict| {
+        let count = verdicts.count(verdict);
+        format!("{count} {}", verdict.counted(count))
+    });
     let idle: Vec<&str> =
         verdicts.rows.iter().filter(|row| row.claims.is_empty()).map(|row| row.id.as_str()).collect();
     let idle = if idle.is_empty() { String::new() } else { format!("; no claim: {}", idle.join(", ")) };

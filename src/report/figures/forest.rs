@@ -1,4 +1,4 @@
-//! Draws a forest: one estimate with its interval per row, what it had to pass, and what came of it.
+//! Draws a forest: one estimate with its interval per row, the margin it is held against, and what came of it.
 
 use plotters::style::RGBColor;
 
@@ -69,7 +69,7 @@ fn legend(canvas: &Canvas<'_>) -> Drawn {
         x += width(word, 14)? + 40;
     }
     canvas.line(&[(x, 14), (x, 30)], INK, 2)?;
-    let margin = "what it has to pass";
+    let margin = "margin";
     canvas.text(margin, (x + 10, 22), 14, INK, Side::Start)?;
     x += width(margin, 14)? + 38;
     canvas.veil(&[(x, 15), (x + 22, 15), (x + 22, 29), (x, 29)], MUTED, 0.25)?;
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_shows_its_verdict_and_what_it_had_to_pass() {
+    fn every_row_shows_its_verdict_and_its_margin() {
         let row = |label: &str, value: f64, verdict: &str| ForestRow {
             heading: (label == "a").then(|| "E1 Main result".to_owned()),
             label: label.to_owned(),

@@ -66,7 +66,7 @@ pub enum Chart {
         /// The rows in order.
         rows: Vec<IntervalRow>,
     },
-    /// One estimate with its interval per row, what it has to pass, and a verdict.
+    /// One estimate with its interval per row, its margin, and a verdict.
     Forest {
         /// Name of the horizontal axis.
         x: String,
@@ -132,7 +132,7 @@ pub struct ForestRow {
     pub label: String,
     /// Value, low, high.
     pub estimate: [f64; 3],
-    /// What it has to pass.
+    /// What it is held against.
     pub margin: f64,
     /// From here on a difference would be of interest.
     pub worth: f64,
