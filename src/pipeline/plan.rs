@@ -211,7 +211,7 @@ impl<'a> Plan<'a> {
     ) -> Key {
         let defaults = TrainConfig::default();
         let (epochs, batch) = (defaults.epochs, defaults.batch);
-        let train = TrainConfig { learning_rate, epochs, batch, ..self.run.train.clone() };
+        let train = TrainConfig { epochs, batch, learning_rate, ..self.run.train.clone() };
         let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
         let seed = self.seed("reinforce").named(name);
         let content = json!({

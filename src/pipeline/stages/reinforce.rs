@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::data::{Prompt, TaskConfig};
-use crate::domain::{Author, Episode, Problem, Sampling, Seed, Verdict};
+use crate::domain::{Author, Episode, Problem, Sampling, Seed, Turn, Verdict};
 use crate::model::{Decoder, LanguageModel, checkpoint};
 use crate::rollout::{Unroll, grouped};
 use crate::train::{Practice, Reinforce, Sampled, TrainError, Trained, Trajectory, optimise, order};
@@ -110,7 +110,7 @@ impl Field<'_> {
             Verdict::Wrong => 0.0,
             Verdict::Unreadable => self.settings.unreadable,
         };
-        let chosen = episode.turns.iter().map(|turn| turn.chosen());
+        let chosen = episode.turns.iter().map(Turn::chosen);
         let attempts: Vec<(bool, f64)> =
             chosen.map(|attempt| (attempt.finished, earned(attempt.grade.verdict))).collect();
         let positions = self.model.decoder.config().positions;
@@ -122,7 +122,7 @@ impl Field<'_> {
 /// What is counted of an iteration's episodes.
 fn attempts(groups: &[Vec<Episode>], made: &[Vec<Trajectory>]) -> Vec<(&'static str, u64)> {
     let episodes = groups.iter().flatten();
-    let all = episodes.flat_map(|episode| &episode.turns).map(|turn| turn.chosen());
+    let all = episodes.flat_map(|episode| &episode.turns).map(Turn::chosen);
     let mut counts = BTreeMap::from([("attempts", 0), ("right", 0), ("cut_off", 0), ("respelt", 0)]);
     let spans = made.iter().flatten().flat_map(|one| &one.encoded.targets);
     for (attempt, (from, to, _)) in all.zip(spans) {
