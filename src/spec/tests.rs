@@ -314,6 +314,16 @@ learning_rate = -1e-3
     12 | turns = 21
        |         ^^
     ");
+    insta::assert_snapshot!(message(&PLAIN.replace("[3, 4]", "[4, 3]")), @r"
+    a.toml:7:36: `run.task.word-problems.steps`: [4, 3]: write the smaller number first
+      |
+    7 | task = { word-problems = { steps = [4, 3] } }
+      |                                    ^^^^^^
+    ");
+}
+
+#[test]
+fn online_settings_are_checked() {
     insta::assert_snapshot!(with("[run.grpo]\nsamples = 1\nkl = -0.1\npasses = 0\n[run.score]\nstage_one = 0\nstage_two = 0\n"), @r"
     a.toml:12:11: `run.grpo.samples`: an advantage needs at least 2 episodes to compare
        |
@@ -331,12 +341,6 @@ learning_rate = -1e-3
        |
     13 | kl = -0.1
        |      ^^^^
-    ");
-    insta::assert_snapshot!(message(&PLAIN.replace("[3, 4]", "[4, 3]")), @r"
-    a.toml:7:36: `run.task.word-problems.steps`: [4, 3]: write the smaller number first
-      |
-    7 | task = { word-problems = { steps = [4, 3] } }
-      |                                    ^^^^^^
     ");
 }
 

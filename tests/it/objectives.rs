@@ -36,7 +36,9 @@ impl Visit for Moved {
     fn visit<const R: usize>(&mut self, _: &str, parameter: Tensor<R>) -> Tensor<R> {
         let (device, shape) = (parameter.device(), parameter.shape());
         let mut values: Vec<f32> = parameter.into_data().try_into_vec().unwrap();
-        values.iter_mut().for_each(|value| *value += self.by * self.draws.normal() as f32);
+        for value in &mut values {
+            *value += self.by * self.draws.normal() as f32;
+        }
         Tensor::from_data(burn::tensor::TensorData::new(values, shape), &device)
     }
 }
@@ -196,13 +198,12 @@ fn groups(model: &LanguageModel) -> Vec<Vec<Trajectory>> {
     ]
 }
 
-/// (sum over turns of `value`, turns, episodes): `value` is told the turn, the index of its
-/// problem, that of its episode, and the log-probabilities of its tokens under three decoders.
-fn over_turns(
-    groups: &[Vec<Trajectory>],
-    decoders: [&Decoder; 3],
-    value: &dyn Fn(usize, [usize; 2], [&[f64]; 3]) -> f64,
-) -> f64 {
+/// What a turn adds: its number, the indices of its problem and of its episode there, and the
+/// log-probabilities of its tokens under three decoders.
+type Turn<'a> = &'a dyn Fn(usize, [usize; 2], [&[f64]; 3]) -> f64;
+
+/// The sum over all turns of what each adds.
+fn over_turns(groups: &[Vec<Trajectory>], decoders: [&Decoder; 3], value: Turn<'_>) -> f64 {
     let mut sum = 0.0;
     for (problem, group) in groups.iter().enumerate() {
         for (number, episode) in group.iter().enumerate() {
@@ -286,7 +287,7 @@ fn the_gradient_of_group_relative_policy_optimisation() {
             let advantage = advantages[turn][problem][number];
             let token = |at: usize| {
                 let ratio = (now[at] - then[at]).exp();
-                let bounded = ratio.min(1.0 + CLIP).max(1.0 - CLIP);
+                let bounded = ratio.clamp(1.0 - CLIP, 1.0 + CLIP);
                 clipped.set(clipped.get() + i32::from(bounded * advantage < ratio * advantage));
                 let other = (reference[at] - now[at]).exp();
                 (ratio * advantage).min(bounded * advantage) - KL * (other - other.ln() - 1.0)

@@ -4,7 +4,7 @@
 
 use rise_lab::data::Prompt;
 use rise_lab::domain::{
-    Author, Dialogue, Episode, Example, Grade, Policy, Problem, Role, Sampling, Seed, Silent, Verdict,
+    Author, Dialogue, Episode, Example, Grade, Policy, Problem, Role, Sampling, Seed, Silent, Turn, Verdict,
 };
 use rise_lab::model::{Decoder, LanguageModel};
 use rise_lab::rollout::{Protocol, Unroll, grouped};
@@ -100,7 +100,7 @@ fn sampled(policy: &mut dyn Policy, settings: &Reinforce, seed: Seed) -> Vec<Epi
 }
 
 fn trajectory(episode: &Episode, tokenizer: &rise_lab::model::Tokenizer) -> Trajectory {
-    let chosen: Vec<_> = episode.turns.iter().map(|turn| turn.chosen()).collect();
+    let chosen: Vec<_> = episode.turns.iter().map(Turn::chosen).collect();
     let texts: Vec<&str> = chosen.iter().map(|attempt| attempt.text.as_str()).collect();
     let (last, earlier) = texts.split_last().unwrap();
     let earned = |verdict: Verdict| f64::from(u8::from(verdict.is_right()));
