@@ -234,78 +234,78 @@ mod tests {
         // Rows without claims look alike.
         let (start, rest) = page.split_once("\n## E2").unwrap();
         let (_, end) = rest.split_once("\n## E16").unwrap();
-        insta::assert_snapshot!(format!("{start}\n...\n## E16{end}"), @r"
-        # Claims
+        insta::assert_snapshot!(format!("{start}\n...\n## E16{end}"), @r#"
+            # Claims
 
-        What the runs in the store say of the claims that were stated: 2 holds, 1 fails, 3 under-powered, 1 not run.
+            What the runs in the store say of the claims that were stated: 2 hold, 1 fails, 3 under-powered, 1 not run.
 
-        A claim *holds* where the interval of the difference passes its margin, *fails* where the interval leaves no room for a difference of interest, and is *under-powered* where the data cannot tell. Differences are paired by problem and seed; intervals are 95 % percentile bootstrap intervals over problems with seeds held fixed; p values come from two-sided sign-flip tests over problems, are corrected by Holm over all claims and regimes of a row, and must agree with the interval. *Seeds* says how many seeds have a difference of the same sign as all together, and the standard deviation between them.
+            A claim *holds* where the interval of the difference passes its margin, *fails* where the interval leaves no room for a difference of interest, and is *under-powered* where the data cannot tell. Differences are paired by problem and seed; intervals are 95 % percentile bootstrap intervals over problems with seeds held fixed; p values come from two-sided sign-flip tests over problems, are corrected by Holm over all claims and regimes of a row, and must agree with the interval. *Seeds* says how many seeds have a difference of the same sign as all together, and the standard deviation between them.
 
-        - E1 Main result on a weak base: E1-improves (holds, under-powered); E1-base-does-not (holds, under-powered)
-        - E2 Main result on a strong base: no claim
-        - E3 Main result on a harder task: no claim
-        - E4 Self-distillation: no claim
-        - E5 Weighting: E5-uniform-above-weighted (fails)
-        - E6 Which attempts become targets: no claim
-        - E7 Turns in the training data: no claim
-        - E8 Whose rollouts are trained on: no claim
-        - E9 Restart or continue, union or latest: no claim
-        - E10 History window: no claim
-        - E11 Other tasks than the one trained on: no claim
-        - E12 Problems that pass@B leaves unsolved: E12-solved (not run)
-        - E13 Likelihood of the reference answer: no claim
-        - E14 With and without oracle: no claim
-        - E15 Retry texts: no claim
-        - E16 The systems it is compared with: E16-above-sft (under-powered)
+            - E1 Main result on a weak base: E1-improves (holds, under-powered); E1-base-does-not (holds, under-powered)
+            - E2 Main result on a strong base: no claim
+            - E3 Main result on a harder task: no claim
+            - E4 Self-distillation: no claim
+            - E5 Weighting: E5-uniform-above-weighted (fails)
+            - E6 Which attempts become targets: no claim
+            - E7 Turns in the training data: no claim
+            - E8 Whose rollouts are trained on: no claim
+            - E9 Restart or continue, union or latest: no claim
+            - E10 History window: no claim
+            - E11 Other tasks than the one trained on: no claim
+            - E12 Problems that pass@B leaves unsolved: E12-solved (not run)
+            - E13 Likelihood of the reference answer: no claim
+            - E14 With and without oracle: no claim
+            - E15 Retry texts: no claim
+            - E16 The systems it is compared with: E16-above-sft (under-powered)
 
-        ![Every claim that was run, in points](figures/forest.png)
+            ![Every claim that was run, in points](figures/forest.png)
 
-        Each row is a claim in a regime: the paired difference in points with its 95 % interval, the mark by the verdict; the bar is the claim's margin, the veil beside it what would be too small to matter.
+            Each row is a claim in a regime: the paired difference in points with its 95 % interval, the mark by the verdict; the bar is the claim's margin, the veil beside it what would be too small to matter.
 
-        ## E1 Main result on a weak base
+            ## E1 Main result on a weak base
 
-        ### E1-improves
+            ### E1-improves
 
-        RISE improves over its own turns. (Table 1, caption.)
+            RISE improves over its own turns. (Table 1, caption.)
 
-        m1@t5 of the last checkpoint where method = rise, above its m1@t1; of interest from 2 points on. Experiment ablations; 60 made-up problems.
+            m1@t5 of the last checkpoint where method = rise, above its m1@t1; of interest from 2 points on. Experiment ablations; 60 made-up problems.
 
-        | regime | verdict | difference, points | p (Holm) | problems | seeds | by seed | compared | runs |
-        |---|---|---:|---:|---:|---|---|---|---|
-        | base = weak | **holds** | +25.8 [17.5, 34.2] | \< 0.001 | 60 | 2/2, sd 13.0 | +35.0 · +16.7 | m1@t5 at round 2: 76.7; m1@t1 at round 2: 50.8 | 77ff8202 c4530143 |
-        | base = strong | **under-powered**: clear by its interval, not after correction over the row | +15.0 [3.3, 26.7] | 0.070 | 60 | 1/1 | +15.0 | m1@t5 at round 2: 86.7; m1@t1 at round 2: 71.7 | 1d7eefde |
+            | regime | verdict | difference, points | p (Holm) | problems | seeds | by seed | compared | runs |
+            |---|---|---:|---:|---:|---|---|---|---|
+            | base = weak | **holds** | +25.8 [17.5, 34.2] | \< 0.001 | 60 | 2/2, sd 13.0 | +35.0 · +16.7 | m1@t5 at round 2: 76.7; m1@t1 at round 2: 50.8 | 77ff8202 c4530143 |
+            | base = strong | **under-powered**: clear by its interval, not after correction over the row | +15.0 [3.3, 26.7] | 0.070 | 60 | 1/1 | +15.0 | m1@t5 at round 2: 86.7; m1@t1 at round 2: 71.7 | 1d7eefde |
 
-        ### E1-base-does-not
+            ### E1-base-does-not
 
-        The base does not improve over its own turns. (Table 1, direction only.)
+            The base does not improve over its own turns. (Table 1, direction only.)
 
-        m1@t5 of checkpoint base where method = rise, not above its m1@t1; of interest from 2 points on. Experiment ablations.
+            m1@t5 of checkpoint base where method = rise, not above its m1@t1; of interest from 2 points on. Experiment ablations.
 
-        | regime | verdict | difference, points | p (Holm) | problems | seeds | by seed | compared | runs |
-        |---|---|---:|---:|---:|---|---|---|---|
-        | base = weak | **holds** | −6.7 [−13.3, −0.8] | 0.025 | 60 | 2/2, sd 4.7 | −10.0 · −3.3 | m1@t5 at base: 20.0; m1@t1 at base: 26.7 | 77ff8202 c4530143 |
-        | base = strong | **under-powered** | 0.0 [−6.0, 6.0] | 0.595 | 60 | 1/1 | 0.0 | m1@t5 at base: 70.0; m1@t1 at base: 70.0 | 1d7eefde |
+            | regime | verdict | difference, points | p (Holm) | problems | seeds | by seed | compared | runs |
+            |---|---|---:|---:|---:|---|---|---|---|
+            | base = weak | **holds** | −6.7 [−13.3, −0.8] | 0.025 | 60 | 2/2, sd 4.7 | −10.0 · −3.3 | m1@t5 at base: 20.0; m1@t1 at base: 26.7 | 77ff8202 c4530143 |
+            | base = strong | **under-powered** | 0.0 [−6.0, 6.0] | 0.595 | 60 | 1/1 | 0.0 | m1@t5 at base: 70.0; m1@t1 at base: 70.0 | 1d7eefde |
 
-        ...
-        ## E16 The systems it is compared with
+            ...
+            ## E16 The systems it is compared with
 
-        ### E16-above-sft
+            ### E16-above-sft
 
-        RISE is above SFT on \| any metric. (ours.)
+            RISE is above SFT on \| any metric. (ours.)
 
-        m1@t5 of the last checkpoint where base = weak, method = rise, weighting = exp(0.4), above each of m1@t1 of the last checkpoint where base = weak, method = sft; m5@t1 of the last checkpoint where base = weak, method = sft; of interest from 2 points on. Experiment ablations.
+            m1@t5 of the last checkpoint where base = weak, method = rise, weighting = exp(0.4), above each of m1@t1 of the last checkpoint where base = weak, method = sft; m5@t1 of the last checkpoint where base = weak, method = sft; of interest from 2 points on. Experiment ablations.
 
-        | regime | verdict | difference, points | p (Holm) | problems | seeds | by seed | compared | runs |
-        |---|---|---:|---:|---:|---|---|---|---|
-        |  | **under-powered** | −3.3 [−15.0, 8.3] | 0.774 | 60 | 1/1 | −3.3 | m1@t5 at round 2: 76.7; m5@t1 at sft: 86.7 | 77ff8202 c4530143 56699860 |
+            | regime | verdict | difference, points | p (Holm) | problems | seeds | by seed | compared | runs |
+            |---|---|---:|---:|---:|---|---|---|---|
+            |  | **under-powered** | −3.3 [−15.0, 8.3] | 0.774 | 60 | 1/1 | −3.3 | m1@t5 at round 2: 76.7; m5@t1 at sft: 86.7 | 77ff8202 c4530143 56699860 |
 
-        ## Where it comes from
+            ## Where it comes from
 
-        - ablations: 6 runs: 6 done, 0 failed, 0 missing
-        - pass-at-b: not in this store
+            - ablations: 6 runs: 6 done, 0 failed, 0 missing
+            - pass-at-b: not in this store
 
-        Every number with its whole keys and selections is in `claims.json`.
-        ");
+            Every number with its whole keys and selections is in `claims.json`.
+        "#);
     }
 
     #[test]

@@ -129,31 +129,31 @@ mod tests {
 
     #[test]
     fn every_row_is_told_with_its_claims() {
-        insta::assert_snapshot!(text(&sample::verdicts(), Path::new("reports/claims"), plain()), @r"
-        row  claim                      regime         verdict                  difference  p (Holm)  problems  seeds         runs
-        ---  -------------------------  -------------  -------------  --------------------  --------  --------  ------------  ------------------------------------------------------------------
-        E1   E1-improves                base = weak    holds            +25.8 [17.5, 34.2]   < 0.001        60  2/2, sd 13.0  77ff8202 c4530143
-                                        base = strong  under-powered     +15.0 [3.3, 26.7]     0.070        60  1/1           1d7eefde; clear by its interval, not after correction over the row
-             E1-base-does-not           base = weak    holds            −6.7 [−13.3, −0.8]     0.025        60  2/2, sd 4.7   77ff8202 c4530143
-                                        base = strong  under-powered       0.0 [−6.0, 6.0]     0.595        60  1/1           1d7eefde
-        E2   –                                         no claim
-        E3   –                                         no claim
-        E4   –                                         no claim
-        E5   E5-uniform-above-weighted                 fails          −28.3 [−43.3, −13.3]   < 0.001        60  1/1           a068de97 77ff8202 c4530143
-        E6   –                                         no claim
-        E7   –                                         no claim
-        E8   –                                         no claim
-        E9   –                                         no claim
-        E10  –                                         no claim
-        E11  –                                         no claim
-        E12  E12-solved                                not run                           –         –            –             experiment `pass-at-b` is not in this store
-        E13  –                                         no claim
-        E14  –                                         no claim
-        E15  –                                         no claim
-        E16  E16-above-sft                             under-powered     −3.3 [−15.0, 8.3]     0.774        60  1/1           77ff8202 c4530143 56699860
+        insta::assert_snapshot!(text(&sample::verdicts(), Path::new("reports/claims"), plain()), @"
+            row  claim                      regime         verdict                  difference  p (Holm)  problems  seeds         runs
+            ---  -------------------------  -------------  -------------  --------------------  --------  --------  ------------  ------------------------------------------------------------------
+            E1   E1-improves                base = weak    holds            +25.8 [17.5, 34.2]   < 0.001        60  2/2, sd 13.0  77ff8202 c4530143
+                                            base = strong  under-powered     +15.0 [3.3, 26.7]     0.070        60  1/1           1d7eefde; clear by its interval, not after correction over the row
+                 E1-base-does-not           base = weak    holds            −6.7 [−13.3, −0.8]     0.025        60  2/2, sd 4.7   77ff8202 c4530143
+                                            base = strong  under-powered       0.0 [−6.0, 6.0]     0.595        60  1/1           1d7eefde
+            E2   –                                         no claim
+            E3   –                                         no claim
+            E4   –                                         no claim
+            E5   E5-uniform-above-weighted                 fails          −28.3 [−43.3, −13.3]   < 0.001        60  1/1           a068de97 77ff8202 c4530143
+            E6   –                                         no claim
+            E7   –                                         no claim
+            E8   –                                         no claim
+            E9   –                                         no claim
+            E10  –                                         no claim
+            E11  –                                         no claim
+            E12  E12-solved                                not run                           –         –            –             experiment `pass-at-b` is not in this store
+            E13  –                                         no claim
+            E14  –                                         no claim
+            E15  –                                         no claim
+            E16  E16-above-sft                             under-powered     −3.3 [−15.0, 8.3]     0.774        60  1/1           77ff8202 c4530143 56699860
 
-        2 holds, 1 fails, 3 under-powered, 1 not run; no claim: E2, E3, E4, E6, E7, E8, E9, E10, E11, E13, E14, E15
-        report: reports/claims/index.html
+            2 hold, 1 fails, 3 under-powered, 1 not run; no claim: E2, E3, E4, E6, E7, E8, E9, E10, E11, E13, E14, E15
+            report: reports/claims/index.html
         ");
     }
 }

@@ -178,6 +178,7 @@ fn line(
 }
 
 /// Where the stepwise model sees the first fault of a draft.
+#[derive(Clone, Copy)]
 struct Located {
     /// From 1.
     step: usize,
