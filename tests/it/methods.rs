@@ -23,7 +23,9 @@ fn finished() -> Lab {
 #[test]
 fn every_method_protocol_and_analysis_leaves_its_scores() {
     let lab = finished();
-    let firsts = scores(&lab, "m1@t1");
+    let sql = "SELECT DISTINCT label, checkpoint FROM run_scores ORDER BY label, checkpoint";
+    let scored: Vec<[String; 2]> =
+        lab.query(sql).into_iter().map(|row| row.try_into().expect("two columns")).collect();
     for (method, checkpoint) in [
         ("baseline", "round 1"),
         ("method=sft-right", "sft-right"),
@@ -39,13 +41,13 @@ fn every_method_protocol_and_analysis_leaves_its_scores() {
         ("method=grpo", "grpo"),
         ("boost=", "boost"),
     ] {
-        let there = |(label, name, _): &(String, String, String)| {
+        let there = |[label, name]: &[String; 2]| {
             (label == &format!("{method} seed=0") || label.starts_with(method) && method.ends_with('='))
                 && name == checkpoint
         };
-        assert!(firsts.iter().any(there), "{method} has no checkpoint `{checkpoint}`: {firsts:?}");
+        assert!(scored.iter().any(there), "{method} has no scores of `{checkpoint}`: {scored:?}");
     }
-    for metric in ["unsolved@2", "nll@t2", "equal-tokens@t1", "verified@t1"] {
+    for metric in ["unsolved@2", "nll@t2", "equal-tokens@t1", "verified@t1", "best-of-1", "reranked-of-3"] {
         assert!(!scores(&lab, metric).is_empty(), "no run has a score `{metric}`");
     }
     // With an oracle a dialogue ends where it is right: its last turns are right just as often as
