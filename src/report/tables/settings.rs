@@ -2,8 +2,13 @@
 
 use super::super::Study;
 use super::super::format::Unit;
+use super::super::study::last_part;
+use crate::stats::Estimate;
+
 use super::{Cell, Section, Table, TableRow};
 
+/// The column of methods whose answer a verifier chooses.
+const CHOSEN: &str = "verifier's choice";
 /// More settings than this are a search, not a comparison.
 const MOST: usize = 40;
 
@@ -32,7 +37,8 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
         title: "Every setting".to_owned(),
         reading: format!(
             "The last checkpoint of every setting: percent of problems solved with the 95 % interval; equal-tokens@t1 \
-             votes over as many first attempts as cost the tokens of {turns} turns, tokens are those sampled per attempt."
+             votes over as many first attempts as cost the tokens of {turns} turns, a verifier's choice is the best of \
+             all samples or of a draft and its refinements, and tokens are those sampled per attempt."
         ),
         head: "setting".to_owned(),
         columns: std::iter::once("checkpoint".to_owned()).chain(columns).collect(),
@@ -44,8 +50,10 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
 fn columns(study: &Study<'_>) -> Vec<String> {
     let paper = study.measures.columns().map(str::to_owned).into_iter();
     let known = |metric: &str| study.frame.scores.values().any(|scores| scores.contains_key(metric));
-    let further = ["equal-tokens@t1", "tokens"].into_iter().filter(|metric| known(metric));
-    paper.chain(further.map(str::to_owned)).collect()
+    let choosing = known("best-of-1") || known("reranked-of-3");
+    let further =
+        [("equal-tokens@t1", known("equal-tokens@t1")), (CHOSEN, choosing), ("tokens", known("tokens"))];
+    paper.chain(further.into_iter().filter(|(_, there)| *there).map(|(name, _)| name.to_owned())).collect()
 }
 
 fn row(study: &Study<'_>, setting: usize, columns: &[String]) -> Option<TableRow> {
@@ -55,15 +63,29 @@ fn row(study: &Study<'_>, setting: usize, columns: &[String]) -> Option<TableRow
         Cell::measured(study.estimate(setting, last, metric), unit, None)
     };
     let text = Cell::Text { text: last.to_owned() };
-    Some(TableRow::new(
-        label(study, setting),
-        std::iter::once(text).chain(columns.iter().map(cell)).collect(),
-    ))
+    let mut cells: Vec<Cell> = std::iter::once(text).chain(columns.iter().map(cell)).collect();
+    if let Some(place) = columns.iter().position(|column| column == CHOSEN) {
+        cells[place + 1] = Cell::fraction(chosen(study, setting, last));
+    }
+    Some(TableRow::new(label(study, setting), cells))
 }
 
-/// The values that tell a setting from others of its regime.
+/// What a setting has on other axes than the baseline does.
 fn label(study: &Study<'_>, setting: usize) -> String {
     let told = study.axes.iter().filter(|path| !study.regimes.contains(path));
-    let values: Vec<String> = told.filter_map(|path| study.value(setting, path)).collect();
-    if values.is_empty() { "the one setting".to_owned() } else { values.join(", ") }
+    let differing = told.filter_map(|path| {
+        let value = study.value(setting, path).filter(|value| study.baseline.get(path) != Some(value))?;
+        Some(format!("{} = {value}", last_part(path)))
+    });
+    let values: Vec<String> = differing.collect();
+    if values.is_empty() { "baseline".to_owned() } else { values.join(", ") }
+}
+
+/// What a verifier chooses at a setting's last checkpoint: among the most samples, or among a draft
+/// and its refinements.
+fn chosen(study: &Study<'_>, setting: usize, last: &str) -> Option<Estimate> {
+    let names = study.frame.scores.values().flat_map(|scores| scores.keys());
+    let ranked = names.filter_map(|name| name.strip_prefix("best-of-")?.parse::<u32>().ok()).max();
+    let best = ranked.and_then(|samples| study.estimate(setting, last, &format!("best-of-{samples}")));
+    best.or_else(|| study.estimate(setting, last, "reranked-of-3"))
 }
