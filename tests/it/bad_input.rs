@@ -52,7 +52,7 @@ fn a_misspelt_key_is_shown_with_the_nearest_name() {
     9 | colect = { repeat_question = false, sampling = { max_tokens = 40 } }
       | ^^^^^^
       = did you mean `collect`?
-      = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `collect`, `selection`, `weighting`, `train`, `evaluate`, `backend`, `seed`.
+      = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `backend`, `seed`.
     ");
     let lab = Lab::finished();
     lab.edit(MODEL, "kv_heads", "kvheads");

@@ -152,7 +152,7 @@ fn wrong_axes_are_told_with_the_nearest_path() {
         6 | "teacher" = ["reference", "reference2"]
           | ^^^^^^^^^
           = did you mean `collect.teacher`?
-          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `evaluate`, `backend`, `seed`.
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `backend`, `seed`.
           = in cell `teacher=reference`.
     "#);
     insta::assert_snapshot!(message("[sweep.axes]\n\"train.learning_rte\" = [1e-3]\n"), @r#"
