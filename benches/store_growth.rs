@@ -6,6 +6,7 @@
 //! cargo bench --bench store_growth -- --runs 2000        # fewer experiments of 100 runs each
 //! cargo bench --bench store_growth -- --keep FOLDER      # fills FOLDER once, asks it again later
 //! cargo bench --bench store_growth -- --repeat 9         # medians of nine instead of five
+//! cargo bench --bench store_growth -- --beside rise-compat    # a further grader grades every text too
 //! ```
 //!
 //! The database is written through the store's own functions, with made-up results that depend on
@@ -25,6 +26,7 @@ use std::time::Instant;
 
 use rise_lab::domain::{Author, Candidate, Episode, Grade, Key, Point, Problem, Split, Turn, Verdict};
 use rise_lab::eval;
+use rise_lab::pipeline::{GraderConfig, Scoring, regrade};
 use rise_lab::spec::RunSpec;
 use rise_lab::store::{
     ArtifactRow, CheckpointRow, ExperimentRow, MetricRow, PlannedRun, PlannedStage, Reader, ScoreRow,
@@ -38,14 +40,12 @@ const CELLS: usize = 100;
 const AXES: usize = 11;
 const TURNS: u32 = 5;
 const SAMPLES: u32 = 5;
+/// The same as the database tells it.
+const STORED: rise_lab::store::Extent =
+    rise_lab::store::Extent { problems: 0, turns: TURNS, samples: SAMPLES, stops: false, verifies: false };
 /// The same as the extent of an evaluation.
-const EXTENT: eval::Extent = eval::Extent {
-    turns: TURNS as usize,
-    samples: SAMPLES as usize,
-    window: None,
-    stops: false,
-    verifies: false,
-};
+const EXTENT: eval::Extent =
+    eval::Extent { turns: TURNS as usize, samples: SAMPLES as usize, stops: false, verifies: false };
 /// Problems of the wide experiment, and of each other one.
 const PROBLEMS: [usize; 2] = [500, 7];
 /// Steps of a training curve.
@@ -57,7 +57,7 @@ fn main() {
     let folder = options.keep.clone().unwrap_or_else(|| scratch.path().to_owned());
     let begun = Instant::now();
     if !folder.join("rise-lab.db").exists() {
-        fill(&folder, options.runs.div_ceil(CELLS));
+        fill(&folder, options.runs.div_ceil(CELLS), options.beside);
     }
     let filled = begun.elapsed().as_secs_f64();
     let reader = Reader::open(&folder).expect("the database is there");
@@ -69,6 +69,7 @@ fn main() {
         "scores": count("SELECT count(*) FROM scores"),
         "database_mb": folder.join("rise-lab.db").metadata().map_or(0, |file| file.len() >> 20),
         "filled_s": round(filled),
+        "beside": options.beside.map(|grader| grader.to_string()),
         "cells": CELLS,
         "repeat": options.repeat,
     });
@@ -82,12 +83,13 @@ struct Options {
     runs: usize,
     repeat: usize,
     keep: Option<PathBuf>,
+    beside: Option<GraderConfig>,
 }
 
 impl Options {
     /// What was typed after `--`; cargo adds a `--bench` of its own.
     fn read() -> Self {
-        let mut options = Self { runs: 10_000, repeat: 5, keep: None };
+        let mut options = Self { runs: 10_000, repeat: 5, keep: None, beside: None };
         let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
         while let Some(word) = words.next() {
             let value = words.next().unwrap_or_else(|| panic!("`{word}` needs a value"));
@@ -95,7 +97,8 @@ impl Options {
                 "--runs" => options.runs = value.parse().expect("a number of runs"),
                 "--repeat" => options.repeat = value.parse().expect("a number of repetitions"),
                 "--keep" => options.keep = Some(value.into()),
-                other => panic!("`{other}` is none of --runs, --repeat, --keep"),
+                "--beside" => options.beside = Some(value.parse().expect("a grader")),
+                other => panic!("`{other}` is none of --runs, --repeat, --keep, --beside"),
             }
         }
         options
@@ -149,7 +152,7 @@ fn round(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
 
-fn fill(folder: &Path, experiments: usize) {
+fn fill(folder: &Path, experiments: usize, beside: Option<GraderConfig>) {
     let mut store = Store::open(folder).expect("a new store can be opened");
     let metric = |metric: eval::Metric| MetricRow {
         name: metric.name,
@@ -160,7 +163,7 @@ fn fill(folder: &Path, experiments: usize) {
     };
     store.metrics(&eval::metrics(EXTENT).into_iter().map(metric).collect::<Vec<_>>()).expect("new");
     for number in 0..experiments {
-        Made::new(number).store(&mut store);
+        Made::new(number, beside).store(&mut store);
     }
 }
 
@@ -170,12 +173,13 @@ struct Made {
     name: String,
     problems: usize,
     stages: Vec<PlannedStage>,
+    beside: Option<GraderConfig>,
 }
 
 impl Made {
-    fn new(number: usize) -> Self {
+    fn new(number: usize, beside: Option<GraderConfig>) -> Self {
         let name = if number == 0 { "cells".to_owned() } else { format!("experiment-{number:03}") };
-        Self { number, name, problems: PROBLEMS[number.min(1)], stages: Vec::new() }
+        Self { number, name, problems: PROBLEMS[number.min(1)], stages: Vec::new(), beside }
     }
 
     fn store(mut self, store: &mut Store) {
@@ -258,6 +262,13 @@ impl Made {
                     let episodes = self.episodes(place, number);
                     results.scores.extend(scores(&episodes));
                     results.episodes.extend(episodes);
+                }
+                if let Some(grader) = &self.beside {
+                    let problems: Vec<Problem> =
+                        (0..self.problems).map(|number| self.problem(number)).collect();
+                    let problems = problems.iter().map(|problem| (problem.id.as_str(), problem)).collect();
+                    let scoring = Some(Scoring::of_stored(STORED));
+                    results.beside.extend(regrade(grader, &problems, &mut results.episodes, scoring));
                 }
             }
             _ => {}

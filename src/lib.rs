@@ -9,8 +9,8 @@
 //! # The picture
 //!
 //! ```text
-//!  level 5   cli
-//!             │
+//!  level 5   cli ─────────────────────────► claims (uses spec, stats and store too)
+//!             │                                │
 //!  level 4    ├──► sweep                     report
 //!             │      │                         │
 //!  level 3    ├──► pipeline                    │ (a handle that only reads)
@@ -32,7 +32,7 @@
 //! | [`data`] | tasks: problems, prompts, and the reading of answers |
 //! | [`model`] | the decoder, its tokenizer, sampling, checkpoints, backends |
 //! | [`rollout`] | the multi-turn loop, and the teacher who improves an attempt |
-//! | [`train`] | selection, weighting, the objective and the optimizer |
+//! | [`train`] | selection, weighting, the objectives and the optimizer |
 //! | [`eval`] | what each metric means, on one problem |
 //! | [`stats`] | estimates with intervals, and paired differences |
 //! | [`spec`] | what is asked for: experiment files and base models |
@@ -40,6 +40,7 @@
 //! | [`pipeline`] | RISE as stages with keys, and the execution of one stage |
 //! | [`sweep`] | an experiment's runs, and the worker processes that perform them |
 //! | [`report`] | tables, figures and pages from the database |
+//! | [`claims`] | the claims in a file, and what the runs say of them |
 //! | [`cli`] | what is typed and what is answered |
 //!
 //! # How a run flows through
@@ -54,6 +55,8 @@
 //!    * *prepare* and *tokenize*: problems, and the base model's vocabulary ([`data`], [`model`]);
 //!    * *base*: a pre-trained model, shipped or trained here ([`train`]);
 //!    * in each round *collect* and *improve* ([`rollout`]), then *weigh* and *train* ([`train`]);
+//!      methods that learn from pairs have *prefer* instead, and online ones *reinforce*, which
+//!      samples and trains in turn;
 //!    * *evaluate* after each training ([`rollout`], [`eval`]).
 //! 4. The coordinator alone writes episodes, scores and curves to the [`store`]. After any
 //!    interruption the same command goes on with what is missing.
@@ -62,6 +65,7 @@
 //! On the default backend the same key gives the same bytes, for any number of workers, on one
 //! instruction set.
 
+pub mod claims;
 pub mod cli;
 pub mod data;
 pub mod domain;

@@ -78,6 +78,10 @@ pub enum Command {
     Plan(PlanArguments),
     /// Write the report of an experiment from the database
     Report(ReportArguments),
+    /// Grade and score texts that are in the store once more, beside what is there; samples nothing
+    Rescore(RescoreArguments),
+    /// Tell what the runs in the store say of the claims in a file, and write their report
+    Claims(ClaimsArguments),
     /// List runs
     Runs(RunsArguments),
     /// Show one run: its settings, stages and scores
@@ -145,6 +149,35 @@ pub struct ReportArguments {
     #[arg(value_name = "EXPERIMENT")]
     pub experiment: String,
     /// Write the report into a folder of the experiment's name under this one
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub out: PathBuf,
+}
+
+/// `rise-lab rescore`.
+#[derive(Debug, Args)]
+pub struct RescoreArguments {
+    /// Experiment files, or names of experiments in the database [default: all]
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiments: Vec<String>,
+    /// Only this grader, e.g. rise-compat or 'rise-compat(gold-comma=false)' [default: every one that
+    /// applies]
+    #[arg(long, value_name = "NAME")]
+    pub grader: Option<String>,
+    /// Say what is missing, but add nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `rise-lab claims`.
+#[derive(Debug, Args)]
+pub struct ClaimsArguments {
+    /// Show only the claims about these experiments, by name or file [default: all]
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiments: Vec<String>,
+    /// The file of claims
+    #[arg(long, value_name = "FILE", default_value = "experiments/claims.toml")]
+    pub file: PathBuf,
+    /// Write the report of all claims into the folder `claims` under this one
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub out: PathBuf,
 }
@@ -242,44 +275,47 @@ mod tests {
 
     #[test]
     fn the_program_tells_its_commands_and_exit_codes() {
-        insta::assert_snapshot!(help(&[]), @r"
-        A laboratory for studying how language models learn to correct themselves
+        insta::assert_snapshot!(help(&[]), @"
+            A laboratory for studying how language models learn to correct themselves
 
-        Usage: rise-lab [OPTIONS] <COMMAND>
+            Usage: rise-lab [OPTIONS] <COMMAND>
 
-        Commands:
-          sweep   Perform every run of an experiment and write its report; the same command goes on after a
-                  stop
-          plan    Show an experiment's runs, shared stages, what is done and the time it will take; touches
-                  nothing
-          report  Write the report of an experiment from the database
-          runs    List runs
-          show    Show one run: its settings, stages and scores
-          status  Show how far the experiments in this store are
-          query   Ask the database in SQL; reads only
-          base    Build a base model from its recipe and compare it with the one that is shipped
-          help    Print this message or the help of the given subcommand(s)
+            Commands:
+              sweep    Perform every run of an experiment and write its report; the same command goes on after a
+                       stop
+              plan     Show an experiment's runs, shared stages, what is done and the time it will take; touches
+                       nothing
+              report   Write the report of an experiment from the database
+              rescore  Grade and score texts that are in the store once more, beside what is there; samples
+                       nothing
+              claims   Tell what the runs in the store say of the claims in a file, and write their report
+              runs     List runs
+              show     Show one run: its settings, stages and scores
+              status   Show how far the experiments in this store are
+              query    Ask the database in SQL; reads only
+              base     Build a base model from its recipe and compare it with the one that is shipped
+              help     Print this message or the help of the given subcommand(s)
 
-        Options:
-          -h, --help     Print help (see more with '--help')
-          -V, --version  Print version
+            Options:
+              -h, --help     Print help (see more with '--help')
+              -V, --version  Print version
 
-        Options of every command:
-              --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
-                                 [default: .rise-lab]
-              --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
-                                 per line while work goes on [default: human]
-          -q, --quiet            Say nothing but the answer and errors
-              --color <WHEN>     Colour the output: auto, always or never [default: auto]
+            Options of every command:
+                  --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
+                                     [default: .rise-lab]
+                  --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
+                                     per line while work goes on [default: human]
+              -q, --quiet            Say nothing but the answer and errors
+                  --color <WHEN>     Colour the output: auto, always or never [default: auto]
 
-        Exit codes:
-          0  everything is fine
-          1  a bug in rise-lab
-          2  wrong usage, or a file that cannot be used; nothing was begun
-          3  some runs failed; the others are done
-          4  interrupted; the same command goes on
-          5  the store is in use, of a newer version, or not ours
-          6  something could not be written (no space, no permission)
+            Exit codes:
+              0  everything is fine
+              1  a bug in rise-lab
+              2  wrong usage, or a file that cannot be used; nothing was begun
+              3  some runs failed; the others are done
+              4  interrupted; the same command goes on
+              5  the store is in use, of a newer version, or not ours
+              6  something could not be written (no space, no permission)
         ");
     }
 
@@ -355,6 +391,32 @@ mod tests {
               --out <DIR>  Write the report into a folder of the experiment's name under this one [default:
                            reports]
           -h, --help       Print help
+
+        Options of every command:
+              --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
+                                 [default: .rise-lab]
+              --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
+                                 per line while work goes on [default: human]
+          -q, --quiet            Say nothing but the answer and errors
+              --color <WHEN>     Colour the output: auto, always or never [default: auto]
+        ");
+    }
+
+    #[test]
+    fn rescore_is_explained() {
+        insta::assert_snapshot!(help(&["rescore"]), @r"
+        Grade and score texts that are in the store once more, beside what is there; samples nothing
+
+        Usage: rise-lab rescore [OPTIONS] [EXPERIMENT]...
+
+        Arguments:
+          [EXPERIMENT]...  Experiment files, or names of experiments in the database [default: all]
+
+        Options:
+              --grader <NAME>  Only this grader, e.g. rise-compat or 'rise-compat(gold-comma=false)'
+                               [default: every one that applies]
+              --dry-run        Say what is missing, but add nothing
+          -h, --help           Print help
 
         Options of every command:
               --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::Path;
 
+use crate::claims::ClaimError;
 use crate::pipeline::{StageError, WorkspaceError};
 use crate::report::ReportError;
 use crate::spec::SpecError;
@@ -101,11 +102,22 @@ impl From<ReportError> for Fault {
     fn from(error: ReportError) -> Self {
         let exit = match &error {
             ReportError::Store(error) => of_store(error),
-            ReportError::Write { .. } | ReportError::Taken(_) => Exit::Write,
+            ReportError::Write { .. } | ReportError::Taken { .. } => Exit::Write,
             ReportError::Name(_) | ReportError::Wishes { .. } => Exit::Usage,
             ReportError::Figure { .. } | ReportError::Template(_) => Exit::Bug,
         };
         Self::new(exit, error)
+    }
+}
+
+impl From<ClaimError> for Fault {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Spec(error) => error.into(),
+            ClaimError::Store(error) => error.into(),
+            ClaimError::Report(error) => error.into(),
+            ClaimError::NoClaim { .. } => Self::new(Exit::Usage, error),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ mod corpus;
 mod deal;
 mod error;
 mod file;
-mod grade;
+mod graders;
 mod prompt;
 mod split;
 #[cfg(test)]
@@ -22,7 +22,7 @@ mod tasks;
 
 pub use corpus::{CorpusConfig, documents};
 pub use error::DataError;
-pub use grade::GRADER;
+pub use graders::{Environment, GraderConfig, RiseCompat, UnknownGrader};
 pub use prompt::{Exchange, Inquiry, Prompt, Retry};
 pub use split::{Sizes, Splits};
 pub use task::TaskConfig;

@@ -100,7 +100,7 @@ fn reference_solutions_are_right() {
     walk(|task, _, splits| {
         for problem in problems(splits) {
             let solution = problem.solution.as_deref().expect("every task so far has solutions");
-            let grade = task.grade(problem, solution);
+            let grade = task.grader().grade(problem, solution);
             assert_eq!(
                 (grade.verdict, grade.answer.as_ref()),
                 (Verdict::Right, Some(&problem.answer)),
@@ -115,9 +115,13 @@ fn another_answer_is_wrong_and_no_answer_is_unreadable() {
     walk(|task, _, splits| {
         for problem in problems(splits) {
             let wrong = format!("#### {}1", problem.answer);
-            assert_eq!(task.grade(problem, &wrong).verdict, Verdict::Wrong, "{problem:?}");
-            assert_eq!(task.grade(problem, "").verdict, Verdict::Unreadable, "{problem:?}");
-            assert_eq!(task.grade(problem, &problem.answer).verdict, Verdict::Unreadable, "{problem:?}");
+            assert_eq!(task.grader().grade(problem, &wrong).verdict, Verdict::Wrong, "{problem:?}");
+            assert_eq!(task.grader().grade(problem, "").verdict, Verdict::Unreadable, "{problem:?}");
+            assert_eq!(
+                task.grader().grade(problem, &problem.answer).verdict,
+                Verdict::Unreadable,
+                "{problem:?}"
+            );
         }
     });
 }

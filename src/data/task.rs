@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::domain::{Grade, Key, Problem};
+use crate::domain::Key;
 
 use super::tasks::{FileTask, Gsm8k, Svamp, WordProblems, Wording};
-use super::{DataError, Sizes, Splits, grade};
+use super::{DataError, GraderConfig, RiseCompat, Sizes, Splits};
 
 /// Where problems come from.
 ///
@@ -133,11 +133,22 @@ impl TaskConfig {
         Ok(splits)
     }
 
-    /// The grade of the task's headline grader, [`GRADER`](super::GRADER).
+    /// The task's headline grader, behind rewards and scores unless a run names another.
     #[must_use]
-    pub fn grade(&self, problem: &Problem, text: &str) -> Grade {
+    pub const fn grader(&self) -> GraderConfig {
         match self.source() {
-            Source::Words(..) | Source::Gsm8k(_) | Source::Svamp(_) => grade::numeric(&problem.answer, text),
+            Source::Words(..) | Source::Gsm8k(_) | Source::Svamp(_) => GraderConfig::Numeric,
+        }
+    }
+
+    /// The graders that apply to the task: whichever of them is behind rewards and scores, the others'
+    /// grades are stored beside its.
+    #[must_use]
+    pub const fn graders(&self) -> &'static [GraderConfig] {
+        match self.source() {
+            Source::Words(..) | Source::Gsm8k(_) | Source::Svamp(_) => {
+                &[GraderConfig::Numeric, GraderConfig::RiseCompat(RiseCompat::OFFICIAL)]
+            }
         }
     }
 

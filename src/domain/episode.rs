@@ -41,7 +41,7 @@ pub struct Candidate {
     pub prompt: u32,
     /// Whether it ended by itself rather than at the token limit.
     pub finished: bool,
-    /// The grade of the task's headline grader.
+    /// The grade of the run's grader.
     pub grade: Grade,
 }
 

@@ -16,6 +16,8 @@ pub enum Unit {
     Tokens,
     /// Samples or turns.
     Count,
+    /// Natural units of information.
+    Nats,
 }
 
 impl Unit {
@@ -26,6 +28,7 @@ impl Unit {
             Self::Fraction => "fraction",
             Self::Tokens => "tokens",
             Self::Count => "count",
+            Self::Nats => "nats",
         }
     }
 }
@@ -81,8 +84,6 @@ pub struct Extent {
     pub turns: usize,
     /// First-turn samples, the log's own included.
     pub samples: usize,
-    /// Earlier attempts in view; all of them if none is given.
-    pub window: Option<usize>,
     /// Whether a log may end early; its last attempt then stands for the turns that are left.
     pub stops: bool,
     /// Whether the policy verifies its own attempts.
@@ -204,7 +205,7 @@ mod tests {
     }
 
     const fn extent(turns: usize, samples: usize) -> Extent {
-        Extent { turns, samples, window: None, stops: false, verifies: false }
+        Extent { turns, samples, stops: false, verifies: false }
     }
 
     /// One log, and the further first attempts as one letter each, as a table of scores.
@@ -251,8 +252,6 @@ mod tests {
             m5@t1 0
             pass@1 0.4
             pass@5 1
-            equal-tokens@t1 0
-            equal-tokens-samples 5
             wrong-to-right@t2 1
             right-to-wrong@t2 0
             right-to-right@t2 0
@@ -307,8 +306,6 @@ mod tests {
             m3@t1 0
             pass@1 0.33333333333333337
             pass@3 1
-            equal-tokens@t1 0
-            equal-tokens-samples 3
             wrong-to-right@t2 0
             right-to-wrong@t2 0
             right-to-right@t2 1

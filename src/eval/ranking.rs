@@ -90,7 +90,6 @@ fn area(samples: &[Ranked]) -> Option<f64> {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "halves and thirds of small counts are exact")]
 mod tests {
     use proptest::prelude::*;
 

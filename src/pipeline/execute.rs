@@ -19,8 +19,8 @@ use crate::train::{ProgressError, TrainError};
 
 use super::memory::Memory;
 use super::stages::{
-    base, collect, evaluate, improve, prefer, prepare, rank, refine, reinforce, sample, steps, tokenize,
-    train, weigh,
+    base, collect, evaluate, improve, likelihood, prefer, prepare, rank, refine, reinforce, sample, steps,
+    tokenize, train, unsolved, weigh,
 };
 use super::{Job, Manifest, Stage, Workspace, WorkspaceError};
 
@@ -232,6 +232,8 @@ pub fn execute(
         job @ Job::Prefer { .. } => prefer::run(&mut desk, job),
         job @ Job::Reinforce { .. } => reinforce::run(&mut desk, job),
         job @ Job::Evaluate { .. } => evaluate::run(&mut desk, job),
+        Job::Unsolved { asked, budgets } => unsolved::run(&mut desk, asked, budgets),
+        Job::Likelihood { asked, rollouts } => likelihood::run(&mut desk, asked, *rollouts),
         job @ Job::Steps { .. } => steps::run(&mut desk, job),
         job @ Job::Refine { .. } => refine::run(&mut desk, job),
         job @ Job::Rank { .. } => rank::run(&mut desk, job),

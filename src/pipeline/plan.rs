@@ -11,7 +11,7 @@ pub(super) use glore::Bench;
 
 use serde_json::{Value, json};
 
-use crate::data::{GRADER, Inquiry, Prompt, TaskConfig};
+use crate::data::{GraderConfig, Inquiry, Prompt, TaskConfig};
 use crate::domain::{Key, Seed, Split};
 use crate::rollout::{EvaluateConfig, Protocol, Rollouts, Teacher};
 use crate::spec::{PreferenceConfig, RunSpec, canonical};
@@ -19,7 +19,7 @@ use crate::train::{Reinforce, Selection, TrainConfig, Weighting};
 
 use super::base_plan::{base_plan, prepare, texts};
 use super::estimate::Estimate;
-use super::stage::{ExampleSource, TeacherJob};
+use super::stage::{Asked, ExampleSource, TeacherJob};
 use super::{Graph, Job, Kind, Models, PlanError, PlannedRun, Stage};
 
 /// One run's stages in the making.
@@ -63,6 +63,11 @@ impl<'a> Plan<'a> {
     /// The task that is evaluated on.
     fn asked(&self) -> &'a TaskConfig {
         self.run.evaluate.task.as_ref().unwrap_or(&self.run.task)
+    }
+
+    /// The grader behind the scores: the one that the run names, or that of the evaluated task.
+    fn asked_grader(&self) -> GraderConfig {
+        self.run.grader.unwrap_or_else(|| self.asked().grader())
     }
 
     fn add(&mut self, stage: Stage) -> Key {
@@ -128,7 +133,7 @@ impl<'a> Plan<'a> {
         let (prompt, sampling, redraws) =
             (self.prompt(), self.run.collect.sampling, self.run.collect.redraws);
         let mut content = json!({
-            "task": self.task, "grader": GRADER, "foreign": foreign, "turns": turns, "prompt": texts(prompt),
+            "task": self.task, "grader": self.run.grader().identity(), "foreign": foreign, "turns": turns, "prompt": texts(prompt),
             "sampling": canonical(&sampling), "redraws": redraws, "seed": seed,
         });
         if samples > 1 {
@@ -142,6 +147,7 @@ impl<'a> Plan<'a> {
         let job = Job::Collect {
             problems,
             task: self.run.task.clone(),
+            grader: self.run.grader(),
             policy,
             foreign,
             turns,
@@ -164,7 +170,7 @@ impl<'a> Plan<'a> {
         let (prompt, sampling, samples) = (self.prompt(), self.run.collect.sampling, self.run.candidates);
         let seed = self.seed("sample").at(u64::from(round));
         let mut content = json!({
-            "task": self.task, "grader": GRADER, "samples": samples, "prompt": texts(prompt),
+            "task": self.task, "grader": self.run.grader().identity(), "samples": samples, "prompt": texts(prompt),
             "sampling": canonical(&sampling), "seed": seed,
         });
         if rationalise {
@@ -173,6 +179,7 @@ impl<'a> Plan<'a> {
         let job = Job::Sample {
             problems: self.train.clone(),
             task: self.run.task.clone(),
+            grader: self.run.grader(),
             policy: policy.clone(),
             samples,
             rationalise,
@@ -210,12 +217,13 @@ impl<'a> Plan<'a> {
         let (keep_right, seed) =
             (!self.run.collect.stop_on_success, self.seed("improve").at(u64::from(round)));
         let content = json!({
-            "task": self.task, "grader": GRADER, "teacher": teacher_content(&teacher),
+            "task": self.task, "grader": self.run.grader().identity(), "teacher": teacher_content(&teacher),
             "keep_right": keep_right, "prompt": texts(prompt), "sampling": canonical(&sampling), "seed": seed,
         });
         let job = Job::Improve {
             problems: self.train.clone(),
             task: self.run.task.clone(),
+            grader: self.run.grader(),
             episodes: episodes.clone(),
             teacher,
             keep_right,
@@ -361,17 +369,17 @@ impl<'a> Plan<'a> {
     ) -> Key {
         let defaults = TrainConfig::default();
         let (epochs, batch) = (defaults.epochs, defaults.batch);
-        let train = TrainConfig { learning_rate, epochs, batch, ..self.run.train.clone() };
+        let train = TrainConfig { epochs, batch, learning_rate, ..self.run.train.clone() };
         let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
         let seed = self.seed("reinforce").named(name);
         let content = json!({
-            "task": self.task, "grader": GRADER, "settings": settings, "prompt": texts(prompt),
+            "task": self.task, "grader": self.run.grader().identity(), "settings": settings, "prompt": texts(prompt),
             "sampling": canonical(&sampling), "train": canonical(&train), "seed": seed,
         });
         let inputs = vec![self.train.clone(), start.clone(), reference.clone()];
         let job = Job::Reinforce {
             problems: self.train.clone(),
-            task: self.run.task.clone(),
+            grader: self.run.grader(),
             start: start.clone(),
             reference: reference.clone(),
             settings,
@@ -409,7 +417,7 @@ impl<'a> Plan<'a> {
         let seed = self.seed("evaluate");
         let prompt = Prompt { retry: config.retry.unwrap_or(self.run.collect.retry), ..self.prompt() };
         let mut content = json!({
-            "task": self.asked, "grader": GRADER, "turns": config.turns, "samples": config.samples,
+            "task": self.asked, "grader": self.asked_grader().identity(), "turns": config.turns, "samples": config.samples,
             "window": window, "prompt": texts(prompt), "sampling": canonical(&config.sampling), "seed": seed,
         });
         if config.oracle {
@@ -425,6 +433,7 @@ impl<'a> Plan<'a> {
         let job = Job::Evaluate {
             problems: self.test.clone(),
             task: self.asked().clone(),
+            grader: self.asked_grader(),
             policy: policy.clone(),
             turns: config.turns,
             samples: config.samples,
@@ -439,7 +448,68 @@ impl<'a> Plan<'a> {
         let label = self.label("evaluate", name);
         let key = self.add(Stage::new(Kind::Evaluate, label, job, inputs, &content, estimate));
         self.done.checkpoints.push((name.to_owned(), policy.clone(), key.clone()));
+        self.analyse(name, policy, window);
         key
+    }
+
+    /// The analyses of an evaluated checkpoint.
+    fn analyse(&mut self, name: &str, policy: &Key, window: Option<u32>) {
+        let config = self.run.analyses.clone();
+        if let Some(most) = config.unsolved.last() {
+            let asked = self.asked_of(policy, self.run.evaluate.turns, window, "unsolved");
+            let content = self.asked_content(&asked, &json!({ "budgets": config.unsolved }));
+            let attempts = self.run.data.of(self.run.evaluate.split) * (asked.turns * most * 2) as usize;
+            let (estimate, label) = (self.estimate.sampling(attempts), self.label("unsolved", name));
+            let job = Job::Unsolved { asked, budgets: config.unsolved };
+            self.analysis(Kind::Unsolved, (name, label), policy, job, &content, estimate);
+        }
+        if config.likelihood_rollouts > 0 {
+            let rollouts = config.likelihood_rollouts;
+            let asked = self.asked_of(policy, config.likelihood_turns, window, "likelihood");
+            let content = self.asked_content(&asked, &json!({ "rollouts": rollouts }));
+            let attempts = self.run.data.of(self.run.evaluate.split) * (asked.turns * rollouts) as usize;
+            let (estimate, label) = (self.estimate.sampling(attempts), self.label("likelihood", name));
+            let job = Job::Likelihood { asked, rollouts };
+            self.analysis(Kind::Likelihood, (name, label), policy, job, &content, estimate);
+        }
+    }
+
+    fn analysis(
+        &mut self,
+        kind: Kind,
+        (name, label): (&str, String),
+        policy: &Key,
+        job: Job,
+        content: &Value,
+        estimate: f64,
+    ) {
+        let inputs = vec![self.test.clone(), policy.clone()];
+        let key = self.add(Stage::new(kind, label, job, inputs, content, estimate));
+        self.done.checkpoints.push((name.to_owned(), policy.clone(), key));
+    }
+
+    fn asked_of(&self, policy: &Key, turns: u32, window: Option<u32>, stage: &str) -> Asked {
+        let config = &self.run.evaluate;
+        Asked {
+            problems: self.test.clone(),
+            task: self.asked().clone(),
+            grader: self.asked_grader(),
+            policy: policy.clone(),
+            turns,
+            window,
+            prompt: Prompt { retry: config.retry.unwrap_or(self.run.collect.retry), ..self.prompt() },
+            sampling: config.sampling,
+            seed: self.seed(stage),
+            backend: self.run.backend.clone(),
+        }
+    }
+
+    fn asked_content(&self, asked: &Asked, analysis: &Value) -> Value {
+        json!({
+            "task": self.asked, "grader": asked.grader.identity(), "analysis": analysis, "turns": asked.turns,
+            "window": asked.window, "prompt": texts(asked.prompt), "sampling": canonical(&asked.sampling),
+            "seed": asked.seed,
+        })
     }
 
     /// What a person reads of a stage, e.g. `train weak round 2`.

@@ -1,10 +1,11 @@
 //! The files of a finished stage as rows for the store.
 
-use crate::data::GRADER;
+use crate::data::GraderConfig;
 use crate::domain::{Episode, Point, Problem};
-use crate::store::{ArtifactRow, ScoreRow, StageResults};
+use crate::store::{ArtifactRow, Regraded, ScoreRow, StageResults};
 
 use super::files::{self, EPISODES, POINTS, PROBLEMS, SCORES};
+use super::regrade::{Scoring, problems_by_id, regrade};
 use super::{Job, Manifest, Stage, StageError, Workspace};
 
 /// Reads what a finished stage has to say to the store.
@@ -41,15 +42,34 @@ pub fn results(
     }
     if holds(EPISODES) {
         results.episodes = files::read::<Episode>(&path(EPISODES))?;
-    }
-    if holds(EPISODES) || holds(SCORES) {
-        results.grader = Some((GRADER.0.to_owned(), GRADER.1));
+        if let Some((problems, task, grader)) = stage.job.grading() {
+            results.grader = Some(grader.identity());
+            let graders: Vec<&GraderConfig> =
+                task.graders().iter().filter(|further| *further != grader).collect();
+            // Where the problems' folder was removed after the stage was done, its texts can be
+            // graded from the database later.
+            let problems = files::read::<Problem>(&workspace.file(problems, PROBLEMS)).unwrap_or_default();
+            results.beside = beside(stage, &graders, &problems, &mut results.episodes);
+        }
     }
     if holds(POINTS) {
         results.points = files::read::<Point>(&path(POINTS))?;
     }
     if holds(SCORES) {
+        results.grader = stage.job.grading().map(|(_, _, grader)| grader.identity());
         results.scores = files::read::<ScoreRow>(&path(SCORES))?;
     }
     Ok(results)
+}
+
+/// What further graders make of a stage's texts; none without the texts' problems.
+fn beside(
+    stage: &Stage,
+    graders: &[&GraderConfig],
+    problems: &[Problem],
+    episodes: &mut [Episode],
+) -> Vec<Regraded> {
+    let problems = problems_by_id(problems);
+    let scoring = Scoring::of_job(&stage.job);
+    graders.iter().filter_map(|grader| regrade(grader, &problems, episodes, scoring)).collect()
 }

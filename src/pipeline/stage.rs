@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::data::{Prompt, Sizes, TaskConfig};
+use crate::data::{GraderConfig, Prompt, Sizes, TaskConfig};
 use crate::domain::{Key, Sampling, Seed, Split};
 use crate::rollout::{GloreConfig, Protocol};
 use crate::spec::BaseSpec;
@@ -38,6 +38,10 @@ pub enum Kind {
     Reinforce,
     /// A checkpoint answers the test problems.
     Evaluate,
+    /// Sequences are tried on problems that parallel samples leave unsolved.
+    Unsolved,
+    /// Reference solutions are scored, at once and after own attempts.
+    Likelihood,
     /// A verifier ranks the answers of an evaluation.
     Rank,
     /// Samples are judged step by step.
@@ -62,6 +66,8 @@ impl Kind {
             Self::Prefer => "prefer",
             Self::Reinforce => "reinforce",
             Self::Evaluate => "evaluate",
+            Self::Unsolved => "unsolved",
+            Self::Likelihood => "likelihood",
             Self::Rank => "rank",
             Self::Steps => "steps",
             Self::Refine => "refine",
@@ -75,8 +81,17 @@ impl Kind {
         match self {
             Self::Collect | Self::Evaluate => 3,
             Self::Base | Self::Improve | Self::Train => 2,
-            Self::Prepare | Self::Tokenize | Self::Sample | Self::Weigh | Self::Prefer | Self::Reinforce => 1,
-            Self::Rank | Self::Steps | Self::Refine => 1,
+            Self::Prepare
+            | Self::Tokenize
+            | Self::Sample
+            | Self::Weigh
+            | Self::Prefer
+            | Self::Reinforce
+            | Self::Unsolved
+            | Self::Likelihood
+            | Self::Rank
+            | Self::Steps
+            | Self::Refine => 1,
         }
     }
 }
@@ -116,8 +131,10 @@ pub enum Job {
     Collect {
         /// The prepared problems.
         problems: Key,
-        /// The task, for its grader.
+        /// The task, for the graders that apply to it.
         task: TaskConfig,
+        /// The grader behind rewards and scores.
+        grader: GraderConfig,
         /// The checkpoint that answers.
         policy: Key,
         /// Whether it is another base model than the one that is trained.
@@ -144,8 +161,10 @@ pub enum Job {
     Sample {
         /// The prepared problems.
         problems: Key,
-        /// The task, for its grader.
+        /// The task, for its further graders.
         task: TaskConfig,
+        /// Who judges attempts.
+        grader: GraderConfig,
         /// The checkpoint that answers.
         policy: Key,
         /// Attempts per problem.
@@ -165,8 +184,10 @@ pub enum Job {
     Improve {
         /// The prepared problems.
         problems: Key,
-        /// The task, for its grader.
+        /// The task, for the graders that apply to it.
         task: TaskConfig,
+        /// The grader behind rewards and scores.
+        grader: GraderConfig,
         /// The collected episodes.
         episodes: Key,
         /// Who teaches.
@@ -223,8 +244,8 @@ pub enum Job {
     Reinforce {
         /// The prepared problems.
         problems: Key,
-        /// The task, for its grader.
-        task: TaskConfig,
+        /// Who judges attempts.
+        grader: GraderConfig,
         /// The checkpoint to start from.
         start: Key,
         /// The checkpoint that it is held near.
@@ -246,8 +267,10 @@ pub enum Job {
     Evaluate {
         /// The prepared problems.
         problems: Key,
-        /// The task, for its grader.
+        /// The task, for the graders that apply to it.
         task: TaskConfig,
+        /// The grader behind rewards and scores.
+        grader: GraderConfig,
         /// The checkpoint.
         policy: Key,
         /// Turns of the sequential log.
@@ -269,10 +292,28 @@ pub enum Job {
         /// Where tensors live.
         backend: String,
     },
+    /// Try sequences on problems that parallel samples leave unsolved.
+    Unsolved {
+        /// Who is asked what.
+        asked: Asked,
+        /// Budgets in sequences, rising.
+        budgets: Vec<u32>,
+    },
+    /// Score reference solutions, at once and after own attempts.
+    Likelihood {
+        /// Who is asked what.
+        asked: Asked,
+        /// Rollouts per problem.
+        rollouts: u32,
+    },
     /// Let a verifier rank the first attempts of an evaluation.
     Rank {
         /// The prepared problems.
         problems: Key,
+        /// The task, for its further graders.
+        task: TaskConfig,
+        /// Who judged the attempts.
+        grader: GraderConfig,
         /// The evaluation that holds the attempts.
         episodes: Key,
         /// The checkpoint whose log-likelihood they are ranked by.
@@ -290,8 +331,10 @@ pub enum Job {
     Steps {
         /// The prepared problems.
         problems: Key,
-        /// The task, for its grader.
+        /// The task, for its further graders.
         task: TaskConfig,
+        /// Who judges attempts.
+        grader: GraderConfig,
         /// The samples.
         episodes: Key,
         /// The checkpoint that goes on from each step.
@@ -311,8 +354,10 @@ pub enum Job {
     Refine {
         /// The prepared problems.
         problems: Key,
-        /// The task, for its grader.
+        /// The task, for its further graders.
         task: TaskConfig,
+        /// Who judges attempts.
+        grader: GraderConfig,
         /// The checkpoint that drafts.
         generator: Key,
         /// The checkpoint that judges whole attempts.
@@ -332,6 +377,57 @@ pub enum Job {
         /// Where tensors live.
         backend: String,
     },
+}
+
+/// How a checkpoint is put to the problems it is evaluated on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The prepared problems.
+    pub problems: Key,
+    /// The task, for its further graders.
+    pub task: TaskConfig,
+    /// Who judges attempts.
+    pub grader: GraderConfig,
+    /// The checkpoint.
+    pub policy: Key,
+    /// The most turns of a sequence.
+    pub turns: u32,
+    /// Earlier attempts shown; all of them if none is given.
+    pub window: Option<u32>,
+    /// The texts around attempts.
+    pub prompt: Prompt,
+    /// How tokens are drawn.
+    pub sampling: Sampling,
+    /// Root of the stage's random numbers.
+    pub seed: Seed,
+    /// Where tensors live.
+    pub backend: String,
+}
+
+impl Job {
+    /// The prepared problems, the task and the grader of a job whose attempts are graded.
+    #[must_use]
+    pub const fn grading(&self) -> Option<(&Key, &TaskConfig, &GraderConfig)> {
+        match self {
+            Self::Collect { problems, task, grader, .. }
+            | Self::Sample { problems, task, grader, .. }
+            | Self::Improve { problems, task, grader, .. }
+            | Self::Evaluate { problems, task, grader, .. }
+            | Self::Rank { problems, task, grader, .. }
+            | Self::Steps { problems, task, grader, .. }
+            | Self::Refine { problems, task, grader, .. } => Some((problems, task, grader)),
+            Self::Unsolved { asked, .. } | Self::Likelihood { asked, .. } => {
+                Some((&asked.problems, &asked.task, &asked.grader))
+            }
+            Self::Prepare { .. }
+            | Self::Tokenize { .. }
+            | Self::Base { .. }
+            | Self::Weigh { .. }
+            | Self::Train { .. }
+            | Self::Prefer { .. }
+            | Self::Reinforce { .. } => None,
+        }
+    }
 }
 
 /// Who supplies the improved turn, by checkpoint.

@@ -135,8 +135,10 @@ fn summary(study: &Study<'_>) -> Summary {
     }
 }
 
-/// The last digits of a floating-point number mean nothing, and may differ between processors.
-fn rounded(value: Value) -> Value {
+/// The value with its numbers rounded to nine decimals: the last digits of a floating-point number mean
+/// nothing, and may differ between processors.
+#[must_use]
+pub fn rounded(value: Value) -> Value {
     match value {
         Value::Number(number) if number.is_f64() => {
             let wide = number.as_f64().unwrap_or_default();

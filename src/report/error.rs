@@ -24,8 +24,13 @@ pub enum ReportError {
         problem: String,
     },
     /// The place is taken by something else.
-    #[error("{} exists and is not a report (it has no context.json); move it away or choose another place", .0.display())]
-    Taken(PathBuf),
+    #[error("{} exists and is not a report (it has no {mark}); move it away or choose another place", place.display())]
+    Taken {
+        /// The place.
+        place: PathBuf,
+        /// The file by which such a report is told.
+        mark: String,
+    },
     /// A file could not be written.
     #[error("cannot write {}: {source}; check that the place exists, is writable and has room", path.display())]
     Write {

@@ -14,19 +14,67 @@ pub enum Unit {
     Fraction,
     /// A count such as tokens, written with one decimal.
     Count,
+    /// Natural units of information, written with three decimals.
+    Nats,
 }
 
 impl Unit {
-    /// The number in this unit, with one decimal.
+    /// The unit of a metric, by the name that the database has for it.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        match name {
+            "fraction" => Self::Fraction,
+            name if name.starts_with("nats") => Self::Nats,
+            _ => Self::Count,
+        }
+    }
+
+    /// The unit of a metric by its own name, where the database does not say.
+    #[must_use]
+    pub fn of_metric(name: &str) -> Self {
+        match name {
+            "tokens" => Self::Count,
+            name if name.starts_with("nll") => Self::Nats,
+            _ => Self::Fraction,
+        }
+    }
+
+    /// The number in this unit.
     #[must_use]
     pub fn number(self, value: f64) -> String {
-        minus(&format!("{:.1}", self.scaled(value)))
+        minus(&format!("{:.*}", self.decimals(), self.scaled(value)))
     }
 
     /// The number with its sign, also when it is positive.
     #[must_use]
     pub fn signed(self, value: f64) -> String {
-        minus(&format!("{:+.1}", self.scaled(value)))
+        minus(&format!("{:+.*}", self.decimals(), self.scaled(value)))
+    }
+
+    const fn decimals(self) -> usize {
+        match self {
+            Self::Fraction | Self::Count => 1,
+            Self::Nats => 3,
+        }
+    }
+
+    /// What differences in this unit are counted in.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Fraction => "points",
+            Self::Count => "units",
+            Self::Nats => "nats",
+        }
+    }
+
+    /// How many of those make 1 of what is stored.
+    #[must_use]
+    pub const fn scale(self) -> f64 {
+        match self {
+            Self::Fraction => 100.0,
+            Self::Count | Self::Nats => 1.0,
+        }
     }
 
     /// `[low, high]`.
@@ -36,12 +84,9 @@ impl Unit {
     }
 
     fn scaled(self, value: f64) -> f64 {
-        let scaled = match self {
-            Self::Fraction => value * 100.0,
-            Self::Count => value,
-        };
+        let scaled = value * self.scale();
         // No "-0.0".
-        if scaled.abs() < 0.05 { 0.0 } else { scaled }
+        if scaled.abs() < 0.5 * 0.1_f64.powi(self.decimals() as i32) { 0.0 } else { scaled }
     }
 }
 
@@ -69,6 +114,25 @@ pub fn standing(difference: &Estimate) -> String {
     } else {
         format!("not clearly different ({}) from", points(difference))
     }
+}
+
+/// A large number in three digits: `61.2 k`, `8.37 G`.
+#[must_use]
+pub fn amount(number: f64) -> String {
+    const PREFIXES: [&str; 7] = ["", " k", " M", " G", " T", " P", " E"];
+    let digits = |value: f64| match value {
+        value if value >= 99.95 => 0,
+        value if value >= 9.995 => 1,
+        _ => 2,
+    };
+    let (mut value, mut place) = (number, 0);
+    while value >= 999.5 && place + 1 < PREFIXES.len() {
+        value /= 1000.0;
+        place += 1;
+    }
+    let text = format!("{value:.*}", digits(value));
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text}{}", PREFIXES[place])
 }
 
 /// A p value: three decimals, or `< 0.001`.
@@ -106,7 +170,11 @@ pub fn number_repeats<'n>(names: impl Iterator<Item = &'n mut String>) {
 }
 
 fn minus(text: &str) -> String {
-    text.replace('-', "\u{2212}").replace("+0.0", "0.0")
+    let text = text.replace('-', "\u{2212}");
+    if text.trim_start_matches('+').chars().all(|c| "0.".contains(c)) {
+        return text.trim_start_matches('+').to_owned();
+    }
+    text
 }
 
 #[cfg(test)]
@@ -123,7 +191,17 @@ mod tests {
         assert_eq!(points(&estimate(-0.038, -0.054, -0.022)), "−3.8 points [−5.4, −2.2]");
         assert_eq!(Unit::Fraction.signed(-0.0001), "0.0");
         assert_eq!(Unit::Count.number(28.04), "28.0");
+        assert_eq!(
+            (Unit::Nats.signed(-0.0123).as_str(), Unit::Nats.signed(0.0004).as_str()),
+            ("−0.012", "0.000")
+        );
         assert_eq!((p_value(0.000_2).as_str(), p_value(0.04).as_str()), ("p < 0.001", "p = 0.040"));
+    }
+
+    #[test]
+    fn large_numbers_have_three_digits() {
+        let shown = [0.0, 7.0, 40.5, 999.4, 61_200.0, 999_600.0, 8.37e9, 1.65e11, 2.9e18].map(amount);
+        assert_eq!(shown, ["0", "7", "40.5", "999", "61.2 k", "1 M", "8.37 G", "165 G", "2.9 E"]);
     }
 
     #[test]

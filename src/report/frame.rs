@@ -45,6 +45,20 @@ pub struct Checkpoint {
     pub evaluation: Key,
 }
 
+/// Evaluations under further graders, by name and version.
+pub type Others = BTreeMap<(String, u64), BTreeMap<Key, Other>>;
+
+/// One evaluation under a grader that it was not made with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Other {
+    /// Its scores; none where the grader reads no answer in any text.
+    pub scores: Scores,
+    /// Attempts that both graders have graded.
+    pub attempts: u64,
+    /// Attempts of which only one of the two says that they are right.
+    pub disagreements: u64,
+}
+
 /// Everything a report is made from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Frame {
@@ -58,6 +72,8 @@ pub struct Frame {
     pub runs: Vec<Run>,
     /// Its stages, each once.
     pub stages: Vec<StageRow>,
+    /// What each stage reads.
+    pub inputs: BTreeMap<Key, Vec<Key>>,
     /// How many stages the runs ask for, and how many different ones those are.
     pub sharing: (u64, u64),
     /// Name and version of the graders behind the scores.
@@ -68,6 +84,8 @@ pub struct Frame {
     pub problems: Vec<String>,
     /// Scores by evaluation stage.
     pub scores: BTreeMap<Key, Scores>,
+    /// What further graders make of the texts behind the headline, by name and version.
+    pub others: Others,
     /// Training curves by the stage that trained.
     pub curves: BTreeMap<Key, Vec<Point>>,
     /// Episodes of the evaluations that dialogues are shown from.
@@ -81,6 +99,25 @@ pub struct Frame {
 /// # Errors
 /// If there is no such experiment, its report wishes are not understood, or the database cannot be read.
 pub fn read(reader: &Reader, experiment: &str) -> Result<Frame, ReportError> {
+    let mut frame = measured(reader, experiment)?;
+    frame.others = others(reader, &frame)?;
+    for stage in trained(&frame) {
+        frame.curves.insert(stage.clone(), reader.points(&stage)?);
+    }
+    let shown: BTreeSet<Key> = Study::of(&frame).shown().into_iter().collect();
+    for stage in shown {
+        let sequential = reader.episodes(&stage)?.into_iter().filter(|episode| episode.sample == 0);
+        frame.episodes.insert(stage, sequential.collect());
+    }
+    read_texts(reader, &mut frame)?;
+    Ok(frame)
+}
+
+/// Reads an experiment's runs, stages and scores; leaves out curves and episodes.
+///
+/// # Errors
+/// As for [`read`].
+pub fn measured(reader: &Reader, experiment: &str) -> Result<Frame, ReportError> {
     let row = reader.experiment_named(experiment)?;
     let Sharing { asked, distinct } = reader.sharing(experiment)?;
     let mut frame = Frame {
@@ -95,20 +132,14 @@ pub fn read(reader: &Reader, experiment: &str) -> Result<Frame, ReportError> {
     };
     frame.stages.sort_by(|a, b| a.key.cmp(&b.key));
     frame.stages.dedup_by(|a, b| a.key == b.key);
+    for stage in &frame.stages {
+        frame.inputs.insert(stage.key.clone(), reader.inputs(&stage.key)?);
+    }
     read_scores(reader, &mut frame)?;
     for evaluation in frame.scores.keys() {
         let grader = reader.grader(evaluation)?;
         frame.graders.extend(grader.map(|(name, version)| (name, u64::from(version))));
     }
-    for stage in trained(&frame) {
-        frame.curves.insert(stage.clone(), reader.points(&stage)?);
-    }
-    let shown: BTreeSet<Key> = Study::of(&frame).shown().into_iter().collect();
-    for stage in shown {
-        let sequential = reader.episodes(&stage)?.into_iter().filter(|episode| episode.sample == 0);
-        frame.episodes.insert(stage, sequential.collect());
-    }
-    read_texts(reader, &mut frame)?;
     Ok(frame)
 }
 
@@ -149,20 +180,43 @@ fn read_scores(reader: &Reader, frame: &mut Frame) -> Result<(), ReportError> {
     }
     let numbers = numbers(rows.iter().flat_map(|(_, scores)| scores));
     for (evaluation, scores) in &rows {
-        let table = frame.scores.entry(evaluation.clone()).or_default();
-        // A stage's scores come metric by metric.
-        for scores in scores.chunk_by(|a, b| a.metric == b.metric) {
-            let place = |score: &ScoreRow| (numbers[score.problem.as_str()], score.value);
-            let mut column: Vec<(u32, f64)> = scores.iter().map(place).collect();
-            column.sort_by_key(|place| place.0);
-            table.insert(scores[0].metric.clone(), column);
-        }
+        frame.scores.insert(evaluation.clone(), columns(scores, |problem| numbers.get(problem).copied()));
     }
     let mut problems: Vec<(u32, String)> =
         numbers.into_iter().map(|(id, number)| (number, id.to_owned())).collect();
     problems.sort_unstable();
     frame.problems = problems.into_iter().map(|(_, id)| id).collect();
     Ok(())
+}
+
+/// A stage's scores, which come metric by metric, by metric; problems without a number are left out.
+fn columns(scores: &[ScoreRow], number: impl Fn(&str) -> Option<u32>) -> Scores {
+    let column = |scores: &[ScoreRow]| {
+        let places = scores.iter().filter_map(|score| Some((number(&score.problem)?, score.value)));
+        let mut column: Vec<(u32, f64)> = places.collect();
+        column.sort_by_key(|place| place.0);
+        (scores[0].metric.clone(), column)
+    };
+    scores.chunk_by(|a, b| a.metric == b.metric).map(column).collect()
+}
+
+/// The evaluations behind the headline under every further grader that is stored.
+fn others(reader: &Reader, frame: &Frame) -> Result<Others, ReportError> {
+    let mut others = Others::new();
+    for evaluation in Study::of(frame).headline() {
+        for rows in reader.graders_of(&evaluation)?.into_iter().filter(|rows| !rows.own) {
+            let number = |problem: &str| {
+                let place = frame.problems.binary_search_by(|known| known.as_str().cmp(problem)).ok()?;
+                u32::try_from(place).ok()
+            };
+            let scores = columns(&reader.scores_under(&evaluation, &rows.grader)?, number);
+            let (disagreements, attempts) = reader.disagreement(&evaluation, &rows.grader)?;
+            let other = Other { scores, attempts, disagreements };
+            let grader = (rows.grader.0, u64::from(rows.grader.1));
+            others.entry(grader).or_default().insert(evaluation.clone(), other);
+        }
+    }
+    Ok(others)
 }
 
 /// Every problem's number: its place among the ids in order. Hashed, because each of a million
@@ -289,6 +343,8 @@ mod tests {
         assert_eq!(read.runs, frame.runs);
         assert_eq!(read.scores, frame.scores);
         assert_eq!(read.curves.len(), frame.curves.len());
+        let evaluated = &read.runs[0].checkpoints[1];
+        assert_eq!(read.inputs[&evaluated.evaluation], [evaluated.weights.clone(), Key::of("prepare")]);
         assert_eq!(read.wishes.headline[0].title, "Weak");
         assert_eq!(read.graders, BTreeSet::from([("numeric".to_owned(), 2)]));
         assert_eq!(read.episodes.len(), 1);

@@ -13,7 +13,9 @@ mod findings;
 mod format;
 mod frame;
 mod known;
+mod ledger;
 mod measures;
+mod page;
 mod provenance;
 mod publish;
 mod render;
@@ -28,14 +30,17 @@ use std::path::{Path, PathBuf};
 
 use crate::store::Reader;
 
-pub use context::Context;
+pub use context::{Context, rounded};
 pub use error::ReportError;
-pub use figures::{Chart, FIGURES, Figure};
-pub use frame::{Checkpoint, Frame, Run, Scores, read};
-pub use publish::place;
+pub use figures::{Chart, FIGURES, Figure, ForestRow};
+pub use format::{Unit, amount, counted, p_value};
+pub use frame::{Checkpoint, Frame, Other, Run, Scores, measured, read};
+pub use ledger::{Cost, Ledger, Spent};
+pub use page::{Drawn, drawn, page};
+pub use publish::{MARK, place, publish};
 pub use render::{File, render};
-pub use study::Study;
-pub use tables::{Cell, TABLES, Table};
+pub use study::{Setting, Study};
+pub use tables::{Cell, Section, TABLES, Table};
 pub use wishes::{Headline, Wishes};
 
 /// A report on disk.
@@ -61,7 +66,7 @@ pub struct Written {
 pub fn write(reader: &Reader, experiment: &str, out: &Path) -> Result<Written, ReportError> {
     let context = Context::of(&read(reader, experiment)?);
     let files = render(&context)?;
-    let folder = publish::publish(&files, experiment, out)?;
+    let folder = publish(&files, experiment, out, MARK)?;
     let headline = context.answers.iter().flat_map(|answer| answer.sentences.clone()).collect();
     Ok(Written { index: folder.join("index.html"), folder, files: files.len(), headline })
 }

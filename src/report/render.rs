@@ -74,13 +74,23 @@ pub fn render(context: &Context) -> Result<Vec<File>, ReportError> {
         files.push(text_file(&format!("tables/{}.csv", table.id), csv(raw)));
     }
     for page in ["index.html", "index.md"] {
-        let fonts = (base64(FONT_REGULAR), base64(FONT_BOLD));
         let values = context! {
-            report => plain(context), tables => plain(&tables), figures => plain(&figures), fonts => plain(&fonts)
+            report => plain(context), tables => plain(&tables), figures => plain(&figures), fonts => plain(&fonts())
         };
         files.push(text_file(page, environment.get_template(page)?.render(values)?));
     }
     Ok(files)
+}
+
+/// A template of another part of the program, filled with `view` and the fonts.
+pub(super) fn filled(template: &str, view: &impl Serialize) -> Result<String, ReportError> {
+    let values = context! { view => plain(view), fonts => plain(&fonts()) };
+    Ok(environment()?.get_template(template)?.render(values)?)
+}
+
+/// The regular and the bold weight of the embedded font, in base 64.
+fn fonts() -> (String, String) {
+    (base64(FONT_REGULAR), base64(FONT_BOLD))
 }
 
 fn text_file(path: &str, text: String) -> File {
@@ -123,6 +133,8 @@ fn environment() -> Result<Environment<'static>, ReportError> {
         ("style.css", include_str!("../../templates/report/style.css")),
         ("index.md", include_str!("../../templates/report/index.md.jinja")),
         ("table.tex", include_str!("../../templates/report/table.tex.jinja")),
+        ("claims/index.html", include_str!("../../templates/claims/index.html.jinja")),
+        ("claims/index.md", include_str!("../../templates/claims/index.md.jinja")),
     ] {
         environment.add_template(name, template)?;
     }

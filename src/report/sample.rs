@@ -9,7 +9,7 @@ use crate::domain::{Author, Candidate, Episode, Grade, Key, Point, Problem, Turn
 use crate::stats::Stream;
 use crate::store::{MetricRow, StageRow, Status};
 
-use super::{Checkpoint, Frame, Run, Scores, Wishes};
+use super::{Checkpoint, Frame, Other, Run, Scores, Wishes};
 
 /// How a made-up model behaves: right at turn 1, wrong to right, right to wrong.
 type Habits = (f64, f64, f64);
@@ -38,8 +38,9 @@ pub(crate) fn frame_of(problems: usize) -> Frame {
         question: "Does recursive introspection teach a small model to correct itself?".to_owned(),
         wishes: Wishes::default(),
         sharing: (48, 20),
+        graders: [("numeric".to_owned(), 1)].into(),
         problems: (0..problems).map(|at| format!("word-problems/test/{at:04}")).collect(),
-        metrics: ["m1@t1", "m1@t5"].map(metric).to_vec(),
+        metrics: ["m1@t1", "m1@t5"].map(metric).into_iter().chain(nats()).collect(),
         ..Frame::default()
     };
     let cells: [Made; 5] = [
@@ -55,7 +56,22 @@ pub(crate) fn frame_of(problems: usize) -> Frame {
             add_run(&mut frame, &axes, seed, checkpoints, problems);
         }
     }
+    frame.others = [(("rise-compat".to_owned(), 1), others(&frame))].into();
     frame
+}
+
+/// A further grader that finds nothing right.
+fn others(frame: &Frame) -> BTreeMap<Key, Other> {
+    let nothing = |scores: &Scores| -> Scores {
+        let zeros = |column: &Vec<(u32, f64)>| column.iter().map(|&(problem, _)| (problem, 0.0)).collect();
+        scores.iter().map(|(metric, column)| (metric.clone(), zeros(column))).collect()
+    };
+    let other = |scores| Other { scores: nothing(scores), attempts: 20, disagreements: 5 };
+    frame.scores.iter().map(|(evaluation, scores)| (evaluation.clone(), other(scores))).collect()
+}
+
+fn nats() -> [MetricRow; 3] {
+    ["nll@t1", "nll@t2", "nll@t3"].map(|name| MetricRow { unit: "nats".to_owned(), ..metric(name) })
 }
 
 fn metric(name: &str) -> MetricRow {
@@ -82,9 +98,10 @@ fn add_run(frame: &mut Frame, axes: &[(&str, &str)], seed: u64, habits: &[(&str,
         if *name != "base" {
             frame.curves.insert(weights.clone(), curve(&format!("{label} {name}")));
         }
-        for key in [&weights, &evaluation] {
-            frame.stages.push(stage(key));
-        }
+        let kind = if *name == "base" { "base" } else { "train" };
+        frame.stages.push(stage(&weights, kind, json!({ "trained_tokens": 61_200, "parameters": 450_000 })));
+        frame.stages.push(stage(&evaluation, "evaluate", json!({ "sampled_tokens": 9_300 })));
+        frame.inputs.insert(evaluation.clone(), vec![weights.clone()]);
         checkpoints.push(Checkpoint { name: (*name).to_owned(), weights, evaluation });
     }
     for id in &frame.problems {
@@ -96,7 +113,11 @@ fn add_run(frame: &mut Frame, axes: &[(&str, &str)], seed: u64, habits: &[(&str,
         key: Key::of(&label),
         label,
         seed,
-        spec: json!({ "base": axes[0].1, "method": axes[2].1 }),
+        spec: json!({
+            "base": axes[0].1,
+            "method": axes[2].1,
+            "train": { "epochs": if axes[1].1 == "uniform" { 1 } else { 3 } },
+        }),
         axes,
         status: Status::Done,
         error: None,
@@ -114,14 +135,14 @@ fn problem(id: &str) -> Problem {
     }
 }
 
-fn stage(key: &Key) -> StageRow {
+fn stage(key: &Key, kind: &str, counts: serde_json::Value) -> StageRow {
     StageRow {
         key: key.clone(),
-        kind: "train".to_owned(),
+        kind: kind.to_owned(),
         label: "made up".to_owned(),
         status: Status::Done,
         seconds: Some(1.5),
-        counts: json!({}),
+        counts,
         origin: json!({ "backend": "flex", "instruction_set": "avx2", "program": "0.1.0", "host": "laptop" }),
         error: None,
         attempts: 1,
@@ -147,6 +168,29 @@ fn simulate((first, gain, loss): Habits, name: &str, problems: usize) -> Vec<[bo
     (0..problems).map(|at| one((at as f64 * 0.618_034).fract(), &mut stream)).collect()
 }
 
+/// What the analyses of a checkpoint give, roughly.
+fn analyses(right: &[bool; 9], problem: u32, put: &mut impl FnMut(&str, f64)) {
+    let truth = |holds: bool| f64::from(u8::from(holds));
+    for turn in 2..=5 {
+        let (before, now) = (right[turn - 2], right[turn - 1]);
+        put(&format!("edit@t{turn}"), if before == now { 0.1 } else { 0.4 });
+        put(&format!("same@t{turn}"), truth(before == now && problem.is_multiple_of(2)));
+        put(&format!("corrected-small@t{turn}"), truth(!before && now && problem.is_multiple_of(3)));
+        put(&format!("right-to-right@t{turn}"), truth(before && now));
+    }
+    let unsolved = !right[0] && !right[5..].contains(&true);
+    put("unsolved@5", truth(unsolved));
+    if unsolved {
+        put("unsolved-any@5", truth(right[1..5].contains(&true)));
+        put("unsolved-more@5", truth(problem.is_multiple_of(7)));
+        put("unsolved-vote@5", truth(right[3] && right[4]));
+        put("unsolved-more-vote@5", 0.0);
+    }
+    for (turn, less) in [(1, 0.0), (2, 0.1), (3, 0.15)] {
+        put(&format!("nll@t{turn}"), 0.4 - less + 0.2 * truth(!right[0]));
+    }
+}
+
 fn scores(verdicts: &[[bool; 9]]) -> Scores {
     let mut scores: BTreeMap<String, Vec<(u32, f64)>> = BTreeMap::new();
     for (right, problem) in verdicts.iter().zip(0..) {
@@ -164,6 +208,13 @@ fn scores(verdicts: &[[bool; 9]]) -> Scores {
         put("tie@t5", truth(sequential == 2));
         put("unreadable", 0.0);
         put("tokens", 28.0 + f64::from(problem % 5));
+        for turns in 2..5 {
+            put(
+                &format!("m1@t{turns}"),
+                truth(right[..turns].iter().filter(|&&right| right).count() * 2 > turns),
+            );
+        }
+        analyses(right, problem, &mut put);
         for (turn, &right) in (1..=5).zip(right) {
             put(&format!("accuracy@t{turn}"), truth(right));
         }

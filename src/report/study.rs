@@ -11,6 +11,7 @@ use crate::domain::Key;
 use crate::stats::{Comparison, Estimate, Panel, Row, compare};
 use crate::store::Status;
 
+use super::format::Unit;
 use super::known::Known;
 use super::measures::Measures;
 use super::{Checkpoint, Frame, Run};
@@ -139,8 +140,10 @@ impl<'f> Study<'f> {
     #[must_use]
     pub fn is_sft(&self, setting: usize) -> bool {
         let run = self.settings[setting].runs[0];
-        run.spec.get("method").and_then(Value::as_str) == Some("sft")
-            || run.checkpoints.iter().any(|checkpoint| checkpoint.name == "sft")
+        match run.spec.get("method").and_then(Value::as_str) {
+            Some(method) => method == "sft",
+            None => run.checkpoints.iter().any(|checkpoint| checkpoint.name == "sft"),
+        }
     }
 
     /// The values that define a setting's regime.
@@ -264,11 +267,50 @@ impl<'f> Study<'f> {
     #[must_use]
     pub fn panel(&self, setting: usize, checkpoint: &str, metric: &str) -> Panel {
         let row = |run: &&Run| {
-            let found = run.checkpoints.iter().find(|c| c.name == checkpoint)?;
-            let scores = self.frame.scores.get(&found.evaluation)?.get(metric)?.clone();
-            Some(Row { seed: run.seed, source: found.evaluation.as_str().to_owned(), scores })
+            // A checkpoint has an entry for its evaluation, and one for each analysis of it.
+            let mut found = run.checkpoints.iter().filter(|c| c.name == checkpoint);
+            found.find_map(|c| {
+                let scores = self.frame.scores.get(&c.evaluation)?.get(metric)?.clone();
+                Some(Row { seed: run.seed, source: c.evaluation.as_str().to_owned(), scores })
+            })
         };
         Panel(self.settings[setting].runs.iter().filter_map(row).collect())
+    }
+
+    /// The same panel under a further grader.
+    #[must_use]
+    pub fn panel_under(&self, grader: &(String, u64), measured: Measured<'_>) -> Panel {
+        let (setting, checkpoint, metric) = measured;
+        let row = |run: &&Run| {
+            let found = run.checkpoints.iter().find(|c| c.name == checkpoint)?;
+            let other = self.frame.others.get(grader)?.get(&found.evaluation)?;
+            let (source, scores) = (found.evaluation.as_str().to_owned(), other.scores.get(metric)?.clone());
+            Some(Row { seed: run.seed, source, scores })
+        };
+        Panel(self.settings[setting].runs.iter().filter_map(row).collect())
+    }
+
+    /// A metric at a checkpoint under a further grader; none where nothing was scored.
+    #[must_use]
+    pub fn estimate_under(&self, grader: &(String, u64), measured: Measured<'_>) -> Option<Estimate> {
+        let (setting, checkpoint, metric) = measured;
+        let name = format!("{metric} {checkpoint} {} {} {}", self.name(setting), grader.0, grader.1);
+        Estimate::of_fraction(&self.panel_under(grader, measured), &name)
+    }
+
+    /// The finished evaluations of the checkpoints that headline tables have rows for, each once.
+    #[must_use]
+    pub fn headline(&self) -> Vec<Key> {
+        let mut evaluations = Vec::new();
+        for group in self.groups() {
+            for setting in group.setting.into_iter().chain(group.sft) {
+                let checkpoints = self.settings[setting].runs.iter().flat_map(|run| &run.checkpoints);
+                evaluations.extend(checkpoints.filter(|c| self.scored(c)).map(|c| c.evaluation.clone()));
+            }
+        }
+        evaluations.sort_unstable();
+        evaluations.dedup();
+        evaluations
     }
 
     /// A metric at a checkpoint; none where nothing was measured.
@@ -278,12 +320,19 @@ impl<'f> Study<'f> {
             let panel = self.panel(setting, checkpoint, metric);
             let name = format!("{metric} {checkpoint} {}", self.name(setting));
             // Only a fraction can be told to be certain too early.
-            if metric == "tokens" {
-                Estimate::of(&panel, &name)
-            } else {
+            if self.unit(metric) == Unit::Fraction {
                 Estimate::of_fraction(&panel, &name)
+            } else {
+                Estimate::of(&panel, &name)
             }
         })
+    }
+
+    /// What a metric is measured in.
+    #[must_use]
+    pub fn unit(&self, metric: &str) -> Unit {
+        let known = self.frame.metrics.iter().rfind(|row| row.name == metric);
+        known.map_or_else(|| Unit::of_metric(metric), |row| Unit::named(&row.unit))
     }
 
     /// What one (setting, checkpoint, metric) has above another, on the problems and seeds both have.

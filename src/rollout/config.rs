@@ -151,7 +151,8 @@ impl Protocol {
 pub struct EvaluateConfig {
     /// Turns of the sequential log.
     pub turns: u32,
-    /// Independent first-turn samples, the log's own first turn included.
+    /// Independent first-turn samples, the log's own first turn included. Twice the turns are
+    /// enough to compare with parallel samples at equal tokens.
     pub samples: u32,
     /// How turns follow each other.
     pub protocol: Protocol,
@@ -178,7 +179,7 @@ impl Default for EvaluateConfig {
         Self {
             split: Split::Test,
             turns: 5,
-            samples: 5,
+            samples: 10,
             protocol: Protocol::Retry,
             oracle: false,
             retry: None,

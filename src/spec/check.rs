@@ -39,7 +39,9 @@ impl RunSpec {
     /// stage, the contents of the others are part of the stages' keys.
     #[must_use]
     pub fn key(&self) -> Key {
-        let mut value = canonical(&Self { task: self.task.without_path(), ..self.clone() });
+        // The task's own grader is the same run whether or not it is named.
+        let grader = self.grader.filter(|grader| *grader != self.task.grader());
+        let mut value = canonical(&Self { task: self.task.without_path(), grader, ..self.clone() });
         if let Some(members) = value.as_object_mut() {
             members.remove("backend");
         }
@@ -198,6 +200,7 @@ impl RunSpec {
         let blind = evaluate.window == Window::Last(0);
         refuse(faults, blind, "evaluate.window", "a window of 0 shows the model no attempt to improve on");
         sampling(faults, "evaluate.sampling", evaluate.sampling.fault());
+        sampling(faults, "analyses", self.analyses.fault());
     }
 }
 

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Sizes, TaskConfig};
-use crate::eval::VerifierConfig;
+use crate::data::{GraderConfig, Sizes, TaskConfig};
+use crate::eval::{AnalysesConfig, VerifierConfig};
 use crate::rollout::{CollectConfig, EvaluateConfig, GloreConfig};
 use crate::train::{Data, GrpoConfig, ScoreConfig, Selection, Start, TrainConfig, Weighting};
 
@@ -175,6 +175,12 @@ pub struct RunSpec {
     /// How checkpoints are evaluated.
     #[serde(default)]
     pub evaluate: EvaluateConfig,
+    /// What else is asked of every evaluated checkpoint.
+    #[serde(default)]
+    pub analyses: AnalysesConfig,
+    /// The grader behind rewards and scores; the task's own if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grader: Option<GraderConfig>,
     /// Where tensors live: `flex`, or another backend that is compiled in.
     #[serde(default = "flex")]
     pub backend: String,
@@ -185,6 +191,14 @@ pub struct RunSpec {
 
 const fn candidates() -> u32 {
     8
+}
+
+impl RunSpec {
+    /// The grader behind rewards and scores.
+    #[must_use]
+    pub fn grader(&self) -> GraderConfig {
+        self.grader.unwrap_or_else(|| self.task.grader())
+    }
 }
 
 fn flex() -> String {

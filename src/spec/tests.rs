@@ -78,7 +78,7 @@ fn misspelt_names_are_told_with_the_nearest_one() {
         9 | [run.colect.sampling]
           |      ^^^^^^
           = did you mean `collect`?
-          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `backend`, `seed`.
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
     ");
     insta::assert_snapshot!(message(&PLAIN.replace("temperature", "temprature")), @r"
     a.toml:10:1: `run.collect.sampling.temprature`: unknown field
@@ -319,6 +319,28 @@ learning_rate = -1e-3
       |
     7 | task = { word-problems = { steps = [4, 3] } }
       |                                    ^^^^^^
+    ");
+}
+
+#[test]
+fn online_settings_are_checked() {
+    insta::assert_snapshot!(with("[run.grpo]\nsamples = 1\nkl = -0.1\npasses = 0\n[run.score]\nstage_one = 0\nstage_two = 0\n"), @r"
+    a.toml:12:11: `run.grpo.samples`: an advantage needs at least 2 episodes to compare
+       |
+    12 | samples = 1
+       |           ^
+    a.toml:14:10: `run.grpo.passes`: 0 passes train nothing
+       |
+    14 | passes = 0
+       |          ^
+    a.toml:16:13: `run.score.stage_one`: 0 iterations in both stages train nothing
+       |
+    16 | stage_one = 0
+       |             ^
+    a.toml:13:6: `run.grpo.kl`: -0.1 is not a number of at least 0
+       |
+    13 | kl = -0.1
+       |      ^^^^
     ");
 }
 

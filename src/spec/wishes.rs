@@ -34,7 +34,10 @@ pub struct Wishes {
 }
 
 /// Reads values of any type as their labels.
-fn labels<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Labels, D::Error> {
+///
+/// # Errors
+/// If it is not a table.
+pub fn labels<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Labels, D::Error> {
     let values = Map::<String, Value>::deserialize(deserializer)?;
     Ok(values.into_iter().map(|(name, value)| (name, label(&value))).collect())
 }

@@ -5,6 +5,7 @@
 //! never mixed in. Must not know what a run, a metric or a database is.
 
 mod bootstrap;
+mod claim;
 mod estimate;
 mod holm;
 mod paired;
@@ -14,6 +15,7 @@ mod random;
 mod verdict;
 
 pub use bootstrap::{RESAMPLES, mean_interval};
+pub use claim::{Direction, Ruling, Stakes, Tested, Whole};
 pub use estimate::{Estimate, LEVEL};
 pub use holm::holm;
 pub use paired::{Comparison, compare, sign_flip};

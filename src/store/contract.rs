@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use crate::domain::{Author, Candidate, Episode, Grade, Key, Point, Problem, Split, Turn, Verdict};
 
 use super::{
-    ArtifactRow, CheckpointRow, ExperimentRow, MetricRow, PlannedRun, PlannedStage, Reader, RunRow, ScoreRow,
-    Sharing, StageResults, Status, Store, StoreError,
+    Added, ArtifactRow, CheckpointRow, ExperimentRow, Extent, GraderRows, MetricRow, PlannedRun,
+    PlannedStage, Reader, Regraded, RunRow, ScoreRow, Sharing, StageResults, Status, Store, StoreError,
 };
 
 fn key(name: &str) -> Key {
@@ -131,6 +131,7 @@ fn evaluated() -> StageResults {
         grader: Some(("numeric".to_owned(), 1)),
         points: vec![point(2, 0.5), point(1, f64::NAN), point(2, 0.25)],
         scores: vec![score("p/9", 1.0), score("p/10", 0.0)],
+        beside: Vec::new(),
     }
 }
 
@@ -455,6 +456,117 @@ fn newer_grades_and_scores_stand_beside_the_old_ones() {
     shell.execute_batch(added).unwrap();
     assert_eq!(store.episodes(&key("evaluate")).unwrap()[0], episode("p/9", 0));
     assert_eq!(store.scores(&key("evaluate")).unwrap(), [score("p/10", 0.75), score("p/9", 0.75)]);
+}
+
+/// What a further grader makes of [`evaluated`]: nine texts, three of each episode.
+fn further(name: &str, verdict: Verdict) -> Regraded {
+    let answer = (verdict != Verdict::Unreadable).then(|| "4".to_owned());
+    Regraded {
+        grader: (name.to_owned(), 1),
+        grades: vec![Grade { answer, verdict }; 9],
+        scores: if verdict == Verdict::Unreadable {
+            vec![]
+        } else {
+            vec![score("p/9", 0.5), score("p/10", 0.5)]
+        },
+    }
+}
+
+fn rows_of(store: &Store, name: &str) -> Option<GraderRows> {
+    let rows = store.graders_of(&key("evaluate")).unwrap();
+    rows.into_iter().find(|rows| rows.grader.0 == name)
+}
+
+#[test]
+fn further_graders_stand_beside_the_stages_own() {
+    let (_folder, mut store) = fresh();
+    store.metrics(&[metric(1)]).unwrap();
+    let beside = vec![further("right", Verdict::Right), further("silent", Verdict::Unreadable)];
+    store.stage_done(&key("prepare"), &prepared()).unwrap();
+    store.stage_done(&key("evaluate"), &StageResults { beside, ..evaluated() }).unwrap();
+    let evaluation = key("evaluate");
+    assert_eq!(store.episodes(&evaluation).unwrap()[0], episode("p/9", 0), "its own grader answers");
+    assert_eq!(store.scores(&evaluation).unwrap(), [score("p/10", 0.0), score("p/9", 1.0)]);
+    let right = ("right".to_owned(), 1);
+    assert_eq!(store.scores_under(&evaluation, &right).unwrap(), [score("p/10", 0.5), score("p/9", 0.5)]);
+    assert_eq!(store.scores_under(&evaluation, &("nobody".to_owned(), 1)).unwrap(), []);
+    // Each episode has an unreadable, a wrong and a right text.
+    assert_eq!(store.disagreement(&evaluation, &right).unwrap(), (6, 9));
+    let names: Vec<_> =
+        store.graders_of(&evaluation).unwrap().into_iter().map(|rows| rows.grader.0).collect();
+    assert_eq!(names, ["numeric", "right", "silent"]);
+    assert_eq!(store.graders_of(&key("evaluate greedily")).unwrap(), [], "nothing of it was graded yet");
+    let silent = rows_of(&store, "silent").unwrap();
+    assert_eq!((silent.unread, silent.graded, silent.attempts), (true, 0, 9));
+    let counted = |sql: &str| store.query(sql, 9).unwrap().rows;
+    assert_eq!(counted("SELECT count(*) FROM attempts"), [[json!(9)]]);
+    assert_eq!(
+        counted(
+            "SELECT grader, count(*), sum(verdict = 'right') FROM attempt_grades GROUP BY grader ORDER BY 1"
+        ),
+        [
+            [json!("numeric"), json!(9), json!(3)],
+            [json!("right"), json!(9), json!(9)],
+            [json!("silent"), json!(9), json!(0)]
+        ]
+    );
+    assert_eq!(
+        counted("SELECT grader, own, problems, mean FROM grader_scores ORDER BY own"),
+        [
+            [json!("right"), json!(0), json!(2), json!(0.5)],
+            [json!("numeric"), json!(1), json!(2), json!(0.5)]
+        ]
+    );
+    assert_eq!(counted("SELECT grader FROM run_scores"), [[json!("numeric")]]);
+    assert_eq!(counted("SELECT grader FROM stage_scores"), [[json!("numeric")]]);
+    assert_eq!(counted("SELECT DISTINCT grader FROM problem_scores"), [[json!("numeric")]]);
+}
+
+#[test]
+fn grades_are_added_to_finished_stages_once_and_nothing_else_changes() {
+    let (folder, mut store) = fresh();
+    let evaluation = key("evaluate");
+    let early = store.regraded(&evaluation, &[], &further("right", Verdict::Right));
+    assert!(matches!(early, Err(StoreError::BadResults { .. })), "{early:?}");
+    assert!(matches!(
+        store.regraded(&key("no"), &[], &further("x", Verdict::Right)),
+        Err(StoreError::UnknownStage { .. })
+    ));
+    evaluate(&mut store);
+    let (stage, episodes) = (store.stage(&evaluation).unwrap(), store.episodes(&evaluation).unwrap());
+    assert_eq!(
+        store.extent(&evaluation).unwrap(),
+        Some(Extent { problems: 2, turns: 2, samples: 1, stops: false, verifies: false })
+    );
+    assert_eq!(store.extent(&key("prepare")).unwrap(), None);
+    let behind = store.problems_behind(&evaluation).unwrap();
+    assert_eq!(behind.keys().collect::<Vec<_>>(), ["p/1", "p/10", "p/9"]);
+    let right = further("right", Verdict::Right);
+    let added = store.regraded(&evaluation, &episodes, &right).unwrap();
+    assert_eq!(added, Added { grades: 9, scores: 2, unread: false });
+    let changed = Regraded { grades: further("x", Verdict::Wrong).grades, ..right };
+    assert_eq!(
+        store.regraded(&evaluation, &episodes, &changed).unwrap(),
+        Added::default(),
+        "what is there stays"
+    );
+    let silent = further("silent", Verdict::Unreadable);
+    assert!(store.regraded(&evaluation, &episodes, &silent).unwrap().unread);
+    assert_eq!(store.regraded(&evaluation, &episodes, &silent).unwrap(), Added::default());
+    let newer = Regraded { grader: ("right".to_owned(), 2), ..further("right", Verdict::Wrong) };
+    assert_eq!(
+        store.regraded(&evaluation, &episodes, &newer).unwrap().grades,
+        9,
+        "an older version's rows stay"
+    );
+    let lost = store.regraded(&evaluation, &[episode("p/1", 0)], &further("lost", Verdict::Right));
+    assert!(matches!(lost, Err(StoreError::BadResults { .. })), "{lost:?}");
+    assert_eq!(rows_of(&store, "lost"), None, "nothing of it is stored");
+    assert_eq!((store.stage(&evaluation).unwrap(), store.episodes(&evaluation).unwrap()), (stage, episodes));
+    assert_eq!(store.disagreement(&evaluation, &("right".to_owned(), 1)).unwrap(), (6, 9));
+    let shell = rusqlite::Connection::open(folder.path().join("rise-lab.db")).unwrap();
+    let refused = shell.execute("UPDATE unread SET attempts = 0", []).unwrap_err();
+    assert!(refused.to_string().contains("cannot change"), "{refused}");
 }
 
 #[test]

@@ -11,7 +11,7 @@
 //! - What is left `running` by a dead process becomes `interrupted` when the store is opened next.
 //! - `queued`, `running`, `failed` and `interrupted` stages may change; a `done` stage, its texts,
 //!   grades, scores, curves and files may not, and triggers in the schema keep it so. Grades and
-//!   scores of a newer version are added beside the old ones.
+//!   scores of further graders, and of newer versions, are added beside the old ones.
 //! - A run's status sums up its stages and follows them. Forgetting a run forgets nothing of the
 //!   stages that it shares.
 //! - A database of a newer version, or of another program, is refused and not touched.

@@ -68,10 +68,11 @@ pub(super) fn add_episodes(
     grader: i64,
     names: &mut Names<'_>,
     episodes: &[Episode],
+    beside: &[(i64, &[Grade])],
 ) -> Result<(), Fault> {
     let sql = "INSERT INTO episodes (stage, problem, sample, turns) VALUES (?1, ?2, ?3, ?4)";
     let mut add = connection.prepare_cached(sql)?;
-    let mut candidates = Candidates::prepare(connection, grader)?;
+    let mut candidates = Candidates::prepare(connection, grader, beside)?;
     for episode in episodes {
         check(episode)?;
         let problem = names.id(&episode.problem)?;
@@ -98,10 +99,16 @@ struct Candidates<'a> {
     grade: CachedStatement<'a>,
     review: CachedStatement<'a>,
     grader: i64,
+    /// Further graders, and their grades of the texts that are still to come.
+    beside: Vec<(i64, std::slice::Iter<'a, Grade>)>,
 }
 
 impl<'a> Candidates<'a> {
-    fn prepare(connection: &'a Connection, grader: i64) -> rusqlite::Result<Self> {
+    fn prepare(
+        connection: &'a Connection,
+        grader: i64,
+        beside: &[(i64, &'a [Grade])],
+    ) -> rusqlite::Result<Self> {
         let text = "INSERT INTO candidates
                         (episode, turn, candidate, author, text, tokens, prompt, finished, chosen)
                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
@@ -109,7 +116,8 @@ impl<'a> Candidates<'a> {
         let review = "INSERT INTO reviews (episode, turn, text, tokens, prompt, approves)
                       VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let prepare = |sql| connection.prepare_cached(sql);
-        Ok(Self { text: prepare(text)?, grade: prepare(grade)?, review: prepare(review)?, grader })
+        let beside = beside.iter().map(|(grader, grades)| (*grader, grades.iter())).collect();
+        Ok(Self { text: prepare(text)?, grade: prepare(grade)?, review: prepare(review)?, grader, beside })
     }
 
     fn add(&mut self, episode: i64, number: u32, turn: &Turn) -> rusqlite::Result<()> {
@@ -120,6 +128,12 @@ impl<'a> Candidates<'a> {
                 params![episode, number, index as u32, author, text, tokens, prompt, finished, chosen];
             let id = self.text.insert(values)?;
             self.grade.execute(params![id, self.grader, grade.answer, grade.verdict])?;
+            // Text by text rather than grader by grader: rows are then added in the table's order.
+            for (grader, grades) in &mut self.beside {
+                if let Some(grade) = grades.next() {
+                    self.grade.execute(params![id, *grader, grade.answer, grade.verdict])?;
+                }
+            }
         }
         if let Some(Review { text, tokens, prompt, approves }) = &turn.review {
             self.review.execute(params![episode, number, text, tokens, prompt, approves])?;
@@ -194,7 +208,7 @@ impl Reader {
     }
 }
 
-fn problem_of(row: &Row<'_>) -> rusqlite::Result<Problem> {
+pub(super) fn problem_of(row: &Row<'_>) -> rusqlite::Result<Problem> {
     Ok(Problem { id: row.get(0)?, question: row.get(1)?, answer: row.get(2)?, solution: row.get(3)? })
 }
 

@@ -42,7 +42,7 @@ pub struct PlannedRun {
 pub struct PlannedStage {
     /// Its identity.
     pub key: Key,
-    /// `prepare`, `tokenize`, `base`, `collect`, `improve`, `weigh`, `train`, `evaluate`.
+    /// `prepare`, `tokenize`, `base`, `collect`, `improve`, `weigh`, `train`, `prefer`, `reinforce`, `evaluate`.
     pub kind: String,
     /// Readable name.
     pub label: String,

@@ -14,10 +14,11 @@ use super::error::{Fault, StoreError};
 const APPLICATION: i32 = 0x5249_5345;
 
 /// The steps in order; the schema version is the number of steps applied. Only ever appended to.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("migrations/0001_init.sql"),
     include_str!("migrations/0002_growth.sql"),
-    include_str!("migrations/0003_reviews.sql"),
+    include_str!("migrations/0003_graders.sql"),
+    include_str!("migrations/0004_reviews.sql"),
 ];
 
 /// The schema version of this program.
@@ -142,9 +143,12 @@ mod tests {
         table runs: id experiment key position label seed axes spec status error
         table scores: stage metric grader problem value
         table stages: id key kind label status inputs seconds counts origin grader error attempts started ended peak_bytes
+        table unread: stage grader attempts
+        view attempt_grades: stage kind label problem sample turn candidate grader grader_version answer verdict
         view attempts: stage kind label problem sample turn candidate author text tokens prompt finished chosen grader grader_version answer verdict review approves
         view curves: stage kind label series step value
         view files: stage kind label name sha256 bytes
+        view grader_scores: experiment run label seed position checkpoint metric metric_version grader grader_version own problems mean
         view problem_scores: experiment run label seed position checkpoint metric metric_version grader grader_version problem value
         view problem_texts: stage position problem split question answer solution
         view run_axes: experiment run label seed status axis value

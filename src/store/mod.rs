@@ -9,6 +9,7 @@ mod database;
 mod episodes;
 mod error;
 mod experiments;
+mod graders;
 mod migrate;
 mod query;
 mod rows;
@@ -25,7 +26,7 @@ pub use error::StoreError;
 pub use experiments::{PlannedRun, PlannedStage};
 pub use query::Table;
 pub use rows::{
-    ArtifactRow, CheckpointRow, ExperimentRow, MetricRow, RunLine, RunRow, ScoreRow, Sharing, StageRow,
-    Standing, Status,
+    Added, ArtifactRow, CheckpointRow, ExperimentRow, Extent, GraderRows, MetricRow, Regraded, RunLine,
+    RunRow, ScoreRow, Sharing, StageRow, Standing, Status,
 };
 pub use stages::StageResults;

@@ -1,9 +1,11 @@
 //! What the database hands out: plain rows, without SQL and without behaviour.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::domain::Key;
+use crate::domain::{Grade, Key};
 
 /// Where a run or a stage stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -126,7 +128,7 @@ pub struct CheckpointRow {
 pub struct StageRow {
     /// Its identity: what it does and what it reads.
     pub key: Key,
-    /// `prepare`, `tokenize`, `base`, `collect`, `improve`, `weigh`, `train`, `evaluate`.
+    /// `prepare`, `tokenize`, `base`, `collect`, `improve`, `weigh`, `train`, `prefer`, `reinforce`, `evaluate`.
     pub kind: String,
     /// Readable name.
     pub label: String,
@@ -158,6 +160,61 @@ pub struct ScoreRow {
     pub value: f64,
 }
 
+/// What another grader makes of a stage's texts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Regraded {
+    /// Name and version of the grader.
+    pub grader: (String, u32),
+    /// One grade per text, in the order of episodes, turns and candidates; none if they are stored
+    /// already and only scores are added.
+    pub grades: Vec<Grade>,
+    /// Scores under that grader, problem by problem.
+    pub scores: Vec<ScoreRow>,
+}
+
+/// What is stored of a stage's texts under one grader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GraderRows {
+    /// Name and version of the grader.
+    pub grader: (String, u32),
+    /// Whether the stage was made with it.
+    pub own: bool,
+    /// Whether it could read no answer in any text, so that there are no rows of it.
+    pub unread: bool,
+    /// Texts of the stage.
+    pub attempts: u64,
+    /// Texts with a grade.
+    pub graded: u64,
+    /// Problems with a score, by name and version of the metric.
+    pub scores: BTreeMap<(String, u32), u64>,
+}
+
+/// How far an evaluation went, on every problem of it at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Extent {
+    /// Problems.
+    pub problems: u64,
+    /// Turns of the sequential log.
+    pub turns: u32,
+    /// First-turn samples, the log's own included.
+    pub samples: u32,
+    /// Whether logs may end early.
+    pub stops: bool,
+    /// Whether the policy verifies its own attempts.
+    pub verifies: bool,
+}
+
+/// How many rows were new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Added {
+    /// Grades.
+    pub grades: u64,
+    /// Scores.
+    pub scores: u64,
+    /// Whether it is new that a grader reads no answer at all in a stage.
+    pub unread: bool,
+}
+
 /// What a metric means.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MetricRow {
@@ -165,7 +222,7 @@ pub struct MetricRow {
     pub name: String,
     /// Raised when its meaning changes.
     pub version: u32,
-    /// `fraction` or `tokens`.
+    /// `fraction`, `tokens`, `count` or `nats`.
     pub unit: String,
     /// Whether more is better; none when neither is.
     pub higher_is_better: Option<bool>,

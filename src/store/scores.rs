@@ -50,15 +50,35 @@ pub(super) fn add_points(connection: &Connection, stage: i64, points: &[Point]) 
     Ok(())
 }
 
+/// What it means that a score is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Results contradict themselves.
+    Contradicts,
+    /// Nothing; it stays.
+    Stays,
+}
+
+/// Adds scores; returns how many are new.
 pub(super) fn add_scores(
     connection: &Connection,
     stage: i64,
     grader: i64,
     names: &mut Names<'_>,
     scores: &[ScoreRow],
-) -> Result<(), Fault> {
-    let sql = "INSERT INTO scores (stage, metric, grader, problem, value) VALUES (?1, ?2, ?3, ?4, ?5)";
+    known: Known,
+) -> Result<u64, Fault> {
+    let sql = match known {
+        Known::Contradicts => {
+            "INSERT INTO scores (stage, metric, grader, problem, value) VALUES (?1, ?2, ?3, ?4, ?5)"
+        }
+        Known::Stays => {
+            "INSERT INTO scores (stage, metric, grader, problem, value) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO NOTHING"
+        }
+    };
     let mut add = connection.prepare_cached(sql)?;
+    let mut added = 0;
     // Every metric is named once per problem; one look-up each is enough.
     let mut metrics: BTreeMap<&str, i64> = BTreeMap::new();
     for ScoreRow { metric, problem, value } in scores {
@@ -70,9 +90,9 @@ pub(super) fn add_scores(
             None => *metrics.entry(metric).or_insert(latest_metric(connection, metric)?),
         };
         let problem = names.id(problem)?;
-        add.execute(params![stage, metric, grader, problem, value])?;
+        added += add.execute(params![stage, metric, grader, problem, value])? as u64;
     }
-    Ok(())
+    Ok(added)
 }
 
 /// The row number of a metric's newest version.
@@ -116,26 +136,7 @@ impl Reader {
     /// # Errors
     /// If the database fails.
     pub fn scores(&self, stage: &Key) -> Result<Vec<ScoreRow>, StoreError> {
-        self.read("reading scores", |connection| {
-            let sql = "WITH
-                    used AS (
-                        SELECT DISTINCT s.id AS stage, s.grader, m.id AS metric, m.name, m.version
-                        FROM stages s
-                        JOIN scores c ON c.stage = s.id AND c.grader = s.grader
-                        JOIN metrics m ON m.id = c.metric
-                        WHERE s.key = ?1),
-                    newest AS (SELECT stage, grader, metric, name, max(version) FROM used GROUP BY name)
-                SELECT n.name, p.name, c.value
-                FROM newest n
-                JOIN scores c ON c.stage = n.stage AND c.metric = n.metric AND c.grader = n.grader
-                JOIN problem_names p ON p.id = c.problem
-                ORDER BY n.name, p.name";
-            let mut scores = connection.prepare_cached(sql)?;
-            let rows = scores.query_map([stage], |row| {
-                Ok(ScoreRow { metric: row.get(0)?, problem: row.get(1)?, value: row.get(2)? })
-            })?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
+        self.read("reading scores", |connection| scores_of(connection, stage, None))
     }
 
     /// The curves of a stage, by series and then step; a value that is not a number is NaN.
@@ -154,6 +155,32 @@ impl Reader {
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
+}
+
+/// The scores of a stage under a grader, which is its own if none is given.
+pub(super) fn scores_of(
+    connection: &Connection,
+    stage: &Key,
+    grader: Option<i64>,
+) -> Result<Vec<ScoreRow>, Fault> {
+    let sql = "WITH
+            used AS (
+                SELECT DISTINCT s.id AS stage, c.grader, m.id AS metric, m.name, m.version
+                FROM stages s
+                JOIN scores c ON c.stage = s.id AND c.grader = coalesce(?2, s.grader)
+                JOIN metrics m ON m.id = c.metric
+                WHERE s.key = ?1),
+            newest AS (SELECT stage, grader, metric, name, max(version) FROM used GROUP BY name)
+        SELECT n.name, p.name, c.value
+        FROM newest n
+        JOIN scores c ON c.stage = n.stage AND c.metric = n.metric AND c.grader = n.grader
+        JOIN problem_names p ON p.id = c.problem
+        ORDER BY n.name, p.name";
+    let mut scores = connection.prepare_cached(sql)?;
+    let rows = scores.query_map(params![stage, grader], |row| {
+        Ok(ScoreRow { metric: row.get(0)?, problem: row.get(1)?, value: row.get(2)? })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 fn metric_row(row: &Row<'_>) -> rusqlite::Result<MetricRow> {

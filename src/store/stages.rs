@@ -13,9 +13,10 @@ use super::columns::Json;
 use super::database::{Reader, Store};
 use super::episodes::{Names, add_episodes, add_problems, grader_id};
 use super::error::{Fault, StoreError};
-use super::rows::{ArtifactRow, ScoreRow, Sharing, StageRow, Status};
+use super::graders::add_unread;
+use super::rows::{ArtifactRow, Regraded, ScoreRow, Sharing, StageRow, Status};
 use super::runs::run_id;
-use super::scores::{add_points, add_scores};
+use super::scores::{Known, add_points, add_scores};
 
 /// The columns of a stage `s`, in the order of [`stage_row`].
 pub(super) const COLUMNS: &str =
@@ -50,6 +51,8 @@ pub struct StageResults {
     pub points: Vec<Point>,
     /// Scores, problem by problem, of metrics recorded before.
     pub scores: Vec<ScoreRow>,
+    /// What further graders make of `episodes`.
+    pub beside: Vec<Regraded>,
 }
 
 impl Store {
@@ -107,7 +110,7 @@ impl Store {
 }
 
 /// A broken rule of the schema is a fault of the results: say so, and of which stage.
-fn contradiction(key: &Key, fault: Fault) -> Fault {
+pub(super) fn contradiction(key: &Key, fault: Fault) -> Fault {
     let what = match fault {
         Fault::Engine(source)
             if source.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) =>
@@ -131,8 +134,21 @@ fn add_results(connection: &Connection, stage: i64, results: &StageResults) -> R
     add_problems(connection, stage, &mut names, &results.problems)?;
     add_points(connection, stage, &results.points)?;
     if let Some(grader) = grader {
-        add_episodes(connection, stage, grader, &mut names, &results.episodes)?;
-        add_scores(connection, stage, grader, &mut names, &results.scores)?;
+        let mut beside = Vec::new();
+        for under in &results.beside {
+            let id = grader_id(connection, &under.grader.0, under.grader.1)?;
+            if under.is_unread() {
+                add_unread(connection, stage, id, under.grades.len())?;
+            } else {
+                beside.push((id, under));
+            }
+        }
+        let grades: Vec<_> = beside.iter().map(|(id, under)| (*id, under.grades.as_slice())).collect();
+        add_episodes(connection, stage, grader, &mut names, &results.episodes, &grades)?;
+        add_scores(connection, stage, grader, &mut names, &results.scores, Known::Contradicts)?;
+        for (id, under) in beside {
+            add_scores(connection, stage, id, &mut names, &under.scores, Known::Contradicts)?;
+        }
     }
     // Last, because nothing of a stage may change once it is done.
     let sql = format!(

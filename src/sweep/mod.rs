@@ -18,6 +18,7 @@ mod plan;
 mod pool;
 mod protocol;
 mod queue;
+mod rescore;
 mod runs;
 #[cfg(test)]
 mod samples;
@@ -30,5 +31,6 @@ pub use perform::{Performed, Session, build, perform};
 pub use plan::{PlannedCell, SweepPlan};
 pub use pool::WorkerCommand;
 pub use queue::forecast;
+pub use rescore::{Lack, Rescoring, Sum};
 pub use schedule::{News, Outcome, Stop};
 pub use worker::serve;

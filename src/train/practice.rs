@@ -208,7 +208,8 @@ fn readings(groups: &[Vec<Trajectory>]) -> Vec<(String, f64)> {
             group.iter().filter_map(|one| one.rewards.get(turn).copied()).collect()
         };
         let all: Vec<Vec<f64>> = groups.iter().map(|group| at(group)).collect();
-        let mixed = |rewards: &Vec<f64>| f64::from(u8::from(rewards.windows(2).any(|two| two[0] != two[1])));
+        let mixed =
+            |rewards: &Vec<f64>| f64::from(rewards.windows(2).any(|two| two[0].total_cmp(&two[1]).is_ne()));
         let mixed = mean(&all.iter().map(mixed).collect::<Vec<f64>>());
         [
             (format!("reward turn {}", turn + 1), mean(&all.concat())),

@@ -1,4 +1,9 @@
 //! Settings of online reinforcement learning, as an experiment file spells them.
+//!
+//! Clip, KL and bonus are the published ones. Learning rate and batches are for a model of half a
+//! million parameters: on the validation split of word problems of 3 to 4 steps, rates of 5e-4 and
+//! 1e-3 ruined the weak base within twenty steps, 2e-4 and 1e-4 improved it, 1e-4 with less of what
+//! was right becoming wrong at turn 2.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +45,7 @@ impl Default for GrpoConfig {
             samples: 8,
             turns: 2,
             passes: 2,
-            learning_rate: 2e-4,
+            learning_rate: 1e-4,
             clip: 0.2,
             kl: 0.04,
             shaping: 0.0,
@@ -100,7 +105,7 @@ impl Default for ScoreConfig {
             stage_two: 60,
             problems: 16,
             samples: 8,
-            learning_rate: 2e-4,
+            learning_rate: 1e-4,
             kl: 0.01,
             kl_first: 0.1,
             shaping: 10.0,

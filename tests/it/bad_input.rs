@@ -46,13 +46,13 @@ fn a_misspelt_key_is_shown_with_the_nearest_name() {
        = did you mean `epochs`?
        = valid here: `epochs`, `batch`, `learning_rate`, `warmup`, `final_rate`, `weight_decay`, `beta1`, `beta2`, `clip`.
     ");
-    insta::assert_snapshot!(refused_edit("collect =", "colect ="), @r"
-    error: minirise.toml:9:1: `run.colect`: unknown field
-      |
-    9 | colect = { repeat_question = false, sampling = { max_tokens = 40 } }
-      | ^^^^^^
-      = did you mean `collect`?
-      = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `backend`, `seed`.
+    insta::assert_snapshot!(refused_edit("collect =", "colect ="), @"
+        error: minirise.toml:9:1: `run.colect`: unknown field
+          |
+        9 | colect = { repeat_question = false, sampling = { max_tokens = 40 } }
+          | ^^^^^^
+          = did you mean `collect`?
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
     ");
     let lab = Lab::finished();
     lab.edit(MODEL, "kv_heads", "kvheads");
@@ -308,10 +308,10 @@ fn execute(database: &Path, sql: &str) {
 fn a_database_of_a_newer_version_is_left_alone() {
     let lab = Lab::finished();
     execute(&lab.path("store/rise-lab.db"), "PRAGMA user_version = 99; PRAGMA wal_checkpoint(TRUNCATE)");
-    insta::assert_snapshot!(refused(&lab, 5, &["sweep", FILE, "--store", "store"]), @"error: store/rise-lab.db: this database has schema version 99, and this program knows versions up to 2; use the newer rise-lab that wrote it, or another store with `--store`");
+    insta::assert_snapshot!(refused(&lab, 5, &["sweep", FILE, "--store", "store"]), @"error: store/rise-lab.db: this database has schema version 99, and this program knows versions up to 4; use the newer rise-lab that wrote it, or another store with `--store`");
     let read = refused(&lab, 5, &["runs", "--store", "store"]);
     assert!(read.contains("schema version 99"), "{read}");
-    execute(&lab.path("store/rise-lab.db"), "PRAGMA user_version = 2");
+    execute(&lab.path("store/rise-lab.db"), "PRAGMA user_version = 4");
     assert_eq!(lab.sweep(&[]).executed(), 0, "the store is as it was");
 }
 

@@ -48,33 +48,65 @@ fn quickstart_is_two_rounds_of_the_algorithm() {
             format!("{number:>2} {} {}{reads}", key.short(), stage.label)
         })
         .collect();
-    insta::assert_snapshot!(lines.join("\n"), @r"
-     0 3b1703328544 prepare word-problems train
-     1 80dea12933fa prepare word-problems test
-     2 90177c156a17 prepare word-problems corpus
-     3 c9fffc9b33be tokenize weak <- 2
-     4 33b38b088476 base weak <- 2 3
-     5 7c77f61910bc evaluate weak base <- 1 4
-     6 397fbef04fb7 collect weak round 1 <- 0 4
-     7 b9a87cb4c0fa improve weak round 1 <- 0 6
-     8 3f46140e88b9 weigh weak round 1 <- 0 7
-     9 12b25e49566f train weak round 1 <- 4 8
-    10 493016c2e37d evaluate weak round 1 <- 1 9
-    11 cddd16f4c67e collect weak round 2 <- 0 9
-    12 86e3cf9385c6 improve weak round 2 <- 0 11
-    13 e77fa93f4293 weigh weak round 2 <- 0 12
-    14 df48fc68cee0 train weak round 2 <- 4 8 13
-    15 b40b8e462b4e evaluate weak round 2 <- 1 14
+    insta::assert_snapshot!(lines.join("\n"), @"
+         0 3b1703328544 prepare word-problems train
+         1 80dea12933fa prepare word-problems test
+         2 90177c156a17 prepare word-problems corpus
+         3 c9fffc9b33be tokenize weak <- 2
+         4 33b38b088476 base weak <- 2 3
+         5 5e4ab71c06d9 evaluate weak base <- 1 4
+         6 100feaf9013f collect weak round 1 <- 0 4
+         7 e611cfd69960 improve weak round 1 <- 0 6
+         8 a6eaa175754e weigh weak round 1 <- 0 7
+         9 6da5b73da31e train weak round 1 <- 4 8
+        10 b7c46e970e64 evaluate weak round 1 <- 1 9
+        11 cd3d95bbf077 collect weak round 2 <- 0 9
+        12 28703d9eae76 improve weak round 2 <- 0 11
+        13 f3b7b07b1624 weigh weak round 2 <- 0 12
+        14 414bfa02afa0 train weak round 2 <- 4 8 13
+        15 aba5ff35caf0 evaluate weak round 2 <- 1 14
     ");
     let names: Vec<&str> = plan.cells[0].run.checkpoints.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!(names, ["base", "round 1", "round 2"]);
+}
+
+/// The stages of a method after its base model, each with the places of those that it reads.
+fn stages_of(overrides: &[(&str, &str)]) -> String {
+    let plan = plan("quickstart.toml", overrides);
+    let stages = &plan.cells[0].run.stages;
+    let place = |key| stages.iter().position(|other| other == key).expect("an input").to_string();
+    let line = |(number, key): (usize, &Key)| {
+        let stage = plan.graph.get(key).expect("a planned stage");
+        let inputs: Vec<String> = stage.inputs.iter().map(place).collect();
+        format!("{number:>2} {} <- {}", stage.label, inputs.join(" "))
+    };
+    stages.iter().enumerate().skip(5).map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn online_methods_start_from_the_base_or_its_boost() {
+    insta::assert_snapshot!(stages_of(&[("method", "grpo")]), @r"
+     5 evaluate weak base <- 1 4
+     6 reinforce weak grpo <- 0 4 4
+     7 evaluate weak grpo <- 1 6
+    ");
+    insta::assert_snapshot!(stages_of(&[("method", "score"), ("boost.problems", "100")]), @r"
+     5 evaluate weak base <- 1 4
+     6 weigh weak solutions <- 0
+     7 train weak boost <- 4 6
+     8 evaluate weak boost <- 1 7
+     9 reinforce weak score stage 1 <- 0 7 7
+    10 evaluate weak score stage 1 <- 1 9
+    11 reinforce weak score stage 2 <- 0 9 7
+    12 evaluate weak score stage 2 <- 1 11
+    ");
 }
 
 #[test]
 fn ablations_share_their_stages() {
     let plan = plan("ablations.toml", &[]);
     assert!(2 * plan.graph.stages().len() <= plan.asked(), "at most half of what is asked for is executed");
-    insta::assert_snapshot!(digest(&plan), @"54 runs ask for 646 stages, 241 of them different: b6acffc31c2b");
+    insta::assert_snapshot!(digest(&plan), @"54 runs ask for 646 stages, 241 of them different: 362ec7c3b2dd");
 }
 
 #[test]

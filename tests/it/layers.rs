@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module with the modules it may use.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("domain", &[]),
     ("stats", &[]),
     ("data", &["domain"]),
@@ -19,7 +19,8 @@ const EDGES: [(&str, &[&str]); 13] = [
     ("pipeline", &["domain", "data", "model", "rollout", "train", "eval", "spec", "store"]),
     ("sweep", &["domain", "spec", "pipeline", "store"]),
     ("report", &["domain", "stats", "store"]),
-    ("cli", &["domain", "spec", "sweep", "pipeline", "report", "store"]),
+    ("claims", &["domain", "spec", "stats", "store", "report"]),
+    ("cli", &["domain", "spec", "sweep", "pipeline", "report", "store", "claims"]),
 ];
 
 /// What may be named only under certain paths of `src/`.

@@ -2,12 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod bad_input;
+mod claims;
 mod golden;
 mod gradients;
 mod keys;
 mod layers;
 mod learning;
+mod methods;
+mod objectives;
+mod online;
 mod reports;
+mod rescore;
 mod resume;
 mod rows;
 mod support;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use rise_lab::domain::{Event, Example, Observer, Seed, Silent};
 use rise_lab::model::{LanguageModel, checkpoint};
-use rise_lab::pipeline::{Manifest, Models, Stage, StageError, Threads, Workspace, execute};
+use rise_lab::pipeline::{Kind, Manifest, Models, Stage, StageError, Threads, Workspace, execute};
 use rise_lab::spec::read;
 use rise_lab::sweep::SweepPlan;
 use rise_lab::train::{Encoded, Normalise, Phase, TrainConfig, TrainError, Trained, Trainer, encode};
@@ -211,6 +211,50 @@ fn every_stage_goes_on_where_it_was_stopped() {
     for (kind, least) in [("base", 5), ("train", 9), ("collect", 2), ("evaluate", 8)] {
         assert!(all[kind] >= least, "{kind} was stopped {} times", all[kind]);
     }
+}
+
+/// Online trainings of a few steps, which may be stopped at every second one.
+const ONLINE: &str = "
+[run.grpo]
+iterations = 9
+problems = 4
+samples = 3
+passes = 2
+
+[run.score]
+stage_one = 5
+stage_two = 6
+problems = 4
+samples = 3
+
+[sweep]
+";
+
+#[test]
+fn an_online_training_goes_on_where_it_was_stopped() {
+    let lab = Lab::new();
+    lab.edit(FILE, r#"method = ["rise", "sft"]"#, r#"method = ["rise", "grpo", "score"]"#);
+    lab.edit(FILE, "[sweep]\n", ONLINE);
+    let (whole, broken) = (Workspace::new(lab.path("whole")), Workspace::new(lab.path("broken")));
+    let experiment = read(&lab.path(FILE), &[]).unwrap();
+    let plan = SweepPlan::of(experiment, &Models::new(lab.path("models")), &whole).unwrap();
+    let mut stops = Vec::new();
+    for stage in plan.graph.stages() {
+        if matches!(stage.kind, Kind::Prepare | Kind::Tokenize | Kind::Base) {
+            for workspace in [&whole, &broken] {
+                execute(stage, workspace, &Threads::default(), &mut Silent).unwrap();
+            }
+        } else if stage.kind == Kind::Reinforce {
+            let unbroken = execute(stage, &whole, &Threads::default(), &mut Silent).unwrap();
+            let (stopped, times) = with_stops(stage, &broken);
+            assert_eq!(stopped.artifacts, unbroken.artifacts, "{}", stage.label);
+            assert_eq!(stopped.counts, unbroken.counts, "{}", stage.label);
+            stops.push((stage.label.clone(), times));
+        }
+    }
+    // At steps 2, 4, 8 and 16 of 18; at steps 1 and 3 of 5 and of 6.
+    let expected = [("grpo", 4), ("score stage 1", 2), ("score stage 2", 2)];
+    assert_eq!(stops, expected.map(|(name, times)| (["reinforce mini", name].join(" "), times)));
 }
 
 /// A small training of two phases, on its way in a folder.

@@ -16,6 +16,8 @@ use tempfile::TempDir;
 
 /// The file of the small experiment.
 pub const FILE: &str = "minirise.toml";
+/// The file of the experiment that has every method.
+pub const METHODS: &str = "methods.toml";
 /// The file of its base model.
 pub const MODEL: &str = "models/mini.toml";
 /// Stages that the small experiment stands for.
@@ -39,7 +41,7 @@ impl Lab {
     /// A folder without a store.
     pub fn new() -> Self {
         let lab = Self(tempfile::tempdir().expect("there is room for temporary files"));
-        for name in [FILE, MODEL, "gsm8k.toml", "models/reader.toml"] {
+        for name in [FILE, METHODS, MODEL, "gsm8k.toml", "models/reader.toml"] {
             lab.write(name, sample(name));
         }
         lab

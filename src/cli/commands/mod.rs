@@ -1,9 +1,11 @@
 //! One file per command: from typed arguments to an answer and an exit code.
 
 pub mod base;
+pub mod claims;
 pub mod plan;
 pub mod query;
 pub mod report;
+pub mod rescore;
 pub mod runs;
 pub mod show;
 pub mod status;

@@ -37,7 +37,7 @@ pub fn text(written: &Written) -> String {
 }
 
 /// The name of an experiment that was given by its name or its file.
-fn name(given: &str) -> Result<String, Fault> {
+pub fn name(given: &str) -> Result<String, Fault> {
     let path = Path::new(given);
     if path.extension().is_some_and(|extension| extension == "toml") {
         return Ok(read(path, &[])?.name);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::args::ShowArguments;
@@ -10,7 +11,9 @@ use crate::cli::exit::{Exit, Fault};
 use crate::cli::output::{Output, Style};
 use crate::cli::quantity::{Proportion, duration, memory, proportion};
 use crate::cli::table::Table;
-use crate::store::{CheckpointRow, Reader, RunRow, StageRow, StoreError};
+use crate::domain::Key;
+use crate::report::{Checkpoint as Evaluated, Cost, Ledger, amount};
+use crate::store::{CheckpointRow, GraderRows, Reader, RunRow, ScoreRow, StageRow, StoreError};
 
 use super::status::shown;
 
@@ -36,7 +39,7 @@ pub fn show(arguments: &ShowArguments, environment: &Environment) -> Result<Exit
     let reader = environment.reader()?;
     let run = find(&reader, &arguments.run)?;
     let stages = reader.stages_of(&run.experiment, &run.key)?;
-    let checkpoints = checkpoints(&reader, &run)?;
+    let checkpoints = checkpoints(&reader, &run, &stages)?;
     let document = document(&run, &stages, &checkpoints);
     environment.output.answer(|| text(&run, &stages, &checkpoints, environment.output), &document)?;
     Ok(Exit::Fine)
@@ -59,38 +62,96 @@ fn find(reader: &Reader, given: &str) -> Result<RunRow, Fault> {
 struct Checkpoint {
     row: CheckpointRow,
     metrics: BTreeMap<String, Proportion>,
+    /// The same texts under other graders.
+    others: Vec<Other>,
+    /// What it took; none before all of its stages are done.
+    cost: Option<Cost>,
 }
 
-fn checkpoints(reader: &Reader, run: &RunRow) -> Result<Vec<Checkpoint>, Fault> {
+/// A checkpoint under a grader that it was not evaluated with.
+#[derive(Serialize)]
+struct Other {
+    grader: String,
+    version: u32,
+    /// Whether the grader reads no answer in any text.
+    unread: bool,
+    metrics: BTreeMap<String, Proportion>,
+}
+
+fn checkpoints(reader: &Reader, run: &RunRow, stages: &[StageRow]) -> Result<Vec<Checkpoint>, Fault> {
+    let mut inputs: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
+    for stage in stages {
+        inputs.insert(stage.key.clone(), reader.inputs(&stage.key)?);
+    }
+    let ledger = Ledger::of(stages, &inputs);
     let rows = reader.checkpoints(&run.experiment)?.into_iter().filter(|row| row.run == run.key);
+    let names = metrics_of(run);
     rows.map(|row| {
-        let scores = reader.scores(&row.evaluation)?;
-        let metric = |name: String| {
-            let values: Vec<f64> =
-                scores.iter().filter(|score| score.metric == name).map(|score| score.value).collect();
-            proportion(&values).map(|proportion| (name, proportion))
+        let metrics = proportions(&names, &reader.scores(&row.evaluation)?);
+        let further = reader.graders_of(&row.evaluation)?.into_iter().filter(|rows| !rows.own);
+        let other = |rows: GraderRows| {
+            let metrics = proportions(&names, &reader.scores_under(&row.evaluation, &rows.grader)?);
+            let (grader, version) = rows.grader;
+            Ok(Other { grader, version, unread: rows.unread, metrics })
         };
-        Ok(Checkpoint { metrics: metrics_of(run).into_iter().filter_map(metric).collect(), row })
+        let others = further.map(other).collect::<Result<_, Fault>>()?;
+        let (name, weights, evaluation) = (row.name.clone(), row.weights.clone(), row.evaluation.clone());
+        let cost = ledger.cost(&Evaluated { name, weights, evaluation });
+        Ok(Checkpoint { row, metrics, others, cost })
     })
     .collect()
+}
+
+fn proportions(names: &[String], scores: &[ScoreRow]) -> BTreeMap<String, Proportion> {
+    let metric = |name: &String| {
+        let values: Vec<f64> =
+            scores.iter().filter(|score| score.metric == *name).map(|score| score.value).collect();
+        proportion(&values).map(|proportion| (name.clone(), proportion))
+    };
+    names.iter().filter_map(metric).collect()
 }
 
 fn text(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint], output: Output) -> String {
     let heading = |text: &str| output.styled(Style::Bold, text);
     let error = run.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
-    [
+    let mut parts = vec![
         heading(&run.label),
         format!("experiment {}, key {}", run.experiment, run.key),
         format!("{}{error}\n", shown(run.status, output)),
         heading("Scores, % [95 % interval]"),
         score_table(&metrics_of(run), checkpoints),
+    ];
+    parts.extend(others(&metrics_of(run), checkpoints, output));
+    parts.extend([
+        heading("Compute, from the base model on"),
+        compute_table(checkpoints),
         heading("Stages"),
         stage_table(stages, output),
         heading("Settings"),
         settings(&run.spec),
         String::new(),
-    ]
-    .join("\n")
+    ]);
+    parts.join("\n")
+}
+
+/// The same texts under other graders; nothing where there are none.
+fn others(metrics: &[String], checkpoints: &[Checkpoint], output: Output) -> Option<String> {
+    let columns = metrics.iter().map(|metric| format!("#{metric}"));
+    let mut table = Table::new(
+        ["checkpoint", "grader"].map(str::to_owned).into_iter().chain(columns).chain(["note".to_owned()]),
+    );
+    let rows =
+        || checkpoints.iter().flat_map(|checkpoint| checkpoint.others.iter().map(move |o| (checkpoint, o)));
+    for (checkpoint, other) in rows() {
+        let cells = metrics
+            .iter()
+            .map(|metric| other.metrics.get(metric).map_or_else(|| "-".to_owned(), ToString::to_string));
+        let note = if other.unread { "reads no answer" } else { "" };
+        let name = format!("{} {}", other.grader, other.version);
+        table.row([checkpoint.row.name.clone(), name].into_iter().chain(cells).chain([note.to_owned()]));
+    }
+    let title = output.styled(Style::Bold, "The same texts under other graders");
+    rows().next().map(|_| format!("{title}\n{table}"))
 }
 
 fn score_table(metrics: &[String], checkpoints: &[Checkpoint]) -> String {
@@ -104,6 +165,27 @@ fn score_table(metrics: &[String], checkpoints: &[Checkpoint]) -> String {
         let problems =
             checkpoint.metrics.values().next().map_or_else(String::new, |first| first.n.to_string());
         table.row([checkpoint.row.name.clone()].into_iter().chain(cells).chain([problems]));
+    }
+    table.to_string()
+}
+
+/// What each checkpoint took to make, and to evaluate.
+fn compute_table(checkpoints: &[Checkpoint]) -> String {
+    let columns = ["#tokens trained", "#sampled", "#teacher calls", "#FLOPs", "#time"];
+    let mut table = Table::new(["checkpoint", "to"].into_iter().chain(columns));
+    for Checkpoint { row, cost, .. } in checkpoints {
+        let Some(Cost { training, evaluation }) = cost else { continue };
+        for (name, to, spent) in [(row.name.as_str(), "train", training), ("", "evaluate", evaluation)] {
+            table.row([
+                name.to_owned(),
+                to.to_owned(),
+                amount(spent.trained),
+                amount(spent.sampled),
+                amount(spent.teacher_calls),
+                spent.flops.map_or_else(|| "-".to_owned(), amount),
+                duration(spent.seconds),
+            ]);
+        }
     }
     table.to_string()
 }
@@ -161,7 +243,9 @@ fn settings(spec: &Value) -> String {
 fn document(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint]) -> Value {
     let checkpoints: Vec<Value> = checkpoints
         .iter()
-        .map(|checkpoint| json!({ "checkpoint": checkpoint.row, "metrics": checkpoint.metrics }))
+        .map(|Checkpoint { row, metrics, others, cost }| {
+            json!({ "checkpoint": row, "metrics": metrics, "others": others, "cost": cost })
+        })
         .collect();
     json!({ "run": run, "stages": stages, "checkpoints": checkpoints })
 }
@@ -170,6 +254,7 @@ fn document(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint]) -> Va
 mod tests {
     use super::*;
     use crate::cli::samples::{key, plain, store};
+    use crate::store::Regraded;
 
     #[test]
     fn a_run_is_shown_with_scores_stages_and_settings() {
@@ -177,7 +262,7 @@ mod tests {
         let store = store(&folder);
         let run = find(&store, "weights/weighting=uniform seed=0").unwrap();
         let stages = store.stages_of(&run.experiment, &run.key).unwrap();
-        let checkpoints = checkpoints(&store, &run).unwrap();
+        let checkpoints = checkpoints(&store, &run, &stages).unwrap();
         insta::assert_snapshot!(text(&run, &stages, &checkpoints, plain()), @r#"
         weighting=uniform seed=0
         experiment weights, key ef379363dd0cb7be66638cf7f8726872c8f9f6f2b41ad218192c763c062d310a
@@ -187,6 +272,12 @@ mod tests {
         checkpoint              m1@t1  m5@t1  m1@t5  p1@t5  problems
         ----------  -----------------  -----  -----  -----  --------
         base        80.0 [49.0, 94.3]      -      -      -        10
+
+        Compute, from the base model on
+        checkpoint  to        tokens trained  sampled  teacher calls  FLOPs        time
+        ----------  --------  --------------  -------  -------------  -----  ----------
+        base        train                  0        0              0      0         0 s
+                    evaluate               0        0              0      0  1 min 23 s
 
         Stages
         stage          kind      key                 time  memory  begun  counts                status
@@ -198,6 +289,28 @@ mod tests {
           base = "weak"
           rounds.count = 2
         "#);
+    }
+
+    #[test]
+    fn other_graders_are_shown_beside_the_runs_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        let score = |problem: u32| ScoreRow {
+            metric: "m1@t1".to_owned(),
+            problem: format!("p{problem}"),
+            value: f64::from(u8::from(problem < 2)),
+        };
+        let scores = (0..10).map(score).collect();
+        let under = Regraded { grader: ("rise-compat".to_owned(), 1), grades: Vec::new(), scores };
+        store.regraded(&key("evaluate"), &[], &under).unwrap();
+        let run = find(&store, "weights/weighting=uniform seed=0").unwrap();
+        let checkpoints = checkpoints(&store, &run, &[]).unwrap();
+        insta::assert_snapshot!(others(&metrics_of(&run), &checkpoints, plain()).unwrap(), @"
+            The same texts under other graders
+            checkpoint  grader                    m1@t1  m5@t1  m1@t5  p1@t5  note
+            ----------  -------------  ----------------  -----  -----  -----  ----
+            base        rise-compat 1  20.0 [5.7, 51.0]      -      -      -
+        ");
     }
 
     #[test]

@@ -5,14 +5,16 @@ use crate::eval::metric::{Extent, Measure, grades};
 use crate::eval::vote::majority;
 
 pub(super) fn measures(extent: Extent) -> Vec<Measure> {
-    let counts: Vec<usize> = (1..=extent.samples).filter(|&count| told(count, extent.samples)).collect();
+    let counts: Vec<usize> = (1..=extent.samples).filter(|&count| told(count, extent)).collect();
     let votes = counts.iter().filter(|&&count| count > 1).map(|&count| vote(count));
     votes.chain(counts.iter().map(|&count| pass(count))).collect()
 }
 
-/// Whether a number of samples is reported: a few round ones, and all. Every score is a row per problem.
-const fn told(count: usize, all: usize) -> bool {
-    matches!(count, 1 | 5 | 10) || (count >= 8 && count.is_power_of_two()) || count == all
+/// Whether a number of samples is reported: as many as turns, a few round ones, and all. Every
+/// score is a row per problem.
+const fn told(count: usize, extent: Extent) -> bool {
+    let round = matches!(count, 1 | 5 | 10) || (count >= 8 && count.is_power_of_two());
+    round || count == extent.turns || count == extent.samples
 }
 
 fn vote(samples: usize) -> Measure {

@@ -8,10 +8,11 @@ use crate::eval::metric::{Extent, Log, Measure, Metric, Unit, grades};
 use crate::eval::vote::majority;
 
 pub(super) fn measures(extent: Extent) -> Vec<Measure> {
-    if extent.samples < 2 || extent.turns < 2 || extent.verifies {
+    // A turn reads at most the attempt before it and samples one of its own: twice as many first
+    // attempts as turns are about what the turns cost. With fewer the baseline would be cut short.
+    if extent.samples < 2 * extent.turns || extent.turns < 2 || extent.verifies {
         return Vec::new();
     }
-    let window = extent.window;
     let vote = Measure::yes_or_no(
         "equal-tokens@t1".to_owned(),
         Some(true),
@@ -20,7 +21,7 @@ pub(super) fn measures(extent: Extent) -> Vec<Measure> {
              network than the {} sequential turns do is right.",
             extent.samples, extent.turns
         ),
-        move |log| majority(&grades(&log.firsts[..affordable(log, window)])).right,
+        |log| majority(&grades(&log.firsts[..affordable(log)])).right,
     );
     let metric = Metric {
         name: "equal-tokens-samples".to_owned(),
@@ -29,13 +30,13 @@ pub(super) fn measures(extent: Extent) -> Vec<Measure> {
         higher_is_better: None,
         meaning: "First attempts that cost no more tokens than the sequential turns.".to_owned(),
     };
-    let samples = Measure { metric, score: Box::new(move |log| affordable(log, window) as f64) };
+    let samples = Measure { metric, score: Box::new(|log| affordable(log) as f64) };
     vec![vote, samples]
 }
 
 /// How many first attempts cost no more than the sequential log; at least one.
-fn affordable(log: &Log<'_>, window: Option<usize>) -> usize {
-    let budget = sequential(log, window);
+fn affordable(log: &Log<'_>) -> usize {
+    let budget = sequential(log);
     let question = log.firsts[0].prompt;
     let mut spent = question;
     let fits = log.firsts.iter().take_while(|first| {
@@ -46,16 +47,16 @@ fn affordable(log: &Log<'_>, window: Option<usize>) -> usize {
 }
 
 /// Tokens read and sampled by the turns that were made.
-fn sequential(log: &Log<'_>, window: Option<usize>) -> u32 {
+fn sequential(log: &Log<'_>) -> u32 {
     let question = log.turns[0].prompt;
     let cost = |turn: usize| {
         let attempt = log.turns[turn];
-        let known = match turn.checked_sub(1).map(|before| log.turns[before]) {
-            None => 0,
-            // The oldest attempt has left the view: nothing behind the question is at its old place.
-            Some(_) if window.is_some_and(|window| turn > window) => question,
-            Some(before) => before.prompt + before.tokens,
-        };
+        let known = turn.checked_sub(1).map_or(0, |before| {
+            let before = log.turns[before].prompt + log.turns[before].tokens;
+            // A dialogue that is shorter than what was read and said before has lost its oldest
+            // attempt: nothing behind the question is at its old place.
+            if attempt.prompt < before { question } else { before }
+        });
         attempt.prompt.saturating_sub(known) + attempt.tokens
     };
     (0..log.made).map(cost).sum()
@@ -77,19 +78,19 @@ mod tests {
         let turns = [candidate(20, 30), candidate(56, 30), candidate(92, 30)];
         let narrow = [candidate(20, 30), candidate(56, 30), candidate(56, 30)];
         let firsts: Vec<Candidate> = (0..9).map(|_| candidate(20, 30)).collect();
-        let seen = |turns: &'_ [Candidate], firsts: &'_ [Candidate], window| {
+        let seen = |turns: &[Candidate], firsts: &[Candidate]| {
             let log = Log {
                 turns: turns.iter().collect(),
                 made: turns.len(),
                 reviews: vec![None; turns.len()],
                 firsts: firsts.iter().collect(),
             };
-            (sequential(&log, window), affordable(&log, window))
+            (sequential(&log), affordable(&log))
         };
         // 20 + 30, then 6 + 30 twice: the question and three attempts, and two retry texts.
-        assert_eq!(seen(&turns, &firsts, None), (122, 3));
+        assert_eq!(seen(&turns, &firsts), (122, 3));
         // With one attempt in view the third turn reads attempt and retry text again: 36 + 30.
-        assert_eq!(seen(&narrow, &firsts, Some(1)), (152, 4));
-        assert_eq!(seen(&turns[..1], &firsts, None), (50, 1));
+        assert_eq!(seen(&narrow, &firsts), (152, 4));
+        assert_eq!(seen(&turns[..1], &firsts), (50, 1));
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::data::{GRADER, Inquiry, Prompt};
+use crate::data::{Inquiry, Prompt};
 use crate::domain::Key;
 use crate::pipeline::base_plan::texts;
 use crate::pipeline::stage::ExampleSource;
@@ -38,13 +38,14 @@ impl Plan<'_> {
         let (prompt, sampling, glore) = (self.prompt(), self.run.collect.sampling, self.run.glore);
         let seed = self.seed("steps");
         let content = json!({
-            "task": self.task, "grader": GRADER, "steps": glore, "prompt": texts(prompt),
+            "task": self.task, "grader": self.run.grader().identity(), "steps": glore, "prompt": texts(prompt),
             "sampling": canonical(&sampling), "seed": seed,
         });
         let inputs = vec![self.train.clone(), episodes.clone(), policy.clone()];
         let job = Job::Steps {
             problems: self.train.clone(),
             task: self.run.task.clone(),
+            grader: self.run.grader(),
             episodes: episodes.clone(),
             policy: policy.clone(),
             glore,
@@ -82,7 +83,7 @@ impl Plan<'_> {
         // The first drafts are the first attempts of the generator's own evaluation.
         let seed = self.seed("evaluate");
         let content = json!({
-            "task": self.asked, "grader": GRADER, "prompt": texts(prompt), "inquiry": self.verify_key(),
+            "task": self.asked, "grader": self.asked_grader().identity(), "prompt": texts(prompt), "inquiry": self.verify_key(),
             "request": Prompt::refinement_key(), "sampling": canonical(&sampling), "seed": seed,
         });
         let mut inputs = vec![self.test.clone()];
@@ -90,6 +91,7 @@ impl Plan<'_> {
         let job = Job::Refine {
             problems: self.test.clone(),
             task: self.asked().clone(),
+            grader: self.asked_grader(),
             generator: generator.clone(),
             outcome: outcome.clone(),
             stepwise: stepwise.clone(),

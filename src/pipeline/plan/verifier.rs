@@ -36,6 +36,8 @@ impl Plan<'_> {
         let content = json!({ "samples": config.samples, "prompt": texts(prompt) });
         let job = Job::Rank {
             problems: self.test.clone(),
+            task: self.asked().clone(),
+            grader: self.asked_grader(),
             episodes: evaluation.clone(),
             verifier: verifier.clone(),
             reference,

@@ -15,13 +15,13 @@ use super::cost::Cost;
 pub const CHUNK: usize = 250;
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Collect { problems, task, policy, samples, seed, backend, .. } = job else {
+    let Job::Collect { problems, grader, policy, samples, seed, backend, .. } = job else {
         unreachable!("the caller matched the job")
     };
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
     let mut model = desk.model(policy, backend)?;
     let plan = unroll(job).expect("the caller matched the job");
-    let grade = |problem: &Problem, text: &str| task.grade(problem, text);
+    let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
     let (mut file, mut done) = Growing::open::<Vec<Episode>>(&desk.folder.join(WORKING))?;
     desk.tokens = done.iter().map(|episodes| sampled(episodes)).sum();
     while done.len() < problems.len() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::domain::{Author, Episode, Problem};
-use crate::eval::{self, Extent};
+use crate::eval::{self, Extent, Metric};
 use crate::model::LanguageModel;
 use crate::rollout::{Protocol, Unroll, parallel, rollout};
 use crate::store::{MetricRow, ScoreRow};
@@ -19,8 +19,10 @@ use crate::pipeline::{Job, Stage, StageError};
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let Job::Evaluate {
         problems,
-        task,
+        grader,
         policy,
+        turns,
+        window,
         samples,
         protocol,
         oracle,
@@ -33,12 +35,12 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     else {
         unreachable!("the caller matched the job")
     };
-    let (turns, window, extent) = extent(job).expect("the caller matched the job");
+    let extent = extent(job).expect("the caller matched the job");
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
     let mut model = desk.model(policy, backend)?;
     let plan = Unroll {
-        turns,
-        window,
+        turns: *turns,
+        window: *window,
         stop_on_success: *oracle,
         redraws: 0,
         protocol: *protocol,
@@ -46,7 +48,7 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         sampling: *sampling,
         author: Author::Policy,
     };
-    let grade = |problem: &Problem, text: &str| task.grade(problem, text);
+    let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
     let (mut file, mut episodes) = Growing::open::<Vec<Episode>>(&desk.folder.join(WORKING))?;
     while episodes.len() < problems.len() {
         desk.problems_done(episodes.len(), problems.len())?;
@@ -83,21 +85,16 @@ fn by_problem(logs: Vec<Episode>, more: Vec<Episode>) -> Vec<Vec<Episode>> {
         .collect()
 }
 
-/// Turns, window and extent of an evaluation; none for another job.
-fn extent(job: &Job) -> Option<(u32, Option<u32>, Extent)> {
-    let Job::Evaluate { turns, samples, window, protocol, oracle, .. } = job else { return None };
+/// How far an evaluation goes; none for another job.
+pub fn extent(job: &Job) -> Option<Extent> {
+    let Job::Evaluate { turns, samples, protocol, oracle, .. } = job else { return None };
     let verifies = *protocol == Protocol::SelfVerify;
-    let extent = Extent {
-        turns: *turns as usize,
-        samples: *samples as usize,
-        window: window.map(|window| window as usize),
-        stops: *oracle || verifies,
-        verifies,
-    };
-    Some((*turns, *window, extent))
+    let stops = *oracle || verifies;
+    Some(Extent { turns: *turns as usize, samples: *samples as usize, stops, verifies })
 }
 
-fn score(episodes: &[Episode], extent: Extent) -> Vec<ScoreRow> {
+/// The scores of one problem: its log, then the parallel samples.
+pub fn score(episodes: &[Episode], extent: Extent) -> Vec<ScoreRow> {
     let (log, parallel) = episodes.split_first().expect("every problem has its log");
     let row = |(metric, value)| ScoreRow { metric, problem: log.problem.clone(), value };
     eval::score(log, parallel, extent).into_iter().map(row).collect()
@@ -117,27 +114,29 @@ fn counts(episodes: &[Episode], scores: &[ScoreRow], model: &LanguageModel) -> V
 #[must_use]
 pub fn metrics(stages: &[Stage]) -> Vec<MetricRow> {
     let mut rows = BTreeMap::new();
-    for stage in stages {
-        for metric in measured(&stage.job) {
-            rows.insert(metric.name.clone(), row(metric));
-        }
+    for metric in stages.iter().flat_map(|stage| metrics_of(&stage.job)) {
+        rows.insert(metric.name.clone(), row(metric));
     }
     rows.into_values().collect()
 }
 
-fn measured(job: &Job) -> Vec<eval::Metric> {
+fn metrics_of(job: &Job) -> Vec<Metric> {
     match job {
+        Job::Evaluate { .. } => extent(job).map_or_else(Vec::new, eval::metrics),
+        Job::Unsolved { asked, budgets } => eval::unsolved_metrics(budgets, asked.turns),
+        Job::Likelihood { asked, rollouts } => eval::likelihood_metrics(asked.turns, *rollouts),
         Job::Rank { samples, .. } => eval::ranking_metrics(*samples as usize),
         Job::Refine { .. } => {
             let mut metrics = eval::metrics(super::refine::EXTENT);
             metrics.extend(eval::refinement_metrics());
             metrics
         }
-        job => extent(job).map(|(_, _, extent)| eval::metrics(extent)).unwrap_or_default(),
+        _ => Vec::new(),
     }
 }
 
-fn row(metric: eval::Metric) -> MetricRow {
+/// A metric as the store has it.
+pub fn row(metric: Metric) -> MetricRow {
     MetricRow {
         name: metric.name,
         version: metric.version,

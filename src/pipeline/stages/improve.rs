@@ -13,7 +13,9 @@ use crate::pipeline::stage::TeacherJob;
 use crate::pipeline::{Job, StageError};
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Improve { problems, task, episodes, teacher, keep_right, prompt, sampling, seed, backend } = job
+    let Job::Improve {
+        problems, grader, episodes, teacher, keep_right, prompt, sampling, seed, backend, ..
+    } = job
     else {
         unreachable!("the caller matched the job")
     };
@@ -24,7 +26,7 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         TeacherJob::Model(policy) | TeacherJob::Oneself { policy, .. } => Some(desk.model(policy, backend)?),
     };
     let plan = Improvement { prompt: *prompt, sampling: *sampling, stop_on_success: !keep_right };
-    let grade = |problem: &Problem, text: &str| task.grade(problem, text);
+    let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
     let (mut file, mut done) = Growing::open::<Episode>(&desk.folder.join(EPISODES))?;
     // What earlier processes improved counts as well.
     let mut total = Improved::default();

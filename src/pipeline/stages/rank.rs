@@ -31,7 +31,7 @@ struct Line {
 }
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Rank { problems, episodes, verifier, reference, samples, prompt, backend } = job else {
+    let Job::Rank { problems, episodes, verifier, reference, samples, prompt, backend, .. } = job else {
         unreachable!("the caller matched the job")
     };
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;

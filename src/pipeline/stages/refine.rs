@@ -27,8 +27,7 @@ const DRAFTS: u32 = 3;
 const WORKING: &str = "working.jsonl";
 
 /// What its parallel drafts are scored as.
-pub const EXTENT: Extent =
-    Extent { turns: 1, samples: DRAFTS as usize, window: None, stops: false, verifies: false };
+pub const EXTENT: Extent = Extent { turns: 1, samples: DRAFTS as usize, stops: false, verifies: false };
 
 /// What was made of one problem.
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,12 +52,12 @@ struct Verdicts {
 }
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Refine { problems, task, prompt, seed, backend, .. } = job else {
+    let Job::Refine { problems, grader, prompt, seed, backend, .. } = job else {
         unreachable!("the caller matched the job")
     };
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
     let mut bench = Bench::of(desk, job).expect("the caller matched the job")?;
-    let grade = |problem: &Problem, text: &str| task.grade(problem, text);
+    let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
     let (mut file, mut done) = Growing::open::<Line>(&desk.folder.join(WORKING))?;
     desk.tokens = done.iter().map(|line| sampled(&line.episodes)).sum();
     while done.len() < problems.len() {
@@ -179,6 +178,7 @@ fn line(
 }
 
 /// Where the stepwise model sees the first fault of a draft.
+#[derive(Clone, Copy)]
 struct Located {
     /// From 1.
     step: usize,

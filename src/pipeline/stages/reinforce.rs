@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::data::{Prompt, TaskConfig};
-use crate::domain::{Author, Episode, Problem, Sampling, Seed, Verdict};
+use crate::data::{GraderConfig, Prompt};
+use crate::domain::{Author, Episode, Problem, Sampling, Seed, Turn, Verdict};
 use crate::model::{Decoder, LanguageModel, checkpoint};
 use crate::rollout::{Protocol, Unroll, grouped};
 use crate::train::{Practice, Reinforce, Sampled, TrainError, Trained, Trajectory, optimise, order};
@@ -22,8 +22,18 @@ use crate::pipeline::files::{self, POINTS, PROBLEMS};
 use crate::pipeline::{Job, StageError};
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Reinforce { problems, task, start, reference, settings, prompt, sampling, train, seed, backend } =
-        job
+    let Job::Reinforce {
+        problems,
+        grader,
+        start,
+        reference,
+        settings,
+        prompt,
+        sampling,
+        train,
+        seed,
+        backend,
+    } = job
     else {
         unreachable!("the caller matched the job")
     };
@@ -33,7 +43,7 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let mut field = Field {
         model: model.clone(),
         problems: &problems,
-        task,
+        grader: *grader,
         settings,
         prompt: *prompt,
         sampling: *sampling,
@@ -71,7 +81,7 @@ fn counts(trained: &Trained) -> Value {
 struct Field<'a> {
     model: LanguageModel,
     problems: &'a [Problem],
-    task: &'a TaskConfig,
+    grader: GraderConfig,
     settings: &'a Reinforce,
     prompt: Prompt,
     sampling: Sampling,
@@ -91,8 +101,8 @@ impl Field<'_> {
             sampling: self.sampling,
             author: Author::Policy,
         };
-        let task = self.task;
-        let grade = |problem: &Problem, text: &str| task.grade(problem, text);
+        let grader = self.grader;
+        let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
         let seed = self.seed.named("iteration").at(u64::from(iteration));
         let own = std::mem::replace(&mut self.model.decoder, decoder.clone());
         let groups = grouped(&mut self.model, &problems, &plan, self.settings.samples, seed, &grade);
@@ -124,7 +134,7 @@ impl Field<'_> {
             Verdict::Wrong => 0.0,
             Verdict::Unreadable => self.settings.unreadable,
         };
-        let chosen = episode.turns.iter().map(|turn| turn.chosen());
+        let chosen = episode.turns.iter().map(Turn::chosen);
         let attempts: Vec<(bool, f64)> =
             chosen.map(|attempt| (attempt.finished, earned(attempt.grade.verdict))).collect();
         let positions = self.model.decoder.config().positions;
@@ -136,7 +146,7 @@ impl Field<'_> {
 /// What is counted of an iteration's episodes.
 fn attempts(groups: &[Vec<Episode>], made: &[Vec<Trajectory>]) -> Vec<(&'static str, u64)> {
     let episodes = groups.iter().flatten();
-    let all = episodes.flat_map(|episode| &episode.turns).map(|turn| turn.chosen());
+    let all = episodes.flat_map(|episode| &episode.turns).map(Turn::chosen);
     let mut counts = BTreeMap::from([("attempts", 0), ("right", 0), ("cut_off", 0), ("respelt", 0)]);
     let spans = made.iter().flatten().flat_map(|one| &one.encoded.targets);
     for (attempt, (from, to, _)) in all.zip(spans) {

@@ -15,8 +15,18 @@ use super::cost::Cost;
 const WORKING: &str = "working.jsonl";
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Sample { problems, task, policy, samples, rationalise: hinted, prompt, sampling, seed, backend } =
-        job
+    let Job::Sample {
+        problems,
+        grader,
+        policy,
+        samples,
+        rationalise: hinted,
+        prompt,
+        sampling,
+        seed,
+        backend,
+        ..
+    } = job
     else {
         unreachable!("the caller matched the job")
     };
@@ -32,7 +42,7 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         sampling: *sampling,
         author: Author::Policy,
     };
-    let grade = |problem: &Problem, text: &str| task.grade(problem, text);
+    let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
     let (mut file, mut done) = Growing::open::<Vec<Episode>>(&desk.folder.join(WORKING))?;
     desk.tokens = done.iter().map(|episodes| sampled(episodes)).sum();
     while done.len() < problems.len() {

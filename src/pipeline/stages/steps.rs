@@ -17,7 +17,8 @@ const CHUNK: usize = 50;
 const WORKING: &str = "working.jsonl";
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Steps { problems, task, episodes, policy, glore, prompt, sampling, seed, backend } = job else {
+    let Job::Steps { problems, grader, episodes, policy, glore, prompt, sampling, seed, backend, .. } = job
+    else {
         unreachable!("the caller matched the job")
     };
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
@@ -26,7 +27,7 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let asked: Vec<Tracing<'_>> = pools.iter().map(|pool| chosen(pool, glore.attempts as usize)).collect();
     let mut model = desk.model(policy, backend)?;
     let onward = Onward { prompt: *prompt, sampling: *sampling, rollouts: glore.rollouts };
-    let grade = |problem: &Problem, text: &str| task.grade(problem, text);
+    let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
     let (mut file, mut done) = Growing::open::<Trace>(&desk.folder.join(WORKING))?;
     desk.tokens = done.iter().map(|trace| trace.sampled).sum();
     while done.len() < asked.len() {

@@ -1,18 +1,22 @@
 //! Figures as plain data, the registry of those a report has, and their drawing.
 //!
-//! A figure says which points it shows; `lines` and `intervals` draw them. To add one: a file here with
+//! A figure says which points it shows; `lines`, `intervals` and `forest` draw them. To add one: a file here with
 //! a `build` function, and a line in [`FIGURES`].
 
 mod ablations;
 mod canvas;
 mod curves;
 mod flips;
+mod forest;
 mod intervals;
+mod likelihood;
 mod lines;
 mod png;
 mod scale;
 mod style;
 mod turns;
+mod unsolved;
+mod votes;
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +65,13 @@ pub enum Chart {
         difference: String,
         /// The rows in order.
         rows: Vec<IntervalRow>,
+    },
+    /// One estimate with its interval per row, its margin, and a verdict.
+    Forest {
+        /// Name of the horizontal axis.
+        x: String,
+        /// The rows in order.
+        rows: Vec<ForestRow>,
     },
 }
 
@@ -112,14 +123,34 @@ pub struct IntervalRow {
     pub verdict: String,
 }
 
+/// One row of a forest; numbers are in the unit of its axis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ForestRow {
+    /// A heading above this row.
+    pub heading: Option<String>,
+    /// What the row is about.
+    pub label: String,
+    /// Value, low, high.
+    pub estimate: [f64; 3],
+    /// What it is held against.
+    pub margin: f64,
+    /// From here on a difference would be of interest.
+    pub worth: f64,
+    /// `holds`, `fails` or `under-powered`.
+    pub verdict: String,
+}
+
 /// Builds figures of one kind from a study: none where there is nothing to show.
 pub type Build = fn(&Study<'_>) -> Vec<Figure>;
 
 /// Every kind of figure, in the order of the page.
 pub const FIGURES: &[(&str, Build)] = &[
     ("turns", turns::build),
+    ("votes", votes::build),
     ("flips", flips::build),
     ("ablations", ablations::build),
+    ("unsolved", unsolved::build),
+    ("likelihood", likelihood::build),
     ("curves", curves::build),
 ];
 
@@ -139,6 +170,7 @@ pub fn svg(figure: &Figure) -> Result<String, ReportError> {
     let drawn = match &figure.chart {
         Chart::Lines { x, y, percent, panels } => lines::draw(x, y, *percent, panels),
         Chart::Intervals { marks, difference, rows } => intervals::draw(marks, difference, rows),
+        Chart::Forest { x, rows } => forest::draw(x, rows),
     };
     drawn.map_err(|problem| ReportError::Figure { figure: figure.id.clone(), problem })
 }

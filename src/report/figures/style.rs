@@ -70,9 +70,12 @@ const LOOKS: [Look; 8] = [
 #[must_use]
 pub fn checkpoint(name: &str) -> Look {
     let at = match name {
-        "base" => 0,
-        "boost" => 1,
-        "sft" => 2,
+        "base" | "base, parallel samples" => 0,
+        "boost" | "parallel samples" | "at once" => 1,
+        "sft" | "sft, parallel samples" | "sft, at once" => 2,
+        "turns" | "after 1 attempt" => 4,
+        "base, turns" => 3,
+        "after 2 attempts" => 5,
         other => {
             let round = other.strip_prefix("round ").and_then(|round| round.parse::<usize>().ok());
             2 + round.filter(|&round| round > 0).map_or(5, |round| (round - 1) % 5 + 1)

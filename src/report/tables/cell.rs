@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::format::{Unit, p_value};
+use super::super::format::{Unit, amount, p_value};
 use crate::stats::{Estimate, Verdict};
 
 /// What a cell holds.
@@ -15,6 +15,11 @@ pub enum Cell {
     Text {
         /// The words.
         text: String,
+    },
+    /// A number that was counted, without uncertainty.
+    Amount {
+        /// The number.
+        amount: f64,
     },
     /// A metric with its interval, and what it has above the first turn of the same row.
     Measured {
@@ -105,6 +110,7 @@ impl Cell {
         match self {
             Self::Missing => Shown { main: "missing".to_owned(), missing: true, ..Shown::default() },
             Self::Text { text } => Shown { main: text.clone(), ..Shown::default() },
+            Self::Amount { amount: number } => Shown { main: amount(*number), ..Shown::default() },
             Self::Measured { estimate, unit, delta } => Shown {
                 main: unit.number(estimate.value),
                 delta: delta.as_ref().map(|d| format!("({})", unit.signed(d.value))).unwrap_or_default(),
@@ -135,6 +141,7 @@ impl Cell {
         match self {
             Self::Missing => Vec::new(),
             Self::Text { text } => vec![("text", text.clone())],
+            Self::Amount { amount } => vec![(VALUE[0], number(*amount))],
             Self::Measured { estimate, delta, .. } => {
                 let mut numbers = three(VALUE, estimate);
                 numbers.extend(delta.iter().flat_map(|delta| three(DIFFERENCE, delta)));

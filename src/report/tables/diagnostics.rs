@@ -3,6 +3,7 @@
 use super::super::Study;
 use super::super::format::{Unit, slug};
 use super::super::study::Group;
+use super::graders::unread;
 use super::turns::checkpoints;
 use super::{Cell, Section, Table, TableRow};
 
@@ -35,7 +36,8 @@ fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
         title: group.title.clone(),
         reading: format!(
             "Percent of problems with 95 % interval; ties lost and ties won bound {sequential} by deciding every tied \
-             vote against or for the model, and tokens are per attempt."
+             vote against or for the model, and tokens are per attempt.{}",
+            unread(study).map(|sentence| format!(" {sentence}")).unwrap_or_default()
         ),
         head: "checkpoint".to_owned(),
         columns: vec![

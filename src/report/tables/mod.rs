@@ -5,11 +5,17 @@
 
 mod ablations;
 mod cell;
+mod compute;
 mod diagnostics;
+mod edits;
+mod graders;
+mod likelihood;
 mod main_results;
 mod regimes;
 mod seeds;
+mod settings;
 mod turns;
+mod unsolved;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +23,8 @@ use super::Study;
 use super::format::number_repeats;
 
 pub use cell::{Cell, Compared, NUMBERS, Shown};
+pub use likelihood::turns as likelihood_turns;
+pub use unsolved::budgets;
 
 /// Where on the page a table or a figure belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,6 +38,8 @@ pub enum Section {
     Ablations,
     /// Where RISE wins and where it does not.
     Regimes,
+    /// What goes on behind the accuracies.
+    Analyses,
     /// Training curves.
     Training,
     /// Ties, unreadable answers, tokens.
@@ -80,11 +90,17 @@ pub type Build = fn(&Study<'_>) -> Vec<Table>;
 /// Every kind of table, in the order of the page.
 pub const TABLES: &[(&str, Build)] = &[
     ("main", main_results::build),
+    ("settings", settings::build),
     ("seeds", seeds::build),
     ("turns", turns::build),
     ("ablations", ablations::build),
     ("regimes", regimes::build),
+    ("unsolved", unsolved::build),
+    ("likelihood", likelihood::build),
+    ("edits", edits::build),
     ("diagnostics", diagnostics::build),
+    ("graders", graders::build),
+    ("compute", compute::build),
 ];
 
 /// Every table of a study.

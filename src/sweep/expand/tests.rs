@@ -143,7 +143,7 @@ fn wrong_axes_are_told_with_the_nearest_path() {
         6 | "colect.teacher" = ["reference"]
           | ^^^^^^^^^^^^^^^^
           = did you mean `collect.teacher`?
-          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `backend`, `seed`.
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
           = in cell `colect.teacher=reference`.
     "#);
     insta::assert_snapshot!(message("[sweep.axes]\n\"teacher\" = [\"reference\", \"reference2\"]\n"), @r#"
@@ -152,7 +152,7 @@ fn wrong_axes_are_told_with_the_nearest_path() {
         6 | "teacher" = ["reference", "reference2"]
           | ^^^^^^^^^
           = did you mean `collect.teacher`?
-          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `backend`, `seed`.
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
           = in cell `teacher=reference`.
     "#);
     insta::assert_snapshot!(message("[sweep.axes]\n\"train.learning_rte\" = [1e-3]\n"), @r#"
@@ -314,7 +314,7 @@ fn tables_that_fit_no_cell_are_refused() {
         8 | "round.count" = 2
           | ^^^^^^^^^^^^^
           = did you mean `rounds.count`?
-          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `backend`, `seed`.
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
     "#);
     insta::assert_snapshot!(message(&format!("{axes}[[sweep.seeds]]\nwhere = {{ base = \"strong\" }}\nseeds = [1]\n")), @r#"
     a.toml:8:9: this rule for seeds fits no cell
@@ -400,8 +400,8 @@ proptest! {
 
     #[test]
     fn around_has_the_baseline_and_every_other_value(sizes in prop::collection::vec(1_usize..7, 1..=3)) {
-        // Defaults: 3 epochs, batches of 32, 5 samples; a value equal to them is the baseline again.
-        let same = [3, 32, 5].into_iter().zip(&sizes).filter(|&(default, &size)| default <= size).count();
+        // Defaults: 3 epochs, batches of 32, 10 samples; a value equal to them is the baseline again.
+        let same = [3, 32, 10].into_iter().zip(&sizes).filter(|&(default, &size)| default <= size).count();
         let cells = expanded(&format!("[sweep]\nmode = \"around\"\n[sweep.axes]\n{}", axes(&sizes))).unwrap();
         prop_assert_eq!(cells.len(), 1 + sizes.iter().sum::<usize>() - same);
         prop_assert!(distinct(&cells));

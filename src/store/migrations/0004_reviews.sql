@@ -28,6 +28,6 @@ FROM stages s
 JOIN episodes e ON e.stage = s.id
 JOIN problem_names p ON p.id = e.problem
 JOIN candidates c ON c.episode = e.id
-LEFT JOIN grades v ON v.candidate = c.id
+LEFT JOIN grades v ON v.candidate = c.id AND v.grader = s.grader
 LEFT JOIN graders g ON g.id = v.grader
 LEFT JOIN reviews r ON r.episode = e.id AND r.turn = c.turn AND c.chosen;

@@ -1,0 +1,448 @@
+//! A claim as its file states it, and the reading of such files.
+//!
+//! Responsible for form alone: fields, directions, rows and names that are there twice. Whether the axes,
+//! checkpoints and metrics exist is known where they are looked for (`choice.rs`).
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::spec::{Fault, Labels, Located, SpecError, labels};
+use crate::stats::Direction;
+
+use super::matrix;
+
+/// A file of claims.
+#[derive(Clone, Debug)]
+pub struct ClaimsFile {
+    /// The claims, in order.
+    pub claims: Vec<Claim>,
+}
+
+/// One claim.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Its name.
+    pub id: String,
+    /// The row it belongs to, `E1` to `E16`.
+    pub row: String,
+    /// What is claimed, in one sentence.
+    pub statement: String,
+    /// Where it is claimed.
+    pub source: String,
+    /// On which problems it is claimed.
+    pub population: String,
+    /// The experiment whose runs answer it.
+    pub experiment: String,
+    /// What is compared.
+    pub left: Quantity,
+    /// What it is compared with; the claim has to hold against each of them.
+    pub right: Vec<Rival>,
+    /// Which way the difference lies.
+    pub direction: Direction,
+    /// What the difference has to pass: points for fractions, else the metric's own unit.
+    pub margin: f64,
+    /// The smallest effect of interest, in the same unit; none for two points.
+    pub worth: Option<f64>,
+    /// The axes over whose values the claim is settled separately.
+    pub per: Vec<String>,
+    /// Where all of this is written.
+    pub(super) written: Located,
+}
+
+/// Something measured: which runs, which of their checkpoints, which metric.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Quantity {
+    /// Values of axes, by path.
+    #[serde(rename = "where")]
+    pub cells: Labels,
+    /// `first`, `last`, or a checkpoint's name.
+    pub checkpoint: String,
+    /// The metric's name.
+    pub metric: String,
+    /// A metric of the same checkpoint that is taken off first: what is measured is a gain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub over: Option<String>,
+}
+
+/// What something measured is compared with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rival {
+    /// Something else that is measured.
+    Quantity(Quantity),
+    /// A number, in points for fractions, else in the metric's own unit.
+    Number(f64),
+}
+
+/// A claim's table in the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    id: String,
+    row: String,
+    statement: String,
+    source: String,
+    #[serde(default)]
+    population: String,
+    experiment: String,
+    left: Measured,
+    right: Against,
+    #[serde(default)]
+    direction: Direction,
+    #[serde(default)]
+    margin: f64,
+    #[serde(default)]
+    worth: Option<f64>,
+    #[serde(default)]
+    per: Vec<String>,
+}
+
+/// A quantity of which parts may be left out.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Measured {
+    #[serde(rename = "where", deserialize_with = "some_labels")]
+    cells: Option<Labels>,
+    checkpoint: Option<String>,
+    metric: Option<String>,
+    over: Option<String>,
+}
+
+fn some_labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Labels>, D::Error> {
+    labels(deserializer).map(Some)
+}
+
+impl Measured {
+    /// What is left out is as on the other side; a metric that is given stands alone.
+    fn beside(self, other: &Quantity) -> Quantity {
+        let over = if self.metric.is_some() { None } else { other.over.clone() };
+        Quantity {
+            over: self.over.or(over),
+            cells: self.cells.unwrap_or_else(|| other.cells.clone()),
+            checkpoint: self.checkpoint.unwrap_or_else(|| other.checkpoint.clone()),
+            metric: self.metric.unwrap_or_else(|| other.metric.clone()),
+        }
+    }
+}
+
+/// The right side: a number, a quantity, or a list of such.
+#[derive(Debug)]
+enum Against {
+    One(One),
+    Each(Vec<One>),
+}
+
+#[derive(Debug)]
+enum One {
+    Number(f64),
+    Measured(Measured),
+}
+
+impl<'de> Deserialize<'de> for Against {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RightSide)
+    }
+}
+
+impl<'de> Deserialize<'de> for One {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneSide)
+    }
+}
+
+/// Reads a number or a quantity; by hand, so that faults keep their places.
+struct OneSide;
+
+impl<'de> Visitor<'de> for OneSide {
+    type Value = One;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number or { where = ..., checkpoint = ..., metric = ... }")
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<One, E> {
+        Ok(One::Number(number as f64))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<One, E> {
+        Ok(One::Number(number))
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<One, M::Error> {
+        Measured::deserialize(MapAccessDeserializer::new(map)).map(One::Measured)
+    }
+}
+
+struct RightSide;
+
+impl<'de> Visitor<'de> for RightSide {
+    type Value = Against;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, { where = ..., checkpoint = ..., metric = ... }, or a list of such")
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Against, E> {
+        Ok(Against::One(One::Number(number as f64)))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Against, E> {
+        Ok(Against::One(One::Number(number)))
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Against, M::Error> {
+        OneSide.visit_map(map).map(Against::One)
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, items: S) -> Result<Against, S::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(items)).map(Against::Each)
+    }
+}
+
+impl ClaimsFile {
+    /// Reads a file of claims.
+    ///
+    /// # Errors
+    /// If it cannot be read, or anything in it is wrong in form: all faults that can be told apart.
+    pub fn read(path: &Path) -> Result<Self, SpecError> {
+        Self::of(&Located::file(path)?).map_err(SpecError::Faulty)
+    }
+
+    /// The claims of a text.
+    pub(super) fn of(file: &Located) -> Result<Self, Vec<Fault>> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Top {
+            #[serde(default, rename = "claim")]
+            _claims: Vec<serde::de::IgnoredAny>,
+        }
+        let Top { .. } = file.settings()?;
+        let (mut claims, mut faults) = (Vec::new(), Vec::new());
+        let mut ids = BTreeSet::new();
+        for written in file.items("claim") {
+            match Claim::of(written) {
+                Ok(claim) => {
+                    if !ids.insert(claim.id.clone()) {
+                        let complaint = format!("claim `{}` is there twice", claim.id);
+                        faults.push(claim.written.fault(&["id"], complaint));
+                    }
+                    claims.push(claim);
+                }
+                Err(more) => faults.extend(more),
+            }
+        }
+        if faults.is_empty() { Ok(Self { claims }) } else { Err(faults) }
+    }
+}
+
+impl Claim {
+    fn of(written: Located) -> Result<Self, Vec<Fault>> {
+        let form: Form = written.settings()?;
+        let faults = faults(&form, &written);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let left = Quantity {
+            cells: form.left.cells.unwrap_or_default(),
+            checkpoint: form.left.checkpoint.unwrap_or_else(|| "last".to_owned()),
+            metric: form.left.metric.unwrap_or_default(),
+            over: form.left.over,
+        };
+        let rival = |one| match one {
+            One::Number(number) => Rival::Number(number),
+            One::Measured(measured) => Rival::Quantity(measured.beside(&left)),
+        };
+        let right = match form.right {
+            Against::One(one) => vec![rival(one)],
+            Against::Each(all) => all.into_iter().map(rival).collect(),
+        };
+        Ok(Self {
+            right,
+            left,
+            id: form.id,
+            row: form.row,
+            statement: form.statement,
+            source: form.source,
+            population: form.population,
+            experiment: form.experiment,
+            direction: form.direction,
+            margin: form.margin,
+            worth: form.worth,
+            per: form.per,
+            written,
+        })
+    }
+
+    /// The steps to the `at`-th right side in the file.
+    pub(super) fn right_steps(&self, at: usize) -> Vec<String> {
+        let mut steps = vec!["right".to_owned()];
+        if self.right.len() > 1 {
+            steps.push(at.to_string());
+        }
+        steps
+    }
+}
+
+/// What is wrong with a claim in itself.
+fn faults(form: &Form, written: &Located) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let names = matrix::names();
+    if !names.contains(&form.row.as_str()) {
+        let complaint = format!("there is no row `{}`", form.row);
+        faults.push(written.unknown(&["row"], complaint, &form.row, &names));
+    }
+    if form.id.is_empty() {
+        faults.push(written.fault(&["id"], "a claim needs a name"));
+    }
+    if form.left.metric.is_none() {
+        faults.push(
+            written
+                .fault(&["left"], "`metric` is required here")
+                .hint("write metric = \"m1@t5\" or another."),
+        );
+    }
+    if matches!(&form.right, Against::Each(all) if all.is_empty()) {
+        faults.push(written.fault(&["right"], "an empty list leaves nothing to compare with"));
+    }
+    if !form.margin.is_finite() {
+        faults.push(written.fault(&["margin"], "the margin is not a number"));
+    }
+    if form.worth.is_some_and(|worth| !(worth.is_finite() && worth > 0.0)) {
+        faults.push(written.fault(&["worth"], "the smallest effect of interest is a number above 0"));
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+[[claim]]
+id = "E5-weighted"
+row = "E5"
+statement = "Weighted imitation is better than plain imitation."
+source = "section 4"
+experiment = "weighting"
+left = { where = { weighting = { exp = { temperature = 0.4 } }, "rounds.count" = 2 }, metric = "m1@t5" }
+right = { where = { weighting = "uniform" } }
+per = ["regime"]
+"#;
+
+    fn read(text: &str) -> Result<ClaimsFile, Vec<Fault>> {
+        ClaimsFile::of(&Located::text("claims.toml", text).unwrap())
+    }
+
+    fn told(text: &str) -> String {
+        read(text).unwrap_err().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn what_the_right_side_leaves_out_is_as_on_the_left() {
+        let claim = read(GOOD).unwrap().claims.remove(0);
+        assert_eq!(claim.left.cells["weighting"], "exp(0.4)");
+        assert_eq!(
+            (claim.left.cells["rounds.count"].as_str(), claim.left.checkpoint.as_str()),
+            ("2", "last")
+        );
+        let Rival::Quantity(right) = &claim.right[0] else { panic!("{:?}", claim.right) };
+        assert_eq!(
+            (right.cells.len(), right.metric.as_str(), right.checkpoint.as_str()),
+            (1, "m1@t5", "last")
+        );
+        assert_eq!((claim.left.over.as_ref(), right.over.as_ref()), (None, None));
+        assert_eq!((claim.direction, claim.margin, claim.worth), (Direction::Above, 0.0, None));
+    }
+
+    #[test]
+    fn the_right_side_may_be_a_number_or_several() {
+        let number = read(&GOOD.replace("right = {", "right = [0.5, 3] # {")).unwrap();
+        assert_eq!(number.claims[0].right, [Rival::Number(0.5), Rival::Number(3.0)]);
+        let both =
+            read(&GOOD.replace("right = {", "right = [{ metric = \"m1@t1\" }, { metric = \"m5@t1\" }] # {"));
+        assert_eq!(both.unwrap().claims[0].right.len(), 2);
+    }
+
+    #[test]
+    fn a_gain_is_compared_with_a_gain_unless_a_metric_is_given() {
+        let text = GOOD.replace("metric = \"m1@t5\"", "metric = \"m1@t5\", over = \"m1@t1\"");
+        let claim = read(&text).unwrap().claims.remove(0);
+        let Rival::Quantity(right) = &claim.right[0] else { panic!("{:?}", claim.right) };
+        assert_eq!((claim.left.over.as_deref(), right.over.as_deref()), (Some("m1@t1"), Some("m1@t1")));
+        let claim =
+            read(&text.replace("right = {", "right = { metric = \"p1@t5\" } # {")).unwrap().claims.remove(0);
+        let Rival::Quantity(right) = &claim.right[0] else { panic!("{:?}", claim.right) };
+        assert_eq!(right.over, None);
+    }
+
+    #[test]
+    fn faults_are_shown_where_they_are() {
+        insta::assert_snapshot!(told(&GOOD.replace("\"E5\"", "\"E55\"").replace("metric = \"m1@t5\"", "metrik = \"m1@t5\"")), @r#"
+        claims.toml:8:87: `claim[0].left.metrik`: unknown field
+          |
+        8 | left = { where = { weighting = { exp = { temperature = 0.4 } }, "rounds.count" = 2 }, metrik = "m1@t5" }
+          |                                                                                       ^^^^^^
+          = did you mean `metric`?
+          = valid here: `where`, `checkpoint`, `metric`, `over`.
+        "#);
+        insta::assert_snapshot!(told(&GOOD.replace("\"E5\"", "\"E55\"")), @r#"
+        claims.toml:4:7: `claim[0].row`: there is no row `E55`
+          |
+        4 | row = "E55"
+          |       ^^^^^
+          = did you mean `E5`?
+          = valid here: `E1`, `E2`, `E3`, `E4`, `E5`, `E6`, `E7`, `E8`, `E9`, `E10`, `E11`, `E12`, `E13`, `E14`, `E15`, `E16`.
+        "#);
+        insta::assert_snapshot!(told(&GOOD.replace("per =", "direction = \"abov\"\nper =")), @r#"
+        claims.toml:10:13: `claim[0].direction`: unknown choice `abov`
+           |
+        10 | direction = "abov"
+           |             ^^^^^^
+           = did you mean `above`?
+           = valid here: `above`, `below`, `not-above`, `not-below`.
+        "#);
+        insta::assert_snapshot!(told(&GOOD.replace("right = {", "right = [3, { metrc = 1 }] # {")), @r#"
+        claims.toml:9:15: `claim[0].right[1].metrc`: unknown field
+          |
+        9 | right = [3, { metrc = 1 }] # { where = { weighting = "uniform" } }
+          |               ^^^^^
+          = did you mean `metric`?
+          = valid here: `where`, `checkpoint`, `metric`, `over`.
+        "#);
+        insta::assert_snapshot!(told(&GOOD.replace("right = {", "right = \"zero\" # {")), @r#"
+        claims.toml:9:9: `claim[0].right`: expected a number, { where = ..., checkpoint = ..., metric = ... }, or a list of such, found string "zero"
+          |
+        9 | right = "zero" # { where = { weighting = "uniform" } }
+          |         ^^^^^^
+        "#);
+        insta::assert_snapshot!(told(&GOOD.replace(", metric = \"m1@t5\"", "").replace("per =", "worth = 0\nper =")), @r#"
+        claims.toml:8:8: `claim[0].left`: `metric` is required here
+          |
+        8 | left = { where = { weighting = { exp = { temperature = 0.4 } }, "rounds.count" = 2 } }
+          |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          = write metric = "m1@t5" or another.
+        claims.toml:10:9: `claim[0].worth`: the smallest effect of interest is a number above 0
+           |
+        10 | worth = 0
+           |         ^
+        "#);
+        insta::assert_snapshot!(told(&format!("{GOOD}{GOOD}")), @r#"
+        claims.toml:13:6: `claim[1].id`: claim `E5-weighted` is there twice
+           |
+        13 | id = "E5-weighted"
+           |      ^^^^^^^^^^^^^
+        "#);
+        insta::assert_snapshot!(told(&GOOD.replace("[[claim]]", "[[claims]]")), @r"
+        claims.toml:2:3: `claims`: unknown field
+          |
+        2 | [[claims]]
+          |   ^^^^^^
+          = did you mean `claim`?
+          = valid here: `claim`.
+        ");
+    }
+}

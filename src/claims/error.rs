@@ -1,0 +1,33 @@
+//! Why claims could not be settled.
+
+use crate::report::ReportError;
+use crate::spec::SpecError;
+use crate::store::StoreError;
+
+/// Why claims could not be settled.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// The file of claims cannot be used.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The database could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An experiment could not be read, or the report not written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// An experiment that no claim is about.
+    #[error("no claim is about the experiment `{given}`{}; claims name: {}", meant(nearest.as_deref()), known.join(", "))]
+    NoClaim {
+        /// The name that was given.
+        given: String,
+        /// The name that was probably meant.
+        nearest: Option<String>,
+        /// The experiments that claims are about.
+        known: Vec<String>,
+    },
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+}

@@ -1,0 +1,293 @@
+//! `boxed-latex`: the last box of an attempt, for problems whose answers are LaTeX, as in MATH.
+//!
+//! The answer is what stands in the last complete `\boxed{…}` or `\fbox{…}`, braces balanced, or after
+//! `\boxed` without braces; without one, the attempt is unreadable. The reference is read from the
+//! problem's solution in the same way, or is its answer where the solution has no box. Two answers
+//! are equal if their canonical forms are:
+//!
+//! - Spelling as in the normaliser that comes with MATH: spaces, `\!`, `\left`, `\right`, `\$`, `$`, `\%`
+//!   and degree marks go; `\dfrac` and `\tfrac` are `\frac`; `\frac12` is `\frac{1}{2}`, `\sqrt3` is `\sqrt{3}`,
+//!   `.5` is `0.5`; a unit `\text{ cm}`, which begins with a space, goes with all after it; of `x = 5`
+//!   the right side stays.
+//! - A number is its value, exactly: `5` = `5.0` = `10/2`, `0.5` = `1/2` = `\frac12`,
+//!   `-\frac{1}{2}` = `\frac{-1}{2}` = `\frac{1}{-2}`, `10,000` = `10{,}000` = `10000`.
+//! - Tuples, intervals and lists are compared part by part in their order, with their brackets:
+//!   `(0.5, 1)` = `(\frac12, 1.0)`, but `(1,2)` is not `[1,2]` nor `(2,1)`. Outside brackets, `1,234` is one
+//!   number rather than two; inside, every comma separates.
+//!
+//! All else is compared letter by letter. Not equal are `50\%` and `0.5`, `\text{A}` and `A`, `5\text{cm}`
+//! and `5`, `1\frac12` and `\frac32`, `x+1` and `1+x`, `\sqrt{4}` and `2`, `\{1,2\}` and `\{2,1\}`. Fractions of
+//! numbers with more than 18 digits are not reduced.
+
+use crate::data::answer;
+use crate::domain::{Grade, Problem, Verdict};
+
+use super::boxes;
+use super::latex::{AFTER_UNITS, BEFORE_UNITS, UNIT, braced_fractions, braced_roots, replaced, right_side};
+
+/// Digits, decimals included, of the longest number that is taken as a fraction.
+const LONGEST: usize = 18;
+
+/// The grade of one attempt.
+pub(super) fn grade(problem: &Problem, text: &str) -> Grade {
+    let answer = last_box(text).map(canonical);
+    let gold = problem.solution.as_deref().and_then(last_box).unwrap_or(&problem.answer);
+    let verdict = match &answer {
+        None => Verdict::Unreadable,
+        Some(answer) if *answer == canonical(gold) => Verdict::Right,
+        Some(_) => Verdict::Wrong,
+    };
+    Grade { answer, verdict }
+}
+
+fn last_box(text: &str) -> Option<&str> {
+    boxes::last(text, &["\\boxed", "\\fbox"], true)
+}
+
+/// The one form of all equal answers.
+fn canonical(text: &str) -> String {
+    let text = spelled(text);
+    let inside = |open, close| text.strip_prefix(open)?.strip_suffix(close);
+    for (open, close) in [('(', ')'), ('[', ']'), ('(', ']'), ('[', ')')] {
+        let Some(parts) = inside(open, close).and_then(parts).filter(|parts| parts.len() > 1) else {
+            continue;
+        };
+        return format!("{open}{}{close}", listed(&parts));
+    }
+    match (number(&text), parts(&text)) {
+        (Some(number), _) => number,
+        (None, Some(parts)) => listed(&parts),
+        (None, None) => text,
+    }
+}
+
+fn listed(parts: &[&str]) -> String {
+    let parts: Vec<String> =
+        parts.iter().map(|part| number(part).unwrap_or_else(|| (*part).to_owned())).collect();
+    parts.join(",")
+}
+
+/// The spelling; steps that cannot be taken are left out.
+fn spelled(text: &str) -> String {
+    let text = replaced(text, &BEFORE_UNITS).replace('$', "").replace("{,}", ",");
+    let number = text.split(UNIT).next().unwrap_or_default();
+    let mut text = replaced(number, &AFTER_UNITS).trim().to_owned();
+    if text.starts_with('.') {
+        text.insert(0, '0');
+    }
+    let right = right_side(&text);
+    let text = braced_roots(right).unwrap_or_else(|_| right.to_owned()).replace(' ', "");
+    braced_fractions(&text).unwrap_or(text)
+}
+
+/// What stands between commas that are in no brackets; none where brackets do not fit together.
+fn parts(text: &str) -> Option<Vec<&str>> {
+    let (mut parts, mut depth, mut start) = (Vec::new(), 0_usize, 0);
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.checked_sub(1)?,
+            ',' if depth == 0 => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    (depth == 0).then_some(parts)
+}
+
+/// The canonical form of a number: `5`, `-1/2`; a decimal that is too long for a fraction stays one.
+fn number(text: &str) -> Option<String> {
+    let (negative, size) = signed(text);
+    let (above, below) = match fraction(size) {
+        Some((above, below)) => (above, below),
+        None => (size, "1"),
+    };
+    // A second sign belongs to a part of a fraction only.
+    if below == "1" && above == size && signed(size).1 != size {
+        return None;
+    }
+    let (Some(above_value), Some(below_value)) = (decimal(above), decimal(below)) else {
+        let long = answer::canonical(text)?;
+        return Some(long);
+    };
+    // (a / 10^b) / (c / 10^d) = a 10^d / (c 10^b), less than 10^36 each.
+    let mut above = above_value.0 * below_value.1;
+    let mut below = below_value.0 * above_value.1;
+    if below == 0 {
+        return None;
+    }
+    if negative != (below < 0) {
+        above = -above;
+    }
+    below = below.abs();
+    let common = common_divisor(above.abs(), below);
+    let (above, below) = (above / common, below / common);
+    Some(if below == 1 { above.to_string() } else { format!("{above}/{below}") })
+}
+
+/// Whether a minus sign stands first, and the rest.
+fn signed(text: &str) -> (bool, &str) {
+    match text.strip_prefix(['-', '\u{2212}']) {
+        Some(size) => (true, size),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
+/// What is above and below, of `\frac{a}{b}` and of `a/b`.
+fn fraction(text: &str) -> Option<(&str, &str)> {
+    match text.strip_prefix("\\frac{") {
+        Some(rest) => rest.strip_suffix('}')?.split_once("}{"),
+        None => text.split_once('/'),
+    }
+}
+
+/// A decimal as (digits, power of ten below them), at most [`LONGEST`] digits.
+fn decimal(text: &str) -> Option<(i128, i128)> {
+    let plain = answer::canonical(text)?;
+    let (whole, decimals) = plain.split_once('.').unwrap_or((&plain, ""));
+    let digits = format!("{whole}{decimals}");
+    if digits.trim_start_matches('-').len() > LONGEST {
+        return None;
+    }
+    Some((digits.parse().ok()?, 10_i128.pow(decimals.len() as u32)))
+}
+
+/// Euclid's algorithm; `b` is not 0.
+fn common_divisor(mut a: i128, mut b: i128) -> i128 {
+    while a != 0 {
+        (a, b) = (b % a, a);
+    }
+    b
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn equal(one: &str, other: &str) -> bool {
+        canonical(one) == canonical(other)
+    }
+
+    #[test]
+    fn what_is_equal() {
+        for (one, other) in [
+            // The official code's list.
+            ("1/2", "\\frac12"),
+            ("0.5", "\\frac{1}{2}"),
+            (".5", "0.5"),
+            ("5\\text{ cm}", "5"),
+            ("5\\text{ cm}\\text{ long}", "5"),
+            ("50\\%", "50"),
+            ("(1,2)", "(1, 2)"),
+            ("90^\\circ", "90"),
+            ("x = 5", "5"),
+            ("\\sqrt3", "\\sqrt{3}"),
+            ("\\left(\\dfrac12, 3\\right)", "(\\frac{1}{2},3)"),
+            // Beyond it.
+            ("5", "5.0"),
+            ("5", "10/2"),
+            ("10,000", "10000"),
+            ("10{,}000", "10000"),
+            ("0.25", "\\frac{1}{4}"),
+            ("-\\frac{1}{2}", "\\frac{-1}{2}"),
+            ("-\\frac{1}{2}", "\\frac{1}{-2}"),
+            ("\\frac{1}{2}", "-\\frac{-1}{2}"),
+            ("\\frac{0.1}{0.2}", "1/2"),
+            ("-0", "0"),
+            ("\u{2212}5", "-5"),
+            ("+5", "5"),
+            ("(0.5, 1)", "(\\frac12, 1.0)"),
+            ("[0,1)", "[0.0,1)"),
+            ("1,2", "1.0, 2"),
+            ("$5$", "5"),
+            ("5.", "5"),
+            ("0.10000000000000000000000000000000000000001", "0.100000000000000000000000000000000000000010"),
+        ] {
+            assert!(equal(one, other), "{one} {other}: {} {}", canonical(one), canonical(other));
+        }
+    }
+
+    #[test]
+    fn what_is_not_equal() {
+        for (one, other) in [
+            ("50\\%", "0.5"),
+            ("\\text{A}", "A"),
+            ("5\\text{cm}", "5"),
+            ("1\\frac12", "\\frac32"),
+            ("x+1", "1+x"),
+            ("\\sqrt{4}", "2"),
+            ("(1,2)", "[1,2]"),
+            ("(1,2)", "(2,1)"),
+            ("1,2", "2,1"),
+            ("1,2", "(1,2)"),
+            ("(5)", "5"),
+            ("1,234", "(1,234)"),
+            ("\\{1,2\\}", "\\{2,1\\}"),
+            ("\\frac{\\sqrt{3}}{2}", "\\frac{\\sqrt{3}}{5}"),
+            ("--5", "5"),
+            ("1/0", "2/0"),
+            ("0.10000000000000000000000000000000000000001", "0.1"),
+            ("", "0"),
+            ("xyz=5", "5"),
+        ] {
+            assert!(!equal(one, other), "{one} {other}: {}", canonical(one));
+        }
+    }
+
+    #[test]
+    fn the_last_box_counts_and_without_one_there_is_no_answer() {
+        let (id, question) = ("p/1".to_owned(), "Evaluate.".to_owned());
+        let solution = Some("$\\frac{\\sqrt{12}}{4} = \\boxed{\\frac{\\sqrt{3}}{2}}$".to_owned());
+        let problem = Problem { id, question, answer: "0.5".to_owned(), solution };
+        let verdict = |text| grade(&problem, text).verdict;
+        assert_eq!(verdict("\\boxed{1}, so \\boxed{\\frac{\\sqrt3}{2}}"), Verdict::Right);
+        assert_eq!(verdict("\\fbox{\\frac{\\sqrt3}{2}}"), Verdict::Right);
+        assert_eq!(verdict("\\boxed{\\frac{\\sqrt{3}}{5}}"), Verdict::Wrong);
+        assert_eq!(verdict("\\frac{\\sqrt{3}}{2}"), Verdict::Unreadable);
+        for solution in [None, Some("half of it".to_owned())] {
+            let unsolved = Problem { solution, ..problem.clone() };
+            let graded = grade(&unsolved, "\\boxed \\frac12");
+            assert_eq!((graded.verdict, graded.answer.as_deref()), (Verdict::Right, Some("1/2")));
+            assert_eq!(grade(&unsolved, "no box").verdict, Verdict::Unreadable, "nothing equals nothing");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_spelling_of_a_fraction_is_one_number(above in -999_i64..1000, below in 1_i64..1000, times in 1_i64..50) {
+            let (a, b) = (above * times, below * times);
+            let plain = canonical(&format!("{above}/{below}"));
+            prop_assert_eq!(&canonical(&format!("\\frac{{{a}}}{{{b}}}")), &plain);
+            prop_assert_eq!(&canonical(&format!("\\dfrac{{{}}}{{{}}}", -a, -b)), &plain);
+            prop_assert_eq!(&canonical(&format!("-\\frac {{ {} }}{{{b}.0}}", -a)), &plain);
+            prop_assert_eq!(&canonical(&plain), &plain);
+            let other = canonical(&format!("{}/{below}", above + 1));
+            prop_assert_ne!(other, plain);
+        }
+
+        #[test]
+        fn every_answer_equals_itself_and_whatever_equals_it(
+            one in "(\\\\frac|\\\\sqrt|\\\\text \\\\ |[-+0-9.,/=()x %$]){0,12}", other in "[-0-9.,/]{0,4}",
+        ) {
+            let verdict = |gold: &str, text: &str| {
+                let (id, question, answer) = ("p/1".to_owned(), "Evaluate.".to_owned(), gold.to_owned());
+                let problem = Problem { id, question, answer, solution: None };
+                grade(&problem, &format!("so \\boxed{{{text}}}")).verdict
+            };
+            prop_assert_eq!(verdict(&one, &one), Verdict::Right);
+            prop_assert_eq!(verdict(&one, &other), verdict(&other, &one));
+        }
+
+        #[test]
+        fn decimals_are_their_value(value in -99_999_i64..99_999, zeros in "0{0,4}") {
+            let decimal = format!("{}{}.{:02}{zeros}", if value < 0 { "-" } else { "" }, value.abs() / 100, value.abs() % 100);
+            prop_assert_eq!(canonical(&decimal), canonical(&format!("{value}/100")));
+            prop_assert_eq!(canonical(&format!("({decimal}, x)")), canonical(&format!("({value}/100,x)")));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! `rise-compat`: what the official RISE code makes of an attempt, bit by bit.
+//!
+//! For comparison with published numbers (Qu et al. 2024; the code is github.com/cmu-mind/RISE at
+//! commit 4a2806e53546f04586177b8396b59a19840c0240, `environments/`). Its faults are kept, and each
+//! is a setting that switches it off. One difference is left: where that code would stop the whole
+//! run with an error, as for an integer too large for a float, the attempt is wrong.
+//!
+//! `gsm8k.rs` and `math.rs` are the two environments; `python.rs` is what Python takes for a number.
+//! No code is executed: the official one also evaluates the reference's calculator marks with
+//! Python's `eval` and throws the results away.
+
+mod gsm8k;
+mod math;
+mod python;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::data::answer::{self, MARK};
+use crate::domain::{Grade, Problem};
+
+/// Which of the official environments grades.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Environment {
+    /// That of the reference solution: `####` as in GSM8K, else `boxed` as in MATH; without a
+    /// solution, GSM8K's if the reference answer is a number.
+    #[default]
+    Auto,
+    /// GSM8K's.
+    Gsm8k,
+    /// MATH's.
+    Math,
+}
+
+/// Settings of `rise-compat`: every fault of the official code, on unless it is switched off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each fault is there or not, and independent of the others"
+)]
+pub struct RiseCompat {
+    /// Which of the official environments grades.
+    pub environment: Environment,
+    /// GSM8K: the reference answer ends at a thousands comma, so `2,125` is 2.
+    pub gold_comma: bool,
+    /// Only `boxed{…}` states an answer. Without this fault, a text that has none may state it after
+    /// the last `####`.
+    pub boxed_only: bool,
+    /// GSM8K: a box ends at its first `}`. MATH: the braces in a box have no braces in them, so the
+    /// tail of `\frac{\sqrt{3}}{2}` is lost. Without this fault, braces are balanced.
+    pub flat_braces: bool,
+    /// GSM8K: an attempt's answer must be an integer, so `18.0` is unreadable. Without this fault,
+    /// decimals are read too.
+    pub integers_only: bool,
+    /// MATH: if neither the attempt nor the reference has a box, the attempt is right. Without this
+    /// fault it is wrong or unreadable.
+    pub none_equals_none: bool,
+    /// MATH: an attempt without a box is wrong (reward 0). Without this fault it is unreadable
+    /// (reward -1), as in GSM8K.
+    pub unreadable_is_wrong: bool,
+}
+
+impl RiseCompat {
+    /// The official code as it is.
+    pub const OFFICIAL: Self = Self {
+        environment: Environment::Auto,
+        gold_comma: true,
+        boxed_only: true,
+        flat_braces: true,
+        integers_only: true,
+        none_equals_none: true,
+        unreadable_is_wrong: true,
+    };
+
+    /// The settings that are not the official code's, by name.
+    pub(super) fn changed(self) -> Map<String, Value> {
+        let table = |settings: &Self| match serde_json::to_value(settings) {
+            Ok(Value::Object(table)) => table,
+            _ => unreachable!("settings are a table"),
+        };
+        let official = table(&Self::OFFICIAL);
+        table(&self).into_iter().filter(|(name, value)| official.get(name) != Some(value)).collect()
+    }
+
+    /// The grade of one attempt.
+    pub(super) fn grade(self, problem: &Problem, text: &str) -> Grade {
+        match self.environment_of(problem) {
+            Environment::Math => math::grade(self, problem, text),
+            Environment::Gsm8k | Environment::Auto => gsm8k::grade(self, problem, text),
+        }
+    }
+
+    fn environment_of(self, problem: &Problem) -> Environment {
+        if self.environment != Environment::Auto {
+            return self.environment;
+        }
+        let has = |mark: &str| problem.solution.as_deref().is_some_and(|solution| solution.contains(mark));
+        let number = || answer::canonical(&problem.answer).is_some();
+        if has(MARK) || (!has("boxed") && number()) { Environment::Gsm8k } else { Environment::Math }
+    }
+
+    /// What a text without a box states after its last `####`, if that is allowed.
+    fn marked(self, text: &str) -> Option<&str> {
+        let (_, after) = text.rsplit_once(MARK).filter(|_| !self.boxed_only)?;
+        Some(after.split('\n').next().unwrap_or_default().trim())
+    }
+}
+
+impl Default for RiseCompat {
+    fn default() -> Self {
+        Self::OFFICIAL
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Verdict;
+
+    fn problem(answer: &str, solution: Option<&str>) -> Problem {
+        let (id, question) = ("p/1".to_owned(), "How many?".to_owned());
+        Problem { id, question, answer: answer.to_owned(), solution: solution.map(str::to_owned) }
+    }
+
+    #[test]
+    fn the_reference_solution_decides_whose_rules_hold() {
+        let environment = |answer, solution| RiseCompat::OFFICIAL.environment_of(&problem(answer, solution));
+        assert_eq!(environment("5", Some("2+3=5\n#### 5")), Environment::Gsm8k);
+        assert_eq!(environment("5", Some("so $\\boxed{5}$")), Environment::Math);
+        assert_eq!(environment("5", None), Environment::Gsm8k);
+        assert_eq!(environment("x^2", None), Environment::Math);
+        let forced = RiseCompat { environment: Environment::Math, ..RiseCompat::OFFICIAL };
+        assert_eq!(forced.environment_of(&problem("5", Some("#### 5"))), Environment::Math);
+    }
+
+    /// What the official code itself answered; `tests/golden/README.md` says how it was asked.
+    #[test]
+    fn the_official_code_answers_the_same() {
+        #[derive(Deserialize)]
+        struct Golden {
+            gsm8k: Vec<(String, String, i32)>,
+            math: Vec<(String, String, i32)>,
+        }
+        let text = include_str!("../../../../tests/golden/rise_compat.json");
+        let golden: Golden = serde_json::from_str(text).unwrap();
+        assert!(golden.gsm8k.len() > 300 && golden.math.len() > 600);
+        let settings = |environment| RiseCompat { environment, ..RiseCompat::OFFICIAL };
+        let cases = golden.gsm8k.iter().map(|case| (Environment::Gsm8k, case));
+        let cases = cases.chain(golden.math.iter().map(|case| (Environment::Math, case)));
+        for (environment, (solution, attempt, reward)) in cases {
+            let grade = settings(environment).grade(&problem("", Some(solution)), attempt);
+            let given = grade.verdict.reward().0;
+            assert!(
+                (given - f64::from(*reward)).abs() < 0.5,
+                "{environment:?} {solution:?} {attempt:?}: {given}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_after_marks_counts_only_without_the_fault() {
+        let problem = problem("18", Some("#### 18"));
+        let loose = RiseCompat { boxed_only: false, ..RiseCompat::OFFICIAL };
+        assert_eq!(RiseCompat::OFFICIAL.grade(&problem, "9*2=18\n#### 18").verdict, Verdict::Unreadable);
+        assert_eq!(loose.grade(&problem, "9*2=18\n#### 18 \nIs it?").verdict, Verdict::Right);
+        assert_eq!(loose.grade(&problem, "#### 17").verdict, Verdict::Wrong);
+        assert_eq!(
+            loose.grade(&problem, "\\boxed{17}\n#### 18").verdict,
+            Verdict::Wrong,
+            "a box comes first"
+        );
+        assert_eq!(loose.grade(&problem, "18").verdict, Verdict::Unreadable);
+    }
+}

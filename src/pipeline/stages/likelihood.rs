@@ -1,0 +1,115 @@
+//! The likelihood stage: how likely reference solutions are, at once and after own attempts.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::domain::{Author, Dialogue, Episode, Problem};
+use crate::eval::Likelihoods;
+use crate::model::LanguageModel;
+use crate::pipeline::StageError;
+use crate::pipeline::execute::{Desk, Made};
+use crate::pipeline::files::{self, Growing, PROBLEMS, SCORES};
+use crate::pipeline::stage::Asked;
+use crate::rollout::{Environment, Protocol, Unroll, rollout};
+use crate::store::ScoreRow;
+
+use super::collect::{CHUNK, sampled};
+use super::cost::Cost;
+
+/// Problem by problem while the stage works.
+const WORKING: &str = "working.jsonl";
+
+/// The scores of one problem, and what they cost in tokens shown, sampled and scored.
+#[derive(Serialize, Deserialize)]
+struct Done {
+    scores: Vec<ScoreRow>,
+    prompt: u64,
+    sampled: u64,
+    scored: u64,
+}
+
+pub fn run(desk: &mut Desk<'_>, asked: &Asked, rollouts: u32) -> Result<Made, StageError> {
+    let problems: Vec<Problem> = files::read(&desk.workspace.file(&asked.problems, PROBLEMS))?;
+    // Without a reference there is nothing to ask for.
+    let problems: Vec<Problem> = problems.into_iter().filter(|problem| problem.solution.is_some()).collect();
+    let mut model = desk.model(&asked.policy, &asked.backend)?;
+    let (mut file, mut done) = Growing::open::<Done>(&desk.folder.join(WORKING))?;
+    desk.tokens = done.iter().map(|one| one.sampled).sum();
+    while done.len() < problems.len() {
+        desk.problems_done(done.len(), problems.len())?;
+        let chunk = &problems[done.len()..problems.len().min(done.len() + CHUNK)];
+        let new = of_chunk(&mut model, asked, rollouts, chunk)?;
+        file.append(&new)?;
+        desk.tokens += new.iter().map(|one| one.sampled).sum::<u64>();
+        done.extend(new);
+    }
+    desk.problems_done(problems.len(), problems.len())?;
+    let mut cost = Cost { parameters: model.decoder.weights().count() as u64, ..Cost::default() };
+    for one in &done {
+        cost.prompt += one.prompt;
+        cost.sampled += one.sampled;
+        cost.scored += one.scored;
+    }
+    let mut counts = json!({ "problems": done.len() });
+    cost.write(&mut counts);
+    let scores: Vec<ScoreRow> = done.into_iter().flat_map(|one| one.scores).collect();
+    files::write(&desk.folder.join(SCORES), &scores)?;
+    Ok(Made::plain(&[SCORES], counts).on(&asked.backend))
+}
+
+fn of_chunk(
+    model: &mut LanguageModel,
+    asked: &Asked,
+    rollouts: u32,
+    problems: &[Problem],
+) -> Result<Vec<Done>, StageError> {
+    let grade = |problem: &Problem, text: &str| asked.grader.grade(problem, text);
+    let plan = Unroll {
+        turns: asked.turns - 1,
+        window: asked.window,
+        stop_on_success: false,
+        redraws: 0,
+        protocol: Protocol::Retry,
+        prompt: asked.prompt,
+        sampling: asked.sampling,
+        author: Author::Policy,
+    };
+    let mut logs: Vec<Vec<Episode>> = Vec::new();
+    for number in 0..if plan.turns > 0 { rollouts } else { 0 } {
+        let seed = asked.seed.named("rollout").at(u64::from(number));
+        logs.push(rollout(model, problems, &plan, seed, &grade)?);
+    }
+    let of = |(place, problem): (usize, &Problem)| {
+        let own: Vec<&Episode> = logs.iter().map(|log| &log[place]).collect();
+        of_problem(model, asked, problem, &own)
+    };
+    problems.iter().enumerate().map(of).collect()
+}
+
+fn of_problem(
+    model: &LanguageModel,
+    asked: &Asked,
+    problem: &Problem,
+    own: &[&Episode],
+) -> Result<Done, StageError> {
+    let solution = problem.solution.clone().unwrap_or_default();
+    let environment =
+        Environment { prompt: &asked.prompt, window: asked.window, stop_on_success: false, inquiry: None };
+    let after = |attempts: usize| {
+        own.iter().map(move |log| environment.state(&problem.question, &log.turns[..attempts]))
+    };
+    let states: Vec<Dialogue> = std::iter::once(environment.state(&problem.question, &[]))
+        .chain((1..asked.turns as usize).flat_map(after))
+        .collect();
+    let tokens = model.tokenizer.encode(&solution).len() + 1;
+    let read: usize = states.iter().map(|state| model.tokenizer.prompt(state).len() + tokens).sum();
+    let asked_for: Vec<_> = states.into_iter().map(|state| (state, solution.clone())).collect();
+    let logs = model.log_likelihoods(&asked_for)?;
+    let after = logs[1..].chunks(own.len().max(1)).map(<[f64]>::to_vec).collect();
+    let scores = Likelihoods { tokens, at_once: logs[0], after }.scores();
+    let row = |(metric, value)| ScoreRow { metric, problem: problem.id.clone(), value };
+    let own: Vec<Episode> = own.iter().map(|&log| log.clone()).collect();
+    let shown = own.iter().flat_map(|log| &log.turns).map(|turn| u64::from(turn.chosen().prompt)).sum();
+    let scores = scores.into_iter().map(row).collect();
+    Ok(Done { scores, prompt: shown, sampled: sampled(&own), scored: read as u64 })
+}

@@ -1,0 +1,131 @@
+//! Draws a forest: one estimate with its interval per row, the margin it is held against, and what came of it.
+
+use plotters::style::RGBColor;
+
+use super::ForestRow;
+use super::canvas::{Canvas, Drawn, Side, paint, width};
+use super::scale::Scale;
+use super::style::{BETTER, GRID, INK, Look, MUTED, Marker, WORSE};
+
+const WIDTH: i32 = 960;
+const TOP: i32 = 54;
+const ROW: i32 = 24;
+const HEADING: i32 = 34;
+const BOTTOM: i32 = 52;
+const VERDICTS: i32 = 120;
+/// Labels may take at most so much of the width.
+const LABELS: i32 = 460;
+
+/// The words that a row's mark stands for, in the order of the legend.
+const VERDICT_WORDS: [&str; 3] = ["holds", "fails", "under-powered"];
+
+/// Draws the rows over an axis of this name; values are in its unit.
+///
+/// # Errors
+/// If a shape cannot be drawn.
+pub fn draw(name: &str, rows: &[ForestRow]) -> Result<String, String> {
+    let labels = rows.iter().map(|row| width(&row.label, 13)).collect::<Result<Vec<_>, _>>()?;
+    let begin = labels.into_iter().max().unwrap_or(0).clamp(120, LABELS) + 40;
+    let headings = rows.iter().filter(|row| row.heading.is_some()).count() as i32;
+    let floor = TOP + rows.len() as i32 * ROW + headings * HEADING;
+    let scale = scale(rows, (begin, WIDTH - VERDICTS));
+    paint((WIDTH, floor + BOTTOM), |canvas| {
+        legend(canvas)?;
+        axis(canvas, &scale, name, (begin, floor))?;
+        let mut y = TOP;
+        for row in rows {
+            if let Some(heading) = &row.heading {
+                canvas.bold(heading, (8, y + HEADING * 3 / 5), 14, Side::Start)?;
+                y += HEADING;
+            }
+            draw_row(canvas, row, &scale, (begin, y + ROW / 2))?;
+            y += ROW;
+        }
+        Ok(())
+    })
+}
+
+/// A scale that holds every interval, every margin, and 0.
+fn scale(rows: &[ForestRow], span: (i32, i32)) -> Scale {
+    let ends = rows.iter().flat_map(|row| [row.estimate[1], row.estimate[2], row.margin]);
+    let (low, high) = ends.fold((0.0_f64, 0.0_f64), |(low, high), end| (low.min(end), high.max(end)));
+    Scale::round(low, high, span, 7)
+}
+
+fn look(verdict: &str) -> Look {
+    let (color, marker): (RGBColor, Marker) = match verdict {
+        "holds" => (BETTER, Marker::Disc),
+        "fails" => (WORSE, Marker::Diamond),
+        _ => (MUTED, Marker::Ring),
+    };
+    Look { color, marker, dash: None }
+}
+
+fn legend(canvas: &Canvas<'_>) -> Drawn {
+    let mut x = 14;
+    for word in VERDICT_WORDS {
+        canvas.marker((x, 22), look(word), 5)?;
+        canvas.text(word, (x + 12, 22), 14, INK, Side::Start)?;
+        x += width(word, 14)? + 40;
+    }
+    canvas.line(&[(x, 14), (x, 30)], INK, 2)?;
+    let margin = "margin";
+    canvas.text(margin, (x + 10, 22), 14, INK, Side::Start)?;
+    x += width(margin, 14)? + 38;
+    canvas.veil(&[(x, 15), (x + 22, 15), (x + 22, 29), (x, 29)], MUTED, 0.25)?;
+    canvas.text("too small to matter", (x + 32, 22), 14, INK, Side::Start)
+}
+
+fn axis(canvas: &Canvas<'_>, scale: &Scale, name: &str, (begin, floor): (i32, i32)) -> Drawn {
+    for tick in scale.ticks() {
+        let x = scale.pixel(tick);
+        canvas.line(&[(x, TOP), (x, floor)], GRID, 1)?;
+        canvas.text(&scale.label(tick), (x, floor + 14), 13, MUTED, Side::Middle)?;
+    }
+    let zero = scale.pixel(0.0);
+    canvas.line(&[(zero, TOP), (zero, floor)], MUTED, 1)?;
+    canvas.text(name, (i32::midpoint(begin, WIDTH - VERDICTS), floor + 35), 13, MUTED, Side::Middle)
+}
+
+fn draw_row(canvas: &Canvas<'_>, row: &ForestRow, scale: &Scale, (begin, y): (i32, i32)) -> Drawn {
+    let mut size = 13;
+    while size > 9 && width(&row.label, size)? > begin - 40 {
+        size -= 1;
+    }
+    canvas.text(&row.label, (begin - 16, y), size, INK, Side::End)?;
+    let (margin, worth) = (scale.pixel(row.margin), scale.pixel(row.worth));
+    let (left, right) = (margin.min(worth).max(begin), margin.max(worth).min(WIDTH - VERDICTS));
+    if left < right {
+        let (top, bottom) = (y - ROW / 2 + 3, y + ROW / 2 - 3);
+        canvas.veil(&[(left, top), (right, top), (right, bottom), (left, bottom)], MUTED, 0.25)?;
+    }
+    canvas.line(&[(margin, y - ROW / 2 + 2), (margin, y + ROW / 2 - 2)], INK, 2)?;
+    let look = look(&row.verdict);
+    let [middle, low, high] = row.estimate.map(|value| scale.pixel(value));
+    canvas.line(&[(low, y), (high, y)], look.color, 2)?;
+    canvas.marker((middle, y), look, 4)?;
+    canvas.text(&row.verdict, (WIDTH - VERDICTS + 12, y), 13, look.color, Side::Start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_shows_its_verdict_and_its_margin() {
+        let row = |label: &str, value: f64, verdict: &str| ForestRow {
+            heading: (label == "a").then(|| "E1 Main result".to_owned()),
+            label: label.to_owned(),
+            estimate: [value, value - 3.0, value + 3.0],
+            margin: 0.0,
+            worth: 2.0,
+            verdict: verdict.to_owned(),
+        };
+        let rows = [row("a", 12.0, "holds"), row("b", -5.0, "fails"), row("c", 1.0, "under-powered")];
+        let svg = draw("points", &rows).unwrap();
+        assert!(svg.contains("E1 Main result") && svg.contains("too small to matter"));
+        // Once in the legend and once in its row.
+        assert!(VERDICT_WORDS.iter().all(|word| svg.matches(&format!(">\n{word}\n<")).count() == 2), "{svg}");
+        assert!(!svg.contains("NaN"));
+    }
+}

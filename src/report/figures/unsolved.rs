@@ -1,0 +1,46 @@
+//! What turns solve beyond parallel samples, by budget: one panel per headline group.
+
+use super::super::Study;
+use super::super::study::Group;
+use super::super::tables::{Section, budgets};
+use super::{Chart, Figure, Line, Panel, Spot};
+
+/// One figure with a panel per headline group that was analysed.
+pub fn build(study: &Study<'_>) -> Vec<Figure> {
+    let panels: Vec<Panel> = study.groups().iter().filter_map(|group| panel(study, group)).collect();
+    if panels.is_empty() {
+        return Vec::new();
+    }
+    vec![Figure {
+        id: "unsolved".to_owned(),
+        section: Section::Analyses,
+        title: "Solved among what parallel samples leave unsolved".to_owned(),
+        reading: "Percent of the problems that B first attempts leave unsolved which B attempts in sequences, and B \
+                  further first attempts, solve with an oracle, with 95 % bands; turns find something new where their \
+                  line is the higher one."
+            .to_owned(),
+        chart: Chart::Lines { x: "B".to_owned(), y: "solved of the unsolved".to_owned(), percent: true, panels },
+    }]
+}
+
+fn panel(study: &Study<'_>, group: &Group) -> Option<Panel> {
+    let setting = group.setting?;
+    let last = study.last(setting)?;
+    let base = study.checkpoints(setting).first().copied()?;
+    let mut lines = Vec::new();
+    for (checkpoint, of) in [(last, ""), (base, "base, ")] {
+        for (what, name) in [("any", "turns"), ("more", "parallel samples")] {
+            lines.push(line(study, setting, checkpoint, what, &format!("{of}{name}")));
+        }
+    }
+    lines.retain(|line| !line.points.is_empty());
+    (!lines.is_empty()).then(|| Panel { title: group.title.clone(), lines })
+}
+
+fn line(study: &Study<'_>, setting: usize, checkpoint: &str, what: &str, name: &str) -> Line {
+    let spot = |budget: u32| {
+        let e = study.estimate(setting, checkpoint, &format!("unsolved-{what}@{budget}"))?;
+        Some(Spot { x: f64::from(budget), y: e.value, low: e.low, high: e.high })
+    };
+    Line { name: name.to_owned(), points: budgets(study).into_iter().filter_map(spot).collect() }
+}
