@@ -1,14 +1,13 @@
 //! Every setting's last checkpoint side by side: the systems that an experiment compares.
 
 use super::super::Study;
-use super::super::format::Unit;
 use super::super::study::last_part;
 use crate::stats::Estimate;
 
 use super::{Cell, Section, Table, TableRow};
 
 /// The column of methods whose answer a verifier chooses.
-const CHOSEN: &str = "verifier's choice";
+const CHOSEN: &str = "chosen";
 /// More settings than this are a search, not a comparison.
 const MOST: usize = 40;
 
@@ -37,8 +36,8 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
         title: "Every setting".to_owned(),
         reading: format!(
             "The last checkpoint of every setting: percent of problems solved with the 95 % interval; equal-tokens@t1 \
-             votes over as many first attempts as cost the tokens of {turns} turns, a verifier's choice is the best of \
-             all samples or of a draft and its refinements, and tokens are those sampled per attempt."
+             votes over as many first attempts as cost the tokens of {turns} turns, and chosen is what a verifier \
+             picks among all samples, or among a draft and its refinements; a dash stands where a method has no such number."
         ),
         head: "setting".to_owned(),
         columns: std::iter::once("checkpoint".to_owned()).chain(columns).collect(),
@@ -46,26 +45,26 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
     }]
 }
 
-/// The paper's columns, the baseline at equal tokens where there is one, and the length of attempts.
+/// The paper's columns, the baseline at equal tokens, and what a verifier chooses.
 fn columns(study: &Study<'_>) -> Vec<String> {
     let paper = study.measures.columns().map(str::to_owned).into_iter();
     let known = |metric: &str| study.frame.scores.values().any(|scores| scores.contains_key(metric));
     let choosing = known("best-of-1") || known("reranked-of-3");
-    let further =
-        [("equal-tokens@t1", known("equal-tokens@t1")), (CHOSEN, choosing), ("tokens", known("tokens"))];
+    let further = [("equal-tokens@t1", known("equal-tokens@t1")), (CHOSEN, choosing)];
     paper.chain(further.into_iter().filter(|(_, there)| *there).map(|(name, _)| name.to_owned())).collect()
 }
 
 fn row(study: &Study<'_>, setting: usize, columns: &[String]) -> Option<TableRow> {
     let last = study.last(setting)?;
-    let cell = |metric: &String| {
-        let unit = if metric == "tokens" { Unit::Count } else { Unit::Fraction };
-        Cell::measured(study.estimate(setting, last, metric), unit, None)
+    let number = |estimate: Option<Estimate>| match estimate {
+        None => Cell::Text { text: "–".to_owned() },
+        known => Cell::fraction(known),
     };
+    let cell = |metric: &String| number(study.estimate(setting, last, metric));
     let text = Cell::Text { text: last.to_owned() };
     let mut cells: Vec<Cell> = std::iter::once(text).chain(columns.iter().map(cell)).collect();
     if let Some(place) = columns.iter().position(|column| column == CHOSEN) {
-        cells[place + 1] = Cell::fraction(chosen(study, setting, last));
+        cells[place + 1] = number(chosen(study, setting, last));
     }
     Some(TableRow::new(label(study, setting), cells))
 }
