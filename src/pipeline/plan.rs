@@ -99,8 +99,16 @@ impl<'a> Plan<'a> {
         };
         let problems = self.train.clone();
         let seed = self.seed("collect").at(u64::from(round));
-        let unroll =
-            Unrolled { name, problems, policy, foreign, turns, samples: 1, protocol: Protocol::Retry, seed };
+        let unroll = Unrolled {
+            name,
+            problems,
+            policy,
+            foreign,
+            turns,
+            samples: self.run.collect.trajectories,
+            protocol: Protocol::Retry,
+            seed,
+        };
         Ok(self.unroll(unroll))
     }
 

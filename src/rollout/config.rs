@@ -86,6 +86,8 @@ pub enum Rollouts {
 pub struct CollectConfig {
     /// Own turns before the improved one.
     pub own_turns: OwnTurns,
+    /// Trajectories per problem; the paper has one.
+    pub trajectories: u32,
     /// Whether a trajectory ends at its first right attempt; `false` keeps right→right pairs:
     /// an attempt that was right is given once more as the answer to the retry text.
     pub stop_on_success: bool,
@@ -108,6 +110,7 @@ impl Default for CollectConfig {
     fn default() -> Self {
         Self {
             own_turns: OwnTurns::Round,
+            trajectories: 1,
             stop_on_success: true,
             retry: Retry::Incorrect,
             repeat_question: true,

@@ -98,6 +98,8 @@ impl RunSpec {
     }
 
     fn check_collect(&self, faults: &mut Vec<Fault>) {
+        let idle = self.collect.trajectories == 0;
+        refuse(faults, idle, "collect.trajectories", "0 trajectories leave nothing to train on");
         let none = self.collect.own_turns == OwnTurns::Fixed(0);
         refuse(faults, none, "collect.own_turns", "0 own turns leave nothing to improve");
         if let OwnTurns::Fixed(turns) = self.collect.own_turns {
