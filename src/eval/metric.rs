@@ -249,6 +249,9 @@ mod tests {
             accuracy@t3 1
             accuracy@t4 0
             accuracy@t5 0
+            m2@t1 1
+            m3@t1 1
+            m4@t1 0
             m5@t1 0
             pass@1 0.4
             pass@5 1
@@ -303,6 +306,7 @@ mod tests {
             accuracy@t2 1
             accuracy@t3 0
             accuracy@t4 0
+            m2@t1 0
             m3@t1 0
             pass@1 0.33333333333333337
             pass@3 1

@@ -5,9 +5,11 @@ use crate::eval::metric::{Extent, Measure, grades};
 use crate::eval::vote::majority;
 
 pub(super) fn measures(extent: Extent) -> Vec<Measure> {
-    let counts: Vec<usize> = (1..=extent.samples).filter(|&count| told(count, extent)).collect();
-    let votes = counts.iter().filter(|&&count| count > 1).map(|&count| vote(count));
-    votes.chain(counts.iter().map(|&count| pass(count))).collect()
+    let all = 2..=extent.samples;
+    // A vote at each number of turns, to set beside the turns' own.
+    let votes = all.filter(|&count| count <= extent.turns || told(count, extent)).map(vote);
+    let passes = (1..=extent.samples).filter(|&count| told(count, extent)).map(pass);
+    votes.chain(passes).collect()
 }
 
 /// Whether a number of samples is reported: as many as turns, a few round ones, and all. Every
