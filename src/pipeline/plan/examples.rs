@@ -1,0 +1,107 @@
+//! The steps that make training data of episodes and of reference solutions.
+
+use serde_json::{Value, json};
+
+use crate::data::Inquiry;
+use crate::domain::Key;
+use crate::pipeline::base_plan::texts;
+use crate::pipeline::stage::ExampleSource;
+use crate::pipeline::{Job, Kind, Stage};
+use crate::train::{Selection, Weighting};
+
+use super::Plan;
+
+impl Plan<'_> {
+    /// Which attempts become targets, and how much each counts.
+    pub fn weigh(&mut self, name: &str, episodes: &Key) -> Key {
+        let run = self.run;
+        let source = ExampleSource::Episodes {
+            episodes: episodes.clone(),
+            deduplicate: run.deduplicate,
+            only_solved: run.only_solved,
+            selection: run.selection,
+            weighting: run.weighting,
+        };
+        let mut content = json!({ "selection": run.selection, "weighting": run.weighting });
+        for (option, chosen) in [("deduplicate", run.deduplicate), ("only_solved", run.only_solved)] {
+            if chosen {
+                content[option] = json!(true);
+            }
+        }
+        let problems = self.train.clone();
+        self.examples(self.label("weigh", name), &problems, source, vec![episodes.clone()], content)
+    }
+
+    /// The right attempts of a capable model over several turns, each counting alike.
+    pub fn imitate(&mut self, (problems, episodes): &(Key, Key)) -> Key {
+        let (selection, weighting) = (Selection::Success, Weighting::Uniform);
+        let source = ExampleSource::Episodes {
+            episodes: episodes.clone(),
+            deduplicate: false,
+            only_solved: false,
+            selection,
+            weighting,
+        };
+        let content = json!({ "selection": selection, "weighting": weighting });
+        self.examples(self.label("weigh", "boost"), problems, source, vec![episodes.clone()], content)
+    }
+
+    /// Attempts as answers to the plain question.
+    pub fn answers(&mut self, name: &str, episodes: &[Key], right_only: bool) -> Key {
+        let source = ExampleSource::Attempts { episodes: episodes.to_vec(), right_only };
+        self.filtered(name, source, episodes, json!({ "attempts": if right_only { "right" } else { "all" } }))
+    }
+
+    /// Wrong attempts with a right one after each.
+    pub fn pairs(&mut self, name: &str, episodes: &[Key]) -> Key {
+        let (references, seed) = (self.has_references(), self.seed("pairs"));
+        let keep_right = !self.run.collect.stop_on_success;
+        let source = ExampleSource::Pairs { episodes: episodes.to_vec(), references, keep_right, seed };
+        let content =
+            json!({ "pairs": { "references": references, "keep_right": keep_right, "seed": seed } });
+        self.filtered(name, source, episodes, content)
+    }
+
+    /// Attempts with the verification that is due.
+    pub fn verified(&mut self, name: &str, episodes: &[Key]) -> Key {
+        let (references, seed) = (self.has_references(), self.seed("verified"));
+        let source = ExampleSource::Verified { episodes: episodes.to_vec(), references, seed };
+        let texts = self.prompt().inquiry_key(Inquiry::Verify);
+        let content = json!({ "verified": { "references": references, "inquiry": texts, "seed": seed } });
+        self.filtered(name, source, episodes, content)
+    }
+
+    pub(super) fn filtered(
+        &mut self,
+        name: &str,
+        source: ExampleSource,
+        episodes: &[Key],
+        content: Value,
+    ) -> Key {
+        let problems = self.train.clone();
+        self.examples(self.label("weigh", name), &problems, source, episodes.to_vec(), content)
+    }
+
+    /// Reference solutions as examples of turn 1.
+    pub fn solutions(&mut self, problems: Option<usize>) -> Key {
+        let source = ExampleSource::Solutions { problems };
+        let content = json!({ "solutions": problems });
+        let problems = self.train.clone();
+        self.examples(self.label("weigh", "solutions"), &problems, source, vec![], content)
+    }
+
+    pub(super) fn examples(
+        &mut self,
+        label: String,
+        problems: &Key,
+        source: ExampleSource,
+        mut inputs: Vec<Key>,
+        mut content: Value,
+    ) -> Key {
+        let prompt = self.prompt();
+        content["prompt"] = texts(prompt);
+        inputs.insert(0, problems.clone());
+        let job = Job::Weigh { problems: problems.clone(), source, prompt };
+        self.add(Stage::new(Kind::Weigh, label, job, inputs, &content, 0.5))
+    }
+}
