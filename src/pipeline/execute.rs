@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::data::DataError;
@@ -17,6 +19,7 @@ use crate::model::{
 use crate::rollout::TeacherError;
 use crate::train::{ProgressError, TrainError};
 
+use super::files::Growing;
 use super::memory::Memory;
 use super::stages::{
     base, collect, evaluate, improve, likelihood, prefer, prepare, rank, refine, reinforce, sample, steps,
@@ -163,6 +166,36 @@ impl Desk<'_> {
             loss: None,
         });
         if self.observer.stop_requested() && done < total { Err(StageError::Stopped) } else { Ok(()) }
+    }
+}
+
+/// Problems that are mostly worked through together; what is lost at most when a stage is killed.
+pub(super) const CHUNK: usize = 250;
+
+/// Entries by item while a stage works on them.
+pub(super) const WORKING: &str = "working.jsonl";
+
+impl Desk<'_> {
+    /// One entry per item, made a chunk of items at a time and kept in a file of lines, so that a
+    /// stage that was stopped goes on where it was; `sampled` is what an entry cost in tokens.
+    pub fn in_chunks<I, T: Serialize + DeserializeOwned>(
+        &mut self,
+        (file, chunk): (&str, usize),
+        items: &[I],
+        sampled: impl Fn(&T) -> u64,
+        mut make: impl FnMut(&[I]) -> Result<Vec<T>, StageError>,
+    ) -> Result<Vec<T>, StageError> {
+        let (mut file, mut done) = Growing::open::<T>(&self.folder.join(file))?;
+        self.tokens = done.iter().map(&sampled).sum();
+        while done.len() < items.len() {
+            self.problems_done(done.len(), items.len())?;
+            let new = make(&items[done.len()..items.len().min(done.len() + chunk)])?;
+            file.append(&new)?;
+            self.tokens += new.iter().map(&sampled).sum::<u64>();
+            done.extend(new);
+        }
+        self.problems_done(items.len(), items.len())?;
+        Ok(done)
     }
 }
 

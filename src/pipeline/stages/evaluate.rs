@@ -10,10 +10,10 @@ use crate::model::LanguageModel;
 use crate::rollout::{Protocol, Unroll, parallel, rollout};
 use crate::store::{MetricRow, ScoreRow};
 
-use super::collect::{CHUNK, sampled};
+use super::collect::sampled;
 use super::cost::Cost;
-use crate::pipeline::execute::{Desk, Made};
-use crate::pipeline::files::{self, EPISODES, Growing, PROBLEMS, SCORES};
+use crate::pipeline::execute::{CHUNK, Desk, Made, WORKING};
+use crate::pipeline::files::{self, EPISODES, PROBLEMS, SCORES};
 use crate::pipeline::{Job, Stage, StageError};
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
@@ -49,18 +49,15 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         author: Author::Policy,
     };
     let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
-    let (mut file, mut episodes) = Growing::open::<Vec<Episode>>(&desk.folder.join(WORKING))?;
-    while episodes.len() < problems.len() {
-        desk.problems_done(episodes.len(), problems.len())?;
-        let chunk = &problems[episodes.len()..problems.len().min(episodes.len() + CHUNK)];
-        let logs = rollout(&mut model, chunk, &plan, *seed, &grade)?;
-        let more = parallel(&mut model, chunk, &plan, *samples, *seed, &grade)?;
-        desk.tokens += sampled(&logs) + sampled(&more);
-        let new = by_problem(logs, more);
-        file.append(&new)?;
-        episodes.extend(new);
-    }
-    desk.problems_done(problems.len(), problems.len())?;
+    let episodes = desk.in_chunks(
+        (WORKING, CHUNK),
+        &problems,
+        |episodes: &Vec<Episode>| sampled(episodes),
+        |chunk| {
+            let logs = rollout(&mut model, chunk, &plan, *seed, &grade)?;
+            Ok(by_problem(logs, parallel(&mut model, chunk, &plan, *samples, *seed, &grade)?))
+        },
+    )?;
     let scores: Vec<ScoreRow> = episodes.iter().flat_map(|episodes| score(episodes, extent)).collect();
     files::write(&desk.folder.join(SCORES), &scores)?;
     let episodes = episodes.concat();
@@ -69,9 +66,7 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     Ok(Made::plain(&[EPISODES, SCORES], counts).on(backend))
 }
 
-/// Problem by problem while the stage works: the log, then the parallel samples.
-const WORKING: &str = "working.jsonl";
-
+/// Each problem's log, then its parallel samples.
 fn by_problem(logs: Vec<Episode>, more: Vec<Episode>) -> Vec<Vec<Episode>> {
     let mut samples: BTreeMap<String, Vec<Episode>> = BTreeMap::new();
     for episode in more {

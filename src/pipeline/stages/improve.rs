@@ -5,9 +5,8 @@ use serde_json::json;
 use crate::domain::{Episode, Policy, Problem};
 use crate::rollout::{Improved, Improvement, Source, improve};
 
-use super::collect::CHUNK;
 use super::cost::Cost;
-use crate::pipeline::execute::{Desk, Made};
+use crate::pipeline::execute::{CHUNK, Desk, Made};
 use crate::pipeline::files::{self, EPISODES, Growing, PROBLEMS};
 use crate::pipeline::stage::TeacherJob;
 use crate::pipeline::{Job, StageError};

@@ -7,17 +7,14 @@ use crate::domain::{Author, Dialogue, Episode, Problem};
 use crate::eval::Likelihoods;
 use crate::model::LanguageModel;
 use crate::pipeline::StageError;
-use crate::pipeline::execute::{Desk, Made};
-use crate::pipeline::files::{self, Growing, PROBLEMS, SCORES};
+use crate::pipeline::execute::{CHUNK, Desk, Made, WORKING};
+use crate::pipeline::files::{self, PROBLEMS, SCORES};
 use crate::pipeline::stage::Asked;
 use crate::rollout::{Environment, Protocol, Unroll, rollout};
 use crate::store::ScoreRow;
 
-use super::collect::{CHUNK, sampled};
+use super::collect::sampled;
 use super::cost::Cost;
-
-/// Problem by problem while the stage works.
-const WORKING: &str = "working.jsonl";
 
 /// The scores of one problem, and what they cost in tokens shown, sampled and scored.
 #[derive(Serialize, Deserialize)]
@@ -33,17 +30,12 @@ pub fn run(desk: &mut Desk<'_>, asked: &Asked, rollouts: u32) -> Result<Made, St
     // Without a reference there is nothing to ask for.
     let problems: Vec<Problem> = problems.into_iter().filter(|problem| problem.solution.is_some()).collect();
     let mut model = desk.model(&asked.policy, &asked.backend)?;
-    let (mut file, mut done) = Growing::open::<Done>(&desk.folder.join(WORKING))?;
-    desk.tokens = done.iter().map(|one| one.sampled).sum();
-    while done.len() < problems.len() {
-        desk.problems_done(done.len(), problems.len())?;
-        let chunk = &problems[done.len()..problems.len().min(done.len() + CHUNK)];
-        let new = of_chunk(&mut model, asked, rollouts, chunk)?;
-        file.append(&new)?;
-        desk.tokens += new.iter().map(|one| one.sampled).sum::<u64>();
-        done.extend(new);
-    }
-    desk.problems_done(problems.len(), problems.len())?;
+    let done = desk.in_chunks(
+        (WORKING, CHUNK),
+        &problems,
+        |one: &Done| one.sampled,
+        |chunk| of_chunk(&mut model, asked, rollouts, chunk),
+    )?;
     let mut cost = Cost { parameters: model.decoder.weights().count() as u64, ..Cost::default() };
     for one in &done {
         cost.prompt += one.prompt;

@@ -10,7 +10,7 @@ use crate::domain::{Candidate, Dialogue, Episode, Problem};
 use crate::eval::{Ranked, ranking};
 use crate::model::LanguageModel;
 use crate::pipeline::execute::{Desk, Made};
-use crate::pipeline::files::{self, EPISODES, Growing, PROBLEMS, RANKS, SCORES};
+use crate::pipeline::files::{self, EPISODES, PROBLEMS, RANKS, SCORES};
 use crate::pipeline::{Job, StageError};
 use crate::store::ScoreRow;
 
@@ -42,17 +42,16 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     }
     let firsts = firsts(&episodes, *samples as usize);
     let of = |problem: &Problem| firsts.get(problem.id.as_str()).map_or(&[][..], Vec::as_slice);
-    let (mut file, mut done) = Growing::open::<Line>(&desk.folder.join(RANKS))?;
-    while done.len() < problems.len() {
-        desk.problems_done(done.len(), problems.len())?;
-        let chunk = &problems[done.len()..problems.len().min(done.len() + CHUNK)];
-        let asked: Vec<(&Problem, &[&Candidate])> =
-            chunk.iter().map(|problem| (problem, of(problem))).collect();
-        let new = judged(&judges, &asked, *prompt).map_err(StageError::from)?;
-        file.append(&new)?;
-        done.extend(new);
-    }
-    desk.problems_done(problems.len(), problems.len())?;
+    let done = desk.in_chunks(
+        (RANKS, CHUNK),
+        &problems,
+        |_: &Line| 0,
+        |chunk| {
+            let asked: Vec<(&Problem, &[&Candidate])> =
+                chunk.iter().map(|problem| (problem, of(problem))).collect();
+            judged(&judges, &asked, *prompt).map_err(StageError::from)
+        },
+    )?;
     let scores: Vec<ScoreRow> =
         problems.iter().zip(&done).flat_map(|(problem, line)| scored(problem, line, of(problem))).collect();
     files::write(&desk.folder.join(SCORES), &scores)?;

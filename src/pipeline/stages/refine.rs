@@ -11,21 +11,18 @@ use crate::data::Prompt;
 use crate::domain::{Author, Candidate, Episode, Problem, Seed, Turn, steps_of};
 use crate::eval::{self, APPROVED, Extent, Refined, refinement};
 use crate::model::LanguageModel;
-use crate::pipeline::execute::{Desk, Made};
-use crate::pipeline::files::{self, EPISODES, Growing, PROBLEMS, REFINED, SCORES};
+use crate::pipeline::execute::{CHUNK, Desk, Made, WORKING};
+use crate::pipeline::files::{self, EPISODES, PROBLEMS, REFINED, SCORES};
 use crate::pipeline::{Job, StageError};
 use crate::rollout::{Grader, Protocol, Unroll, parallel, refine, rollout};
 use crate::store::ScoreRow;
 
 use super::approval::{Approval, Verifier};
-use super::collect::{CHUNK, sampled};
+use super::collect::sampled;
 use super::cost::Cost;
 
 /// Drafts per problem, the first of which is refined.
 const DRAFTS: u32 = 3;
-/// Problem by problem while the stage works.
-const WORKING: &str = "working.jsonl";
-
 /// What its parallel drafts are scored as.
 pub const EXTENT: Extent = Extent { turns: 1, samples: DRAFTS as usize, stops: false, verifies: false };
 
@@ -58,17 +55,12 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
     let mut bench = Bench::of(desk, job).expect("the caller matched the job")?;
     let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
-    let (mut file, mut done) = Growing::open::<Line>(&desk.folder.join(WORKING))?;
-    desk.tokens = done.iter().map(|line| sampled(&line.episodes)).sum();
-    while done.len() < problems.len() {
-        desk.problems_done(done.len(), problems.len())?;
-        let chunk = &problems[done.len()..problems.len().min(done.len() + CHUNK)];
-        let new = bench.refined(chunk, *prompt, *seed, &grade)?;
-        file.append(&new)?;
-        desk.tokens += new.iter().map(|line| sampled(&line.episodes)).sum::<u64>();
-        done.extend(new);
-    }
-    desk.problems_done(problems.len(), problems.len())?;
+    let done = desk.in_chunks(
+        (WORKING, CHUNK),
+        &problems,
+        |line: &Line| sampled(&line.episodes),
+        |chunk| bench.refined(chunk, *prompt, *seed, &grade),
+    )?;
     let scores: Vec<ScoreRow> = done.iter().flat_map(score).collect();
     files::write(&desk.folder.join(SCORES), &scores)?;
     let verdicts: Vec<Verdicts> = done.iter().map(|line| line.verdict.clone()).collect();

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::domain::{Episode, Problem, Traced};
-use crate::pipeline::execute::{Desk, Made};
-use crate::pipeline::files::{self, EPISODES, Growing, PROBLEMS, STEPS};
+use crate::pipeline::execute::{Desk, Made, WORKING};
+use crate::pipeline::files::{self, EPISODES, PROBLEMS, STEPS};
 use crate::pipeline::{Job, StageError};
 use crate::rollout::{Onward, Trace, Tracing, trace};
 use crate::train::Pool;
@@ -13,9 +13,6 @@ use super::cost::Cost;
 
 /// Problems whose attempts are judged together.
 const CHUNK: usize = 50;
-/// Problem by problem while the stage works.
-const WORKING: &str = "working.jsonl";
-
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let Job::Steps { problems, grader, episodes, policy, glore, prompt, sampling, seed, backend, .. } = job
     else {
@@ -28,17 +25,12 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let mut model = desk.model(policy, backend)?;
     let onward = Onward { prompt: *prompt, sampling: *sampling, rollouts: glore.rollouts };
     let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
-    let (mut file, mut done) = Growing::open::<Trace>(&desk.folder.join(WORKING))?;
-    desk.tokens = done.iter().map(|trace| trace.sampled).sum();
-    while done.len() < asked.len() {
-        desk.problems_done(done.len(), asked.len())?;
-        let chunk = &asked[done.len()..asked.len().min(done.len() + CHUNK)];
-        let new = trace(&mut model, chunk, onward, *seed, &grade)?;
-        file.append(&new)?;
-        desk.tokens += new.iter().map(|trace| trace.sampled).sum::<u64>();
-        done.extend(new);
-    }
-    desk.problems_done(asked.len(), asked.len())?;
+    let done = desk.in_chunks(
+        (WORKING, CHUNK),
+        &asked,
+        |trace: &Trace| trace.sampled,
+        |chunk| Ok(trace(&mut model, chunk, onward, *seed, &grade)?),
+    )?;
     let (prompt, sampled) = (done.iter().map(|trace| trace.prompt).sum(), desk.tokens);
     let traced: Vec<Traced> = done.into_iter().flat_map(|trace| trace.attempts).collect();
     files::write(&desk.folder.join(STEPS), &traced)?;

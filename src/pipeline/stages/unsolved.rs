@@ -6,33 +6,25 @@ use serde_json::json;
 use crate::domain::{Author, Episode, Policy, PolicyError, Problem};
 use crate::eval::Unsolved;
 use crate::pipeline::StageError;
-use crate::pipeline::execute::{Desk, Made};
-use crate::pipeline::files::{self, EPISODES, Growing, PROBLEMS, SCORES};
+use crate::pipeline::execute::{CHUNK, Desk, Made, WORKING};
+use crate::pipeline::files::{self, EPISODES, PROBLEMS, SCORES};
 use crate::pipeline::stage::Asked;
 use crate::rollout::{Grader, Protocol, Unroll, parallel, rollout};
 use crate::store::ScoreRow;
 
-use super::collect::{CHUNK, sampled};
+use super::collect::sampled;
 use super::cost::Cost;
-
-/// Problem by problem while the stage works.
-const WORKING: &str = "working.jsonl";
 
 pub fn run(desk: &mut Desk<'_>, asked: &Asked, budgets: &[u32]) -> Result<Made, StageError> {
     let problems: Vec<Problem> = files::read(&desk.workspace.file(&asked.problems, PROBLEMS))?;
     let mut model = desk.model(&asked.policy, &asked.backend)?;
     let grade = |problem: &Problem, text: &str| asked.grader.grade(problem, text);
-    let (mut file, mut done) = Growing::open::<Vec<Episode>>(&desk.folder.join(WORKING))?;
-    desk.tokens = done.iter().map(|episodes| sampled(episodes)).sum();
-    while done.len() < problems.len() {
-        desk.problems_done(done.len(), problems.len())?;
-        let chunk = &problems[done.len()..problems.len().min(done.len() + CHUNK)];
-        let new = Search { policy: &mut model, asked, budgets, grade: &grade }.chunk(chunk)?;
-        file.append(&new)?;
-        desk.tokens += new.iter().map(|episodes| sampled(episodes)).sum::<u64>();
-        done.extend(new);
-    }
-    desk.problems_done(problems.len(), problems.len())?;
+    let done = desk.in_chunks(
+        (WORKING, CHUNK),
+        &problems,
+        |episodes: &Vec<Episode>| sampled(episodes),
+        |chunk| Ok(Search { policy: &mut model, asked, budgets, grade: &grade }.chunk(chunk)?),
+    )?;
     let scores: Vec<ScoreRow> = done.iter().flat_map(|all| scores(all, asked.turns, budgets)).collect();
     files::write(&desk.folder.join(SCORES), &scores)?;
     let episodes = done.concat();
