@@ -3,7 +3,7 @@
 use super::super::Study;
 use super::super::format::slug;
 use super::super::study::Group;
-use super::turns::checkpoints;
+use super::turns::by_checkpoint;
 use super::{Cell, Section, Table, TableRow};
 
 /// One table per headline group: a row per checkpoint and turn.
@@ -12,17 +12,9 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
 }
 
 fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
-    let mut rows = Vec::new();
-    for (setting, name) in checkpoints(study, group.setting?, group.sft) {
-        let first = rows.len();
-        rows.extend((2..=study.measures.turns).filter_map(|turn| row(study, setting, name, turn)));
-        if let Some(row) = rows.get_mut(first) {
-            row.heading = Some(name.to_owned());
-        }
-    }
-    if rows.is_empty() {
-        return None;
-    }
+    let rows = by_checkpoint(study, group, |setting, name| {
+        (2..=study.measures.turns).filter_map(|turn| row(study, setting, name, turn)).collect()
+    })?;
     Some(Table {
         id: format!("edits-{}", slug(&group.title)),
         section: Section::Analyses,

@@ -11,18 +11,10 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
 }
 
 fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
-    let setting = group.setting?;
-    let mut rows = Vec::new();
-    for (setting, name) in checkpoints(study, setting, group.sft) {
-        let first = rows.len();
-        rows.extend((2..=study.measures.turns).filter_map(|turn| row(study, setting, name, turn)));
-        if let Some(row) = rows.get_mut(first) {
-            row.heading = Some(name.to_owned());
-        }
-    }
-    if rows.is_empty() {
-        return None;
-    }
+    let turns = 2..=study.measures.turns;
+    let rows = by_checkpoint(study, group, |setting, name| {
+        turns.clone().filter_map(|turn| row(study, setting, name, turn)).collect()
+    })?;
     Some(Table {
         id: format!("turns-{}", slug(&group.title)),
         section: Section::Turns,
@@ -35,6 +27,23 @@ fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
         columns: ["accuracy", "wrong → right", "right → wrong", "unchanged"].map(str::to_owned).to_vec(),
         rows,
     })
+}
+
+/// The rows of every checkpoint of a group, headed by its name; none where there is no row.
+pub fn by_checkpoint(
+    study: &Study<'_>,
+    group: &Group,
+    of: impl Fn(usize, &str) -> Vec<TableRow>,
+) -> Option<Vec<TableRow>> {
+    let mut rows = Vec::new();
+    for (setting, name) in checkpoints(study, group.setting?, group.sft) {
+        let first = rows.len();
+        rows.extend(of(setting, name));
+        if let Some(row) = rows.get_mut(first) {
+            row.heading = Some(name.to_owned());
+        }
+    }
+    (!rows.is_empty()).then_some(rows)
 }
 
 /// (setting, checkpoint) of a group with the supervised row last.

@@ -3,7 +3,7 @@
 use super::super::Study;
 use super::super::format::slug;
 use super::super::study::Group;
-use super::turns::checkpoints;
+use super::turns::by_checkpoint;
 use super::{Cell, Section, Table, TableRow};
 
 /// One table per headline group that was analysed.
@@ -23,17 +23,9 @@ pub fn budgets(study: &Study<'_>) -> Vec<u32> {
 }
 
 fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
-    let mut rows = Vec::new();
-    for (setting, name) in checkpoints(study, group.setting?, group.sft) {
-        let first = rows.len();
-        rows.extend(budgets(study).into_iter().filter_map(|budget| row(study, setting, name, budget)));
-        if let Some(row) = rows.get_mut(first) {
-            row.heading = Some(name.to_owned());
-        }
-    }
-    if rows.is_empty() {
-        return None;
-    }
+    let rows = by_checkpoint(study, group, |setting, name| {
+        budgets(study).into_iter().filter_map(|budget| row(study, setting, name, budget)).collect()
+    })?;
     Some(Table {
         id: format!("unsolved-{}", slug(&group.title)),
         section: Section::Analyses,
