@@ -18,7 +18,8 @@ pub(super) fn plan(
     rationalise: bool,
 ) -> Result<(), PlanError> {
     let run = plan.run;
-    let mut policy = boost::plan(plan, base, &mut Vec::new())?;
+    let mut boosted = Vec::new();
+    let mut policy = boost::plan(plan, base, &mut boosted)?;
     let mut samples = Vec::new();
     for round in 1..=run.rounds.count {
         let name = format!("{method} round {round}");
@@ -27,8 +28,9 @@ pub(super) fn plan(
             Data::Union => &samples[..],
             Data::Latest => &samples[samples.len() - 1..],
         };
-        let examples = plan.answers(&name, united, true);
-        policy = plan.train(&name, base, &[examples]);
+        let mut data = boosted.clone();
+        data.push(plan.answers(&name, united, true));
+        policy = plan.train(&name, base, &data);
         plan.evaluate(&name, &policy, 1);
     }
     Ok(())

@@ -12,12 +12,13 @@ pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
     Ok(())
 }
 
-/// The improved episodes of every round; the last round is trained and evaluated only if asked for.
-pub(super) fn rounds(plan: &mut Plan<'_>, base: &Key, last: bool) -> Result<Vec<Key>, PlanError> {
+/// The boost's examples and the improved episodes of every round; the last round is trained and
+/// evaluated only if asked for.
+pub(super) fn rounds(plan: &mut Plan<'_>, base: &Key, last: bool) -> Result<(Vec<Key>, Vec<Key>), PlanError> {
     let run = plan.run;
     let mut data: Vec<Key> = Vec::new();
     let mut policy = boost::plan(plan, base, &mut data)?;
-    let mut episodes = Vec::new();
+    let (boosted, mut episodes) = (data.clone(), Vec::new());
     for round in 1..=run.rounds.count {
         let name = format!("round {round}");
         let own_turns = run.collect.own_turns.in_round(round);
@@ -39,5 +40,5 @@ pub(super) fn rounds(plan: &mut Plan<'_>, base: &Key, last: bool) -> Result<Vec<
         policy = plan.train(&name, start, united);
         plan.evaluate(&name, &policy, own_turns);
     }
-    Ok(episodes)
+    Ok((boosted, episodes))
 }

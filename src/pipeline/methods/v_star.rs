@@ -12,14 +12,16 @@ use super::boost;
 
 pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
     let run = plan.run;
-    let mut policy = boost::plan(plan, base, &mut Vec::new())?;
+    let mut boosted = Vec::new();
+    let mut policy = boost::plan(plan, base, &mut boosted)?;
     let references = plan.has_references().then(|| plan.solutions(None));
     let (mut samples, mut evaluation) = (Vec::new(), None);
     for round in 1..=run.rounds.count {
         let name = format!("v-star round {round}");
         samples.push(plan.sample(&name, round, &policy, false));
         let right = plan.answers(&name, &samples, true);
-        let examples: Vec<Key> = std::iter::once(right).chain(references.clone()).collect();
+        let examples: Vec<Key> =
+            std::iter::once(right).chain(references.clone()).chain(boosted.clone()).collect();
         policy = plan.train(&name, base, &examples);
         // Only what is ranked needs so many samples.
         let wanted = if round == run.rounds.count { run.verifier.samples } else { 1 };
