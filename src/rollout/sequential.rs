@@ -36,6 +36,24 @@ pub struct Unroll {
     pub author: Author,
 }
 
+impl Unroll {
+    /// So many turns of the policy, with the whole history shown, a retry text after every attempt, and
+    /// no rule that ends the episode early.
+    #[must_use]
+    pub const fn new(turns: u32, prompt: Prompt, sampling: Sampling) -> Self {
+        Self {
+            turns,
+            window: None,
+            stop_on_success: false,
+            redraws: 0,
+            protocol: Protocol::Retry,
+            prompt,
+            sampling,
+            author: Author::Policy,
+        }
+    }
+}
+
 /// Unrolls the policy on every problem, one candidate per turn; the episodes are in the problems' order.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use crate::domain::{
     Verdict,
 };
 
-use super::{Protocol, Unroll};
+use super::Unroll;
 
 /// A problem whose answer is its number.
 pub(super) fn problem(number: u32) -> Problem {
@@ -47,16 +47,7 @@ pub(super) fn prompt() -> Prompt {
 
 /// So many turns with the whole history and without a stop rule.
 pub(super) fn plan(turns: u32) -> Unroll {
-    Unroll {
-        turns,
-        window: None,
-        stop_on_success: false,
-        redraws: 0,
-        protocol: Protocol::Retry,
-        prompt: prompt(),
-        sampling: Sampling::default(),
-        author: Author::Policy,
-    }
+    Unroll::new(turns, prompt(), Sampling::default())
 }
 
 /// What a scripted policy finds this problem under: the first user message.

@@ -4,10 +4,10 @@
 
 use rise_lab::data::Prompt;
 use rise_lab::domain::{
-    Author, Dialogue, Episode, Example, Grade, Policy, Problem, Role, Sampling, Seed, Silent, Turn, Verdict,
+    Dialogue, Episode, Example, Grade, Policy, Problem, Role, Sampling, Seed, Silent, Turn, Verdict,
 };
 use rise_lab::model::{Decoder, LanguageModel};
-use rise_lab::rollout::{Protocol, Unroll, grouped};
+use rise_lab::rollout::{Unroll, grouped};
 use rise_lab::train::{
     Normalise, Phase, Practice, Reinforce, Rule, Sampled, TrainConfig, Trainer, Trajectory, encode, optimise,
 };
@@ -82,16 +82,8 @@ fn practised(
 fn sampled(policy: &mut dyn Policy, settings: &Reinforce, seed: Seed) -> Vec<Episode> {
     let [id, question, answer] = ["pens", QUESTION, ANSWERS[0]].map(str::to_owned);
     let problem = Problem { id, question, answer, solution: None };
-    let plan = Unroll {
-        turns: settings.turns,
-        window: None,
-        stop_on_success: false,
-        redraws: 0,
-        protocol: Protocol::Retry,
-        prompt: Prompt::default(),
-        sampling: Sampling { max_tokens: 8, ..Sampling::default() },
-        author: Author::Policy,
-    };
+    let plan =
+        Unroll::new(settings.turns, Prompt::default(), Sampling { max_tokens: 8, ..Sampling::default() });
     let grade = |problem: &Problem, text: &str| {
         let verdict = if text == problem.answer { Verdict::Right } else { Verdict::Wrong };
         Grade { answer: Some(text.to_owned()), verdict }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::domain::{Author, Episode, Problem};
+use crate::domain::{Episode, Problem};
 use crate::eval::{self, Extent, Metric};
 use crate::model::LanguageModel;
 use crate::rollout::{Protocol, Unroll, parallel, rollout};
@@ -39,14 +39,10 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
     let mut model = desk.model(policy, backend)?;
     let plan = Unroll {
-        turns: *turns,
         window: *window,
         stop_on_success: *oracle,
-        redraws: 0,
         protocol: *protocol,
-        prompt: *prompt,
-        sampling: *sampling,
-        author: Author::Policy,
+        ..Unroll::new(*turns, *prompt, *sampling)
     };
     let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
     let episodes = desk.in_chunks(

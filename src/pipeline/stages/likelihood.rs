@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::domain::{Author, Dialogue, Episode, Problem};
+use crate::domain::{Dialogue, Episode, Problem};
 use crate::eval::Likelihoods;
 use crate::model::LanguageModel;
 use crate::pipeline::StageError;
 use crate::pipeline::execute::{CHUNK, Desk, Made, WORKING};
 use crate::pipeline::files::{self, PROBLEMS, SCORES};
 use crate::pipeline::stage::Asked;
-use crate::rollout::{Environment, Protocol, Unroll, rollout};
+use crate::rollout::{Environment, Unroll, rollout};
 use crate::store::ScoreRow;
 
 use super::collect::sampled;
@@ -56,16 +56,7 @@ fn of_chunk(
     problems: &[Problem],
 ) -> Result<Vec<Done>, StageError> {
     let grade = |problem: &Problem, text: &str| asked.grader.grade(problem, text);
-    let plan = Unroll {
-        turns: asked.turns - 1,
-        window: asked.window,
-        stop_on_success: false,
-        redraws: 0,
-        protocol: Protocol::Retry,
-        prompt: asked.prompt,
-        sampling: asked.sampling,
-        author: Author::Policy,
-    };
+    let plan = Unroll { window: asked.window, ..Unroll::new(asked.turns - 1, asked.prompt, asked.sampling) };
     let mut logs: Vec<Vec<Episode>> = Vec::new();
     for number in 0..if plan.turns > 0 { rollouts } else { 0 } {
         let seed = asked.seed.named("rollout").at(u64::from(number));

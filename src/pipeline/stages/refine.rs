@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::data::Prompt;
-use crate::domain::{Author, Candidate, Episode, Problem, Seed, Turn, steps_of};
+use crate::domain::{Candidate, Episode, Problem, Seed, Turn, steps_of};
 use crate::eval::{self, APPROVED, Extent, Refined, refinement};
 use crate::model::LanguageModel;
 use crate::pipeline::execute::{CHUNK, Desk, Made, WORKING};
 use crate::pipeline::files::{self, EPISODES, PROBLEMS, REFINED, SCORES};
 use crate::pipeline::{Job, StageError};
-use crate::rollout::{Grader, Protocol, Unroll, parallel, refine, rollout};
+use crate::rollout::{Grader, Unroll, parallel, refine, rollout};
 use crate::store::ScoreRow;
 
 use super::approval::{Approval, Verifier};
@@ -93,16 +93,7 @@ impl Bench {
         let model = |key| desk.model(key, backend);
         let verifier =
             |key| -> Result<Verifier, StageError> { Ok(Verifier { model: model(key)?, prompt: *prompt }) };
-        let drafting = Unroll {
-            turns: 1,
-            window: None,
-            stop_on_success: false,
-            redraws: 0,
-            protocol: Protocol::Retry,
-            prompt: *prompt,
-            sampling: *sampling,
-            author: Author::Policy,
-        };
+        let drafting = Unroll::new(1, *prompt, *sampling);
         let made = || -> Result<Self, StageError> {
             Ok(Self {
                 generator: model(generator)?,

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::data::{GraderConfig, Prompt};
-use crate::domain::{Author, Episode, Problem, Sampling, Seed, Turn, Verdict};
+use crate::domain::{Episode, Problem, Sampling, Seed, Turn, Verdict};
 use crate::model::{Decoder, LanguageModel, checkpoint};
-use crate::rollout::{Protocol, Unroll, grouped};
+use crate::rollout::{Unroll, grouped};
 use crate::train::{Practice, Reinforce, Sampled, TrainError, Trained, Trajectory, optimise, order};
 
 use super::base::save;
@@ -91,16 +91,7 @@ struct Field<'a> {
 impl Field<'_> {
     fn sample(&mut self, decoder: &Decoder, iteration: u32) -> Result<Sampled, TrainError> {
         let problems = self.drawn(iteration);
-        let plan = Unroll {
-            turns: self.settings.turns,
-            window: None,
-            stop_on_success: false,
-            redraws: 0,
-            protocol: Protocol::Retry,
-            prompt: self.prompt,
-            sampling: self.sampling,
-            author: Author::Policy,
-        };
+        let plan = Unroll::new(self.settings.turns, self.prompt, self.sampling);
         let grader = self.grader;
         let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
         let seed = self.seed.named("iteration").at(u64::from(iteration));

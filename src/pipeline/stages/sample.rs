@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::domain::{Author, Episode, Problem};
+use crate::domain::{Episode, Problem};
 use crate::pipeline::execute::{CHUNK, Desk, Made, WORKING};
 use crate::pipeline::files::{self, EPISODES, PROBLEMS};
 use crate::pipeline::{Job, StageError};
-use crate::rollout::{Protocol, Unroll, parallel, rationalise};
+use crate::rollout::{Unroll, parallel, rationalise};
 
 use super::collect::sampled;
 use super::cost::Cost;
@@ -29,16 +29,7 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     };
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
     let mut model = desk.model(policy, backend)?;
-    let plan = Unroll {
-        turns: 1,
-        window: None,
-        stop_on_success: false,
-        redraws: 0,
-        protocol: Protocol::Retry,
-        prompt: *prompt,
-        sampling: *sampling,
-        author: Author::Policy,
-    };
+    let plan = Unroll::new(1, *prompt, *sampling);
     let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
     let done = desk.in_chunks(
         (WORKING, CHUNK),

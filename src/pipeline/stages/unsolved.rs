@@ -3,13 +3,13 @@
 
 use serde_json::json;
 
-use crate::domain::{Author, Episode, Policy, PolicyError, Problem};
+use crate::domain::{Episode, Policy, PolicyError, Problem};
 use crate::eval::Unsolved;
 use crate::pipeline::StageError;
 use crate::pipeline::execute::{CHUNK, Desk, Made, WORKING};
 use crate::pipeline::files::{self, EPISODES, PROBLEMS, SCORES};
 use crate::pipeline::stage::Asked;
-use crate::rollout::{Grader, Protocol, Unroll, parallel, rollout};
+use crate::rollout::{Grader, Unroll, parallel, rollout};
 use crate::store::ScoreRow;
 
 use super::collect::sampled;
@@ -82,16 +82,7 @@ impl Search<'_> {
 }
 
 const fn plan(asked: &Asked) -> Unroll {
-    Unroll {
-        turns: asked.turns,
-        window: asked.window,
-        stop_on_success: false,
-        redraws: 0,
-        protocol: Protocol::Retry,
-        prompt: asked.prompt,
-        sampling: asked.sampling,
-        author: Author::Policy,
-    }
+    Unroll { window: asked.window, ..Unroll::new(asked.turns, asked.prompt, asked.sampling) }
 }
 
 fn scores(episodes: &[Episode], turns: u32, budgets: &[u32]) -> Vec<ScoreRow> {
