@@ -31,9 +31,9 @@ impl Scoring {
         let logs = || problems().map(|episodes| episodes[0].turns.len());
         let (shortest, turns) = (logs().min()?, logs().max()?);
         let samples = problems().map(<[Episode]>::len).min()?;
-        let reviews =
-            episodes.iter().flat_map(|episode| &episode.turns).filter_map(|turn| turn.review.as_ref());
-        let verifies = reviews.into_iter().any(|review| review.approves.is_some());
+        // A last attempt is verified, but never criticised.
+        let last = episodes.iter().filter_map(|episode| episode.turns.last());
+        let verifies = last.into_iter().any(|turn| turn.review.is_some());
         let stops = verifies || shortest < turns;
         (shortest > 0).then_some(Self(Extent { turns, samples, stops, verifies }))
     }

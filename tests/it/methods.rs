@@ -50,6 +50,9 @@ fn every_method_protocol_and_analysis_leaves_its_scores() {
     for metric in ["unsolved@2", "nll@t2", "equal-tokens@t1", "verified@t1", "best-of-1", "reranked-of-3"] {
         assert!(!scores(&lab, metric).is_empty(), "no run has a score `{metric}`");
     }
+    let rescored = lab.on_store(&["rescore"]);
+    rescored.expect_exit(0);
+    assert!(rescored.stdout.contains("every grade and score is there"), "{}", rescored.stdout);
     // With an oracle a dialogue ends where it is right: its last turns are right just as often as
     // any turn is without one.
     let of = |metric: &str, run: &str| -> Vec<String> {
