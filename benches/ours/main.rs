@@ -1,7 +1,8 @@
 //! This program's side of the comparisons in `benches/`: the driver, `benches/compare.py`, starts it.
 //!
 //! `prepare FOLDER` makes a setting's model and data, `serve` works on settings as the driver asks,
-//! `machine` measures the peaks of one core, `operations` the decoder's hot operations.
+//! `machine` measures the peaks of one core, `operations` the decoder's hot operations, `size SETTING`
+//! large models on one device.
 //! Must not know what it is compared with.
 
 mod answers;
@@ -10,6 +11,7 @@ mod inputs;
 mod machine;
 mod operations;
 mod player;
+mod size;
 mod training;
 
 use std::path::Path;
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
             machine::report();
             Ok(())
         }
+        ["size", setting] => size::report(setting),
         ["operations", folder] => operations::report(Path::new(folder)),
         _ => Err("this is half of a comparison; run `python3 benches/compare.py`".into()),
     };

@@ -92,6 +92,8 @@ pub enum Command {
     Query(QueryArguments),
     /// Build a base model from its recipe and compare it with the one that is shipped
     Base(BaseArguments),
+    /// List backends and their devices, or check that they compute what `flex` computes
+    Backends(BackendsArguments),
     /// Execute stages for a coordinator
     #[command(hide = true)]
     Worker,
@@ -151,6 +153,26 @@ pub struct ReportArguments {
     /// Write the report into a folder of the experiment's name under this one
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub out: PathBuf,
+}
+
+/// `rise-lab backends`.
+#[derive(Debug, Args)]
+pub struct BackendsArguments {
+    /// List (the default), or check
+    #[arg(value_enum, default_value = "list")]
+    pub action: BackendsAction,
+    /// Only this one, e.g. vulkan or tch:1 [default: every device of every backend compiled in]
+    #[arg(value_name = "BACKEND")]
+    pub backend: Option<String>,
+}
+
+/// What `rise-lab backends` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BackendsAction {
+    /// Which backends are compiled in, and the devices that they find
+    List,
+    /// Run a small model on each device and compare it with `flex`
+    Check,
 }
 
 /// `rise-lab rescore`.
@@ -281,20 +303,21 @@ mod tests {
             Usage: rise-lab [OPTIONS] <COMMAND>
 
             Commands:
-              sweep    Perform every run of an experiment and write its report; the same command goes on after a
-                       stop
-              plan     Show an experiment's runs, shared stages, what is done and the time it will take; touches
-                       nothing
-              report   Write the report of an experiment from the database
-              rescore  Grade and score texts that are in the store once more, beside what is there; samples
-                       nothing
-              claims   Tell what the runs in the store say of the claims in a file, and write their report
-              runs     List runs
-              show     Show one run: its settings, stages and scores
-              status   Show how far the experiments in this store are
-              query    Ask the database in SQL; reads only
-              base     Build a base model from its recipe and compare it with the one that is shipped
-              help     Print this message or the help of the given subcommand(s)
+              sweep     Perform every run of an experiment and write its report; the same command goes on after
+                        a stop
+              plan      Show an experiment's runs, shared stages, what is done and the time it will take;
+                        touches nothing
+              report    Write the report of an experiment from the database
+              rescore   Grade and score texts that are in the store once more, beside what is there; samples
+                        nothing
+              claims    Tell what the runs in the store say of the claims in a file, and write their report
+              runs      List runs
+              show      Show one run: its settings, stages and scores
+              status    Show how far the experiments in this store are
+              query     Ask the database in SQL; reads only
+              base      Build a base model from its recipe and compare it with the one that is shipped
+              backends  List backends and their devices, or check that they compute what `flex` computes
+              help      Print this message or the help of the given subcommand(s)
 
             Options:
               -h, --help     Print help (see more with '--help')

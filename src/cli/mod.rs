@@ -62,6 +62,7 @@ fn perform(command: Command, environment: &Environment) -> Result<Exit, Fault> {
         Command::Claims(arguments) => commands::claims::claims(&arguments, environment),
         Command::Runs(arguments) => commands::runs::runs(&arguments, environment),
         Command::Show(arguments) => commands::show::show(&arguments, environment),
+        Command::Backends(arguments) => commands::backends::backends(&arguments, environment),
         Command::Rescore(arguments) => commands::rescore::rescore(&arguments, environment),
         Command::Status => commands::status::status(environment),
         Command::Query(arguments) => commands::query::query(&arguments, environment),

@@ -3,9 +3,10 @@
 //! With fused kernels the whole network is passed forward and backward for one shard before the
 //! next begins: what the backward pass needs is still close to the core, and the memory of a step
 //! does not grow with its batch. Weight gradients are added up in place, group by group (see
-//! `ops::shards`); groups are what threads share, and their sums are added in a fixed order. Other
-//! kernels go through burn's gradient graph. Must not know what is done with the gradients.
+//! `ops::shards`); groups are what threads share, and their sums are added in a fixed order.
+//! Elsewhere `tensors` does the same on the device. Must not know what is done with the gradients.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
@@ -22,30 +23,77 @@ use super::{Decoder, Kernels, Targets, Visit, Weights};
 
 /// The gradient of every parameter, by the parameter's name.
 #[derive(Debug)]
-pub struct Gradients(BTreeMap<String, Buffer>);
+pub struct Gradients(BTreeMap<String, Gradient>);
+
+/// One parameter's gradient, row by row as it lies in the parameter, where it was computed.
+#[derive(Debug)]
+pub enum Gradient {
+    /// In host memory.
+    Host(Buffer),
+    /// On the parameter's device, \[elements\].
+    Device(Box<Tensor<1>>),
+}
+
+impl Gradient {
+    /// Its values, in host memory.
+    #[must_use]
+    pub fn values(&self) -> Cow<'_, [f32]> {
+        match self {
+            Self::Host(values) => Cow::Borrowed(values),
+            Self::Device(tensor) => {
+                Cow::Owned(tensor.clone().into_data().try_into_vec().expect("gradients are f32"))
+            }
+        }
+    }
+}
 
 impl Gradients {
-    /// The gradient of the parameter called `name`, row by row as it lies in the parameter.
+    /// Gradients with their parameters' names.
+    pub(super) fn new(named: impl IntoIterator<Item = (String, Gradient)>) -> Self {
+        Self(named.into_iter().collect())
+    }
+
+    /// The gradient of the parameter called `name`, where it was computed.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&[f32]> {
-        self.0.get(name).map(|buffer| &**buffer)
+    pub fn held(&self, name: &str) -> Option<&Gradient> {
+        self.0.get(name)
+    }
+
+    /// The gradient's values, in host memory.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Cow<'_, [f32]>> {
+        self.held(name).map(Gradient::values)
     }
 
     /// The Euclidean norm of all gradients together.
     #[must_use]
     pub fn norm(&self) -> f64 {
-        self.0.values().map(|gradient| squares(gradient)).sum::<f64>().sqrt()
+        let mut host = 0.0;
+        let mut device: Vec<Tensor<1>> = Vec::new();
+        for gradient in self.0.values() {
+            match gradient {
+                Gradient::Host(values) => host += squares(values),
+                Gradient::Device(tensor) => device.push(tensor.clone().square().sum()),
+            }
+        }
+        // All sums come to the host in one go.
+        let device: Vec<f32> = if device.is_empty() {
+            Vec::new()
+        } else {
+            Tensor::cat(device, 0).into_data().try_into_vec().expect("gradients are f32")
+        };
+        (host + device.into_iter().map(f64::from).sum::<f64>()).sqrt()
     }
 
     /// What burn's graph holds for `weights`, which were its leaves.
     #[must_use]
     pub fn of(weights: Weights, graph: &burn::tensor::Gradients) -> Self {
-        struct Collect<'a>(&'a burn::tensor::Gradients, BTreeMap<String, Buffer>);
+        struct Collect<'a>(&'a burn::tensor::Gradients, BTreeMap<String, Gradient>);
         impl Visit for Collect<'_> {
             fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
                 if let Some(gradient) = parameter.grad(self.0) {
                     let values: Vec<f32> = gradient.into_data().try_into_vec().expect("gradients are f32");
-                    self.1.insert(name.to_owned(), values.into());
+                    self.1.insert(name.to_owned(), Gradient::Host(values.into()));
                 }
                 parameter
             }
@@ -64,13 +112,10 @@ impl Decoder {
     /// If a sequence is longer than the model's positions or a token is not in the vocabulary.
     #[must_use]
     pub fn loss_and_gradients(&self, batch: &Ragged, targets: &Targets) -> (f64, Gradients) {
-        if self.kernels == Kernels::Fused {
-            return Network::new(self).run(batch, targets);
+        match self.kernels {
+            Kernels::Fused => Network::new(self).run(batch, targets),
+            Kernels::Plain => self.tensor_loss_and_gradients(batch, targets),
         }
-        let tracked = self.weights().clone().tracked();
-        let loss = self.with_weights(tracked.clone()).loss(batch, targets);
-        let value = f64::from(loss.clone().into_scalar::<f32>());
-        (value, Gradients::of(tracked, &loss.backward()))
     }
 }
 
@@ -214,6 +259,6 @@ impl Sum {
             named.insert(format!("{layer}.gate_up"), gate_up);
             named.insert(format!("{layer}.down"), down);
         }
-        Gradients(named)
+        Gradients::new(named.into_iter().map(|(name, values)| (name, Gradient::Host(values))))
     }
 }

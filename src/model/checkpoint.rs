@@ -167,6 +167,7 @@ impl<'a> Reader<'a> {
             blocks,
             norm: self.tensor("model.norm.weight", [width])?,
             head,
+            adapters: None,
         })
     }
 

@@ -1,17 +1,18 @@
 //! New tokens against what is remembered of their sequences: the sampling way through a decoder.
 //!
-//! Responsible for cutting the rows of a call into passes of bounded size. Hides which kernels
-//! perform a pass (`pass` on slices, `plain_pass` on tensors). A sequence's logits depend on its
+//! Responsible for cutting the rows of a call into passes of bounded size. Works on slices in host
+//! memory, wherever the weights are; `tensors` samples where they are. A sequence's logits depend on its
 //! own tokens alone, as bits: not on the other sequences, nor on which tokens came in one call.
 
 use std::ops::Range;
 use std::sync::{Mutex, OnceLock};
 
+use super::Decoder;
 use super::host::Host;
 use super::kept::Kept;
 use super::ops::cache::Cache;
 use super::pass::{Buffers, Pass};
-use super::{Decoder, Kernels, plain_pass};
+use super::tensors::Resident;
 
 /// Rows of one pass at most: activations stay in a core's own cache.
 const ROWS: usize = 256;
@@ -20,6 +21,8 @@ const ROWS: usize = 256;
 #[derive(Debug, Default)]
 pub struct Memory {
     host: OnceLock<Host>,
+    /// The same where the weights are.
+    pub resident: Resident,
     /// Caches of earlier samples.
     pub kept: Mutex<Kept>,
 }
@@ -117,13 +120,8 @@ impl<'a> Session<'a> {
                 states[segment.sequence].0.reserve(segment.tokens.len());
             }
             let logits = &mut self.logits[ended * vocabulary..];
-            match self.decoder.kernels {
-                Kernels::Fused => {
-                    let pass = Pass { decoder: self.decoder, host: self.decoder.host(), news };
-                    pass.run(&segments, states, &mut self.buffers, logits);
-                }
-                Kernels::Plain => plain_pass::run(self.decoder, news, &segments, states, logits),
-            }
+            let pass = Pass { decoder: self.decoder, host: self.decoder.host(), news };
+            pass.run(&segments, states, &mut self.buffers, logits);
             for segment in &segments {
                 states[segment.sequence].0.fill(segment.tokens.len());
                 ended += usize::from(segment.ends);
@@ -161,6 +159,7 @@ mod tests {
 
     use super::*;
     use crate::domain::Seed;
+    use crate::model::Kernels;
     use crate::model::Weights;
     use crate::model::testing::{VOCABULARY, decoder, with};
 
@@ -217,27 +216,6 @@ mod tests {
                     let expected = whole(&decoder, &all[index][..states[index].filled()]);
                     prop_assert!(bits(logits) == bits(&expected), "sequence {index} in round {round}");
                 }
-            }
-        }
-    }
-
-    #[test]
-    fn slices_and_tensors_give_the_same_logits() {
-        for tied in [false, true] {
-            let [fused, plain] = [Kernels::Fused, Kernels::Plain].map(|kernels| with(kernels, tied));
-            let all: Vec<Vec<u32>> = (0..9).map(|i| tokens(i, 1 + 70 * i as usize)).collect();
-            let news: Vec<&[u32]> = all.iter().map(Vec::as_slice).collect();
-            let [ours, theirs] = [&fused, &plain].map(|decoder| {
-                let mut states: Vec<State> = news.iter().map(|_| decoder.state()).collect();
-                let mut all: Vec<&mut State> = states.iter_mut().collect();
-                let first = decoder.advance(&news, &mut all);
-                let second = decoder.advance(&vec![&[5][..]; news.len()], &mut all);
-                [first, second].concat().concat()
-            });
-            let largest = theirs.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
-            assert!(largest > 0.5, "{largest}");
-            for (a, b) in ours.iter().zip(&theirs) {
-                assert!((a - b).abs() < 1e-4 * largest, "{a} {b}");
             }
         }
     }

@@ -10,7 +10,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use super::decode::Memory;
 use super::ops::{Call, Heads, Rotary, Shape};
 use super::weights::Block;
-use super::{Kernels, ModelConfig, Place, Targets, Threads, Weights};
+use super::{Kernels, ModelConfig, Place, Precision, Targets, Threads, Weights};
 
 /// A Llama-style decoder on one device.
 #[derive(Clone, Debug)]
@@ -19,6 +19,9 @@ pub struct Decoder {
     pub(super) weights: Weights,
     pub(super) shape: Arc<Shape>,
     pub(super) kernels: Kernels,
+    pub(super) precision: Precision,
+    /// Bytes that activations may take where the weights are.
+    pub(super) activations: usize,
     pub(super) threads: Threads,
     pub(super) memory: Arc<Memory>,
 }
@@ -45,8 +48,11 @@ impl Decoder {
             epsilon: config.norm_epsilon as f32,
             rotary,
         });
-        let (kernels, threads) = (place.kernels, place.threads.clone());
-        Self { config, weights, shape, kernels, threads, memory: Arc::default() }
+        let Place { precision, activations, .. } = *place;
+        // The fused kernels know no adapters.
+        let kernels = if weights.adapters.is_some() { Kernels::Plain } else { place.kernels };
+        let (threads, memory) = (place.threads.clone(), Arc::default());
+        Self { config, weights, shape, kernels, precision, activations, threads, memory }
     }
 
     /// Its sizes.
@@ -70,10 +76,11 @@ impl Decoder {
     /// The same decoder with its parameters changed; nothing else of it holds on to the old ones.
     #[must_use]
     pub fn map_weights(self, change: impl FnOnce(Weights, &Threads) -> Weights) -> Self {
-        let Self { config, weights, shape, kernels, threads, memory } = self;
+        let Self { config, weights, shape, kernels, precision, activations, threads, memory } = self;
         drop(memory);
         let weights = change(weights, &threads);
-        Self { config, weights, shape, kernels, threads, memory: Arc::default() }
+        let memory = Arc::default();
+        Self { config, weights, shape, kernels, precision, activations, threads, memory }
     }
 
     /// Its parameters, held by nobody else if nobody else held them before.
@@ -127,11 +134,6 @@ impl Decoder {
 
     pub(super) fn normed(&self, x: Tensor<2>, gain: &Tensor<1>) -> Tensor<2> {
         self.kernels.rms_norm(x, gain.clone(), self.config.norm_epsilon)
-    }
-
-    pub(super) fn feed_forward(&self, x: Tensor<2>, block: &Block) -> Tensor<2> {
-        let packed = self.normed(x.clone(), &block.mlp_norm).matmul(block.gate_up.clone());
-        x + self.kernels.swiglu(packed).matmul(block.down.clone())
     }
 
     pub(super) fn head(&self, x: Tensor<2>) -> Tensor<2> {

@@ -1,8 +1,34 @@
 //! From a backend's name to a burn device: the only place that names backends.
 
 use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
 
 use super::{Kernels, Threads};
+
+/// Bytes that activations may take on a device, unless something else is said.
+const ACTIVATIONS: usize = 8 << 30;
+
+/// The numbers that products are computed in; parameters and their moments are kept in 32 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// 16-bit floats with the range of 32-bit ones, where the kernels are plain.
+    Bf16,
+}
+
+impl Precision {
+    /// Its name in settings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
 
 /// Where tensors live, and which kernels work there.
 #[derive(Clone, Debug)]
@@ -11,42 +37,81 @@ pub struct Place {
     pub device: Device,
     /// Fused on the embedded CPU backend, plain elsewhere.
     pub kernels: Kernels,
-    /// Threads that one stage may use on it.
+    /// The numbers that plain kernels multiply.
+    pub precision: Precision,
+    /// Bytes that activations may take there before they are computed a second time instead.
+    pub activations: usize,
+    /// Threads that one stage may use on the host.
     pub threads: Threads,
 }
 
-/// Backends that this program can name, with whether each is compiled in.
-const BACKENDS: [(&str, bool); 1] = [("flex", cfg!(feature = "flex"))];
+/// A backend that this program can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// Its name in experiments, and that of its cargo feature.
+    pub name: &'static str,
+    /// Whether it is compiled in.
+    pub compiled: bool,
+    /// What it needs.
+    pub needs: &'static str,
+}
+
+/// All backends, the default one first.
+pub const BACKENDS: [Backend; 5] = [
+    Backend { name: "flex", compiled: cfg!(feature = "flex"), needs: "nothing: a CPU" },
+    Backend {
+        name: "vulkan",
+        compiled: cfg!(feature = "vulkan"),
+        needs: "a Vulkan driver and its loader (libvulkan.so.1)",
+    },
+    Backend {
+        name: "wgpu",
+        compiled: cfg!(feature = "wgpu"),
+        needs: "a driver for Vulkan, Metal, DirectX 12 or OpenGL",
+    },
+    Backend { name: "cuda", compiled: cfg!(feature = "cuda"), needs: "an NVIDIA driver and CUDA's NVRTC" },
+    Backend { name: "tch", compiled: cfg!(feature = "tch"), needs: "LibTorch on the library path" },
+];
 
 impl Place {
-    /// Opens the backend called `name`.
+    /// Opens a backend by name, on its first device or the one whose number stands behind a colon
+    /// (`vulkan:1`); `tch:cpu` is `LibTorch` without a graphics card.
     ///
     /// # Errors
-    /// If there is no such backend, or it is not compiled in: what was asked for, what there is,
-    /// and what to do.
+    /// If there is no such backend, it is not compiled in, or it has no such device: what was asked
+    /// for, what there is, and what to do.
     pub fn open(name: &str) -> Result<Self, String> {
         Self::check(name)?;
-        #[cfg(feature = "flex")]
-        if name == "flex" {
-            let (device, kernels) = (Device::flex(), Kernels::Fused);
-            return Ok(Self { device, kernels, threads: Threads::default() });
-        }
-        Err(format!("backend `{name}` has no device here"))
+        let (backend, which) = name.split_once(':').unwrap_or((name, ""));
+        let kernels = if backend == "flex" { Kernels::Fused } else { Kernels::Plain };
+        let device = device(backend, which)?;
+        let (precision, activations, threads) = (Precision::F32, ACTIVATIONS, Threads::default());
+        Ok(Self { device, kernels, precision, activations, threads })
     }
 
-    /// Whether `name` can be opened, without opening it.
+    /// Whether `name` can be opened as far as can be told without asking for devices.
     ///
     /// # Errors
-    /// As [`Place::open`].
+    /// As [`Place::open`], but for missing devices.
     pub fn check(name: &str) -> Result<(), String> {
-        let compiled: Vec<&str> = BACKENDS.iter().filter(|b| b.1).map(|b| b.0).collect();
+        let compiled: Vec<&str> = BACKENDS.iter().filter(|b| b.compiled).map(|b| b.name).collect();
         let compiled = compiled.join(", ");
-        match BACKENDS.iter().find(|backend| backend.0 == name) {
-            Some((_, true)) => Ok(()),
-            Some((_, false)) => Err(format!(
-                "backend `{name}` is not compiled in (compiled in: {compiled}); rebuild with `--features {name}`"
+        let (backend, which) = name.split_once(':').unwrap_or((name, ""));
+        let known = BACKENDS.iter().find(|known| known.name == backend);
+        match known {
+            None => {
+                let all = BACKENDS.map(|backend| backend.name).join(", ");
+                Err(format!("there is no backend `{backend}`; use one of: {all} (compiled in: {compiled})"))
+            }
+            Some(Backend { compiled: false, .. }) => Err(format!(
+                "backend `{backend}` is not compiled in (compiled in: {compiled}); rebuild with `--features {backend}`"
             )),
-            None => Err(format!("there is no backend `{name}` in this build; use one of: {compiled}")),
+            Some(_) if which.is_empty() || which.parse::<usize>().is_ok() && backend != "flex" => Ok(()),
+            Some(_) if backend == "tch" && which == "cpu" => Ok(()),
+            Some(_) if backend == "flex" => Err("`flex` has one device; write `flex`".to_owned()),
+            Some(_) => {
+                Err(format!("`{which}` is no device of `{backend}`; write a number, as in `{backend}:0`"))
+            }
         }
     }
 
@@ -54,6 +119,62 @@ impl Place {
     #[must_use]
     pub fn training(&self) -> Device {
         self.device.clone().autodiff()
+    }
+}
+
+/// The device of a backend that is compiled in, by number; the first one if none is given.
+fn device(backend: &str, which: &str) -> Result<Device, String> {
+    #[cfg(feature = "flex")]
+    if backend == "flex" {
+        return Ok(Device::flex());
+    }
+    #[cfg(feature = "tch")]
+    if backend == "tch" && (which == "cpu" || which.is_empty() && devices("tch").is_empty()) {
+        return Ok(Device::libtorch());
+    }
+    let number = which.parse().unwrap_or(0);
+    let mut found = devices(backend);
+    if number < found.len() {
+        return Ok(found.swap_remove(number));
+    }
+    let needs = BACKENDS.iter().find(|known| known.name == backend).map_or("", |known| known.needs);
+    Err(match found.len() {
+        0 => format!("backend `{backend}` finds no device here; it needs {needs}"),
+        1 => format!("backend `{backend}` has one device, `{backend}:0`, and not `{backend}:{number}`"),
+        count => format!("backend `{backend}` has devices 0 to {}, and not {number}", count - 1),
+    })
+}
+
+/// The devices that a backend finds on this machine; none if it is not compiled in.
+#[must_use]
+pub fn devices(backend: &str) -> Vec<Device> {
+    use burn::tensor::DeviceType;
+    let kind: Option<DeviceType> = match backend {
+        #[cfg(feature = "flex")]
+        "flex" => Some(DeviceType::Flex),
+        #[cfg(feature = "vulkan")]
+        "vulkan" => Some(DeviceType::Vulkan),
+        #[cfg(feature = "wgpu")]
+        "wgpu" => Some(DeviceType::Wgpu),
+        #[cfg(feature = "cuda")]
+        "cuda" => Some(DeviceType::Cuda),
+        #[cfg(feature = "tch")]
+        "tch" => Some(DeviceType::LibTorch),
+        _ => None,
+    };
+    kind.map_or_else(Vec::new, |kind| Device::enumerate(kind).into_vec())
+}
+
+/// A device's name, as its driver gives it where that can be asked.
+#[must_use]
+pub fn device_name(device: &Device) -> String {
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    if let Some(identity) = device.identity() {
+        return format!("{identity:?}");
+    }
+    match format!("{device:?}") {
+        name if name.contains("Flex") => instruction_set(),
+        name => name,
     }
 }
 
@@ -101,8 +222,8 @@ mod tests {
     #[test]
     fn an_unknown_backend_says_what_there_is() {
         insta::assert_snapshot!(
-            Place::check("cuda").unwrap_err(),
-            @"there is no backend `cuda` in this build; use one of: flex"
+            Place::check("opencl").unwrap_err(),
+            @"there is no backend `opencl`; use one of: flex, vulkan, wgpu, cuda, tch (compiled in: flex)"
         );
         assert!(Place::check("flex").is_ok());
     }

@@ -8,7 +8,7 @@ use crate::domain::{Sampling, Seed};
 
 use super::decode::Session;
 use super::sampler::Sampler;
-use super::{Decoder, State};
+use super::{Decoder, Kernels, State, tensors};
 
 /// Rows that are sampled together at most: as many as the matrix kernels take at once without
 /// copying the weights, and few enough that a batch's last rows are not alone for long.
@@ -59,6 +59,9 @@ pub fn generate(
     sampling: &Sampling,
     stops: &[u32],
 ) -> Vec<Vec<Vec<u32>>> {
+    if decoder.kernels == Kernels::Plain {
+        return tensors::generate(decoder, prompts, sampling, stops);
+    }
     let threads = decoder.threads.count();
     let rows: usize = prompts.iter().map(|prompt| prompt.seeds.len()).sum();
     let work = Work {

@@ -5,9 +5,6 @@
 //! cut where follows from the lengths alone, so the bits do not depend on the number of threads.
 //! Must not know what the log-probabilities are for.
 
-use burn::tensor::activation::log_softmax;
-use burn::tensor::{Int, Tensor, TensorData};
-
 use crate::domain::{Dialogue, Message, PolicyError, Role};
 
 use super::decoder::Ragged;
@@ -29,7 +26,7 @@ impl Decoder {
     #[must_use]
     pub fn log_probabilities(&self, batch: &Ragged, targets: &Targets) -> Vec<f32> {
         if self.kernels != Kernels::Fused {
-            return self.plain_log_probabilities(batch, targets);
+            return self.tensor_log_probabilities(batch, targets);
         }
         let host = self.host();
         let weights: Vec<_> = host.blocks.iter().map(HostBlock::parts).collect();
@@ -68,19 +65,6 @@ impl Decoder {
             let _ = block::forward(&mut x, weights, &self.shape, &batch.lengths[shard.sequences.clone()]);
         }
         x
-    }
-
-    fn plain_log_probabilities(&self, batch: &Ragged, targets: &Targets) -> Vec<f32> {
-        if batch.tokens.is_empty() {
-            return Vec::new();
-        }
-        let logits = self.logits(batch);
-        let ids: Vec<i64> = targets.ids.iter().map(|&id| i64::from(id)).collect();
-        let ids = Tensor::<1, Int>::from_data(TensorData::from(ids.as_slice()), &logits.device());
-        let chosen = log_softmax(logits, 1).gather(1, ids.unsqueeze_dim(1)).squeeze_dim::<1>(1);
-        let values: Vec<f32> = chosen.into_data().try_into_vec().expect("log-probabilities are f32");
-        let wanted = values.into_iter().zip(&*targets.weights);
-        wanted.map(|(value, &weight)| if weight == 0.0 { 0.0 } else { value }).collect()
     }
 }
 

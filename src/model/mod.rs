@@ -6,6 +6,7 @@
 //! Hides burn, the tokenizers crate and the checkpoint format. Must not know about tasks,
 //! rollouts, rewards or the store.
 
+mod adapters;
 mod backprop;
 pub mod checkpoint;
 mod config;
@@ -19,20 +20,21 @@ mod language_model;
 mod likelihood;
 pub mod ops;
 mod pass;
-mod plain_pass;
 mod sampler;
+mod tensors;
 #[cfg(test)]
 mod testing;
 mod threads;
 mod tokenizer;
 mod weights;
 
-pub use backprop::Gradients;
+pub use adapters::{Adapter, Adapters, LoraConfig, Packed, Projection};
+pub use backprop::{Gradient, Gradients};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use config::ModelConfig;
 pub use decode::State;
 pub use decoder::{Decoder, Ragged};
-pub use device::{Place, instruction_set};
+pub use device::{BACKENDS, Backend, Place, Precision, device_name, devices, instruction_set};
 pub use generate::{Prompted, generate};
 pub use language_model::LanguageModel;
 pub use ops::{Kernels, Targets};

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::domain::Seed;
 
-use super::ModelConfig;
+use super::{Adapters, ModelConfig};
 
 /// All parameters of a decoder. Matrices are \[in, out\]: rows of activations multiply from the left.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Weights {
     pub norm: Tensor<1>,
     /// Output head, \[D, V\]; none if it shares the embedding.
     pub head: Option<Tensor<2>>,
+    /// Adapters of the blocks' matrices; where there are some, they alone are trained.
+    pub adapters: Option<Adapters>,
 }
 
 /// Parameters of one decoder block.
@@ -74,6 +76,7 @@ impl Weights {
             blocks,
             norm: ones(),
             head: (!config.tied).then(|| linear("head".to_owned(), width, vocabulary)),
+            adapters: None,
         }
     }
 
@@ -96,7 +99,8 @@ impl Weights {
             .collect();
         let norm = visitor.visit("norm", self.norm);
         let head = self.head.map(|head| visitor.visit("head", head));
-        Self { embedding, blocks, norm, head }
+        let adapters = self.adapters.map(|adapters| adapters.map(visitor));
+        Self { embedding, blocks, norm, head, adapters }
     }
 
     /// The same weights as leaves of a gradient graph.

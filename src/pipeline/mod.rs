@@ -8,6 +8,7 @@
 //! Knows every module that does the work. Must not know about schedules, processes, the terminal
 //! or reports.
 
+mod backends;
 mod base_plan;
 mod estimate;
 mod execute;
@@ -27,6 +28,7 @@ mod workspace;
 pub use crate::data::{GraderConfig, TaskConfig};
 pub use crate::model::Threads;
 pub use crate::model::checkpoint::{TOKENIZER, WEIGHTS};
+pub use backends::{Checked, Here, Listed, backends, check_backends};
 pub use base_plan::{BasePlan, base_plan};
 pub use execute::{StageError, execute};
 pub use graph::{Graph, PlannedRun};

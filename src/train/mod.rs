@@ -9,6 +9,7 @@
 
 mod batch;
 mod config;
+mod conformance;
 mod examples;
 mod objective;
 mod optimise;
@@ -27,13 +28,14 @@ mod weighting;
 
 pub use batch::{Batch, Encoded, TooLong, encode, order};
 pub use config::{Data, Start, TrainConfig};
+pub use conformance::{Conformance, conformance};
 pub use examples::{
     Layout, Pool, Summary, answers, deduplicated, examples, outcomes, pairs, preferences, refinements,
     stepwise, trajectories, verified,
 };
 pub use objective::Normalise;
 pub use optimise::{Objective, TrainError, Trained, Weighed, optimise};
-pub use optimizer::AdamW;
+pub use optimizer::{AdamW, Moments};
 pub use policy_gradient::{Rule, Said, Token, credits};
 pub use practice::{Practice, Sampled, Sampler, Trajectory};
 pub use preference::{Judged, Pair, Preferences, judge};

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Tensor, TensorData};
 use multiversion::multiversion;
 
-use crate::model::{Gradients, Threads, Visit, Weights};
+use crate::model::{Gradient, Gradients, Threads, Visit, Weights};
 
 use super::TrainConfig;
 
@@ -22,9 +22,18 @@ const PIECE: usize = 1 << 16;
 #[derive(Clone, Debug, Default)]
 pub struct AdamW {
     /// First and second moments by parameter name.
-    pub moments: BTreeMap<String, [Vec<f32>; 2]>,
+    pub moments: BTreeMap<String, Moments>,
     /// Steps done.
     pub steps: u64,
+}
+
+/// First and second moment of one parameter, where its gradients are.
+#[derive(Clone, Debug)]
+pub enum Moments {
+    /// In host memory.
+    Host([Vec<f32>; 2]),
+    /// On the parameter's device, \[elements\] each.
+    Device(Box<[Tensor<1>; 2]>),
 }
 
 impl AdamW {
@@ -75,17 +84,76 @@ impl Update<'_> {
 
 impl Visit for Update<'_> {
     fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
-        let Some(gradient) = self.gradients.get(name) else { return parameter };
-        let (device, shape, numbers) = (parameter.device(), parameter.shape(), self.numbers(R));
+        let Some(gradient) = self.gradients.held(name) else { return parameter };
+        let numbers = self.numbers(R);
+        match gradient {
+            Gradient::Host(gradient) => self.on_host(name, parameter, gradient, &numbers),
+            Gradient::Device(gradient) => self.on_device(name, parameter, (**gradient).clone(), &numbers),
+        }
+    }
+}
+
+impl Update<'_> {
+    fn on_host<const R: usize>(
+        &mut self,
+        name: &str,
+        parameter: Tensor<R>,
+        gradient: &[f32],
+        numbers: &Numbers,
+    ) -> Tensor<R> {
+        let (device, shape) = (parameter.device(), parameter.shape());
         let mut values: Vec<f32> = parameter.into_data().try_into_vec().expect("parameters are f32");
-        let zeros = || vec![0.0; values.len()];
-        let [first, second] = self.state.moments.entry(name.to_owned()).or_insert_with(|| [zeros(), zeros()]);
+        let kept = self.state.moments.remove(name).map(Moments::into_host);
+        let [mut first, mut second] = kept.unwrap_or_else(|| [(); 2].map(|()| vec![0.0; values.len()]));
         let moments = first.chunks_mut(PIECE).zip(second.chunks_mut(PIECE));
         let pieces = values.chunks_mut(PIECE).zip(gradient.chunks(PIECE)).zip(moments).collect();
         self.threads.each(pieces, |((values, gradient), (first, second))| {
-            advance(values, gradient, first, second, &numbers);
+            advance(values, gradient, first, second, numbers);
         });
+        self.state.moments.insert(name.to_owned(), Moments::Host([first, second]));
         Tensor::from_data(TensorData::new(values, shape), &device)
+    }
+}
+
+impl Update<'_> {
+    fn on_device<const R: usize>(
+        &mut self,
+        name: &str,
+        parameter: Tensor<R>,
+        gradient: Tensor<1>,
+        n: &Numbers,
+    ) -> Tensor<R> {
+        let shape = parameter.shape();
+        let kept = self.state.moments.remove(name).map(|kept| kept.into_device(&gradient));
+        let [first, second] = kept.unwrap_or_else(|| [gradient.zeros_like(), gradient.zeros_like()]);
+        let g = gradient * n.scale;
+        let first = first * n.beta1 + g.clone() * (1.0 - n.beta1);
+        let second = second * n.beta2 + g.square() * (1.0 - n.beta2);
+        let step = first.clone() * n.rate / (second.clone().sqrt() / n.correction + EPSILON);
+        self.state.moments.insert(name.to_owned(), Moments::Device(Box::new([first, second])));
+        (parameter.reshape([step.dims()[0]]) * n.keep - step).reshape(shape)
+    }
+}
+
+impl Moments {
+    /// Their values in host memory.
+    #[must_use]
+    pub fn into_host(self) -> [Vec<f32>; 2] {
+        match self {
+            Self::Host(values) => values,
+            Self::Device(tensors) => {
+                tensors.map(|tensor| tensor.into_data().try_into_vec().expect("moments are f32"))
+            }
+        }
+    }
+
+    fn into_device(self, like: &Tensor<1>) -> [Tensor<1>; 2] {
+        match self {
+            Self::Host(values) => {
+                values.map(|values| Tensor::from_data(TensorData::from(values.as_slice()), &like.device()))
+            }
+            Self::Device(tensors) => *tensors,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{Key, Point};
 use crate::model::{Visit, Weights};
 
-use super::AdamW;
+use super::{AdamW, Moments};
 
 const RECORD: &str = "progress.json";
 
@@ -69,9 +69,10 @@ fn failure(action: &'static str, path: &Path, reason: &dyn std::fmt::Display) ->
 pub fn keep(folder: &Path, weights: &Weights, adam: &AdamW, place: &Place) -> Result<(), ProgressError> {
     let mut values = Values::default();
     let _ = weights.clone().map(&mut values);
-    for (name, [first, second]) in &adam.moments {
-        values.0.insert(format!("first/{name}"), first.clone());
-        values.0.insert(format!("second/{name}"), second.clone());
+    for (name, moments) in &adam.moments {
+        let [first, second] = moments.clone().into_host();
+        values.0.insert(format!("first/{name}"), first);
+        values.0.insert(format!("second/{name}"), second);
     }
     let bytes = values.encode();
     let tensors = format!("progress-{}-{}.safetensors", place.phase, place.step);
@@ -116,7 +117,7 @@ pub fn take_up(folder: &Path, weights: &Weights) -> Result<Option<(Weights, Adam
     let moments = names
         .filter_map(|name| {
             let pair = [floats(&format!("first/{name}"))?, floats(&format!("second/{name}"))?];
-            Some((name.to_owned(), pair))
+            Some((name.to_owned(), Moments::Host(pair)))
         })
         .collect();
     Ok(Some((restored, AdamW { moments, steps: record.steps }, record.place)))

@@ -55,7 +55,7 @@ fn difference(names: &[String], ours: &Gradients, expected: &Gradients) -> f32 {
         let (ours, expected) = (ours.get(name).unwrap(), expected.get(name).unwrap());
         assert_eq!(ours.len(), expected.len(), "{name}");
         let largest = expected.iter().fold(1e-12_f32, |a, b| a.max(b.abs()));
-        ours.iter().zip(expected).fold(0.0_f32, |a, (x, y)| a.max((x - y).abs())) / largest
+        ours.iter().zip(expected.iter()).fold(0.0_f32, |a, (x, y)| a.max((x - y).abs())) / largest
     };
     names.iter().map(of).fold(0.0, f32::max)
 }

@@ -1,5 +1,6 @@
 //! One file per command: from typed arguments to an answer and an exit code.
 
+pub mod backends;
 pub mod base;
 pub mod claims;
 pub mod plan;

@@ -1,0 +1,187 @@
+//! Low-rank adapters (`LoRA`, Hu et al. 2021): small trained matrices beside frozen ones.
+//!
+//! A matrix `W` \[in, out\] with an adapter multiplies as `x W + alpha / rank (x A) B`; the product
+//! `A B` is never formed. Hides which columns of a packed matrix belong to which projection. Must
+//! not know how they are trained.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::Seed;
+
+use super::ModelConfig;
+use super::weights::Visit;
+
+/// A projection that can have an adapter, by its name in Hugging Face's checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Projection {
+    /// Queries.
+    #[serde(rename = "q_proj")]
+    Queries,
+    /// Keys.
+    #[serde(rename = "k_proj")]
+    Keys,
+    /// Values.
+    #[serde(rename = "v_proj")]
+    Values,
+    /// Attention output.
+    #[serde(rename = "o_proj")]
+    Output,
+    /// Gates of the SwiGLU layer.
+    #[serde(rename = "gate_proj")]
+    Gates,
+    /// Ups of the SwiGLU layer.
+    #[serde(rename = "up_proj")]
+    Ups,
+    /// SwiGLU output.
+    #[serde(rename = "down_proj")]
+    Down,
+}
+
+/// A matrix of a block as it lies in memory; several projections may share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packed {
+    /// Queries, keys and values.
+    Attention,
+    /// Attention output.
+    Output,
+    /// Gates and ups.
+    GateUp,
+    /// SwiGLU output.
+    Down,
+}
+
+impl Projection {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Queries, Self::Keys, Self::Values, Self::Output, Self::Gates, Self::Ups, Self::Down];
+
+    /// Its name in Hugging Face's checkpoints.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queries => "q_proj",
+            Self::Keys => "k_proj",
+            Self::Values => "v_proj",
+            Self::Output => "o_proj",
+            Self::Gates => "gate_proj",
+            Self::Ups => "up_proj",
+            Self::Down => "down_proj",
+        }
+    }
+
+    /// The matrix that holds it, its rows there, and its columns.
+    #[must_use]
+    pub fn place(self, config: &ModelConfig) -> (Packed, usize, Range<usize>) {
+        let (q, kv, f) = (config.width, config.kv_heads * config.head_size(), config.hidden);
+        match self {
+            Self::Queries => (Packed::Attention, config.width, 0..q),
+            Self::Keys => (Packed::Attention, config.width, q..q + kv),
+            Self::Values => (Packed::Attention, config.width, q + kv..q + 2 * kv),
+            Self::Output => (Packed::Output, q, 0..config.width),
+            Self::Gates => (Packed::GateUp, config.width, 0..f),
+            Self::Ups => (Packed::GateUp, config.width, f..2 * f),
+            Self::Down => (Packed::Down, f, 0..config.width),
+        }
+    }
+}
+
+/// Sizes of adapters, and which projections have one; defaults as in PEFT, but for the targets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoraConfig {
+    /// Inner width.
+    pub rank: usize,
+    /// What the adapter counts, times the rank.
+    pub alpha: f64,
+    /// Projections that have an adapter.
+    pub targets: BTreeSet<Projection>,
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        Self { rank: 16, alpha: 32.0, targets: Projection::ALL.into() }
+    }
+}
+
+/// The adapter of one projection.
+#[derive(Clone, Debug)]
+pub struct Adapter {
+    /// Which projection.
+    pub projection: Projection,
+    /// Columns of the packed matrix that it adds to.
+    pub columns: Range<usize>,
+    /// A: \[in, rank\].
+    pub down: Tensor<2>,
+    /// B: \[rank, out\].
+    pub up: Tensor<2>,
+}
+
+/// All adapters of a decoder.
+#[derive(Clone, Debug)]
+pub struct Adapters {
+    /// `alpha / rank`.
+    pub scale: f64,
+    /// One list a block.
+    pub blocks: Vec<Vec<Adapter>>,
+}
+
+impl Adapters {
+    /// Adapters that change nothing yet: A uniform within `1 / sqrt(in)` as in PEFT, B of 0.
+    #[must_use]
+    pub fn fresh(lora: &LoraConfig, config: &ModelConfig, seed: Seed, device: &Device) -> Self {
+        let adapter = |layer: usize, projection: Projection| {
+            let (_, rows, columns) = projection.place(config);
+            let bound = (rows as f64).sqrt().recip();
+            let mut draws = seed.named(&format!("{layer}.{}", projection.name())).draws();
+            let draw = |_| ((2.0 * draws.uniform() - 1.0) * bound) as f32;
+            let down: Vec<f32> = (0..rows * lora.rank).map(draw).collect();
+            let down = Tensor::from_data(TensorData::new(down, [rows, lora.rank]), device);
+            let up = Tensor::zeros([lora.rank, columns.len()], device);
+            Adapter { projection, columns, down, up }
+        };
+        let block = |layer| lora.targets.iter().map(|&projection| adapter(layer, projection)).collect();
+        Self { scale: lora.alpha / lora.rank as f64, blocks: (0..config.layers).map(block).collect() }
+    }
+
+    /// The adapters of one matrix of one block.
+    pub(super) fn of<'a>(
+        &'a self,
+        layer: usize,
+        packed: Packed,
+        config: &'a ModelConfig,
+    ) -> impl Iterator<Item = &'a Adapter> {
+        self.blocks[layer].iter().filter(move |adapter| adapter.projection.place(config).0 == packed)
+    }
+
+    /// Passes every parameter through `visitor`, under the names `LAYER.PROJECTION.down` and `.up`.
+    #[must_use]
+    pub fn map(self, visitor: &mut impl Visit) -> Self {
+        let mut layer = 0;
+        let blocks = self.blocks.into_iter().map(|block| {
+            let block = block.into_iter().map(|adapter| {
+                let Adapter { projection, columns, down, up } = adapter;
+                let down = visitor.visit(&name(layer, projection, "down"), down);
+                let up = visitor.visit(&name(layer, projection, "up"), up);
+                Adapter { projection, columns, down, up }
+            });
+            let block = block.collect();
+            layer += 1;
+            block
+        });
+        Self { scale: self.scale, blocks: blocks.collect() }
+    }
+}
+
+/// Whether a parameter's name is that of one half of an adapter.
+pub(super) fn is_name(name: &str) -> bool {
+    name.contains("_proj.")
+}
+
+/// The name of one half of an adapter.
+pub(super) fn name(layer: usize, projection: Projection, half: &str) -> String {
+    format!("{layer}.{}.{half}", projection.name())
+}

@@ -1,0 +1,141 @@
+//! Keys and values of sequences that are being written, side by side on the device.
+//!
+//! All sequences end in the same column, whatever their lengths: a step writes one column, and a
+//! sequence is known by the column where it starts. Room is added in blocks of columns.
+
+use burn::tensor::{Bool, FloatDType, Tensor, TensorData};
+
+use crate::model::ops::Heads;
+
+/// Columns that are added at a time.
+const BLOCK: usize = 64;
+
+/// Keys and values of every layer, \[R, K, columns, S\] each.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    layers: Vec<[Tensor<4>; 2]>,
+    /// The first column of each sequence.
+    pub starts: Vec<usize>,
+    /// Columns that are filled.
+    pub filled: usize,
+}
+
+impl Cache {
+    /// What a prefill left: keys and values of every layer \[R, K, T, S\], where sequence `r`
+    /// stands in the first `lengths[r]` columns.
+    pub fn new(layers: Vec<[Tensor<4>; 2]>, lengths: &[usize]) -> Self {
+        let filled = lengths.iter().copied().max().unwrap_or(0);
+        let starts = lengths.iter().map(|length| filled - length).collect();
+        Self { layers, starts, filled }
+    }
+
+    /// Number of sequences.
+    pub fn rows(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Columns that there is room for.
+    pub fn columns(&self) -> usize {
+        self.layers.first().map_or(0, |[keys, _]| keys.dims()[2])
+    }
+
+    /// Position of the token that is written next, of each sequence.
+    pub fn positions(&self) -> impl Iterator<Item = usize> + '_ {
+        self.starts.iter().map(|start| self.filled - start)
+    }
+
+    /// Makes room for one more column.
+    pub fn reserve(&mut self) {
+        if self.filled == self.columns() {
+            let front = self.starts.iter().copied().min().unwrap_or(0);
+            self.shift(0, front, BLOCK);
+        }
+    }
+
+    /// True where a sequence has no token, \[R, 1, 1, columns\], once the next column is written.
+    pub fn empty(&self, heads: &Heads) -> Tensor<4, Bool> {
+        let (columns, filled) = (self.columns(), self.filled);
+        let empty: Vec<bool> = self
+            .starts
+            .iter()
+            .flat_map(|&start| (0..columns).map(move |column| column < start || column > filled))
+            .collect();
+        let device = self.layers[0][0].device();
+        let mask =
+            Tensor::<4, Bool>::from_data(TensorData::new(empty, [self.rows(), 1, 1, columns]), &device);
+        mask.expand([self.rows(), heads.keys, heads.queries / heads.keys, columns])
+    }
+
+    /// Writes one layer's next column, \[R, K, 1, S\] each, and gives all that is written.
+    pub fn write(&mut self, layer: usize, next: [Tensor<4>; 2]) -> [Tensor<4>; 2] {
+        let at = self.filled;
+        let [keys, values] = next;
+        let [all_keys, all_values] = self.layers[layer].clone();
+        self.layers[layer] = placeholder(&all_keys);
+        let write = |all: Tensor<4>, next: Tensor<4>| {
+            let [rows, heads, _, size] = next.dims();
+            all.slice_assign([0..rows, 0..heads, at..at + 1, 0..size], next)
+        };
+        let [keys, values] = [write(all_keys, keys), write(all_values, values)];
+        self.layers[layer] = [keys.clone(), values.clone()];
+        [keys, values]
+    }
+
+    /// Keeps the sequences at these places, in this order; a place may come more than once.
+    pub fn keep(&mut self, places: &[usize]) {
+        let device = self.layers[0][0].device();
+        let chosen = super::integers(places.iter().copied(), &device);
+        for pair in &mut self.layers {
+            *pair = pair.clone().map(|tensor| tensor.select(0, chosen.clone()));
+        }
+        self.starts = places.iter().map(|&place| self.starts[place]).collect();
+    }
+
+    /// Puts the sequences of another cache behind its own.
+    pub fn join(&mut self, mut other: Self) {
+        let filled = self.filled.max(other.filled);
+        for cache in [&mut *self, &mut other] {
+            cache.shift(filled - cache.filled, 0, 0);
+        }
+        let columns = self.columns().max(other.columns());
+        for cache in [&mut *self, &mut other] {
+            cache.shift(0, 0, columns - cache.columns());
+        }
+        for (mine, others) in self.layers.iter_mut().zip(other.layers) {
+            let both = mine.clone().into_iter().zip(others).map(|(a, b)| Tensor::cat(vec![a, b], 0));
+            *mine = <[Tensor<4>; 2]>::try_from(both.collect::<Vec<_>>()).expect("keys and values");
+        }
+        self.starts.extend(other.starts);
+    }
+
+    /// Adds columns in front, takes columns away there, and adds columns at the end.
+    fn shift(&mut self, front: usize, drop: usize, end: usize) {
+        if front + drop + end == 0 {
+            return;
+        }
+        for pair in &mut self.layers {
+            *pair = pair.clone().map(|tensor| {
+                let columns = tensor.dims()[2];
+                let kept = if drop > 0 { tensor.slice_dim(2, drop..columns) } else { tensor };
+                let zeros = |count| (count > 0).then(|| zeros(&kept, count));
+                let parts = [zeros(front), Some(kept.clone()), zeros(end)].into_iter().flatten();
+                Tensor::cat(parts.collect(), 2)
+            });
+        }
+        self.filled = self.filled + front - drop;
+        for start in &mut self.starts {
+            *start = *start + front - drop;
+        }
+    }
+}
+
+fn zeros(like: &Tensor<4>, columns: usize) -> Tensor<4> {
+    let [rows, heads, _, size] = like.dims();
+    Tensor::<4>::zeros([rows, heads, columns, size], &like.device()).cast(FloatDType::from(like.dtype()))
+}
+
+/// Something small in the place of a layer while it is written to, so that nobody else holds it.
+fn placeholder(like: &Tensor<4>) -> [Tensor<4>; 2] {
+    let empty = Tensor::<4>::zeros([1, 1, 1, 1], &like.device());
+    [empty.clone(), empty]
+}

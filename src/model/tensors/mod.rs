@@ -1,0 +1,148 @@
+//! The decoder as operations on tensors that stay where they are: the way through the weights on
+//! graphics cards and on every other backend without fused kernels.
+//!
+//! ```text
+//! layout     sequences of unequal lengths, side by side for attention and back
+//! attention  queries, keys, values > mixed values, and the way back
+//! norm       root-mean-square normalisation, and the way back
+//! linear     a product with a matrix and its adapters, and the way back
+//! block      one decoder block, and the way back
+//! head       the loss of the rows that have a target, and its gradient
+//! pass       a whole batch in pieces that fit the memory: loss and gradients, log-probabilities
+//! cache      keys and values of sequences that are being written
+//! draw       from logits to tokens
+//! generate   sampling in waves that flow into each other
+//! ```
+//!
+//! Gradients are written out by hand: burn's graph would hold every intermediate result of every
+//! layer and take softmax apart, where a layer needs its input alone if it is passed once more on
+//! the way back. Products and the residual stream are in the precision of the place; norms, softmax,
+//! losses and the sums of gradients are in 32 bits. Must not know about tokenizers and batches of
+//! examples.
+
+mod attention;
+mod block;
+mod cache;
+mod draw;
+mod generate;
+mod head;
+mod layout;
+mod linear;
+mod norm;
+mod pass;
+#[cfg(test)]
+mod tests;
+
+use std::sync::OnceLock;
+
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
+
+use super::adapters::Packed;
+use super::weights::{Block, Weights};
+use super::{Decoder, Precision};
+
+use block::Layer;
+use linear::Linear;
+
+pub use generate::generate;
+
+/// What a decoder keeps on its device as long as it has the same weights.
+#[derive(Debug, Default)]
+pub struct Resident {
+    weights: OnceLock<Weights>,
+    tables: OnceLock<[Tensor<2>; 2]>,
+}
+
+impl Decoder {
+    fn device(&self) -> Device {
+        self.weights.norm.device()
+    }
+
+    /// Cosines and sines of every position, \[positions, S / 2\].
+    fn tables(&self) -> &[Tensor<2>; 2] {
+        self.memory.resident.tables.get_or_init(|| {
+            let (rotary, half) = (&self.shape.rotary, self.shape.heads.size / 2);
+            [&rotary.cosines, &rotary.sines].map(|table| {
+                let data = TensorData::new(table.to_vec(), [rotary.positions(), half]);
+                Tensor::<2>::from_data(data, &self.device()).cast(self.precision.float())
+            })
+        })
+    }
+
+    /// All matrices in the precision of products, made once.
+    fn resident(&self) -> &Weights {
+        self.memory.resident.weights.get_or_init(|| {
+            let precision = self.precision.float();
+            let weights = &self.weights;
+            Weights {
+                embedding: weights.embedding.clone().cast(precision),
+                blocks: weights.blocks.iter().map(|block| cast(block, precision)).collect(),
+                norm: weights.norm.clone(),
+                head: weights.head.clone().map(|head| head.cast(precision)),
+                adapters: None,
+            }
+        })
+    }
+}
+
+impl Decoder {
+    /// A block with its adapters; `block` has its matrices in the precision of products.
+    fn layer<'a>(&'a self, number: usize, block: &'a Block) -> Layer<'a> {
+        let adapters = self.weights.adapters.as_ref();
+        let linear = |matrix: &'a Tensor<2>, packed: Packed| Linear {
+            matrix,
+            adapters: adapters.map_or_else(Vec::new, |all| all.of(number, packed, &self.config).collect()),
+            scale: adapters.map_or(1.0, |all| all.scale),
+        };
+        Layer {
+            attention_norm: &block.attention_norm,
+            packed: linear(&block.packed, Packed::Attention),
+            output: linear(&block.output, Packed::Output),
+            mlp_norm: &block.mlp_norm,
+            gate_up: linear(&block.gate_up, Packed::GateUp),
+            down: linear(&block.down, Packed::Down),
+            epsilon: self.config.norm_epsilon,
+            frozen: adapters.is_some(),
+        }
+    }
+}
+
+impl Precision {
+    /// The type of numbers in products.
+    const fn float(self) -> FloatDType {
+        match self {
+            Self::F32 => FloatDType::F32,
+            Self::Bf16 => FloatDType::BF16,
+        }
+    }
+
+    /// Bytes of such a number.
+    const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 => 2,
+        }
+    }
+}
+
+/// The block with its matrices in the precision of products.
+fn cast(block: &Block, precision: FloatDType) -> Block {
+    let matrix = |matrix: &Tensor<2>| matrix.clone().cast(precision);
+    Block {
+        attention_norm: block.attention_norm.clone(),
+        packed: matrix(&block.packed),
+        output: matrix(&block.output),
+        mlp_norm: block.mlp_norm.clone(),
+        gate_up: matrix(&block.gate_up),
+        down: matrix(&block.down),
+    }
+}
+
+fn integers(values: impl IntoIterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i64> = values.into_iter().map(|value| value as i64).collect();
+    Tensor::from_data(TensorData::from(values.as_slice()), device)
+}
+
+fn floats<const R: usize>(tensor: Tensor<R>) -> Vec<f32> {
+    tensor.cast(FloatDType::F32).into_data().try_into_vec().expect("cast to f32")
+}
