@@ -76,7 +76,7 @@ impl Projection {
     /// The matrix that holds it, its rows there, and its columns.
     #[must_use]
     pub fn place(self, config: &ModelConfig) -> (Packed, usize, Range<usize>) {
-        let (q, kv, f) = (config.width, config.kv_heads * config.head_size(), config.hidden);
+        let (q, kv, f) = (config.queries_width(), config.keys_width(), config.hidden);
         match self {
             Self::Queries => (Packed::Attention, config.width, 0..q),
             Self::Keys => (Packed::Attention, config.width, q..q + kv),

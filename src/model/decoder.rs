@@ -40,7 +40,11 @@ impl Decoder {
     #[must_use]
     pub fn new(config: ModelConfig, weights: Weights, place: &Place) -> Self {
         let heads = Heads { queries: config.heads, keys: config.kv_heads, size: config.head_size() };
-        let rotary = Rotary::new(config.positions, heads.size, config.rope_theta);
+        let slowed = |radian: f64| match &config.rope_scaling {
+            Some(scaling) => scaling.scaled(radian.recip()).recip(),
+            None => radian,
+        };
+        let rotary = Rotary::slowed(config.positions, heads.size, config.rope_theta, slowed);
         let shape = Arc::new(Shape {
             heads,
             width: config.width,
@@ -49,8 +53,9 @@ impl Decoder {
             rotary,
         });
         let Place { precision, activations, .. } = *place;
-        // The fused kernels know no adapters.
-        let kernels = if weights.adapters.is_some() { Kernels::Plain } else { place.kernels };
+        let is_narrow = place.storage != Precision::F32;
+        let plain = weights.adapters.is_some() || config.is_plain_only() || is_narrow;
+        let kernels = if plain { Kernels::Plain } else { place.kernels };
         let (threads, memory) = (place.threads.clone(), Arc::default());
         Self { config, weights, shape, kernels, precision, activations, threads, memory }
     }

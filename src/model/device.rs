@@ -39,6 +39,8 @@ pub struct Place {
     pub kernels: Kernels,
     /// The numbers that plain kernels multiply.
     pub precision: Precision,
+    /// The numbers that matrices are read from checkpoints as.
+    pub storage: Precision,
     /// Bytes that activations may take there before they are computed a second time instead.
     pub activations: usize,
     /// Threads that one stage may use on the host.
@@ -85,8 +87,15 @@ impl Place {
         let (backend, which) = name.split_once(':').unwrap_or((name, ""));
         let kernels = if backend == "flex" { Kernels::Fused } else { Kernels::Plain };
         let device = device(backend, which)?;
-        let (precision, activations, threads) = (Precision::F32, ACTIVATIONS, Threads::default());
-        Ok(Self { device, kernels, precision, activations, threads })
+        let (precision, storage) = (Precision::F32, Precision::F32);
+        Ok(Self {
+            device,
+            kernels,
+            precision,
+            storage,
+            activations: ACTIVATIONS,
+            threads: Threads::default(),
+        })
     }
 
     /// Whether `name` can be opened as far as can be told without asking for devices.

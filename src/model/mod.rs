@@ -31,7 +31,7 @@ mod weights;
 pub use adapters::{Adapter, Adapters, LoraConfig, Packed, Projection};
 pub use backprop::{Gradient, Gradients};
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use config::ModelConfig;
+pub use config::{ModelConfig, RopeScaling};
 pub use decode::State;
 pub use decoder::{Decoder, Ragged};
 pub use device::{BACKENDS, Backend, Place, Precision, device_name, devices, instruction_set};

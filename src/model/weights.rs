@@ -29,6 +29,10 @@ pub struct Block {
     pub attention_norm: Tensor<1>,
     /// Queries, keys and values in one product, \[D, (H + 2 K) S\].
     pub packed: Tensor<2>,
+    /// What is added to queries, keys and values, \[(H + 2 K) S\].
+    pub packed_bias: Option<Tensor<1>>,
+    /// Gains of the norms of each query head and each key head, \[S\] each.
+    pub head_norms: Option<[Tensor<1>; 2]>,
     /// Attention output, \[H S, D\].
     pub output: Tensor<2>,
     /// Gain before the SwiGLU layer, \[D\].
@@ -59,13 +63,16 @@ impl Weights {
             matrix(name, rows, columns, (3.0 * rows as f64).sqrt().recip())
         };
         let (width, hidden) = (config.width, config.hidden);
-        let packed = (config.heads + 2 * config.kv_heads) * config.head_size();
+        let packed = config.queries_width() + 2 * config.keys_width();
+        let head = || Tensor::<1>::ones([config.head_size()], device);
         let ones = || Tensor::<1>::ones([width], device);
         let blocks = (0..config.layers)
             .map(|layer| Block {
                 attention_norm: ones(),
                 packed: linear(format!("{layer}.packed"), width, packed),
-                output: linear(format!("{layer}.output"), width, width),
+                packed_bias: config.qkv_bias.then(|| Tensor::zeros([packed], device)),
+                head_norms: config.qk_norm.then(|| [head(), head()]),
+                output: linear(format!("{layer}.output"), config.queries_width(), width),
                 mlp_norm: ones(),
                 gate_up: linear(format!("{layer}.gate_up"), width, 2 * hidden),
                 down: linear(format!("{layer}.down"), hidden, width),
@@ -91,6 +98,15 @@ impl Weights {
             .map(|(layer, block)| Block {
                 attention_norm: visitor.visit(&format!("{layer}.attention_norm"), block.attention_norm),
                 packed: visitor.visit(&format!("{layer}.packed"), block.packed),
+                packed_bias: block
+                    .packed_bias
+                    .map(|bias| visitor.visit(&format!("{layer}.packed_bias"), bias)),
+                head_norms: block.head_norms.map(|[query, key]| {
+                    [
+                        visitor.visit(&format!("{layer}.query_norm"), query),
+                        visitor.visit(&format!("{layer}.key_norm"), key),
+                    ]
+                }),
                 output: visitor.visit(&format!("{layer}.output"), block.output),
                 mlp_norm: visitor.visit(&format!("{layer}.mlp_norm"), block.mlp_norm),
                 gate_up: visitor.visit(&format!("{layer}.gate_up"), block.gate_up),

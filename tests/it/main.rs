@@ -1,6 +1,7 @@
 //! Integration tests, one binary: each links burn, and one link is enough.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
+mod architectures;
 mod backends;
 mod bad_input;
 mod claims;

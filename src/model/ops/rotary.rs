@@ -17,11 +17,15 @@ impl Rotary {
     /// The tables for heads of size `size`, with frequencies `theta^(-2 i / S)`.
     #[must_use]
     pub fn new(positions: usize, size: usize, theta: f64) -> Self {
+        Self::slowed(positions, size, theta, |positions| positions)
+    }
+
+    /// The tables with every coordinate's positions per radian, `theta^(2 i / S)`, changed.
+    #[must_use]
+    pub fn slowed(positions: usize, size: usize, theta: f64, change: impl Fn(f64) -> f64) -> Self {
         let half = size / 2;
-        let angle = |at: usize| {
-            let (position, i) = (at / half, at % half);
-            position as f64 / theta.powf(2.0 * i as f64 / size as f64)
-        };
+        let radian: Vec<f64> = (0..half).map(|i| change(theta.powf(2.0 * i as f64 / size as f64))).collect();
+        let angle = |at: usize| (at / half) as f64 / radian[at % half];
         let table = |f: fn(f64) -> f64| (0..positions * half).map(|at| f(angle(at)) as f32).collect();
         Self { cosines: table(f64::cos), sines: table(f64::sin), half }
     }

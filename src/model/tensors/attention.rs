@@ -8,7 +8,7 @@ use burn::tensor::{FloatDType, Tensor};
 use super::layout::{Layout, Square};
 use crate::model::ops::Heads;
 
-/// What scores of later keys are set to.
+/// What scores of hidden keys are set to.
 pub const NEVER: f32 = -1e30;
 
 /// What attention needs beside its input.
@@ -61,8 +61,8 @@ impl Attention<'_> {
         let precision: FloatDType = queries.dtype().into();
         let scores = (queries * self.scale()).matmul(keys.swap_dims(2, 3));
         let scores = scores.cast(FloatDType::F32).reshape([b, k, group, t, t]);
-        let later = square.later.clone().unsqueeze::<5>().expand([b, k, group, t, t]);
-        softmax(scores.mask_fill(later, NEVER), 4).cast(precision).reshape([b, k, group * t, t])
+        let hidden = square.hidden.clone().unsqueeze::<5>().expand([b, k, group, t, t]);
+        softmax(scores.mask_fill(hidden, NEVER), 4).cast(precision).reshape([b, k, group * t, t])
     }
 
     fn unmix(&self, square: &Square, kept: Kept, dmixed: &Tensor<2>) -> Tensor<3> {

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{sigmoid, silu};
 
 use super::attention::{self, Attention};
+use super::inputs::{self, Inputs};
 use super::linear::{Linear, Trained};
 use super::norm;
 
@@ -11,6 +12,7 @@ use super::norm;
 pub struct Layer<'a> {
     pub attention_norm: &'a Tensor<1>,
     pub packed: Linear<'a>,
+    pub inputs: Inputs<'a>,
     pub output: Linear<'a>,
     pub mlp_norm: &'a Tensor<1>,
     pub gate_up: Linear<'a>,
@@ -24,6 +26,7 @@ pub struct Layer<'a> {
 pub struct Kept {
     x: Tensor<2>,
     normed: Tensor<2>,
+    inputs: inputs::Kept,
     attention: Vec<attention::Kept>,
     mixed: Tensor<2>,
     between: Tensor<2>,
@@ -35,6 +38,7 @@ pub struct Kept {
 pub struct Parts {
     pub attention_norm: Tensor<1>,
     pub packed: Trained,
+    pub inputs: inputs::Parts,
     pub output: Trained,
     pub mlp_norm: Tensor<1>,
     pub gate_up: Trained,
@@ -45,6 +49,7 @@ impl Layer<'_> {
     /// The block on `x` \[N, D\], with an attention that takes packed rows to mixed ones.
     pub fn apply(&self, x: Tensor<2>, attention: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
         let packed = self.packed.forward(&norm::forward(&x, self.attention_norm, self.epsilon));
+        let (packed, _) = self.inputs.forward(packed);
         let between = x + self.output.forward(&attention(packed));
         let normed = norm::forward(&between, self.mlp_norm, self.epsilon);
         let more = self.down.forward(&gated(self.gate_up.forward(&normed)));
@@ -54,17 +59,18 @@ impl Layer<'_> {
     /// The block on `x` \[N, D\].
     pub fn forward(&self, x: &Tensor<2>, attention: &Attention<'_>) -> (Tensor<2>, Kept) {
         let normed = norm::forward(x, self.attention_norm, self.epsilon);
-        let (mixed, kept) = attention.forward(&self.packed.forward(&normed));
+        let (packed, inputs) = self.inputs.forward(self.packed.forward(&normed));
+        let (mixed, kept) = attention.forward(&packed);
         let between = x.clone() + self.output.forward(&mixed);
         let between_normed = norm::forward(&between, self.mlp_norm, self.epsilon);
         let gate_up = self.gate_up.forward(&between_normed);
         let y = between.clone() + self.down.forward(&gated(gate_up.clone()));
-        (y, Kept { x: x.clone(), normed, attention: kept, mixed, between, between_normed, gate_up })
+        (y, Kept { x: x.clone(), normed, inputs, attention: kept, mixed, between, between_normed, gate_up })
     }
 
     /// Gradients of the block's input and parameters from that of its output.
     pub fn backward(&self, kept: Kept, attention: &Attention<'_>, dy: Tensor<2>) -> (Tensor<2>, Parts) {
-        let Kept { x, normed, attention: attended, mixed, between, between_normed, gate_up } = kept;
+        let Kept { x, normed, inputs, attention: attended, mixed, between, between_normed, gate_up } = kept;
         let (dgated, down) = self.down.backward(&gated(gate_up.clone()), &dy, self.frozen);
         let dgate_up = ungated(gate_up, dgated);
         let (dnormed, gate_up) = self.gate_up.backward(&between_normed, &dgate_up, self.frozen);
@@ -72,9 +78,10 @@ impl Layer<'_> {
         let dbetween = dy + dbetween;
         let (dmixed, output) = self.output.backward(&mixed, &dbetween, self.frozen);
         let dpacked = attention.backward(attended, &dmixed);
+        let (dpacked, inputs) = self.inputs.backward(inputs, dpacked);
         let (dnormed, packed) = self.packed.backward(&normed, &dpacked, self.frozen);
         let (dx, attention_norm) = norm::backward(&x, self.attention_norm, self.epsilon, dnormed);
-        (dbetween + dx, Parts { attention_norm, packed, output, mlp_norm, gate_up, down })
+        (dbetween + dx, Parts { attention_norm, packed, inputs, output, mlp_norm, gate_up, down })
     }
 }
 

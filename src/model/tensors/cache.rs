@@ -52,14 +52,15 @@ impl Cache {
         }
     }
 
-    /// True where a sequence has no token, \[R, 1, 1, columns\], once the next column is written.
-    pub fn empty(&self, heads: &Heads) -> Tensor<4, Bool> {
+    /// True where a sequence has no token that the next one sees, \[R, K, H / K, columns\].
+    pub fn empty(&self, heads: &Heads, window: Option<usize>) -> Tensor<4, Bool> {
         let (columns, filled) = (self.columns(), self.filled);
-        let empty: Vec<bool> = self
-            .starts
-            .iter()
-            .flat_map(|&start| (0..columns).map(move |column| column < start || column > filled))
-            .collect();
+        let earliest = window.map_or(0, |window| (filled + 1).saturating_sub(window));
+        let hidden = |start: usize| {
+            let first = start.max(earliest);
+            (0..columns).map(move |column| column < first || column > filled)
+        };
+        let empty: Vec<bool> = self.starts.iter().flat_map(|&start| hidden(start)).collect();
         let device = self.layers[0][0].device();
         let mask =
             Tensor::<4, Bool>::from_data(TensorData::new(empty, [self.rows(), 1, 1, columns]), &device);

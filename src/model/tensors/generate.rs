@@ -154,7 +154,7 @@ impl Decoder {
         let tokens: Vec<u32> = prompts.concat();
         let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len()).collect();
         let device = self.device();
-        let layout = Layout::new(&lengths, self.precision.float(), &device);
+        let layout = Layout::new(&lengths, self.config.window, self.precision.float(), &device);
         let attention = Attention { heads: &self.shape.heads, tables: self.tables(), layout: &layout };
         let weights = self.resident();
         let ends = lengths.iter().scan(0, |end, length| {
@@ -210,7 +210,7 @@ impl Decoder {
             .tables()
             .clone()
             .map(|table| table.select(0, positions.clone()).reshape([rows, 1, 1, size / 2]));
-        let empty = cache.empty(heads);
+        let empty = cache.empty(heads, self.config.window);
         let scale = (size as f64).sqrt().recip();
         let weights = self.resident();
         let mut x = self.embedded(tokens);

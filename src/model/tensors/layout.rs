@@ -27,12 +27,13 @@ pub struct Square {
     rows: Option<Tensor<1, Int>>,
     /// 1 where a place is taken and 0 where it was filled up, \[B T, 1\]; none if all are taken.
     taken: Option<Tensor<2>>,
-    /// True where a key is later than the query, \[T, T\].
-    pub later: Tensor<2, Bool>,
+    /// True where a query must not see a key, because it is later or too early, \[T, T\].
+    pub hidden: Tensor<2, Bool>,
 }
 
 impl Layout {
-    pub fn new(lengths: &[usize], precision: FloatDType, device: &Device) -> Self {
+    /// Where sequences of these lengths lie; a query sees at most `window` tokens, if there is one.
+    pub fn new(lengths: &[usize], window: Option<usize>, precision: FloatDType, device: &Device) -> Self {
         let starts: Vec<usize> = lengths
             .iter()
             .scan(0, |end, &length| {
@@ -53,7 +54,10 @@ impl Layout {
                     }
                     place += length;
                 }
-                square(group, lengths, &starts, length, precision, device)
+                Square {
+                    hidden: hidden(length, window, device),
+                    ..square(group, lengths, &starts, length, precision, device)
+                }
             })
             .collect();
         let in_order = back.iter().enumerate().all(|(row, &place)| row == place) && place == back.len();
@@ -104,6 +108,19 @@ fn alike(lengths: &[usize]) -> Vec<Vec<usize>> {
     groups
 }
 
+/// What a query must not see, \[T, T\].
+fn hidden(length: usize, window: Option<usize>, device: &Device) -> Tensor<2, Bool> {
+    let later = Tensor::<2, Bool>::tril_mask([length, length], 0, device);
+    match window {
+        Some(window) if window < length => {
+            // True above a diagonal: the mask of everything at or below the first hidden key.
+            let early = Tensor::<2, Bool>::triu_mask([length, length], 1 - window as i64, device);
+            later.bool_or(early)
+        }
+        _ => later,
+    }
+}
+
 fn square(
     group: &[usize],
     lengths: &[usize],
@@ -130,6 +147,6 @@ fn square(
         length,
         rows: (!in_order).then(|| integers(rows, device)),
         taken: (!whole).then(mask),
-        later: Tensor::<2, Bool>::tril_mask([length, length], 0, device),
+        hidden: Tensor::<2, Bool>::tril_mask([1, 1], 0, device),
     }
 }

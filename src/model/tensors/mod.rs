@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! layout     sequences of unequal lengths, side by side for attention and back
+//! inputs     biases and norms of queries, keys and values, and the way back
 //! attention  queries, keys, values > mixed values, and the way back
 //! norm       root-mean-square normalisation, and the way back
 //! linear     a product with a matrix and its adapters, and the way back
@@ -26,6 +27,7 @@ mod cache;
 mod draw;
 mod generate;
 mod head;
+mod inputs;
 mod layout;
 mod linear;
 mod norm;
@@ -42,6 +44,7 @@ use super::weights::{Block, Weights};
 use super::{Decoder, Precision};
 
 use block::Layer;
+use inputs::Inputs;
 use linear::Linear;
 
 pub use generate::generate;
@@ -97,6 +100,12 @@ impl Decoder {
         Layer {
             attention_norm: &block.attention_norm,
             packed: linear(&block.packed, Packed::Attention),
+            inputs: Inputs {
+                heads: &self.shape.heads,
+                bias: block.packed_bias.as_ref(),
+                norms: block.head_norms.as_ref(),
+                epsilon: self.config.norm_epsilon,
+            },
             output: linear(&block.output, Packed::Output),
             mlp_norm: &block.mlp_norm,
             gate_up: linear(&block.gate_up, Packed::GateUp),
@@ -109,7 +118,7 @@ impl Decoder {
 
 impl Precision {
     /// The type of numbers in products.
-    const fn float(self) -> FloatDType {
+    pub(super) const fn float(self) -> FloatDType {
         match self {
             Self::F32 => FloatDType::F32,
             Self::Bf16 => FloatDType::BF16,
@@ -131,6 +140,8 @@ fn cast(block: &Block, precision: FloatDType) -> Block {
     Block {
         attention_norm: block.attention_norm.clone(),
         packed: matrix(&block.packed),
+        packed_bias: block.packed_bias.clone(),
+        head_norms: block.head_norms.clone(),
         output: matrix(&block.output),
         mlp_norm: block.mlp_norm.clone(),
         gate_up: matrix(&block.gate_up),

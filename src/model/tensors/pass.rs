@@ -148,7 +148,7 @@ impl Decoder {
 
     fn layout(&self, batch: &Ragged, piece: &Piece) -> Layout {
         let lengths = &batch.lengths[piece.sequences.clone()];
-        Layout::new(lengths, self.precision.float(), &self.device())
+        Layout::new(lengths, self.config.window, self.precision.float(), &self.device())
     }
 
     fn attention<'a>(&'a self, layout: &'a Layout) -> Attention<'a> {
@@ -179,10 +179,15 @@ impl Sums {
 
     /// Adds one block's gradients.
     fn add_block(&mut self, number: usize, layer: &Layer<'_>, parts: Parts) {
-        let Parts { attention_norm, packed, output, mlp_norm, gate_up, down } = parts;
+        let Parts { attention_norm, packed, inputs, output, mlp_norm, gate_up, down } = parts;
         if !layer.frozen {
             self.add(&format!("{number}.attention_norm"), attention_norm);
             self.add(&format!("{number}.mlp_norm"), mlp_norm);
+            inputs.bias.into_iter().for_each(|bias| self.add(&format!("{number}.packed_bias"), bias));
+            if let Some([query, key]) = inputs.norms {
+                self.add(&format!("{number}.query_norm"), query);
+                self.add(&format!("{number}.key_norm"), key);
+            }
         }
         self.add_linear(number, "packed", &layer.packed.adapters, packed);
         self.add_linear(number, "output", &layer.output.adapters, output);

@@ -1,0 +1,223 @@
+//! Sizes from the `config.json` of the architectures that are known, and back.
+//!
+//! One decoder stands for all of them: what differs is said in [`ModelConfig`]. What cannot be said
+//! there is refused by name rather than computed wrongly.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::model::ModelConfig;
+use crate::model::config::RopeScaling;
+
+/// An architecture as `model_type` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    /// Llama 2 and 3, `TinyLlama`, `SmolLM2`, Zephyr's and Vicuna's bases.
+    Llama,
+    /// Mistral.
+    Mistral,
+    /// Qwen 2 and 2.5.
+    Qwen2,
+    /// Qwen 3.
+    Qwen3,
+}
+
+impl Architecture {
+    const ALL: [Self; 4] = [Self::Llama, Self::Mistral, Self::Qwen2, Self::Qwen3];
+
+    /// What `model_type` says.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::Mistral => "mistral",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+        }
+    }
+
+    /// The class in transformers.
+    #[must_use]
+    pub const fn class(self) -> &'static str {
+        match self {
+            Self::Llama => "LlamaForCausalLM",
+            Self::Mistral => "MistralForCausalLM",
+            Self::Qwen2 => "Qwen2ForCausalLM",
+            Self::Qwen3 => "Qwen3ForCausalLM",
+        }
+    }
+
+    /// The architecture that a model of these sizes is written as.
+    #[must_use]
+    pub const fn of(config: &ModelConfig) -> Self {
+        if config.qk_norm {
+            Self::Qwen3
+        } else if config.qkv_bias {
+            Self::Qwen2
+        } else if config.window.is_some() {
+            Self::Mistral
+        } else {
+            Self::Llama
+        }
+    }
+}
+
+/// The fields that are read; others say nothing about the computation.
+#[derive(Deserialize)]
+struct Config {
+    model_type: String,
+    hidden_size: usize,
+    intermediate_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: Option<usize>,
+    head_dim: Option<usize>,
+    max_position_embeddings: usize,
+    rms_norm_eps: f64,
+    #[serde(default)]
+    tie_word_embeddings: bool,
+    hidden_act: Option<String>,
+    #[serde(default)]
+    attention_bias: bool,
+    #[serde(default)]
+    mlp_bias: bool,
+    rope_theta: Option<f64>,
+    rope_scaling: Option<Rope>,
+    /// As transformers 5 writes what used to be the two above.
+    rope_parameters: Option<Rope>,
+    sliding_window: Option<usize>,
+    use_sliding_window: Option<bool>,
+}
+
+#[derive(Clone, Deserialize)]
+struct Rope {
+    #[serde(rename = "rope_type", alias = "type")]
+    kind: Option<String>,
+    #[serde(rename = "rope_theta")]
+    theta: Option<f64>,
+    factor: Option<f64>,
+    low_freq_factor: Option<f64>,
+    high_freq_factor: Option<f64>,
+    original_max_position_embeddings: Option<f64>,
+}
+
+/// The sizes in a `config.json`.
+///
+/// # Errors
+/// What is missing, or what is asked for that is not known here.
+pub fn read(json: &Value) -> Result<ModelConfig, String> {
+    let config = Config::deserialize(json).map_err(|error| error.to_string())?;
+    let known = Architecture::ALL.into_iter().find(|known| known.name() == config.model_type);
+    let Some(architecture) = known else {
+        let known = Architecture::ALL.map(|known| format!("`{}`", known.name())).join(", ");
+        return Err(format!("its architecture `{}` is not one of {known}", config.model_type));
+    };
+    refuse(&config, architecture)?;
+    let rope = config.rope_parameters.clone().or_else(|| config.rope_scaling.clone());
+    let theta = config.rope_theta.or(rope.as_ref().and_then(|rope| rope.theta)).unwrap_or(10_000.0);
+    let heads = config.num_attention_heads;
+    Ok(ModelConfig {
+        width: config.hidden_size,
+        layers: config.num_hidden_layers,
+        heads,
+        kv_heads: config.num_key_value_heads.unwrap_or(heads),
+        hidden: config.intermediate_size,
+        positions: config.max_position_embeddings,
+        rope_theta: theta,
+        norm_epsilon: config.rms_norm_eps,
+        tied: config.tie_word_embeddings,
+        head_size: config.head_dim.filter(|size| size * heads != config.hidden_size),
+        qkv_bias: architecture == Architecture::Qwen2,
+        qk_norm: architecture == Architecture::Qwen3,
+        window: window(&config, architecture),
+        rope_scaling: rope.as_ref().map(scaling).transpose()?.flatten(),
+    })
+}
+
+/// Says what of a configuration cannot be computed here.
+fn refuse(config: &Config, architecture: Architecture) -> Result<(), String> {
+    let act = config.hidden_act.as_deref().unwrap_or("silu");
+    if act != "silu" {
+        return Err(format!("`hidden_act` is `{act}`; only `silu` is known"));
+    }
+    if config.attention_bias || config.mlp_bias {
+        return Err("`attention_bias` and `mlp_bias` are not known for this architecture".to_owned());
+    }
+    let is_qwen = matches!(architecture, Architecture::Qwen2 | Architecture::Qwen3);
+    if is_qwen && config.use_sliding_window == Some(true) {
+        return Err("`use_sliding_window` is true; only full attention is known for it".to_owned());
+    }
+    Ok(())
+}
+
+fn window(config: &Config, architecture: Architecture) -> Option<usize> {
+    let window = config.sliding_window.filter(|_| architecture == Architecture::Mistral);
+    window.filter(|&window| window < config.max_position_embeddings)
+}
+
+fn scaling(rope: &Rope) -> Result<Option<RopeScaling>, String> {
+    let need = |value: Option<f64>, name: &str| value.ok_or(format!("rope scaling lacks `{name}`"));
+    match rope.kind.as_deref().unwrap_or("default") {
+        "default" => Ok(None),
+        "linear" => Ok(Some(RopeScaling::Linear { factor: need(rope.factor, "factor")? })),
+        "llama3" => Ok(Some(RopeScaling::Llama3 {
+            factor: need(rope.factor, "factor")?,
+            low_frequency_factor: need(rope.low_freq_factor, "low_freq_factor")?,
+            high_frequency_factor: need(rope.high_freq_factor, "high_freq_factor")?,
+            original_positions: need(
+                rope.original_max_position_embeddings,
+                "original_max_position_embeddings",
+            )?,
+        })),
+        other => Err(format!("rope scaling `{other}` is not one of `default`, `linear`, `llama3`")),
+    }
+}
+
+/// A `config.json` that transformers reads, for a vocabulary of so many tokens.
+#[must_use]
+pub fn written(config: &ModelConfig, vocabulary: usize) -> Value {
+    let architecture = Architecture::of(config);
+    let mut json = json!({
+        "architectures": [architecture.class()],
+        "model_type": architecture.name(),
+        "vocab_size": vocabulary,
+        "hidden_size": config.width,
+        "intermediate_size": config.hidden,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_size(),
+        "max_position_embeddings": config.positions,
+        "rms_norm_eps": config.norm_epsilon,
+        "rope_theta": config.rope_theta,
+        "tie_word_embeddings": config.tied,
+        "hidden_act": "silu",
+        "attention_bias": false,
+        "mlp_bias": false,
+        "torch_dtype": "float32",
+    });
+    if architecture == Architecture::Mistral {
+        json["sliding_window"] = json!(config.window);
+    }
+    match &config.rope_scaling {
+        None => {}
+        Some(RopeScaling::Linear { factor }) => {
+            json["rope_scaling"] = json!({ "rope_type": "linear", "factor": factor });
+        }
+        Some(RopeScaling::Llama3 {
+            factor,
+            low_frequency_factor,
+            high_frequency_factor,
+            original_positions,
+        }) => {
+            json["rope_scaling"] = json!({
+                "rope_type": "llama3",
+                "factor": factor,
+                "low_freq_factor": low_frequency_factor,
+                "high_freq_factor": high_frequency_factor,
+                "original_max_position_embeddings": original_positions,
+            });
+        }
+    }
+    json
+}

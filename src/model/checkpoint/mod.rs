@@ -1,0 +1,133 @@
+//! Checkpoints on disk, in Hugging Face's names and layout: weights in one safetensors file or in
+//! several with an index, `config.json`, and `tokenizer.json` beside them.
+//!
+//! ```text
+//! shards         the files of weights, mapped into memory; a tensor's bytes by its name
+//! read           from tensors on disk to weights on a device
+//! write          from weights to the bytes of a file
+//! hugging_face   sizes from the `config.json` of known architectures, and back
+//! ```
+//!
+//! Hides that queries, keys and values (and gates and ups) are one matrix in memory, and that
+//! matrices are \[in, out\] there and \[out, in\] on disk. The program's own checkpoints hold their
+//! sizes in the fields of [`ModelConfig`] instead.
+
+mod hugging_face;
+mod read;
+mod shards;
+mod write;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::domain::Key;
+
+use super::{Decoder, LanguageModel, ModelConfig, Place, Tokenizer, TokenizerError, Weights};
+use read::Reader;
+use shards::Shards;
+
+pub use hugging_face::{Architecture, written as written_config};
+pub use write::encode;
+
+/// Names of a checkpoint's files.
+pub const FILES: [&str; 3] = [WEIGHTS, CONFIG, TOKENIZER];
+/// The weights.
+pub const WEIGHTS: &str = "model.safetensors";
+/// The sizes.
+pub const CONFIG: &str = "config.json";
+/// The tokenizer.
+pub const TOKENIZER: &str = "tokenizer.json";
+
+/// Reads and writes checkpoint folders.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoint;
+
+/// Why a checkpoint could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {reason}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A tensor is missing or has another shape than the configuration says.
+    #[error("{}: tensor `{name}` {problem}", path.display())]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The tokenizer does not fit.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+}
+
+impl Checkpoint {
+    /// Writes weights and sizes into `folder`, and returns the hash of the weights' file.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn save(decoder: &Decoder, folder: &Path) -> Result<Key, CheckpointError> {
+        let bytes = encode(decoder);
+        write(&folder.join(WEIGHTS), &bytes)?;
+        let config = serde_json::to_string_pretty(decoder.config()).expect("sizes are plain data");
+        write(&folder.join(CONFIG), config.as_bytes())?;
+        Ok(Key::of_bytes(&bytes))
+    }
+
+    /// Reads a whole checkpoint folder.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged, or the parts do not fit each other.
+    pub fn load(folder: &Path, place: &Place) -> Result<LanguageModel, CheckpointError> {
+        let config = read_config(&folder.join(CONFIG))?;
+        let tokenizer = Tokenizer::load(&folder.join(TOKENIZER))?;
+        let weights = read_weights(&folder.join(WEIGHTS), &config, tokenizer.vocabulary(), place)?;
+        Ok(LanguageModel { decoder: Decoder::new(config, weights, place), tokenizer })
+    }
+}
+
+/// Reads sizes from a `config.json`, of this program's own or of a known architecture.
+///
+/// # Errors
+/// If the file is missing or damaged, or the architecture is not one of [`Architecture`].
+pub fn read_config(path: &Path) -> Result<ModelConfig, CheckpointError> {
+    let text = fs::read_to_string(path).map_err(|error| file("read", path, &error))?;
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| file("read", path, &error))?;
+    if json.get("model_type").is_some() {
+        return hugging_face::read(&json).map_err(|error| file("use", path, &error));
+    }
+    serde_json::from_value(json).map_err(|error| file("read", path, &error))
+}
+
+/// Reads weights of the given sizes from a safetensors file, or from the shards that stand in the
+/// index beside it.
+///
+/// # Errors
+/// If a file is missing or damaged, or a tensor is missing, of another shape, of a type that is no
+/// float, or holds something that is not a number.
+pub fn read_weights(
+    path: &Path,
+    config: &ModelConfig,
+    vocabulary: usize,
+    place: &Place,
+) -> Result<Weights, CheckpointError> {
+    let shards = Shards::open(path)?;
+    Reader { shards: &shards, config, place }.weights(vocabulary)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    fs::write(path, bytes).map_err(|error| file("write", path, &error))
+}
+
+fn file(action: &'static str, path: &Path, reason: &dyn std::fmt::Display) -> CheckpointError {
+    CheckpointError::File { action, path: path.to_owned(), reason: reason.to_string() }
+}

@@ -1,0 +1,127 @@
+//! From tensors on disk to weights on a device, one matrix at a time.
+
+use burn::tensor::{Tensor, TensorData};
+
+use super::CheckpointError;
+use super::shards::{Shards, floats};
+use crate::model::weights::Block;
+use crate::model::{ModelConfig, Place, Weights};
+
+/// Takes tensors out of files by name, checking their shapes and values.
+pub struct Reader<'a> {
+    pub shards: &'a Shards,
+    pub config: &'a ModelConfig,
+    pub place: &'a Place,
+}
+
+impl Reader<'_> {
+    /// All weights.
+    pub fn weights(&self, vocabulary: usize) -> Result<Weights, CheckpointError> {
+        let width = self.config.width;
+        let blocks = (0..self.config.layers).map(|i| self.block(i)).collect::<Result<_, _>>()?;
+        let head = if self.config.tied { None } else { Some(self.matrix("lm_head", width, vocabulary)?) };
+        Ok(Weights {
+            embedding: self.stored(self.tensor("model.embed_tokens.weight", [vocabulary, width])?),
+            blocks,
+            norm: self.tensor("model.norm.weight", [width])?,
+            head,
+            adapters: None,
+        })
+    }
+
+    fn block(&self, i: usize) -> Result<Block, CheckpointError> {
+        let config = self.config;
+        let (d, f, q, kv) = (config.width, config.hidden, config.queries_width(), config.keys_width());
+        let named = |name: &str| format!("model.layers.{i}.{name}");
+        let matrix = |name: &str, from, to| self.matrix(&named(name), from, to);
+        let gain = |name: &str, size| self.tensor(&named(&format!("{name}.weight")), [size]);
+        let bias = |name: &str, size| self.tensor::<1>(&named(&format!("self_attn.{name}.bias")), [size]);
+        let query = matrix("self_attn.q_proj", d, q)?;
+        let (key, value) = (matrix("self_attn.k_proj", d, kv)?, matrix("self_attn.v_proj", d, kv)?);
+        let packed_bias = if config.qkv_bias {
+            let parts = vec![bias("q_proj", q)?, bias("k_proj", kv)?, bias("v_proj", kv)?];
+            Some(Tensor::cat(parts, 0))
+        } else {
+            None
+        };
+        let head_norms = if config.qk_norm {
+            let size = config.head_size();
+            Some([gain("self_attn.q_norm", size)?, gain("self_attn.k_norm", size)?])
+        } else {
+            None
+        };
+        Ok(Block {
+            attention_norm: gain("input_layernorm", d)?,
+            packed: Tensor::cat(vec![query, key, value], 1),
+            packed_bias,
+            head_norms,
+            output: matrix("self_attn.o_proj", q, d)?,
+            mlp_norm: gain("post_attention_layernorm", d)?,
+            gate_up: Tensor::cat(vec![matrix("mlp.gate_proj", d, f)?, matrix("mlp.up_proj", d, f)?], 1),
+            down: matrix("mlp.down_proj", f, d)?,
+        })
+    }
+
+    /// A linear layer's matrix, turned to \[in, out\].
+    fn matrix(&self, name: &str, from: usize, to: usize) -> Result<Tensor<2>, CheckpointError> {
+        let name = format!("{name}.weight");
+        let values = self.values(&name, &[to, from])?;
+        // Turned on the host, so that the matrix lies in memory the way it is read.
+        let mut turned = vec![0.0; values.len()];
+        for (row, values) in values.chunks_exact(from).enumerate() {
+            for (column, &value) in values.iter().enumerate() {
+                turned[column * to + row] = value;
+            }
+        }
+        let data = TensorData::new(turned, [from, to]);
+        Ok(self.stored(Tensor::from_data(data, &self.place.device)))
+    }
+
+    /// In the type that matrices are kept in.
+    fn stored(&self, matrix: Tensor<2>) -> Tensor<2> {
+        matrix.cast(self.place.storage.float())
+    }
+
+    fn tensor<const R: usize>(&self, name: &str, shape: [usize; R]) -> Result<Tensor<R>, CheckpointError> {
+        let values = self.values(name, &shape)?;
+        Ok(Tensor::from_data(TensorData::new(values, shape), &self.place.device))
+    }
+
+    fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {
+        let Some((path, view)) = self.shards.get(name) else {
+            let (path, problem) = (self.shards.path.clone(), self.missing(name));
+            return Err(CheckpointError::Tensor { path, name: name.to_owned(), problem });
+        };
+        let wrong = |problem: String| CheckpointError::Tensor {
+            path: path.to_owned(),
+            name: name.to_owned(),
+            problem,
+        };
+        if view.shape() != shape {
+            return Err(wrong(format!("has shape {:?}, expected {shape:?}", view.shape())));
+        }
+        let values = floats(&view)
+            .ok_or_else(|| wrong(format!("has type {:?}, expected F32, F16 or BF16", view.dtype())))?;
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(at) => Err(wrong(format!("holds {} at place {at}; the file is damaged", values[at]))),
+            None => Ok(values),
+        }
+    }
+
+    fn missing(&self, name: &str) -> String {
+        let some = self.shards.names().next().unwrap_or("none");
+        let more = if self.shards.names().any(|other| other.ends_with("_scales") || other.contains("qweight"))
+        {
+            "; the file looks quantised: use the checkpoint that it was made from"
+        } else {
+            ""
+        };
+        let of = if name.starts_with("model.") && !some.starts_with("model.") && !some.starts_with("lm_head")
+        {
+            format!(" (the first tensor there is `{some}`)")
+        } else {
+            String::new()
+        };
+        format!("is missing{of}{more}")
+    }
+}
