@@ -8,6 +8,7 @@
 
 mod adapters;
 mod backprop;
+mod chat;
 pub mod checkpoint;
 mod config;
 mod decode;
@@ -30,6 +31,7 @@ mod weights;
 
 pub use adapters::{Adapter, Adapters, LoraConfig, Packed, Projection};
 pub use backprop::{Gradient, Gradients};
+pub use chat::{ChatError, ChatTemplate};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use config::{ModelConfig, RopeScaling};
 pub use decode::State;
