@@ -272,8 +272,8 @@ mod tests {
 
             | regime | verdict | difference, points | p (Holm) | problems | seeds | by seed | compared | runs |
             |---|---|---:|---:|---:|---|---|---|---|
-            | base = weak | **holds** | +25.8 [17.5, 34.2] | \< 0.001 | 60 | 2/2, sd 13.0 | +35.0 · +16.7 | m1@t5 at round 2: 76.7; m1@t1 at round 2: 50.8 | 77ff8202 c4530143 |
-            | base = strong | **under-powered**: clear by its interval, not after correction over the row | +15.0 [3.3, 26.7] | 0.070 | 60 | 1/1 | +15.0 | m1@t5 at round 2: 86.7; m1@t1 at round 2: 71.7 | 1d7eefde |
+            | base = weak | **holds** | +25.8 [18.3, 34.2] | \< 0.001 | 60 | 2/2, sd 13.0 | +35.0 · +16.7 | m1@t5 at round 2: 76.7; m1@t1 at round 2: 50.8 | 77ff8202 c4530143 |
+            | base = strong | **under-powered**: clear by its interval, not after correction over the row | +15.0 [3.3, 28.3] | 0.070 | 60 | 1/1 | +15.0 | m1@t5 at round 2: 86.7; m1@t1 at round 2: 71.7 | 1d7eefde |
 
             ### E1-base-does-not
 
@@ -283,7 +283,7 @@ mod tests {
 
             | regime | verdict | difference, points | p (Holm) | problems | seeds | by seed | compared | runs |
             |---|---|---:|---:|---:|---|---|---|---|
-            | base = weak | **holds** | −6.7 [−13.3, −0.8] | 0.025 | 60 | 2/2, sd 4.7 | −10.0 · −3.3 | m1@t5 at base: 20.0; m1@t1 at base: 26.7 | 77ff8202 c4530143 |
+            | base = weak | **holds** | −6.7 [−12.5, 0.0] | 0.023 | 60 | 2/2, sd 4.7 | −10.0 · −3.3 | m1@t5 at base: 20.0; m1@t1 at base: 26.7 | 77ff8202 c4530143 |
             | base = strong | **under-powered** | 0.0 [−6.0, 6.0] | 0.595 | 60 | 1/1 | 0.0 | m1@t5 at base: 70.0; m1@t1 at base: 70.0 | 1d7eefde |
 
             ...

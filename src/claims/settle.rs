@@ -254,8 +254,7 @@ impl<'c> Case<'c> {
         }
         let differences = left.panel.minus(&right.panel);
         let reach = if claim.left.over.is_some() || rival.over.is_some() { 2.0 } else { 1.0 };
-        let name = self.name(&left, Some(&right));
-        let tested = missing.is_none().then(|| self.tested(&differences, (-reach, reach), &name));
+        let tested = missing.is_none().then(|| self.tested(&differences, (-reach, reach)));
         let tested = tested.flatten();
         let missing = missing.or_else(|| tested.is_none().then(|| NO_COMMON.to_owned()));
         Ok(Part { left: left.side, right: Opposite::Measured(right.side), tested, missing })
@@ -269,28 +268,12 @@ impl<'c> Case<'c> {
             ..row.clone()
         };
         let differences = Panel(left.panel.0.iter().map(above).collect());
-        let tested = self.tested(&differences, (least - scaled, 1.0 - scaled), &self.name(&left, None));
+        let tested = self.tested(&differences, (least - scaled, 1.0 - scaled));
         Part { left: left.side, right: Opposite::Number(number), tested, missing: left.missing }
     }
 
-    fn tested(&self, differences: &Panel, bounds: (f64, f64), name: &str) -> Option<Tested> {
-        Tested::of(differences, &self.stakes, (self.unit == Unit::Fraction).then_some(bounds), name)
-    }
-
-    /// The name that seeds the resampling: that of the reports, so that the numbers are the same ones.
-    fn name(&self, left: &Found, right: Option<&Found>) -> String {
-        let setting = |found: &Found| found.setting.map(|at| self.study.name(at)).unwrap_or_default();
-        let (own, side) = (setting(left), &left.side);
-        match right {
-            None => format!("{} {} {own}", side.metric, side.checkpoint),
-            Some(found) => {
-                let (other, right) = (setting(found), &found.side);
-                format!(
-                    "{own} {} {} - {other} {} {}",
-                    side.checkpoint, side.metric, right.checkpoint, right.metric
-                )
-            }
-        }
+    fn tested(&self, differences: &Panel, bounds: (f64, f64)) -> Option<Tested> {
+        Tested::of(differences, &self.stakes, (self.unit == Unit::Fraction).then_some(bounds))
     }
 
     /// The runs, checkpoint and scores that a quantity means; the complaint where several settings fit.
@@ -324,7 +307,7 @@ impl<'c> Case<'c> {
         };
         side.estimate = match &quantity.over {
             None => self.study.estimate(at, &side.checkpoint, &quantity.metric),
-            Some(_) => Estimate::of(&panel, &format!("{} {}", side.metric, self.study.name(at))),
+            Some(_) => Estimate::of(&panel),
         };
         Ok(Found { side, setting: Some(at), panel, missing })
     }
@@ -446,10 +429,10 @@ per = ["base"]
             .map(|outcome| format!("{}: {}", outcome.regime(), outcome.verdict.word()))
             .collect();
         assert_eq!(words, ["base = weak: holds", "base = strong: holds"]);
-        // The sample's report says: 25.8 points [17.5, 34.2] above the same model's first turn.
+        // The sample's report says: 25.8 points [18.3, 34.2] above the same model's first turn.
         let part = outcomes[0].decisive().unwrap();
         let unit = Unit::Fraction;
-        assert_eq!(words::difference(part, unit), "+25.8 [17.5, 34.2]");
+        assert_eq!(words::difference(part, unit), "+25.8 [18.3, 34.2]");
         // The axis that is named nowhere is at the baseline, and both seeds are behind the number.
         assert!(part.left.selection.contains(&("weighting".to_owned(), "exp(0.4)".to_owned())));
         assert_eq!((part.left.checkpoint.as_str(), runs(part).len()), ("round 2", 2));

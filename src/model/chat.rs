@@ -81,9 +81,7 @@ impl ChatTemplate {
         let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
         let context = Jinja::from_pairs(own.chain(none).chain(special));
         let template = self.environment.get_template("chat").expect("added when it was read");
-        template
-            .render(context)
-            .map_err(|error| ChatError { path: self.path.clone(), reason: told(&error) })
+        template.render(context).map_err(|error| ChatError { path: self.path.clone(), reason: told(&error) })
     }
 }
 
@@ -223,7 +221,8 @@ mod tests {
 
     #[test]
     fn json_is_that_of_python() {
-        let chat = template("{{ messages[0].content | tojson }}{{ {'a': [1, 'ü<']} | tojson(indent=2) }}", "");
+        let chat =
+            template("{{ messages[0].content | tojson }}{{ {'a': [1, 'ü<']} | tojson(indent=2) }}", "");
         assert_eq!(
             chat.unwrap().unwrap().render(&dialogue(), false).unwrap(),
             "\" 1 + 1? \"{\n  \"a\": [\n    1,\n    \"ü<\"\n  ]\n}"

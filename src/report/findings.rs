@@ -164,12 +164,12 @@ mod tests {
     fn the_headline_is_computed() {
         let frame = sample::frame();
         let answers = answers(&Study::of(&frame));
-        insta::assert_snapshot!(answers[0].sentences.join("\n"), @r#"
-        After round 2, voting over 5 turns (m1@t5) solves 76.7 % [69.2, 83.3]: 25.8 points [17.5, 34.2] above the same model's first turn (m1@t1).
-        That is not clearly different (−2.5 points [−11.7, 6.7]) from its own vote over 5 parallel first turns (m5@t1).
-        The base does not improve over its turns, it loses (−6.7 points [−13.3, −0.8]).
-        60 test problems, 2 training seeds (standard deviation between seeds 9.4 points).
-        "#);
+        insta::assert_snapshot!(answers[0].sentences.join("\n"), @"
+            After round 2, voting over 5 turns (m1@t5) solves 76.7 % [70.0, 83.3]: 25.8 points [18.3, 34.2] above the same model's first turn (m1@t1).
+            That is not clearly different (−2.5 points [−11.7, 6.7]) from its own vote over 5 parallel first turns (m5@t1).
+            The base shows no clear change over its turns (−6.7 points [−12.5, 0.0]).
+            60 test problems, 2 training seeds (standard deviation between seeds 9.4 points).
+        ");
         assert_eq!(answers[0].tone, "better");
     }
 

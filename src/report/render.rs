@@ -327,68 +327,68 @@ mod tests {
     #[test]
     fn the_main_table_as_latex() {
         insta::assert_snapshot!(text(files(), "tables/main-base-weak.tex"), @r#"
-        % base = weak; needs \usepackage{booktabs}.
-        \begin{table}[t]
-        \centering\small
-        \caption{base = weak. Percent of problems solved, with the 95 \% interval below and the paired gain over the row's own m1@t1 in parentheses (60 problems, 2 seeds in the last row); m1@t5 votes over 5 turns of one dialogue, m5@t1 over 5 independent first turns, and p1@t5 counts a problem as solved if any turn is right.}
-        \label{tab:main-base-weak}
-        \begin{tabular}{lrrrrrr}
-        \toprule
-        checkpoint & m1@t1 & m5@t1 & m1@t5 & p1@t5 & m1@t5 $-$ m1@t1 & m1@t5 $-$ m5@t1 \\
-        \midrule
-        base & \begin{tabular}[t]{@{}r@{}}26.7\\{}{\scriptsize [20.0, 34.2]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}28.3 (+1.7)\\{}{\scriptsize [20.8, 35.8]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}20.0 ($-$6.7)\\{}{\scriptsize [14.2, 25.8]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}29.2 (+2.5)\\{}{\scriptsize [22.5, 36.7]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}$-$6.7\\{}{\scriptsize [$-$13.3, $-$0.8]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}$-$8.3\\{}{\scriptsize [$-$17.5, 0.0]}\end{tabular} \\
-        sft & \begin{tabular}[t]{@{}r@{}}51.7\\{}{\scriptsize [40.0, 65.0]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}86.7 (+35.0)\\{}{\scriptsize [78.3, 95.0]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}46.7 ($-$5.0)\\{}{\scriptsize [33.3, 60.0]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}55.0 (+3.3)\\{}{\scriptsize [41.7, 68.3]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}$-$5.0\\{}{\scriptsize [$-$13.3, 3.3]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}$-$40.0\\{}{\scriptsize [$-$53.3, $-$26.7]}\end{tabular} \\
-        round 1 & \begin{tabular}[t]{@{}r@{}}40.8\\{}{\scriptsize [30.8, 50.8]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}56.7 (+15.8)\\{}{\scriptsize [46.6, 66.7]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}60.8 (+20.0)\\{}{\scriptsize [51.7, 70.0]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}75.8 (+35.0)\\{}{\scriptsize [68.3, 83.3]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}+20.0\\{}{\scriptsize [10.8, 28.3]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}+4.2\\{}{\scriptsize [$-$8.3, 16.7]}\end{tabular} \\
-        round 2 & \begin{tabular}[t]{@{}r@{}}50.8\\{}{\scriptsize [41.7, 60.8]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}79.2 (+28.3)\\{}{\scriptsize [70.0, 87.5]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}76.7 (+25.8)\\{}{\scriptsize [69.2, 83.3]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}81.7 (+30.8)\\{}{\scriptsize [74.2, 88.3]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}+25.8\\{}{\scriptsize [17.5, 34.2]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}$-$2.5\\{}{\scriptsize [$-$11.7, 6.7]}\end{tabular} \\
-        \bottomrule
-        \end{tabular}
-        \end{table}
+            % base = weak; needs \usepackage{booktabs}.
+            \begin{table}[t]
+            \centering\small
+            \caption{base = weak. Percent of problems solved, with the 95 \% interval below and the paired gain over the row's own m1@t1 in parentheses (60 problems, 2 seeds in the last row); m1@t5 votes over 5 turns of one dialogue, m5@t1 over 5 independent first turns, and p1@t5 counts a problem as solved if any turn is right.}
+            \label{tab:main-base-weak}
+            \begin{tabular}{lrrrrrr}
+            \toprule
+            checkpoint & m1@t1 & m5@t1 & m1@t5 & p1@t5 & m1@t5 $-$ m1@t1 & m1@t5 $-$ m5@t1 \\
+            \midrule
+            base & \begin{tabular}[t]{@{}r@{}}26.7\\{}{\scriptsize [19.2, 34.2]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}28.3 (+1.7)\\{}{\scriptsize [20.8, 36.7]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}20.0 ($-$6.7)\\{}{\scriptsize [14.2, 26.7]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}29.2 (+2.5)\\{}{\scriptsize [21.7, 36.7]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}$-$6.7\\{}{\scriptsize [$-$12.5, 0.0]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}$-$8.3\\{}{\scriptsize [$-$17.5, 0.0]}\end{tabular} \\
+            sft & \begin{tabular}[t]{@{}r@{}}51.7\\{}{\scriptsize [40.0, 65.0]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}86.7 (+35.0)\\{}{\scriptsize [78.3, 95.0]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}46.7 ($-$5.0)\\{}{\scriptsize [35.0, 60.0]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}55.0 (+3.3)\\{}{\scriptsize [43.3, 66.7]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}$-$5.0\\{}{\scriptsize [$-$13.3, 3.3]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}$-$40.0\\{}{\scriptsize [$-$53.3, $-$26.7]}\end{tabular} \\
+            round 1 & \begin{tabular}[t]{@{}r@{}}40.8\\{}{\scriptsize [31.7, 50.8]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}56.7 (+15.8)\\{}{\scriptsize [46.6, 66.7]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}60.8 (+20.0)\\{}{\scriptsize [51.7, 70.0]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}75.8 (+35.0)\\{}{\scriptsize [68.3, 83.3]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}+20.0\\{}{\scriptsize [10.8, 29.2]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}+4.2\\{}{\scriptsize [$-$7.5, 16.7]}\end{tabular} \\
+            round 2 & \begin{tabular}[t]{@{}r@{}}50.8\\{}{\scriptsize [41.7, 60.8]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}79.2 (+28.3)\\{}{\scriptsize [70.0, 87.5]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}76.7 (+25.8)\\{}{\scriptsize [70.0, 83.3]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}81.7 (+30.8)\\{}{\scriptsize [75.0, 88.3]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}+25.8\\{}{\scriptsize [18.3, 34.2]}\end{tabular} & \begin{tabular}[t]{@{}r@{}}$-$2.5\\{}{\scriptsize [$-$11.7, 6.7]}\end{tabular} \\
+            \bottomrule
+            \end{tabular}
+            \end{table}
         "#);
     }
 
     #[test]
     fn the_main_table_as_csv() {
         let csv = text(files(), "tables/main-base-weak.csv");
-        insta::assert_snapshot!(csv.lines().take(8).collect::<Vec<_>>().join("\n"), @r#"
-        group,checkpoint,column,value,low,high,difference,difference_low,difference_high,p,p_holm,detectable,verdict,between_seeds,problems,seeds,text
-        ,base,m1@t1,0.266667,0.199792,0.341667,,,,,,,,,60,2,
-        ,base,m5@t1,0.283333,0.208333,0.358333,0.016667,-0.075,0.108333,,,,,,60,2,
-        ,base,m1@t5,0.2,0.141667,0.258333,-0.066667,-0.133333,-0.008333,,,,,,60,2,
-        ,base,p1@t5,0.291667,0.225,0.366667,0.025,0,0.058333,,,,,,60,2,
-        ,base,m1@t5 − m1@t1,,,,-0.066667,-0.133333,-0.008333,,,,,,60,2,
-        ,base,m1@t5 − m5@t1,,,,-0.083333,-0.175,0,,,,,,60,2,
-        ,sft,m1@t1,0.516667,0.4,0.65,,,,,,,,,60,1,
-        "#);
+        insta::assert_snapshot!(csv.lines().take(8).collect::<Vec<_>>().join("\n"), @"
+            group,checkpoint,column,value,low,high,difference,difference_low,difference_high,p,p_holm,detectable,verdict,between_seeds,problems,seeds,text
+            ,base,m1@t1,0.266667,0.191667,0.341667,,,,,,,,,60,2,
+            ,base,m5@t1,0.283333,0.208333,0.366667,0.016667,-0.075,0.108333,,,,,,60,2,
+            ,base,m1@t5,0.2,0.141667,0.266667,-0.066667,-0.125,0,,,,,,60,2,
+            ,base,p1@t5,0.291667,0.216667,0.366667,0.025,0,0.05,,,,,,60,2,
+            ,base,m1@t5 − m1@t1,,,,-0.066667,-0.125,0,,,,,,60,2,
+            ,base,m1@t5 − m5@t1,,,,-0.083333,-0.175,0,,,,,,60,2,
+            ,sft,m1@t1,0.516667,0.4,0.65,,,,,,,,,60,1,
+        ");
     }
 
     #[test]
     fn the_top_of_the_page_as_markdown() {
         let page = text(files(), "index.md");
-        insta::assert_snapshot!(page.split("\n### ").take(2).collect::<Vec<_>>().join("\n### "), @r#"
-        # ablations
+        insta::assert_snapshot!(page.split("\n### ").take(2).collect::<Vec<_>>().join("\n### "), @"
+            # ablations
 
-        Does recursive introspection teach a small model to correct itself?
+            Does recursive introspection teach a small model to correct itself?
 
-        > **base = weak.** After round 2, voting over 5 turns (m1@t5) solves 76.7 % [69.2, 83.3]: 25.8 points [17.5, 34.2] above the same model's first turn (m1@t1). That is not clearly different (−2.5 points [−11.7, 6.7]) from its own vote over 5 parallel first turns (m5@t1). The base does not improve over its turns, it loses (−6.7 points [−13.3, −0.8]). 60 test problems, 2 training seeds (standard deviation between seeds 9.4 points).
-
-
-        > **base = strong.** After round 2, voting over 5 turns (m1@t5) solves 86.7 % [78.3, 95.0]: 15.0 points [3.3, 26.7] above the same model's first turn (m1@t1). That is not clearly different (−8.3 points [−18.3, 0.0]) from its own vote over 5 parallel first turns (m5@t1). The base shows no clear change over its turns (0.0 points [0.0, 0.0]). 60 test problems, one training seed, so the spread between trainings is unknown.
+            > **base = weak.** After round 2, voting over 5 turns (m1@t5) solves 76.7 % [70.0, 83.3]: 25.8 points [18.3, 34.2] above the same model's first turn (m1@t1). That is not clearly different (−2.5 points [−11.7, 6.7]) from its own vote over 5 parallel first turns (m5@t1). The base shows no clear change over its turns (−6.7 points [−12.5, 0.0]). 60 test problems, 2 training seeds (standard deviation between seeds 9.4 points).
 
 
-        5 settings, 6 runs: 6 done, 0 failed, 0 missing; 2 training seeds, 60 test problems.
+            > **base = strong.** After round 2, voting over 5 turns (m1@t5) solves 86.7 % [78.3, 95.0]: 15.0 points [3.3, 28.3] above the same model's first turn (m1@t1). That is not clearly different (−8.3 points [−18.3, 0.0]) from its own vote over 5 parallel first turns (m5@t1). The base shows no clear change over its turns (0.0 points [0.0, 0.0]). 60 test problems, one training seed, so the spread between trainings is unknown.
 
-        ## Main results
 
-        ### base = weak
+            5 settings, 6 runs: 6 done, 0 failed, 0 missing; 2 training seeds, 60 test problems.
 
-        | checkpoint | m1@t1 | m5@t1 | m1@t5 | p1@t5 | m1@t5 − m1@t1 | m1@t5 − m5@t1 |
-        |---|---:|---:|---:|---:|---:|---:|
-        | base | 26.7 [20.0, 34.2] | 28.3 (+1.7) [20.8, 35.8] | 20.0 (−6.7) [14.2, 25.8] | 29.2 (+2.5) [22.5, 36.7] | −6.7 [−13.3, −0.8] | −8.3 [−17.5, 0.0] |
-        | sft | 51.7 [40.0, 65.0] | 86.7 (+35.0) [78.3, 95.0] | 46.7 (−5.0) [33.3, 60.0] | 55.0 (+3.3) [41.7, 68.3] | −5.0 [−13.3, 3.3] | −40.0 [−53.3, −26.7] |
-        | round 1 | 40.8 [30.8, 50.8] | 56.7 (+15.8) [46.6, 66.7] | 60.8 (+20.0) [51.7, 70.0] | 75.8 (+35.0) [68.3, 83.3] | +20.0 [10.8, 28.3] | +4.2 [−8.3, 16.7] |
-        | round 2 | 50.8 [41.7, 60.8] | 79.2 (+28.3) [70.0, 87.5] | 76.7 (+25.8) [69.2, 83.3] | 81.7 (+30.8) [74.2, 88.3] | +25.8 [17.5, 34.2] | −2.5 [−11.7, 6.7] |
+            ## Main results
 
-        Percent of problems solved, with the 95 % interval below and the paired gain over the row's own m1@t1 in parentheses (60 problems, 2 seeds in the last row); m1@t5 votes over 5 turns of one dialogue, m5@t1 over 5 independent first turns, and p1@t5 counts a problem as solved if any turn is right.
-        "#);
+            ### base = weak
+
+            | checkpoint | m1@t1 | m5@t1 | m1@t5 | p1@t5 | m1@t5 − m1@t1 | m1@t5 − m5@t1 |
+            |---|---:|---:|---:|---:|---:|---:|
+            | base | 26.7 [19.2, 34.2] | 28.3 (+1.7) [20.8, 36.7] | 20.0 (−6.7) [14.2, 26.7] | 29.2 (+2.5) [21.7, 36.7] | −6.7 [−12.5, 0.0] | −8.3 [−17.5, 0.0] |
+            | sft | 51.7 [40.0, 65.0] | 86.7 (+35.0) [78.3, 95.0] | 46.7 (−5.0) [35.0, 60.0] | 55.0 (+3.3) [43.3, 66.7] | −5.0 [−13.3, 3.3] | −40.0 [−53.3, −26.7] |
+            | round 1 | 40.8 [31.7, 50.8] | 56.7 (+15.8) [46.6, 66.7] | 60.8 (+20.0) [51.7, 70.0] | 75.8 (+35.0) [68.3, 83.3] | +20.0 [10.8, 29.2] | +4.2 [−7.5, 16.7] |
+            | round 2 | 50.8 [41.7, 60.8] | 79.2 (+28.3) [70.0, 87.5] | 76.7 (+25.8) [70.0, 83.3] | 81.7 (+30.8) [75.0, 88.3] | +25.8 [18.3, 34.2] | −2.5 [−11.7, 6.7] |
+
+            Percent of problems solved, with the 95 % interval below and the paired gain over the row's own m1@t1 in parentheses (60 problems, 2 seeds in the last row); m1@t5 votes over 5 turns of one dialogue, m5@t1 over 5 independent first turns, and p1@t5 counts a problem as solved if any turn is right.
+        ");
     }
 }

@@ -293,9 +293,7 @@ impl<'f> Study<'f> {
     /// A metric at a checkpoint under a further grader; none where nothing was scored.
     #[must_use]
     pub fn estimate_under(&self, grader: &(String, u64), measured: Measured<'_>) -> Option<Estimate> {
-        let (setting, checkpoint, metric) = measured;
-        let name = format!("{metric} {checkpoint} {} {} {}", self.name(setting), grader.0, grader.1);
-        Estimate::of_fraction(&self.panel_under(grader, measured), &name)
+        Estimate::of_fraction(&self.panel_under(grader, measured))
     }
 
     /// The finished evaluations of the checkpoints that headline tables have rows for, each once.
@@ -318,12 +316,11 @@ impl<'f> Study<'f> {
     pub fn estimate(&self, setting: usize, checkpoint: &str, metric: &str) -> Option<Estimate> {
         self.estimates.or(owned((setting, checkpoint, metric)), || {
             let panel = self.panel(setting, checkpoint, metric);
-            let name = format!("{metric} {checkpoint} {}", self.name(setting));
             // Only a fraction can be told to be certain too early.
             if self.unit(metric) == Unit::Fraction {
-                Estimate::of_fraction(&panel, &name)
+                Estimate::of_fraction(&panel)
             } else {
-                Estimate::of(&panel, &name)
+                Estimate::of(&panel)
             }
         })
     }
@@ -339,9 +336,7 @@ impl<'f> Study<'f> {
     #[must_use]
     pub fn compare(&self, of: Measured<'_>, to: Measured<'_>) -> Option<Comparison> {
         self.comparisons.or((owned(of), owned(to)), || {
-            let names = (self.name(of.0), self.name(to.0));
-            let name = format!("{} {} {} - {} {} {}", names.0, of.1, of.2, names.1, to.1, to.2);
-            compare(&self.panel(of.0, of.1, of.2), &self.panel(to.0, to.1, to.2), &name)
+            compare(&self.panel(of.0, of.1, of.2), &self.panel(to.0, to.1, to.2))
         })
     }
 

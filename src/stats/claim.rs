@@ -139,10 +139,10 @@ impl Tested {
     /// `bounds` are the least and the greatest possible difference, where there are such (fractions).
     /// Where all problems have the same difference, resampling would claim certainty; there the exact
     /// limit on how many could differ (Clopper and Pearson 1934) widens the interval, within the
-    /// bounds, and gives the p value. `name` seeds the resampling.
+    /// bounds, and gives the p value.
     #[must_use]
-    pub fn of(differences: &Panel, stakes: &Stakes, bounds: Option<(f64, f64)>, name: &str) -> Option<Self> {
-        let mut difference = Estimate::of(differences, name)?;
+    pub fn of(differences: &Panel, stakes: &Stakes, bounds: Option<(f64, f64)>) -> Option<Self> {
+        let mut difference = Estimate::of(differences)?;
         let uniform = bounds.filter(|_| difference.high <= difference.low);
         if let Some((least, most)) = uniform {
             let reach = 1.0 - ((1.0 - LEVEL) / 2.0).powf(1.0 / difference.problems as f64);
@@ -155,7 +155,7 @@ impl Tested {
         let values: Vec<f64> = differences.by_problem().into_iter().map(|(_, value)| value).collect();
         let shifted: Vec<f64> = values.iter().map(|value| value - rival).collect();
         let p = uniform.map_or_else(
-            || sign_flip(&shifted, Stream::named(name)),
+            || sign_flip(&shifted, Stream::of(&shifted)),
             |bounds| p_of_uniform(&difference, rival, bounds),
         );
         Some(Self {
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn a_clear_gain_holds_with_the_p_value_of_mcnemar() {
         let values = [vec![1.0; 9], vec![-1.0; 1], vec![0.0; 40]].concat();
-        let tested = Tested::of(&differences(&values), &ABOVE, FRACTIONS, "x").unwrap();
+        let tested = Tested::of(&differences(&values), &ABOVE, FRACTIONS).unwrap();
         assert_eq!((tested.by_interval, tested.small), (Ruling::Holds, false));
         // 9 against 1 discordant pair: 2 * (1 + 10) / 2^10.
         assert!((tested.p - 22.0 / 1024.0).abs() < 1e-12, "{}", tested.p);
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn interval_and_corrected_test_must_agree() {
         let values = [vec![1.0; 9], vec![-1.0; 1], vec![0.0; 40]].concat();
-        let tested = Tested::of(&differences(&values), &ABOVE, FRACTIONS, "x").unwrap();
+        let tested = Tested::of(&differences(&values), &ABOVE, FRACTIONS).unwrap();
         let whole = Whole::of(std::slice::from_ref(&tested), &ABOVE).unwrap();
         assert_eq!((whole.ruling(tested.p), whole.ruling(0.05)), (Ruling::Holds, Ruling::Holds));
         assert_eq!(whole.ruling(0.051), Ruling::UnderPowered);
@@ -313,20 +313,20 @@ mod tests {
     #[test]
     fn nothing_ever_differing_is_not_certainty() {
         // 1 - 0.025^(1/50) = 0.071: with 50 problems up to 7 % of them could differ.
-        let few = Tested::of(&differences(&[0.0; 50]), &ABOVE, FRACTIONS, "x").unwrap();
+        let few = Tested::of(&differences(&[0.0; 50]), &ABOVE, FRACTIONS).unwrap();
         assert!((few.difference.high - 0.071_122).abs() < 1e-5 && few.by_interval == Ruling::UnderPowered);
         assert!((few.p - 1.0).abs() < 1e-12, "{}", few.p);
         // 1 - 0.025^(1/500) = 0.0074, below the 2 points of interest; 2 * 0.98^500 is the chance to
         // miss that many.
-        let many = Tested::of(&differences(&[0.0; 500]), &ABOVE, FRACTIONS, "x").unwrap();
+        let many = Tested::of(&differences(&[0.0; 500]), &ABOVE, FRACTIONS).unwrap();
         assert!((many.difference.high - 0.007_350_6).abs() < 1e-6 && many.by_interval == Ruling::Fails);
         assert!((many.p - 2.0 * 0.98_f64.powi(500)).abs() < 1e-12, "{}", many.p);
         let denied = Stakes { direction: Direction::NotAbove, ..ABOVE };
-        let open = Tested::of(&differences(&[0.0; 50]), &denied, FRACTIONS, "x").unwrap();
+        let open = Tested::of(&differences(&[0.0; 50]), &denied, FRACTIONS).unwrap();
         assert_eq!(open.by_interval, Ruling::UnderPowered);
         assert!((open.p - 2.0 * 0.98_f64.powi(50)).abs() < 1e-12, "{}", open.p);
         // What lies above 0 cannot be negative.
-        let none = Tested::of(&differences(&[0.0; 500]), &ABOVE, Some((0.0, 1.0)), "x").unwrap();
+        let none = Tested::of(&differences(&[0.0; 500]), &ABOVE, Some((0.0, 1.0))).unwrap();
         assert!(none.difference.low.abs() < 1e-12);
     }
 
@@ -338,7 +338,7 @@ mod tests {
             scores: (0..40).map(|problem| (problem, value)).collect(),
         };
         let panel = Panel(vec![row(0, 0.25), row(1, -0.125), row(2, 0.0), row(3, 0.5)]);
-        assert_eq!(Tested::of(&panel, &ABOVE, FRACTIONS, "x").unwrap().agreeing(), 2);
+        assert_eq!(Tested::of(&panel, &ABOVE, FRACTIONS).unwrap().agreeing(), 2);
     }
 
     #[test]

@@ -30,15 +30,15 @@ impl Estimate {
     /// The estimate of a panel's mean; none for an empty panel.
     ///
     /// The interval is the percentile bootstrap over problems, with the seeds held fixed: it says
-    /// what other problems of the same kind would do to these very models. `name` seeds it.
+    /// what other problems of the same kind would do to these very models.
     #[must_use]
-    pub fn of(panel: &Panel, name: &str) -> Option<Self> {
+    pub fn of(panel: &Panel) -> Option<Self> {
         let values: Vec<f64> = panel.by_problem().into_iter().map(|(_, value)| value).collect();
         if values.is_empty() {
             return None;
         }
         let by_seed = panel.by_seed();
-        let (low, high) = mean_interval(&values, Stream::named(name));
+        let (low, high) = mean_interval(&values, Stream::of(&values));
         let (value, problems, seeds) = (mean(&values), values.len(), by_seed.len());
         Some(Self { value, low, high, level: LEVEL, problems, seeds, by_seed })
     }
@@ -48,8 +48,8 @@ impl Estimate {
     /// Where all problems score 0, or all 1, resampling would claim certainty; the exact one-sided
     /// limit (Clopper and Pearson 1934) is used there instead.
     #[must_use]
-    pub fn of_fraction(panel: &Panel, name: &str) -> Option<Self> {
-        let mut estimate = Self::of(panel, name)?;
+    pub fn of_fraction(panel: &Panel) -> Option<Self> {
+        let mut estimate = Self::of(panel)?;
         let tail = (1.0 - LEVEL) / 2.0;
         let reach = 1.0 - tail.powf(1.0 / estimate.problems as f64);
         let (none, all) = (estimate.high <= 0.0, estimate.low >= 1.0);
@@ -92,10 +92,10 @@ mod tests {
 
     #[test]
     fn nothing_solved_is_not_certainty() {
-        let none = Estimate::of_fraction(&panel(&[0.0; 500]), "x").unwrap();
+        let none = Estimate::of_fraction(&panel(&[0.0; 500])).unwrap();
         // 1 - 0.025^(1/500).
         assert!(none.low == 0.0 && (none.high - 0.007_350_6).abs() < 1e-6, "{none:?}");
-        let all = Estimate::of_fraction(&panel(&[1.0; 10]), "x").unwrap();
+        let all = Estimate::of_fraction(&panel(&[1.0; 10])).unwrap();
         assert!((all.low - 0.691_502).abs() < 1e-5 && (all.high - 1.0).abs() < 1e-12, "{all:?}");
     }
 
@@ -106,10 +106,10 @@ mod tests {
             source: format!("s{seed}"),
             scores: (0..100).map(|problem| (problem, value)).collect(),
         };
-        let estimate = Estimate::of(&Panel(vec![row(0, 0.4), row(1, 0.6)]), "x").unwrap();
+        let estimate = Estimate::of(&Panel(vec![row(0, 0.4), row(1, 0.6)])).unwrap();
         assert_eq!((estimate.seeds, estimate.problems), (2, 100));
         assert!((estimate.high - estimate.low).abs() < 1e-12);
         assert!((estimate.between_seeds().unwrap() - 0.02_f64.sqrt()).abs() < 1e-12);
-        assert_eq!(Estimate::of(&Panel::default(), "x"), None);
+        assert_eq!(Estimate::of(&Panel::default()), None);
     }
 }

@@ -17,13 +17,13 @@ pub struct Comparison {
 
 /// Compares two panels on the seeds and problems they share; none where they share no problem.
 #[must_use]
-pub fn compare(panel: &Panel, baseline: &Panel, name: &str) -> Option<Comparison> {
+pub fn compare(panel: &Panel, baseline: &Panel) -> Option<Comparison> {
     let panel = panel.minus(baseline);
-    let difference = Estimate::of(&panel, name)?;
+    let difference = Estimate::of(&panel)?;
     let values: Vec<f64> = panel.by_problem().into_iter().map(|(_, value)| value).collect();
     Some(Comparison {
         difference,
-        p: sign_flip(&values, Stream::named(name)),
+        p: sign_flip(&values, Stream::of(&values)),
         detectable: detectable(&values),
     })
 }
@@ -122,9 +122,9 @@ mod tests {
         };
         let after = panel(&[1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0]);
         let before = panel(&[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]);
-        let comparison = compare(&after, &before, "x").unwrap();
+        let comparison = compare(&after, &before).unwrap();
         assert!((comparison.difference.value - 0.5).abs() < 1e-12);
         assert!((comparison.p - 2.0 * 8.0 / 128.0).abs() < 1e-12, "{}", comparison.p);
-        assert_eq!(compare(&after, &Panel::default(), "x"), None);
+        assert_eq!(compare(&after, &Panel::default()), None);
     }
 }

@@ -1,7 +1,7 @@
-//! The random numbers of resampling: a stream named by what it is for, so that a report is
-//! reproducible byte by byte. Hides the generator.
+//! The random numbers of resampling: a stream that follows from the numbers that are resampled, so
+//! that the same data have the same interval wherever they are shown. Hides the generator.
 
-/// A stream of random numbers that depends on its name alone.
+/// A stream of random numbers that depends on its name, or its numbers, alone.
 #[derive(Clone, Debug)]
 pub struct Stream(u64);
 
@@ -9,11 +9,20 @@ impl Stream {
     /// The stream of this name.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        // FNV-1a; the generator below mixes it further.
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        Self::hashed(name.bytes())
+    }
+
+    /// The stream of these numbers.
+    #[must_use]
+    pub fn of(values: &[f64]) -> Self {
+        Self::hashed(values.iter().flat_map(|value| value.to_bits().to_le_bytes()))
+    }
+
+    /// FNV-1a; the generator mixes it further.
+    fn hashed(bytes: impl Iterator<Item = u8>) -> Self {
+        Self(bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        Self(hash)
+        }))
     }
 
     /// The next 64 bits (`SplitMix64`; Steele, Lea and Flood 2014).

@@ -56,14 +56,14 @@ fn a_misspelt_key_is_shown_with_the_nearest_name() {
     ");
     let lab = Lab::finished();
     lab.edit(MODEL, "kv_heads", "kvheads");
-    insta::assert_snapshot!(refused_sweep(&lab, &[]), @r"
-    error: run `baseline seed=0` cannot be planned
-      because: models/mini.toml:13:1: `model.kvheads`: unknown field
-       |
-    13 | kvheads = 1
-       | ^^^^^^^
-       = did you mean `kv_heads`?
-       = valid here: `width`, `layers`, `heads`, `kv_heads`, `hidden`, `positions`, `rope_theta`, `norm_epsilon`, `tied`.
+    insta::assert_snapshot!(refused_sweep(&lab, &[]), @"
+        error: run `baseline seed=0` cannot be planned
+          because: models/mini.toml:13:1: `model.kvheads`: unknown field
+           |
+        13 | kvheads = 1
+           | ^^^^^^^
+           = did you mean `kv_heads`?
+           = valid here: `width`, `layers`, `heads`, `kv_heads`, `hidden`, `positions`, `rope_theta`, `norm_epsilon`, `tied`, `head_size`, `qkv_bias`, `qk_norm`, `window`, `rope_scaling`.
     ");
     insta::assert_snapshot!(refused_sweep(&Lab::finished(), &["--set", "train.epoch=3"]), @r"
     error: --set:1:7: `run.train.epoch`: unknown field

@@ -132,9 +132,9 @@ mod tests {
         insta::assert_snapshot!(text(&sample::verdicts(), Path::new("reports/claims"), plain()), @"
             row  claim                      regime         verdict                  difference  p (Holm)  problems  seeds         runs
             ---  -------------------------  -------------  -------------  --------------------  --------  --------  ------------  ------------------------------------------------------------------
-            E1   E1-improves                base = weak    holds            +25.8 [17.5, 34.2]   < 0.001        60  2/2, sd 13.0  77ff8202 c4530143
-                                            base = strong  under-powered     +15.0 [3.3, 26.7]     0.070        60  1/1           1d7eefde; clear by its interval, not after correction over the row
-                 E1-base-does-not           base = weak    holds            −6.7 [−13.3, −0.8]     0.025        60  2/2, sd 4.7   77ff8202 c4530143
+            E1   E1-improves                base = weak    holds            +25.8 [18.3, 34.2]   < 0.001        60  2/2, sd 13.0  77ff8202 c4530143
+                                            base = strong  under-powered     +15.0 [3.3, 28.3]     0.070        60  1/1           1d7eefde; clear by its interval, not after correction over the row
+                 E1-base-does-not           base = weak    holds             −6.7 [−12.5, 0.0]     0.023        60  2/2, sd 4.7   77ff8202 c4530143
                                             base = strong  under-powered       0.0 [−6.0, 6.0]     0.595        60  1/1           1d7eefde
             E2   –                                         no claim
             E3   –                                         no claim
