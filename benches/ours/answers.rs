@@ -47,10 +47,11 @@ pub fn prepare(setting: &Setting) -> Result<Data, Box<dyn Error>> {
     Checkpoint::save(&Decoder::new(recipe.model, weights, &place), &setting.folder)?;
     tokenizer.save(&setting.folder.join(checkpoint::TOKENIZER))?;
     let dialogue = |problem: &Problem| recipe.prompt.dialogue(&problem.question, &[]);
-    let prompts = problems(setting)?.iter().map(|problem| tokenizer.prompt(&dialogue(problem))).collect();
-    // As for the policy: any control token ends an answer.
-    let control = tokenizer.control();
-    let stops = vec![control.end, control.pad, control.user, control.assistant];
+    let prompts = problems(setting)?
+        .iter()
+        .map(|problem| tokenizer.prompt(&dialogue(problem)).expect("its own format"))
+        .collect();
+    let stops = tokenizer.stops();
     Ok(Data { prompts, stops, vocabulary: tokenizer.vocabulary(), ..Data::default() })
 }
 

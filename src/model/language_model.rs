@@ -2,7 +2,7 @@
 
 use crate::domain::{Attempt, Policy, PolicyError, Request, Sampling};
 
-use super::{Decoder, Prompted, Tokenizer, generate};
+use super::{Decoder, Prompted, Tokenizer, TokenizerError, generate};
 
 /// A language model that answers dialogues.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct LanguageModel {
 
 impl LanguageModel {
     fn prompted(&self, request: &Request, sampling: &Sampling) -> Result<Prompted, PolicyError> {
-        let mut tokens = self.tokenizer.prompt(&request.dialogue);
+        let mut tokens = self.tokenizer.prompt(&request.dialogue).map_err(|error| other(&error))?;
         tokens.extend(self.tokenizer.encode(&request.prefix));
         let limit = self.decoder.config().positions;
         if tokens.len() + sampling.max_tokens > limit {
@@ -25,10 +25,15 @@ impl LanguageModel {
     }
 
     fn attempt(&self, prompt: &Prompted, tokens: &[u32]) -> Attempt {
-        let finished = tokens.last() == Some(&self.tokenizer.control().end);
+        let finished = tokens.last().is_some_and(|&last| self.tokenizer.is_end(last));
         let (prompt, text) = (prompt.tokens.len() as u32, self.tokenizer.decode(tokens));
         Attempt { text, tokens: tokens.len() as u32, prompt, finished }
     }
+}
+
+/// A dialogue that cannot be written.
+pub(super) fn other(error: &TokenizerError) -> PolicyError {
+    PolicyError::Other(error.to_string())
 }
 
 impl Policy for LanguageModel {
@@ -39,10 +44,7 @@ impl Policy for LanguageModel {
     ) -> Result<Vec<Vec<Attempt>>, PolicyError> {
         let prompts =
             requests.iter().map(|request| self.prompted(request, sampling)).collect::<Result<Vec<_>, _>>()?;
-        // Any control token ends an attempt: what follows it would not be this attempt's text.
-        let control = self.tokenizer.control();
-        let stops = [control.end, control.pad, control.user, control.assistant];
-        let samples = generate(&self.decoder, &prompts, sampling, &stops);
+        let samples = generate(&self.decoder, &prompts, sampling, &self.tokenizer.stops());
         let attempts = |(prompt, samples): (&Prompted, &Vec<Vec<u32>>)| {
             samples.iter().map(|tokens| self.attempt(prompt, tokens)).collect()
         };

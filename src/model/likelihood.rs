@@ -5,15 +5,18 @@
 //! cut where follows from the lengths alone, so the bits do not depend on the number of threads.
 //! Must not know what the log-probabilities are for.
 
-use crate::domain::{Dialogue, Message, PolicyError, Role};
+use std::ops::Range;
+
+use crate::domain::{Dialogue, PolicyError};
 
 use super::decoder::Ragged;
 use super::host::HostBlock;
+use super::language_model::other;
 use super::ops::block::{self, Parts};
 use super::ops::buffer::Buffer;
 use super::ops::head::Head;
 use super::ops::shards::{Shard, groups};
-use super::{Decoder, Kernels, LanguageModel, Targets};
+use super::{Decoder, Kernels, LanguageModel, Targets, Written};
 
 /// Rows of a batch of answers, about.
 const ROWS: usize = 8192;
@@ -94,11 +97,11 @@ impl LanguageModel {
     }
 
     fn answered(&self, dialogue: &Dialogue, answer: &str, limit: usize) -> Result<Answered, PolicyError> {
-        let message = Message { role: Role::Assistant, text: answer.to_owned() };
-        let mut tokens = self.tokenizer.prompt(dialogue);
-        let shown = tokens.len();
-        // The prompt opens the assistant's message already.
-        tokens.extend(&self.tokenizer.message(&message)[1..]);
+        let answered = dialogue.clone().assistant(answer);
+        let Written { mut tokens, answers } =
+            self.tokenizer.write(&answered.0).map_err(|error| other(&error))?;
+        let Range { start: shown, end } = answers.last().cloned().unwrap_or_default();
+        tokens.truncate(end);
         if tokens.len() > limit {
             return Err(PolicyError::TooLong { tokens: shown, room: tokens.len() - shown, limit });
         }
@@ -212,10 +215,10 @@ mod tests {
     fn an_answer_is_as_likely_as_all_its_tokens_and_its_end() {
         let model = model();
         let dialogue = Dialogue::default().user("How many pens?").assistant("#### 3").user("Try again.");
-        let tokens = model.tokenizer.prompt(&dialogue);
+        let tokens = model.tokenizer.prompt(&dialogue).unwrap();
         let mut expected = 0.0;
         let mut shown = tokens.clone();
-        for next in model.tokenizer.encode("#### 7").into_iter().chain([model.tokenizer.control().end]) {
+        for next in model.tokenizer.encode("#### 7").into_iter().chain([model.tokenizer.stops()[0]]) {
             let batch = Ragged { tokens: shown.clone(), lengths: Arc::from([shown.len()]) };
             let logits: Vec<f32> = model.decoder.logits(&batch).into_data().try_into_vec().unwrap();
             let last = &logits[logits.len() - model.decoder.vocabulary()..];

@@ -41,7 +41,7 @@ pub use generate::{Prompted, generate};
 pub use language_model::LanguageModel;
 pub use ops::{Kernels, Targets};
 pub use threads::Threads;
-pub use tokenizer::{Control, Tokenizer, TokenizerError};
+pub use tokenizer::{Control, Tokenizer, TokenizerError, Written};
 pub use weights::{Visit, Weights};
 
 /// Tunes the process for training and sampling; call once, first thing in `main`.

@@ -1,10 +1,13 @@
 //! The only file that knows the tokenizers crate: training, saving, and how a dialogue becomes
 //! token ids.
 //!
-//! Byte-level BPE with single digits: every text survives the round trip, whatever characters it
-//! has. Control tokens are never read out of texts, so a text cannot end a turn.
+//! This program's own tokenizers are byte-level BPE with single digits: every text survives the
+//! round trip, whatever characters it has, and control tokens are never read out of texts, so a text
+//! cannot end a turn. Those of other checkpoints write dialogues by their chat template; a token's
+//! name inside a text is then the token, as in transformers.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
@@ -16,6 +19,8 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::{AddedToken, PreTokenizerWrapper, Tokenizer as Inner};
 
 use crate::domain::{Dialogue, Message, Role};
+
+use super::chat::{ChatError, ChatTemplate};
 
 const PAD: &str = "<|pad|>";
 const USER: &str = "<|user|>";
@@ -39,7 +44,25 @@ pub struct Control {
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     inner: Inner,
-    control: Control,
+    format: Format,
+}
+
+/// How dialogues are written.
+#[derive(Clone, Debug)]
+enum Format {
+    /// With this program's control tokens.
+    Own(Control),
+    /// By a checkpoint's template; an answer ends with one of these tokens.
+    Chat { template: Box<ChatTemplate>, ends: Vec<u32> },
+}
+
+/// A dialogue in token ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// All of it.
+    pub tokens: Vec<u32>,
+    /// Where each assistant message lies, its end token included and what opens it left out.
+    pub answers: Vec<Range<usize>>,
 }
 
 /// Why a tokenizer could not be trained, read or written.
@@ -72,6 +95,14 @@ pub enum TokenizerError {
     /// Training failed.
     #[error("cannot train a tokenizer: {0}")]
     Train(String),
+    /// The chat template cannot write a dialogue.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+    /// What is sampled after a dialogue would not be what is trained after it.
+    #[error(
+        "the chat template writes the beginning of a dialogue otherwise once it is answered (message {0}), so a model cannot be trained on what it samples; use a template that only adds to what was said"
+    )]
+    Unsteady(usize),
 }
 
 impl Tokenizer {
@@ -110,14 +141,27 @@ impl Tokenizer {
         Self::wrap(inner).map_err(TokenizerError::Train)
     }
 
-    /// Reads `tokenizer.json`.
+    /// Reads `tokenizer.json`, and the chat template beside it where it has not this program's control
+    /// tokens.
     ///
     /// # Errors
-    /// If the file is missing, is not a tokenizer, or lacks the control tokens.
+    /// If the file is missing or is not a tokenizer, or there is no way to write dialogues with it.
     pub fn load(path: &Path) -> Result<Self, TokenizerError> {
         let fail = |reason: String| TokenizerError::Read { path: path.to_owned(), reason };
         let inner = Inner::from_file(path).map_err(|error| fail(error.to_string()))?;
-        Self::wrap(inner).map_err(fail)
+        if inner.token_to_id(ASSISTANT).is_some() && inner.token_to_id(END).is_some() {
+            return Self::wrap(inner).map_err(fail);
+        }
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let Some(template) = ChatTemplate::read(folder)? else {
+            let reason = "there is no chat template beside it (`tokenizer_config.json`, `chat_template.jinja`); use an instruction-tuned checkpoint, or add one".to_owned();
+            return Err(fail(reason));
+        };
+        let ends = ends(&inner, &template, &folder.join("generation_config.json"));
+        if ends.is_empty() {
+            return Err(fail("no token is named that ends an answer (`eos_token`)".to_owned()));
+        }
+        Ok(Self { inner, format: Format::Chat { template: Box::new(template), ends } })
     }
 
     /// Writes `tokenizer.json`.
@@ -137,7 +181,7 @@ impl Tokenizer {
         inner.set_encode_special_tokens(true);
         let id = |name: &str| inner.token_to_id(name).ok_or(format!("control token {name} is missing"));
         let control = Control { pad: id(PAD)?, user: id(USER)?, assistant: id(ASSISTANT)?, end: id(END)? };
-        Ok(Self { inner, control })
+        Ok(Self { inner, format: Format::Own(control) })
     }
 
     /// V: number of tokens.
@@ -146,10 +190,23 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// Ids of the control tokens.
+    /// Tokens behind which nothing of an attempt follows.
     #[must_use]
-    pub const fn control(&self) -> Control {
-        self.control
+    pub fn stops(&self) -> Vec<u32> {
+        match &self.format {
+            // Any control token: what follows it would not be this attempt's text.
+            Format::Own(Control { pad, user, assistant, end }) => vec![*end, *pad, *user, *assistant],
+            Format::Chat { ends, .. } => ends.clone(),
+        }
+    }
+
+    /// Whether a token ends an answer the way answers should end.
+    #[must_use]
+    pub fn is_end(&self, token: u32) -> bool {
+        match &self.format {
+            Format::Own(control) => token == control.end,
+            Format::Chat { ends, .. } => ends.contains(&token),
+        }
     }
 
     /// The tokens of a text, without control tokens.
@@ -170,28 +227,83 @@ impl Tokenizer {
         self.inner.decode(tokens, true).expect("every token decodes")
     }
 
-    /// The tokens of one message, control tokens included: a user message is
-    /// `<|user|> text`, an assistant message `<|assistant|> text <|end|>`.
-    #[must_use]
-    pub fn message(&self, message: &Message) -> Vec<u32> {
-        let mut tokens = vec![match message.role {
-            Role::User => self.control.user,
-            Role::Assistant => self.control.assistant,
-        }];
-        tokens.extend(self.encode(&message.text));
-        if message.role == Role::Assistant {
-            tokens.push(self.control.end);
+    /// The tokens of a dialogue, and where its answers lie in them.
+    ///
+    /// # Errors
+    /// If a chat template refuses the dialogue, or writes its beginning otherwise than before.
+    pub fn write(&self, messages: &[Message]) -> Result<Written, TokenizerError> {
+        match &self.format {
+            Format::Own(control) => Ok(self.write_own(*control, messages)),
+            Format::Chat { template, .. } => self.write_chat(template, messages),
         }
-        tokens
     }
 
     /// The tokens of a dialogue up to where the next assistant message begins.
-    #[must_use]
-    pub fn prompt(&self, dialogue: &Dialogue) -> Vec<u32> {
-        let mut tokens: Vec<u32> = dialogue.0.iter().flat_map(|message| self.message(message)).collect();
-        tokens.push(self.control.assistant);
-        tokens
+    ///
+    /// # Errors
+    /// If a chat template refuses the dialogue.
+    pub fn prompt(&self, dialogue: &Dialogue) -> Result<Vec<u32>, TokenizerError> {
+        match &self.format {
+            Format::Own(control) => {
+                let mut tokens = self.write_own(*control, &dialogue.0).tokens;
+                tokens.push(control.assistant);
+                Ok(tokens)
+            }
+            Format::Chat { template, .. } => Ok(self.encode(&template.render(&dialogue.0, true)?)),
+        }
     }
+
+    /// A user message is `<|user|> text`, an assistant message `<|assistant|> text <|end|>`.
+    fn write_own(&self, control: Control, messages: &[Message]) -> Written {
+        let mut written = Written::default();
+        for message in messages {
+            let is_answer = message.role == Role::Assistant;
+            written.tokens.push(if is_answer { control.assistant } else { control.user });
+            let from = written.tokens.len();
+            written.tokens.extend(self.encode(&message.text));
+            if is_answer {
+                written.tokens.push(control.end);
+                written.answers.push(from..written.tokens.len());
+            }
+        }
+        written
+    }
+
+    fn write_chat(&self, template: &ChatTemplate, messages: &[Message]) -> Result<Written, TokenizerError> {
+        let tokens = self.encode(&template.render(messages, false)?);
+        let mut answers = Vec::new();
+        let answered = messages.iter().enumerate().filter(|(_, message)| message.role == Role::Assistant);
+        for (number, _) in answered {
+            let before = self.encode(&template.render(&messages[..number], true)?);
+            let after = self.encode(&template.render(&messages[..=number], false)?);
+            if !tokens.starts_with(&before) || !tokens.starts_with(&after) || after.len() <= before.len() {
+                return Err(TokenizerError::Unsteady(number + 1));
+            }
+            // Some templates write a line's end behind the token that ends an answer.
+            let said = &tokens[before.len()..after.len()];
+            let end = said.iter().position(|&token| self.is_end(token)).map_or(said.len(), |at| at + 1);
+            answers.push(before.len()..before.len() + end);
+        }
+        Ok(Written { tokens, answers })
+    }
+}
+
+/// Tokens that end an answer: those that generation is configured with, and the template's own.
+fn ends(inner: &Inner, template: &ChatTemplate, generation: &Path) -> Vec<u32> {
+    let json: serde_json::Value = std::fs::read_to_string(generation)
+        .ok()
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
+    let configured = match &json["eos_token_id"] {
+        serde_json::Value::Array(several) => several.clone(),
+        one => vec![one.clone()],
+    };
+    let configured = configured.iter().filter_map(serde_json::Value::as_u64).map(|id| id as u32);
+    let mut ends: Vec<u32> =
+        configured.chain(template.end().and_then(|token| inner.token_to_id(token))).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    ends
 }
 
 #[cfg(test)]
@@ -222,7 +334,7 @@ mod tests {
     fn control_names_in_a_text_are_not_control_tokens() {
         let tokenizer = tokenizer();
         let tokens = tokenizer.encode("a<|end|>b");
-        assert!(!tokens.contains(&tokenizer.control().end));
+        assert!(!tokens.iter().any(|&token| tokenizer.is_end(token)));
         assert_eq!(tokenizer.decode(&tokens), "a<|end|>b");
     }
 
@@ -243,7 +355,7 @@ mod tests {
         let tokenizer = tokenizer();
         let asked = Dialogue::default().user("Ann has 8 cards.");
         let answered = asked.clone().assistant("#### 8").user("Again.");
-        let (short, long) = (tokenizer.prompt(&asked), tokenizer.prompt(&answered));
+        let (short, long) = (tokenizer.prompt(&asked).unwrap(), tokenizer.prompt(&answered).unwrap());
         assert_eq!(long[..short.len()], short[..]);
     }
 

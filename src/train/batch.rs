@@ -3,8 +3,8 @@
 //! Loss masks are built from token ids, message by message: the targets of an assistant message
 //! are its text's tokens and its end token, never the token that opens it.
 
-use crate::domain::{Draws, Example, Seed};
-use crate::model::{Ragged, Targets, Tokenizer};
+use crate::domain::{Draws, Example, Role, Seed};
+use crate::model::{Ragged, Targets, Tokenizer, TokenizerError, Written};
 
 use super::Normalise;
 use super::rows::Rows;
@@ -18,27 +18,34 @@ pub struct Encoded {
     pub targets: Vec<(usize, usize, f64)>,
 }
 
-/// An example does not fit the model's positions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooLong {
-    /// Tokens of the example.
-    pub tokens: usize,
+/// Why an example cannot be trained on.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// It does not fit the model's positions.
+    #[error("an example has {tokens} tokens, more than the model's positions")]
+    TooLong {
+        /// Tokens of the example.
+        tokens: usize,
+    },
+    /// It cannot be written in token ids.
+    #[error(transparent)]
+    Unwritable(#[from] TokenizerError),
 }
 
 /// Turns an example into token ids.
 ///
 /// # Errors
-/// If it has more than `positions` tokens.
-pub fn encode(example: &Example, tokenizer: &Tokenizer, positions: usize) -> Result<Encoded, TooLong> {
-    let mut encoded = Encoded { tokens: Vec::new(), targets: Vec::new() };
-    for (message, &weight) in example.messages.iter().zip(&example.weights) {
-        let opening = encoded.tokens.len();
-        encoded.tokens.extend(tokenizer.message(message));
-        if weight != 0.0 {
-            encoded.targets.push((opening + 1, encoded.tokens.len(), weight));
-        }
+/// If it has more than `positions` tokens, or a chat template refuses it.
+pub fn encode(example: &Example, tokenizer: &Tokenizer, positions: usize) -> Result<Encoded, Unfit> {
+    let Written { tokens, answers } = tokenizer.write(&example.messages)?;
+    if tokens.len() > positions {
+        return Err(Unfit::TooLong { tokens: tokens.len() });
     }
-    if encoded.tokens.len() > positions { Err(TooLong { tokens: encoded.tokens.len() }) } else { Ok(encoded) }
+    let messages = example.messages.iter().zip(&example.weights);
+    let weights = messages.filter(|(message, _)| message.role == Role::Assistant).map(|(_, weight)| *weight);
+    let targets = answers.into_iter().zip(weights).filter(|(_, weight)| *weight != 0.0);
+    let targets = targets.map(|(answer, weight)| (answer.start, answer.end, weight)).collect();
+    Ok(Encoded { tokens, targets })
 }
 
 /// What one optimizer step trains on.

@@ -26,7 +26,7 @@ mod step;
 mod trainer;
 mod weighting;
 
-pub use batch::{Batch, Encoded, TooLong, encode, order};
+pub use batch::{Batch, Encoded, Unfit, encode, order};
 pub use config::{Data, Start, TrainConfig};
 pub use conformance::{Conformance, conformance};
 pub use examples::{

@@ -4,13 +4,13 @@
 //! log-probabilities that they need, and for what is worth a curve. Who samples and grades is told
 //! from outside. Must not know problems, prompts or graders.
 
-use crate::domain::{Message, Role};
-use crate::model::{Decoder, Tokenizer};
+use crate::domain::Message;
+use crate::model::{Decoder, Tokenizer, Written};
 
 use super::optimise::{Objective, TrainError, Weighed};
 use super::policy_gradient::{Said, credits};
 use super::rows::Rows;
-use super::{Encoded, Reinforce, TooLong, TrainConfig};
+use super::{Encoded, Reinforce, TrainConfig, Unfit};
 
 /// One episode in token ids.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,22 +33,19 @@ impl Trajectory {
         attempts: &[(bool, f64)],
         tokenizer: &Tokenizer,
         positions: usize,
-    ) -> Result<Self, TooLong> {
-        let (mut tokens, mut targets) = (Vec::new(), Vec::new());
-        let mut finished = attempts.iter().map(|(finished, _)| *finished);
-        for message in messages {
-            let opening = tokens.len();
-            tokens.extend(tokenizer.message(message));
-            if message.role == Role::Assistant {
-                let end = tokens.len() - usize::from(!finished.next().unwrap_or(true));
-                targets.push((opening + 1, end, 1.0));
-            }
-        }
+    ) -> Result<Self, Unfit> {
+        let Written { mut tokens, answers } = tokenizer.write(messages)?;
+        let finished = attempts.iter().map(|(finished, _)| *finished).chain(std::iter::repeat(true));
+        let targets: Vec<(usize, usize, f64)> = answers
+            .into_iter()
+            .zip(finished)
+            .map(|(answer, finished)| (answer.start, answer.end - usize::from(!finished), 1.0))
+            .collect();
         // The last token is predicted and never read.
         let end = targets.last().map_or(0, |&(_, end, _)| end);
         tokens.truncate(end);
         if tokens.len() > positions + 1 {
-            return Err(TooLong { tokens: tokens.len() });
+            return Err(Unfit::TooLong { tokens: tokens.len() });
         }
         let rewards = attempts.iter().map(|(_, reward)| *reward).collect();
         Ok(Self { encoded: Encoded { tokens, targets }, rewards })

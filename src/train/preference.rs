@@ -15,7 +15,7 @@ use crate::model::{Decoder, Tokenizer};
 use super::batch::order;
 use super::optimise::{Objective, TrainError, Weighed};
 use super::rows::Rows;
-use super::{Encoded, TooLong, TrainConfig, encode};
+use super::{Encoded, TrainConfig, Unfit, encode};
 
 /// Pairs that are passed through the reference at a time.
 const PAIRS: usize = 64;
@@ -32,7 +32,7 @@ impl Pair {
     ///
     /// # Errors
     /// If one of its dialogues has more than `positions` tokens.
-    pub fn encode(preference: &Preference, tokenizer: &Tokenizer, positions: usize) -> Result<Self, TooLong> {
+    pub fn encode(preference: &Preference, tokenizer: &Tokenizer, positions: usize) -> Result<Self, Unfit> {
         let side = |example| encode(example, tokenizer, positions);
         Ok(Self { sides: [side(&preference.chosen)?, side(&preference.rejected)?] })
     }

@@ -4,6 +4,7 @@
 mod architectures;
 mod backends;
 mod bad_input;
+mod chat;
 mod claims;
 mod golden;
 mod gradients;

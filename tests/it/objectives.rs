@@ -391,7 +391,7 @@ fn a_stage_learns_from_the_pairs_of_other_stages() {
     let manifest = execute(&stage, &workspace, &Threads::default(), &mut Silent).unwrap();
     let tokens: usize = [preference().chosen, preference().rejected]
         .iter()
-        .map(|side| side.messages.iter().map(|m| model.tokenizer.message(m).len()).sum::<usize>() - 1)
+        .map(|side| model.tokenizer.write(&side.messages).unwrap().tokens.len() - 1)
         .sum();
     let parameters = model.decoder.weights().count();
     let expected = json!({

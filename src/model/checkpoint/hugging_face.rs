@@ -66,6 +66,7 @@ impl Architecture {
 #[derive(Deserialize)]
 struct Config {
     model_type: String,
+    vocab_size: usize,
     hidden_size: usize,
     intermediate_size: usize,
     num_hidden_layers: usize,
@@ -101,11 +102,11 @@ struct Rope {
     original_max_position_embeddings: Option<f64>,
 }
 
-/// The sizes in a `config.json`.
+/// The sizes in a `config.json`, and the rows of its embedding.
 ///
 /// # Errors
 /// What is missing, or what is asked for that is not known here.
-pub fn read(json: &Value) -> Result<ModelConfig, String> {
+pub fn read(json: &Value) -> Result<(ModelConfig, usize), String> {
     let config = Config::deserialize(json).map_err(|error| error.to_string())?;
     let known = Architecture::ALL.into_iter().find(|known| known.name() == config.model_type);
     let Some(architecture) = known else {
@@ -116,7 +117,7 @@ pub fn read(json: &Value) -> Result<ModelConfig, String> {
     let rope = config.rope_parameters.clone().or_else(|| config.rope_scaling.clone());
     let theta = config.rope_theta.or(rope.as_ref().and_then(|rope| rope.theta)).unwrap_or(10_000.0);
     let heads = config.num_attention_heads;
-    Ok(ModelConfig {
+    let sizes = ModelConfig {
         width: config.hidden_size,
         layers: config.num_hidden_layers,
         heads,
@@ -131,7 +132,8 @@ pub fn read(json: &Value) -> Result<ModelConfig, String> {
         qk_norm: architecture == Architecture::Qwen3,
         window: window(&config, architecture),
         rope_scaling: rope.as_ref().map(scaling).transpose()?.flatten(),
-    })
+    };
+    Ok((sizes, config.vocab_size))
 }
 
 /// Says what of a configuration cannot be computed here.

@@ -88,9 +88,18 @@ impl Checkpoint {
     /// # Errors
     /// If a file is missing or damaged, or the parts do not fit each other.
     pub fn load(folder: &Path, place: &Place) -> Result<LanguageModel, CheckpointError> {
-        let config = read_config(&folder.join(CONFIG))?;
+        let path = folder.join(CONFIG);
+        let (config, rows) = read_sizes(&path)?;
         let tokenizer = Tokenizer::load(&folder.join(TOKENIZER))?;
-        let weights = read_weights(&folder.join(WEIGHTS), &config, tokenizer.vocabulary(), place)?;
+        let tokens = tokenizer.vocabulary();
+        let rows = rows.unwrap_or(tokens);
+        if rows < tokens {
+            let reason = format!(
+                "`vocab_size` is {rows}, and the tokenizer beside it has {tokens} tokens: they do not belong together"
+            );
+            return Err(file("use", &path, &reason));
+        }
+        let weights = read_weights(&folder.join(WEIGHTS), &config, rows, place)?;
         Ok(LanguageModel { decoder: Decoder::new(config, weights, place), tokenizer })
     }
 }
@@ -100,12 +109,19 @@ impl Checkpoint {
 /// # Errors
 /// If the file is missing or damaged, or the architecture is not one of [`Architecture`].
 pub fn read_config(path: &Path) -> Result<ModelConfig, CheckpointError> {
+    Ok(read_sizes(path)?.0)
+}
+
+/// Sizes, and the rows of the embedding where the file says how many there are.
+fn read_sizes(path: &Path) -> Result<(ModelConfig, Option<usize>), CheckpointError> {
     let text = fs::read_to_string(path).map_err(|error| file("read", path, &error))?;
     let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| file("read", path, &error))?;
     if json.get("model_type").is_some() {
-        return hugging_face::read(&json).map_err(|error| file("use", path, &error));
+        let (config, rows) = hugging_face::read(&json).map_err(|error| file("use", path, &error))?;
+        return Ok((config, Some(rows)));
     }
-    serde_json::from_value(json).map_err(|error| file("read", path, &error))
+    let config = serde_json::from_value(json).map_err(|error| file("read", path, &error))?;
+    Ok((config, None))
 }
 
 /// Reads weights of the given sizes from a safetensors file, or from the shards that stand in the

@@ -30,16 +30,17 @@ impl Verifier {
         };
         let answers: Vec<(Dialogue, String)> = asked.iter().flat_map(said).collect();
         let values = self.model.log_likelihoods(&answers)?;
-        let approval = |(values, answers): (&[f64], &[(Dialogue, String)])| Approval {
-            chance: 1.0 / (1.0 + (values[1] - values[0]).exp()),
-            tokens: answers.iter().map(|answer| self.read(answer)).sum(),
+        let approval = |(values, answers): (&[f64], &[(Dialogue, String)])| {
+            let chance = 1.0 / (1.0 + (values[1] - values[0]).exp());
+            Ok(Approval { chance, tokens: self.read(&answers[0])? + self.read(&answers[1])? })
         };
-        Ok(values.chunks_exact(2).zip(answers.chunks_exact(2)).map(approval).collect())
+        values.chunks_exact(2).zip(answers.chunks_exact(2)).map(approval).collect()
     }
 
     /// Tokens of a dialogue with its answer.
-    fn read(&self, (dialogue, answer): &(Dialogue, String)) -> u64 {
-        let tokenizer = &self.model.tokenizer;
-        (tokenizer.prompt(dialogue).len() + tokenizer.encode(answer).len() + 1) as u64
+    fn read(&self, (dialogue, answer): &(Dialogue, String)) -> Result<u64, PolicyError> {
+        let written = self.model.tokenizer.write(&dialogue.clone().assistant(answer).0);
+        let written = written.map_err(|error| PolicyError::Other(error.to_string()))?;
+        Ok(written.tokens.len() as u64)
     }
 }

@@ -85,7 +85,8 @@ fn of_problem(
         .chain((1..asked.turns as usize).flat_map(after))
         .collect();
     let tokens = model.tokenizer.encode(&solution).len() + 1;
-    let read: usize = states.iter().map(|state| model.tokenizer.prompt(state).len() + tokens).sum();
+    let prompts = states.iter().map(|state| Ok(model.tokenizer.prompt(state)?.len() + tokens));
+    let read: usize = prompts.sum::<Result<usize, StageError>>()?;
     let asked_for: Vec<_> = states.into_iter().map(|state| (state, solution.clone())).collect();
     let logs = model.log_likelihoods(&asked_for)?;
     let after = logs[1..].chunks(own.len().max(1)).map(<[f64]>::to_vec).collect();

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::domain::Preference;
 use crate::model::{Tokenizer, checkpoint};
-use crate::train::{Pair, Preferences, optimise};
+use crate::train::{Pair, Preferences, Unfit, optimise};
 
 use super::base::save;
 use super::cost::Cost;
@@ -41,13 +41,20 @@ fn encode_all(
     tokenizer: &Tokenizer,
     positions: usize,
 ) -> Result<Vec<Pair>, StageError> {
-    let encoded = pairs.iter().map(|pair| Pair::encode(pair, tokenizer, positions));
-    let (fitting, long): (Vec<_>, Vec<_>) = encoded.partition(Result::is_ok);
-    let longest = long.iter().filter_map(|long| Some(long.as_ref().err()?.tokens)).max();
-    match longest {
-        Some(longest) => {
-            Err(StageError::TooLong { count: long.len(), total: pairs.len(), positions, longest })
+    let mut encoded = Vec::with_capacity(pairs.len());
+    let (mut count, mut longest) = (0, 0);
+    for pair in pairs {
+        match Pair::encode(pair, tokenizer, positions) {
+            Ok(pair) => encoded.push(pair),
+            Err(Unfit::TooLong { tokens }) => {
+                count += 1;
+                longest = longest.max(tokens);
+            }
+            Err(Unfit::Unwritable(error)) => return Err(error.into()),
         }
-        None => Ok(fitting.into_iter().flatten().collect()),
     }
+    if count > 0 {
+        return Err(StageError::TooLong { count, total: pairs.len(), positions, longest });
+    }
+    Ok(encoded)
 }

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::data::{GraderConfig, Prompt};
-use crate::domain::{Episode, Problem, Sampling, Seed, Turn, Verdict};
+use crate::domain::{Episode, PolicyError, Problem, Sampling, Seed, Turn, Verdict};
 use crate::model::{Decoder, LanguageModel, checkpoint};
 use crate::rollout::{Unroll, grouped};
-use crate::train::{Practice, Reinforce, Sampled, TrainError, Trained, Trajectory, optimise, order};
+use crate::train::{Practice, Reinforce, Sampled, TrainError, Trained, Trajectory, Unfit, optimise, order};
 
 use super::base::save;
 use super::collect::sampled;
@@ -130,7 +130,10 @@ impl Field<'_> {
             chosen.map(|attempt| (attempt.finished, earned(attempt.grade.verdict))).collect();
         let positions = self.model.decoder.config().positions;
         let made = Trajectory::new(&messages, &attempts, &self.model.tokenizer, positions);
-        made.map_err(|long| TrainError::TooLong { tokens: long.tokens, positions })
+        made.map_err(|unfit| match unfit {
+            Unfit::TooLong { tokens } => TrainError::TooLong { tokens, positions },
+            Unfit::Unwritable(error) => TrainError::Policy(PolicyError::Other(error.to_string())),
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::domain::{Example, Key, Seed};
 use crate::model::{Tokenizer, checkpoint};
-use crate::train::{Encoded, Normalise, Phase, TrainConfig, Trainer, encode};
+use crate::train::{Encoded, Normalise, Phase, TrainConfig, Trainer, Unfit, encode};
 
 use super::base::save;
 use super::cost::Cost;
@@ -53,10 +53,11 @@ pub fn encode_all(
     for example in examples {
         match encode(example, tokenizer, positions) {
             Ok(example) => encoded.push(example),
-            Err(long) => {
+            Err(Unfit::TooLong { tokens }) => {
                 count += 1;
-                longest = longest.max(long.tokens);
+                longest = longest.max(tokens);
             }
+            Err(Unfit::Unwritable(error)) => return Err(error.into()),
         }
     }
     if count > 0 {
