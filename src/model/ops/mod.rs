@@ -1,5 +1,5 @@
-//! The decoder's hot operations: fused for the embedded CPU backend, ordinary burn operations
-//! everywhere else.
+//! The decoder's hot operations: fused for the embedded CPU backend, and made of ordinary burn
+//! operations with its graph, which is the yardstick of every gradient that is written out by hand.
 //!
 //! Responsible for choosing between the two. Hides how a fused operation reaches the backend
 //! (`flex`) and how it computes (on slices). Must not know about parameters' names or checkpoints.
@@ -88,7 +88,7 @@ pub struct Call {
 pub enum Kernels {
     /// Fused loops over slices, with hand-written backward passes; for the `flex` backend.
     Fused,
-    /// Ordinary burn operations; for every backend.
+    /// Tensors that stay on their device (`model::tensors`); for every backend and architecture.
     Plain,
 }
 

@@ -1,5 +1,5 @@
-//! The same operations made of ordinary burn operations: for backends without fused kernels, and
-//! the yardstick of the fused ones' gradients.
+//! The same operations made of ordinary burn operations, differentiated by its graph: the yardstick
+//! of the gradients that are written out by hand.
 
 use std::sync::Arc;
 
