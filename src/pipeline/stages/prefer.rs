@@ -3,11 +3,12 @@
 use serde_json::json;
 
 use crate::domain::Preference;
-use crate::model::{Tokenizer, checkpoint};
-use crate::train::{Pair, Preferences, Unfit, optimise};
+use crate::model::checkpoint;
+use crate::train::{Pair, Preferences, optimise};
 
 use super::base::save;
 use super::cost::Cost;
+use super::train::all_fit;
 use crate::pipeline::execute::{Desk, Made};
 use crate::pipeline::files::{self, PAIRS, POINTS};
 use crate::pipeline::{Job, StageError};
@@ -21,7 +22,8 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     for key in pairs {
         united.extend(files::read::<Preference>(&desk.workspace.file(key, PAIRS))?);
     }
-    let pairs = encode_all(&united, &model.tokenizer, model.decoder.config().positions)?;
+    let positions = model.decoder.config().positions;
+    let pairs = all_fit(&united, positions, |pair| Pair::encode(pair, &model.tokenizer, positions))?;
     let mut objective = Preferences::new(&model.decoder, &pairs, *beta, train.clone(), *seed)?;
     let trained = optimise(&desk.folder, &model.decoder, &mut [&mut objective], desk.observer)?;
     save(&trained.decoder, &model.tokenizer, &desk.folder)?;
@@ -33,28 +35,4 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let scored = forward + objective.reference_tokens;
     Cost { parameters, scored, trained: trained.tokens, ..Cost::default() }.write(&mut counts);
     Ok(Made { earlier: trained.earlier, ..Made::plain(&files, counts).on(backend) })
-}
-
-/// Every pair in token ids; one that does not fit the model is an error, never left out.
-fn encode_all(
-    pairs: &[Preference],
-    tokenizer: &Tokenizer,
-    positions: usize,
-) -> Result<Vec<Pair>, StageError> {
-    let mut encoded = Vec::with_capacity(pairs.len());
-    let (mut count, mut longest) = (0, 0);
-    for pair in pairs {
-        match Pair::encode(pair, tokenizer, positions) {
-            Ok(pair) => encoded.push(pair),
-            Err(Unfit::TooLong { tokens }) => {
-                count += 1;
-                longest = longest.max(tokens);
-            }
-            Err(Unfit::Unwritable(error)) => return Err(error.into()),
-        }
-    }
-    if count > 0 {
-        return Err(StageError::TooLong { count, total: pairs.len(), positions, longest });
-    }
-    Ok(encoded)
 }

@@ -42,17 +42,27 @@ pub fn run(
     Ok(Made { earlier: trained.earlier, ..Made::plain(&files, counts).on(backend) })
 }
 
-/// Every example in token ids; one that does not fit the model is an error, never left out.
+/// Every example in token ids.
 pub fn encode_all(
     examples: &[Example],
     tokenizer: &Tokenizer,
     positions: usize,
 ) -> Result<Vec<Encoded>, StageError> {
-    let mut encoded = Vec::with_capacity(examples.len());
+    all_fit(examples, positions, |example| encode(example, tokenizer, positions))
+}
+
+/// Everything that is trained on in token ids; what does not fit the model is an error with their
+/// number, never left out.
+pub fn all_fit<T, E>(
+    given: &[T],
+    positions: usize,
+    encode: impl Fn(&T) -> Result<E, Unfit>,
+) -> Result<Vec<E>, StageError> {
+    let mut encoded = Vec::with_capacity(given.len());
     let (mut count, mut longest) = (0, 0);
-    for example in examples {
-        match encode(example, tokenizer, positions) {
-            Ok(example) => encoded.push(example),
+    for each in given {
+        match encode(each) {
+            Ok(fitting) => encoded.push(fitting),
             Err(Unfit::TooLong { tokens }) => {
                 count += 1;
                 longest = longest.max(tokens);
@@ -61,7 +71,7 @@ pub fn encode_all(
         }
     }
     if count > 0 {
-        return Err(StageError::TooLong { count, total: examples.len(), positions, longest });
+        return Err(StageError::TooLong { count, total: given.len(), positions, longest });
     }
     Ok(encoded)
 }
