@@ -130,18 +130,18 @@ impl Decoder {
         self.weights.blocks.iter().fold(self.embed(&batch.tokens), through)
     }
 
-    pub(super) fn embed(&self, tokens: &[u32]) -> Tensor<2> {
+    fn embed(&self, tokens: &[u32]) -> Tensor<2> {
         let ids: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
         let device = self.weights.embedding.device();
         let ids = Tensor::<1, Int>::from_data(TensorData::from(ids.as_slice()), &device);
         self.weights.embedding.clone().select(0, ids)
     }
 
-    pub(super) fn normed(&self, x: Tensor<2>, gain: &Tensor<1>) -> Tensor<2> {
+    fn normed(&self, x: Tensor<2>, gain: &Tensor<1>) -> Tensor<2> {
         self.kernels.rms_norm(x, gain.clone(), self.config.norm_epsilon)
     }
 
-    pub(super) fn head(&self, x: Tensor<2>) -> Tensor<2> {
+    fn head(&self, x: Tensor<2>) -> Tensor<2> {
         let x = self.normed(x, &self.weights.norm);
         match &self.weights.head {
             Some(head) => x.matmul(head.clone()),

@@ -47,20 +47,19 @@ pub struct Parts {
 
 impl Layer<'_> {
     /// The block on `x` \[N, D\], with an attention that takes packed rows to mixed ones.
-    pub fn apply(&self, x: Tensor<2>, attention: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
-        let packed = self.packed.forward(&norm::forward(&x, self.attention_norm, self.epsilon));
-        let (packed, _) = self.inputs.forward(packed);
-        let between = x + self.output.forward(&attention(packed));
-        let normed = norm::forward(&between, self.mlp_norm, self.epsilon);
-        let more = self.down.forward(&gated(self.gate_up.forward(&normed)));
-        between + more
+    pub fn apply(&self, x: &Tensor<2>, attention: impl FnOnce(&Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+        self.forward(x, |packed| (attention(packed), Vec::new())).0
     }
 
-    /// The block on `x` \[N, D\].
-    pub fn forward(&self, x: &Tensor<2>, attention: &Attention<'_>) -> (Tensor<2>, Kept) {
+    /// The same, with what the way back needs; the attention keeps its own part.
+    pub fn forward(
+        &self,
+        x: &Tensor<2>,
+        attention: impl FnOnce(&Tensor<2>) -> (Tensor<2>, Vec<attention::Kept>),
+    ) -> (Tensor<2>, Kept) {
         let normed = norm::forward(x, self.attention_norm, self.epsilon);
         let (packed, inputs) = self.inputs.forward(self.packed.forward(&normed));
-        let (mixed, kept) = attention.forward(&packed);
+        let (mixed, kept) = attention(&packed);
         let between = x.clone() + self.output.forward(&mixed);
         let between_normed = norm::forward(&between, self.mlp_norm, self.epsilon);
         let gate_up = self.gate_up.forward(&between_normed);

@@ -3,6 +3,8 @@
 //! All sequences end in the same column, whatever their lengths: a step writes one column, and a
 //! sequence is known by the column where it starts. Room is added in blocks of columns.
 
+use std::collections::VecDeque;
+
 use burn::tensor::{Bool, FloatDType, Tensor, TensorData};
 
 use crate::model::ops::Heads;
@@ -10,10 +12,10 @@ use crate::model::ops::Heads;
 /// Columns that are added at a time.
 const BLOCK: usize = 64;
 
-/// Keys and values of every layer, \[R, K, columns, S\] each.
+/// Keys and values of every layer, \[R, K, columns, S\] each; between steps the first layer is in front.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    layers: Vec<[Tensor<4>; 2]>,
+    layers: VecDeque<[Tensor<4>; 2]>,
     /// The first column of each sequence.
     pub starts: Vec<usize>,
     /// Columns that are filled.
@@ -26,7 +28,7 @@ impl Cache {
     pub fn new(layers: Vec<[Tensor<4>; 2]>, lengths: &[usize]) -> Self {
         let filled = lengths.iter().copied().max().unwrap_or(0);
         let starts = lengths.iter().map(|length| filled - length).collect();
-        Self { layers, starts, filled }
+        Self { layers: layers.into(), starts, filled }
     }
 
     /// Number of sequences.
@@ -36,7 +38,7 @@ impl Cache {
 
     /// Columns that there is room for.
     pub fn columns(&self) -> usize {
-        self.layers.first().map_or(0, |[keys, _]| keys.dims()[2])
+        self.layers.front().map_or(0, |[keys, _]| keys.dims()[2])
     }
 
     /// Position of the token that is written next, of each sequence.
@@ -67,18 +69,21 @@ impl Cache {
         mask.expand([self.rows(), heads.keys, heads.queries / heads.keys, columns])
     }
 
-    /// Writes one layer's next column, \[R, K, 1, S\] each, and gives all that is written.
-    pub fn write(&mut self, layer: usize, next: [Tensor<4>; 2]) -> [Tensor<4>; 2] {
+    /// Writes the next column of the layer whose turn it is, \[R, K, 1, S\] each, and gives all that
+    /// is written there. The layer is taken out meanwhile: what nobody else holds is written in place.
+    ///
+    /// # Panics
+    /// If there are no layers.
+    pub fn write(&mut self, next: [Tensor<4>; 2]) -> [Tensor<4>; 2] {
         let at = self.filled;
         let [keys, values] = next;
-        let [all_keys, all_values] = self.layers[layer].clone();
-        self.layers[layer] = placeholder(&all_keys);
+        let [all_keys, all_values] = self.layers.pop_front().expect("a model has a layer");
         let write = |all: Tensor<4>, next: Tensor<4>| {
             let [rows, heads, _, size] = next.dims();
             all.slice_assign([0..rows, 0..heads, at..at + 1, 0..size], next)
         };
         let [keys, values] = [write(all_keys, keys), write(all_values, values)];
-        self.layers[layer] = [keys.clone(), values.clone()];
+        self.layers.push_back([keys.clone(), values.clone()]);
         [keys, values]
     }
 
@@ -133,10 +138,4 @@ impl Cache {
 fn zeros(like: &Tensor<4>, columns: usize) -> Tensor<4> {
     let [rows, heads, _, size] = like.dims();
     Tensor::<4>::zeros([rows, heads, columns, size], &like.device()).cast(FloatDType::from(like.dtype()))
-}
-
-/// Something small in the place of a layer while it is written to, so that nobody else holds it.
-fn placeholder(like: &Tensor<4>) -> [Tensor<4>; 2] {
-    let empty = Tensor::<4>::zeros([1, 1, 1, 1], &like.device());
-    [empty.clone(), empty]
 }

@@ -166,9 +166,9 @@ impl Decoder {
         let mut x = self.embedded(&tokens);
         let mut layers = Vec::with_capacity(weights.blocks.len());
         for (number, block) in weights.blocks.iter().enumerate() {
-            x = self.layer(number, block).apply(x, |packed| {
-                layers.push(self.remembered(&packed, &lengths, &columns));
-                attention.forward(&packed).0
+            x = self.layer(number, block).apply(&x, |packed| {
+                layers.push(self.remembered(packed, &lengths, &columns));
+                attention.forward(packed).0
             });
         }
         let logits = self.resident_logits(&x.select(0, ends));
@@ -214,13 +214,13 @@ impl Decoder {
         let scale = (size as f64).sqrt().recip();
         let weights = self.resident();
         let mut x = self.embedded(tokens);
-        for (layer, block) in weights.blocks.iter().enumerate() {
-            x = self.layer(layer, block).apply(x, |packed| {
-                let all = packed.reshape([rows, h + 2 * k, 1, size]);
+        for (number, block) in weights.blocks.iter().enumerate() {
+            x = self.layer(number, block).apply(&x, |packed| {
+                let all = packed.clone().reshape([rows, h + 2 * k, 1, size]);
                 let turned = rotate(all.clone().slice_dim(1, 0..h + k), angles.clone(), false);
                 let queries = turned.clone().slice_dim(1, 0..h).reshape([rows, k, h / k, size]) * scale;
                 let next = [turned.slice_dim(1, h..h + k), all.slice_dim(1, h + k..h + 2 * k)];
-                let [keys, values] = cache.write(layer, next);
+                let [keys, values] = cache.write(next);
                 let scores = queries.matmul(keys.swap_dims(2, 3)).cast(FloatDType::F32);
                 let precision = self.precision.float();
                 let p = softmax(scores.mask_fill(empty.clone(), NEVER), 3).cast(precision);
@@ -233,13 +233,7 @@ impl Decoder {
 
     /// Logits of rows \[R, D\], \[R, V\], in 32 bits.
     fn resident_logits(&self, x: &Tensor<2>) -> Tensor<2> {
-        let weights = self.resident();
-        let matrix = match &weights.head {
-            Some(head) => head.clone(),
-            None => weights.embedding.clone().transpose(),
-        };
-        let head = super::head::Head { gain: &weights.norm, matrix, epsilon: self.config.norm_epsilon };
-        head.logits(x).cast(FloatDType::F32)
+        self.tensor_head(self.resident()).logits(x).cast(FloatDType::F32)
     }
 }
 

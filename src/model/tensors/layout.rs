@@ -54,10 +54,7 @@ impl Layout {
                     }
                     place += length;
                 }
-                Square {
-                    hidden: hidden(length, window, device),
-                    ..square(group, lengths, &starts, length, precision, device)
-                }
+                square(group, lengths, &starts, length, window, precision, device)
             })
             .collect();
         let in_order = back.iter().enumerate().all(|(row, &place)| row == place) && place == back.len();
@@ -126,6 +123,7 @@ fn square(
     lengths: &[usize],
     starts: &[usize],
     length: usize,
+    window: Option<usize>,
     precision: FloatDType,
     device: &Device,
 ) -> Square {
@@ -147,6 +145,6 @@ fn square(
         length,
         rows: (!in_order).then(|| integers(rows, device)),
         taken: (!whole).then(mask),
-        hidden: Tensor::<2, Bool>::tril_mask([1, 1], 0, device),
+        hidden: hidden(length, window, device),
     }
 }

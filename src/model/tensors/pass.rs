@@ -16,7 +16,7 @@ use super::linear::Trained;
 use super::{cast, floats, integers};
 use crate::model::adapters::{self, Adapter};
 use crate::model::backprop::{Gradient, Gradients};
-use crate::model::{Decoder, Ragged, Targets, Visit};
+use crate::model::{Decoder, Ragged, Targets, Visit, Weights};
 
 /// Rows of a piece, about.
 const ROWS: usize = 8192;
@@ -64,9 +64,10 @@ impl Decoder {
             let mut x = self.embedded(&batch.tokens[piece.rows.clone()]);
             let Some(wanted) = Wanted::new(targets, piece.rows.clone(), &x) else { continue };
             for (number, block) in self.resident().blocks.iter().enumerate() {
-                x = self.layer(number, block).forward(&x, &attention).0;
+                x = self.layer(number, block).apply(&x, |packed| attention.forward(packed).0);
             }
-            let mut values = floats(self.tensor_head().log_probabilities(&x, &wanted)).into_iter();
+            let mut values =
+                floats(self.tensor_head(self.resident()).log_probabilities(&x, &wanted)).into_iter();
             let rows = all[piece.rows.clone()].iter_mut().zip(&targets.weights[piece.rows]);
             for (value, _) in rows.filter(|(_, weight)| **weight != 0.0) {
                 *value = values.next().expect("one value for each wanted row");
@@ -93,12 +94,12 @@ impl Decoder {
         let mut passed = Vec::with_capacity(self.weights.blocks.len());
         for (number, block) in self.weights.blocks.iter().enumerate() {
             let block = cast(block, precision);
-            let (y, kept) = self.layer(number, &block).forward(&x, &attention);
+            let (y, kept) = self.layer(number, &block).forward(&x, |packed| attention.forward(packed));
             passed.push(if keep { Passed::All(Box::new(kept)) } else { Passed::Input(Box::new(x)) });
             x = y;
         }
         let frozen = self.weights.adapters.is_some();
-        let head = self.tensor_head().backward(&x, &wanted, frozen);
+        let head = self.tensor_head(&self.weights).backward(&x, &wanted, frozen);
         let mut dx = head.dx;
         if let Some((dgain, dmatrix)) = head.trained {
             sums.add("norm", dgain);
@@ -111,7 +112,7 @@ impl Decoder {
             let block = cast(block, precision);
             let layer = self.layer(number, &block);
             let kept = match passed {
-                Passed::Input(x) => layer.forward(&x, &attention).1,
+                Passed::Input(x) => layer.forward(&x, |packed| attention.forward(packed)).1,
                 Passed::All(kept) => *kept,
             };
             let (before, parts) = layer.backward(kept, &attention, dx);
@@ -137,13 +138,14 @@ impl Decoder {
         self.weights.embedding.clone().select(0, ids).cast(self.precision.float())
     }
 
-    pub(super) fn tensor_head(&self) -> Head<'_> {
-        let matrix = match &self.weights.head {
+    /// The head of `weights`, which are this decoder's in any precision.
+    pub(super) fn tensor_head<'a>(&self, weights: &'a Weights) -> Head<'a> {
+        let matrix = match &weights.head {
             Some(head) => head.clone(),
-            None => self.weights.embedding.clone().transpose(),
+            None => weights.embedding.clone().transpose(),
         };
         let matrix = matrix.cast(self.precision.float());
-        Head { gain: &self.weights.norm, matrix, epsilon: self.config.norm_epsilon }
+        Head { gain: &weights.norm, matrix, epsilon: self.config.norm_epsilon }
     }
 
     fn layout(&self, batch: &Ragged, piece: &Piece) -> Layout {
