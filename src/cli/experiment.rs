@@ -27,7 +27,7 @@ pub struct Opened {
 /// If anything about it is wrong: a setting, a base model, a data file, a backend.
 pub fn open(arguments: &ExperimentArguments, environment: &Environment) -> Result<Opened, Fault> {
     let experiment = experiment(arguments)?;
-    let models = Models::new(experiment.models_folder());
+    let models = Models::new(experiment.models_folder()).remembering(&environment.store);
     let plan = SweepPlan::of(experiment, &models, &environment.workspace())?;
     for cell in &plan.cells {
         check_backend(&cell.cell.spec.backend)

@@ -1,6 +1,6 @@
 //! Identity by content: SHA-256 over a canonical JSON form.
 
-use std::fmt;
+use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,6 +16,21 @@ impl Key {
     #[must_use]
     pub fn of_bytes(bytes: &[u8]) -> Self {
         Self(hex(&Sha256::digest(bytes)))
+    }
+
+    /// The key of all that a reader gives, which is never held in memory as a whole.
+    ///
+    /// # Errors
+    /// If it cannot be read to its end.
+    pub fn of_reader(mut reader: impl io::Read) -> io::Result<Self> {
+        let mut digest = Sha256::new();
+        let mut piece = vec![0; 1 << 20];
+        loop {
+            match reader.read(&mut piece)? {
+                0 => return Ok(Self(hex(&digest.finalize()))),
+                count => digest.update(&piece[..count]),
+            }
+        }
     }
 
     /// The key of a value: its JSON with object members sorted by name, without spaces.

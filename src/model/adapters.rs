@@ -54,6 +54,19 @@ pub enum Packed {
     Down,
 }
 
+impl Packed {
+    /// Its name among a block's parameters.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Attention => "packed",
+            Self::Output => "output",
+            Self::GateUp => "gate_up",
+            Self::Down => "down",
+        }
+    }
+}
+
 impl Projection {
     /// All of them.
     pub const ALL: [Self; 7] =
@@ -70,6 +83,15 @@ impl Projection {
             Self::Gates => "gate_proj",
             Self::Ups => "up_proj",
             Self::Down => "down_proj",
+        }
+    }
+
+    /// The part of a block that it belongs to, by its name there.
+    #[must_use]
+    pub const fn part(self) -> &'static str {
+        match self {
+            Self::Queries | Self::Keys | Self::Values | Self::Output => "self_attn",
+            Self::Gates | Self::Ups | Self::Down => "mlp",
         }
     }
 
@@ -97,13 +119,38 @@ pub struct LoraConfig {
     pub rank: usize,
     /// What the adapter counts, times the rank.
     pub alpha: f64,
+    /// Part of an adapter's inputs that is left out while it is trained.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dropout: f64,
     /// Projections that have an adapter.
     pub targets: BTreeSet<Projection>,
 }
 
 impl Default for LoraConfig {
     fn default() -> Self {
-        Self { rank: 16, alpha: 32.0, targets: Projection::ALL.into() }
+        Self { rank: 16, alpha: 32.0, dropout: 0.0, targets: Projection::ALL.into() }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(part: &f64) -> bool {
+    *part == 0.0
+}
+
+impl LoraConfig {
+    /// What is wrong with these settings, if anything, as (field, complaint).
+    #[must_use]
+    pub fn fault(&self) -> Option<(&'static str, String)> {
+        if self.rank == 0 {
+            return Some(("rank", "an adapter has at least rank 1".to_owned()));
+        }
+        if !(self.alpha.is_finite() && self.alpha > 0.0) {
+            return Some(("alpha", format!("{} is not above 0", self.alpha)));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Some(("dropout", format!("{} is not in [0, 1)", self.dropout)));
+        }
+        self.targets.is_empty().then(|| ("targets", "without a projection nothing is trained".to_owned()))
     }
 }
 
@@ -123,8 +170,8 @@ pub struct Adapter {
 /// All adapters of a decoder.
 #[derive(Clone, Debug)]
 pub struct Adapters {
-    /// `alpha / rank`.
-    pub scale: f64,
+    /// Their sizes.
+    pub lora: LoraConfig,
     /// One list a block.
     pub blocks: Vec<Vec<Adapter>>,
 }
@@ -144,7 +191,19 @@ impl Adapters {
             Adapter { projection, columns, down, up }
         };
         let block = |layer| lora.targets.iter().map(|&projection| adapter(layer, projection)).collect();
-        Self { scale: lora.alpha / lora.rank as f64, blocks: (0..config.layers).map(block).collect() }
+        Self { lora: lora.clone(), blocks: (0..config.layers).map(block).collect() }
+    }
+
+    /// Whether a parameter's name is that of one half of an adapter.
+    #[must_use]
+    pub fn is_name(name: &str) -> bool {
+        name.contains("_proj.")
+    }
+
+    /// What their product counts: `alpha / rank`.
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        self.lora.alpha / self.lora.rank as f64
     }
 
     /// The adapters of one matrix of one block.
@@ -172,13 +231,8 @@ impl Adapters {
             layer += 1;
             block
         });
-        Self { scale: self.scale, blocks: blocks.collect() }
+        Self { lora: self.lora, blocks: blocks.collect() }
     }
-}
-
-/// Whether a parameter's name is that of one half of an adapter.
-pub(super) fn is_name(name: &str) -> bool {
-    name.contains("_proj.")
 }
 
 /// The name of one half of an adapter.

@@ -18,7 +18,7 @@ use crate::domain::{Message, Role};
 /// Where the template and the names of special tokens are.
 const CONFIG: &str = "tokenizer_config.json";
 /// Where newer checkpoints have the template.
-const TEMPLATE: &str = "chat_template.jinja";
+pub const TEMPLATE: &str = "chat_template.jinja";
 
 /// How a checkpoint wants a dialogue to be written.
 #[derive(Clone, Debug)]
@@ -43,7 +43,16 @@ impl ChatTemplate {
     /// # Errors
     /// If a file cannot be read, or the template is not well formed.
     pub fn read(folder: &Path) -> Result<Option<Self>, ChatError> {
-        let (config, file) = (folder.join(CONFIG), folder.join(TEMPLATE));
+        Self::read_with(folder, None)
+    }
+
+    /// The same, with the template in the file `given` in place of the folder's own.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::read`], and if there is no such file.
+    pub fn read_with(folder: &Path, given: Option<&Path>) -> Result<Option<Self>, ChatError> {
+        let config = folder.join(CONFIG);
+        let file = given.map_or_else(|| folder.join(TEMPLATE), Path::to_owned);
         let fail = |path: &Path, reason: &dyn ToString| ChatError {
             path: path.to_owned(),
             reason: reason.to_string(),
@@ -55,6 +64,7 @@ impl ChatTemplate {
         };
         let (path, source) = match fs::read_to_string(&file) {
             Ok(text) => (file, Some(text)),
+            Err(error) if given.is_some() => return Err(fail(&file, &error)),
             Err(_) => (config, written(&json["chat_template"])),
         };
         let Some(source) = source else { return Ok(None) };

@@ -5,12 +5,14 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::domain::Seed;
 
 use super::decode::Memory;
 use super::ops::{Call, Heads, Rotary, Shape};
 use super::weights::Block;
-use super::{Kernels, ModelConfig, Place, Precision, Targets, Threads, Weights};
+use super::{Adapters, Kernels, ModelConfig, Place, Precision, Targets, Threads, Weights};
 
 /// A Llama-style decoder on one device.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub struct Decoder {
     pub(super) precision: Precision,
     /// Bytes that activations may take where the weights are.
     pub(super) activations: usize,
+    /// Decides what adapters do not see while they are trained.
+    pub(super) noise: Seed,
     pub(super) threads: Threads,
     pub(super) memory: Arc<Memory>,
 }
@@ -57,7 +61,40 @@ impl Decoder {
         let plain = weights.adapters.is_some() || config.is_plain_only() || is_narrow;
         let kernels = if plain { Kernels::Plain } else { place.kernels };
         let (threads, memory) = (place.threads.clone(), Arc::default());
-        Self { config, weights, shape, kernels, precision, activations, threads, memory }
+        let noise = Seed(0);
+        Self { config, weights, shape, kernels, precision, activations, noise, threads, memory }
+    }
+
+    /// The same decoder with adapters, which alone are trained from now on.
+    #[must_use]
+    pub fn with_adapters(self, adapters: Adapters) -> Self {
+        let weights = Weights { adapters: Some(adapters), ..self.weights.clone() };
+        Self { kernels: Kernels::Plain, ..self.with_weights(weights) }
+    }
+
+    /// The same decoder with what its adapters do not see drawn from `seed`, where they are trained
+    /// with dropout.
+    #[must_use]
+    pub fn with_noise(self, seed: Seed) -> Self {
+        Self { noise: seed, ..self }
+    }
+
+    /// What its dropout is drawn from.
+    #[must_use]
+    pub const fn noise(&self) -> Seed {
+        self.noise
+    }
+
+    /// The numbers of its products.
+    #[must_use]
+    pub const fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The device of its parameters.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.weights.norm.device()
     }
 
     /// Its sizes.
@@ -81,11 +118,11 @@ impl Decoder {
     /// The same decoder with its parameters changed; nothing else of it holds on to the old ones.
     #[must_use]
     pub fn map_weights(self, change: impl FnOnce(Weights, &Threads) -> Weights) -> Self {
-        let Self { config, weights, shape, kernels, precision, activations, threads, memory } = self;
+        let Self { config, weights, shape, kernels, precision, activations, noise, threads, memory } = self;
         drop(memory);
         let weights = change(weights, &threads);
         let memory = Arc::default();
-        Self { config, weights, shape, kernels, precision, activations, threads, memory }
+        Self { config, weights, shape, kernels, precision, activations, noise, threads, memory }
     }
 
     /// Its parameters, held by nobody else if nobody else held them before.

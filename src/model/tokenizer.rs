@@ -9,6 +9,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, io};
 
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::models::TrainerWrapper;
@@ -20,7 +22,8 @@ use tokenizers::{AddedToken, PreTokenizerWrapper, Tokenizer as Inner};
 
 use crate::domain::{Dialogue, Message, Role};
 
-use super::chat::{ChatError, ChatTemplate};
+use super::chat::{self, ChatError, ChatTemplate};
+use super::checkpoint;
 
 const PAD: &str = "<|pad|>";
 const USER: &str = "<|user|>";
@@ -53,7 +56,12 @@ enum Format {
     /// With this program's control tokens.
     Own(Control),
     /// By a checkpoint's template; an answer ends with one of these tokens.
-    Chat { template: Box<ChatTemplate>, ends: Vec<u32> },
+    Chat {
+        template: Box<ChatTemplate>,
+        ends: Vec<u32>,
+        /// The files that it was read from, by name: a copy of the tokenizer is a copy of them.
+        files: Vec<(&'static str, Arc<[u8]>)>,
+    },
 }
 
 /// A dialogue in token ids.
@@ -147,21 +155,30 @@ impl Tokenizer {
     /// # Errors
     /// If the file is missing or is not a tokenizer, or there is no way to write dialogues with it.
     pub fn load(path: &Path) -> Result<Self, TokenizerError> {
+        Self::load_with(path, None)
+    }
+
+    /// The same, with the template in a file of its own in place of the one beside it.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::load`], or if the template cannot be read.
+    pub fn load_with(path: &Path, chat_template: Option<&Path>) -> Result<Self, TokenizerError> {
         let fail = |reason: String| TokenizerError::Read { path: path.to_owned(), reason };
         let inner = Inner::from_file(path).map_err(|error| fail(error.to_string()))?;
         if inner.token_to_id(ASSISTANT).is_some() && inner.token_to_id(END).is_some() {
             return Self::wrap(inner).map_err(fail);
         }
         let folder = path.parent().unwrap_or(Path::new(""));
-        let Some(template) = ChatTemplate::read(folder)? else {
-            let reason = "there is no chat template beside it (`tokenizer_config.json`, `chat_template.jinja`); use an instruction-tuned checkpoint, or add one".to_owned();
+        let Some(template) = ChatTemplate::read_with(folder, chat_template)? else {
+            let reason = "there is no chat template beside it (`tokenizer_config.json`, `chat_template.jinja`); use an instruction-tuned checkpoint, or give one with `chat_template = \"FILE\"`".to_owned();
             return Err(fail(reason));
         };
         let ends = ends(&inner, &template, &folder.join("generation_config.json"));
         if ends.is_empty() {
             return Err(fail("no token is named that ends an answer (`eos_token`)".to_owned()));
         }
-        Ok(Self { inner, format: Format::Chat { template: Box::new(template), ends } })
+        let files = files(path, chat_template).map_err(|error| fail(error.to_string()))?;
+        Ok(Self { inner, format: Format::Chat { template: Box::new(template), ends, files } })
     }
 
     /// Writes `tokenizer.json`.
@@ -174,6 +191,24 @@ impl Tokenizer {
             reason: error.to_string(),
         };
         self.inner.save(path, true).map_err(fail)
+    }
+
+    /// Writes everything that reading it again needs into `folder`; returns the files' names.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn save_all(&self, folder: &Path) -> Result<Vec<&'static str>, TokenizerError> {
+        let Format::Chat { files, .. } = &self.format else {
+            self.save(&folder.join(checkpoint::TOKENIZER))?;
+            return Ok(vec![checkpoint::TOKENIZER]);
+        };
+        for (name, bytes) in files {
+            let path = folder.join(name);
+            let fail =
+                |error: io::Error| TokenizerError::Write { path: path.clone(), reason: error.to_string() };
+            fs::write(&path, bytes).map_err(fail)?;
+        }
+        Ok(files.iter().map(|(name, _)| *name).collect())
     }
 
     fn wrap(mut inner: Inner) -> Result<Self, String> {
@@ -288,9 +323,27 @@ impl Tokenizer {
     }
 }
 
+/// The bytes of a tokenizer and of what belongs to it.
+fn files(path: &Path, chat_template: Option<&Path>) -> Result<Vec<(&'static str, Arc<[u8]>)>, io::Error> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut files = vec![(checkpoint::TOKENIZER, fs::read(path)?.into())];
+    for name in checkpoint::COMPANIONS {
+        let from = match chat_template {
+            Some(given) if name == chat::TEMPLATE => given.to_owned(),
+            _ => folder.join(name),
+        };
+        match fs::read(&from) {
+            Ok(bytes) => files.push((name, bytes.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(files)
+}
+
 /// Tokens that end an answer: those that generation is configured with, and the template's own.
 fn ends(inner: &Inner, template: &ChatTemplate, generation: &Path) -> Vec<u32> {
-    let json: serde_json::Value = std::fs::read_to_string(generation)
+    let json: serde_json::Value = fs::read_to_string(generation)
         .ok()
         .and_then(|text| serde_json::from_str(&text).ok())
         .unwrap_or_default();
@@ -346,8 +399,8 @@ mod tests {
         Tokenizer::load(&a).unwrap().save(&b).unwrap();
         let again = folder.path().join("c.json");
         tokenizer().save(&again).unwrap();
-        assert_eq!(std::fs::read(&a).unwrap(), std::fs::read(&again).unwrap());
-        assert_eq!(std::fs::read(&a).unwrap(), std::fs::read(&b).unwrap());
+        assert_eq!(fs::read(&a).unwrap(), fs::read(&again).unwrap());
+        assert_eq!(fs::read(&a).unwrap(), fs::read(&b).unwrap());
     }
 
     #[test]

@@ -7,16 +7,16 @@ use crate::domain::{Key, Split};
 use crate::spec::{BaseSpec, canonical};
 
 use super::estimate::Estimate;
+use super::linked::{LinkJob, Linked};
+use super::models::Base;
 use super::{Graph, Job, Kind, PlanError, Stage};
 
 /// The stages of one base model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BasePlan {
-    /// The problems of its corpus.
-    pub problems: Key,
-    /// Its tokenizer.
-    pub tokenizer: Key,
-    /// Its weights.
+    /// All of them, in the order in which they are executed.
+    pub stages: Vec<Key>,
+    /// The one that gives its weights.
     pub weights: Key,
 }
 
@@ -24,7 +24,14 @@ pub struct BasePlan {
 ///
 /// # Errors
 /// If the data of its corpus cannot be used.
-pub fn base_plan(base: &BaseSpec, backend: &str, graph: &mut Graph) -> Result<BasePlan, PlanError> {
+pub fn base_plan(base: &Base, backend: &str, graph: &mut Graph) -> Result<BasePlan, PlanError> {
+    match base {
+        Base::Recipe(base) => recipe(base, backend, graph),
+        Base::Linked(linked) => Ok(link(linked, graph)),
+    }
+}
+
+fn recipe(base: &BaseSpec, backend: &str, graph: &mut Graph) -> Result<BasePlan, PlanError> {
     let problems = graph.add(prepare(&base.task, Split::Corpus, base.problems, base.seed)?);
     let tokenizer = graph.add(tokenizer(base, &problems));
     let content = json!({ "recipe": base.recipe(), "templates": base.prompt.template_key() });
@@ -37,7 +44,19 @@ pub fn base_plan(base: &BaseSpec, backend: &str, graph: &mut Graph) -> Result<Ba
     let inputs = vec![problems.clone(), tokenizer.clone()];
     let label = format!("base {}", base.name);
     let weights = graph.add(Stage::new(Kind::Base, label, job, inputs, &content, Estimate::base(base)));
-    Ok(BasePlan { problems, tokenizer, weights })
+    Ok(BasePlan { stages: vec![problems, tokenizer, weights.clone()], weights })
+}
+
+/// A checkpoint that was trained elsewhere is what its files hold, wherever they lie.
+fn link(linked: &Linked, graph: &mut Graph) -> BasePlan {
+    let Linked { checkpoint, files, .. } = linked;
+    let content = json!({
+        "files": files, "precision": checkpoint.precision, "positions": checkpoint.positions,
+    });
+    let job = Job::Link(Box::new(LinkJob { checkpoint: checkpoint.clone(), files: files.clone() }));
+    let label = format!("base {}", checkpoint.label());
+    let weights = graph.add(Stage::new(Kind::Base, label, job, vec![], &content, 1.0));
+    BasePlan { stages: vec![weights.clone()], weights }
 }
 
 fn tokenizer(base: &BaseSpec, problems: &Key) -> Stage {

@@ -3,6 +3,8 @@
 use crate::spec::{BaseSpec, RunSpec};
 use crate::train::{Reinforce, TrainConfig};
 
+use super::models::Base;
+
 /// Floating-point operations per second of one core, as training reaches them; a server's core with
 /// AVX-512 reaches 10e10.
 const SPEED: f64 = 8.0e10;
@@ -18,8 +20,12 @@ pub struct Estimate {
 
 impl Estimate {
     /// For runs on this base model.
-    pub fn of(base: &BaseSpec, run: &RunSpec) -> Self {
-        Self { weights: weights(base), problems: run.data.train as f64 }
+    pub fn of(base: &Base, run: &RunSpec) -> Self {
+        let weights = match base {
+            Base::Recipe(recipe) => weights(recipe),
+            Base::Linked(linked) => linked.config.weights(linked.vocabulary) as f64,
+        };
+        Self { weights, problems: run.data.train as f64 }
     }
 
     /// Seconds to sample so many attempts.

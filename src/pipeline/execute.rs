@@ -22,8 +22,8 @@ use crate::train::{ProgressError, TrainError};
 use super::files::Growing;
 use super::memory::Memory;
 use super::stages::{
-    base, collect, evaluate, improve, likelihood, prefer, prepare, rank, refine, reinforce, sample, steps,
-    tokenize, train, unsolved, weigh,
+    base, collect, evaluate, improve, likelihood, link, prefer, prepare, rank, refine, reinforce, sample,
+    steps, tokenize, train, unsolved, weigh,
 };
 use super::{Job, Manifest, Stage, Workspace, WorkspaceError};
 
@@ -255,6 +255,7 @@ pub fn execute(
         Job::Base { problems, tokenizer, base, backend } => {
             base::run(&mut desk, problems, tokenizer, base, backend)
         }
+        Job::Link(job) => link::run(&desk, job),
         job @ Job::Collect { .. } => collect::run(&mut desk, job),
         job @ Job::Sample { .. } => sample::run(&mut desk, job),
         job @ Job::Improve { .. } => improve::run(&mut desk, job),

@@ -6,15 +6,30 @@ use std::path::{Path, PathBuf};
 
 use crate::data::{DataError, Sizes, TaskConfig};
 use crate::domain::{Key, Split};
-use crate::spec::{BaseSpec, RunSpec, SpecError, resolve};
+use crate::model::CheckpointError;
+use crate::spec::{BaseModel, BaseName, BaseSpec, HfCheckpoint, RunSpec, SpecError, resolve_model};
+
+use super::hashes::Hashes;
+use super::linked::Linked;
 
 /// Finds base models in a folder.
 #[derive(Debug)]
 pub struct Models {
     folder: PathBuf,
     rebuild: bool,
-    found: RefCell<BTreeMap<String, BaseSpec>>,
+    hashes: Hashes,
+    found: RefCell<BTreeMap<String, BaseModel>>,
+    linked: RefCell<Vec<Linked>>,
     checked: RefCell<Vec<Key>>,
+}
+
+/// A base model as it is used in a run.
+#[derive(Clone, Debug)]
+pub enum Base {
+    /// One that is pre-trained here, or comes with its recipe.
+    Recipe(Box<BaseSpec>),
+    /// One that was trained elsewhere.
+    Linked(Linked),
 }
 
 /// Why a run cannot be planned.
@@ -40,6 +55,25 @@ pub enum PlanError {
         recipe: String,
         /// Key of the recipe that the checkpoint was made from.
         made_from: String,
+    },
+    /// A checkpoint that was trained elsewhere cannot be used.
+    #[error("base model `{name}`: {error}")]
+    Checkpoint {
+        /// The base model.
+        name: String,
+        /// What is wrong with it.
+        error: CheckpointError,
+    },
+    /// The folder of a checkpoint is not there.
+    #[error(
+        "base model `{name}`: there is no folder {}; give the place of a checkpoint in Hugging Face's layout (`config.json`, `tokenizer.json`, `*.safetensors`), for example with `--set base.hf=/path/to/checkpoint`",
+        folder.display()
+    )]
+    NoCheckpoint {
+        /// The base model.
+        name: String,
+        /// The folder.
+        folder: PathBuf,
     },
     /// A file that a recipe says comes with it does not.
     #[error(
@@ -71,7 +105,20 @@ impl Models {
     /// The base models in `folder`.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), rebuild: false, found: RefCell::default(), checked: RefCell::default() }
+        Self {
+            folder: folder.into(),
+            rebuild: false,
+            hashes: Hashes::default(),
+            found: RefCell::default(),
+            linked: RefCell::default(),
+            checked: RefCell::default(),
+        }
+    }
+
+    /// The same, with the hashes of large files kept in the store at `root`.
+    #[must_use]
+    pub fn remembering(self, root: &Path) -> Self {
+        Self { hashes: Hashes::kept_in(root), ..self }
     }
 
     /// The same, but every base model is made from its recipe even if a checkpoint comes with it.
@@ -86,46 +133,72 @@ impl Models {
         &self.folder
     }
 
-    /// The recipe called `name`, with the paths of its shipped files made absolute.
+    /// The base model called `name`, with the paths of shipped files made absolute.
     ///
     /// # Errors
-    /// If there is no such recipe, it is wrong, or its checkpoint is not there or was made from
-    /// another one.
-    pub fn get(&self, name: &str) -> Result<BaseSpec, PlanError> {
+    /// If there is no such file, it is wrong, or its checkpoint is not there or was made from
+    /// another recipe.
+    pub fn get(&self, name: &str) -> Result<BaseModel, PlanError> {
         if let Some(base) = self.found.borrow().get(name) {
             return Ok(base.clone());
         }
-        let mut base = resolve(&self.folder, name)?;
-        if self.rebuild {
-            base.checkpoint = None;
-        }
-        let recipe = base.recipe().to_string();
-        if let Some(shipped) = &mut base.checkpoint {
-            let (name, file) = (base.name.clone(), self.folder.join(format!("{}.toml", base.name)));
-            if shipped.recipe != recipe {
-                let made_from = shipped.recipe.clone();
-                return Err(PlanError::StaleCheckpoint { name, file, recipe, made_from });
-            }
-            let files = [&shipped.file, &shipped.tokenizer].map(|file| self.folder.join(file));
-            if let Some(missing) = files.into_iter().find(|file| !file.exists()) {
-                return Err(PlanError::MissingCheckpoint { name, file, missing });
-            }
-            let folder = std::path::absolute(&self.folder).unwrap_or_else(|_| self.folder.clone());
-            shipped.file = folder.join(&shipped.file);
-            shipped.tokenizer = folder.join(&shipped.tokenizer);
+        let mut base = resolve_model(&self.folder, name)?;
+        if let BaseModel::Recipe(recipe) = &mut base {
+            self.place(recipe)?;
         }
         self.found.borrow_mut().insert(name.to_owned(), base.clone());
         Ok(base)
     }
 
-    /// The same for a run on `task`: a base model on the same data set reads the run's files, so
-    /// that their place is given once.
+    /// Makes the paths of shipped files absolute, and makes sure that they are what the recipe says.
+    fn place(&self, base: &mut BaseSpec) -> Result<(), PlanError> {
+        if self.rebuild {
+            base.checkpoint = None;
+        }
+        let recipe = base.recipe().to_string();
+        let Some(shipped) = &mut base.checkpoint else { return Ok(()) };
+        let (name, file) = (base.name.clone(), self.folder.join(format!("{}.toml", base.name)));
+        if shipped.recipe != recipe {
+            let made_from = shipped.recipe.clone();
+            return Err(PlanError::StaleCheckpoint { name, file, recipe, made_from });
+        }
+        let files = [&shipped.file, &shipped.tokenizer].map(|file| self.folder.join(file));
+        if let Some(missing) = files.into_iter().find(|file| !file.exists()) {
+            return Err(PlanError::MissingCheckpoint { name, file, missing });
+        }
+        let folder = std::path::absolute(&self.folder).unwrap_or_else(|_| self.folder.clone());
+        shipped.file = folder.join(&shipped.file);
+        shipped.tokenizer = folder.join(&shipped.tokenizer);
+        Ok(())
+    }
+
+    /// A base model for a run on `task`: one that learns from the same data set reads the run's
+    /// files, so that their place is given once.
     ///
     /// # Errors
-    /// As [`Models::get`].
-    pub fn for_task(&self, name: &str, task: &TaskConfig) -> Result<BaseSpec, PlanError> {
-        let base = self.get(name)?;
-        Ok(BaseSpec { task: base.task.placed_as(task), ..base })
+    /// As [`Models::get`], or if a checkpoint cannot be used.
+    pub fn for_task(&self, base: &BaseName, task: &TaskConfig) -> Result<Base, PlanError> {
+        let model = match base {
+            BaseName::Named(name) => self.get(name)?,
+            BaseName::Checkpoint(checkpoint) => BaseModel::Checkpoint(checkpoint.clone()),
+        };
+        match model {
+            BaseModel::Recipe(recipe) => {
+                let task = recipe.task.placed_as(task);
+                Ok(Base::Recipe(Box::new(BaseSpec { task, ..*recipe })))
+            }
+            BaseModel::Checkpoint(checkpoint) => self.linked(checkpoint).map(Base::Linked),
+        }
+    }
+
+    /// A checkpoint with the hashes of its files, which are made once.
+    fn linked(&self, checkpoint: HfCheckpoint) -> Result<Linked, PlanError> {
+        if let Some(found) = self.linked.borrow().iter().find(|linked| linked.checkpoint == checkpoint) {
+            return Ok(found.clone());
+        }
+        let linked = Linked::find(checkpoint, &self.hashes)?;
+        self.linked.borrow_mut().push(linked.clone());
+        Ok(linked)
     }
 
     /// Loads a run's problems once, so that a missing, cut or overlapping file is found before any
@@ -133,10 +206,15 @@ impl Models {
     ///
     /// # Errors
     /// If the data cannot be used.
-    pub fn check_data(&self, run: &RunSpec, base: &BaseSpec) -> Result<(), PlanError> {
-        let same = run.task.fingerprint()? == base.task.fingerprint()?;
+    pub fn check_data(&self, run: &RunSpec, base: &Base) -> Result<(), PlanError> {
         // Generated splits are disjoint by construction and their corpus is long to make.
-        let corpus = if same && !run.task.is_generated() { base.problems } else { 0 };
+        let corpus = match base {
+            Base::Recipe(recipe) if !run.task.is_generated() => {
+                let same = run.task.fingerprint()? == recipe.task.fingerprint()?;
+                if same { recipe.problems } else { 0 }
+            }
+            Base::Recipe(_) | Base::Linked(_) => 0,
+        };
         let sizes = Sizes { corpus, ..run.data.clone() };
         self.check_problems(&run.task, &sizes)?;
         match &run.evaluate.task {

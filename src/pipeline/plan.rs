@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::data::{GraderConfig, Prompt, TaskConfig};
 use crate::domain::{Key, Seed, Split};
 use crate::rollout::Teacher;
-use crate::spec::RunSpec;
+use crate::spec::{BaseName, RunSpec};
 
 use super::base_plan::{base_plan, prepare};
 use super::estimate::Estimate;
@@ -85,11 +85,9 @@ impl<'a> Plan<'a> {
     }
 
     /// The checkpoint of a base model.
-    pub fn base(&mut self, name: &str) -> Result<Key, PlanError> {
-        let plan = base_plan(&self.models.for_task(name, &self.run.task)?, &self.run.backend, self.graph)?;
-        for key in [&plan.problems, &plan.tokenizer, &plan.weights] {
-            self.ask(key);
-        }
+    pub fn base(&mut self, base: &BaseName) -> Result<Key, PlanError> {
+        let plan = base_plan(&self.models.for_task(base, &self.run.task)?, &self.run.backend, self.graph)?;
+        plan.stages.iter().for_each(|key| self.ask(key));
         Ok(plan.weights)
     }
 

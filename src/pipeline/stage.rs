@@ -13,6 +13,7 @@ use crate::spec::BaseSpec;
 use crate::train::{Reinforce, Selection, TrainConfig, Weighting};
 
 use super::Kind;
+use super::linked::LinkJob;
 
 /// What a stage does, and the keys of the stages whose files it reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +46,8 @@ pub enum Job {
         /// Where tensors live.
         backend: String,
     },
+    /// Take in a checkpoint that was trained elsewhere.
+    Link(Box<LinkJob>),
     /// Unroll a policy on the training problems.
     Collect {
         /// The prepared problems.
@@ -340,6 +343,7 @@ impl Job {
             Self::Prepare { .. }
             | Self::Tokenize { .. }
             | Self::Base { .. }
+            | Self::Link(_)
             | Self::Weigh { .. }
             | Self::Train { .. }
             | Self::Prefer { .. }

@@ -192,9 +192,7 @@ fn positive(number: f64) -> bool {
 /// # Errors
 /// If there is no such file (with the nearest name that there is), or anything in it is wrong.
 pub fn resolve(models_folder: &Path, name: &str) -> Result<BaseSpec, SpecError> {
-    let file = file_of(models_folder, name);
-    let text = text_of(&file, &advice(models_folder, name))?;
-    let tree = Node::parse(&file.display().to_string(), &text)?;
+    let (file, tree) = (file_of(models_folder, name), source_of(models_folder, name)?);
     let mut base: BaseSpec = read_all(&tree, "").map_err(SpecError::Faulty)?;
     let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut faults = base.faults();
@@ -211,7 +209,15 @@ pub fn resolve(models_folder: &Path, name: &str) -> Result<BaseSpec, SpecError> 
     if faults.is_empty() { Ok(base) } else { Err(SpecError::Faulty(faults)) }
 }
 
-fn file_of(models_folder: &Path, name: &str) -> PathBuf {
+/// What the file of a base model says, untyped.
+pub(super) fn source_of(models_folder: &Path, name: &str) -> Result<Node, SpecError> {
+    let file = file_of(models_folder, name);
+    let text = text_of(&file, &advice(models_folder, name))?;
+    Ok(Node::parse(&file.display().to_string(), &text)?)
+}
+
+/// The file of a base model.
+pub(super) fn file_of(models_folder: &Path, name: &str) -> PathBuf {
     if Path::new(name).extension().is_some_and(|extension| extension == "toml") {
         return models_folder.parent().unwrap_or_else(|| Path::new("")).join(name);
     }

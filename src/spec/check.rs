@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::data::{DataError, TaskConfig};
 use crate::domain::Key;
+use crate::model::LoraConfig;
 use crate::rollout::{OwnTurns, Rollouts, Teacher, Window};
 
 use super::canonical::canonical;
@@ -119,6 +120,9 @@ impl RunSpec {
 
     fn check_train(&self, faults: &mut Vec<Fault>) {
         let train = &self.train;
+        if let Some((field, complaint)) = train.lora.as_ref().and_then(LoraConfig::fault) {
+            faults.push(Fault::new(format!("train.lora.{field}"), complaint));
+        }
         refuse(faults, train.epochs == 0, "train.epochs", "0 epochs train nothing");
         refuse(faults, train.batch == 0, "train.batch", "a batch has at least 1 target");
         let rate = train.learning_rate;
@@ -222,15 +226,15 @@ fn too_many(turns: u32) -> String {
 
 /// The base models that a run needs, by name: its own, its teacher, and whose rollouts it uses.
 #[must_use]
-pub fn models_of(run: &RunSpec) -> BTreeSet<&str> {
-    let mut models = BTreeSet::from([run.base.as_str()]);
-    models.extend(run.boost.model.as_deref());
+pub fn models_of(run: &RunSpec) -> BTreeSet<String> {
+    let mut models = BTreeSet::from([run.base.to_string()]);
+    models.extend(run.boost.model.clone());
     if run.method.unrolls() {
         if let Teacher::Model(name) = &run.collect.teacher {
-            models.insert(name);
+            models.insert(name.clone());
         }
         if let Rollouts::Model(name) = &run.collect.rollouts {
-            models.insert(name);
+            models.insert(name.clone());
         }
     }
     models

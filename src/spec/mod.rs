@@ -5,6 +5,7 @@
 //! types of the modules that do the work, and nothing else of them.
 
 mod base;
+mod base_model;
 mod canonical;
 mod check;
 mod experiment;
@@ -21,6 +22,7 @@ mod tree;
 mod wishes;
 
 pub use base::{BaseSpec, BaseTraining, Shipped, TokenizerConfig, resolve};
+pub use base_model::{BaseModel, BaseName, HfCheckpoint, resolve_model};
 pub use canonical::canonical;
 pub use check::models_of;
 pub use experiment::{ExperimentSpec, read};

@@ -8,6 +8,8 @@ use crate::eval::{AnalysesConfig, VerifierConfig};
 use crate::rollout::{CollectConfig, EvaluateConfig, GloreConfig};
 use crate::train::{Data, GrpoConfig, ScoreConfig, Selection, Start, TrainConfig, Weighting};
 
+use super::BaseName;
+
 /// What is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -120,8 +122,8 @@ impl Default for RoundsConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunSpec {
-    /// The base model, by the name of a file in the folder of base models.
-    pub base: String,
+    /// The base model: the name of a file in the folder of base models, or `{ hf = "FOLDER" }`.
+    pub base: BaseName,
     /// Where problems come from.
     pub task: TaskConfig,
     /// How many problems each split has.

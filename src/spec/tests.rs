@@ -54,7 +54,10 @@ fn a_plain_file_reads() {
     assert_eq!(experiment.text, PLAIN);
     assert!(experiment.models_folder().ends_with("models"));
     let run = experiment.template.baseline();
-    assert_eq!((run.base.as_str(), run.collect.sampling.temperature, run.train.epochs), ("weak", 0.7, 3));
+    assert_eq!(
+        (run.base.to_string().as_str(), run.collect.sampling.temperature, run.train.epochs),
+        ("weak", 0.7, 3)
+    );
 }
 
 #[test]
@@ -387,7 +390,7 @@ fn a_file_is_laid_over_the_one_it_extends() {
         (experiment.name.as_str(), experiment.question.as_str(), experiment.seeds.len()),
         ("child", "", 2)
     );
-    assert_eq!((run.base.as_str(), run.collect.sampling.temperature), ("strong", 0.7));
+    assert_eq!((run.base.to_string().as_str(), run.collect.sampling.temperature), ("strong", 0.7));
     assert_eq!(json!(run.collect.teacher), json!({ "self": { "best_of": 8 } }));
 }
 
@@ -422,7 +425,7 @@ fn overrides_reach_any_field_of_the_run() {
         ("collect.sampling.top_k", "5"),
     ];
     let run = read_in(&[("a.toml", PLAIN)], &overrides).unwrap().template.baseline().clone();
-    assert_eq!((run.base.as_str(), run.data.train), ("strong", 50));
+    assert_eq!((run.base.to_string().as_str(), run.data.train), ("strong", 50));
     assert_eq!((run.collect.sampling.top_k, run.collect.sampling.temperature), (5, 0.7));
     insta::assert_snapshot!(read_in(&[("a.toml", PLAIN)], &[("data.trian", "50")]).unwrap_err(), @r"
     --set:1:6: `run.data.trian`: unknown field

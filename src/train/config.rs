@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::LoraConfig;
+
 /// Optimizer and schedule of one training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -24,6 +26,9 @@ pub struct TrainConfig {
     pub beta2: f64,
     /// Global gradient norm is clipped to this; 0 switches clipping off.
     pub clip: f64,
+    /// Low-rank adapters that are trained in place of all weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
 }
 
 impl Default for TrainConfig {
@@ -38,6 +43,7 @@ impl Default for TrainConfig {
             beta1: 0.9,
             beta2: 0.98,
             clip: 1.0,
+            lora: None,
         }
     }
 }

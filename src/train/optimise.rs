@@ -201,7 +201,8 @@ impl Running<'_> {
         let config = objective.config();
         let rate = rate(config, step, objective.steps());
         // Taken out, so that nobody else holds the weights and they can be moved in place.
-        let decoder = std::mem::replace(&mut self.decoder, self.start.clone());
+        let noise = self.start.noise().at(self.place.phase as u64).at(step as u64);
+        let decoder = std::mem::replace(&mut self.decoder, self.start.clone()).with_noise(noise);
         let stepped = super::step(decoder, &batch, &mut self.adam, config, rate);
         let loss = if stepped.loss.is_finite() { loss.unwrap_or(stepped.loss) } else { stepped.loss };
         if !loss.is_finite() {

@@ -12,7 +12,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Key, Point};
-use crate::model::{Visit, Weights};
+use crate::model::{Adapters, Visit, Weights};
 
 use super::{AdamW, Moments};
 
@@ -67,8 +67,9 @@ fn failure(action: &'static str, path: &Path, reason: &dyn std::fmt::Display) ->
 /// # Errors
 /// If the disk refuses.
 pub fn keep(folder: &Path, weights: &Weights, adam: &AdamW, place: &Place) -> Result<(), ProgressError> {
-    let mut values = Values::default();
-    let _ = weights.clone().map(&mut values);
+    let mut trained = Trained { adapters: weights.adapters.is_some(), values: Values::default() };
+    let _ = weights.clone().map(&mut trained);
+    let mut values = trained.values;
     for (name, moments) in &adam.moments {
         let [first, second] = moments.clone().into_host();
         values.0.insert(format!("first/{name}"), first);
@@ -108,7 +109,7 @@ pub fn take_up(folder: &Path, weights: &Weights) -> Result<Option<(Weights, Adam
         let (values, _) = file.tensor(name).ok()?.data().as_chunks::<4>();
         Some(values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
     };
-    let mut replace = Replace { floats: &floats, missing: false };
+    let mut replace = Replace { adapters: weights.adapters.is_some(), floats: &floats, missing: false };
     let restored = weights.clone().map(&mut replace);
     if replace.missing {
         return Ok(None);
@@ -154,21 +155,34 @@ impl Values {
     }
 }
 
-impl Visit for Values {
+impl Visit for Trained {
     fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
+        if self.adapters && !Adapters::is_name(name) {
+            return parameter;
+        }
         let values = parameter.clone().into_data().try_into_vec().expect("parameters are f32");
-        self.0.insert(format!("weights/{name}"), values);
+        self.values.0.insert(format!("weights/{name}"), values);
         parameter
     }
 }
 
+/// Takes the values of what is trained: of adapters alone where there are some.
+struct Trained {
+    adapters: bool,
+    values: Values,
+}
+
 struct Replace<'a> {
+    adapters: bool,
     floats: &'a dyn Fn(&str) -> Option<Vec<f32>>,
     missing: bool,
 }
 
 impl Visit for Replace<'_> {
     fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
+        if self.adapters && !Adapters::is_name(name) {
+            return parameter;
+        }
         let (device, shape): (Device, _) = (parameter.device(), parameter.shape());
         match (self.floats)(&format!("weights/{name}")) {
             Some(values) if values.len() == shape.num_elements() => {

@@ -5,6 +5,7 @@ mod architectures;
 mod backends;
 mod bad_input;
 mod chat;
+mod checkpoints;
 mod claims;
 mod golden;
 mod gradients;

@@ -6,15 +6,25 @@
 //! read           from tensors on disk to weights on a device
 //! write          from weights to the bytes of a file
 //! hugging_face   sizes from the `config.json` of known architectures, and back
+//! sizes          either form of `config.json`
+//! check          whether every tensor is there
+//! files          which files a folder consists of
+//! link           a checkpoint that stays where it is
+//! peft           adapters, in PEFT's layout
 //! ```
 //!
 //! Hides that queries, keys and values (and gates and ups) are one matrix in memory, and that
 //! matrices are \[in, out\] there and \[out, in\] on disk. The program's own checkpoints hold their
 //! sizes in the fields of [`ModelConfig`] instead.
 
+mod check;
+mod files;
 mod hugging_face;
+mod link;
+mod peft;
 mod read;
 mod shards;
+mod sizes;
 mod write;
 
 use std::fs;
@@ -22,11 +32,16 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::Key;
 
-use super::{Decoder, LanguageModel, ModelConfig, Place, Tokenizer, TokenizerError, Weights};
+use super::{Decoder, LanguageModel, ModelConfig, Place, Precision, Tokenizer, TokenizerError, Weights};
 use read::Reader;
 use shards::Shards;
 
+pub use check::check;
+pub use files::{COMPANIONS, Member, members};
 pub use hugging_face::{Architecture, written as written_config};
+pub use link::{LINK, Link};
+pub use peft::{ADAPTER_CONFIG, ADAPTERS, base_of, save as save_adapters};
+pub use sizes::{Sizes, read_sizes};
 pub use write::encode;
 
 /// Names of a checkpoint's files.
@@ -70,6 +85,15 @@ pub enum CheckpointError {
     Tokenizer(#[from] TokenizerError),
 }
 
+/// Whether the matrices of a checkpoint are going to be trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// They stay as they are: they are kept in the precision of products.
+    Frozen,
+    /// They are trained: they are kept in 32 bits.
+    Trained,
+}
+
 impl Checkpoint {
     /// Writes weights and sizes into `folder`, and returns the hash of the weights' file.
     ///
@@ -78,29 +102,73 @@ impl Checkpoint {
     pub fn save(decoder: &Decoder, folder: &Path) -> Result<Key, CheckpointError> {
         let bytes = encode(decoder);
         write(&folder.join(WEIGHTS), &bytes)?;
-        let config = serde_json::to_string_pretty(decoder.config()).expect("sizes are plain data");
-        write(&folder.join(CONFIG), config.as_bytes())?;
+        write(&folder.join(CONFIG), sizes::written(decoder).as_bytes())?;
         Ok(Key::of_bytes(&bytes))
     }
 
-    /// Reads a whole checkpoint folder.
+    /// Reads a whole checkpoint folder: one that holds weights, a link to one, or adapters with
+    /// their base.
     ///
     /// # Errors
     /// If a file is missing or damaged, or the parts do not fit each other.
     pub fn load(folder: &Path, place: &Place) -> Result<LanguageModel, CheckpointError> {
-        let path = folder.join(CONFIG);
-        let (config, rows) = read_sizes(&path)?;
-        let tokenizer = Tokenizer::load(&folder.join(TOKENIZER))?;
-        let tokens = tokenizer.vocabulary();
-        let rows = rows.unwrap_or(tokens);
-        if rows < tokens {
+        Self::load_for(Purpose::Frozen, folder, place)
+    }
+
+    /// The same, for matrices that are to be trained or not.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn load_for(
+        purpose: Purpose,
+        folder: &Path,
+        place: &Place,
+    ) -> Result<LanguageModel, CheckpointError> {
+        if let Some(base) = base_of(folder)? {
+            let LanguageModel { decoder, tokenizer } = Self::load_for(purpose, &base, place)?;
+            let adapters = peft::read(folder, decoder.config(), place)?;
+            return Ok(LanguageModel { decoder: decoder.with_adapters(adapters), tokenizer });
+        }
+        match Link::read(folder)? {
+            Some(link) => {
+                let place = Place { precision: link.precision, ..place.clone() };
+                whole(purpose, &link.folder, &place, link.chat_template.as_deref(), link.positions)
+            }
+            None => whole(purpose, folder, place, None, None),
+        }
+    }
+}
+
+/// A folder that holds weights itself.
+fn whole(
+    purpose: Purpose,
+    folder: &Path,
+    place: &Place,
+    chat_template: Option<&Path>,
+    positions: Option<usize>,
+) -> Result<LanguageModel, CheckpointError> {
+    let path = folder.join(CONFIG);
+    let Sizes { mut config, vocabulary, precision } = read_sizes(&path)?;
+    config.positions = positions.map_or(config.positions, |most| most.min(config.positions));
+    let tokenizer = Tokenizer::load_with(&folder.join(TOKENIZER), chat_template)?;
+    let rows = fitting(&path, vocabulary, tokenizer.vocabulary())?;
+    let precision = precision.unwrap_or(place.precision);
+    let storage = if purpose == Purpose::Trained { Precision::F32 } else { precision };
+    let place = Place { precision, storage, ..place.clone() };
+    let weights = read_weights(&folder.join(WEIGHTS), &config, rows, &place)?;
+    Ok(LanguageModel { decoder: Decoder::new(config, weights, &place), tokenizer })
+}
+
+/// Rows of the embedding, which has one for every token and may have more.
+fn fitting(config: &Path, rows: Option<usize>, tokens: usize) -> Result<usize, CheckpointError> {
+    match rows {
+        Some(rows) if rows < tokens => {
             let reason = format!(
                 "`vocab_size` is {rows}, and the tokenizer beside it has {tokens} tokens: they do not belong together"
             );
-            return Err(file("use", &path, &reason));
+            Err(file("use", config, &reason))
         }
-        let weights = read_weights(&folder.join(WEIGHTS), &config, rows, place)?;
-        Ok(LanguageModel { decoder: Decoder::new(config, weights, place), tokenizer })
+        rows => Ok(rows.unwrap_or(tokens)),
     }
 }
 
@@ -109,19 +177,7 @@ impl Checkpoint {
 /// # Errors
 /// If the file is missing or damaged, or the architecture is not one of [`Architecture`].
 pub fn read_config(path: &Path) -> Result<ModelConfig, CheckpointError> {
-    Ok(read_sizes(path)?.0)
-}
-
-/// Sizes, and the rows of the embedding where the file says how many there are.
-fn read_sizes(path: &Path) -> Result<(ModelConfig, Option<usize>), CheckpointError> {
-    let text = fs::read_to_string(path).map_err(|error| file("read", path, &error))?;
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| file("read", path, &error))?;
-    if json.get("model_type").is_some() {
-        let (config, rows) = hugging_face::read(&json).map_err(|error| file("use", path, &error))?;
-        return Ok((config, Some(rows)));
-    }
-    let config = serde_json::from_value(json).map_err(|error| file("read", path, &error))?;
-    Ok((config, None))
+    Ok(read_sizes(path)?.config)
 }
 
 /// Reads weights of the given sizes from a safetensors file, or from the shards that stand in the

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::CheckpointError;
-use super::shards::{Shards, floats};
+use super::shards::Shards;
 use crate::model::weights::Block;
 use crate::model::{ModelConfig, Place, Weights};
 
@@ -88,40 +88,6 @@ impl Reader<'_> {
     }
 
     fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {
-        let Some((path, view)) = self.shards.get(name) else {
-            let (path, problem) = (self.shards.path.clone(), self.missing(name));
-            return Err(CheckpointError::Tensor { path, name: name.to_owned(), problem });
-        };
-        let wrong = |problem: String| CheckpointError::Tensor {
-            path: path.to_owned(),
-            name: name.to_owned(),
-            problem,
-        };
-        if view.shape() != shape {
-            return Err(wrong(format!("has shape {:?}, expected {shape:?}", view.shape())));
-        }
-        let values = floats(&view)
-            .ok_or_else(|| wrong(format!("has type {:?}, expected F32, F16 or BF16", view.dtype())))?;
-        match values.iter().position(|value| !value.is_finite()) {
-            Some(at) => Err(wrong(format!("holds {} at place {at}; the file is damaged", values[at]))),
-            None => Ok(values),
-        }
-    }
-
-    fn missing(&self, name: &str) -> String {
-        let some = self.shards.names().next().unwrap_or("none");
-        let more = if self.shards.names().any(|other| other.ends_with("_scales") || other.contains("qweight"))
-        {
-            "; the file looks quantised: use the checkpoint that it was made from"
-        } else {
-            ""
-        };
-        let of = if name.starts_with("model.") && !some.starts_with("model.") && !some.starts_with("lm_head")
-        {
-            format!(" (the first tensor there is `{some}`)")
-        } else {
-            String::new()
-        };
-        format!("is missing{of}{more}")
+        self.shards.values(name, shape)
     }
 }

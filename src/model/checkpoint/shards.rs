@@ -78,6 +78,60 @@ impl Shards {
     }
 }
 
+impl Shards {
+    /// A tensor of floats in this shape, not read yet.
+    ///
+    /// # Errors
+    /// If it is missing, of another shape, or of a type that is no float.
+    pub fn view(&self, name: &str, shape: &[usize]) -> Result<(&Path, TensorView<'_>), CheckpointError> {
+        let Some((path, view)) = self.get(name) else {
+            return Err(wrong(&self.path, name, self.missing(name)));
+        };
+        if view.shape() != shape {
+            return Err(wrong(path, name, format!("has shape {:?}, expected {shape:?}", view.shape())));
+        }
+        if !matches!(view.dtype(), Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+            let problem = format!("has type {:?}, expected F32, F16 or BF16", view.dtype());
+            return Err(wrong(path, name, problem));
+        }
+        Ok((path, view))
+    }
+
+    /// A tensor's values.
+    ///
+    /// # Errors
+    /// As [`Shards::view`], or if a value is no number.
+    pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {
+        let (path, view) = self.view(name, shape)?;
+        let values = floats(&view);
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(at) => {
+                let problem = format!("holds {} at place {at}; the file is damaged", values[at]);
+                Err(wrong(path, name, problem))
+            }
+            None => Ok(values),
+        }
+    }
+
+    fn missing(&self, name: &str) -> String {
+        let some = self.names().next().unwrap_or("none");
+        let quantised = |other: &str| other.ends_with("_scales") || other.contains("qweight");
+        let more = if self.names().any(quantised) {
+            "; the file looks quantised: use the checkpoint that it was made from"
+        } else {
+            ""
+        };
+        let foreign =
+            name.starts_with("model.") && !some.starts_with("model.") && !some.starts_with("lm_head");
+        let of = if foreign { format!(" (the first tensor there is `{some}`)") } else { String::new() };
+        format!("is missing{of}{more}")
+    }
+}
+
+fn wrong(path: &Path, name: &str, problem: String) -> CheckpointError {
+    CheckpointError::Tensor { path: path.to_owned(), name: name.to_owned(), problem }
+}
+
 #[expect(
     unsafe_code,
     reason = "a file that another process cuts while it is mapped cannot be guarded against"
@@ -88,17 +142,14 @@ fn map(path: &Path) -> Result<Mmap, CheckpointError> {
     unsafe { Mmap::map(&opened) }.map_err(|error| file("read", path, &error))
 }
 
-/// A tensor's values as 32-bit floats; none if they are not floats.
-pub fn floats(view: &TensorView<'_>) -> Option<Vec<f32>> {
+/// A tensor's values as 32-bit floats; nothing of a type that is no float.
+fn floats(view: &TensorView<'_>) -> Vec<f32> {
     let bytes = view.data();
-    Some(match view.dtype() {
-        Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-        Dtype::F16 => {
-            bytes.as_chunks::<2>().0.iter().map(|bytes| half::f16::from_le_bytes(*bytes).to_f32()).collect()
-        }
-        Dtype::BF16 => {
-            bytes.as_chunks::<2>().0.iter().map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32()).collect()
-        }
-        _ => return None,
-    })
+    let (pairs, fours) = (bytes.as_chunks::<2>().0, bytes.as_chunks::<4>().0);
+    match view.dtype() {
+        Dtype::F32 => fours.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+        Dtype::F16 => pairs.iter().map(|bytes| half::f16::from_le_bytes(*bytes).to_f32()).collect(),
+        Dtype::BF16 => pairs.iter().map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32()).collect(),
+        _ => Vec::new(),
+    }
 }

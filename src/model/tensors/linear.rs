@@ -2,7 +2,8 @@
 
 use burn::tensor::{FloatDType, Tensor};
 
-use crate::model::adapters::Adapter;
+use super::dropout::Dropout;
+use crate::model::adapters::{Adapter, Packed};
 
 /// A matrix of a block, with the adapters of the projections that lie in it.
 pub struct Linear<'a> {
@@ -11,6 +12,8 @@ pub struct Linear<'a> {
     pub adapters: Vec<&'a Adapter>,
     /// `alpha / rank`.
     pub scale: f64,
+    /// What the adapters do not see, and the layer and the matrix that it is drawn for.
+    pub dropout: Option<(&'a Dropout, usize, Packed)>,
 }
 
 /// Gradients of what is trained of a [`Linear`].
@@ -22,7 +25,7 @@ pub struct Trained {
 }
 
 impl Linear<'_> {
-    /// `x W + scale (x A) B`, with each adapter's part in its own columns.
+    /// `x W + scale (x A) B`, with each adapter's part in its own columns; of `x` the adapters see what is kept.
     pub fn forward(&self, x: &Tensor<2>) -> Tensor<2> {
         let y = x.clone().matmul(self.matrix.clone());
         match self.adapted(x) {
@@ -37,21 +40,30 @@ impl Linear<'_> {
     /// trained where it has no adapters in the whole decoder.
     pub fn backward(&self, x: &Tensor<2>, dy: &Tensor<2>, frozen: bool) -> (Tensor<2>, Trained) {
         let mut dx = dy.clone().matmul(self.matrix.clone().transpose());
+        let mask = self.mask(x);
+        let seen = masked(x, mask.as_ref());
         let matrix = (!frozen).then(|| x.clone().transpose().matmul(dy.clone()));
         let mut adapters = Vec::with_capacity(self.adapters.len());
         for adapter in &self.adapters {
             let [down, up] = self.halves(adapter);
             let dy = dy.clone().slice_dim(1, adapter.columns.clone()) * self.scale;
             let dinner = dy.clone().matmul(up.transpose());
-            let inner = x.clone().matmul(down.clone());
-            adapters.push([x.clone().transpose().matmul(dinner.clone()), inner.transpose().matmul(dy)]);
-            dx = dx + dinner.matmul(down.transpose());
+            let inner = seen.clone().matmul(down.clone());
+            adapters.push([seen.clone().transpose().matmul(dinner.clone()), inner.transpose().matmul(dy)]);
+            dx = dx + masked(&dinner.matmul(down.transpose()), mask.as_ref());
         }
         (dx, Trained { matrix, adapters })
     }
 
+    /// What of `x` the adapters see; none if it is all of it.
+    fn mask(&self, x: &Tensor<2>) -> Option<Tensor<2>> {
+        let (dropout, layer, packed) = self.dropout.filter(|_| !self.adapters.is_empty())?;
+        Some(dropout.mask(layer, packed, x))
+    }
+
     /// What the adapters add, \[N, out\].
     fn adapted(&self, x: &Tensor<2>) -> Option<Tensor<2>> {
+        let seen = masked(x, self.mask(x).as_ref());
         let ([rows, _], [_, width]) = (x.dims(), self.matrix.dims());
         let mut parts = Vec::new();
         let mut at = 0;
@@ -63,7 +75,7 @@ impl Linear<'_> {
                 parts.push(zeros(adapter.columns.start - at));
             }
             let [down, up] = self.halves(adapter);
-            parts.push(x.clone().matmul(down).matmul(up) * self.scale);
+            parts.push(seen.clone().matmul(down).matmul(up) * self.scale);
             at = adapter.columns.end;
         }
         if parts.is_empty() {
@@ -79,5 +91,12 @@ impl Linear<'_> {
     fn halves(&self, adapter: &Adapter) -> [Tensor<2>; 2] {
         let precision: FloatDType = self.matrix.dtype().into();
         [&adapter.down, &adapter.up].map(|half| half.clone().cast(precision))
+    }
+}
+
+fn masked(x: &Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<2> {
+    match mask {
+        Some(mask) => x.clone() * mask.clone(),
+        None => x.clone(),
     }
 }

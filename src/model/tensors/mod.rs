@@ -7,6 +7,7 @@
 //! attention  queries, keys, values > mixed values, and the way back
 //! norm       root-mean-square normalisation, and the way back
 //! linear     a product with a matrix and its adapters, and the way back
+//! dropout    what adapters do not see in a step
 //! block      one decoder block, and the way back
 //! head       the loss of the rows that have a target, and its gradient
 //! pass       a whole batch in pieces that fit the memory: loss and gradients, log-probabilities
@@ -25,6 +26,7 @@ mod attention;
 mod block;
 mod cache;
 mod draw;
+mod dropout;
 mod generate;
 mod head;
 mod inputs;
@@ -39,11 +41,12 @@ use std::sync::OnceLock;
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 
-use super::adapters::Packed;
+use super::adapters::{Adapters, Packed};
 use super::weights::{Block, Weights};
 use super::{Decoder, Precision};
 
 use block::Layer;
+use dropout::Dropout;
 use inputs::Inputs;
 use linear::Linear;
 
@@ -57,10 +60,6 @@ pub struct Resident {
 }
 
 impl Decoder {
-    fn device(&self) -> Device {
-        self.weights.norm.device()
-    }
-
     /// Cosines and sines of every position, \[positions, S / 2\].
     fn tables(&self) -> &[Tensor<2>; 2] {
         self.memory.resident.tables.get_or_init(|| {
@@ -91,11 +90,17 @@ impl Decoder {
 impl Decoder {
     /// A block with its adapters; `block` has its matrices in the precision of products.
     fn layer<'a>(&'a self, number: usize, block: &'a Block) -> Layer<'a> {
+        self.noisy_layer(number, block, None)
+    }
+
+    /// The same, with what its adapters do not see.
+    fn noisy_layer<'a>(&'a self, number: usize, block: &'a Block, dropout: Option<&'a Dropout>) -> Layer<'a> {
         let adapters = self.weights.adapters.as_ref();
         let linear = |matrix: &'a Tensor<2>, packed: Packed| Linear {
             matrix,
             adapters: adapters.map_or_else(Vec::new, |all| all.of(number, packed, &self.config).collect()),
-            scale: adapters.map_or(1.0, |all| all.scale),
+            scale: adapters.map_or(1.0, Adapters::scale),
+            dropout: dropout.map(|dropout| (dropout, number, packed)),
         };
         Layer {
             attention_norm: &block.attention_norm,

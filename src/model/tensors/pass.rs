@@ -10,11 +10,12 @@ use burn::tensor::{FloatDType, IndexingUpdateOp, Tensor};
 
 use super::attention::Attention;
 use super::block::{Kept, Layer, Parts};
+use super::dropout::Dropout;
 use super::head::{Head, Wanted};
 use super::layout::Layout;
 use super::linear::Trained;
 use super::{cast, floats, integers};
-use crate::model::adapters::{self, Adapter};
+use crate::model::adapters::{self, Adapter, Adapters};
 use crate::model::backprop::{Gradient, Gradients};
 use crate::model::{Decoder, Ragged, Targets, Visit, Weights};
 
@@ -91,10 +92,12 @@ impl Decoder {
         let wanted = Wanted::new(targets, piece.rows.clone(), &x)?;
         let keep = self.fits(&layout, tokens.len());
         let precision = self.precision.float();
+        let dropout = self.dropout(piece);
         let mut passed = Vec::with_capacity(self.weights.blocks.len());
         for (number, block) in self.weights.blocks.iter().enumerate() {
             let block = cast(block, precision);
-            let (y, kept) = self.layer(number, &block).forward(&x, |packed| attention.forward(packed));
+            let layer = self.noisy_layer(number, &block, dropout.as_ref());
+            let (y, kept) = layer.forward(&x, |packed| attention.forward(packed));
             passed.push(if keep { Passed::All(Box::new(kept)) } else { Passed::Input(Box::new(x)) });
             x = y;
         }
@@ -110,7 +113,7 @@ impl Decoder {
         }
         for (number, (block, passed)) in self.weights.blocks.iter().zip(passed).enumerate().rev() {
             let block = cast(block, precision);
-            let layer = self.layer(number, &block);
+            let layer = self.noisy_layer(number, &block, dropout.as_ref());
             let kept = match passed {
                 Passed::Input(x) => layer.forward(&x, |packed| attention.forward(packed)).1,
                 Passed::All(kept) => *kept,
@@ -123,6 +126,12 @@ impl Decoder {
             self.embedding_back(tokens, dx, sums);
         }
         Some(head.loss)
+    }
+
+    /// What the adapters do not see of a piece in this step, if they are to miss anything.
+    fn dropout(&self, piece: &Piece) -> Option<Dropout> {
+        let part = self.weights.adapters.as_ref()?.lora.dropout;
+        (part > 0.0).then(|| Dropout { part, seed: self.noise, rows: piece.rows.clone() })
     }
 
     fn embedding_back(&self, tokens: &[u32], dx: Tensor<2>, sums: &mut Sums) {
@@ -216,7 +225,7 @@ struct Fill<'a> {
 
 impl Visit for Fill<'_> {
     fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
-        let is_adapter = adapters::is_name(name);
+        let is_adapter = Adapters::is_name(name);
         if is_adapter == self.frozen && !self.sums.0.contains_key(name) {
             let zeros = Tensor::zeros([parameter.shape().num_elements()], &parameter.device());
             self.sums.0.insert(name.to_owned(), zeros);

@@ -149,7 +149,12 @@ fn samples_are_those_of_the_fused_kernels() {
 /// A decoder with adapters that do something, and the same with them multiplied out.
 fn adapted(targets: &[Projection]) -> (Decoder, Decoder) {
     let plain = with(Kernels::Plain, false);
-    let lora = LoraConfig { rank: 3, alpha: 6.0, targets: targets.iter().copied().collect() };
+    let lora = LoraConfig {
+        rank: 3,
+        alpha: 6.0,
+        targets: targets.iter().copied().collect(),
+        ..LoraConfig::default()
+    };
     let device = plain.weights().norm.device();
     let mut adapters = Adapters::fresh(&lora, plain.config(), Seed(5), &device);
     let mut merged = plain.weights().clone();

@@ -17,7 +17,7 @@ impl Plan<'_> {
     pub fn collect(&mut self, name: &str, round: u32, policy: &Key, turns: u32) -> Result<Key, PlanError> {
         let (policy, foreign) = match &self.run.collect.rollouts {
             Rollouts::Own => (policy.clone(), false),
-            Rollouts::Model(other) => (self.base(other)?, true),
+            Rollouts::Model(other) => (self.base(&other.as_str().into())?, true),
         };
         let problems = self.train.clone();
         let seed = self.seed("collect").at(u64::from(round));
@@ -44,7 +44,7 @@ impl Plan<'_> {
     /// A capable model's own turns on the first so many training problems.
     pub fn capable(&mut self, other: &str, problems: usize, turns: u32) -> Result<(Key, Key), PlanError> {
         let problems = self.add(prepare(&self.run.task, Split::Train, problems, self.run.data.seed)?);
-        let policy = self.base(other)?;
+        let policy = self.base(&other.into())?;
         let unroll = Unrolled {
             name: "boost",
             problems: problems.clone(),
@@ -134,7 +134,7 @@ impl Plan<'_> {
         let mut inputs = vec![self.train.clone(), episodes.clone()];
         let (teacher, samples) = match &self.run.collect.teacher {
             Teacher::Reference => (TeacherJob::Reference, 0),
-            Teacher::Model(other) => (TeacherJob::Model(self.base(other)?), 1),
+            Teacher::Model(other) => (TeacherJob::Model(self.base(&other.as_str().into())?), 1),
             Teacher::Oneself { best_of } => {
                 (TeacherJob::Oneself { policy: policy.clone(), best_of: *best_of }, *best_of as usize)
             }

@@ -1,7 +1,6 @@
 //! The base stage: a base model from its recipe, or the checkpoint that comes with it.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::json;
 
@@ -88,20 +87,14 @@ fn pretrain(
     let start = Decoder::new(base.model.clone(), weights, &place);
     let trainer = Trainer { normalise: Normalise::Token, folder: &desk.folder };
     let trained = trainer.train(&start, &phases(&encoded, &base.train, seed), desk.observer)?;
-    save(&trained.decoder, &tokenizer, &desk.folder)?;
+    Checkpoint::save(&trained.decoder, &desk.folder)?;
+    tokenizer.save(&desk.folder.join(checkpoint::TOKENIZER))?;
     files::write(&desk.folder.join(POINTS), &trained.points)?;
     let counts = json!({
         "documents": encoded.len(), "steps": trained.steps, "trained_tokens": trained.tokens,
         "parameters": trained.decoder.weights().count(),
     });
     Ok(Made { earlier: trained.earlier, ..Made::plain(&published(), counts).on(backend) })
-}
-
-/// Writes a checkpoint with its tokenizer.
-pub fn save(decoder: &Decoder, tokenizer: &Tokenizer, folder: &Path) -> Result<Key, StageError> {
-    let hash = Checkpoint::save(decoder, folder)?;
-    tokenizer.save(&folder.join(checkpoint::TOKENIZER))?;
-    Ok(hash)
 }
 
 /// One phase per slice; where the corpus has fewer slices of documents, it is gone through again.
@@ -121,6 +114,7 @@ fn phases<'a>(encoded: &'a [Encoded], train: &BaseTraining, seed: Seed) -> Vec<P
                 beta1: train.beta1,
                 beta2: train.beta2,
                 clip: train.clip,
+                lora: None,
             };
             Phase {
                 examples: &encoded[first..first + size],

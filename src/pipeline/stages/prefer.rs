@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use crate::domain::Preference;
-use crate::model::checkpoint;
+use crate::model::LanguageModel;
 use crate::train::{Pair, Preferences, optimise};
 
-use super::base::save;
 use super::cost::Cost;
+use super::start::{save, start as begin};
 use super::train::all_fit;
 use crate::pipeline::execute::{Desk, Made};
 use crate::pipeline::files::{self, PAIRS, POINTS};
@@ -17,7 +17,7 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let Job::Prefer { start, pairs, beta, train, seed, backend } = job else {
         unreachable!("the caller matched the job")
     };
-    let model = desk.model(start, backend)?;
+    let model = begin(desk, start, train, *seed, backend)?;
     let mut united: Vec<Preference> = Vec::new();
     for key in pairs {
         united.extend(files::read::<Preference>(&desk.workspace.file(key, PAIRS))?);
@@ -26,13 +26,15 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let pairs = all_fit(&united, positions, |pair| Pair::encode(pair, &model.tokenizer, positions))?;
     let mut objective = Preferences::new(&model.decoder, &pairs, *beta, train.clone(), *seed)?;
     let trained = optimise(&desk.folder, &model.decoder, &mut [&mut objective], desk.observer)?;
-    save(&trained.decoder, &model.tokenizer, &desk.folder)?;
+    let reference_tokens = objective.reference_tokens;
+    let parameters = trained.decoder.weights().count() as u64;
+    let LanguageModel { tokenizer, .. } = model;
+    let mut files = save(desk, start, &LanguageModel { decoder: trained.decoder, tokenizer })?;
     files::write(&desk.folder.join(POINTS), &trained.points)?;
-    let files = [checkpoint::WEIGHTS, checkpoint::CONFIG, checkpoint::TOKENIZER, POINTS];
+    files.push(POINTS);
     let forward = trained.counts.get("forward_tokens").copied().unwrap_or(0);
     let mut counts = json!({ "pairs": pairs.len(), "steps": trained.steps });
-    let parameters = trained.decoder.weights().count() as u64;
-    let scored = forward + objective.reference_tokens;
+    let scored = forward + reference_tokens;
     Cost { parameters, scored, trained: trained.tokens, ..Cost::default() }.write(&mut counts);
     Ok(Made { earlier: trained.earlier, ..Made::plain(&files, counts).on(backend) })
 }

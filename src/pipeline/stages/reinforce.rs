@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use crate::data::{GraderConfig, Prompt};
 use crate::domain::{Episode, PolicyError, Problem, Sampling, Seed, Turn, Verdict};
-use crate::model::{Decoder, LanguageModel, checkpoint};
+use crate::model::{Decoder, LanguageModel};
 use crate::rollout::{Unroll, grouped};
 use crate::train::{Practice, Reinforce, Sampled, TrainError, Trained, Trajectory, Unfit, optimise, order};
 
-use super::base::save;
 use super::collect::sampled;
 use super::cost::Cost;
+use super::start::{save, start as begin};
 use crate::pipeline::execute::{Desk, Made};
 use crate::pipeline::files::{self, POINTS, PROBLEMS};
 use crate::pipeline::{Job, StageError};
@@ -38,7 +38,7 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         unreachable!("the caller matched the job")
     };
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
-    let model = desk.model(start, backend)?;
+    let model = begin(desk, start, train, *seed, backend)?;
     let reference = if reference == start { model.clone() } else { desk.model(reference, backend)? };
     let mut field = Field {
         model: model.clone(),
@@ -52,10 +52,12 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let mut sampler = |decoder: &Decoder, iteration| field.sample(decoder, iteration);
     let mut objective = Practice::new(*settings, train.clone(), &reference.decoder, &mut sampler);
     let trained = optimise(&desk.folder, &model.decoder, &mut [&mut objective], desk.observer)?;
-    save(&trained.decoder, &model.tokenizer, &desk.folder)?;
+    let (counts, earlier) = (counts(&trained), trained.earlier);
+    let LanguageModel { tokenizer, .. } = model;
+    let mut files = save(desk, start, &LanguageModel { decoder: trained.decoder, tokenizer })?;
     files::write(&desk.folder.join(POINTS), &trained.points)?;
-    let files = [checkpoint::WEIGHTS, checkpoint::CONFIG, checkpoint::TOKENIZER, POINTS];
-    Ok(Made { earlier: trained.earlier, ..Made::plain(&files, counts(&trained)).on(backend) })
+    files.push(POINTS);
+    Ok(Made { earlier, ..Made::plain(&files, counts).on(backend) })
 }
 
 fn counts(trained: &Trained) -> Value {

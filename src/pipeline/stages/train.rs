@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use crate::domain::{Example, Key, Seed};
-use crate::model::{Tokenizer, checkpoint};
+use crate::model::{LanguageModel, Tokenizer};
 use crate::train::{Encoded, Normalise, Phase, TrainConfig, Trainer, Unfit, encode};
 
-use super::base::save;
 use super::cost::Cost;
+use super::start::{save, start as begin};
 use crate::pipeline::StageError;
 use crate::pipeline::execute::{Desk, Made};
 use crate::pipeline::files::{self, EXAMPLES, POINTS};
@@ -20,7 +20,7 @@ pub fn run(
     seed: Seed,
     backend: &str,
 ) -> Result<Made, StageError> {
-    let model = desk.model(start, backend)?;
+    let model = begin(desk, start, config, seed, backend)?;
     let mut united: Vec<Example> = Vec::new();
     for key in examples {
         united.extend(files::read::<Example>(&desk.workspace.file(key, EXAMPLES))?);
@@ -29,15 +29,16 @@ pub fn run(
     let phase = Phase { examples: &encoded, config: config.clone(), seed };
     let trainer = Trainer { normalise: Normalise::Example, folder: &desk.folder };
     let trained = trainer.train(&model.decoder, &[phase], desk.observer)?;
-    save(&trained.decoder, &model.tokenizer, &desk.folder)?;
+    let parameters = trained.decoder.weights().count() as u64;
+    let LanguageModel { tokenizer, .. } = model;
+    let mut files = save(desk, start, &LanguageModel { decoder: trained.decoder, tokenizer })?;
     files::write(&desk.folder.join(POINTS), &trained.points)?;
-    let files = [checkpoint::WEIGHTS, checkpoint::CONFIG, checkpoint::TOKENIZER, POINTS];
+    files.push(POINTS);
     let mut counts = json!({
         "examples": encoded.len(),
         "targets": encoded.iter().map(|example| example.targets.len()).sum::<usize>(),
         "steps": trained.steps,
     });
-    let parameters = trained.decoder.weights().count() as u64;
     Cost { parameters, trained: trained.tokens, ..Cost::default() }.write(&mut counts);
     Ok(Made { earlier: trained.earlier, ..Made::plain(&files, counts).on(backend) })
 }

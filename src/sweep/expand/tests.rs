@@ -119,7 +119,7 @@ fn every_cell_has_a_value_on_every_axis() {
     regime=strong, 6-8 method=sft seed=1 | regime: strong, 6-8; weighting: exp(0.4); method: sft
     ");
     let last = &cells.last().unwrap().spec;
-    assert_eq!((last.base.as_str(), last.seed), ("strong", 1));
+    assert_eq!((last.base.to_string().as_str(), last.seed), ("strong", 1));
     assert_eq!(serde_json::json!(last.task)["word-problems"]["steps"], serde_json::json!([6, 8]));
 }
 

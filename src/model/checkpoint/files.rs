@@ -1,0 +1,52 @@
+//! Which files a checkpoint's folder consists of, there or not.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{CONFIG, TOKENIZER, WEIGHTS};
+
+/// What stands beside a tokenizer that came with a checkpoint.
+pub const COMPANIONS: [&str; 3] = ["tokenizer_config.json", "chat_template.jinja", "generation_config.json"];
+
+/// The index of weights that lie in several files.
+pub const INDEX: &str = "model.safetensors.index.json";
+
+/// One file of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name in the folder.
+    pub name: String,
+    /// Whether it is there.
+    pub exists: bool,
+}
+
+/// The files in `folder` that decide what the checkpoint computes: sizes, tokenizer with what
+/// belongs to it, and weights with every shard of their index. Required files that are missing are
+/// named too.
+#[must_use]
+pub fn members(folder: &Path) -> Vec<Member> {
+    let exists = |name: &str| folder.join(name).exists();
+    let required = [CONFIG, TOKENIZER].map(str::to_owned);
+    let beside = COMPANIONS.iter().filter(|name| exists(name)).map(|&name| name.to_owned());
+    let mut names: Vec<String> = required.into_iter().chain(beside).collect();
+    if !exists(WEIGHTS) && exists(INDEX) {
+        names.push(INDEX.to_owned());
+        names.extend(shards(&folder.join(INDEX)));
+    } else {
+        names.push(WEIGHTS.to_owned());
+    }
+    names.into_iter().map(|name| Member { exists: exists(&name), name }).collect()
+}
+
+/// The shards that an index names; none if it cannot be read, which loading will tell.
+fn shards(index: &Path) -> Vec<String> {
+    let text = fs::read_to_string(index).unwrap_or_default();
+    let json: Value = serde_json::from_str(&text).unwrap_or_default();
+    let files = json["weight_map"].as_object().into_iter().flatten();
+    let mut shards: Vec<String> = files.filter_map(|(_, file)| Some(file.as_str()?.to_owned())).collect();
+    shards.sort();
+    shards.dedup();
+    shards
+}

@@ -1,0 +1,89 @@
+//! A checkpoint that stays where it is: its folder, and how it is used.
+//!
+//! A base model of many gigabytes is not copied into the store. What stands there instead names the
+//! folder, with the length and time of each file, so that a change is noticed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Precision;
+
+use super::files::members;
+use super::{CheckpointError, file, write};
+
+/// Where a link stands.
+pub const LINK: &str = "link.json";
+
+/// A checkpoint somewhere else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The numbers that products are computed in, and frozen matrices are kept in.
+    pub precision: Precision,
+    /// What writes dialogues, in place of the template in the folder.
+    pub chat_template: Option<PathBuf>,
+    /// Longest sequence in tokens, where it is less than the checkpoint allows.
+    pub positions: Option<usize>,
+    /// Length in bytes and time of change in nanoseconds of each file.
+    #[serde(default)]
+    files: BTreeMap<String, (u64, u64)>,
+}
+
+impl Link {
+    /// A link to a folder as it is now.
+    ///
+    /// # Errors
+    /// If a file that a checkpoint needs is missing.
+    pub fn new(
+        folder: &Path,
+        precision: Precision,
+        chat_template: Option<PathBuf>,
+        positions: Option<usize>,
+    ) -> Result<Self, CheckpointError> {
+        let files = stamps(folder)?;
+        Ok(Self { folder: folder.to_owned(), precision, chat_template, positions, files })
+    }
+
+    /// Writes it into `folder`.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<(), CheckpointError> {
+        let text = serde_json::to_string_pretty(self).expect("a link is plain data");
+        write(&folder.join(LINK), text.as_bytes())
+    }
+
+    /// The link in `folder`, if there is one, checked against the files that it stands for.
+    ///
+    /// # Errors
+    /// If it cannot be read, or a file has changed since it was written.
+    pub fn read(folder: &Path) -> Result<Option<Self>, CheckpointError> {
+        let path = folder.join(LINK);
+        let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
+        let link: Self = serde_json::from_str(&text).map_err(|error| file("read", &path, &error))?;
+        let now = stamps(&link.folder)?;
+        if let Some((name, _)) = link.files.iter().find(|&(name, stamp)| now.get(name) != Some(stamp)) {
+            let reason = "it has changed since the run began with it; run the same command again to begin anew with what it is now";
+            return Err(file("use", &link.folder.join(name), &reason));
+        }
+        Ok(Some(link))
+    }
+}
+
+/// Length and time of every file of a checkpoint.
+fn stamps(folder: &Path) -> Result<BTreeMap<String, (u64, u64)>, CheckpointError> {
+    let mut stamps = BTreeMap::new();
+    for member in members(folder) {
+        let path = folder.join(&member.name);
+        let data = fs::metadata(&path).map_err(|error| file("read", &path, &error))?;
+        let modified = data.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let nanoseconds = modified.map_or(0, |since| since.as_nanos() as u64);
+        stamps.insert(member.name, (data.len(), nanoseconds));
+    }
+    Ok(stamps)
+}

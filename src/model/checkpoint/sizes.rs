@@ -1,0 +1,54 @@
+//! Either form of `config.json`: this program's own, or that of a known architecture.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{CheckpointError, file, hugging_face};
+use crate::model::{Decoder, ModelConfig, Precision};
+
+/// What a `config.json` says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sizes {
+    /// Sizes of the decoder.
+    pub config: ModelConfig,
+    /// V: rows of the embedding; as many as the tokenizer has tokens if it is not said.
+    pub vocabulary: Option<usize>,
+    /// The numbers of products that the weights were trained with, where they are not those of the
+    /// place.
+    pub precision: Option<Precision>,
+}
+
+/// Reads a `config.json`.
+///
+/// # Errors
+/// If the file is missing or damaged, or the architecture is not one of
+/// [`Architecture`](super::Architecture).
+pub fn read_sizes(path: &Path) -> Result<Sizes, CheckpointError> {
+    let text = fs::read_to_string(path).map_err(|error| file("read", path, &error))?;
+    let mut json: Value = serde_json::from_str(&text).map_err(|error| file("read", path, &error))?;
+    if json.get("model_type").is_some() {
+        let (config, rows) = hugging_face::read(&json).map_err(|error| file("use", path, &error))?;
+        return Ok(Sizes { config, vocabulary: Some(rows), precision: None });
+    }
+    let mut taken = |name: &str| json.as_object_mut().and_then(|fields| fields.remove(name));
+    let (vocabulary, precision) = (taken("vocabulary"), taken("precision"));
+    let config = serde_json::from_value(json).map_err(|error| file("read", path, &error))?;
+    Ok(Sizes {
+        config,
+        vocabulary: vocabulary.and_then(|rows| rows.as_u64()).map(|rows| rows as usize),
+        precision: precision.and_then(|name| Precision::deserialize(name).ok()),
+    })
+}
+
+/// This program's own form.
+pub fn written(decoder: &Decoder) -> String {
+    let mut json = serde_json::to_value(decoder.config()).expect("sizes are plain data");
+    json["vocabulary"] = json!(decoder.vocabulary());
+    if decoder.precision() != Precision::F32 {
+        json["precision"] = json!(decoder.precision());
+    }
+    serde_json::to_string_pretty(&json).expect("sizes are plain data")
+}

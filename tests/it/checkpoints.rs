@@ -1,0 +1,239 @@
+//! Runs on checkpoints in Hugging Face's layout, through the real binary: the same numbers as from
+//! this program's own, adapters that stand beside their base, chat templates, and every way in which
+//! a checkpoint can be wrong.
+
+use std::fs;
+use std::path::Path;
+
+use rise_lab::domain::Seed;
+use rise_lab::model::checkpoint::{self, read_sizes, written_config};
+use rise_lab::model::{Checkpoint, Decoder, ModelConfig, Tokenizer, Weights};
+use serde_json::{Value, json};
+
+use crate::support::{FILE, Lab, copy, manifest, place};
+
+/// Every score of the small experiment's runs, by what is scored and without names of runs.
+fn scores(lab: &Lab) -> Vec<Vec<String>> {
+    lab.query("SELECT checkpoint, metric, mean, problems FROM run_scores WHERE label LIKE 'baseline%' ORDER BY 1, 2")
+}
+
+/// Puts the small experiment's base model into `folder` of a lab in Hugging Face's layout.
+fn publish(from: &Lab, to: &Lab, folder: &str) {
+    let rows = from.query("SELECT key FROM stages WHERE kind = 'base'");
+    let stage = from.path("store/stages").join(&rows[0][0]);
+    for name in [checkpoint::WEIGHTS, checkpoint::TOKENIZER] {
+        to.write(&format!("{folder}/{name}"), fs::read(stage.join(name)).unwrap());
+    }
+    let sizes = read_sizes(&stage.join(checkpoint::CONFIG)).unwrap();
+    let config = written_config(&sizes.config, sizes.vocabulary.unwrap_or(300));
+    to.write(&format!("{folder}/{}", checkpoint::CONFIG), config.to_string());
+}
+
+/// A lab whose experiment begins with a checkpoint in `linked`.
+fn linked() -> Lab {
+    let (first, lab) = (Lab::finished(), Lab::new());
+    publish(&first, &lab, "linked");
+    lab.edit(FILE, "base = \"mini\"", "base = { hf = \"linked\" }");
+    lab
+}
+
+#[test]
+fn a_checkpoint_elsewhere_gives_the_numbers_that_its_recipe_gives() {
+    let lab = linked();
+    lab.sweep(&["--jobs", "2"]).expect_exit(0);
+    assert_eq!(scores(&lab), scores(&Lab::finished()));
+    let stage = &lab.query("SELECT key FROM stages WHERE kind = 'base'")[0][0];
+    let files: Vec<_> = fs::read_dir(lab.path("store/stages").join(stage)).unwrap().flatten().collect();
+    assert!(!files.iter().any(|file| file.file_name() == checkpoint::WEIGHTS), "the weights were copied");
+    // Where it lies says nothing: a moved checkpoint is the same one.
+    fs::rename(lab.path("linked"), lab.path("moved")).unwrap();
+    lab.edit(FILE, "hf = \"linked\"", "hf = \"moved\"");
+    assert_eq!(lab.json(&["plan", FILE])["done"], lab.json(&["plan", FILE])["different"]);
+}
+
+#[test]
+fn a_file_of_base_models_may_name_a_checkpoint() {
+    let lab = linked();
+    lab.edit(FILE, "base = { hf = \"linked\" }", "base = \"other\"");
+    lab.write("models/other.toml", "description = \"Elsewhere.\"\nhf = \"linked\"\n");
+    let plan = lab.json(&["plan", FILE]);
+    assert_eq!(plan["stages"][2]["label"], "base other", "{plan:#}");
+    lab.write("models/other.toml", "hf = \"linked\"\nprecison = \"bf16\"\n");
+    let ran = lab.sweep(&[]);
+    ran.expect_exit(2);
+    assert!(ran.stderr.contains("did you mean `precision`?"), "{}", ran.stderr);
+}
+
+#[test]
+fn adapters_are_trained_and_kept_beside_their_base() {
+    let lab = linked();
+    let lora = "train.lora={ rank = 4, alpha = 8, dropout = 0.1, targets = [\"q_proj\", \"down_proj\"] }";
+    let arguments =
+        ["--jobs", "1", "--set", lora, "--set", "rounds.count=2", "--set", "rounds.start=previous"];
+    lab.sweep(&arguments).expect_exit(0);
+    let trained = lab.query("SELECT key FROM stages WHERE kind = 'train' AND status = 'done'");
+    assert!(trained.len() >= 3, "{trained:?}");
+    for stage in trained {
+        let folder = lab.path("store/stages").join(&stage[0]);
+        let config: Value =
+            serde_json::from_slice(&fs::read(folder.join(checkpoint::ADAPTER_CONFIG)).unwrap()).unwrap();
+        assert_eq!((&config["peft_type"], &config["r"]), (&json!("LORA"), &json!(4)));
+        assert_eq!(config["target_modules"], json!(["q_proj", "down_proj"]));
+        assert!(!folder.join(checkpoint::WEIGHTS).exists(), "the base was copied");
+        let model = Checkpoint::load(&folder, &place()).unwrap();
+        let adapters = model.decoder.weights().adapters.clone().unwrap();
+        let moved: Vec<f32> = adapters.blocks[0][0].up.clone().into_data().try_into_vec().unwrap();
+        assert!(moved.iter().any(|value| *value != 0.0), "nothing was learnt");
+    }
+    assert!(lab.query("SELECT count(*) FROM run_scores")[0][0].parse::<u32>().unwrap() > 20);
+    // The same settings give the same bytes, dropout included.
+    let again = linked();
+    again.sweep(&arguments).expect_exit(0);
+    assert_eq!(scores(&again), scores(&lab));
+}
+
+/// A checkpoint with random weights that writes dialogues as Zephyr does.
+fn chat(lab: &Lab, folder: &str) {
+    copy(&manifest("tests/golden/chat/zephyr"), &lab.path(folder));
+    let tokenizer = Tokenizer::load(&lab.path(folder).join(checkpoint::TOKENIZER)).unwrap();
+    let config = ModelConfig {
+        width: 16,
+        layers: 2,
+        heads: 2,
+        kv_heads: 1,
+        hidden: 24,
+        positions: 4096,
+        qkv_bias: true,
+        ..ModelConfig::default()
+    };
+    // More rows than tokens, as checkpoints have whose vocabulary was padded.
+    let rows = tokenizer.vocabulary() + 5;
+    let weights = Weights::random(&config, rows, Seed(1), &place().device);
+    let decoder = Decoder::new(config.clone(), weights, &place());
+    lab.write(&format!("{folder}/{}", checkpoint::WEIGHTS), checkpoint::encode(&decoder));
+    lab.write(&format!("{folder}/{}", checkpoint::CONFIG), written_config(&config, rows).to_string());
+}
+
+#[test]
+fn a_whole_round_runs_on_a_chat_checkpoint_in_either_precision() {
+    let lab = Lab::new();
+    chat(&lab, "chat");
+    for (base, lora) in [
+        ("{ hf = \"chat\" }", "train.epochs=1"),
+        ("{ hf = \"chat\", precision = \"bf16\" }", "train.lora={ rank = 2 }"),
+    ] {
+        let base = format!("base={base}");
+        let small = ["--set", &base, "--set", lora, "--set", "data={ train = 4, validation = 0, test = 3 }"];
+        let ran = lab.sweep(&[&small[..], &["--set", "rounds.count=2"]].concat());
+        ran.expect_exit(0);
+    }
+    let scored = lab.query("SELECT count(DISTINCT checkpoint) FROM run_scores WHERE label LIKE 'baseline%'");
+    assert_eq!(scored[0][0], "3");
+}
+
+#[test]
+fn a_fully_trained_chat_checkpoint_is_read_as_it_was_written() {
+    let lab = Lab::new();
+    chat(&lab, "chat");
+    let whole = Checkpoint::load(&lab.path("chat"), &place()).unwrap();
+    let folder = lab.path("copy");
+    fs::create_dir_all(&folder).unwrap();
+    Checkpoint::save(&whole.decoder, &folder).unwrap();
+    whole.tokenizer.save_all(&folder).unwrap();
+    let again = Checkpoint::load(&folder, &place()).unwrap();
+    assert_eq!(again.decoder.vocabulary(), whole.decoder.vocabulary());
+    assert_eq!(checkpoint::encode(&again.decoder), checkpoint::encode(&whole.decoder));
+    assert_eq!(again.tokenizer.stops(), whole.tokenizer.stops());
+}
+
+/// What the program says of the small experiment with a checkpoint that was changed.
+#[track_caller]
+fn refused(change: impl FnOnce(&Lab, &Path)) -> String {
+    let lab = linked();
+    change(&lab, &lab.path("linked"));
+    let ran = lab.sweep(&["--jobs", "1"]);
+    assert!(matches!(ran.exit, Some(2 | 3)), "{} {}", ran.stdout, ran.stderr);
+    let folder = lab.path("");
+    let said = format!("{}{}", ran.stderr, ran.stdout);
+    said.replace(&folder.display().to_string(), "")
+}
+
+/// The base model's configuration with one field changed.
+fn reconfigure(folder: &Path, field: &str, value: Value) {
+    let path = folder.join(checkpoint::CONFIG);
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config[field] = value;
+    fs::write(path, config.to_string()).unwrap();
+}
+
+#[test]
+fn a_wrong_checkpoint_is_one_clear_message() {
+    let says = |said: &str, expected: &str| assert!(said.contains(expected), "{expected}\n\nin\n\n{said}");
+    let none = refused(|_, folder| fs::remove_dir_all(folder).unwrap());
+    says(&none, "there is no folder linked");
+    says(&none, "--set base.hf=/path/to/checkpoint");
+    let architecture = refused(|_, folder| reconfigure(folder, "model_type", json!("gpt2")));
+    says(&architecture, "its architecture `gpt2` is not one of `llama`");
+    let missing = refused(|_, folder| fs::remove_file(folder.join("model.safetensors")).unwrap());
+    says(&missing, "linked/model.safetensors: there is no such file; download the checkpoint again");
+    let pickled = refused(|_, folder| {
+        fs::rename(folder.join("model.safetensors"), folder.join("pytorch_model.bin")).unwrap();
+    });
+    says(&pickled, "PyTorch's pickle format");
+    let shard = refused(|lab, folder| {
+        fs::rename(folder.join("model.safetensors"), folder.join("model-00001-of-00002.safetensors"))
+            .unwrap();
+        let map = json!({ "weight_map": {
+            "model.norm.weight": "model-00001-of-00002.safetensors",
+            "lm_head.weight": "model-00002-of-00002.safetensors",
+        }});
+        lab.write("linked/model.safetensors.index.json", map.to_string());
+    });
+    says(&shard, "model-00002-of-00002.safetensors: there is no such file");
+    let shape = refused(|_, folder| reconfigure(folder, "intermediate_size", json!(66)));
+    says(&shape, "has shape [64, 32], expected [66, 32]");
+    let tokens = refused(|_, folder| reconfigure(folder, "vocab_size", json!(7)));
+    says(&tokens, "expected [7, 32]");
+    let damaged = refused(|_, folder| {
+        let path = folder.join("model.safetensors");
+        let mut bytes = fs::read(&path).unwrap();
+        let end = bytes.len();
+        bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+        fs::write(path, bytes).unwrap();
+    });
+    says(&damaged, "holds NaN at place");
+    let cut = refused(|_, folder| {
+        let path = folder.join("model.safetensors");
+        let bytes = fs::read(&path).unwrap();
+        fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    });
+    says(&cut, "cannot read");
+    let plain = refused(|_, folder| {
+        let zephyr = manifest("tests/golden/chat/zephyr/tokenizer.json");
+        fs::copy(zephyr, folder.join("tokenizer.json")).unwrap();
+    });
+    says(&plain, "give one with `chat_template = \"FILE\"`");
+    let short = refused(|lab, _| lab.edit(FILE, "hf = \"linked\"", "hf = \"linked\", positions = 40"));
+    says(&short, "40 positions");
+}
+
+#[test]
+fn a_checkpoint_that_changes_under_a_sweep_is_noticed() {
+    let lab = linked();
+    lab.sweep(&["--jobs", "2"]).expect_exit(0);
+    let path = lab.path("linked/model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&0.5_f32.to_le_bytes());
+    fs::write(path, bytes).unwrap();
+    let plan = lab.json(&["plan", FILE]);
+    assert!(plan["done"].as_u64().unwrap() < 5, "{plan:#}");
+}
+
+#[test]
+fn adapters_of_other_sizes_are_not_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(checkpoint::ADAPTER_CONFIG), r#"{"peft_type":"LORA","base_model_name_or_path":"../x","r":2,"lora_alpha":4,"target_modules":["q_proj"],"use_dora":true}"#).unwrap();
+    let error = checkpoint::base_of(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("only plain LoRA with one rank is known"), "{error}");
+}
