@@ -134,6 +134,9 @@ pub struct SweepArguments {
     /// Check everything and show the plan, but do not begin
     #[arg(long)]
     pub dry_run: bool,
+    /// Begin even if a run is expected to need more memory than its device has
+    #[arg(long)]
+    pub no_memory_check: bool,
 }
 
 /// `rise-lab plan`.

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::thread::available_parallelism;
 
-use crate::pipeline::{Models, check_backend};
+use crate::pipeline::{Models, capacity, check_backend};
 use crate::spec::{ExperimentSpec, read};
-use crate::sweep::SweepPlan;
+use crate::sweep::{PlannedCell, SweepPlan};
 
 use super::args::ExperimentArguments;
 use super::environment::Environment;
 use super::exit::Fault;
+use super::quantity::memory;
 
 /// An experiment that can be begun.
 #[derive(Debug)]
@@ -33,7 +34,39 @@ pub fn open(arguments: &ExperimentArguments, environment: &Environment) -> Resul
         check_backend(&cell.cell.spec.backend)
             .map_err(|complaint| Fault::usage(format!("run `{}`: {complaint}", cell.cell.label)))?;
     }
-    Ok(Opened { plan, jobs: arguments.jobs.map_or_else(cores, usize::from) })
+    let jobs = arguments.jobs.map_or_else(|| fitting_jobs(&plan, &capacity), usize::from);
+    Ok(Opened { plan, jobs })
+}
+
+/// As many workers as there are cores and as fit the memory; on a graphics card one, since each
+/// holds a model of its own there.
+fn fitting_jobs(plan: &SweepPlan, capacity: &dyn Fn(&str) -> Option<u64>) -> usize {
+    if plan.cells.iter().any(|cell| cell.needs.backend != "flex") {
+        return 1;
+    }
+    let need = plan.neediest().map_or(1, |cell| cell.needs.peak().0.max(1));
+    let room = capacity("flex").map_or(usize::MAX, |bytes| (bytes / need) as usize);
+    cores().min(room).max(1)
+}
+
+/// Makes sure that every run fits the memory of its device, as far as that is known.
+///
+/// # Errors
+/// If one does not: what it needs, what there is, and what to do.
+pub fn check_memory(plan: &SweepPlan) -> Result<(), Fault> {
+    match plan.cells.iter().find_map(|cell| too_large(cell, &capacity)) {
+        Some(fault) => Err(fault),
+        None => Ok(()),
+    }
+}
+
+fn too_large(cell: &PlannedCell, capacity: &dyn Fn(&str) -> Option<u64>) -> Option<Fault> {
+    let (need, during) = cell.needs.peak();
+    let held = capacity(&cell.needs.backend).filter(|held| *held < need)?;
+    let (need, held, backend) = (memory(need), memory(held), &cell.needs.backend);
+    let label = &cell.cell.label;
+    let complaint = format!("run `{label}` needs about {need} while {during}, and the device of `{backend}` has {held}");
+    Some(Fault::usage(complaint).hint("train adapters (`train.lora = {}`), use 16 bits (`base = { hf = ..., precision = \"bf16\" }`), or lower `train.batch` or `max_tokens`; `rise-lab plan` shows what needs how much; `--no-memory-check` begins anyway"))
 }
 
 /// How many processes or threads can work at a time here.
@@ -87,6 +120,17 @@ mod tests {
         for wrong in ["train.epochs", "=1", "train.epochs="] {
             assert!(setting(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_run_that_cannot_fit_is_refused_with_what_it_needs() {
+        let plan = crate::cli::samples::plan();
+        let fault = too_large(&plan.cells[0], &|_| Some(100 << 20)).unwrap();
+        insta::assert_snapshot!(fault.error, @"run `weighting=uniform seed=0` needs about 102 MB while training, and the device of `flex` has 100 MB");
+        assert!(too_large(&plan.cells[0], &|_| Some(200 << 20)).is_none());
+        assert!(too_large(&plan.cells[0], &|_| None).is_none());
+        assert_eq!(fitting_jobs(&plan, &|_| Some(110 << 20)), 1);
+        assert_eq!(fitting_jobs(&plan, &|_| None), cores());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::domain::{Key, Seed};
-use crate::pipeline::{Graph, Job, Kind, Manifest, PlannedRun, Stage};
+use crate::pipeline::{Footprint, Graph, Job, Kind, Manifest, Needs, PlannedRun, Stage};
 use crate::spec::read;
 use crate::store::{
     CheckpointRow, ExperimentRow, MetricRow, PlannedRun as RunToStore, PlannedStage, ScoreRow, StageResults,
@@ -51,7 +51,10 @@ pub fn plan() -> SweepPlan {
     let cells = expand(&experiment).expect("the experiment expands").into_iter().map(|cell| {
         let train = graph.add(stage(Kind::Train, &format!("train {}", cell.label), vec![base.clone()], 40.0));
         let run = PlannedRun { stages: vec![base.clone(), train], checkpoints: vec![] };
-        PlannedCell { key: key(&cell.label), cell, run }
+        let sampling = Footprint { weights: 4 << 20, cache: 60 << 20, ..Footprint::default() };
+        let training = Footprint { weights: 4 << 20, moments: 8 << 20, activations: 90 << 20, ..Footprint::default() };
+        let needs = Needs { backend: "flex".to_owned(), sampling, training: Some(training), checkpoint: 4 << 20 };
+        PlannedCell { key: key(&cell.label), cell, run, needs }
     });
     let cells = cells.collect();
     let finished = [(base.clone(), manifest(&base))].into();

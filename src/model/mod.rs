@@ -8,6 +8,7 @@
 
 mod adapters;
 mod backprop;
+mod capacity;
 mod chat;
 pub mod checkpoint;
 mod config;
@@ -31,6 +32,7 @@ mod weights;
 
 pub use adapters::{Adapter, Adapters, LoraConfig, Packed, Projection};
 pub use backprop::{Gradient, Gradients};
+pub use capacity::capacity;
 pub use chat::{ChatError, ChatTemplate};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use config::{ModelConfig, RopeScaling};

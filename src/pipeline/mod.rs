@@ -20,6 +20,7 @@ mod linked;
 mod memory;
 mod methods;
 mod models;
+mod needs;
 mod plan;
 mod regrade;
 mod results;
@@ -38,11 +39,15 @@ pub use kind::Kind;
 pub use linked::{Files, LinkJob, Linked};
 pub use methods::plan;
 pub use models::{Base, Models, PlanError};
+pub use needs::Needs;
 pub use regrade::{Scoring, regrade};
 pub use results::results;
 pub use stage::{ExampleSource, Job, Stage, TeacherJob};
 pub use stages::evaluate::metrics;
 pub use workspace::{Artifact, Manifest, Workspace, WorkspaceError};
+
+pub use crate::model::capacity;
+pub use crate::model::memory::Footprint;
 
 /// Whether a backend of this name can be used.
 ///

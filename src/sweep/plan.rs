@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::Key;
-use crate::pipeline::{Graph, Manifest, Models, PlannedRun, Workspace, plan};
+use crate::pipeline::{Graph, Kind, Manifest, Models, Needs, PlannedRun, Workspace, plan};
 use crate::spec::ExperimentSpec;
 
 use super::{Cell, SweepError, expand, forecast};
@@ -32,6 +32,8 @@ pub struct PlannedCell {
     pub cell: Cell,
     /// Its stages.
     pub run: PlannedRun,
+    /// What it needs of a machine.
+    pub needs: Needs,
 }
 
 impl SweepPlan {
@@ -48,9 +50,10 @@ impl SweepPlan {
         let mut graph = Graph::default();
         let mut cells = Vec::new();
         for cell in expand(&experiment)? {
-            let run = plan(&cell.spec, models, &mut graph)
-                .map_err(|source| SweepError::Plan { label: cell.label.clone(), source })?;
-            cells.push(PlannedCell { key: cell.spec.key(), cell, run });
+            let failed = |source| SweepError::Plan { label: cell.label.clone(), source };
+            let run = plan(&cell.spec, models, &mut graph).map_err(failed)?;
+            let needs = Needs::of(&cell.spec, models).map_err(failed)?;
+            cells.push(PlannedCell { key: cell.spec.key(), cell, run, needs });
         }
         let mut plan = Self { experiment, cells, graph, finished: BTreeMap::new() };
         plan.look(workspace)?;
@@ -94,6 +97,29 @@ impl SweepPlan {
         open
     }
 
+    /// Bytes on disk of the checkpoints that are not there yet.
+    #[must_use]
+    pub fn disk(&self) -> u64 {
+        let mut checkpoints: BTreeMap<&Key, u64> = BTreeMap::new();
+        for cell in &self.cells {
+            for key in cell.run.stages.iter().filter(|key| self.leaves_a_checkpoint(key)) {
+                checkpoints.insert(key, cell.needs.checkpoint);
+            }
+        }
+        checkpoints.values().sum()
+    }
+
+    fn leaves_a_checkpoint(&self, key: &Key) -> bool {
+        let trains = |kind| matches!(kind, Kind::Train | Kind::Prefer | Kind::Reinforce);
+        self.graph.get(key).is_some_and(|stage| trains(stage.kind)) && !self.finished.contains_key(key)
+    }
+
+    /// The run that needs the most memory on its device.
+    #[must_use]
+    pub fn neediest(&self) -> Option<&PlannedCell> {
+        self.cells.iter().max_by_key(|cell| cell.needs.peak().0)
+    }
+
     /// Expected seconds for everything that is not finished, with so many workers.
     #[must_use]
     pub fn seconds(&self, jobs: usize) -> f64 {
@@ -124,7 +150,8 @@ mod tests {
             stages(&[("prepare", "", 1.0), ("base", "prepare", 8.0), ("a", "base", 2.0), ("b", "base", 4.0)]);
         let cells = expand(&experiment).unwrap().into_iter().zip(["a", "b"]).map(|(cell, own)| {
             let stages = ["prepare", "base", "base", own].map(key).to_vec();
-            PlannedCell { key: key(&cell.label), cell, run: PlannedRun { stages, checkpoints: vec![] } }
+            let run = PlannedRun { stages, checkpoints: vec![] };
+            PlannedCell { key: key(&cell.label), cell, run, needs: crate::sweep::samples::needs() }
         });
         let manifest = |label: &&str| Manifest {
             key: key(label),

@@ -5,11 +5,18 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::domain::{Key, Seed};
-use crate::pipeline::{Graph, Job, Kind, Stage};
+use crate::pipeline::{Footprint, Graph, Job, Kind, Needs, Stage};
 
 /// Stages from (label, labels of the inputs, expected seconds), inputs first.
 pub fn stages(rows: &[(&str, &str, f64)]) -> Vec<Stage> {
     rows.iter().map(|&(label, inputs, estimate)| stage(label, inputs, estimate)).collect()
+}
+
+/// What a small run needs.
+pub fn needs() -> Needs {
+    let sampling = Footprint { weights: 4 << 20, cache: 60 << 20, ..Footprint::default() };
+    let training = Footprint { weights: 4 << 20, moments: 8 << 20, activations: 90 << 20, ..sampling };
+    Needs { backend: "flex".to_owned(), sampling, training: Some(training), checkpoint: 4 << 20 }
 }
 
 /// The same stages as a graph.

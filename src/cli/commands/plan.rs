@@ -8,9 +8,10 @@ use crate::cli::args::PlanArguments;
 use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Fault};
 use crate::cli::experiment::{Opened, open};
-use crate::cli::quantity::{counted, duration};
+use crate::cli::quantity::{counted, duration, memory};
 use crate::cli::table::Table;
 use crate::domain::Key;
+use crate::pipeline::{Needs, capacity};
 use crate::sweep::SweepPlan;
 
 /// Shows a plan.
@@ -34,7 +35,8 @@ pub fn show(opened: &Opened, environment: &Environment) -> Result<(), Fault> {
 fn text(plan: &SweepPlan, jobs: usize) -> String {
     let SweepPlan { experiment, .. } = plan;
     let head = format!("{}: {}\n", experiment.name, experiment.question);
-    [head, runs(plan).to_string(), stages(plan).to_string(), summary(plan, jobs)].join("\n")
+    let parts = [head, runs(plan).to_string(), stages(plan).to_string(), summary(plan, jobs), needs(plan, &capacity)];
+    parts.join("\n")
 }
 
 fn runs(plan: &SweepPlan) -> Table {
@@ -92,6 +94,24 @@ fn summary(plan: &SweepPlan, jobs: usize) -> String {
     asked + &time
 }
 
+/// Memory of the neediest run by what is done with it, and room on disk.
+fn needs(plan: &SweepPlan, capacity: &dyn Fn(&str) -> Option<u64>) -> String {
+    let Some(cell) = plan.neediest() else { return String::new() };
+    let Needs { backend, sampling, training, .. } = &cell.needs;
+    let has = capacity(backend).map(|bytes| format!("; its device has {}", memory(bytes))).unwrap_or_default();
+    let trains = training.map(|training| format!(", training {}", memory(training.total()))).unwrap_or_default();
+    let (peak, during) = cell.needs.peak();
+    let footprint = if during == "training" { training.unwrap_or(*sampling) } else { *sampling };
+    let parts = footprint.parts().into_iter().filter(|(_, bytes)| *bytes * 20 > peak);
+    let parts: Vec<String> = parts.map(|(name, bytes)| format!("{name} {}", memory(bytes))).collect();
+    format!(
+        "Memory on `{backend}`, a worker: sampling {}{trains} (of it {}){has}.\nDisk: about {} for checkpoints that are to be trained.\n",
+        memory(sampling.total()),
+        parts.join(", "),
+        memory(plan.disk()),
+    )
+}
+
 fn document(plan: &SweepPlan, jobs: usize) -> Value {
     let runs: Vec<Value> = plan
         .cells
@@ -131,6 +151,8 @@ fn document(plan: &SweepPlan, jobs: usize) -> Value {
         "done": plan.finished.len(),
         "jobs": jobs,
         "seconds": plan.seconds(jobs),
+        "needs": plan.neediest().map(|cell| &cell.needs),
+        "disk_bytes": plan.disk(),
     })
 }
 

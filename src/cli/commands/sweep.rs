@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::args::SweepArguments;
 use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Fault};
-use crate::cli::experiment::{Opened, check_writable, open};
+use crate::cli::experiment::{Opened, check_memory, check_writable, open};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output::Output;
 use crate::cli::quantity::{counted, duration};
@@ -26,6 +26,9 @@ pub fn sweep(arguments: &SweepArguments, environment: &Environment) -> Result<Ex
     if arguments.dry_run {
         super::plan::show(&opened, environment)?;
         return Ok(Exit::Fine);
+    }
+    if !arguments.no_memory_check {
+        check_memory(&opened.plan)?;
     }
     if !arguments.no_report {
         check_writable(&arguments.out)?;
