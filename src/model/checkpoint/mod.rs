@@ -5,6 +5,9 @@
 //! shards         the files of weights, mapped into memory; a tensor's bytes by its name
 //! read           from tensors on disk to weights on a device
 //! write          from weights to the bytes of a file
+//! export         a folder that other programs load
+//! dialogues      how other programs write dialogues with this program's own tokenizers
+//! inspect        what is in a folder, without reading a weight
 //! hugging_face   sizes from the `config.json` of known architectures, and back
 //! ```
 //!
@@ -12,7 +15,10 @@
 //! matrices are \[in, out\] there and \[out, in\] on disk. The program's own checkpoints hold their
 //! sizes in the fields of [`ModelConfig`] instead.
 
+mod dialogues;
+mod export;
 mod hugging_face;
+mod inspect;
 mod read;
 mod shards;
 mod write;
@@ -26,7 +32,9 @@ use super::{Decoder, LanguageModel, ModelConfig, Place, Tokenizer, TokenizerErro
 use read::Reader;
 use shards::Shards;
 
+pub use export::{Form, export};
 pub use hugging_face::{Architecture, written as written_config};
+pub use inspect::{Inspected, Kind, Shard, TokenizerFacts, inspect};
 pub use write::encode;
 
 /// Names of a checkpoint's files.
@@ -70,6 +78,18 @@ pub enum CheckpointError {
     Tokenizer(#[from] TokenizerError),
 }
 
+impl CheckpointError {
+    /// Whether something could not be written, rather than read.
+    #[must_use]
+    pub const fn is_write(&self) -> bool {
+        match self {
+            Self::File { action, .. } => matches!(action.as_bytes(), b"write"),
+            Self::Tokenizer(error) => matches!(error, TokenizerError::Write { .. }),
+            Self::Tensor { .. } => false,
+        }
+    }
+}
+
 impl Checkpoint {
     /// Writes weights and sizes into `folder`, and returns the hash of the weights' file.
     ///
@@ -91,17 +111,37 @@ impl Checkpoint {
         let path = folder.join(CONFIG);
         let (config, rows) = read_sizes(&path)?;
         let tokenizer = Tokenizer::load(&folder.join(TOKENIZER))?;
-        let tokens = tokenizer.vocabulary();
-        let rows = rows.unwrap_or(tokens);
-        if rows < tokens {
-            let reason = format!(
-                "`vocab_size` is {rows}, and the tokenizer beside it has {tokens} tokens: they do not belong together"
-            );
-            return Err(file("use", &path, &reason));
-        }
+        let rows = fitting(rows, tokenizer.vocabulary()).map_err(|reason| file("use", &path, &reason))?;
         let weights = read_weights(&folder.join(WEIGHTS), &config, rows, place)?;
         Ok(LanguageModel { decoder: Decoder::new(config, weights, place), tokenizer })
     }
+
+    /// Reads a checkpoint whose parts lie wherever they lie: sizes that are known, a file of weights,
+    /// and one of the tokenizer.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn load_parts(
+        config: &ModelConfig,
+        weights: &Path,
+        tokenizer: &Path,
+        place: &Place,
+    ) -> Result<LanguageModel, CheckpointError> {
+        let tokenizer = Tokenizer::load(tokenizer)?;
+        let weights = read_weights(weights, config, tokenizer.vocabulary(), place)?;
+        Ok(LanguageModel { decoder: Decoder::new(config.clone(), weights, place), tokenizer })
+    }
+}
+
+/// Rows of the embedding, if a tokenizer of so many tokens fits them.
+fn fitting(rows: Option<usize>, tokens: usize) -> Result<usize, String> {
+    let rows = rows.unwrap_or(tokens);
+    if rows < tokens {
+        return Err(format!(
+            "`vocab_size` is {rows}, and the tokenizer beside it has {tokens} tokens: they do not belong together"
+        ));
+    }
+    Ok(rows)
 }
 
 /// Reads sizes from a `config.json`, of this program's own or of a known architecture.

@@ -14,10 +14,11 @@ use super::draw::draw;
 use super::integers;
 use super::layout::Layout;
 use crate::domain::{Sampling, Seed};
+use crate::model::generate::Heard;
 use crate::model::{Decoder, Prompted};
 
 /// Sequences that are written together at most.
-const ROWS: usize = 256;
+pub const ROWS: usize = 256;
 
 /// One sample that is being written.
 struct Row {
@@ -38,16 +39,18 @@ struct Work<'a> {
     prompts: &'a [Prompted],
     sampling: &'a Sampling,
     stops: &'a [u32],
+    heard: Heard<'a>,
 }
 
-/// As [`crate::model::generate`], on the device.
+/// As [`crate::model::generate_aloud`], on the device.
 pub fn generate(
     decoder: &Decoder,
     prompts: &[Prompted],
     sampling: &Sampling,
     stops: &[u32],
+    heard: Heard<'_>,
 ) -> Vec<Vec<Vec<u32>>> {
-    let work = Work { decoder, prompts, sampling, stops };
+    let work = Work { decoder, prompts, sampling, stops, heard };
     let mut done: Vec<Vec<Vec<u32>>> = prompts.iter().map(|p| vec![Vec::new(); p.seeds.len()]).collect();
     // Long prompts first: a wave's prompts are of similar length, and the last waves are short.
     let mut order: Vec<usize> = (0..prompts.len()).filter(|&i| !prompts[i].seeds.is_empty()).collect();
@@ -142,6 +145,7 @@ impl Work<'_> {
         let drawn: Vec<(Seed, usize)> = rows.iter().map(|row| (row.seed, row.written.len())).collect();
         let tokens = draw(logits, self.sampling, &drawn, &self.decoder.threads);
         for (row, token) in rows.iter_mut().zip(tokens) {
+            (self.heard)(row.prompt, token);
             row.written.push(token);
         }
     }
