@@ -9,6 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit;
 
+mod model;
+
+pub use model::{ChatArguments, ExportArguments, InspectArguments, ModelCommand, SourceArguments};
+
 /// A laboratory for studying how language models learn to correct themselves.
 ///
 /// An experiment file in TOML stands for a sweep of trainings. `rise-lab sweep` performs them,
@@ -94,6 +98,9 @@ pub enum Command {
     Base(BaseArguments),
     /// List backends and their devices, or check that they compute what `flex` computes
     Backends(BackendsArguments),
+    /// Look into checkpoints, write them for other programs, and talk to them
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Execute stages for a coordinator
     #[command(hide = true)]
     Worker,
@@ -291,7 +298,9 @@ mod tests {
     #[test]
     fn every_option_is_well_formed_and_explained() {
         Arguments::command().debug_assert();
-        for command in Arguments::command().get_subcommands() {
+        let all = Arguments::command();
+        let nested = all.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in all.get_subcommands().chain(nested) {
             for argument in command.get_arguments() {
                 assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
             }
@@ -320,6 +329,7 @@ mod tests {
               query     Ask the database in SQL; reads only
               base      Build a base model from its recipe and compare it with the one that is shipped
               backends  List backends and their devices, or check that they compute what `flex` computes
+              model     Look into checkpoints, write them for other programs, and talk to them
               help      Print this message or the help of the given subcommand(s)
 
             Options:

@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 
 use crate::claims::ClaimError;
+use crate::model::CheckpointError;
 use crate::pipeline::{StageError, WorkspaceError};
 use crate::report::ReportError;
 use crate::spec::SpecError;
@@ -133,6 +134,13 @@ impl From<SweepError> for Fault {
             ),
             SweepError::Results { .. } => Self::new(Exit::Failed, error),
         }
+    }
+}
+
+impl From<CheckpointError> for Fault {
+    fn from(error: CheckpointError) -> Self {
+        let exit = if error.is_write() { Exit::Write } else { Exit::Usage };
+        Self::new(exit, error)
     }
 }
 

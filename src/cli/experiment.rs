@@ -65,7 +65,8 @@ fn too_large(cell: &PlannedCell, capacity: &dyn Fn(&str) -> Option<u64>) -> Opti
     let held = capacity(&cell.needs.backend).filter(|held| *held < need)?;
     let (need, held, backend) = (memory(need), memory(held), &cell.needs.backend);
     let label = &cell.cell.label;
-    let complaint = format!("run `{label}` needs about {need} while {during}, and the device of `{backend}` has {held}");
+    let complaint =
+        format!("run `{label}` needs about {need} while {during}, and the device of `{backend}` has {held}");
     Some(Fault::usage(complaint).hint("train adapters (`train.lora = {}`), use 16 bits (`base = { hf = ..., precision = \"bf16\" }`), or lower `train.batch` or `max_tokens`; `rise-lab plan` shows what needs how much; `--no-memory-check` begins anyway"))
 }
 

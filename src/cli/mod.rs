@@ -67,6 +67,7 @@ fn perform(command: Command, environment: &Environment) -> Result<Exit, Fault> {
         Command::Status => commands::status::status(environment),
         Command::Query(arguments) => commands::query::query(&arguments, environment),
         Command::Base(arguments) => commands::base::base(&arguments, environment),
+        Command::Model(command) => commands::model::model(&command, environment),
         Command::Worker => commands::worker::worker(environment),
     }
 }

@@ -112,6 +112,21 @@ impl Output {
         print(&format!("{line}\n"))
     }
 
+    /// Gives a piece of an answer to people, as it comes.
+    ///
+    /// # Errors
+    /// As for [`Output::answer`].
+    pub fn piece(self, text: &str) -> Result<(), Fault> {
+        if self.is_json() { Ok(()) } else { print(text) }
+    }
+
+    /// Asks for a line on a terminal.
+    pub fn ask(self, text: &str) {
+        let mut stderr = io::stderr().lock();
+        // There is no further place to tell of a failure to.
+        let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+    }
+
     /// Talks to people, unless they want quiet.
     pub fn say(self, text: &str) {
         if !self.quiet {

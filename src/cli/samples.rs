@@ -52,8 +52,10 @@ pub fn plan() -> SweepPlan {
         let train = graph.add(stage(Kind::Train, &format!("train {}", cell.label), vec![base.clone()], 40.0));
         let run = PlannedRun { stages: vec![base.clone(), train], checkpoints: vec![] };
         let sampling = Footprint { weights: 4 << 20, cache: 60 << 20, ..Footprint::default() };
-        let training = Footprint { weights: 4 << 20, moments: 8 << 20, activations: 90 << 20, ..Footprint::default() };
-        let needs = Needs { backend: "flex".to_owned(), sampling, training: Some(training), checkpoint: 4 << 20 };
+        let training =
+            Footprint { weights: 4 << 20, moments: 8 << 20, activations: 90 << 20, ..Footprint::default() };
+        let needs =
+            Needs { backend: "flex".to_owned(), sampling, training: Some(training), checkpoint: 4 << 20 };
         PlannedCell { key: key(&cell.label), cell, run, needs }
     });
     let cells = cells.collect();

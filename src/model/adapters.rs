@@ -7,13 +7,13 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Seed;
 
 use super::ModelConfig;
-use super::weights::Visit;
+use super::weights::{Visit, Weights};
 
 /// A projection that can have an adapter, by its name in Hugging Face's checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -232,6 +232,38 @@ impl Adapters {
             block
         });
         Self { lora: self.lora, blocks: blocks.collect() }
+    }
+}
+
+impl Adapter {
+    /// The packed matrix with what the adapter adds to its columns, in 32 bits.
+    fn merged(&self, matrix: Tensor<2>, scale: f64) -> Tensor<2> {
+        let matrix = matrix.cast(FloatDType::F32);
+        let place = [0..matrix.dims()[0], self.columns.clone()];
+        let added = self.down.clone().matmul(self.up.clone()) * scale;
+        let sum = matrix.clone().slice(place.clone()) + added;
+        matrix.slice_assign(place, sum)
+    }
+}
+
+impl Weights {
+    /// The same model without adapters: each matrix with `alpha / rank A B` added to it, in 32 bits.
+    #[must_use]
+    pub fn merged(mut self, config: &ModelConfig) -> Self {
+        let Some(adapters) = self.adapters.take() else { return self };
+        let (scale, blocks) = (adapters.scale(), adapters.blocks);
+        for (block, adapters) in self.blocks.iter_mut().zip(blocks) {
+            for adapter in adapters {
+                let matrix = match adapter.projection.place(config).0 {
+                    Packed::Attention => &mut block.packed,
+                    Packed::Output => &mut block.output,
+                    Packed::GateUp => &mut block.gate_up,
+                    Packed::Down => &mut block.down,
+                };
+                *matrix = adapter.merged(matrix.clone(), scale);
+            }
+        }
+        self
     }
 }
 

@@ -39,7 +39,8 @@ fn mebibytes(table: &str, number: usize) -> Option<u64> {
 
 /// What AMD's kernel driver says of a card, in bytes.
 fn amd(number: usize) -> Option<u64> {
-    let mut cards: Vec<_> = fs::read_dir("/sys/class/drm").ok()?.flatten().map(|entry| entry.path()).collect();
+    let mut cards: Vec<_> =
+        fs::read_dir("/sys/class/drm").ok()?.flatten().map(|entry| entry.path()).collect();
     cards.sort();
     let told = cards.iter().filter_map(|card| {
         fs::read_to_string(card.join("device/mem_info_vram_total")).ok()?.trim().parse().ok()

@@ -79,12 +79,32 @@ impl ChatTemplate {
         self.special.iter().find(|(name, _)| name == "eos_token").map(|(_, token)| token.as_str())
     }
 
+    /// The file that the template is from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it writes what a message of the system says.
+    #[must_use]
+    pub fn takes_system(&self) -> bool {
+        const SAID: &str = "What the system says.";
+        let said = |role: &str, content: &str| {
+            Jinja::from_pairs([("role", Jinja::from(role)), ("content", Jinja::from(content))])
+        };
+        let messages = Jinja::from(vec![said("system", SAID), said("user", "A question?")]);
+        self.rendered(messages, true).is_ok_and(|text| text.contains(SAID))
+    }
+
     /// The text of a dialogue; with `open`, up to where the next answer begins.
     ///
     /// # Errors
     /// If the template refuses the dialogue, or fails.
     pub fn render(&self, messages: &[Message], open: bool) -> Result<String, ChatError> {
-        let messages = Jinja::from(messages.iter().map(said).collect::<Vec<_>>());
+        self.rendered(Jinja::from(messages.iter().map(said).collect::<Vec<_>>()), open)
+    }
+
+    fn rendered(&self, messages: Jinja, open: bool) -> Result<String, ChatError> {
         let none = ["tools", "documents"].map(|name| (name.to_owned(), Jinja::from(())));
         let special = self.special.iter().map(|(name, token)| (name.clone(), Jinja::from(token.as_str())));
         let own = [("messages", messages), ("add_generation_prompt", Jinja::from(open))];

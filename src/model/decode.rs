@@ -15,7 +15,7 @@ use super::pass::{Buffers, Pass};
 use super::tensors::Resident;
 
 /// Rows of one pass at most: activations stay in a core's own cache.
-const ROWS: usize = 256;
+pub(super) const ROWS: usize = 256;
 
 /// What a decoder keeps for sampling as long as it has the same weights.
 #[derive(Debug, Default)]

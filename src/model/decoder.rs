@@ -30,6 +30,14 @@ pub struct Decoder {
     pub(super) memory: Arc<Memory>,
 }
 
+impl Kernels {
+    /// These, or plain ones where these do not know the architecture, adapters or narrow matrices.
+    pub(super) fn fitting(self, config: &ModelConfig, is_adapted: bool, storage: Precision) -> Self {
+        let is_narrow = storage != Precision::F32;
+        if is_adapted || config.is_plain_only() || is_narrow { Self::Plain } else { self }
+    }
+}
+
 /// Sequences of any lengths, one after the other.
 #[derive(Clone, Debug)]
 pub struct Ragged {
@@ -56,10 +64,8 @@ impl Decoder {
             epsilon: config.norm_epsilon as f32,
             rotary,
         });
-        let Place { precision, activations, .. } = *place;
-        let is_narrow = place.storage != Precision::F32;
-        let plain = weights.adapters.is_some() || config.is_plain_only() || is_narrow;
-        let kernels = if plain { Kernels::Plain } else { place.kernels };
+        let Place { precision, activations, storage, .. } = *place;
+        let kernels = place.kernels.fitting(&config, weights.adapters.is_some(), storage);
         let (threads, memory) = (place.threads.clone(), Arc::default());
         let noise = Seed(0);
         Self { config, weights, shape, kernels, precision, activations, noise, threads, memory }

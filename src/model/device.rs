@@ -5,9 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kernels, Threads};
 
-/// Bytes that activations may take on a device, unless something else is said.
-const ACTIVATIONS: usize = 8 << 30;
-
 /// The numbers that products are computed in; parameters and their moments are kept in 32 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -76,6 +73,9 @@ pub const BACKENDS: [Backend; 5] = [
 ];
 
 impl Place {
+    /// Bytes that activations may take on a device, unless something else is said.
+    pub const ACTIVATIONS: usize = 8 << 30;
+
     /// Opens a backend by name, on its first device or the one whose number stands behind a colon
     /// (`vulkan:1`); `tch:cpu` is `LibTorch` without a graphics card.
     ///
@@ -93,7 +93,7 @@ impl Place {
             kernels,
             precision,
             storage,
-            activations: ACTIVATIONS,
+            activations: Self::ACTIVATIONS,
             threads: Threads::default(),
         })
     }

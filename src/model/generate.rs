@@ -12,7 +12,7 @@ use super::{Decoder, Kernels, State, tensors};
 
 /// Rows that are sampled together at most: as many as the matrix kernels take at once without
 /// copying the weights, and few enough that a batch's last rows are not alone for long.
-const ROWS: usize = 48;
+pub(super) const ROWS: usize = 48;
 
 /// A prompt to continue, once per seed.
 #[derive(Clone, Debug)]
@@ -38,6 +38,7 @@ struct Work<'a> {
     prompts: &'a [Prompted],
     sampling: &'a Sampling,
     stops: &'a [u32],
+    heard: Heard<'a>,
     /// Places for rows in each thread.
     places: usize,
     waiting: Mutex<VecDeque<usize>>,
@@ -59,8 +60,26 @@ pub fn generate(
     sampling: &Sampling,
     stops: &[u32],
 ) -> Vec<Vec<Vec<u32>>> {
+    generate_aloud(decoder, prompts, sampling, stops, &|_, _| {})
+}
+
+/// Who is told of each token as it is drawn: the prompt's number, and the token.
+pub type Heard<'a> = &'a (dyn Fn(usize, u32) + Sync);
+
+/// As [`generate`], telling of each token as it is drawn.
+///
+/// # Panics
+/// As [`generate`].
+#[must_use]
+pub fn generate_aloud(
+    decoder: &Decoder,
+    prompts: &[Prompted],
+    sampling: &Sampling,
+    stops: &[u32],
+    heard: Heard<'_>,
+) -> Vec<Vec<Vec<u32>>> {
     if decoder.kernels == Kernels::Plain {
-        return tensors::generate(decoder, prompts, sampling, stops);
+        return tensors::generate(decoder, prompts, sampling, stops, heard);
     }
     let threads = decoder.threads.count();
     let rows: usize = prompts.iter().map(|prompt| prompt.seeds.len()).sum();
@@ -69,6 +88,7 @@ pub fn generate(
         prompts,
         sampling,
         stops,
+        heard,
         places: rows.div_ceil(threads).min(ROWS),
         waiting: Mutex::new((0..prompts.len()).filter(|&i| !prompts[i].seeds.is_empty()).collect()),
         done: Mutex::new(prompts.iter().map(|p| vec![Vec::new(); p.seeds.len()]).collect()),
@@ -132,12 +152,16 @@ impl Work<'_> {
         let mut all: Vec<&mut State> = rows.iter_mut().map(|row| &mut row.state).chain(&mut states).collect();
         let mut logits = session.advance(&news, &mut all).chunks_exact(self.decoder.vocabulary());
         for (row, logits) in rows.iter_mut().zip(logits.by_ref()) {
-            row.written.push(sampler.draw(logits, self.sampling, row.seed, row.written.len()));
+            let token = sampler.draw(logits, self.sampling, row.seed, row.written.len());
+            (self.heard)(row.prompt, token);
+            row.written.push(token);
         }
         for ((&prompt, state), logits) in entering.iter().zip(states).zip(logits) {
             rows.extend(self.prompts[prompt].seeds.iter().enumerate().map(|(sample, &seed)| {
                 let mut written = Vec::with_capacity(self.sampling.max_tokens);
-                written.push(sampler.draw(logits, self.sampling, seed, 0));
+                let token = sampler.draw(logits, self.sampling, seed, 0);
+                (self.heard)(prompt, token);
+                written.push(token);
                 Row { prompt, sample, seed, state: state.clone(), written }
             }));
         }

@@ -10,7 +10,7 @@ use std::ops::Bound;
 use super::State;
 
 /// Bytes of caches that one call may leave behind; what comes when they are full is not kept.
-const BUDGET: usize = 512 << 20;
+pub const BUDGET: usize = 512 << 20;
 
 /// Caches of two calls, each under the tokens that it holds.
 #[derive(Debug, Default)]

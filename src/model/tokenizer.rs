@@ -25,10 +25,10 @@ use crate::domain::{Dialogue, Message, Role};
 use super::chat::{self, ChatError, ChatTemplate};
 use super::checkpoint;
 
-const PAD: &str = "<|pad|>";
-const USER: &str = "<|user|>";
-const ASSISTANT: &str = "<|assistant|>";
-const END: &str = "<|end|>";
+pub(super) const PAD: &str = "<|pad|>";
+pub(super) const USER: &str = "<|user|>";
+pub(super) const ASSISTANT: &str = "<|assistant|>";
+pub(super) const END: &str = "<|end|>";
 
 /// Ids of the control tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,6 +233,34 @@ impl Tokenizer {
             Format::Own(Control { pad, user, assistant, end }) => vec![*end, *pad, *user, *assistant],
             Format::Chat { ends, .. } => ends.clone(),
         }
+    }
+
+    /// This program's control tokens; none where dialogues are written by a chat template.
+    #[must_use]
+    pub const fn control(&self) -> Option<Control> {
+        match &self.format {
+            Format::Own(control) => Some(*control),
+            Format::Chat { .. } => None,
+        }
+    }
+
+    /// The chat template that writes dialogues; none where control tokens do.
+    #[must_use]
+    pub fn template(&self) -> Option<&ChatTemplate> {
+        match &self.format {
+            Format::Own(_) => None,
+            Format::Chat { template, .. } => Some(template),
+        }
+    }
+
+    /// Names of the tokens that end an answer the way answers should end.
+    #[must_use]
+    pub fn ends(&self) -> Vec<String> {
+        let ids = match &self.format {
+            Format::Own(control) => vec![control.end],
+            Format::Chat { ends, .. } => ends.clone(),
+        };
+        ids.into_iter().map(|id| self.inner.id_to_token(id).unwrap_or_else(|| format!("{id}"))).collect()
     }
 
     /// Whether a token ends an answer the way answers should end.

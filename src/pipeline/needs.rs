@@ -44,7 +44,8 @@ impl Needs {
         let kernels = if run.backend == "flex" { Kernels::Fused } else { Kernels::Plain };
         let (activations, threads) = (Place::ACTIVATIONS, 1);
         let frozen = Numbers { kernels, precision, storage: precision, activations, threads };
-        let trained = Numbers { storage: if run.train.lora.is_some() { precision } else { Precision::F32 }, ..frozen };
+        let trained =
+            Numbers { storage: if run.train.lora.is_some() { precision } else { Precision::F32 }, ..frozen };
         let need = |work: &Work, numbers: &Numbers| footprint(&config, vocabulary, work, numbers);
         Ok(Self {
             backend: run.backend.clone(),

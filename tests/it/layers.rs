@@ -20,7 +20,8 @@ const EDGES: [(&str, &[&str]); 14] = [
     ("sweep", &["domain", "spec", "pipeline", "store"]),
     ("report", &["domain", "stats", "store"]),
     ("claims", &["domain", "spec", "stats", "store", "report"]),
-    ("cli", &["domain", "spec", "sweep", "pipeline", "report", "store", "claims"]),
+    // `rise-lab model` is about a model alone, without runs.
+    ("cli", &["domain", "data", "model", "spec", "sweep", "pipeline", "report", "store", "claims"]),
 ];
 
 /// What may be named only under certain paths of `src/`.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -92,6 +92,17 @@ impl Lab {
     /// Runs the program to its end.
     pub fn run(&self, arguments: &[&str]) -> Ran {
         Ran::from(self.command(arguments).output().expect("the program can be started"))
+    }
+
+    /// The same with something on standard input.
+    pub fn run_saying(&self, arguments: &[&str], said: &str) -> Ran {
+        let mut command = self.command(arguments);
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = pipes.spawn().expect("the program can be started");
+        let mut input = child.stdin.take().expect("standard input is a pipe");
+        input.write_all(said.as_bytes()).expect("the program listens");
+        drop(input);
+        Ran::from(child.wait_with_output().expect("the program ends"))
     }
 
     /// Runs the program on this folder's store.

@@ -35,7 +35,8 @@ pub fn show(opened: &Opened, environment: &Environment) -> Result<(), Fault> {
 fn text(plan: &SweepPlan, jobs: usize) -> String {
     let SweepPlan { experiment, .. } = plan;
     let head = format!("{}: {}\n", experiment.name, experiment.question);
-    let parts = [head, runs(plan).to_string(), stages(plan).to_string(), summary(plan, jobs), needs(plan, &capacity)];
+    let parts =
+        [head, runs(plan).to_string(), stages(plan).to_string(), summary(plan, jobs), needs(plan, &capacity)];
     parts.join("\n")
 }
 
@@ -98,8 +99,10 @@ fn summary(plan: &SweepPlan, jobs: usize) -> String {
 fn needs(plan: &SweepPlan, capacity: &dyn Fn(&str) -> Option<u64>) -> String {
     let Some(cell) = plan.neediest() else { return String::new() };
     let Needs { backend, sampling, training, .. } = &cell.needs;
-    let has = capacity(backend).map(|bytes| format!("; its device has {}", memory(bytes))).unwrap_or_default();
-    let trains = training.map(|training| format!(", training {}", memory(training.total()))).unwrap_or_default();
+    let has =
+        capacity(backend).map(|bytes| format!("; its device has {}", memory(bytes))).unwrap_or_default();
+    let trains =
+        training.map(|training| format!(", training {}", memory(training.total()))).unwrap_or_default();
     let (peak, during) = cell.needs.peak();
     let footprint = if during == "training" { training.unwrap_or(*sampling) } else { *sampling };
     let parts = footprint.parts().into_iter().filter(|(_, bytes)| *bytes * 20 > peak);

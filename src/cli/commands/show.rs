@@ -46,7 +46,10 @@ pub fn show(arguments: &ShowArguments, environment: &Environment) -> Result<Exit
 }
 
 /// The run that is meant by a label, a key's first digits, or `experiment/` and one of these.
-fn find(reader: &Reader, given: &str) -> Result<RunRow, Fault> {
+///
+/// # Errors
+/// If no run, or more than one, is meant.
+pub fn find(reader: &Reader, given: &str) -> Result<RunRow, Fault> {
     let scoped = given.split_once('/').map(|(experiment, rest)| Ok((reader.runs(experiment)?, rest)));
     let Some((runs, rest)) = scoped.transpose().map_err(|error: StoreError| Fault::from(error))? else {
         return Ok(reader.run(given)?);
@@ -223,7 +226,7 @@ fn short(count: &Value) -> String {
 }
 
 /// Settings by path, one per line, as an experiment file would address them.
-fn settings(spec: &Value) -> String {
+pub fn settings(spec: &Value) -> String {
     fn walk(above: &str, value: &Value, lines: &mut Vec<String>) {
         match value {
             Value::Object(members) if !members.is_empty() => {

@@ -5,6 +5,9 @@
 //! shards         the files of weights, mapped into memory; a tensor's bytes by its name
 //! read           from tensors on disk to weights on a device
 //! write          from weights to the bytes of a file
+//! export         a folder that other programs load
+//! dialogues      how other programs write dialogues with this program's own tokenizers
+//! inspect        what is in a folder, without reading a weight
 //! hugging_face   sizes from the `config.json` of known architectures, and back
 //! sizes          either form of `config.json`
 //! check          whether every tensor is there
@@ -18,8 +21,11 @@
 //! sizes in the fields of [`ModelConfig`] instead.
 
 mod check;
+mod dialogues;
+mod export;
 mod files;
 mod hugging_face;
+mod inspect;
 mod link;
 mod peft;
 mod read;
@@ -37,8 +43,10 @@ use read::Reader;
 use shards::Shards;
 
 pub use check::check;
+pub use export::{Form, export};
 pub use files::{COMPANIONS, Member, members};
 pub use hugging_face::{Architecture, written as written_config};
+pub use inspect::{Inspected, Kind, Shard, TokenizerFacts, inspect};
 pub use link::{LINK, Link};
 pub use peft::{ADAPTER_CONFIG, ADAPTERS, base_of, save as save_adapters};
 pub use sizes::{Sizes, read_sizes};
@@ -94,6 +102,18 @@ pub enum Purpose {
     Trained,
 }
 
+impl CheckpointError {
+    /// Whether something could not be written, rather than read.
+    #[must_use]
+    pub const fn is_write(&self) -> bool {
+        match self {
+            Self::File { action, .. } => matches!(action.as_bytes(), b"write"),
+            Self::Tokenizer(error) => matches!(error, TokenizerError::Write { .. }),
+            Self::Tensor { .. } => false,
+        }
+    }
+}
+
 impl Checkpoint {
     /// Writes weights and sizes into `folder`, and returns the hash of the weights' file.
     ///
@@ -137,6 +157,22 @@ impl Checkpoint {
             None => whole(purpose, folder, place, None, None),
         }
     }
+
+    /// Reads a checkpoint whose parts lie wherever they lie: sizes that are known, a file of weights,
+    /// and one of the tokenizer.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn load_parts(
+        config: &ModelConfig,
+        weights: &Path,
+        tokenizer: &Path,
+        place: &Place,
+    ) -> Result<LanguageModel, CheckpointError> {
+        let tokenizer = Tokenizer::load(tokenizer)?;
+        let weights = read_weights(weights, config, tokenizer.vocabulary(), place)?;
+        Ok(LanguageModel { decoder: Decoder::new(config.clone(), weights, place), tokenizer })
+    }
 }
 
 /// A folder that holds weights itself.
@@ -151,7 +187,7 @@ fn whole(
     let Sizes { mut config, vocabulary, precision } = read_sizes(&path)?;
     config.positions = positions.map_or(config.positions, |most| most.min(config.positions));
     let tokenizer = Tokenizer::load_with(&folder.join(TOKENIZER), chat_template)?;
-    let rows = fitting(&path, vocabulary, tokenizer.vocabulary())?;
+    let rows = fitting(vocabulary, tokenizer.vocabulary()).map_err(|reason| file("use", &path, &reason))?;
     let precision = precision.unwrap_or(place.precision);
     let storage = if purpose == Purpose::Trained { Precision::F32 } else { precision };
     let place = Place { precision, storage, ..place.clone() };
@@ -159,17 +195,15 @@ fn whole(
     Ok(LanguageModel { decoder: Decoder::new(config, weights, &place), tokenizer })
 }
 
-/// Rows of the embedding, which has one for every token and may have more.
-fn fitting(config: &Path, rows: Option<usize>, tokens: usize) -> Result<usize, CheckpointError> {
-    match rows {
-        Some(rows) if rows < tokens => {
-            let reason = format!(
-                "`vocab_size` is {rows}, and the tokenizer beside it has {tokens} tokens: they do not belong together"
-            );
-            Err(file("use", config, &reason))
-        }
-        rows => Ok(rows.unwrap_or(tokens)),
+/// Rows of the embedding, if a tokenizer of so many tokens fits them.
+fn fitting(rows: Option<usize>, tokens: usize) -> Result<usize, String> {
+    let rows = rows.unwrap_or(tokens);
+    if rows < tokens {
+        return Err(format!(
+            "`vocab_size` is {rows}, and the tokenizer beside it has {tokens} tokens: they do not belong together"
+        ));
     }
+    Ok(rows)
 }
 
 /// Reads sizes from a `config.json`, of this program's own or of a known architecture.

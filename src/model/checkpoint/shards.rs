@@ -26,6 +26,73 @@ pub struct Shards {
     pub path: PathBuf,
 }
 
+/// What a checkpoint's files hold, as their headers say.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// Files of weights with their bytes; none where the file is missing.
+    pub files: Vec<(PathBuf, Option<u64>)>,
+    /// Type and shape of each tensor.
+    pub tensors: BTreeMap<String, (Dtype, Vec<usize>)>,
+    /// What is wrong with the files.
+    pub faults: Vec<String>,
+}
+
+impl Survey {
+    /// The file at `path`, or the shards of the index beside it if there is no such file.
+    pub fn of(path: &Path) -> Self {
+        let index = PathBuf::from(format!("{}.{INDEX}", path.display()));
+        let mut survey = Self::default();
+        if path.exists() || !index.exists() {
+            survey.take_in(path, None);
+            return survey;
+        }
+        let read = fs::read_to_string(&index).map_err(|error| error.to_string());
+        let parsed = read.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
+        match parsed {
+            Ok(Index { weight_map }) => survey.take_in_all(path, &weight_map),
+            Err(reason) => survey.faults.push(file("read", &index, &reason).to_string()),
+        }
+        survey
+    }
+
+    fn take_in_all(&mut self, path: &Path, places: &BTreeMap<String, String>) {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut shards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (tensor, shard) in places {
+            shards.entry(shard).or_default().push(tensor);
+        }
+        for (shard, wanted) in shards {
+            self.take_in(&folder.join(shard), Some(&wanted));
+        }
+    }
+
+    /// Notes what one file holds; of all that it holds, what is wanted of it if that is known.
+    fn take_in(&mut self, path: &Path, wanted: Option<&[&str]>) {
+        let Ok(about) = fs::metadata(path) else {
+            let of = wanted.map_or_else(String::new, |wanted| format!(" ({} tensors)", wanted.len()));
+            self.files.push((path.to_owned(), None));
+            self.faults.push(format!("{} is missing{of}; fetch it again", path.display()));
+            return;
+        };
+        self.files.push((path.to_owned(), Some(about.len())));
+        let held = map(path).and_then(|map| {
+            let file_of = SafeTensors::deserialize(&map).map_err(|error| file("read", path, &error))?;
+            let about =
+                |(name, view): (String, TensorView<'_>)| (name, (view.dtype(), view.shape().to_vec()));
+            Ok(file_of.tensors().into_iter().map(about).collect::<BTreeMap<_, _>>())
+        });
+        match held {
+            Ok(mut held) => {
+                if let Some(wanted) = wanted {
+                    held.retain(|name, _| wanted.contains(&name.as_str()));
+                }
+                self.tensors.extend(held);
+            }
+            Err(error) => self.faults.push(format!("{error}; the file is cut or damaged, fetch it again")),
+        }
+    }
+}
+
 /// `model.safetensors.index.json`.
 #[derive(Deserialize)]
 struct Index {

@@ -1,11 +1,12 @@
-//! From weights to the bytes of a safetensors file.
+//! From weights to the bytes of safetensors files, one parameter at a time.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use burn::tensor::Tensor;
-use safetensors::tensor::{Dtype, TensorView};
+use burn::tensor::{FloatDType, Tensor};
+use safetensors::tensor::{Dtype, View};
 
-use crate::model::Decoder;
+use crate::model::{Decoder, Precision};
 
 /// The bytes of `model.safetensors`.
 ///
@@ -13,53 +14,101 @@ use crate::model::Decoder;
 /// If the device cannot give its values back.
 #[must_use]
 pub fn encode(decoder: &Decoder) -> Vec<u8> {
-    let tensors = named(decoder);
-    let views = tensors.iter().map(|(name, (shape, bytes))| {
-        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("shapes come with their values"))
-    });
-    safetensors::serialize(views, None).expect("names are distinct")
+    safetensors::serialize(named(decoder, Precision::F32), None).expect("shapes come with their values")
 }
 
-type Named = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
+/// A parameter as it is to be on disk; its values stay where they are until they are asked for.
+pub struct Parameter {
+    values: Values,
+    shape: Vec<usize>,
+    precision: Precision,
+}
 
-fn named(decoder: &Decoder) -> Named {
+enum Values {
+    Vector(Tensor<1>),
+    Matrix(Tensor<2>),
+}
+
+impl Parameter {
+    fn new(values: Values, precision: Precision) -> Self {
+        let shape = match &values {
+            Values::Vector(tensor) => tensor.dims().to_vec(),
+            Values::Matrix(tensor) => tensor.dims().to_vec(),
+        };
+        Self { values, shape, precision }
+    }
+}
+
+impl View for Parameter {
+    fn dtype(&self) -> Dtype {
+        match self.precision {
+            Precision::F32 => Dtype::F32,
+            Precision::Bf16 => Dtype::BF16,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let values = match &self.values {
+            Values::Vector(tensor) => floats(tensor.clone()),
+            Values::Matrix(tensor) => floats(tensor.clone()),
+        };
+        let narrow = |value: &f32| half::bf16::from_f32(*value).to_le_bytes();
+        Cow::Owned(match self.precision {
+            Precision::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Precision::Bf16 => values.iter().flat_map(narrow).collect(),
+        })
+    }
+
+    fn data_len(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.precision.bytes()
+    }
+}
+
+fn floats<const R: usize>(tensor: Tensor<R>) -> Vec<f32> {
+    tensor.cast(FloatDType::F32).into_data().try_into_vec().expect("cast to f32")
+}
+
+/// Every parameter under its name on disk.
+pub fn named(decoder: &Decoder, precision: Precision) -> BTreeMap<String, Parameter> {
     let (config, weights) = (decoder.config(), decoder.weights());
     let (q, kv, f) = (config.queries_width(), config.keys_width(), config.hidden);
-    let mut out = Named::new();
-    put(&mut out, "model.embed_tokens.weight", weights.embedding.clone());
-    put(&mut out, "model.norm.weight", weights.norm.clone());
+    let mut out = BTreeMap::new();
+    let vector = |values: &Tensor<1>| Parameter::new(Values::Vector(values.clone()), precision);
+    let matrix = |values: Tensor<2>| Parameter::new(Values::Matrix(values), precision);
+    out.insert("model.embed_tokens.weight".to_owned(), matrix(weights.embedding.clone()));
+    out.insert("model.norm.weight".to_owned(), vector(&weights.norm));
     if let Some(head) = &weights.head {
-        put(&mut out, "lm_head.weight", head.clone().transpose());
+        out.insert("lm_head.weight".to_owned(), matrix(head.clone().transpose()));
     }
     for (i, block) in weights.blocks.iter().enumerate() {
         let name = |name: &str| format!("model.layers.{i}.{name}");
         let columns = |m: &Tensor<2>, from: usize, to: usize| m.clone().slice_dim(1, from..to).transpose();
-        let mut matrix = |part: &str, m: Tensor<2>| put(&mut out, &name(&format!("{part}.weight")), m);
-        matrix("self_attn.q_proj", columns(&block.packed, 0, q));
-        matrix("self_attn.k_proj", columns(&block.packed, q, q + kv));
-        matrix("self_attn.v_proj", columns(&block.packed, q + kv, q + 2 * kv));
-        matrix("self_attn.o_proj", block.output.clone().transpose());
-        matrix("mlp.gate_proj", columns(&block.gate_up, 0, f));
-        matrix("mlp.up_proj", columns(&block.gate_up, f, 2 * f));
-        matrix("mlp.down_proj", block.down.clone().transpose());
-        put(&mut out, &name("input_layernorm.weight"), block.attention_norm.clone());
-        put(&mut out, &name("post_attention_layernorm.weight"), block.mlp_norm.clone());
+        let mut put = |part: &str, parameter: Parameter| {
+            out.insert(name(part), parameter);
+        };
+        put("self_attn.q_proj.weight", matrix(columns(&block.packed, 0, q)));
+        put("self_attn.k_proj.weight", matrix(columns(&block.packed, q, q + kv)));
+        put("self_attn.v_proj.weight", matrix(columns(&block.packed, q + kv, q + 2 * kv)));
+        put("self_attn.o_proj.weight", matrix(block.output.clone().transpose()));
+        put("mlp.gate_proj.weight", matrix(columns(&block.gate_up, 0, f)));
+        put("mlp.up_proj.weight", matrix(columns(&block.gate_up, f, 2 * f)));
+        put("mlp.down_proj.weight", matrix(block.down.clone().transpose()));
+        put("input_layernorm.weight", vector(&block.attention_norm));
+        put("post_attention_layernorm.weight", vector(&block.mlp_norm));
         if let Some(bias) = &block.packed_bias {
-            let part = |from: usize, to: usize| bias.clone().slice_dim(0, from..to);
-            put(&mut out, &name("self_attn.q_proj.bias"), part(0, q));
-            put(&mut out, &name("self_attn.k_proj.bias"), part(q, q + kv));
-            put(&mut out, &name("self_attn.v_proj.bias"), part(q + kv, q + 2 * kv));
+            let part = |from: usize, to: usize| vector(&bias.clone().slice_dim(0, from..to));
+            put("self_attn.q_proj.bias", part(0, q));
+            put("self_attn.k_proj.bias", part(q, q + kv));
+            put("self_attn.v_proj.bias", part(q + kv, q + 2 * kv));
         }
         if let Some([query, key]) = &block.head_norms {
-            put(&mut out, &name("self_attn.q_norm.weight"), query.clone());
-            put(&mut out, &name("self_attn.k_norm.weight"), key.clone());
+            put("self_attn.q_norm.weight", vector(query));
+            put("self_attn.k_norm.weight", vector(key));
         }
     }
     out
-}
-
-fn put<const R: usize>(out: &mut Named, name: &str, tensor: Tensor<R>) {
-    let shape = tensor.dims().to_vec();
-    let values: Vec<f32> = tensor.into_data().try_into_vec().expect("parameters are f32");
-    out.insert(name.to_owned(), (shape, values.iter().flat_map(|value| value.to_le_bytes()).collect()));
 }

@@ -49,7 +49,7 @@ impl Head<'_> {
     pub fn loss(&self, x: &[f32], ids: &[u32], weights: &[f32], sums: &mut Sums<'_>) -> f64 {
         let rows = targets(weights);
         let mut loss = 0.0;
-        for rows in rows.chunks(self.tile(rows.len())) {
+        for rows in rows.chunks(tile(self.vocabulary(), rows.len())) {
             let tile = Tile::gather(self, x, ids, weights, rows);
             let (part, dlogits) = tile.dlogits(self);
             loss += part;
@@ -63,7 +63,7 @@ impl Head<'_> {
     pub fn log_probabilities(&self, x: &[f32], ids: &[u32], weights: &[f32], values: &mut [f32]) {
         values.fill(0.0);
         let rows = targets(weights);
-        for rows in rows.chunks(self.tile(rows.len())) {
+        for rows in rows.chunks(tile(self.vocabulary(), rows.len())) {
             let tile = Tile::gather(self, x, ids, weights, rows);
             let (mut logits, mut found) = (tile.logits(self), vec![0.0; rows.len()]);
             cross_entropy::log_probabilities(&mut logits, self.vocabulary(), &tile.ids, &mut found);
@@ -72,12 +72,13 @@ impl Head<'_> {
             }
         }
     }
+}
 
-    /// Rows of a tile: about as many in each as in the others.
-    fn tile(&self, rows: usize) -> usize {
-        let size = (LOGITS / self.vocabulary()).clamp(16, ROWS);
-        rows.div_ceil(rows.div_ceil(size).max(1)).max(1)
-    }
+/// Rows of a tile, of so many that are targets: about as many in each as in the others.
+#[must_use]
+pub fn tile(vocabulary: usize, rows: usize) -> usize {
+    let size = (LOGITS / vocabulary).clamp(16, ROWS);
+    rows.div_ceil(rows.div_ceil(size).max(1)).max(1)
 }
 
 /// The rows that are targets.

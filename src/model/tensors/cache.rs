@@ -10,7 +10,7 @@ use burn::tensor::{Bool, FloatDType, Tensor, TensorData};
 use crate::model::ops::Heads;
 
 /// Columns that are added at a time.
-const BLOCK: usize = 64;
+pub const BLOCK: usize = 64;
 
 /// Keys and values of every layer, \[R, K, columns, S\] each; between steps the first layer is in front.
 #[derive(Clone, Debug)]

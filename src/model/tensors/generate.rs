@@ -14,10 +14,15 @@ use super::draw::draw;
 use super::integers;
 use super::layout::Layout;
 use crate::domain::{Sampling, Seed};
+use crate::model::generate::Heard;
 use crate::model::{Decoder, Prompted};
 
 /// Sequences that are written together at most.
-const ROWS: usize = 256;
+pub const ROWS: usize = 256;
+
+/// Tokens of prompts that enter together, about: what attention makes of them grows with their
+/// number times their length.
+pub const PREFILLED: usize = 8192;
 
 /// One sample that is being written.
 struct Row {
@@ -38,16 +43,18 @@ struct Work<'a> {
     prompts: &'a [Prompted],
     sampling: &'a Sampling,
     stops: &'a [u32],
+    heard: Heard<'a>,
 }
 
-/// As [`crate::model::generate`], on the device.
+/// As [`crate::model::generate_aloud`], on the device.
 pub fn generate(
     decoder: &Decoder,
     prompts: &[Prompted],
     sampling: &Sampling,
     stops: &[u32],
+    heard: Heard<'_>,
 ) -> Vec<Vec<Vec<u32>>> {
-    let work = Work { decoder, prompts, sampling, stops };
+    let work = Work { decoder, prompts, sampling, stops, heard };
     let mut done: Vec<Vec<Vec<u32>>> = prompts.iter().map(|p| vec![Vec::new(); p.seeds.len()]).collect();
     // Long prompts first: a wave's prompts are of similar length, and the last waves are short.
     let mut order: Vec<usize> = (0..prompts.len()).filter(|&i| !prompts[i].seeds.is_empty()).collect();
@@ -83,13 +90,15 @@ impl Wave {
 }
 
 impl Work<'_> {
-    /// The next prompts with at most `places` samples, and at least one prompt, after their first
-    /// token.
+    /// The next prompts with at most `places` samples and not too many tokens, and at least one
+    /// prompt, after their first token.
     fn enter(&self, waiting: &mut VecDeque<usize>, places: usize) -> Wave {
         let (mut entering, mut samples) = (Vec::new(), 0);
+        let mut tokens = 0;
         while let Some(&next) = waiting.front() {
             samples += self.prompts[next].seeds.len();
-            if samples > places && !entering.is_empty() {
+            tokens += self.prompts[next].tokens.len();
+            if (samples > places || tokens > PREFILLED) && !entering.is_empty() {
                 break;
             }
             entering.push(next);
@@ -142,6 +151,7 @@ impl Work<'_> {
         let drawn: Vec<(Seed, usize)> = rows.iter().map(|row| (row.seed, row.written.len())).collect();
         let tokens = draw(logits, self.sampling, &drawn, &self.decoder.threads);
         for (row, token) in rows.iter_mut().zip(tokens) {
+            (self.heard)(row.prompt, token);
             row.written.push(token);
         }
     }

@@ -7,7 +7,7 @@ use super::{integers, norm};
 use crate::model::Targets;
 
 /// Logits that are there at a time, about.
-const LOGITS: usize = 1 << 28;
+pub const LOGITS: usize = 1 << 28;
 
 /// The rows that have a target, and what they should predict.
 pub struct Wanted {

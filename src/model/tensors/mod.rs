@@ -50,7 +50,10 @@ use dropout::Dropout;
 use inputs::Inputs;
 use linear::Linear;
 
-pub use generate::generate;
+pub use cache::BLOCK as COLUMNS;
+pub use generate::{PREFILLED, ROWS as WRITTEN, generate};
+pub use head::LOGITS;
+pub use pass::ROWS as PASSED;
 
 /// What a decoder keeps on its device as long as it has the same weights.
 #[derive(Debug, Default)]
@@ -131,7 +134,7 @@ impl Precision {
     }
 
     /// Bytes of such a number.
-    const fn bytes(self) -> usize {
+    pub(super) const fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
             Self::Bf16 => 2,

@@ -17,10 +17,11 @@ use super::linear::Trained;
 use super::{cast, floats, integers};
 use crate::model::adapters::{self, Adapter, Adapters};
 use crate::model::backprop::{Gradient, Gradients};
+use crate::model::memory::kept_by_a_block;
 use crate::model::{Decoder, Ragged, Targets, Visit, Weights};
 
 /// Rows of a piece, about.
-const ROWS: usize = 8192;
+pub const ROWS: usize = 8192;
 
 /// What one block keeps.
 enum Passed {
@@ -171,8 +172,7 @@ impl Decoder {
         let heads = &self.shape.heads;
         let scores: usize =
             layout.squares.iter().map(|s| s.sequences * s.length * s.length * heads.queries).sum();
-        let row = 4 * self.config.width + 2 * heads.packed() + heads.width() + 2 * self.config.hidden;
-        let numbers = (rows * row + scores) * self.config.layers;
+        let numbers = kept_by_a_block(&self.config, rows, scores) * self.config.layers;
         numbers * self.precision.bytes() <= self.activations
     }
 }

@@ -1,0 +1,30 @@
+//! `rise-lab model`: what is about one checkpoint, whoever made it.
+//!
+//! ```text
+//! source   which checkpoint is meant, and what is known of it
+//! inspect  what it is, and what it needs
+//! export   as a folder for other programs; card is the text beside it
+//! chat     several turns by hand
+//! ```
+
+mod card;
+mod chat;
+mod export;
+mod inspect;
+mod source;
+
+use crate::cli::args::ModelCommand;
+use crate::cli::environment::Environment;
+use crate::cli::exit::{Exit, Fault};
+
+/// Does what is asked about a checkpoint.
+///
+/// # Errors
+/// If there is no such checkpoint, it cannot be used, or something cannot be written.
+pub fn model(command: &ModelCommand, environment: &Environment) -> Result<Exit, Fault> {
+    match command {
+        ModelCommand::Inspect(arguments) => inspect::inspect(arguments, environment),
+        ModelCommand::Export(arguments) => export::export(arguments, environment),
+        ModelCommand::Chat(arguments) => chat::chat(arguments, environment),
+    }
+}

@@ -1,0 +1,222 @@
+//! A checkpoint as a folder that transformers, and what builds on it, loads.
+//!
+//! Weights are written one parameter at a time, in one file or in shards with an index; adapters are
+//! added to their matrices. A checkpoint that came with a chat template keeps its own files, and one
+//! with this program's control tokens gets files that say the same in transformers' words. Sizes come
+//! last, so that a folder is a checkpoint when all of it is there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::Path;
+
+use safetensors::tensor::View;
+use serde_json::{Value, json};
+
+use super::write::{Parameter, named};
+use super::{CONFIG, CheckpointError, TOKENIZER, WEIGHTS, dialogues, file, hugging_face, write};
+use crate::domain::Sampling;
+use crate::model::{LanguageModel, Precision};
+
+/// How a checkpoint is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
+    /// The numbers of the weights.
+    pub precision: Precision,
+    /// Bytes of tensors in one file at most; a larger tensor has a file of its own.
+    pub shard: u64,
+    /// How answers are sampled where nothing else is said.
+    pub sampling: Sampling,
+}
+
+/// Files that belong to a tokenizer with a chat template, where they are there.
+const KEPT: [&str; 9] = [
+    TOKENIZER,
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    GENERATION,
+];
+const GENERATION: &str = "generation_config.json";
+
+/// Writes a model into a folder that is there and empty; returns the files of weights with their bytes.
+///
+/// # Errors
+/// If a file cannot be read or written.
+pub fn export(model: &LanguageModel, to: &Path, form: &Form) -> Result<Vec<(String, u64)>, CheckpointError> {
+    let decoder = &model.decoder;
+    let merged = decoder.with_weights(decoder.weights().clone().merged(decoder.config()));
+    let files = weights(named(&merged, form.precision), to, form.shard)?;
+    let from = model.tokenizer.template().and_then(|template| template.path().parent());
+    match from {
+        Some(from) => {
+            keep(from, to)?;
+            // A template from elsewhere takes the place of the checkpoint's own.
+            model.tokenizer.save_all(to)?;
+        }
+        None => write_own(model, to)?,
+    }
+    if !to.join(GENERATION).exists() {
+        write_json(&to.join(GENERATION), &generation(model, &form.sampling))?;
+    }
+    write_json(&to.join(CONFIG), &config(model, from, form.precision))?;
+    Ok(files)
+}
+
+/// The sizes: as they came, where they came from elsewhere and still hold.
+fn config(model: &LanguageModel, from: Option<&Path>, precision: Precision) -> Value {
+    let (sizes, rows) = (model.decoder.config(), model.decoder.vocabulary());
+    let came = from.and_then(|from| fs::read_to_string(from.join(CONFIG)).ok());
+    let came: Option<Value> = came.and_then(|text| serde_json::from_str(&text).ok());
+    let holds = |json: &Value| hugging_face::read(json).is_ok_and(|read| read == (sizes.clone(), rows));
+    let mut json = came.filter(holds).unwrap_or_else(|| hugging_face::written(sizes, rows));
+    let name = match precision {
+        Precision::F32 => "float32",
+        Precision::Bf16 => "bfloat16",
+    };
+    for field in ["torch_dtype", "dtype"] {
+        if json.get(field).is_some() {
+            json[field] = json!(name);
+        }
+    }
+    if let Some(control) = model.tokenizer.control() {
+        json["bos_token_id"] = Value::Null;
+        json["eos_token_id"] = json!(control.end);
+        json["pad_token_id"] = json!(control.pad);
+    }
+    json
+}
+
+/// How transformers samples: as this program does, until any token that ends an attempt.
+fn generation(model: &LanguageModel, sampling: &Sampling) -> Value {
+    let mut json = json!({
+        "eos_token_id": model.tokenizer.stops(),
+        "do_sample": sampling.temperature > 0.0,
+        "max_new_tokens": sampling.max_tokens,
+    });
+    if sampling.temperature > 0.0 {
+        json["temperature"] = json!(sampling.temperature);
+        json["top_k"] = json!(sampling.top_k);
+        json["top_p"] = json!(sampling.top_p);
+    }
+    if let Some(control) = model.tokenizer.control() {
+        json["pad_token_id"] = json!(control.pad);
+    }
+    json
+}
+
+fn write_own(model: &LanguageModel, to: &Path) -> Result<(), CheckpointError> {
+    model.tokenizer.save(&to.join(TOKENIZER))?;
+    if let Some(config) = dialogues::config(&model.tokenizer, model.decoder.config()) {
+        write_json(&to.join("tokenizer_config.json"), &config)?;
+        write_json(&to.join("special_tokens_map.json"), &dialogues::special())?;
+    }
+    Ok(())
+}
+
+fn keep(from: &Path, to: &Path) -> Result<(), CheckpointError> {
+    for name in KEPT {
+        let (from, to) = (from.join(name), to.join(name));
+        if from.exists() {
+            fs::copy(&from, &to).map_err(|error| file("write", &to, &error))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_json(path: &Path, json: &Value) -> Result<(), CheckpointError> {
+    let text = serde_json::to_string_pretty(json).expect("plain data");
+    write(path, format!("{text}\n").as_bytes())
+}
+
+/// Writes tensors in the order of their names.
+fn weights(
+    tensors: BTreeMap<String, Parameter>,
+    to: &Path,
+    shard: u64,
+) -> Result<Vec<(String, u64)>, CheckpointError> {
+    let total: usize = tensors.values().map(View::data_len).sum();
+    let shards = cut(tensors, shard);
+    let count = shards.len();
+    let mut files = Vec::with_capacity(count);
+    let mut places = BTreeMap::new();
+    for (number, shard) in shards.into_iter().enumerate() {
+        let name = match count {
+            1 => WEIGHTS.to_owned(),
+            _ => format!("model-{:05}-of-{count:05}.safetensors", number + 1),
+        };
+        places.extend(shard.iter().map(|(tensor, _)| (tensor.clone(), name.clone())));
+        let path = to.join(&name);
+        // Some readers refuse files that do not say this.
+        let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        safetensors::serialize_to_file(shard, Some(about), &path)
+            .map_err(|error| file("write", &path, &error))?;
+        let bytes = fs::metadata(&path).map_err(|error| file("read", &path, &error))?.len();
+        files.push((name, bytes));
+    }
+    if count > 1 {
+        let index = json!({ "metadata": { "total_size": total }, "weight_map": places });
+        write_json(&to.join(format!("{WEIGHTS}.index.json")), &index)?;
+    }
+    Ok(files)
+}
+
+/// Tensors in shards of at most so many bytes, in order.
+fn cut<T: View>(tensors: BTreeMap<String, T>, most: u64) -> Vec<Vec<(String, T)>> {
+    let mut shards: Vec<Vec<(String, T)>> = vec![Vec::new()];
+    let mut room = most;
+    for (name, tensor) in tensors {
+        let bytes = tensor.data_len() as u64;
+        if bytes > room && shards.last().is_some_and(|shard| !shard.is_empty()) {
+            shards.push(Vec::new());
+            room = most;
+        }
+        room = room.saturating_sub(bytes);
+        shards.last_mut().expect("there is always one").push((name, tensor));
+    }
+    shards
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use safetensors::Dtype;
+
+    use super::*;
+
+    struct Sized(usize);
+
+    impl View for Sized {
+        fn dtype(&self) -> Dtype {
+            Dtype::U8
+        }
+
+        fn shape(&self) -> &[usize] {
+            std::slice::from_ref(&self.0)
+        }
+
+        fn data(&self) -> Cow<'_, [u8]> {
+            vec![0; self.0].into()
+        }
+
+        fn data_len(&self) -> usize {
+            self.0
+        }
+    }
+
+    #[test]
+    fn shards_are_filled_in_order_and_a_large_tensor_stands_alone() {
+        let sizes = [("a", 4), ("b", 3), ("c", 3), ("d", 20), ("e", 1)];
+        let tensors = || sizes.iter().map(|&(name, size)| (name.to_owned(), Sized(size))).collect();
+        let names = |most| -> Vec<String> {
+            cut(tensors(), most).iter().map(|s| s.iter().map(|(name, _)| name.as_str()).collect()).collect()
+        };
+        assert_eq!(names(7), ["ab", "c", "d", "e"]);
+        assert_eq!(names(100), ["abcde"]);
+        assert_eq!(names(1), ["a", "b", "c", "d", "e"]);
+    }
+}

@@ -1,0 +1,261 @@
+//! What is in a checkpoint's folder, and what is wrong with it, without reading a weight.
+//!
+//! Headers of safetensors files say types and shapes; these are compared with what the sizes ask
+//! for. Everything that is wrong is collected, so that one look tells all of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::Dtype;
+use serde::Serialize;
+
+use super::shards::Survey;
+use super::{Architecture, CONFIG, CheckpointError, Link, TOKENIZER, WEIGHTS, base_of, fitting, read_sizes};
+use crate::model::{ModelConfig, Tokenizer};
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct Inspected {
+    /// The architecture, by the name in Hugging Face's configurations.
+    pub architecture: Option<&'static str>,
+    /// The sizes; none where they cannot be read.
+    pub config: Option<ModelConfig>,
+    /// Rows of the embedding.
+    pub vocabulary: Option<usize>,
+    /// Number of parameters that the sizes ask for.
+    pub parameters: Option<usize>,
+    /// Tensors by the type of their numbers.
+    pub kinds: Vec<Kind>,
+    /// The files of weights.
+    pub shards: Vec<Shard>,
+    /// The tokenizer; none where it cannot be read.
+    pub tokenizer: Option<TokenizerFacts>,
+    /// What is wrong, one sentence each.
+    pub faults: Vec<String>,
+}
+
+/// Tensors whose numbers are of one type.
+#[derive(Debug, Serialize)]
+pub struct Kind {
+    /// The type, as safetensors calls it.
+    pub dtype: String,
+    /// How many tensors.
+    pub tensors: usize,
+    /// How many values they have together.
+    pub values: usize,
+}
+
+/// A file of weights.
+#[derive(Debug, Serialize)]
+pub struct Shard {
+    /// Where it is, or should be.
+    pub path: PathBuf,
+    /// Its length; none where it is missing.
+    pub bytes: Option<u64>,
+}
+
+/// What a tokenizer is.
+#[derive(Debug, Serialize)]
+pub struct TokenizerFacts {
+    /// Number of tokens.
+    pub tokens: usize,
+    /// The chat template's file; none where dialogues are written with this program's control tokens.
+    pub template: Option<PathBuf>,
+    /// Tokens that end an answer.
+    pub ends: Vec<String>,
+    /// Whether a message of the system is written.
+    pub system: bool,
+}
+
+/// Looks into a checkpoint's folder.
+#[must_use]
+pub fn inspect(folder: &Path) -> Inspected {
+    let mut faults = Vec::new();
+    let folder = whole_of(folder, &mut faults);
+    let path = folder.join(CONFIG);
+    let sizes = read_sizes(&path).map_err(|error| faults.push(error.to_string())).ok();
+    let (config, rows) = sizes.map_or((None, None), |sizes| (Some(sizes.config), sizes.vocabulary));
+    look(config, rows, &path, [&folder.join(WEIGHTS), &folder.join(TOKENIZER)], faults)
+}
+
+/// The folder that holds whole weights: that of the base behind adapters, or where a link leads.
+fn whole_of(folder: &Path, faults: &mut Vec<String>) -> PathBuf {
+    let mut told = |error: CheckpointError| faults.push(error.to_string());
+    let base = base_of(folder).unwrap_or_else(|error| {
+        told(error);
+        None
+    });
+    let folder = base.unwrap_or_else(|| folder.to_owned());
+    match Link::read(&folder) {
+        Ok(Some(link)) => link.folder,
+        Ok(None) => folder,
+        Err(error) => {
+            told(error);
+            folder
+        }
+    }
+}
+
+impl Inspected {
+    /// Looks at a checkpoint whose sizes are known and whose files lie wherever they lie.
+    #[must_use]
+    pub fn parts(config: &ModelConfig, weights: &Path, tokenizer: &Path) -> Self {
+        look(Some(config.clone()), None, weights, [weights, tokenizer], Vec::new())
+    }
+}
+
+fn look(
+    config: Option<ModelConfig>,
+    rows: Option<usize>,
+    path: &Path,
+    [weights, tokenizer]: [&Path; 2],
+    mut faults: Vec<String>,
+) -> Inspected {
+    if let Some((field, complaint)) = config.as_ref().and_then(ModelConfig::fault) {
+        faults.push(format!("{}: `{field}`: {complaint}", path.display()));
+    }
+    let tokenizer = Tokenizer::load(tokenizer).map_err(|error| faults.push(error.to_string())).ok();
+    let tokens = tokenizer.as_ref().map(Tokenizer::vocabulary);
+    let vocabulary = match tokens {
+        Some(tokens) => fitting(rows, tokens)
+            .map_err(|reason| faults.push(format!("{}: {reason}", path.display())))
+            .ok()
+            .or(rows),
+        None => rows,
+    };
+    let mut survey = Survey::of(weights);
+    faults.append(&mut survey.faults);
+    faults.extend(other_weights(weights, &survey));
+    // Tensors of a file that is not there are missing for a reason that was told.
+    let whole = survey.files.iter().all(|(_, bytes)| bytes.is_some()) && !survey.tensors.is_empty();
+    if let (Some(config), Some(vocabulary), true) = (&config, vocabulary, whole) {
+        faults.extend(misfits(config, vocabulary, &survey, weights));
+    }
+    Inspected {
+        architecture: config.as_ref().map(|config| Architecture::of(config).name()),
+        parameters: config.as_ref().zip(vocabulary).map(|(config, rows)| config.weights(rows)),
+        vocabulary,
+        kinds: kinds(&survey),
+        shards: survey.files.into_iter().map(|(path, bytes)| Shard { path, bytes }).collect(),
+        tokenizer: tokenizer.as_ref().map(facts),
+        config,
+        faults,
+    }
+}
+
+fn facts(tokenizer: &Tokenizer) -> TokenizerFacts {
+    let template = tokenizer.template();
+    TokenizerFacts {
+        tokens: tokenizer.vocabulary(),
+        template: template.map(|template| template.path().to_owned()),
+        ends: tokenizer.ends(),
+        system: template.is_some_and(crate::model::ChatTemplate::takes_system),
+    }
+}
+
+fn kinds(survey: &Survey) -> Vec<Kind> {
+    let mut kinds: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for (dtype, shape) in survey.tensors.values() {
+        let (tensors, values) = kinds.entry(format!("{dtype:?}")).or_default();
+        *tensors += 1;
+        *values += shape.iter().product::<usize>();
+    }
+    kinds.into_iter().map(|(dtype, (tensors, values))| Kind { dtype, tensors, values }).collect()
+}
+
+/// Weights in a form that is not read, where there are none in the one that is.
+fn other_weights(weights: &Path, survey: &Survey) -> Option<String> {
+    if survey.files.iter().any(|(_, bytes)| bytes.is_some()) {
+        return None;
+    }
+    let entries = fs::read_dir(weights.parent()?).ok()?.flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    let found = names.iter().find(|name| {
+        [".bin", ".pt", ".pth", ".gguf"].iter().any(|end| name.ends_with(end)) || name.starts_with("adapter_")
+    })?;
+    Some(format!("there is `{found}`, and only safetensors files of whole weights are read; convert it"))
+}
+
+/// The first few tensors that are missing, of another shape, or no floats.
+fn misfits(config: &ModelConfig, vocabulary: usize, survey: &Survey, path: &Path) -> Vec<String> {
+    const SHOWN: usize = 5;
+    let wrong = |(name, shape): (String, Vec<usize>)| match survey.tensors.get(&name) {
+        None => Some(format!("tensor `{name}` is missing")),
+        Some((_, found)) if *found != shape => {
+            Some(format!("tensor `{name}` has shape {found:?}, expected {shape:?}"))
+        }
+        Some((Dtype::F32 | Dtype::F16 | Dtype::BF16, _)) => None,
+        Some((other, _)) => Some(format!("tensor `{name}` has type {other:?}, expected F32, F16 or BF16")),
+    };
+    let all: Vec<String> = expected(config, vocabulary).into_iter().filter_map(wrong).collect();
+    let more = all.len().saturating_sub(SHOWN);
+    let told = all.iter().take(SHOWN).map(|fault| format!("{}: {fault}", path.display()));
+    told.chain((more > 0).then(|| format!("{}: {more} tensors more do not fit", path.display()))).collect()
+}
+
+/// Every tensor that sizes ask for, in the order of the layers, with its shape on disk.
+pub fn expected(config: &ModelConfig, vocabulary: usize) -> Vec<(String, Vec<usize>)> {
+    let ModelConfig { width: d, hidden: f, .. } = *config;
+    let (q, kv, s) = (config.queries_width(), config.keys_width(), config.head_size());
+    let mut block = vec![
+        ("input_layernorm.weight", vec![d]),
+        ("self_attn.q_proj.weight", vec![q, d]),
+        ("self_attn.k_proj.weight", vec![kv, d]),
+        ("self_attn.v_proj.weight", vec![kv, d]),
+        ("self_attn.o_proj.weight", vec![d, q]),
+        ("post_attention_layernorm.weight", vec![d]),
+        ("mlp.gate_proj.weight", vec![f, d]),
+        ("mlp.up_proj.weight", vec![f, d]),
+        ("mlp.down_proj.weight", vec![d, f]),
+    ];
+    if config.qkv_bias {
+        block.extend([
+            ("self_attn.q_proj.bias", vec![q]),
+            ("self_attn.k_proj.bias", vec![kv]),
+            ("self_attn.v_proj.bias", vec![kv]),
+        ]);
+    }
+    if config.qk_norm {
+        block.extend([("self_attn.q_norm.weight", vec![s]), ("self_attn.k_norm.weight", vec![s])]);
+    }
+    let layers = (0..config.layers).flat_map(|layer| {
+        block.iter().map(move |(name, shape)| (format!("model.layers.{layer}.{name}"), shape.clone()))
+    });
+    let first = ("model.embed_tokens.weight".to_owned(), vec![vocabulary, d]);
+    let head = (!config.tied).then(|| ("lm_head.weight".to_owned(), vec![vocabulary, d]));
+    let last = ("model.norm.weight".to_owned(), vec![d]);
+    std::iter::once(first).chain(layers).chain([last]).chain(head).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::SafeTensors;
+
+    use super::*;
+    use crate::domain::Seed;
+    use crate::model::checkpoint::encode;
+    use crate::model::{Decoder, Place, Weights};
+
+    #[test]
+    fn what_is_expected_is_what_is_written() {
+        let place = Place::open("flex").unwrap();
+        let plain = ModelConfig { width: 16, layers: 2, hidden: 24, ..ModelConfig::default() };
+        let more = ModelConfig { qkv_bias: true, qk_norm: true, tied: true, kv_heads: 2, ..plain.clone() };
+        for config in [plain, more] {
+            let weights = Weights::random(&config, 11, Seed(1), &place.device);
+            let bytes = encode(&Decoder::new(config.clone(), weights, &place));
+            let written = SafeTensors::deserialize(&bytes).unwrap();
+            let mut found: Vec<(String, Vec<usize>)> =
+                written.tensors().into_iter().map(|(name, view)| (name, view.shape().to_vec())).collect();
+            let mut expected = expected(&config, 11);
+            let values: usize = expected.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+            assert_eq!(values, config.weights(11));
+            found.sort();
+            expected.sort();
+            assert_eq!(found, expected);
+        }
+    }
+}

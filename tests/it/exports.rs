@@ -1,0 +1,408 @@
+//! `rise-lab model`: what is told of checkpoints, whether an exported one is the same model, and
+//! conversations from a file.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use burn::tensor::{Tensor, TensorData};
+use rise_lab::data::Prompt;
+use rise_lab::domain::{Dialogue, Policy, Request, Sampling, Seed};
+use rise_lab::model::checkpoint::{Form, export};
+use rise_lab::model::{
+    Adapter, Adapters, Checkpoint, Decoder, Kernels, LanguageModel, LoraConfig, Place, Precision, Projection,
+    Prompted, Ragged, Targets, Visit, Weights, generate,
+};
+use rise_lab::pipeline::Models;
+use safetensors::SafeTensors;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::support::{Lab, copy, manifest, place, problems, random_model};
+
+const QUESTION: &str = "Ann has 3 cards. She buys 4 more. How many cards does Ann have?";
+
+fn weak() -> String {
+    manifest("experiments/models/weak.toml").display().to_string()
+}
+
+/// The shipped base as it lies in the repository.
+fn shipped() -> LanguageModel {
+    let base = Models::new(manifest("experiments/models")).get("weak").unwrap();
+    let files = base.checkpoint.unwrap();
+    Checkpoint::load_parts(&base.model, &files.file, &files.tokenizer, &place()).unwrap()
+}
+
+fn dialogues() -> [Dialogue; 3] {
+    let prompt = Prompt::default();
+    [
+        prompt.dialogue(QUESTION, &[]),
+        prompt.dialogue(QUESTION, &["3+4=6\n#### 6", "#### 7"]),
+        Dialogue::default().user(" Ünï ☃ code\n\n12,345"),
+    ]
+}
+
+/// Logits at every position of some dialogues.
+fn logits(model: &LanguageModel) -> Vec<f32> {
+    let prompts = dialogues().map(|dialogue| model.tokenizer.prompt(&dialogue).unwrap());
+    let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
+    let batch = Ragged { tokens: prompts.concat(), lengths: lengths.into() };
+    model.decoder.logits(&batch).into_data().try_into_vec().unwrap()
+}
+
+#[test]
+fn an_exported_base_is_the_same_model_bit_for_bit() {
+    let (lab, expected) = (Lab::new(), logits(&shipped()));
+    for (folder, more) in [("one", &[][..]), ("many", &["--shard-size", "500kB"][..])] {
+        lab.run(&[&["model", "export", &weak(), "--to", folder], more].concat()).expect_exit(0);
+        let read = Checkpoint::load(&lab.path(folder), &place()).unwrap();
+        assert_eq!(read.decoder.config(), shipped().decoder.config());
+        assert!(logits(&read) == expected, "{folder}");
+        lab.run(&["model", "inspect", folder]).expect_exit(0);
+    }
+    assert!(lab.path("one/model.safetensors").exists());
+    let index: Value =
+        serde_json::from_str(&fs::read_to_string(lab.path("many/model.safetensors.index.json")).unwrap())
+            .unwrap();
+    let named: BTreeSet<&str> =
+        index["weight_map"].as_object().unwrap().values().filter_map(Value::as_str).collect();
+    assert!(named.len() > 2, "{named:?}");
+    for shard in named {
+        let bytes = fs::read(lab.path("many").join(shard)).unwrap();
+        let (_, about) = SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(about.metadata().as_ref().unwrap()["format"], "pt");
+        assert!(bytes.len() < 510_000);
+    }
+}
+
+#[test]
+fn sixteen_bits_are_those_nearest() {
+    let lab = Lab::new();
+    lab.run(&["model", "export", &weak(), "--to", "out", "--precision", "bf16"]).expect_exit(0);
+    let (wide, narrow) = (
+        fs::read(manifest("experiments/models/weak.safetensors")).unwrap(),
+        fs::read(lab.path("out/model.safetensors")).unwrap(),
+    );
+    let (wide, narrow) =
+        (SafeTensors::deserialize(&wide).unwrap(), SafeTensors::deserialize(&narrow).unwrap());
+    assert_eq!(wide.len(), narrow.len());
+    for (name, view) in wide.tensors() {
+        let rounded: Vec<u8> = view
+            .data()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .flat_map(|bytes| half::bf16::from_f32(f32::from_le_bytes(*bytes)).to_le_bytes())
+            .collect();
+        assert!(narrow.tensor(&name).unwrap().data() == rounded, "{name}");
+    }
+    let config: Value =
+        serde_json::from_str(&fs::read_to_string(lab.path("out/config.json")).unwrap()).unwrap();
+    assert_eq!(config["torch_dtype"], "bfloat16");
+}
+
+#[derive(Deserialize)]
+struct Golden {
+    scale: f64,
+    prompts: Vec<Asked>,
+    continuations: Vec<Vec<u32>>,
+    sequences: Vec<Vec<u32>>,
+    plain: Vec<Numbers>,
+    adapted: Vec<Numbers>,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    messages: Vec<String>,
+    ids: Vec<u32>,
+}
+
+#[derive(Deserialize)]
+struct Numbers {
+    log_probabilities: Vec<f32>,
+    logits: Vec<f32>,
+}
+
+fn golden() -> Golden {
+    let text = fs::read_to_string(manifest("tests/golden/export.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Compares what a model makes of sequences with what transformers makes of them.
+#[track_caller]
+fn agrees(model: &LanguageModel, sequences: &[Vec<u32>], expected: &[Numbers]) {
+    for (tokens, expected) in sequences.iter().zip(expected) {
+        let batch = Ragged { tokens: tokens.clone(), lengths: [tokens.len()].into() };
+        let logits: Vec<f32> = model.decoder.logits(&batch).into_data().try_into_vec().unwrap();
+        let last = &logits[logits.len() - expected.logits.len()..];
+        let largest = expected.logits.iter().fold(0.0_f32, |most, logit| most.max(logit.abs()));
+        let apart = apart(last, &expected.logits) / largest;
+        assert!(apart < 1e-4, "{apart}");
+        let apart = self::apart(&came(model, tokens), &expected.log_probabilities);
+        assert!(apart < 1e-4, "{apart}");
+    }
+}
+
+fn apart(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()))
+}
+
+/// Log-probabilities of the tokens of a sequence behind its first one.
+fn came(model: &LanguageModel, tokens: &[u32]) -> Vec<f32> {
+    let count = tokens.len() - 1;
+    let (ids, weights) = (tokens[1..].to_vec(), vec![1.0; count]);
+    let batch = Ragged { tokens: tokens[..count].to_vec(), lengths: [count].into() };
+    model.decoder.log_probabilities(&batch, &Targets { ids: ids.into(), weights: weights.into() })
+}
+
+#[test]
+fn transformers_computes_the_same_with_an_export() {
+    let (model, golden) = (shipped(), golden());
+    for Asked { messages, ids } in &golden.prompts {
+        let said = |dialogue: Dialogue, (at, text): (usize, &String)| {
+            if at % 2 == 0 { dialogue.user(text.as_str()) } else { dialogue.assistant(text.as_str()) }
+        };
+        let dialogue = messages.iter().enumerate().fold(Dialogue::default(), said);
+        assert_eq!(model.tokenizer.prompt(&dialogue).unwrap(), *ids, "{messages:?}");
+    }
+    agrees(&model, &golden.sequences, &golden.plain);
+    let sampling = Sampling { temperature: 0.0, max_tokens: 60, ..Sampling::default() };
+    let prompt = |asked: &Asked| Prompted { tokens: asked.ids.clone(), seeds: vec![Seed(0)] };
+    let prompts: Vec<Prompted> = golden.prompts.iter().take(golden.continuations.len()).map(prompt).collect();
+    let written = generate(&model.decoder, &prompts, &sampling, &model.tokenizer.stops());
+    assert_eq!(written.concat(), golden.continuations);
+}
+
+/// The adapters of `export.safetensors`, which transformers' weights were merged with.
+#[test]
+fn merged_adapters_are_those_of_another_implementation() {
+    let (model, golden) = (shipped(), golden());
+    let bytes = fs::read(manifest("tests/golden/export.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let config = model.decoder.config();
+    let device = &place().device;
+    // On disk a half is [out, in].
+    let half = |layer: usize, projection: Projection, which: &str| {
+        let part = if projection.name().len() == 6 { "self_attn" } else { "mlp" };
+        let name = format!("model.layers.{layer}.{part}.{}.lora_{which}.weight", projection.name());
+        let view = file.tensor(&name).unwrap();
+        let values: Vec<f32> =
+            view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        Tensor::<2>::from_data(TensorData::new(values, [view.shape()[0], view.shape()[1]]), device)
+            .transpose()
+    };
+    let adapter = |layer, projection: Projection| Adapter {
+        projection,
+        columns: projection.place(config).2,
+        down: half(layer, projection, "A"),
+        up: half(layer, projection, "B"),
+    };
+    let block = |layer| Projection::ALL.map(|projection| adapter(layer, projection)).into();
+    let adapters = Adapters { scale: golden.scale, blocks: (0..config.layers).map(block).collect() };
+    let weights = Weights { adapters: Some(adapters), ..model.decoder.weights().clone() };
+    let adapted = LanguageModel { decoder: Decoder::new(config.clone(), weights, &place()), ..model.clone() };
+    let lab = Lab::new();
+    fs::create_dir(lab.path("out")).unwrap();
+    let form = Form { precision: Precision::F32, shard: u64::MAX, sampling: Sampling::default() };
+    export(&adapted, &lab.path("out"), &form).unwrap();
+    let merged = Checkpoint::load(&lab.path("out"), &place()).unwrap();
+    let last = &golden.sequences[golden.sequences.len() - golden.adapted.len()..];
+    agrees(&merged, last, &golden.adapted);
+    for (tokens, expected) in last.iter().zip(&golden.adapted) {
+        let apart = apart(&came(&adapted, tokens), &expected.log_probabilities);
+        assert!(apart < 1e-4, "{apart}");
+    }
+}
+
+/// Upper halves of adapters that are not 0.
+struct Filled;
+
+impl Visit for Filled {
+    fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
+        if !name.ends_with(".up") {
+            return parameter;
+        }
+        let mut draws = Seed(3).named(name).draws();
+        let values: Vec<f32> =
+            (0..parameter.shape().num_elements()).map(|_| draws.normal() as f32 * 0.2).collect();
+        Tensor::from_data(TensorData::new(values, parameter.shape()), &parameter.device())
+    }
+}
+
+#[test]
+fn adapters_are_merged_into_what_is_exported() {
+    let (model, place) = (random_model(&problems(20)), place());
+    let config = model.decoder.config().clone();
+    let lora = LoraConfig { rank: 3, ..LoraConfig::default() };
+    let adapters = Adapters::fresh(&lora, &config, Seed(5), &place.device).map(&mut Filled);
+    let weights = Weights { adapters: Some(adapters), ..model.decoder.weights().clone() };
+    let adapted = LanguageModel { decoder: Decoder::new(config, weights, &place), ..model.clone() };
+    let lab = Lab::new();
+    fs::create_dir(lab.path("out")).unwrap();
+    let form = Form { precision: Precision::F32, shard: u64::MAX, sampling: Sampling::default() };
+    export(&adapted, &lab.path("out"), &form).unwrap();
+    let merged = Checkpoint::load(&lab.path("out"), &Place { kernels: Kernels::Plain, ..place }).unwrap();
+    let tokens = model.tokenizer.prompt(&dialogues()[1]).unwrap();
+    let said = |model: &LanguageModel| came(model, &tokens);
+    let (expected, found) = (said(&adapted), said(&merged));
+    assert!(apart(&found, &expected) < 1e-4, "{}", apart(&found, &expected));
+    assert!(apart(&found, &said(&model)) > 0.1, "the adapters do nothing");
+}
+
+#[test]
+fn a_checkpoint_with_a_template_keeps_its_own_files() {
+    let lab = Lab::new();
+    chat_checkpoint(&lab, "model");
+    lab.run(&["model", "export", "model", "--to", "out"]).expect_exit(0);
+    for name in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
+        let (from, to) = (lab.path("model").join(name), lab.path("out").join(name));
+        assert_eq!(fs::read(from).ok(), fs::read(to).ok(), "{name}");
+    }
+    let (a, b) =
+        (Checkpoint::load(&lab.path("model"), &place()), Checkpoint::load(&lab.path("out"), &place()));
+    assert_eq!(a.unwrap().tokenizer.stops(), b.unwrap().tokenizer.stops());
+}
+
+/// A checkpoint with random weights and the tokenizer and template of Zephyr's kind.
+fn chat_checkpoint(lab: &Lab, folder: &str) {
+    let (model, place) = (random_model(&problems(5)), place());
+    let config = model.decoder.config().clone();
+    let tokens = 303;
+    let weights = Weights::random(&config, tokens, Seed(1), &place.device);
+    let decoder = Decoder::new(config.clone(), weights, &place);
+    copy(&manifest("tests/golden/chat/zephyr"), &lab.path(folder));
+    Checkpoint::save(&decoder, &lab.path(folder)).unwrap();
+    let json = rise_lab::model::checkpoint::written_config(&config, tokens);
+    lab.write(&format!("{folder}/config.json"), json.to_string());
+}
+
+#[test]
+fn a_base_is_shown_with_its_sizes_and_needs() {
+    insta::assert_snapshot!(Lab::new().run(&["model", "inspect", &weak()]).stdout, @"");
+}
+
+#[test]
+fn a_checkpoint_with_a_template_is_shown() {
+    let lab = Lab::new();
+    chat_checkpoint(&lab, "model");
+    let ran = lab.run(&["model", "inspect", "model", "--sequences", "2", "--length", "64"]);
+    ran.expect_exit(0);
+    insta::assert_snapshot!(ran.stdout, @"");
+    let json = lab.json(&["model", "inspect", "model"]);
+    assert_eq!(json["found"]["config"]["width"], 32);
+    assert_eq!(json["memory"]["length"], 512);
+    assert_eq!(json["memory"]["work"][1]["work"], "sampling");
+}
+
+#[test]
+fn everything_that_is_wrong_with_a_checkpoint_is_told() {
+    let lab = Lab::new();
+    let told = |name: &str| {
+        let ran = lab.run(&["model", "inspect", name]);
+        ran.expect_exit(2);
+        ran.stdout.split_once("What is wrong\n").map_or_else(String::new, |(_, faults)| faults.to_owned())
+    };
+    copy(&manifest("tests/golden/architectures/llama-3.1"), &lab.path("shards"));
+    copy(&manifest("tests/golden/chat/zephyr"), &lab.path("shards"));
+    fs::remove_file(lab.path("shards/model-00002-of-00002.safetensors")).unwrap();
+    insta::assert_snapshot!(told("shards"), @"");
+    copy(&manifest("tests/golden/architectures/qwen2"), &lab.path("qwen"));
+    let edit = |file: &str, from: &str, to: &str| {
+        let text = fs::read_to_string(lab.path(file)).unwrap();
+        lab.write(file, text.replace(from, to));
+    };
+    edit("qwen/config.json", "\"intermediate_size\": 40", "\"intermediate_size\": 41");
+    insta::assert_snapshot!(told("qwen"), @"");
+    edit("qwen/config.json", "\"model_type\": \"qwen2\"", "\"model_type\": \"mamba\"");
+    fs::remove_file(lab.path("qwen/model.safetensors")).unwrap();
+    lab.write("qwen/pytorch_model.bin", "");
+    insta::assert_snapshot!(told("qwen"), @"");
+    chat_checkpoint(&lab, "cut");
+    let bytes = fs::read(lab.path("cut/model.safetensors")).unwrap();
+    lab.write("cut/model.safetensors", &bytes[..bytes.len() - 9]);
+    insta::assert_snapshot!(told("cut"), @"");
+}
+
+#[test]
+fn a_conversation_from_a_file_is_that_of_the_model() {
+    let lab = Lab::new();
+    let lines = format!("{QUESTION}\n/retry\n/undo\n/retry\n/new\nHow many?\n/quit\nnever said\n");
+    let ran = lab.run_saying(&["model", "chat", &weak(), "--temperature", "0", "--max-tokens", "60"], &lines);
+    ran.expect_exit(0);
+    let mut model = shipped();
+    let sampling = Sampling { temperature: 0.0, max_tokens: 60, ..Sampling::default() };
+    let mut answer = |dialogue: Dialogue| {
+        let request = Request::new(dialogue, vec![Seed(0)]);
+        model.respond(&[request], &sampling).unwrap().remove(0).remove(0).text
+    };
+    let prompt = Prompt { repeat_question: false, ..Prompt::default() };
+    let first = answer(prompt.dialogue(QUESTION, &[]));
+    let second = answer(prompt.dialogue(QUESTION, &[&first]));
+    let other = answer(prompt.dialogue("How many?", &[]));
+    assert_eq!(ran.stdout, format!("{first}\n{second}\n{second}\n{other}\n"));
+    assert!(first.contains("####"), "{first}");
+    let arguments =
+        ["model", "chat", &weak(), "--temperature", "0", "--max-tokens", "60", "--format", "json"];
+    let news = lab.run_saying(&arguments, &lines).news();
+    let texts: Vec<&str> = news.iter().filter_map(|line| line["text"].as_str()).collect();
+    assert_eq!(texts, [&first, &second, &second, &other]);
+    assert_eq!(news[2]["turn"], 2);
+}
+
+#[test]
+fn a_conversation_says_when_positions_run_out() {
+    let lab = Lab::new();
+    let long = "many ".repeat(500);
+    let ran = lab.run_saying(&["model", "chat", &weak()], &format!("/retry\n{long}\n/fly\n/undo\n"));
+    ran.expect_exit(0);
+    assert_eq!(ran.stdout, "");
+    insta::assert_snapshot!(ran.stderr, @"");
+    let ran = lab.run_saying(&["model", "chat", &weak(), "--max-tokens", "3"], QUESTION);
+    assert_eq!(ran.stderr, "(cut after 3 tokens; --max-tokens allows more)\n");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    let lab = Lab::new();
+    lab.write("full/file", "");
+    lab.write("file", "");
+    let refused = |arguments: &[&str]| {
+        let ran = lab.run(&[&["model"], arguments].concat());
+        ran.expect_exit(2);
+        assert_eq!(ran.stdout, "");
+        ran.stderr.replace(&manifest("").display().to_string(), "")
+    };
+    insta::assert_snapshot!(refused(&["inspect", "nowhere"]), @"");
+    insta::assert_snapshot!(refused(&["inspect", "full"]), @"");
+    insta::assert_snapshot!(refused(&["inspect", "file"]), @"");
+    insta::assert_snapshot!(refused(&["inspect", "models/mini.toml"]), @"");
+    insta::assert_snapshot!(refused(&["inspect", &weak(), "--checkpoint", "base"]), @"");
+    insta::assert_snapshot!(refused(&["export", &weak(), "--to", "full"]), @"");
+    insta::assert_snapshot!(refused(&["export", &weak(), "--to", "file"]), @"");
+    insta::assert_snapshot!(refused(&["chat", &weak(), "--temperature", "-1"]), @"");
+    insta::assert_snapshot!(refused(&["chat", &weak(), "--max-tokens", "0"]), @"");
+    insta::assert_snapshot!(refused(&["chat", &weak(), "--backend", "opencl"]), @"");
+    assert!(!Path::new(&lab.path("out")).exists());
+}
+
+#[test]
+fn the_checkpoints_of_a_run_are_found_by_name() {
+    let lab = Lab::finished();
+    lab.on_store(&["model", "export", "baseline seed=0", "--to", "last"]).expect_exit(0);
+    lab.on_store(&["model", "export", "baseline seed=0", "--to", "base", "--checkpoint", "base"])
+        .expect_exit(0);
+    let weights = |folder: &str| fs::read(lab.path(folder).join("model.safetensors")).unwrap();
+    assert!(weights("last") != weights("base"));
+    let card = fs::read_to_string(lab.path("last/README.md")).unwrap();
+    assert!(card.contains("| run | baseline seed=0 |") && card.contains("minirise"), "{card}");
+    let config: Value =
+        serde_json::from_str(&fs::read_to_string(lab.path("last/generation_config.json")).unwrap()).unwrap();
+    assert_eq!(config["max_new_tokens"], 40);
+    let ran = lab.on_store(&["model", "export", "baseline seed=0", "--to", "no", "--checkpoint", "round 9"]);
+    ran.expect_exit(2);
+    insta::assert_snapshot!(ran.stderr, @"");
+    let ran = lab.on_store(&["model", "inspect", "basline seed=0"]);
+    ran.expect_exit(2);
+    insta::assert_snapshot!(ran.stderr, @"");
+}
