@@ -120,8 +120,11 @@ impl Output {
         if self.is_json() { Ok(()) } else { print(text) }
     }
 
-    /// Asks for a line on a terminal.
+    /// Asks for a line on a terminal, unless people want quiet.
     pub fn ask(self, text: &str) {
+        if self.quiet {
+            return;
+        }
         let mut stderr = io::stderr().lock();
         // There is no further place to tell of a failure to.
         let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());

@@ -6,11 +6,9 @@ use crate::model::{LanguageModel, Precision};
 
 /// The card, in Markdown with the head that model hubs read.
 pub fn card(source: &Source, model: &LanguageModel, precision: Precision) -> String {
-    let origin: String = source
-        .origin
-        .iter()
-        .map(|(name, value)| format!("| {name} | {} |\n", value.replace('|', "\\|")))
-        .collect();
+    let rows =
+        source.origin.iter().map(|(name, value)| format!("| {name} | {} |\n", value.replace('|', "\\|")));
+    let origin = rows.collect::<Vec<_>>().concat();
     let told = source
         .settings
         .as_ref()

@@ -137,7 +137,8 @@ fn text(source: &Source, found: &Inspected, needs: Option<&Needs>, output: Outpu
 fn sizes(config: &ModelConfig) -> String {
     let ModelConfig { layers, width, heads, kv_heads, hidden, .. } = config;
     let more = [(config.qkv_bias, "biases"), (config.qk_norm, "norms of heads")];
-    let more: String = more.iter().filter(|(has, _)| *has).map(|(_, name)| format!(", {name}")).collect();
+    let more = more.iter().filter(|(has, _)| *has).map(|(_, name)| format!(", {name}"));
+    let more = more.collect::<Vec<_>>().concat();
     let size = config.head_size();
     format!(
         "{layers} layers, width {width}, {heads} heads of {size}, {kv_heads} for keys, hidden {hidden}{more}"

@@ -257,7 +257,7 @@ mod tests {
         let own = Sampling { temperature: 0.7, top_p: 0.8, top_k: 20, max_tokens: 512 };
         assert_eq!(configured(folder.path()), own);
         write(json!({ "do_sample": false, "temperature": 0.7 })).unwrap();
-        assert_eq!(configured(folder.path()).temperature, 0.0);
+        assert_eq!(configured(folder.path()), Sampling { temperature: 0.0, ..default });
         write(json!({ "temperature": -1.0 })).unwrap();
         assert_eq!(configured(folder.path()), default);
     }
