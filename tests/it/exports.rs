@@ -14,6 +14,7 @@ use rise_lab::model::{
     Prompted, Ragged, Targets, Visit, Weights, generate,
 };
 use rise_lab::pipeline::Models;
+use rise_lab::spec::BaseModel;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,7 +29,9 @@ fn weak() -> String {
 
 /// The shipped base as it lies in the repository.
 fn shipped() -> LanguageModel {
-    let base = Models::new(manifest("experiments/models")).get("weak").unwrap();
+    let BaseModel::Recipe(base) = Models::new(manifest("experiments/models")).get("weak").unwrap() else {
+        panic!("the shipped base is a recipe")
+    };
     let files = base.checkpoint.unwrap();
     Checkpoint::load_parts(&base.model, &files.file, &files.tokenizer, &place()).unwrap()
 }
@@ -135,12 +138,19 @@ fn agrees(model: &LanguageModel, sequences: &[Vec<u32>], expected: &[Numbers]) {
         let batch = Ragged { tokens: tokens.clone(), lengths: [tokens.len()].into() };
         let logits: Vec<f32> = model.decoder.logits(&batch).into_data().try_into_vec().unwrap();
         let last = &logits[logits.len() - expected.logits.len()..];
-        let largest = expected.logits.iter().fold(0.0_f32, |most, logit| most.max(logit.abs()));
-        let apart = apart(last, &expected.logits) / largest;
-        assert!(apart < 1e-4, "{apart}");
-        let apart = self::apart(&came(model, tokens), &expected.log_probabilities);
-        assert!(apart < 1e-4, "{apart}");
+        for (found, expected) in
+            [(last, &expected.logits), (&came(model, tokens), &expected.log_probabilities)]
+        {
+            let apart = relative(found, expected);
+            assert!(apart < 1e-4, "{apart}");
+        }
     }
+}
+
+/// The largest difference as a part of the largest expected value.
+fn relative(found: &[f32], expected: &[f32]) -> f32 {
+    let largest = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+    apart(found, expected) / largest
 }
 
 fn apart(a: &[f32], b: &[f32]) -> f32 {
@@ -199,7 +209,10 @@ fn merged_adapters_are_those_of_another_implementation() {
         up: half(layer, projection, "B"),
     };
     let block = |layer| Projection::ALL.map(|projection| adapter(layer, projection)).into();
-    let adapters = Adapters { scale: golden.scale, blocks: (0..config.layers).map(block).collect() };
+    let blocks: Vec<Vec<Adapter>> = (0..config.layers).map(block).collect();
+    let rank = blocks[0][0].down.dims()[1];
+    let lora = LoraConfig { rank, alpha: golden.scale * rank as f64, ..LoraConfig::default() };
+    let adapters = Adapters { lora, blocks };
     let weights = Weights { adapters: Some(adapters), ..model.decoder.weights().clone() };
     let adapted = LanguageModel { decoder: Decoder::new(config.clone(), weights, &place()), ..model.clone() };
     let lab = Lab::new();
@@ -210,7 +223,7 @@ fn merged_adapters_are_those_of_another_implementation() {
     let last = &golden.sequences[golden.sequences.len() - golden.adapted.len()..];
     agrees(&merged, last, &golden.adapted);
     for (tokens, expected) in last.iter().zip(&golden.adapted) {
-        let apart = apart(&came(&adapted, tokens), &expected.log_probabilities);
+        let apart = relative(&came(&adapted, tokens), &expected.log_probabilities);
         assert!(apart < 1e-4, "{apart}");
     }
 }
@@ -279,7 +292,34 @@ fn chat_checkpoint(lab: &Lab, folder: &str) {
 
 #[test]
 fn a_base_is_shown_with_its_sizes_and_needs() {
-    insta::assert_snapshot!(Lab::new().run(&["model", "inspect", &weak()]).stdout, @"");
+    insta::assert_snapshot!(Lab::new().run(&["model", "inspect", &weak()]).stdout, @"
+    weak
+    base model    weak
+    description   0.5 M parameters, 6 slices: still learning, stubborn when told to retry.
+    architecture  llama
+    sizes         4 layers, width 96, 4 heads of 24, 4 for keys, hidden 256
+    positions     512, rope 10000
+    vocabulary    367 tokens, head of its own
+    parameters    513,696
+    tensors       39 F32 (513,696 values)
+    files         1 of 1, 2 MB
+    tokenizer     367 tokens, control tokens, answers end with `<|end|>`
+
+    Memory
+    work         numbers        weights  copies  gradients  moments  activations   cache  logits     all
+    -----------  -------------  -------  ------  ---------  -------  -----------  ------  ------  ------
+    sampling     f32               2 MB       -          -        -       155 MB   60 MB  184 kB  217 MB
+                 bf16              1 MB       -          -        -       126 MB   30 MB  161 kB  157 MB
+                 f32, fused        2 MB       -          -        -         1 MB  144 MB   47 kB  147 MB
+    adapters     f32               2 MB  456 kB     456 kB   912 kB       726 MB       -   46 MB  776 MB
+                 bf16              1 MB  456 kB     456 kB   912 kB       468 MB       -   40 MB  511 MB
+    all weights  f32               2 MB    2 MB       2 MB     4 MB       726 MB       -   46 MB  782 MB
+                 bf16 products     2 MB    2 MB       2 MB     4 MB       468 MB       -   40 MB  519 MB
+                 f32, fused        2 MB    4 MB      31 MB     4 MB        27 MB       -  734 kB   69 MB
+
+    32 sequences of 512 tokens; sampling writes the second half of each. Adapters have rank 16 on all
+    projections. Products of 16 bits train weights of 32. What a device keeps for itself comes on top.
+    ");
 }
 
 #[test]
@@ -288,7 +328,33 @@ fn a_checkpoint_with_a_template_is_shown() {
     chat_checkpoint(&lab, "model");
     let ran = lab.run(&["model", "inspect", "model", "--sequences", "2", "--length", "64"]);
     ran.expect_exit(0);
-    insta::assert_snapshot!(ran.stdout, @"");
+    insta::assert_snapshot!(ran.stdout, @"
+    model
+    checkpoint    model
+    architecture  llama
+    sizes         2 layers, width 32, 4 heads of 8, 2 for keys, hidden 64
+    positions     512, rope 10000
+    vocabulary    303 tokens, head of its own
+    parameters    37,984
+    tensors       21 F32 (37,984 values)
+    files         1 of 1, 150 kB
+    tokenizer     300 tokens, chat template of tokenizer_config.json with a system's role, answers end with `</s>`
+
+    Memory
+    work         numbers        weights  copies  gradients  moments  activations  cache  logits     all
+    -----------  -------------  -------  ------  ---------  -------  -----------  -----  ------  ------
+    sampling     f32             148 kB       -          -        -       184 kB  72 kB    9 kB  414 kB
+                 bf16             74 kB       -          -        -       140 kB  36 kB    8 kB  259 kB
+                 f32, fused      148 kB       -          -        -       176 kB  96 kB    4 kB  424 kB
+    adapters     f32             212 kB   64 kB      64 kB   128 kB         1 MB      -  606 kB    2 MB
+                 bf16            138 kB   64 kB      64 kB   128 kB       880 kB      -  530 kB    2 MB
+    all weights  f32             148 kB  148 kB     148 kB   297 kB         1 MB      -  606 kB    3 MB
+                 bf16 products   148 kB  185 kB     148 kB   297 kB       956 kB      -  530 kB    2 MB
+                 f32, fused      148 kB  258 kB     148 kB   297 kB       738 kB      -  152 kB    2 MB
+
+    2 sequences of 64 tokens; sampling writes the second half of each. Adapters have rank 16 on all
+    projections. Products of 16 bits train weights of 32. What a device keeps for itself comes on top.
+    ");
     let json = lab.json(&["model", "inspect", "model"]);
     assert_eq!(json["found"]["config"]["width"], 32);
     assert_eq!(json["memory"]["length"], 512);
@@ -306,22 +372,38 @@ fn everything_that_is_wrong_with_a_checkpoint_is_told() {
     copy(&manifest("tests/golden/architectures/llama-3.1"), &lab.path("shards"));
     copy(&manifest("tests/golden/chat/zephyr"), &lab.path("shards"));
     fs::remove_file(lab.path("shards/model-00002-of-00002.safetensors")).unwrap();
-    insta::assert_snapshot!(told("shards"), @"");
+    insta::assert_snapshot!(told("shards"), @"
+    - shards/config.json: `vocab_size` is 61, and the tokenizer beside it has 300 tokens: they do not belong together
+    - shards/model-00002-of-00002.safetensors is missing (10 tensors); fetch it again
+    ");
     copy(&manifest("tests/golden/architectures/qwen2"), &lab.path("qwen"));
     let edit = |file: &str, from: &str, to: &str| {
         let text = fs::read_to_string(lab.path(file)).unwrap();
         lab.write(file, text.replace(from, to));
     };
     edit("qwen/config.json", "\"intermediate_size\": 40", "\"intermediate_size\": 41");
-    insta::assert_snapshot!(told("qwen"), @"");
+    insta::assert_snapshot!(told("qwen"), @"
+    - cannot read the tokenizer qwen/tokenizer.json: No such file or directory (os error 2)
+    - qwen/model.safetensors: tensor `model.layers.0.mlp.gate_proj.weight` has shape [40, 32], expected [41, 32]
+    - qwen/model.safetensors: tensor `model.layers.0.mlp.up_proj.weight` has shape [40, 32], expected [41, 32]
+    - qwen/model.safetensors: tensor `model.layers.0.mlp.down_proj.weight` has shape [32, 40], expected [32, 41]
+    - qwen/model.safetensors: tensor `model.layers.1.mlp.gate_proj.weight` has shape [40, 32], expected [41, 32]
+    - qwen/model.safetensors: tensor `model.layers.1.mlp.up_proj.weight` has shape [40, 32], expected [41, 32]
+    - qwen/model.safetensors: 1 more tensor does not fit
+    ");
     edit("qwen/config.json", "\"model_type\": \"qwen2\"", "\"model_type\": \"mamba\"");
     fs::remove_file(lab.path("qwen/model.safetensors")).unwrap();
     lab.write("qwen/pytorch_model.bin", "");
-    insta::assert_snapshot!(told("qwen"), @"");
+    insta::assert_snapshot!(told("qwen"), @"
+    - cannot use qwen/config.json: its architecture `mamba` is not one of `llama`, `mistral`, `qwen2`, `qwen3`
+    - cannot read the tokenizer qwen/tokenizer.json: No such file or directory (os error 2)
+    - qwen/model.safetensors is missing; fetch it again
+    - there is `pytorch_model.bin`, and only safetensors files of whole weights are read; convert it
+    ");
     chat_checkpoint(&lab, "cut");
     let bytes = fs::read(lab.path("cut/model.safetensors")).unwrap();
     lab.write("cut/model.safetensors", &bytes[..bytes.len() - 9]);
-    insta::assert_snapshot!(told("cut"), @"");
+    insta::assert_snapshot!(told("cut"), @"- cannot read cut/model.safetensors: incomplete metadata, file not fully covered; the file is cut or damaged, fetch it again");
 }
 
 #[test]
@@ -353,11 +435,16 @@ fn a_conversation_from_a_file_is_that_of_the_model() {
 #[test]
 fn a_conversation_says_when_positions_run_out() {
     let lab = Lab::new();
-    let long = "many ".repeat(500);
+    let long = "many ".repeat(2000);
     let ran = lab.run_saying(&["model", "chat", &weak()], &format!("/retry\n{long}\n/fly\n/undo\n"));
     ran.expect_exit(0);
     assert_eq!(ran.stdout, "");
-    insta::assert_snapshot!(ran.stderr, @"");
+    insta::assert_snapshot!(ran.stderr, @"
+    there is no answer yet to try again
+    the conversation has 2004 tokens with this, and the model 512 positions: nothing is left for an answer; /undo takes the last exchange back, /new begins again
+    there is no `/fly`: /retry asks for another attempt, /undo takes the last exchange back, /new begins again, /quit ends
+    there is nothing to take back
+    ");
     let ran = lab.run_saying(&["model", "chat", &weak(), "--max-tokens", "3"], QUESTION);
     assert_eq!(ran.stderr, "(cut after 3 tokens; --max-tokens allows more)\n");
 }
@@ -373,16 +460,39 @@ fn what_cannot_be_meant_is_refused() {
         assert_eq!(ran.stdout, "");
         ran.stderr.replace(&manifest("").display().to_string(), "")
     };
-    insta::assert_snapshot!(refused(&["inspect", "nowhere"]), @"");
-    insta::assert_snapshot!(refused(&["inspect", "full"]), @"");
-    insta::assert_snapshot!(refused(&["inspect", "file"]), @"");
-    insta::assert_snapshot!(refused(&["inspect", "models/mini.toml"]), @"");
-    insta::assert_snapshot!(refused(&["inspect", &weak(), "--checkpoint", "base"]), @"");
-    insta::assert_snapshot!(refused(&["export", &weak(), "--to", "full"]), @"");
-    insta::assert_snapshot!(refused(&["export", &weak(), "--to", "file"]), @"");
-    insta::assert_snapshot!(refused(&["chat", &weak(), "--temperature", "-1"]), @"");
-    insta::assert_snapshot!(refused(&["chat", &weak(), "--max-tokens", "0"]), @"");
-    insta::assert_snapshot!(refused(&["chat", &weak(), "--backend", "opencl"]), @"");
+    insta::assert_snapshot!(refused(&["inspect", "nowhere"]), @"
+    error: there is no folder and no file `nowhere`, and no store in which it could be a run
+    hint: name a checkpoint's folder, a base model's recipe, or a run and its store with --store
+    ");
+    insta::assert_snapshot!(refused(&["inspect", "full"]), @"
+    error: full is no checkpoint: it has no config.json
+    hint: name a folder with config.json, model.safetensors and tokenizer.json
+    ");
+    insta::assert_snapshot!(refused(&["inspect", "file"]), @"
+    error: file is a file, and no base model's recipe
+    hint: name the folder that the checkpoint's files are in
+    ");
+    insta::assert_snapshot!(refused(&["inspect", "models/mini.toml"]), @"
+    error: no checkpoint comes with models/mini.toml
+    hint: make one with `rise-lab base models/mini.toml --ship`
+    ");
+    insta::assert_snapshot!(refused(&["inspect", &weak(), "--checkpoint", "base"]), @"error: --checkpoint is for runs, and experiments/models/weak.toml is none");
+    insta::assert_snapshot!(refused(&["export", &weak(), "--to", "full"]), @"
+    error: full is not empty
+    hint: name a new folder; nothing that is there is written over
+    ");
+    insta::assert_snapshot!(refused(&["export", &weak(), "--to", "file"]), @"error: file is a file, not a folder");
+    insta::assert_snapshot!(refused(&["chat", &weak(), "--temperature", "-1"]), @"
+    error: unexpected argument '-1' found
+
+      tip: to pass '-1' as a value, use '-- -1'
+
+    Usage: rise-lab model chat [OPTIONS] <PATH|RUN>
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(refused(&["chat", &weak(), "--max-tokens", "0"]), @"error: --max-tokens: 0 leaves no room for an answer");
+    insta::assert_snapshot!(refused(&["chat", &weak(), "--backend", "opencl"]), @"error: there is no backend `opencl`; use one of: flex, vulkan, wgpu, cuda, tch (compiled in: flex)");
     assert!(!Path::new(&lab.path("out")).exists());
 }
 
@@ -401,8 +511,8 @@ fn the_checkpoints_of_a_run_are_found_by_name() {
     assert_eq!(config["max_new_tokens"], 40);
     let ran = lab.on_store(&["model", "export", "baseline seed=0", "--to", "no", "--checkpoint", "round 9"]);
     ran.expect_exit(2);
-    insta::assert_snapshot!(ran.stderr, @"");
+    insta::assert_snapshot!(ran.stderr, @"error: run `baseline seed=0` has no finished checkpoint `round 9`; it has `base`, `round 1`");
     let ran = lab.on_store(&["model", "inspect", "basline seed=0"]);
     ran.expect_exit(2);
-    insta::assert_snapshot!(ran.stderr, @"");
+    insta::assert_snapshot!(ran.stderr, @"error: no run has the key or label `basline seed=0` (did you mean `baseline seed=0`?); `rise-lab runs` lists them");
 }

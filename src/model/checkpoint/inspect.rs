@@ -193,7 +193,12 @@ fn misfits(config: &ModelConfig, vocabulary: usize, survey: &Survey, path: &Path
     let all: Vec<String> = expected(config, vocabulary).into_iter().filter_map(wrong).collect();
     let more = all.len().saturating_sub(SHOWN);
     let told = all.iter().take(SHOWN).map(|fault| format!("{}: {fault}", path.display()));
-    told.chain((more > 0).then(|| format!("{}: {more} tensors more do not fit", path.display()))).collect()
+    let rest = match more {
+        0 => None,
+        1 => Some(format!("{}: 1 more tensor does not fit", path.display())),
+        more => Some(format!("{}: {more} more tensors do not fit", path.display())),
+    };
+    told.chain(rest).collect()
 }
 
 /// Every tensor that sizes ask for, in the order of the layers, with its shape on disk.
