@@ -6,6 +6,7 @@ mod backends;
 mod bad_input;
 mod chat;
 mod claims;
+mod data;
 mod golden;
 mod gradients;
 mod keys;

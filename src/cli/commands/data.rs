@@ -1,0 +1,169 @@
+//! `rise-lab data`: what is known of the data behind an experiment, before any work.
+
+use serde_json::{Value, json};
+
+use crate::cli::args::DataArguments;
+use crate::cli::environment::Environment;
+use crate::cli::exit::{Exit, Fault};
+use crate::cli::experiment::experiment;
+use crate::cli::output::{Output, Style};
+use crate::cli::quantity::counted;
+use crate::cli::table::Table;
+use crate::pipeline::{Models, Survey, Surveyed, SurveyedFile, survey};
+use crate::sweep::{SweepError, expand};
+
+/// Leaks, known errors and notes that are shown of each sort; machines get all of them.
+const SHOWN: usize = 12;
+
+/// Shows the data of every task of an experiment. The exit code is that of a file that cannot be used
+/// if a sweep would refuse the data.
+///
+/// # Errors
+/// If the experiment is wrong, or a file cannot be read.
+pub fn data(arguments: &DataArguments, environment: &Environment) -> Result<Exit, Fault> {
+    let experiment = experiment(&arguments.experiment)?;
+    let models = Models::new(experiment.models_folder());
+    let cells = expand(&experiment)?;
+    let found = survey(cells.iter().map(|cell| &cell.spec), &models).map_err(|source| {
+        let label = experiment.name.clone();
+        Fault::from(SweepError::Plan { label, source })
+    })?;
+    let output = environment.output;
+    output.answer(|| text(&experiment.name, &found, output), &document(&experiment.name, &found))?;
+    Ok(if found.refusal.is_some() { Exit::Usage } else { Exit::Fine })
+}
+
+fn document(name: &str, survey: &Survey) -> Value {
+    json!({ "experiment": name, "tasks": survey.tasks, "leaks": survey.leaks, "refusal": survey.refusal })
+}
+
+fn text(name: &str, survey: &Survey, output: Output) -> String {
+    let mut parts = vec![format!("{name}: {}\n", counted(survey.tasks.len(), "task"))];
+    parts.extend(survey.tasks.iter().map(|task| about(task, output)));
+    parts.push(leaks(survey, output));
+    parts.join("\n")
+}
+
+fn about(task: &Surveyed, output: Output) -> String {
+    let mut text = format!("{}\n\n", output.styled(Style::Bold, &format!("task {}", task.task)));
+    if !task.files.is_empty() {
+        text += &format!("{}\n", files(&task.files, output));
+    }
+    let mut table = Table::new(["split", "#problems", "#longest question", "characters, in"]);
+    for split in &task.splits {
+        let counts = [split.problems, split.longest].map(|count| count.to_string());
+        let [problems, longest] = counts;
+        table.row([split.split.name(), &problems, &longest, &split.longest_id]);
+    }
+    text += &table.to_string();
+    text += &listed("Notes", &task.notes);
+    let known =
+        task.known_errors.iter().map(|known| format!("{}: {}, {}", known.id, known.kind.name(), known.about));
+    text + &listed("Known of references in these splits (listed, not changed)", &known.collect::<Vec<_>>())
+}
+
+fn files(files: &[SurveyedFile], output: Output) -> Table {
+    let mut table = Table::new(["file", "SHA-256", "official"]);
+    for file in files {
+        let official = match file.official {
+            Some(true) => output.styled(Style::Green, "yes"),
+            Some(false) => output.styled(Style::Yellow, "no"),
+            None => "not known".to_owned(),
+        };
+        table.row([file.path.display().to_string(), file.sha256.to_string(), official]);
+    }
+    table
+}
+
+/// A heading and what stands under it, the first of it; nothing where there is nothing.
+fn listed(heading: &str, lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{heading}:\n");
+    text.extend(lines.iter().take(SHOWN).map(|line| format!("  {line}\n")));
+    if lines.len() > SHOWN {
+        text += &format!("  and {} more; --format json lists all\n", lines.len() - SHOWN);
+    }
+    text
+}
+
+fn leaks(survey: &Survey, output: Output) -> String {
+    let Survey { leaks, refusal, .. } = survey;
+    let mut text = if leaks.is_empty() && refusal.is_none() {
+        "No question that is trained on is evaluated on.\n".to_owned()
+    } else {
+        String::new()
+    };
+    let lines = leaks.iter().map(|leak| {
+        let (trained, evaluated) = (&leak.trained, &leak.evaluated);
+        format!("{} in {trained} is {} in {evaluated}", leak.trained_id, leak.evaluated_id)
+    });
+    let heading = format!("{}, trained on and evaluated on", counted(leaks.len(), "leak"));
+    text += listed(&heading, &lines.collect::<Vec<_>>()).trim_start_matches('\n');
+    if let Some(refusal) = refusal {
+        text += &format!("{} a sweep refuses this: {refusal}\n", output.styled(Style::Red, "error:"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples::{key, plain};
+    use crate::domain::Split;
+    use crate::pipeline::{ErrorKind, KnownError, Leak, SurveyedSplit};
+
+    fn sample() -> Survey {
+        let file = |name: &str, official| SurveyedFile {
+            name: name.to_owned(),
+            path: format!("data/{name}").into(),
+            sha256: key(name),
+            official,
+        };
+        let split = |split, problems, longest| SurveyedSplit {
+            split,
+            problems,
+            longest,
+            longest_id: "gsm8k/train.jsonl/7".to_owned(),
+        };
+        let task = Surveyed {
+            task: "gsm8k".to_owned(),
+            files: vec![file("train.jsonl", Some(true)), file("test.jsonl", Some(false))],
+            splits: vec![split(Split::Train, 3000, 985), split(Split::Test, 500, 80)],
+            notes: vec!["test.jsonl holds 20 problems, the original 1319".to_owned()],
+            known_errors: vec![KnownError {
+                id: "gsm8k/train.jsonl/357".to_owned(),
+                kind: ErrorKind::Label,
+                about: "the final answer is 66, the working gives 64".to_owned(),
+            }],
+        };
+        let leak = |number: usize| Leak {
+            trained: "the train split of gsm8k".to_owned(),
+            trained_id: format!("gsm8k/train.jsonl/{number}"),
+            evaluated: "the test split of mine".to_owned(),
+            evaluated_id: format!("mine/test/{number}"),
+            question: "How many?".to_owned(),
+        };
+        let refusal = Some("two places ask the same question".to_owned());
+        Survey { tasks: vec![task], leaks: (1..=13).map(leak).collect(), refusal }
+    }
+
+    #[test]
+    fn a_survey_is_one_screen() {
+        insta::assert_snapshot!(text("study", &sample(), plain()), @"");
+        let fine = Survey { leaks: vec![], refusal: None, ..sample() };
+        assert!(
+            text("study", &fine, plain()).ends_with("\n\nNo question that is trained on is evaluated on.\n")
+        );
+    }
+
+    #[test]
+    fn machines_get_everything() {
+        let document = document("study", &sample());
+        assert_eq!(document["leaks"].as_array().unwrap().len(), 13);
+        assert_eq!(document["tasks"][0]["files"][1]["official"], false);
+        assert_eq!(document["tasks"][0]["splits"][0]["split"], "train");
+        assert_eq!(document["tasks"][0]["known_errors"][0]["kind"], "label");
+    }
+}
