@@ -234,7 +234,7 @@ impl Prompt {
     }
 
     /// The key of some templates with what is said about the form of the answer.
-    fn key_of(&self, templates: &[&str]) -> Key {
+    fn key_of(self, templates: &[&str]) -> Key {
         let form = self.answer_form.and_then(AnswerForm::text);
         Key::of(&templates.iter().copied().chain(form).collect::<Vec<_>>())
     }

@@ -166,10 +166,9 @@ fn tokens(text: &str) -> Vec<&str> {
     let mut rest = text;
     while let Some(start) = rest.find(|c: char| c.is_alphanumeric() || is_sign(c)) {
         let begun = &rest[start..];
-        let end = match begun.starts_with(is_sign) {
-            true => 1,
-            false => begun.find(|c: char| !c.is_alphanumeric()).unwrap_or(begun.len()),
-        };
+        let word = begun.find(|c: char| !c.is_alphanumeric()).unwrap_or(begun.len());
+        // Every sign is one byte.
+        let end = if begun.starts_with(is_sign) { 1 } else { word };
         tokens.push(&begun[..end]);
         rest = &begun[end..];
     }

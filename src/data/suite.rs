@@ -63,7 +63,7 @@ fn problems(splits: &Splits) -> impl Iterator<Item = &Problem> {
 
 #[test]
 fn names_are_unique_and_those_of_experiment_files() {
-    let names: BTreeSet<_> = tasks().iter().map(|(task, _)| task.name()).collect();
+    let names: BTreeSet<_> = tasks().iter().map(|(task, _)| task.kind()).collect();
     assert_eq!(names.len(), tasks().len());
     for (task, _) in tasks() {
         let written = serde_json::to_value(&task).unwrap();

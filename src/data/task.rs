@@ -208,7 +208,7 @@ impl TaskConfig {
     pub fn load(&self, sizes: &Sizes) -> Result<Splits, DataError> {
         self.check()?;
         let splits = match self.source() {
-            Source::Words(settings, wording) => settings.load(self.name(), wording, sizes)?,
+            Source::Words(settings, wording) => settings.load(self.kind(), wording, sizes)?,
             Source::Gsm8k(task) => Gsm8k(&task.path).load(sizes)?,
             Source::Svamp(task) => Svamp(&task.path).load(sizes)?,
             Source::Math(task) => Math(task).load(sizes)?,

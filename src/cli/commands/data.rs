@@ -9,7 +9,7 @@ use crate::cli::experiment::experiment;
 use crate::cli::output::{Output, Style};
 use crate::cli::quantity::counted;
 use crate::cli::table::Table;
-use crate::pipeline::{Models, Survey, Surveyed, SurveyedFile, survey};
+use crate::pipeline::{KnownError, Leak, Models, Survey, Surveyed, SurveyedFile, survey};
 use crate::sweep::{SweepError, expand};
 
 /// Leaks, known errors and notes that are shown of each sort; machines get all of them.
@@ -45,21 +45,21 @@ fn text(name: &str, survey: &Survey, output: Output) -> String {
 }
 
 fn about(task: &Surveyed, output: Output) -> String {
-    let mut text = format!("{}\n\n", output.styled(Style::Bold, &format!("task {}", task.task)));
+    let mut parts = vec![format!("{}\n\n", output.styled(Style::Bold, &format!("task {}", task.task)))];
     if !task.files.is_empty() {
-        text += &format!("{}\n", files(&task.files, output));
+        parts.push(format!("{}\n", files(&task.files, output)));
     }
     let mut table = Table::new(["split", "#problems", "#longest question", "characters, in"]);
     for split in &task.splits {
-        let counts = [split.problems, split.longest].map(|count| count.to_string());
-        let [problems, longest] = counts;
+        let [problems, longest] = [split.problems, split.longest].map(|count| count.to_string());
         table.row([split.split.name(), &problems, &longest, &split.longest_id]);
     }
-    text += &table.to_string();
-    text += &listed("Notes", &task.notes);
-    let known =
-        task.known_errors.iter().map(|known| format!("{}: {}, {}", known.id, known.kind.name(), known.about));
-    text + &listed("Known of references in these splits (listed, not changed)", &known.collect::<Vec<_>>())
+    parts.push(table.to_string());
+    parts.push(listed("Notes", &task.notes));
+    let known = |known: &KnownError| format!("{}: {}, {}", known.id, known.kind.name(), known.about);
+    let known: Vec<String> = task.known_errors.iter().map(known).collect();
+    parts.push(listed("Known of references in these splits (listed, not changed)", &known));
+    parts.concat()
 }
 
 fn files(files: &[SurveyedFile], output: Output) -> Table {
@@ -80,31 +80,28 @@ fn listed(heading: &str, lines: &[String]) -> String {
     if lines.is_empty() {
         return String::new();
     }
-    let mut text = format!("\n{heading}:\n");
-    text.extend(lines.iter().take(SHOWN).map(|line| format!("  {line}\n")));
+    let shown = lines.iter().take(SHOWN).map(|line| format!("  {line}\n"));
+    let mut parts: Vec<String> = [format!("\n{heading}:\n")].into_iter().chain(shown).collect();
     if lines.len() > SHOWN {
-        text += &format!("  and {} more; --format json lists all\n", lines.len() - SHOWN);
+        parts.push(format!("  and {} more; --format json lists all\n", lines.len() - SHOWN));
     }
-    text
+    parts.concat()
 }
 
 fn leaks(survey: &Survey, output: Output) -> String {
     let Survey { leaks, refusal, .. } = survey;
-    let mut text = if leaks.is_empty() && refusal.is_none() {
-        "No question that is trained on is evaluated on.\n".to_owned()
-    } else {
-        String::new()
-    };
-    let lines = leaks.iter().map(|leak| {
+    if leaks.is_empty() && refusal.is_none() {
+        return "No question that is trained on is evaluated on.\n".to_owned();
+    }
+    let line = |leak: &Leak| {
         let (trained, evaluated) = (&leak.trained, &leak.evaluated);
         format!("{} in {trained} is {} in {evaluated}", leak.trained_id, leak.evaluated_id)
-    });
+    };
     let heading = format!("{}, trained on and evaluated on", counted(leaks.len(), "leak"));
-    text += listed(&heading, &lines.collect::<Vec<_>>()).trim_start_matches('\n');
-    if let Some(refusal) = refusal {
-        text += &format!("{} a sweep refuses this: {refusal}\n", output.styled(Style::Red, "error:"));
-    }
-    text
+    let list = listed(&heading, &leaks.iter().map(line).collect::<Vec<_>>());
+    let error = output.styled(Style::Red, "error:");
+    let refusal = refusal.iter().map(|refusal| format!("{error} a sweep refuses this: {refusal}\n"));
+    [list.trim_start_matches('\n').to_owned()].into_iter().chain(refusal).collect()
 }
 
 #[cfg(test)]
@@ -112,7 +109,7 @@ mod tests {
     use super::*;
     use crate::cli::samples::{key, plain};
     use crate::domain::Split;
-    use crate::pipeline::{ErrorKind, KnownError, Leak, SurveyedSplit};
+    use crate::pipeline::{ErrorKind, SurveyedSplit};
 
     fn sample() -> Survey {
         let file = |name: &str, official| SurveyedFile {

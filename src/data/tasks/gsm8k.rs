@@ -67,14 +67,12 @@ impl Gsm8k<'_> {
 
     /// The number of rows in each file.
     pub(in crate::data) fn counts(&self) -> Result<Vec<Count>, DataError> {
-        [(TRAIN, 7473), (TEST, 1319)]
-            .map(|(name, official)| {
-                let found =
-                    read_text(&self.file(name), EXPECTED)?.lines().filter(|line| !line.trim().is_empty());
-                Ok(Count { what: name.to_owned(), found: found.count(), official })
-            })
-            .into_iter()
-            .collect()
+        let count = |(name, official): (&str, usize)| {
+            let text = read_text(&self.file(name), EXPECTED)?;
+            let found = text.lines().filter(|line| !line.trim().is_empty()).count();
+            Ok(Count { what: name.to_owned(), found, official })
+        };
+        [(TRAIN, 7473), (TEST, 1319)].into_iter().map(count).collect()
     }
 
     fn file(&self, name: &str) -> PathBuf {

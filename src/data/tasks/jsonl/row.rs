@@ -30,7 +30,7 @@ impl<'a> Reader<'a> {
         let question = text(row, &self.task.question, place)?.trim().to_owned();
         let answer = self.answer(&text(row, &self.task.answer, place)?, place)?;
         let solution = self.task.solution.as_ref().map(|field| text(row, field, place)).transpose()?;
-        let solution = solution.map(|solution| self.ending(solution, &answer));
+        let solution = solution.map(|solution| self.ending(&solution, &answer));
         let name = match &self.task.id {
             Some(field) => text(row, field, place)?.trim().to_owned(),
             None => format!("{file}/{}", place.number),
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The solution with the answer at its end in the form that the grader reads.
-    fn ending(&self, solution: String, answer: &str) -> String {
+    fn ending(&self, solution: &str, answer: &str) -> String {
         let solution = solution.trim_end();
         match self.task.grader {
             GraderConfig::Numeric => match stated(solution) {
@@ -104,8 +104,9 @@ fn text(row: &Value, field: &str, place: Place<'_>) -> Result<String, DataError>
 /// The field of this name, or at the end of this path with dots.
 fn look_up<'r>(row: &'r Value, field: &str) -> Option<&'r Value> {
     row.get(field).or_else(|| {
-        let step = |part: &str| part.replace('~', "~0").replace('/', "~1");
-        row.pointer(&field.split('.').map(|part| format!("/{}", step(part))).collect::<String>())
+        let steps = field.split('.').map(|part| part.replace('~', "~0").replace('/', "~1"));
+        let path: Vec<String> = [String::new()].into_iter().chain(steps).collect();
+        row.pointer(&path.join("/"))
     })
 }
 
