@@ -143,15 +143,15 @@ mod tests {
 
     #[test]
     fn senseless_settings_are_told() {
-        insta::assert_snapshot!(fault("pattern = '(a'"), @"");
-        insta::assert_snapshot!(fault("pattern = 'a'"), @"");
-        insta::assert_snapshot!(fault("pattern = '(a)(b)'"), @"");
-        insta::assert_snapshot!(fault("train = 'b.jsonl'"), @"");
-        insta::assert_snapshot!(fault("train = ''"), @"");
-        insta::assert_snapshot!(fault("solution = ' '"), @"");
-        insta::assert_snapshot!(fault("name = 'a/b'"), @"");
-        insta::assert_snapshot!(fault("name = 'gsm8k'"), @"");
-        insta::assert_snapshot!(fault("grader = 'rise-compat'"), @"");
+        insta::assert_snapshot!(fault("pattern = '(a'"), @r#"`pattern` = "(a": is no regular expression (unclosed group)"#);
+        insta::assert_snapshot!(fault("pattern = 'a'"), @r#"`pattern` = "a": has no group; put the answer in parentheses, as in `#### (.+)`"#);
+        insta::assert_snapshot!(fault("pattern = '(a)(b)'"), @r#"`pattern` = "(a)(b)": has 2 groups; keep the one around the answer, and write the others as `(?:...)`"#);
+        insta::assert_snapshot!(fault("train = 'b.jsonl'"), @"`test` = b.jsonl: is the training file too; give each its own file");
+        insta::assert_snapshot!(fault("train = ''"), @"`train` is empty: give the place of the file");
+        insta::assert_snapshot!(fault("solution = ' '"), @"`solution` is empty: give the name of a field");
+        insta::assert_snapshot!(fault("name = 'a/b'"), @r#"`name` = "a/b": use letters, digits, `-`, `_` and `.`"#);
+        insta::assert_snapshot!(fault("name = 'gsm8k'"), @r#"`name` = "gsm8k": is the name of another task"#);
+        insta::assert_snapshot!(fault("grader = 'rise-compat'"), @"`grader` = rise-compat: it reads references of its own form only; take `numeric` or `boxed-latex` here, and name it as the run's `grader`");
     }
 
     #[test]

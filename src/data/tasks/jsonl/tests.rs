@@ -5,6 +5,7 @@ use crate::data::{GraderConfig, TaskConfig};
 use super::*;
 
 const OTHER: &str = r#"{"q": "How many cups?", "a": "3"}"#;
+const MARKED: &str = r##"{"q": "How many hats?", "a": "so #### 3"}"##;
 
 /// Loads files with these texts by the usual fields and `more` settings.
 fn load_both(train: &str, test: &str, more: &str) -> Result<Splits, String> {
@@ -22,10 +23,6 @@ fn load_both(train: &str, test: &str, more: &str) -> Result<Splits, String> {
     let sizes = Sizes { train: 1, test: 1, ..Sizes::none(0) };
     let shown = |error: DataError| error.to_string().replace(&format!("{}/", folder.path().display()), "");
     task.load(&sizes).map_err(shown)
-}
-
-fn test_problem(row: &str, more: &str) -> Problem {
-    load_both(OTHER, row, more).unwrap().test.remove(0)
 }
 
 fn fault(row: &str, more: &str) -> String {
@@ -51,14 +48,15 @@ fn fields_are_found_by_name_or_path() {
 #[test]
 fn the_last_match_of_the_pattern_is_the_answer() {
     let row = r#"{"q": "How many?", "a": "It is #### 5, no:\n#### 1,080"}"#;
-    let problem = test_problem(row, r"pattern = '####\s*(\S+)'");
+    let problem = load_both(MARKED, row, r"pattern = '####\s*(\S+)'").unwrap().test.remove(0);
     assert_eq!(
         (problem.id.as_str(), problem.answer.as_str(), problem.solution),
         ("jsonl/test/1", "1080", None)
     );
     // A whole solution may be its own reference.
     let more = "question = 'q'\nanswer = 'a'\nsolution = 'a'\npattern = '####\\s*(.+)$'";
-    assert_eq!(test_problem(row, more).solution.as_deref(), Some("It is #### 5, no:\n#### 1,080"));
+    let problem = load_both(MARKED, row, more).unwrap().test.remove(0);
+    assert_eq!(problem.solution.as_deref(), Some("It is #### 5, no:\n#### 1,080"));
 }
 
 #[test]
@@ -74,22 +72,23 @@ fn a_boxed_answer_may_stand_in_its_box() {
 
 #[test]
 fn faults_name_file_and_line() {
-    insta::assert_snapshot!(fault(&OTHER[..20], ""), @"");
-    insta::assert_snapshot!(fault("{", ""), @"");
-    insta::assert_snapshot!(fault("[", ""), @"");
-    insta::assert_snapshot!(fault("5", ""), @"");
-    insta::assert_snapshot!(fault("q,a", ""), @"");
-    insta::assert_snapshot!(fault(r#"{"question": "How many?", "a": 5}"#, ""), @"");
-    insta::assert_snapshot!(fault(r#"{"q": "How many?", "a": " "}"#, ""), @"");
-    insta::assert_snapshot!(fault(r#"{"q": "How many?", "a": [5]}"#, ""), @"");
-    insta::assert_snapshot!(fault(r#"{"q": "How many?", "a": "five"}"#, ""), @"");
-    insta::assert_snapshot!(fault(r#"{"q": "How many?", "a": "5 apples"}"#, "pattern = '(5 .*)'"), @"");
-    insta::assert_snapshot!(load_both(r#"{"q": "How many?", "a": "\n#### 5"}"#, OTHER, "pattern = '#### (.+)$'\n").map(|_| ()).unwrap_err(), @"");
-    insta::assert_snapshot!(fault(OTHER, ""), @"");
-    insta::assert_snapshot!(load_both("", OTHER, "").unwrap_err(), @"");
+    insta::assert_snapshot!(fault(&OTHER[..20], ""), @"test.jsonl, line 2: the text ends in the middle of a row; the file is cut, fetch it again");
+    insta::assert_snapshot!(fault("{", ""), @"test.jsonl, line 2: an object goes on over several lines; write one object a line instead, e.g. with `jq -c . file.json`");
+    insta::assert_snapshot!(fault("[", ""), @"test.jsonl, line 2: a JSON array begins here; write one object a line instead, e.g. with `jq -c '.[]' file.json`");
+    insta::assert_snapshot!(fault("5", ""), @"test.jsonl, line 2: the line is not a JSON object; write one object a line");
+    insta::assert_snapshot!(fault("q,a", ""), @"test.jsonl, line 2: expected value at column 1; mend it, or fetch the file again");
+    insta::assert_snapshot!(fault(r#"{"question": "How many?", "a": 5}"#, ""), @"test.jsonl, line 2: the row has no `q` (it has `question`, `a`); name another field, fill it in, or take the row out");
+    insta::assert_snapshot!(fault(r#"{"q": "How many?", "a": " "}"#, ""), @"test.jsonl, line 2: the row has no `a`; fill it in, or take the row out");
+    insta::assert_snapshot!(fault(r#"{"q": "How many?", "a": [5]}"#, ""), @"test.jsonl, line 2: `a` is neither a text nor a number; name another field");
+    insta::assert_snapshot!(fault(r#"{"q": "How many?", "a": "five"}"#, ""), @r#"test.jsonl, line 2: the answer "five" in `a` is not a number; mend it, give a `pattern` that takes the answer out, or take the row out"#);
+    let marked = |row: &str| load_both(MARKED, row, "pattern = '#### (.+)$'").unwrap_err();
+    insta::assert_snapshot!(marked(OTHER), @r##"test.jsonl, line 1: `a` is "3", where the pattern `#### (.+)$` matches nothing; mend the pattern or the row"##);
+    insta::assert_snapshot!(marked(r##"{"q": "How many?", "a": "so #### 5 apples"}"##), @r##"test.jsonl, line 1: the answer "5 apples" in `a` is not a number; mend it, or take the row out"##);
+    insta::assert_snapshot!(fault(OTHER, ""), @r#"train.jsonl line 1 and test.jsonl line 2 ask the same question, "How many cups?"; take one of them out"#);
+    insta::assert_snapshot!(load_both("", OTHER, "").unwrap_err(), @"train.jsonl holds no row; fetch it again");
     let same = r#"{"q": "How many pens?", "a": "3", "n": 7}"#;
     let ids = "id = 'n'";
-    insta::assert_snapshot!(load_both(&OTHER.replace('}', ", \"n\": 7}"), same, ids).unwrap_err(), @"");
+    insta::assert_snapshot!(load_both(&OTHER.replace('}', ", \"n\": 7}"), same, ids).unwrap_err(), @"test.jsonl, line 1: jsonl/7 is the id of train.jsonl line 1 too; give it another");
 }
 
 #[test]
@@ -101,6 +100,6 @@ fn a_task_that_is_only_tested_on_needs_no_training_file() {
         toml::from_str(&format!("[jsonl]\ntest = {test:?}\nquestion = 'q'\nanswer = 'a'")).unwrap();
     assert_eq!(task.load(&Sizes { test: 1, ..Sizes::none(0) }).unwrap().test.len(), 1);
     let error = task.load(&Sizes { train: 2, test: 1, ..Sizes::none(0) }).unwrap_err();
-    insta::assert_snapshot!(error, @"");
-    insta::assert_snapshot!(task.fingerprint().unwrap(), @"");
+    insta::assert_snapshot!(error, @"split `train` asks for 2 problems, and task `jsonl`, which has no `train` file, has 0 for it; name its `train` file, or ask for none");
+    insta::assert_snapshot!(task.fingerprint().unwrap(), @r#"{"name":"jsonl","version":1,"settings":{"question":"q","answer":"a","grader":"numeric"},"files":{"test":"a3c7e9d992a2b34630397abf807f59a53a6aab968bbd4e7ea278e023007b68d3"}}"#);
 }

@@ -95,14 +95,9 @@ impl Math<'_> {
     pub(in crate::data) fn notes(&self) -> Result<Vec<String>, DataError> {
         let listing = self.listing()?;
         let (train, _) = self.chosen(&listing)?;
-        let (_, repeats) = without_repeats(self.read(&train)?);
-        let mut notes = repeats;
-        if let Some(first) = listing.others.first() {
-            let count = listing.others.len();
-            notes.push(format!(
-                "{count} files are passed over, which are not called <number>.json: {first} ..."
-            ));
-        }
+        let (_, mut notes) = without_repeats(self.read(&train)?);
+        let other = |name| format!("{name} is passed over, since it is not called <number>.json");
+        notes.extend(listing.others.into_iter().map(other));
         Ok(notes)
     }
 

@@ -67,7 +67,7 @@ fn levels_and_subjects_pick_problems() {
     assert_eq!(ids(&load(&folder, &hard, 0, 1).unwrap().test), ["math/test/algebra/8.json"]);
     let few = MathTask { subjects: vec![Subject::Geometry], ..all(&folder) };
     assert_eq!(ids(&load(&folder, &few, 1, 1).unwrap().train), ["math/train/geometry/7.json"]);
-    insta::assert_snapshot!(load(&folder, &few, 2, 1).unwrap_err(), @"");
+    insta::assert_snapshot!(load(&folder, &few, 2, 1).unwrap_err(), @"split `train` asks for 2 problems, and MATH (training problems) (1 rows) has 1 for it; ask for fewer, here or in the other splits that it is dealt out to");
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn the_test_sets_are_their_lists_and_the_rest_may_be_trained_on() {
     names.sort_unstable();
     assert_eq!(ids(&splits.test), names);
     assert!(ids(&splits.train).iter().all(|id| id.starts_with("math/train/")));
-    insta::assert_snapshot!(load(&folder, &task, 8, 500).unwrap_err(), @"");
+    insta::assert_snapshot!(load(&folder, &task, 8, 500).unwrap_err(), @"split `train` asks for 8 problems, and MATH (training problems) (7 rows) has 7 for it; ask for fewer, here or in the other splits that it is dealt out to");
 
     // Beside the 7 training problems there are 7 of the test folder, less those that a list names.
     let rest = MathTask { train: MathTrain::Rest, ..task.clone() };
@@ -94,7 +94,7 @@ fn the_test_sets_are_their_lists_and_the_rest_may_be_trained_on() {
     assert!(load(&folder, &rest, 15 - listed, 500).is_err());
 
     let rise = MathTask { test: MathTest::Rise1000, ..task };
-    insta::assert_snapshot!(load(&folder, &rise, 0, 1).unwrap_err(), @"");
+    insta::assert_snapshot!(load(&folder, &rise, 0, 1).unwrap_err(), @r#"MATH: 909 of the 1000 problems of `rise-1000` are missing, the first of them test/counting_and_probability/47.json; fetch MATH again, or take `test = "all"`"#);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn order_and_fingerprint_do_not_depend_on_the_order_of_writing() {
             );
         }
         let task = all(&folder);
-        let splits = load(&folder, &task, 10, 7).unwrap();
+        let splits = load(&folder, &task, 7 + names.len(), 7).unwrap();
         (splits, TaskConfig::Math(task).fingerprint().unwrap())
     };
     let reversed: Vec<&str> = names.iter().rev().copied().collect();
@@ -143,16 +143,19 @@ fn a_training_question_that_is_asked_again_is_left_out_and_told() {
     put(&folder, "train/prealgebra/70.json", row("WHAT is train of algebra", "Level 1", "\\boxed{7}"));
     put(&folder, "train/prealgebra/notes.txt", "mine");
     assert_eq!(load(&folder, &all(&folder), 7, 0).unwrap().train.len(), 7);
-    insta::assert_snapshot!(Math(&all(&folder)).notes().unwrap().join("\n"), @"");
+    insta::assert_snapshot!(Math(&all(&folder)).notes().unwrap().join("\n"), @"
+    math/train/prealgebra/70.json asks the same as math/train/algebra/7.json and is left out
+    train/prealgebra/notes.txt is passed over, since it is not called <number>.json
+    ");
     let found = Math(&all(&folder)).counts().unwrap();
-    insta::assert_snapshot!(found[0].deviation().unwrap(), @"");
+    insta::assert_snapshot!(found[0].deviation().unwrap(), @"test/algebra holds 1 problems, the original 1187");
 }
 
 #[test]
 fn a_test_question_among_those_trained_on_is_refused() {
     let folder = small();
     put(&folder, "train/prealgebra/70.json", row("WHAT is test of algebra", "Level 1", "\\boxed{7}"));
-    insta::assert_snapshot!(load(&folder, &all(&folder), 8, 7).unwrap_err(), @"");
+    insta::assert_snapshot!(load(&folder, &all(&folder), 8, 7).unwrap_err(), @r#"math/train/prealgebra/70.json and math/test/algebra/7.json ask the same question, "What is test of algebra?"; take one of them out"#);
     let sizes = Sizes { train: 8, test: 7, allow_leaks: true, ..Sizes::none(0) };
     assert_eq!(TaskConfig::Math(all(&folder)).load(&sizes).unwrap().train.len(), 8);
 }
@@ -164,13 +167,13 @@ fn faults_name_the_file() {
         put(&folder, "test/algebra/7.json", text);
         load(&folder, &all(&folder), 0, 7).unwrap_err()
     };
-    insta::assert_snapshot!(fault(&row("Which?", "Level 1", "\\boxed{7}")[..30]), @"");
-    insta::assert_snapshot!(fault(r#"{"problem": "Which?", "level": "Level 1"}"#), @"");
-    insta::assert_snapshot!(fault(r#"{"solution": "\\boxed{1}", "level": "Level 1"}"#), @"");
-    insta::assert_snapshot!(fault(&row("Which?", "Level 1", "It is 7.")), @"");
-    insta::assert_snapshot!(fault(&row("Which?", "Level 1", "It is \\boxed{7")), @"");
-    insta::assert_snapshot!(fault("seven"), @"");
-    insta::assert_snapshot!(fault(""), @"");
+    insta::assert_snapshot!(fault(&row("Which?", "Level 1", "\\boxed{7}")[..30]), @"MATH/test/algebra/7.json, line 1: the text ends in the middle of a row; the file is cut, fetch it again");
+    insta::assert_snapshot!(fault(r#"{"problem": "Which?", "level": "Level 1"}"#), @"MATH/test/algebra/7.json, line 1: the row has no `solution`; fill it in, or take the row out");
+    insta::assert_snapshot!(fault(r#"{"solution": "\\boxed{1}", "level": "Level 1"}"#), @"MATH/test/algebra/7.json, line 1: the row has no `problem`; fill it in, or take the row out");
+    insta::assert_snapshot!(fault(&row("Which?", "Level 1", "It is 7.")), @r"MATH/test/algebra/7.json, line 1: `solution` has no complete `\boxed{...}` to take the answer from; mend it, or take the file out");
+    insta::assert_snapshot!(fault(&row("Which?", "Level 1", "It is \\boxed{7")), @r"MATH/test/algebra/7.json, line 1: `solution` has no complete `\boxed{...}` to take the answer from; mend it, or take the file out");
+    insta::assert_snapshot!(fault("seven"), @"MATH/test/algebra/7.json, line 1: expected value at column 1; mend it, or fetch the file again");
+    insta::assert_snapshot!(fault(""), @"MATH/test/algebra/7.json holds no row; fetch it again");
 }
 
 #[test]
@@ -182,14 +185,14 @@ fn another_folder_is_refused_with_the_one_that_was_meant() {
         let error = load(&folder, &task, 1, 1).unwrap_err();
         error.replace(&folder.path().display().to_string(), "there")
     };
-    insta::assert_snapshot!(at(""), @"");
-    insta::assert_snapshot!(at("MATH/train"), @"");
-    insta::assert_snapshot!(at("MATH/train/algebra"), @"");
-    insta::assert_snapshot!(at("nowhere"), @"");
-    insta::assert_snapshot!(at("MATH/train/algebra/7.json"), @"");
+    insta::assert_snapshot!(at(""), @": there is no folder `test` and no folder `train` in it; did you mean MATH?");
+    insta::assert_snapshot!(at("MATH/train"), @"MATH/train: there is no folder `test` and no folder `train` in it; did you mean MATH?");
+    insta::assert_snapshot!(at("MATH/train/algebra"), @"MATH/train/algebra: there is no folder `test` and no folder `train` in it; did you mean MATH?");
+    insta::assert_snapshot!(at("nowhere"), @"cannot read nowhere: No such file or directory (os error 2); `path` must be the folder MATH, which holds `train` and `test`");
+    insta::assert_snapshot!(at("MATH/train/algebra/7.json"), @"cannot read MATH/train/algebra/7.json: Not a directory (os error 20); `path` must be the folder MATH, which holds `train` and `test`");
     fs::remove_dir_all(folder.path().join("MATH/test/geometry")).unwrap();
-    insta::assert_snapshot!(at("MATH"), @"");
+    insta::assert_snapshot!(at("MATH"), @"MATH: the folder test/geometry is missing; fetch MATH again, or name the subjects that are there in `subjects`");
     fs::remove_dir_all(folder.path().join("MATH/test")).unwrap();
-    insta::assert_snapshot!(at("MATH"), @"");
+    insta::assert_snapshot!(at("MATH"), @"MATH: there is no folder `test` in it; `path` must be the folder MATH, which holds `train` and `test`");
     assert!(!Path::new("MATH").exists());
 }
