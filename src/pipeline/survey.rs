@@ -155,7 +155,10 @@ fn is_about(files: &[SurveyedFile], id: &str) -> bool {
 
 fn measured(split: Split, part: &Part) -> SurveyedSplit {
     let length = |question: &str| question.chars().count();
-    let longest = part.problems.iter().max_by_key(|problem| length(&problem.question));
+    let longest = part.problems.iter().max_by(|one, other| {
+        let lengths = length(&one.question).cmp(&length(&other.question));
+        lengths.then_with(|| other.id.cmp(&one.id))
+    });
     SurveyedSplit {
         split,
         problems: part.problems.len(),

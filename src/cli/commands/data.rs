@@ -148,7 +148,43 @@ mod tests {
 
     #[test]
     fn a_survey_is_one_screen() {
-        insta::assert_snapshot!(text("study", &sample(), plain()), @"");
+        insta::assert_snapshot!(text("study", &sample(), plain()), @"
+        study: 1 task
+
+        task gsm8k
+
+        file              SHA-256                                                           official
+        ----------------  ----------------------------------------------------------------  --------
+        data/train.jsonl  6a6a3d795e973e2e6650d30b243cb5c9dc36576a12fe1575e98d481a4260dc36  yes
+        data/test.jsonl   389a16963e9cc6830535a9c83b4dc33ac6f8c6cb2067b9f9886fd3600d892590  no
+
+        split  problems  longest question  characters, in
+        -----  --------  ----------------  -------------------
+        train      3000               985  gsm8k/train.jsonl/7
+        test        500                80  gsm8k/train.jsonl/7
+
+        Notes:
+          test.jsonl holds 20 problems, the original 1319
+
+        Known of references in these splits (listed, not changed):
+          gsm8k/train.jsonl/357: wrong answer, the final answer is 66, the working gives 64
+
+        13 leaks, trained on and evaluated on:
+          gsm8k/train.jsonl/1 in the train split of gsm8k is mine/test/1 in the test split of mine
+          gsm8k/train.jsonl/2 in the train split of gsm8k is mine/test/2 in the test split of mine
+          gsm8k/train.jsonl/3 in the train split of gsm8k is mine/test/3 in the test split of mine
+          gsm8k/train.jsonl/4 in the train split of gsm8k is mine/test/4 in the test split of mine
+          gsm8k/train.jsonl/5 in the train split of gsm8k is mine/test/5 in the test split of mine
+          gsm8k/train.jsonl/6 in the train split of gsm8k is mine/test/6 in the test split of mine
+          gsm8k/train.jsonl/7 in the train split of gsm8k is mine/test/7 in the test split of mine
+          gsm8k/train.jsonl/8 in the train split of gsm8k is mine/test/8 in the test split of mine
+          gsm8k/train.jsonl/9 in the train split of gsm8k is mine/test/9 in the test split of mine
+          gsm8k/train.jsonl/10 in the train split of gsm8k is mine/test/10 in the test split of mine
+          gsm8k/train.jsonl/11 in the train split of gsm8k is mine/test/11 in the test split of mine
+          gsm8k/train.jsonl/12 in the train split of gsm8k is mine/test/12 in the test split of mine
+          and 1 more; --format json lists all
+        error: a sweep refuses this: two places ask the same question
+        ");
         let fine = Survey { leaks: vec![], refusal: None, ..sample() };
         assert!(
             text("study", &fine, plain()).ends_with("\n\nNo question that is trained on is evaluated on.\n")
