@@ -144,7 +144,7 @@ fn a_question_that_is_trained_on_is_not_evaluated_on_unless_that_is_wanted() {
     let refused = plan(&[]);
     refused.expect_exit(2);
     for part in [
-        " in the train split of gsm8k and again/test/",
+        " split of gsm8k and again/test/",
         " in the test split of again ask the same question, ",
         "data.allow_leaks = true",
     ] {
