@@ -5,7 +5,7 @@ use crate::data::{GraderConfig, TaskConfig};
 use super::*;
 
 const OTHER: &str = r#"{"q": "How many cups?", "a": "3"}"#;
-const MARKED: &str = r##"{"q": "How many hats?", "a": "so #### 3"}"##;
+const MARKED: &str = r#"{"q": "How many hats?", "a": "so #### 3"}"#;
 
 /// Loads files with these texts by the usual fields and `more` settings.
 fn load_both(train: &str, test: &str, more: &str) -> Result<Splits, String> {
@@ -82,8 +82,8 @@ fn faults_name_file_and_line() {
     insta::assert_snapshot!(fault(r#"{"q": "How many?", "a": [5]}"#, ""), @"test.jsonl, line 2: `a` is neither a text nor a number; name another field");
     insta::assert_snapshot!(fault(r#"{"q": "How many?", "a": "five"}"#, ""), @r#"test.jsonl, line 2: the answer "five" in `a` is not a number; mend it, give a `pattern` that takes the answer out, or take the row out"#);
     let marked = |row: &str| load_both(MARKED, row, "pattern = '#### (.+)$'").unwrap_err();
-    insta::assert_snapshot!(marked(OTHER), @r##"test.jsonl, line 1: `a` is "3", where the pattern `#### (.+)$` matches nothing; mend the pattern or the row"##);
-    insta::assert_snapshot!(marked(r##"{"q": "How many?", "a": "so #### 5 apples"}"##), @r##"test.jsonl, line 1: the answer "5 apples" in `a` is not a number; mend it, or take the row out"##);
+    insta::assert_snapshot!(marked(OTHER), @r#"test.jsonl, line 1: `a` is "3", where the pattern `#### (.+)$` matches nothing; mend the pattern or the row"#);
+    insta::assert_snapshot!(marked(r#"{"q": "How many?", "a": "so #### 5 apples"}"#), @r#"test.jsonl, line 1: the answer "5 apples" in `a` is not a number; mend it, or take the row out"#);
     insta::assert_snapshot!(fault(OTHER, ""), @r#"train.jsonl line 1 and test.jsonl line 2 ask the same question, "How many cups?"; take one of them out"#);
     insta::assert_snapshot!(load_both("", OTHER, "").unwrap_err(), @"train.jsonl holds no row; fetch it again");
     let same = r#"{"q": "How many pens?", "a": "3", "n": 7}"#;
