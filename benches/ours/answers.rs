@@ -56,7 +56,7 @@ pub fn prepare(setting: &Setting) -> Result<Data, Box<dyn Error>> {
 }
 
 fn problems(setting: &Setting) -> Result<Vec<Problem>, Box<dyn Error>> {
-    let sizes = Sizes { corpus: 0, train: setting.batch, validation: 0, test: 0, seed: 0 };
+    let sizes = Sizes { train: setting.batch, ..Sizes::none(0) };
     Ok(TaskConfig::WordProblems(WordProblems::default()).load(&sizes)?.train)
 }
 

@@ -80,6 +80,8 @@ pub enum Command {
     Sweep(SweepArguments),
     /// Show an experiment's runs, shared stages, what is done and the time it will take; touches nothing
     Plan(PlanArguments),
+    /// Show the data of an experiment: files, splits, known errors, leaks; touches nothing
+    Data(DataArguments),
     /// Write the report of an experiment from the database
     Report(ReportArguments),
     /// Grade and score texts that are in the store once more, beside what is there; samples nothing
@@ -149,6 +151,14 @@ pub struct SweepArguments {
 /// `rise-lab plan`.
 #[derive(Debug, Args)]
 pub struct PlanArguments {
+    /// The experiment.
+    #[command(flatten)]
+    pub experiment: ExperimentArguments,
+}
+
+/// `rise-lab data`.
+#[derive(Debug, Args)]
+pub struct DataArguments {
     /// The experiment.
     #[command(flatten)]
     pub experiment: ExperimentArguments,
@@ -319,6 +329,7 @@ mod tests {
                         a stop
               plan      Show an experiment's runs, shared stages, what is done and the time it will take;
                         touches nothing
+              data      Show the data of an experiment: files, splits, known errors, leaks; touches nothing
               report    Write the report of an experiment from the database
               rescore   Grade and score texts that are in the store once more, beside what is there; samples
                         nothing

@@ -75,7 +75,11 @@ pub fn cores() -> usize {
     available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-fn experiment(arguments: &ExperimentArguments) -> Result<ExperimentSpec, Fault> {
+/// Reads an experiment with what replaces parts of it.
+///
+/// # Errors
+/// If anything in the file or in the replacements is wrong.
+pub fn experiment(arguments: &ExperimentArguments) -> Result<ExperimentSpec, Fault> {
     let mut overrides = arguments.set.iter().map(|text| setting(text)).collect::<Result<Vec<_>, _>>()?;
     if let Some(backend) = &arguments.backend {
         overrides.push(("backend".to_owned(), backend.clone()));

@@ -58,6 +58,7 @@ fn perform(command: Command, environment: &Environment) -> Result<Exit, Fault> {
     match command {
         Command::Sweep(arguments) => commands::sweep::sweep(&arguments, environment),
         Command::Plan(arguments) => commands::plan::plan(&arguments, environment),
+        Command::Data(arguments) => commands::data::data(&arguments, environment),
         Command::Report(arguments) => commands::report::report(&arguments, environment),
         Command::Claims(arguments) => commands::claims::claims(&arguments, environment),
         Command::Runs(arguments) => commands::runs::runs(&arguments, environment),

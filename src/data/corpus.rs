@@ -174,11 +174,11 @@ mod tests {
     use crate::data::{Retry, Sizes, TaskConfig, WordProblems};
 
     fn problems(count: usize) -> Vec<Problem> {
-        let sizes = Sizes { corpus: count, train: 0, validation: 0, test: 0, seed: 0 };
+        let sizes = Sizes { corpus: count, ..Sizes::none(0) };
         TaskConfig::WordProblems(WordProblems::default()).load(&sizes).unwrap().corpus
     }
 
-    const PROMPT: Prompt = Prompt { retry: Retry::Incorrect, repeat_question: false };
+    const PROMPT: Prompt = Prompt { retry: Retry::Incorrect, repeat_question: false, answer_form: None };
 
     fn made(problems: &[Problem], config: &CorpusConfig) -> Vec<Example> {
         documents(problems, config, &PROMPT, Seed(3))

@@ -90,7 +90,7 @@ mod tests {
     }
 
     fn sizes(corpus: usize, train: usize, validation: usize, test: usize) -> Sizes {
-        Sizes { corpus, train, validation, test, seed: 0 }
+        Sizes { corpus, train, validation, test, ..Sizes::none(0) }
     }
 
     fn dealt(sizes: &Sizes) -> Result<Splits, DataError> {
@@ -131,7 +131,7 @@ mod tests {
             corpus in 0_usize..=15, train in 0_usize..=15, validation in 0_usize..=10, test in 0_usize..=40,
         ) {
             let together = dealt(&sizes(corpus, train, validation, test)).unwrap();
-            together.check().unwrap();
+            together.check(&Sizes::none(0)).unwrap();
             prop_assert_eq!(&together.corpus, &dealt(&sizes(corpus, 0, 0, 0)).unwrap().corpus);
             prop_assert_eq!(&together.train, &dealt(&sizes(0, train, 0, 0)).unwrap().train);
             prop_assert_eq!(&together.validation, &dealt(&sizes(0, 0, validation, 0)).unwrap().validation);

@@ -62,6 +62,29 @@ pub enum DataError {
         /// The question as the second has it.
         question: String,
     },
+    /// A folder does not hold what it should.
+    #[error("{}: {fault}", path.display())]
+    Layout {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing and what to do.
+        fault: String,
+    },
+    /// A question is both trained on and evaluated on, in two sets.
+    #[error(
+        "{trained} and {evaluated} ask the same question, {question:?}{}; take such questions out of one of the two, or accept them with `data.allow_leaks = true`; `rise-lab data` lists them",
+        more(*others)
+    )]
+    Leak {
+        /// Set, split and id of the one that is trained on.
+        trained: String,
+        /// Set, split and id of the one that is evaluated on.
+        evaluated: String,
+        /// The question as it is evaluated on.
+        question: String,
+        /// Other questions that are in both.
+        others: usize,
+    },
     /// A split is to be larger than what is there.
     #[error("split `{}` asks for {asked} problems, and {place} has {available} for it; {remedy}", split.name())]
     TooFew {
@@ -76,4 +99,8 @@ pub enum DataError {
         /// What to do.
         remedy: &'static str,
     },
+}
+
+fn more(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(", as do {others} others") }
 }

@@ -20,6 +20,9 @@ const REFINE_FROM_STEP: &str = include_str!("../../templates/prompt/refine-from-
 const VERIFY: &str = include_str!("../../templates/prompt/verify.jinja");
 const HINT: &str = include_str!("../../templates/prompt/hint.jinja");
 
+const BOXED: &str = include_str!("../../templates/prompt/answer-boxed.txt");
+const MARKED: &str = include_str!("../../templates/prompt/answer-marked.txt");
+
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut templates = Environment::new();
     for text in [OPENING, INCORRECT, NEUTRAL, NONE, CRITIQUE, REFINE, REFINE_FROM_STEP, VERIFY, HINT] {
@@ -39,6 +42,28 @@ pub enum Retry {
     Neutral,
     /// Nothing about the attempt.
     None,
+}
+
+/// What a policy is told, after each question, about the form of its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnswerForm {
+    /// Nothing.
+    Unsaid,
+    /// To put the answer after `####`, as GSM8K's solutions do.
+    Marked,
+    /// To put the answer into `\\boxed{}`, as MATH's solutions do.
+    Boxed,
+}
+
+impl AnswerForm {
+    const fn text(self) -> Option<&'static str> {
+        match self {
+            Self::Unsaid => None,
+            Self::Marked => Some(MARKED),
+            Self::Boxed => Some(BOXED),
+        }
+    }
 }
 
 /// What a policy is asked about its own attempt before it goes on.
@@ -93,11 +118,15 @@ pub struct Prompt {
     pub retry: Retry,
     /// Whether the question follows on the next line, as in the official code.
     pub repeat_question: bool,
+    /// What is said about the form of the answer; in a run or a recipe that does not say, that is up to
+    /// its task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_form: Option<AnswerForm>,
 }
 
 impl Default for Prompt {
     fn default() -> Self {
-        Self { retry: Retry::Incorrect, repeat_question: true }
+        Self { retry: Retry::Incorrect, repeat_question: true, answer_form: None }
     }
 }
 
@@ -167,8 +196,8 @@ impl Prompt {
     /// counts from 1 (GLoRe's local refinement, Havrilla et al. 2024).
     #[must_use]
     pub fn refinement(&self, question: &str, attempt: &str, step: usize) -> Dialogue {
-        let repeat_question = self.repeat_question;
-        let request = Self::filled(REFINE_FROM_STEP, context! { question, repeat_question, step });
+        let (repeat_question, asked) = (self.repeat_question, self.asked(question));
+        let request = Self::filled(REFINE_FROM_STEP, context! { question => asked, repeat_question, step });
         Dialogue(vec![self.opening(question)]).assistant(attempt).user(request)
     }
 
@@ -182,14 +211,14 @@ impl Prompt {
     /// rationalisation, Zelikman et al. 2022).
     #[must_use]
     pub fn hinted(&self, question: &str, answer: &str) -> Dialogue {
-        let text = Self::filled(HINT, context! { question, answer });
+        let text = Self::filled(HINT, context! { question => self.asked(question), answer });
         Dialogue(vec![Message { role: Role::User, text }])
     }
 
     /// The key of the texts that an inquiry uses.
     #[must_use]
     pub fn inquiry_key(&self, inquiry: Inquiry) -> Key {
-        Key::of(&inquiry.templates(*self))
+        self.key_of(&inquiry.templates(*self))
     }
 
     /// The key of the text that gives an answer away.
@@ -201,7 +230,21 @@ impl Prompt {
     /// The key of the template texts that this prompt uses.
     #[must_use]
     pub fn template_key(&self) -> Key {
-        Key::of(&[OPENING, self.retry_template()])
+        self.key_of(&[OPENING, self.retry_template()])
+    }
+
+    /// The key of some templates with what is said about the form of the answer.
+    fn key_of(self, templates: &[&str]) -> Key {
+        let form = self.answer_form.and_then(AnswerForm::text);
+        Key::of(&templates.iter().copied().chain(form).collect::<Vec<_>>())
+    }
+
+    /// The question with what is said about the form of its answer.
+    fn asked(self, question: &str) -> String {
+        match self.answer_form.and_then(AnswerForm::text) {
+            None => question.to_owned(),
+            Some(form) => format!("{question}\n{}", form.trim_end()),
+        }
     }
 
     const fn retry_template(self) -> &'static str {
@@ -214,7 +257,7 @@ impl Prompt {
 
     fn render(self, template: &str, question: &str) -> Message {
         let repeat_question = self.repeat_question;
-        let text = Self::filled(template, context! { question, repeat_question });
+        let text = Self::filled(template, context! { question => self.asked(question), repeat_question });
         Message { role: Role::User, text }
     }
 
@@ -259,7 +302,9 @@ mod tests {
 
     #[test]
     fn retry_texts() {
-        let text = |retry, repeat_question| Prompt { retry, repeat_question }.retry("How many?").text;
+        let text = |retry, repeat_question| {
+            Prompt { retry, repeat_question, answer_form: None }.retry("How many?").text
+        };
         assert_eq!(text(Retry::Incorrect, false), "That is incorrect. Try again.");
         assert_eq!(text(Retry::Neutral, false), "There may be a mistake. Check and answer again.");
         assert_eq!(text(Retry::Neutral, true), "There may be a mistake. Check and answer again.\nHow many?");
@@ -275,15 +320,64 @@ mod tests {
 
     #[test]
     fn the_key_depends_on_the_texts_in_use() {
-        let key = |retry| Prompt { retry, repeat_question: true }.template_key();
+        let key = |retry| Prompt { retry, ..Prompt::default() }.template_key();
         assert_ne!(key(Retry::Incorrect), key(Retry::Neutral));
-        assert_eq!(key(Retry::None), Prompt { retry: Retry::None, repeat_question: false }.template_key());
+        assert_eq!(
+            key(Retry::None),
+            Prompt { retry: Retry::None, repeat_question: false, answer_form: None }.template_key()
+        );
+    }
+
+    #[test]
+    fn the_form_of_the_answer_is_said_with_every_question() {
+        let prompt = Prompt { answer_form: Some(AnswerForm::Boxed), ..Prompt::default() };
+        insta::assert_snapshot!(shown(&prompt.dialogue("How many?", &["\\boxed{3}"])), @r"
+        user: How many?
+        Put the final answer into \boxed{}.
+        --
+        assistant: \boxed{3}
+        --
+        user: That is incorrect. Try again.
+        How many?
+        Put the final answer into \boxed{}.
+        ");
+        insta::assert_snapshot!(shown(&prompt.hinted("How many?", "3")), @r"
+        user: How many?
+        Put the final answer into \boxed{}.
+        The answer is 3.
+        ");
+        let marked = Prompt { answer_form: Some(AnswerForm::Marked), repeat_question: false, ..prompt };
+        insta::assert_snapshot!(shown(&marked.dialogue("How many?", &["3"])), @r"
+        user: How many?
+        End with a line that has #### and then the final answer.
+        --
+        assistant: 3
+        --
+        user: That is incorrect. Try again.
+        ");
+    }
+
+    #[test]
+    fn a_form_changes_keys_and_saying_nothing_does_not() {
+        let key = |answer_form| {
+            let prompt = Prompt { answer_form, ..Prompt::default() };
+            (prompt.template_key(), prompt.inquiry_key(Inquiry::Verify))
+        };
+        assert_eq!(key(None), key(Some(AnswerForm::Unsaid)));
+        assert_ne!(key(None).0, key(Some(AnswerForm::Boxed)).0);
+        assert_ne!(key(Some(AnswerForm::Marked)).1, key(Some(AnswerForm::Boxed)).1);
+        assert_eq!(
+            Prompt::default().template_key(),
+            Key::of(&[OPENING, INCORRECT]),
+            "as before there were forms"
+        );
     }
 
     #[test]
     fn settings_are_written_in_kebab_case() {
         let prompt: Prompt = toml::from_str("retry = \"neutral\"").unwrap();
-        assert_eq!(prompt, Prompt { retry: Retry::Neutral, repeat_question: true });
+        assert_eq!(prompt, Prompt { retry: Retry::Neutral, ..Prompt::default() });
+        assert_eq!(serde_json::to_string(&prompt).unwrap(), r#"{"retry":"neutral","repeat_question":true}"#);
         assert!(toml::from_str::<Prompt>("retri = \"neutral\"").is_err());
     }
 }

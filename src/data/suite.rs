@@ -1,17 +1,21 @@
 //! What must hold for every task; a new one is added to [`tasks`] and to nothing else here.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
 
 use crate::domain::{Problem, Split, Verdict};
 
-use super::{FileTask, Prompt, Sizes, Splits, TaskConfig, WordProblems};
+use super::{
+    AnswerForm, FileTask, JsonlTask, MathTask, MathTest, Prompt, Sizes, Splits, TaskConfig, WordProblems,
+};
 
 /// Every task with sizes that its problems, or its sample in `tests/fixtures`, allow.
 fn tasks() -> Vec<(TaskConfig, Sizes)> {
     let fixture =
         |name| FileTask { path: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name) };
-    let sizes = |corpus, train, validation, test| Sizes { corpus, train, validation, test, seed: 0 };
+    let sizes = |corpus, train, validation, test| Sizes { corpus, train, validation, test, ..Sizes::none(0) };
     let generated = sizes(300, 200, 100, 100);
     vec![
         (TaskConfig::WordProblems(WordProblems::default()), generated.clone()),
@@ -20,7 +24,29 @@ fn tasks() -> Vec<(TaskConfig, Sizes)> {
         (TaskConfig::WordProblemsReworded(WordProblems::default()), generated),
         (TaskConfig::Gsm8k(fixture("gsm8k")), sizes(8, 10, 2, 10)),
         (TaskConfig::Svamp(fixture("svamp")), sizes(2, 3, 1, 6)),
+        (TaskConfig::Math(math(fixture("math/MATH").path)), sizes(4, 6, 1, 7)),
+        (TaskConfig::Jsonl(jsonl(&fixture("jsonl").path)), sizes(4, 8, 2, 6)),
     ]
+}
+
+fn math(path: PathBuf) -> MathTask {
+    MathTask { test: MathTest::All, ..MathTask::new(path) }
+}
+
+fn jsonl(folder: &Path) -> JsonlTask {
+    let settings = json!({
+        "train": folder.join("train.jsonl"), "test": folder.join("test.jsonl"), "question": "prompt",
+        "answer": "target", "pattern": "([0-9,]+) lamps", "solution": "meta.rationale", "id": "uid",
+    });
+    serde_json::from_value(settings).unwrap()
+}
+
+/// A text that states an answer in the form that the task's grader reads.
+fn stated(task: &TaskConfig, answer: &str) -> String {
+    match task.grader().answer_form() {
+        AnswerForm::Boxed => format!("\\boxed{{{answer}}}"),
+        AnswerForm::Marked | AnswerForm::Unsaid => format!("#### {answer}"),
+    }
 }
 
 /// Runs a check on every task with its splits.
@@ -37,11 +63,11 @@ fn problems(splits: &Splits) -> impl Iterator<Item = &Problem> {
 
 #[test]
 fn names_are_unique_and_those_of_experiment_files() {
-    let names: BTreeSet<_> = tasks().iter().map(|(task, _)| task.name()).collect();
+    let names: BTreeSet<_> = tasks().iter().map(|(task, _)| task.kind()).collect();
     assert_eq!(names.len(), tasks().len());
     for (task, _) in tasks() {
         let written = serde_json::to_value(&task).unwrap();
-        assert_eq!(written.as_object().unwrap().keys().collect::<Vec<_>>(), [task.name()]);
+        assert_eq!(written.as_object().unwrap().keys().collect::<Vec<_>>(), [task.kind()]);
         assert_eq!(serde_json::from_value::<TaskConfig>(written).unwrap(), task);
     }
 }
@@ -88,7 +114,7 @@ fn a_split_does_not_change_with_the_size_of_another() {
                 train: only(Split::Train),
                 validation: only(Split::Validation),
                 test: only(Split::Test),
-                seed: sizes.seed,
+                ..Sizes::none(sizes.seed)
             };
             assert_eq!(task.load(&alone).unwrap().of(split), splits.of(split), "{} {split:?}", task.name());
         }
@@ -101,11 +127,8 @@ fn reference_solutions_are_right() {
         for problem in problems(splits) {
             let solution = problem.solution.as_deref().expect("every task so far has solutions");
             let grade = task.grader().grade(problem, solution);
-            assert_eq!(
-                (grade.verdict, grade.answer.as_ref()),
-                (Verdict::Right, Some(&problem.answer)),
-                "{problem:?}"
-            );
+            assert_eq!(grade.verdict, Verdict::Right, "{problem:?}");
+            assert_eq!(grade, task.grader().grade(problem, &stated(task, &problem.answer)), "{problem:?}");
         }
     });
 }
@@ -114,7 +137,7 @@ fn reference_solutions_are_right() {
 fn another_answer_is_wrong_and_no_answer_is_unreadable() {
     walk(|task, _, splits| {
         for problem in problems(splits) {
-            let wrong = format!("#### {}1", problem.answer);
+            let wrong = stated(task, &format!("{}1", problem.answer));
             assert_eq!(task.grader().grade(problem, &wrong).verdict, Verdict::Wrong, "{problem:?}");
             assert_eq!(task.grader().grade(problem, "").verdict, Verdict::Unreadable, "{problem:?}");
             assert_eq!(

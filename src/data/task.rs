@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::domain::Key;
 
-use super::tasks::{FileTask, Gsm8k, Svamp, WordProblems, Wording};
-use super::{DataError, GraderConfig, RiseCompat, Sizes, Splits};
+use super::tasks::{Count, FileTask, Gsm8k, Jsonl, JsonlTask, Math, MathTask, Svamp, WordProblems, Wording};
+use super::{AnswerForm, DataError, GraderConfig, RiseCompat, Sizes, Splits};
 
 /// Where problems come from.
 ///
@@ -34,6 +34,21 @@ pub enum TaskConfig {
     Gsm8k(FileTask),
     /// Varied arithmetic problems (Patel et al. 2021) from `SVAMP.json` or its folder.
     Svamp(FileTask),
+    /// Competition problems (Hendrycks et al. 2021) from the user's own folder `MATH`.
+    Math(MathTask),
+    /// The user's own problems, in JSONL files whose fields are named.
+    Jsonl(JsonlTask),
+}
+
+/// A file, or a folder as a whole, that a task is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataFile {
+    /// What the data set calls it.
+    pub name: &'static str,
+    /// Where it is.
+    pub path: PathBuf,
+    /// The SHA-256 of its bytes; of a folder, that of what `sha256sum` says of its files.
+    pub sha256: Key,
 }
 
 impl TaskConfig {
@@ -43,26 +58,43 @@ impl TaskConfig {
         match self {
             Self::Gsm8k(_) => Self::Gsm8k(FileTask { path: PathBuf::new() }),
             Self::Svamp(_) => Self::Svamp(FileTask { path: PathBuf::new() }),
+            Self::Math(task) => Self::Math(MathTask { path: PathBuf::new(), ..task.clone() }),
+            Self::Jsonl(task) => Self::Jsonl(task.without_path()),
             generated => generated.clone(),
         }
     }
 
-    /// The same task, read from where `other` is read if both are the same data set.
+    /// The same task, read from where `other` is read if both are the same data set. Files of the
+    /// user's own are told by their places alone, so they stay where they are.
     #[must_use]
     pub fn placed_as(&self, other: &Self) -> Self {
-        let same = !self.is_generated() && self.without_path() == other.without_path();
-        if same { other.clone() } else { self.clone() }
+        match (self, other) {
+            (Self::Gsm8k(_), Self::Gsm8k(_)) | (Self::Svamp(_), Self::Svamp(_)) => other.clone(),
+            (Self::Math(task), Self::Math(other)) => {
+                Self::Math(MathTask { path: other.path.clone(), ..task.clone() })
+            }
+            _ => self.clone(),
+        }
     }
 
     /// Whether its problems are made by a generator rather than read from files.
     #[must_use]
     pub const fn is_generated(&self) -> bool {
-        !matches!(self, Self::Gsm8k(_) | Self::Svamp(_))
+        !matches!(self, Self::Gsm8k(_) | Self::Svamp(_) | Self::Math(_) | Self::Jsonl(_))
     }
 
-    /// The name as written in experiment files and problem ids.
+    /// The name in problem ids and reports.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Jsonl(task) => task.name(),
+            other => other.kind(),
+        }
+    }
+
+    /// The name as written in experiment files.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
         match self {
             Self::WordProblems(_) => "word-problems",
             Self::WordProblemsLarger(_) => "word-problems-larger",
@@ -70,6 +102,8 @@ impl TaskConfig {
             Self::WordProblemsReworded(_) => "word-problems-reworded",
             Self::Gsm8k(_) => "gsm8k",
             Self::Svamp(_) => "svamp",
+            Self::Math(_) => "math",
+            Self::Jsonl(_) => "jsonl",
         }
     }
 
@@ -82,7 +116,9 @@ impl TaskConfig {
             | Self::WordProblemsLonger(_)
             | Self::WordProblemsReworded(_)
             | Self::Gsm8k(_)
-            | Self::Svamp(_) => 1,
+            | Self::Svamp(_)
+            | Self::Math(_)
+            | Self::Jsonl(_) => 1,
         }
     }
 
@@ -94,10 +130,12 @@ impl TaskConfig {
         let fault = match self.source() {
             Source::Words(settings, _) => settings.fault(),
             Source::Gsm8k(settings) | Source::Svamp(settings) => settings.fault(),
+            Source::Math(settings) => settings.fault(),
+            Source::Jsonl(settings) => settings.fault(),
         };
         match fault {
             None => Ok(()),
-            Some((field, fault)) => Err(DataError::Setting { task: self.name(), field, fault }),
+            Some((field, fault)) => Err(DataError::Setting { task: self.kind(), field, fault }),
         }
     }
 
@@ -110,10 +148,55 @@ impl TaskConfig {
         let mut print = json!({ "name": self.name(), "version": self.version() });
         match self.source() {
             Source::Words(settings, _) => print["settings"] = json!(settings),
-            Source::Gsm8k(task) => print["files"] = by_name(Gsm8k(&task.path).files()?),
-            Source::Svamp(task) => print["files"] = by_name(Svamp(&task.path).files()?),
+            Source::Gsm8k(_) | Source::Svamp(_) => {}
+            Source::Math(task) => print["settings"] = settings(task, &["path"]),
+            Source::Jsonl(task) => print["settings"] = settings(task, &["train", "test", "name"]),
+        }
+        if !self.is_generated() {
+            let files = self.files()?.into_iter();
+            let files = files.map(|file| (file.name.to_owned(), json!(file.sha256)));
+            print["files"] = files.collect::<serde_json::Map<_, _>>().into();
         }
         Ok(print)
+    }
+
+    /// The files that it is read from.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn files(&self) -> Result<Vec<DataFile>, DataError> {
+        let files = match self.source() {
+            Source::Words(..) => Vec::new(),
+            Source::Gsm8k(task) => Gsm8k(&task.path).files()?,
+            Source::Svamp(task) => Svamp(&task.path).files()?,
+            Source::Math(task) => Math(task).files()?,
+            Source::Jsonl(task) => Jsonl(task).files()?,
+        };
+        Ok(files.into_iter().map(|(name, path, sha256)| DataFile { name, path, sha256 }).collect())
+    }
+
+    /// What is there of each part of a known data set.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn counts(&self) -> Result<Vec<Count>, DataError> {
+        match self.source() {
+            Source::Words(..) | Source::Jsonl(_) => Ok(Vec::new()),
+            Source::Gsm8k(task) => Gsm8k(&task.path).counts(),
+            Source::Svamp(task) => Svamp(&task.path).counts(),
+            Source::Math(task) => Math(task).counts(),
+        }
+    }
+
+    /// What else a person should know of the files.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn notes(&self) -> Result<Vec<String>, DataError> {
+        match self.source() {
+            Source::Math(task) => Math(task).notes(),
+            Source::Words(..) | Source::Gsm8k(_) | Source::Svamp(_) | Source::Jsonl(_) => Ok(Vec::new()),
+        }
     }
 
     /// All splits. No question is in two of them; the same settings, files and sizes give the
@@ -125,11 +208,13 @@ impl TaskConfig {
     pub fn load(&self, sizes: &Sizes) -> Result<Splits, DataError> {
         self.check()?;
         let splits = match self.source() {
-            Source::Words(settings, wording) => settings.load(self.name(), wording, sizes)?,
+            Source::Words(settings, wording) => settings.load(self.kind(), wording, sizes)?,
             Source::Gsm8k(task) => Gsm8k(&task.path).load(sizes)?,
             Source::Svamp(task) => Svamp(&task.path).load(sizes)?,
+            Source::Math(task) => Math(task).load(sizes)?,
+            Source::Jsonl(task) => Jsonl(task).load(sizes)?,
         };
-        splits.check()?;
+        splits.check(sizes)?;
         Ok(splits)
     }
 
@@ -138,6 +223,8 @@ impl TaskConfig {
     pub const fn grader(&self) -> GraderConfig {
         match self.source() {
             Source::Words(..) | Source::Gsm8k(_) | Source::Svamp(_) => GraderConfig::Numeric,
+            Source::Math(_) => GraderConfig::BoxedLatex,
+            Source::Jsonl(task) => task.grader,
         }
     }
 
@@ -145,10 +232,24 @@ impl TaskConfig {
     /// grades are stored beside its.
     #[must_use]
     pub const fn graders(&self) -> &'static [GraderConfig] {
-        match self.source() {
-            Source::Words(..) | Source::Gsm8k(_) | Source::Svamp(_) => {
+        match self.grader() {
+            GraderConfig::BoxedLatex => {
+                &[GraderConfig::BoxedLatex, GraderConfig::RiseCompat(RiseCompat::OFFICIAL)]
+            }
+            GraderConfig::Numeric | GraderConfig::RiseCompat(_) => {
                 &[GraderConfig::Numeric, GraderConfig::RiseCompat(RiseCompat::OFFICIAL)]
             }
+        }
+    }
+
+    /// What a policy is told about the form of its answer, unless a run says otherwise: what `grader`
+    /// reads. Models that are pre-trained here know the form of the older tasks from their corpus, and
+    /// are told nothing.
+    #[must_use]
+    pub const fn answer_form(&self, grader: GraderConfig) -> Option<AnswerForm> {
+        match self.source() {
+            Source::Words(..) | Source::Gsm8k(_) | Source::Svamp(_) => None,
+            Source::Math(_) | Source::Jsonl(_) => Some(grader.answer_form()),
         }
     }
 
@@ -160,6 +261,8 @@ impl TaskConfig {
             Self::WordProblemsReworded(settings) => Source::Words(settings, Wording::Reworded),
             Self::Gsm8k(settings) => Source::Gsm8k(settings),
             Self::Svamp(settings) => Source::Svamp(settings),
+            Self::Math(settings) => Source::Math(settings),
+            Self::Jsonl(settings) => Source::Jsonl(settings),
         }
     }
 }
@@ -169,14 +272,17 @@ enum Source<'a> {
     Words(&'a WordProblems, Wording),
     Gsm8k(&'a FileTask),
     Svamp(&'a FileTask),
+    Math(&'a MathTask),
+    Jsonl(&'a JsonlTask),
 }
 
-fn by_name(files: Vec<(&'static str, Key)>) -> Value {
-    files
-        .into_iter()
-        .map(|(name, key)| (name.to_owned(), json!(key)))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
+/// The settings of a task without some of them.
+fn settings(task: &impl Serialize, without: &[&str]) -> Value {
+    let mut settings = serde_json::to_value(task).expect("settings are plain data");
+    if let Some(members) = settings.as_object_mut() {
+        members.retain(|name, _| !without.contains(&name.as_str()));
+    }
+    settings
 }
 
 #[cfg(test)]
@@ -212,7 +318,7 @@ mod tests {
 
     #[test]
     fn unknown_tasks_and_settings_are_refused_with_the_known_ones() {
-        insta::assert_snapshot!(task("[task.word-problem]").unwrap_err(), @"unknown variant `word-problem`, expected one of `word-problems`, `word-problems-larger`, `word-problems-longer`, `word-problems-reworded`, `gsm8k`, `svamp`");
+        insta::assert_snapshot!(task("[task.word-problem]").unwrap_err(), @"unknown variant `word-problem`, expected one of `word-problems`, `word-problems-larger`, `word-problems-longer`, `word-problems-reworded`, `gsm8k`, `svamp`, `math`, `jsonl`");
         for name in ["word-problems", "word-problems-longer"] {
             let error = task(&format!("[task.{name}]\nstep = [1, 2]")).unwrap_err();
             assert_eq!(error, "unknown field `step`, expected one of `steps`, `corpus_steps`, `largest`");

@@ -10,9 +10,10 @@ pub struct Problem {
     pub id: String,
     /// What the policy is asked, as plain text.
     pub question: String,
-    /// The reference answer in canonical form, e.g. `35` or `-1080`.
+    /// The reference answer: a number in canonical form, e.g. `35` or `-1080`, or LaTeX.
     pub answer: String,
-    /// A worked reference solution that ends with `#### answer`, where the task has one.
+    /// A worked reference solution that states the answer as the task's grader reads it, e.g. ends with
+    /// `#### answer`, where the task has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub solution: Option<String>,
 }

@@ -9,7 +9,7 @@ use crate::spec::{BaseSpec, canonical};
 use super::estimate::Estimate;
 use super::linked::{LinkJob, Linked};
 use super::models::Base;
-use super::{Graph, Job, Kind, PlanError, Stage};
+use super::{Graph, Job, Kind, Models, PlanError, Stage};
 
 /// The stages of one base model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,17 +24,23 @@ pub struct BasePlan {
 ///
 /// # Errors
 /// If the data of its corpus cannot be used.
-pub fn base_plan(base: &Base, backend: &str, graph: &mut Graph) -> Result<BasePlan, PlanError> {
+pub fn base_plan(
+    base: &Base,
+    backend: &str,
+    models: &Models,
+    graph: &mut Graph,
+) -> Result<BasePlan, PlanError> {
     match base {
-        Base::Recipe(base) => recipe(base, backend, graph),
+        Base::Recipe(base) => recipe(base, backend, models, graph),
         Base::Linked(linked) => Ok(link(linked, graph)),
     }
 }
 
-fn recipe(base: &BaseSpec, backend: &str, graph: &mut Graph) -> Result<BasePlan, PlanError> {
-    let problems = graph.add(prepare(&base.task, Split::Corpus, base.problems, base.seed)?);
+fn recipe(base: &BaseSpec, backend: &str, models: &Models, graph: &mut Graph) -> Result<BasePlan, PlanError> {
+    let print = models.fingerprint(&base.task)?;
+    let problems = graph.add(prepare(&base.task, &print, Split::Corpus, base.problems, base.seed));
     let tokenizer = graph.add(tokenizer(base, &problems));
-    let content = json!({ "recipe": base.recipe(), "templates": base.prompt.template_key() });
+    let content = json!({ "recipe": base.recipe(), "templates": base.wording().template_key() });
     let job = Job::Base {
         problems: problems.clone(),
         tokenizer: tokenizer.clone(),
@@ -63,7 +69,7 @@ fn tokenizer(base: &BaseSpec, problems: &Key) -> Stage {
     let content = json!({
         "tokenizer": canonical(&base.tokenizer),
         "corpus": canonical(&base.corpus),
-        "prompt": texts(base.prompt),
+        "prompt": texts(base.wording()),
         "seed": base.seed,
     });
     let label = format!("tokenize {}", base.name);
@@ -71,13 +77,13 @@ fn tokenizer(base: &BaseSpec, problems: &Key) -> Stage {
     Stage::new(Kind::Tokenize, label, job, vec![problems.clone()], &content, 3.0)
 }
 
-/// The stage that loads one split of a task.
-pub fn prepare(task: &TaskConfig, split: Split, count: usize, seed: u64) -> Result<Stage, PlanError> {
-    let sizes = Sizes { corpus: 0, train: 0, validation: 0, test: 0, seed }.with(split, count);
-    let content = json!({ "task": task.fingerprint()?, "split": split, "count": count, "seed": seed });
+/// The stage that loads one split of a task, whose fingerprint is `print`.
+pub fn prepare(task: &TaskConfig, print: &Value, split: Split, count: usize, seed: u64) -> Stage {
+    let sizes = Sizes::none(seed).with(split, count);
+    let content = json!({ "task": print, "split": split, "count": count, "seed": seed });
     let label = format!("prepare {} {}", task.name(), split.name());
     let job = Job::Prepare { task: task.clone(), split, sizes };
-    Ok(Stage::new(Kind::Prepare, label, job, vec![], &content, 1.0))
+    Stage::new(Kind::Prepare, label, job, vec![], &content, 1.0)
 }
 
 /// The texts around attempts as part of a key: settings, and the templates behind them.

@@ -12,6 +12,7 @@ mod backends;
 mod base_plan;
 mod estimate;
 mod execute;
+mod exposure;
 mod files;
 mod graph;
 mod hashes;
@@ -26,9 +27,10 @@ mod regrade;
 mod results;
 mod stage;
 mod stages;
+mod survey;
 mod workspace;
 
-pub use crate::data::{GraderConfig, TaskConfig};
+pub use crate::data::{ErrorKind, GraderConfig, KnownError, Leak, TaskConfig};
 pub use crate::model::Threads;
 pub use crate::model::checkpoint::{TOKENIZER, WEIGHTS};
 pub use backends::{Checked, Here, Listed, backends, check_backends};
@@ -44,6 +46,7 @@ pub use regrade::{Scoring, regrade};
 pub use results::results;
 pub use stage::{ExampleSource, Job, Stage, TeacherJob};
 pub use stages::evaluate::metrics;
+pub use survey::{Survey, Surveyed, SurveyedFile, SurveyedSplit, survey};
 pub use workspace::{Artifact, Manifest, Workspace, WorkspaceError};
 
 pub use crate::model::capacity;

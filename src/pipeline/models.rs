@@ -1,14 +1,17 @@
 //! Base models by name, and why a run cannot be planned.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use crate::data::{DataError, Sizes, TaskConfig};
 use crate::domain::{Key, Split};
 use crate::model::CheckpointError;
 use crate::spec::{BaseModel, BaseName, BaseSpec, HfCheckpoint, RunSpec, SpecError, resolve_model};
 
+use super::exposure::Exposure;
 use super::hashes::Hashes;
 use super::linked::Linked;
 
@@ -20,7 +23,9 @@ pub struct Models {
     hashes: Hashes,
     found: RefCell<BTreeMap<String, BaseModel>>,
     linked: RefCell<Vec<Linked>>,
-    checked: RefCell<Vec<Key>>,
+    /// What tasks are made of, by their settings: MATH alone has 12,500 files to read for it.
+    prints: RefCell<BTreeMap<Key, Value>>,
+    checked: RefCell<BTreeSet<Key>>,
 }
 
 /// A base model as it is used in a run.
@@ -111,6 +116,7 @@ impl Models {
             hashes: Hashes::default(),
             found: RefCell::default(),
             linked: RefCell::default(),
+            prints: RefCell::default(),
             checked: RefCell::default(),
         }
     }
@@ -201,37 +207,63 @@ impl Models {
         Ok(linked)
     }
 
+    /// A task's [fingerprint](TaskConfig::fingerprint), its files read once.
+    ///
+    /// # Errors
+    /// If a data file cannot be read.
+    pub fn fingerprint(&self, task: &TaskConfig) -> Result<Value, DataError> {
+        let key = Key::of(task);
+        if let Some(print) = self.prints.borrow().get(&key) {
+            return Ok(print.clone());
+        }
+        let print = task.fingerprint()?;
+        self.prints.borrow_mut().insert(key, print.clone());
+        Ok(print)
+    }
+
     /// Loads a run's problems once, so that a missing, cut or overlapping file is found before any
     /// work; the base model's corpus is checked with them where it comes from the same task.
     ///
     /// # Errors
-    /// If the data cannot be used.
+    /// If the data cannot be used, or a question is both trained on and evaluated on.
     pub fn check_data(&self, run: &RunSpec, base: &Base) -> Result<(), PlanError> {
         // Generated splits are disjoint by construction and their corpus is long to make.
         let corpus = match base {
             Base::Recipe(recipe) if !run.task.is_generated() => {
-                let same = run.task.fingerprint()? == recipe.task.fingerprint()?;
+                let same = self.fingerprint(&run.task)? == self.fingerprint(&recipe.task)?;
                 if same { recipe.problems } else { 0 }
             }
             Base::Recipe(_) | Base::Linked(_) => 0,
         };
         let sizes = Sizes { corpus, ..run.data.clone() };
         self.check_problems(&run.task, &sizes)?;
-        match &run.evaluate.task {
-            None => Ok(()),
-            Some(asked) => {
-                let split = run.evaluate.split;
-                let sizes = Sizes { corpus: 0, train: 0, validation: 0, test: 0, seed: run.data.seed };
-                self.check_problems(asked, &sizes.with(split, run.data.of(split)))
-            }
+        if let Some(asked) = &run.evaluate.task {
+            let split = run.evaluate.split;
+            let sizes = Sizes { allow_leaks: run.data.allow_leaks, ..Sizes::none(run.data.seed) };
+            self.check_problems(asked, &sizes.with(split, run.data.of(split)))?;
         }
+        self.check_leaks(run, base)
     }
 
     fn check_problems(&self, task: &TaskConfig, sizes: &Sizes) -> Result<(), PlanError> {
-        let key = Key::of(&(task.fingerprint()?, sizes));
+        let key = Key::of(&(self.fingerprint(task)?, sizes));
         if !self.checked.borrow().contains(&key) {
             task.load(sizes)?;
-            self.checked.borrow_mut().push(key);
+            self.checked.borrow_mut().insert(key);
+        }
+        Ok(())
+    }
+
+    /// Refuses a run that is evaluated on a question which it, or its base model, is trained on.
+    fn check_leaks(&self, run: &RunSpec, base: &Base) -> Result<(), PlanError> {
+        let exposure = Exposure::of(run, base);
+        if run.data.allow_leaks || exposure.is_harmless() {
+            return Ok(());
+        }
+        let key = exposure.key(self)?;
+        if !self.checked.borrow().contains(&key) {
+            exposure.refuse_leaks()?;
+            self.checked.borrow_mut().insert(key);
         }
         Ok(())
     }

@@ -44,21 +44,22 @@ impl<'a> Plan<'a> {
     pub fn new(run: &'a RunSpec, models: &'a Models, graph: &'a mut Graph) -> Result<Self, PlanError> {
         let base = models.for_task(&run.base, &run.task)?;
         models.check_data(run, &base)?;
+        let task = models.fingerprint(&run.task)?;
+        let asked = run.evaluate.task.as_ref().unwrap_or(&run.task);
         let mut plan = Self {
             run,
             models,
             graph,
-            task: run.task.fingerprint()?,
-            asked: Value::Null,
+            task,
+            asked: models.fingerprint(asked)?,
             train: Key::of_bytes(b""),
             test: Key::of_bytes(b""),
             estimate: Estimate::of(&base, run),
             done: PlannedRun::default(),
         };
-        let (split, asked) = (run.evaluate.split, plan.asked());
-        plan.asked = asked.fingerprint()?;
-        plan.train = plan.add(prepare(&run.task, Split::Train, run.data.train, run.data.seed)?);
-        plan.test = plan.add(prepare(asked, split, run.data.of(split), run.data.seed)?);
+        let (split, seed, problems) = (run.evaluate.split, run.data.seed, run.data.train);
+        plan.train = plan.add(prepare(&run.task, &plan.task, Split::Train, problems, seed));
+        plan.test = plan.add(prepare(asked, &plan.asked, split, run.data.of(split), seed));
         Ok(plan)
     }
 
@@ -86,7 +87,8 @@ impl<'a> Plan<'a> {
 
     /// The checkpoint of a base model.
     pub fn base(&mut self, base: &BaseName) -> Result<Key, PlanError> {
-        let plan = base_plan(&self.models.for_task(base, &self.run.task)?, &self.run.backend, self.graph)?;
+        let base = self.models.for_task(base, &self.run.task)?;
+        let plan = base_plan(&base, &self.run.backend, self.models, self.graph)?;
         plan.stages.iter().for_each(|key| self.ask(key));
         Ok(plan.weights)
     }
@@ -102,7 +104,14 @@ impl<'a> Plan<'a> {
     }
 
     fn prompt(&self) -> Prompt {
-        Prompt { retry: self.run.collect.retry, repeat_question: self.run.collect.repeat_question }
+        let (collect, answer_form) = (&self.run.collect, self.run.answer_form());
+        Prompt { retry: collect.retry, repeat_question: collect.repeat_question, answer_form }
+    }
+
+    /// The wording of evaluations.
+    fn asked_prompt(&self) -> Prompt {
+        let retry = self.run.evaluate.retry.unwrap_or(self.run.collect.retry);
+        Prompt { retry, answer_form: self.run.evaluated_form(), ..self.prompt() }
     }
 
     fn seed(&self, stage: &str) -> Seed {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Inquiry, Retry, TaskConfig};
+use crate::data::{AnswerForm, Inquiry, Retry, TaskConfig};
 use crate::domain::{Sampling, Split};
 
 /// How many own turns a collection has before the improved one.
@@ -95,6 +95,9 @@ pub struct CollectConfig {
     pub retry: Retry,
     /// Whether the retry text repeats the question, as the official code does.
     pub repeat_question: bool,
+    /// What is said about the form of the answer; what the task's grader reads if it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_form: Option<AnswerForm>,
     /// Whose own turns are trained on.
     pub rollouts: Rollouts,
     /// Who supplies the improved turn.
@@ -114,6 +117,7 @@ impl Default for CollectConfig {
             stop_on_success: true,
             retry: Retry::Incorrect,
             repeat_question: true,
+            answer_form: None,
             rollouts: Rollouts::Own,
             teacher: Teacher::Reference,
             redraws: 3,

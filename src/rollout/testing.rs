@@ -42,7 +42,7 @@ pub(super) fn turn(problem: &Problem, text: &str) -> Turn {
 
 /// The official retry text, with the question repeated.
 pub(super) fn prompt() -> Prompt {
-    Prompt { retry: Retry::Incorrect, repeat_question: true }
+    Prompt { retry: Retry::Incorrect, ..Prompt::default() }
 }
 
 /// So many turns with the whole history and without a stop rule.

@@ -144,6 +144,13 @@ impl BaseSpec {
         Key::of(&canonical(&plain))
     }
 
+    /// The wording of the corpus, with what its task says about the form of answers.
+    #[must_use]
+    pub fn wording(&self) -> Prompt {
+        let form = self.prompt.answer_form.or_else(|| self.task.answer_form(self.task.grader()));
+        Prompt { answer_form: form, ..self.prompt }
+    }
+
     /// All that is wrong with the recipe.
     #[must_use]
     pub fn faults(&self) -> Vec<Fault> {

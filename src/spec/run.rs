@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{GraderConfig, Sizes, TaskConfig};
+use crate::data::{AnswerForm, GraderConfig, Sizes, TaskConfig};
 use crate::eval::{AnalysesConfig, VerifierConfig};
 use crate::rollout::{CollectConfig, EvaluateConfig, GloreConfig};
 use crate::train::{Data, GrpoConfig, ScoreConfig, Selection, Start, TrainConfig, Weighting};
@@ -200,6 +200,23 @@ impl RunSpec {
     #[must_use]
     pub fn grader(&self) -> GraderConfig {
         self.grader.unwrap_or_else(|| self.task.grader())
+    }
+
+    /// What is said about the form of answers to the run's own task.
+    #[must_use]
+    pub fn answer_form(&self) -> Option<AnswerForm> {
+        self.collect.answer_form.or_else(|| self.task.answer_form(self.grader()))
+    }
+
+    /// The same where checkpoints are evaluated. A model that was told a form and is asked another
+    /// task is told it there too, if the grader reads it.
+    #[must_use]
+    pub fn evaluated_form(&self) -> Option<AnswerForm> {
+        let own = self.answer_form();
+        let Some(asked) = &self.evaluate.task else { return own };
+        let grader = self.grader.unwrap_or_else(|| asked.grader());
+        let read = |form: &AnswerForm| *form == AnswerForm::Unsaid || *form == grader.answer_form();
+        own.filter(read).or_else(|| asked.answer_form(grader))
     }
 }
 

@@ -7,6 +7,7 @@ mod bad_input;
 mod chat;
 mod checkpoints;
 mod claims;
+mod data;
 mod exports;
 mod golden;
 mod gradients;

@@ -305,7 +305,7 @@ impl Running {
 /// Short word problems, the same ones every time.
 pub fn problems(count: usize) -> Vec<Problem> {
     let task = WordProblems { steps: [1, 2], corpus_steps: [1, 2], largest: 9 };
-    let sizes = Sizes { corpus: 0, train: count, validation: 0, test: 0, seed: 0 };
+    let sizes = Sizes { train: count, ..Sizes::none(0) };
     TaskConfig::WordProblems(task).load(&sizes).expect("there are enough problems").train
 }
 

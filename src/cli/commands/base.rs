@@ -104,7 +104,7 @@ fn evaluation(spec: &BaseSpec, name: &str) -> serde_json::Result<RunSpec> {
         "task": spec.task,
         "rounds": { "count": 0 },
         "data": { "train": 1, "validation": 0 },
-        "collect": { "retry": spec.prompt.retry, "repeat_question": spec.prompt.repeat_question },
+        "collect": { "retry": spec.prompt.retry, "repeat_question": spec.prompt.repeat_question, "answer_form": spec.prompt.answer_form },
     }))
 }
 

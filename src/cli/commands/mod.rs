@@ -3,6 +3,7 @@
 pub mod backends;
 pub mod base;
 pub mod claims;
+pub mod data;
 pub mod model;
 pub mod plan;
 pub mod query;

@@ -40,7 +40,8 @@ pub(super) fn grade(problem: &Problem, text: &str) -> Grade {
     Grade { answer, verdict }
 }
 
-fn last_box(text: &str) -> Option<&str> {
+/// What stands in the last complete box.
+pub(in crate::data) fn last_box(text: &str) -> Option<&str> {
     boxes::last(text, &["\\boxed", "\\fbox"], true)
 }
 

@@ -21,8 +21,10 @@ use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
+use crate::data::AnswerForm;
 use crate::domain::{Grade, Problem};
 
+pub(super) use boxed_latex::last_box;
 pub use rise_compat::{Environment, RiseCompat};
 
 /// How attempts are graded.
@@ -62,6 +64,15 @@ impl GraderConfig {
     pub const fn version(&self) -> u32 {
         match self {
             Self::Numeric | Self::RiseCompat(_) | Self::BoxedLatex => 1,
+        }
+    }
+
+    /// The form of answers that it reads.
+    #[must_use]
+    pub const fn answer_form(&self) -> AnswerForm {
+        match self {
+            Self::Numeric => AnswerForm::Marked,
+            Self::RiseCompat(_) | Self::BoxedLatex => AnswerForm::Boxed,
         }
     }
 

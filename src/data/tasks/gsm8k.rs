@@ -22,6 +22,7 @@ use crate::data::file::{fingerprint, read_text};
 use crate::data::split::{Questions, Sizes, Splits};
 use crate::domain::{Key, Problem, Split};
 
+use super::Count;
 use super::file_task::Place;
 
 const EXPECTED: &str = "the folder that holds GSM8K's train.jsonl and test.jsonl";
@@ -45,7 +46,7 @@ pub(in crate::data) struct Gsm8k<'a>(pub(in crate::data) &'a Path);
 impl Gsm8k<'_> {
     /// Reads, checks and deals out both files.
     pub(in crate::data) fn load(&self, sizes: &Sizes) -> Result<Splits, DataError> {
-        let mut questions = Questions::default();
+        let mut questions = Questions::new(sizes);
         let train = read(&self.file(TRAIN), TRAIN, &mut questions)?;
         let test = read(&self.file(TEST), TEST, &mut questions)?;
         let name = |file| self.file(file).display().to_string();
@@ -54,9 +55,24 @@ impl Gsm8k<'_> {
         Ok(splits)
     }
 
-    /// Each file's name and the SHA-256 of its bytes.
-    pub(in crate::data) fn files(&self) -> Result<Vec<(&'static str, Key)>, DataError> {
-        [TRAIN, TEST].into_iter().map(|file| Ok((file, fingerprint(&self.file(file), EXPECTED)?))).collect()
+    /// Each file's name, place and the SHA-256 of its bytes.
+    pub(in crate::data) fn files(&self) -> Result<Vec<(&'static str, PathBuf, Key)>, DataError> {
+        let entry = |name| {
+            let file = self.file(name);
+            let key = fingerprint(&file, EXPECTED)?;
+            Ok((name, file, key))
+        };
+        [TRAIN, TEST].into_iter().map(entry).collect()
+    }
+
+    /// The number of rows in each file.
+    pub(in crate::data) fn counts(&self) -> Result<Vec<Count>, DataError> {
+        let count = |(name, official): (&str, usize)| {
+            let text = read_text(&self.file(name), EXPECTED)?;
+            let found = text.lines().filter(|line| !line.trim().is_empty()).count();
+            Ok(Count { what: name.to_owned(), found, official })
+        };
+        [(TRAIN, 7473), (TEST, 1319)].into_iter().map(count).collect()
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -120,7 +136,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(TRAIN), train).unwrap();
         fs::write(folder.path().join(TEST), test).unwrap();
-        let sizes = Sizes { corpus: 0, train: 1, validation: 0, test: 1, seed: 0 };
+        let sizes = Sizes { train: 1, test: 1, ..Sizes::none(0) };
         let shown =
             |error: DataError| error.to_string().replace(&format!("{}/", folder.path().display()), "");
         Gsm8k(folder.path()).load(&sizes).map_err(shown)

@@ -28,6 +28,7 @@ use crate::data::file::{fingerprint, read_text};
 use crate::data::split::{Questions, Sizes, Splits};
 use crate::domain::{Key, Problem, Split};
 
+use super::Count;
 use super::file_task::Place;
 
 const EXPECTED: &str = "SVAMP.json, or the folder that holds it";
@@ -57,12 +58,19 @@ impl Svamp<'_> {
     /// Reads, checks and deals out the file.
     pub(in crate::data) fn load(&self, sizes: &Sizes) -> Result<Splits, DataError> {
         let path = self.file();
-        deal(read(&path)?, &LAYOUT, sizes, &path.display().to_string())
+        deal(read(&path, sizes)?, &LAYOUT, sizes, &path.display().to_string())
     }
 
-    /// The file's usual name and the SHA-256 of its bytes.
-    pub(in crate::data) fn files(&self) -> Result<Vec<(&'static str, Key)>, DataError> {
-        Ok(vec![(FILE, fingerprint(&self.file(), EXPECTED)?)])
+    /// The file's usual name, its place and the SHA-256 of its bytes.
+    pub(in crate::data) fn files(&self) -> Result<Vec<(&'static str, PathBuf, Key)>, DataError> {
+        Ok(vec![(FILE, self.file(), fingerprint(&self.file(), EXPECTED)?)])
+    }
+
+    /// The number of rows.
+    pub(in crate::data) fn counts(&self) -> Result<Vec<Count>, DataError> {
+        let allowed = Sizes { allow_leaks: true, ..Sizes::none(0) };
+        let found = read(&self.file(), &allowed)?.len();
+        Ok(vec![Count { what: FILE.to_owned(), found, official: 1000 }])
     }
 
     fn file(&self) -> PathBuf {
@@ -71,14 +79,14 @@ impl Svamp<'_> {
 }
 
 /// All problems of the file.
-fn read(path: &Path) -> Result<Vec<Problem>, DataError> {
+fn read(path: &Path, sizes: &Sizes) -> Result<Vec<Problem>, DataError> {
     let text = read_text(path, EXPECTED)?;
     let rows: Vec<Value> = serde_json::from_str(&text)
         .map_err(|error| Place { path, unit: "line", number: error.line() }.json_fault(&error))?;
     if rows.is_empty() {
         return Err(DataError::Empty { path: path.to_owned() });
     }
-    let mut questions = Questions::default();
+    let mut questions = Questions::new(sizes);
     let mut ids = HashMap::new();
     rows.into_iter()
         .enumerate()
@@ -147,7 +155,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         fs::write(&path, text).unwrap();
-        let sizes = Sizes { corpus: 0, train: 0, validation: 0, test: 1, seed: 0 };
+        let sizes = Sizes { test: 1, ..Sizes::none(0) };
         let shown =
             |error: DataError| error.to_string().replace(&format!("{}/", folder.path().display()), "");
         let from_folder = Svamp(folder.path()).load(&sizes).map_err(shown);

@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     fn sizes(corpus: usize, train: usize, validation: usize, test: usize) -> Sizes {
-        Sizes { corpus, train, validation, test, seed: 0 }
+        Sizes { corpus, train, validation, test, ..Sizes::none(0) }
     }
 
     fn plain(settings: &WordProblems, sizes: &Sizes) -> Splits {

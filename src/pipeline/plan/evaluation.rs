@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::data::Prompt;
 use crate::domain::Key;
 use crate::pipeline::base_plan::texts;
 use crate::pipeline::stage::Asked;
@@ -34,7 +33,7 @@ impl Plan<'_> {
         let config = EvaluateConfig { samples, ..self.run.evaluate.clone() };
         let window = config.window.resolve(trained.max(1));
         let seed = self.seed("evaluate");
-        let prompt = Prompt { retry: config.retry.unwrap_or(self.run.collect.retry), ..self.prompt() };
+        let prompt = self.asked_prompt();
         let mut content = json!({
             "task": self.asked, "grader": self.asked_grader().identity(), "turns": config.turns, "samples": config.samples,
             "window": window, "prompt": texts(prompt), "sampling": canonical(&config.sampling), "seed": seed,
@@ -116,7 +115,7 @@ impl Plan<'_> {
             policy: policy.clone(),
             turns,
             window,
-            prompt: Prompt { retry: config.retry.unwrap_or(self.run.collect.retry), ..self.prompt() },
+            prompt: self.asked_prompt(),
             sampling: config.sampling,
             seed: self.seed(stage),
             backend: self.run.backend.clone(),

@@ -79,7 +79,8 @@ impl Plan<'_> {
     /// Drafts on the problems of the evaluation, refined and reranked.
     pub fn refine(&mut self, name: &str, bench: &Bench) {
         let Bench { generator, outcome, stepwise, global, local } = bench;
-        let (prompt, sampling) = (self.prompt(), self.run.evaluate.sampling);
+        let prompt = Prompt { answer_form: self.run.evaluated_form(), ..self.prompt() };
+        let sampling = self.run.evaluate.sampling;
         // The first drafts are the first attempts of the generator's own evaluation.
         let seed = self.seed("evaluate");
         let content = json!({

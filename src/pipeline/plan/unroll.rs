@@ -43,7 +43,8 @@ impl Plan<'_> {
 
     /// A capable model's own turns on the first so many training problems.
     pub fn capable(&mut self, other: &str, problems: usize, turns: u32) -> Result<(Key, Key), PlanError> {
-        let problems = self.add(prepare(&self.run.task, Split::Train, problems, self.run.data.seed)?);
+        let problems =
+            self.add(prepare(&self.run.task, &self.task, Split::Train, problems, self.run.data.seed));
         let policy = self.base(&other.into())?;
         let unroll = Unrolled {
             name: "boost",

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::data::Inquiry;
+use crate::data::{Inquiry, Prompt};
 use crate::domain::Key;
 use crate::pipeline::base_plan::texts;
 use crate::pipeline::stage::ExampleSource;
@@ -29,7 +29,8 @@ impl Plan<'_> {
 
     /// The first attempts of an evaluation in a verifier's order; `generator` made them.
     pub fn rank(&mut self, name: &str, verifier: &Key, generator: &Key, evaluation: &Key) {
-        let (config, prompt) = (self.run.verifier, self.prompt());
+        let config = self.run.verifier;
+        let prompt = Prompt { answer_form: self.run.evaluated_form(), ..self.prompt() };
         let reference = config.ratio.then(|| generator.clone());
         let mut inputs = vec![self.test.clone(), evaluation.clone(), verifier.clone()];
         inputs.extend(reference.clone());

@@ -80,7 +80,7 @@ fn pretrain(
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
     let tokenizer = Tokenizer::load(&desk.workspace.file(tokenizer, checkpoint::TOKENIZER))?;
     let seed = Seed(base.seed);
-    let mut documents = documents(&problems, &base.corpus, &base.prompt, seed);
+    let mut documents = documents(&problems, &base.corpus, &base.wording(), seed);
     documents.truncate(base.train.documents_per_slice.saturating_mul(base.train.slices as usize));
     let encoded = encode_all(&documents, &tokenizer, base.model.positions)?;
     let weights = Weights::random(&base.model, tokenizer.vocabulary(), seed.named("weights"), &place.device);

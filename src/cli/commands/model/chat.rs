@@ -31,6 +31,7 @@ pub fn chat(arguments: &ChatArguments, environment: &Environment) -> Result<Exit
     let prompt = Prompt {
         retry: arguments.retry.map_or(source.prompt.retry, Into::into),
         repeat_question: arguments.repeat_question.unwrap_or(source.prompt.repeat_question),
+        ..source.prompt
     };
     let output = environment.output;
     let is_live = io::stdin().is_terminal();

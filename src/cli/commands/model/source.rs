@@ -15,7 +15,7 @@ use crate::domain::Sampling;
 use crate::model::checkpoint::{ADAPTER_CONFIG, CONFIG, Inspected, LINK, inspect};
 use crate::model::{Checkpoint, LanguageModel, ModelConfig, Place};
 use crate::pipeline::Models;
-use crate::spec::BaseModel;
+use crate::spec::{BaseModel, RunSpec};
 use crate::store::{CheckpointRow, RunRow, StoreError};
 
 /// The most tokens of an answer of a checkpoint that says nothing of it.
@@ -129,7 +129,7 @@ impl Source {
             name,
             settings: serde_json::to_value(&base).ok(),
             sampling: Sampling::default(),
-            prompt: base.prompt,
+            prompt: base.wording(),
         })
     }
 
@@ -210,6 +210,7 @@ fn prompt(spec: &Value) -> Prompt {
     Prompt {
         retry: retry.unwrap_or(default.retry),
         repeat_question: setting(&collect["repeat_question"]).unwrap_or(default.repeat_question),
+        answer_form: setting::<RunSpec>(spec).and_then(|run| run.evaluated_form()),
     }
 }
 
@@ -241,9 +242,12 @@ mod tests {
     #[test]
     fn a_run_is_told_what_it_is_told_in_its_evaluation() {
         let spec = json!({ "collect": { "retry": "neutral", "repeat_question": false } });
-        assert_eq!(prompt(&spec), Prompt { retry: Retry::Neutral, repeat_question: false });
+        assert_eq!(
+            prompt(&spec),
+            Prompt { retry: Retry::Neutral, repeat_question: false, answer_form: None }
+        );
         let spec = json!({ "collect": { "retry": "neutral" }, "evaluate": { "retry": "none" } });
-        assert_eq!(prompt(&spec), Prompt { retry: Retry::None, repeat_question: true });
+        assert_eq!(prompt(&spec), Prompt { retry: Retry::None, repeat_question: true, answer_form: None });
         assert_eq!(prompt(&json!({})), Prompt::default());
     }
 

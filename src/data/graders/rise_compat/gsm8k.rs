@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn no_right_attempt_is_right_where_the_reference_has_a_comma() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gsm8k");
-        let sizes = Sizes { corpus: 0, train: 20, validation: 0, test: 10, seed: 0 };
+        let sizes = Sizes { train: 20, test: 10, ..Sizes::none(0) };
         let splits = TaskConfig::Gsm8k(FileTask { path }).load(&sizes).unwrap();
         let problems: Vec<&Problem> =
             [Split::Train, Split::Test].iter().flat_map(|&split| splits.of(split)).collect();

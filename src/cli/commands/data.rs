@@ -1,0 +1,202 @@
+//! `rise-lab data`: what is known of the data behind an experiment, before any work.
+
+use serde_json::{Value, json};
+
+use crate::cli::args::DataArguments;
+use crate::cli::environment::Environment;
+use crate::cli::exit::{Exit, Fault};
+use crate::cli::experiment::experiment;
+use crate::cli::output::{Output, Style};
+use crate::cli::quantity::counted;
+use crate::cli::table::Table;
+use crate::pipeline::{KnownError, Leak, Models, Survey, Surveyed, SurveyedFile, survey};
+use crate::sweep::{SweepError, expand};
+
+/// Leaks, known errors and notes that are shown of each sort; machines get all of them.
+const SHOWN: usize = 12;
+
+/// Shows the data of every task of an experiment. The exit code is that of a file that cannot be used
+/// if a sweep would refuse the data.
+///
+/// # Errors
+/// If the experiment is wrong, or a file cannot be read.
+pub fn data(arguments: &DataArguments, environment: &Environment) -> Result<Exit, Fault> {
+    let experiment = experiment(&arguments.experiment)?;
+    let models = Models::new(experiment.models_folder()).remembering(&environment.store);
+    let cells = expand(&experiment)?;
+    let found = survey(cells.iter().map(|cell| &cell.spec), &models).map_err(|source| {
+        let label = experiment.name.clone();
+        Fault::from(SweepError::Plan { label, source })
+    })?;
+    let output = environment.output;
+    output.answer(|| text(&experiment.name, &found, output), &document(&experiment.name, &found))?;
+    Ok(if found.refusal.is_some() { Exit::Usage } else { Exit::Fine })
+}
+
+fn document(name: &str, survey: &Survey) -> Value {
+    json!({ "experiment": name, "tasks": survey.tasks, "leaks": survey.leaks, "refusal": survey.refusal })
+}
+
+fn text(name: &str, survey: &Survey, output: Output) -> String {
+    let mut parts = vec![format!("{name}: {}\n", counted(survey.tasks.len(), "task"))];
+    parts.extend(survey.tasks.iter().map(|task| about(task, output)));
+    parts.push(leaks(survey, output));
+    parts.join("\n")
+}
+
+fn about(task: &Surveyed, output: Output) -> String {
+    let mut parts = vec![format!("{}\n\n", output.styled(Style::Bold, &format!("task {}", task.task)))];
+    if !task.files.is_empty() {
+        parts.push(format!("{}\n", files(&task.files, output)));
+    }
+    let mut table = Table::new(["split", "#problems", "#longest question", "characters, in"]);
+    for split in &task.splits {
+        let [problems, longest] = [split.problems, split.longest].map(|count| count.to_string());
+        table.row([split.split.name(), &problems, &longest, &split.longest_id]);
+    }
+    parts.push(table.to_string());
+    parts.push(listed("Notes", &task.notes));
+    let known = |known: &KnownError| format!("{}: {}, {}", known.id, known.kind.name(), known.about);
+    let known: Vec<String> = task.known_errors.iter().map(known).collect();
+    parts.push(listed("Known of references in these splits (listed, not changed)", &known));
+    parts.concat()
+}
+
+fn files(files: &[SurveyedFile], output: Output) -> Table {
+    let mut table = Table::new(["file", "SHA-256", "official"]);
+    for file in files {
+        let official = match file.official {
+            Some(true) => output.styled(Style::Green, "yes"),
+            Some(false) => output.styled(Style::Yellow, "no"),
+            None => "not known".to_owned(),
+        };
+        table.row([file.path.display().to_string(), file.sha256.to_string(), official]);
+    }
+    table
+}
+
+/// A heading and what stands under it, the first of it; nothing where there is nothing.
+fn listed(heading: &str, lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let shown = lines.iter().take(SHOWN).map(|line| format!("  {line}\n"));
+    let mut parts: Vec<String> = [format!("\n{heading}:\n")].into_iter().chain(shown).collect();
+    if lines.len() > SHOWN {
+        parts.push(format!("  and {} more; --format json lists all\n", lines.len() - SHOWN));
+    }
+    parts.concat()
+}
+
+fn leaks(survey: &Survey, output: Output) -> String {
+    let Survey { leaks, refusal, .. } = survey;
+    if leaks.is_empty() && refusal.is_none() {
+        return "No question that is trained on is evaluated on.\n".to_owned();
+    }
+    let line = |leak: &Leak| {
+        let (trained, evaluated) = (&leak.trained, &leak.evaluated);
+        format!("{} in {trained} is {} in {evaluated}", leak.trained_id, leak.evaluated_id)
+    };
+    let heading = format!("{}, trained on and evaluated on", counted(leaks.len(), "leak"));
+    let list = listed(&heading, &leaks.iter().map(line).collect::<Vec<_>>());
+    let error = output.styled(Style::Red, "error:");
+    let refusal = refusal.iter().map(|refusal| format!("{error} a sweep refuses this: {refusal}\n"));
+    [list.trim_start_matches('\n').to_owned()].into_iter().chain(refusal).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples::{key, plain};
+    use crate::domain::Split;
+    use crate::pipeline::{ErrorKind, SurveyedSplit};
+
+    fn sample() -> Survey {
+        let file = |name: &str, official| SurveyedFile {
+            name: name.to_owned(),
+            path: format!("data/{name}").into(),
+            sha256: key(name),
+            official,
+        };
+        let split = |split, problems, longest| SurveyedSplit {
+            split,
+            problems,
+            longest,
+            longest_id: "gsm8k/train.jsonl/7".to_owned(),
+        };
+        let task = Surveyed {
+            task: "gsm8k".to_owned(),
+            files: vec![file("train.jsonl", Some(true)), file("test.jsonl", Some(false))],
+            splits: vec![split(Split::Train, 3000, 985), split(Split::Test, 500, 80)],
+            notes: vec!["test.jsonl holds 20 problems, the original 1319".to_owned()],
+            known_errors: vec![KnownError {
+                id: "gsm8k/train.jsonl/357".to_owned(),
+                kind: ErrorKind::Label,
+                about: "the final answer is 66, the working gives 64".to_owned(),
+            }],
+        };
+        let leak = |number: usize| Leak {
+            trained: "the train split of gsm8k".to_owned(),
+            trained_id: format!("gsm8k/train.jsonl/{number}"),
+            evaluated: "the test split of mine".to_owned(),
+            evaluated_id: format!("mine/test/{number}"),
+            question: "How many?".to_owned(),
+        };
+        let refusal = Some("two places ask the same question".to_owned());
+        Survey { tasks: vec![task], leaks: (1..=13).map(leak).collect(), refusal }
+    }
+
+    #[test]
+    fn a_survey_is_one_screen() {
+        insta::assert_snapshot!(text("study", &sample(), plain()), @"
+        study: 1 task
+
+        task gsm8k
+
+        file              SHA-256                                                           official
+        ----------------  ----------------------------------------------------------------  --------
+        data/train.jsonl  6a6a3d795e973e2e6650d30b243cb5c9dc36576a12fe1575e98d481a4260dc36  yes
+        data/test.jsonl   389a16963e9cc6830535a9c83b4dc33ac6f8c6cb2067b9f9886fd3600d892590  no
+
+        split  problems  longest question  characters, in
+        -----  --------  ----------------  -------------------
+        train      3000               985  gsm8k/train.jsonl/7
+        test        500                80  gsm8k/train.jsonl/7
+
+        Notes:
+          test.jsonl holds 20 problems, the original 1319
+
+        Known of references in these splits (listed, not changed):
+          gsm8k/train.jsonl/357: wrong answer, the final answer is 66, the working gives 64
+
+        13 leaks, trained on and evaluated on:
+          gsm8k/train.jsonl/1 in the train split of gsm8k is mine/test/1 in the test split of mine
+          gsm8k/train.jsonl/2 in the train split of gsm8k is mine/test/2 in the test split of mine
+          gsm8k/train.jsonl/3 in the train split of gsm8k is mine/test/3 in the test split of mine
+          gsm8k/train.jsonl/4 in the train split of gsm8k is mine/test/4 in the test split of mine
+          gsm8k/train.jsonl/5 in the train split of gsm8k is mine/test/5 in the test split of mine
+          gsm8k/train.jsonl/6 in the train split of gsm8k is mine/test/6 in the test split of mine
+          gsm8k/train.jsonl/7 in the train split of gsm8k is mine/test/7 in the test split of mine
+          gsm8k/train.jsonl/8 in the train split of gsm8k is mine/test/8 in the test split of mine
+          gsm8k/train.jsonl/9 in the train split of gsm8k is mine/test/9 in the test split of mine
+          gsm8k/train.jsonl/10 in the train split of gsm8k is mine/test/10 in the test split of mine
+          gsm8k/train.jsonl/11 in the train split of gsm8k is mine/test/11 in the test split of mine
+          gsm8k/train.jsonl/12 in the train split of gsm8k is mine/test/12 in the test split of mine
+          and 1 more; --format json lists all
+        error: a sweep refuses this: two places ask the same question
+        ");
+        let fine = Survey { leaks: vec![], refusal: None, ..sample() };
+        assert!(
+            text("study", &fine, plain()).ends_with("\n\nNo question that is trained on is evaluated on.\n")
+        );
+    }
+
+    #[test]
+    fn machines_get_everything() {
+        let document = document("study", &sample());
+        assert_eq!(document["leaks"].as_array().unwrap().len(), 13);
+        assert_eq!(document["tasks"][0]["files"][1]["official"], false);
+        assert_eq!(document["tasks"][0]["splits"][0]["split"], "train");
+        assert_eq!(document["tasks"][0]["known_errors"][0]["kind"], "label");
+    }
+}

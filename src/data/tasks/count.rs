@@ -1,0 +1,21 @@
+//! How many problems a part of a data set holds, and how many the original has.
+
+/// A part of a data set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// The part, e.g. `train.jsonl` or `test/algebra`.
+    pub what: String,
+    /// Problems that are there.
+    pub found: usize,
+    /// Problems that the original has.
+    pub official: usize,
+}
+
+impl Count {
+    /// A sentence where the two differ.
+    #[must_use]
+    pub fn deviation(&self) -> Option<String> {
+        let Self { what, found, official } = self;
+        (found != official).then(|| format!("{what} holds {found} problems, the original {official}"))
+    }
+}

@@ -1,0 +1,127 @@
+//! Problems in the user's own JSONL files, whose fields are named in the settings.
+//!
+//! Rows are dealt out as GSM8K's: the test file gives the test split, the training file all others.
+//! A problem's id names its split's file and its line, `jsonl/train/7`, or has the row's own name.
+//! The reference solution states the answer in the form that the task's grader reads; where the
+//! user's does not, the answer is added in a line of its own. Hides how fields are found. Must not know
+//! who wrote the file.
+
+mod row;
+mod settings;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::data::DataError;
+use crate::data::deal::{Layout, deal};
+use crate::data::file::{fingerprint, read_text};
+use crate::data::split::{Questions, Sizes, Splits};
+use crate::domain::{Key, Problem, Split};
+
+use self::row::Reader;
+pub use self::settings::JsonlTask;
+
+use super::file_task::Place;
+
+const EXPECTED: &str = "a JSONL file, one object a line";
+
+/// Training rows are dealt out as GSM8K's are.
+const TRAIN_LAYOUT: Layout =
+    Layout { forward: &[(Split::Validation, 0), (Split::Corpus, 1)], backward: Some(Split::Train) };
+const TEST_LAYOUT: Layout = Layout { forward: &[(Split::Test, 0)], backward: None };
+
+/// JSONL files with these settings.
+pub(in crate::data) struct Jsonl<'a>(pub(in crate::data) &'a JsonlTask);
+
+impl Jsonl<'_> {
+    /// Reads, checks and deals out both files.
+    pub(in crate::data) fn load(&self, sizes: &Sizes) -> Result<Splits, DataError> {
+        let setting = |(field, fault)| DataError::Setting { task: "jsonl", field, fault };
+        let mut files = Files {
+            reader: Reader::new(self.0).map_err(setting)?,
+            questions: Questions::new(sizes),
+            ids: HashMap::new(),
+        };
+        let mut splits = match &self.0.train {
+            Some(path) => {
+                deal(files.read(path, "train")?, &TRAIN_LAYOUT, sizes, &path.display().to_string())?
+            }
+            None => self.nothing_to_train_on(sizes)?,
+        };
+        let test = files.read(&self.0.test, "test")?;
+        splits.test = deal(test, &TEST_LAYOUT, sizes, &self.0.test.display().to_string())?.test;
+        Ok(splits)
+    }
+
+    /// Each file's name and place, and the SHA-256 of its bytes.
+    pub(in crate::data) fn files(&self) -> Result<Vec<(&'static str, PathBuf, Key)>, DataError> {
+        let files = [("train", self.0.train.as_ref()), ("test", Some(&self.0.test))];
+        let entry = |(name, path): (&'static str, Option<&PathBuf>)| {
+            path.map(|path| Ok((name, path.clone(), fingerprint(path, EXPECTED)?)))
+        };
+        files.into_iter().filter_map(entry).collect()
+    }
+
+    fn nothing_to_train_on(&self, sizes: &Sizes) -> Result<Splits, DataError> {
+        let asked = [Split::Corpus, Split::Train, Split::Validation].into_iter();
+        match asked.map(|split| (split, sizes.of(split))).find(|(_, asked)| *asked > 0) {
+            None => Ok(Splits::default()),
+            Some((split, asked)) => Err(DataError::TooFew {
+                split,
+                asked,
+                available: 0,
+                place: format!("task `{}`, which has no `train` file,", self.0.name()),
+                remedy: "name its `train` file, or ask for none",
+            }),
+        }
+    }
+}
+
+/// The files as they are read, one after the other.
+struct Files<'a> {
+    reader: Reader<'a>,
+    questions: Questions,
+    /// Where each id was met.
+    ids: HashMap<String, String>,
+}
+
+impl Files<'_> {
+    /// All problems of one file; `name` goes into ids.
+    fn read(&mut self, path: &Path, name: &str) -> Result<Vec<Problem>, DataError> {
+        let text = read_text(path, EXPECTED)?;
+        let lines = text.split('\n').enumerate().filter(|(_, line)| !line.trim().is_empty());
+        lines
+            .map(|(index, line)| {
+                let place = Place { path, unit: "line", number: index + 1 };
+                let problem = self.reader.problem(&object(line, place)?, place, name)?;
+                self.questions.add(&problem.question, || place.name())?;
+                match self.ids.insert(problem.id.clone(), place.name()) {
+                    None => Ok(problem),
+                    Some(first) => {
+                        Err(place.fault(format!("{} is the id of {first} too; give it another", problem.id)))
+                    }
+                }
+            })
+            .collect()
+    }
+}
+
+/// The object on a line.
+fn object(line: &str, place: Place<'_>) -> Result<Value, DataError> {
+    match serde_json::from_str(line) {
+        Ok(row @ Value::Object(_)) => Ok(row),
+        Err(_) if line.trim_start().starts_with('[') => Err(place.fault(
+            "a JSON array begins here; write one object a line instead, e.g. with `jq -c '.[]' file.json`",
+        )),
+        Ok(_) => Err(place.fault("the line is not a JSON object; write one object a line")),
+        Err(_) if line.trim() == "{" => Err(place.fault(
+            "an object goes on over several lines; write one object a line instead, e.g. with `jq -c . file.json`",
+        )),
+        Err(error) => Err(place.json_fault(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

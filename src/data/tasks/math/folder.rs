@@ -1,0 +1,136 @@
+//! The folder `MATH`: which files it holds, in an order that no file system decides.
+//!
+//! Hides the layout and what may be wrong with it. Must not know what a file says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::data::DataError;
+use crate::data::file::fingerprint;
+use crate::domain::Key;
+
+use super::settings::Subject;
+
+/// What `path` must be.
+pub(super) const EXPECTED: &str = "the folder MATH, which holds `train` and `test`";
+
+/// The two halves as MATH ships them, and the names of their folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Half {
+    Test,
+    Train,
+}
+
+impl Half {
+    pub(super) const ALL: [Self; 2] = [Self::Test, Self::Train];
+
+    pub(super) const fn folder(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Train => "train",
+        }
+    }
+}
+
+/// One problem's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    pub(super) half: Half,
+    pub(super) subject: Subject,
+    number: u32,
+}
+
+impl Entry {
+    /// `test/algebra/7.json`.
+    pub(super) fn name(self) -> String {
+        format!("{}/{}/{}.json", self.half.folder(), self.subject.folder(), self.number)
+    }
+}
+
+/// The files of these subjects, by half, subject and number.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Listing {
+    /// Every problem's file.
+    pub(super) entries: Vec<Entry>,
+    /// Names of files that are passed over, since they are not called by a number.
+    pub(super) others: Vec<String>,
+}
+
+/// Looks at what is there.
+pub(super) fn listing(root: &Path, subjects: &[Subject]) -> Result<Listing, DataError> {
+    check_layout(root)?;
+    let mut listing = Listing::default();
+    for half in Half::ALL {
+        for &subject in subjects {
+            look(root, half, subject, &mut listing)?;
+        }
+    }
+    listing.entries.sort_unstable();
+    listing.others.sort_unstable();
+    Ok(listing)
+}
+
+fn look(root: &Path, half: Half, subject: Subject, listing: &mut Listing) -> Result<(), DataError> {
+    let folder = root.join(half.folder()).join(subject.folder());
+    let unreadable = |source| DataError::Read { path: folder.clone(), expected: EXPECTED, source };
+    if !folder.is_dir() {
+        let fault = format!(
+            "the folder {}/{} is missing; fetch MATH again, or name the subjects that are there in `subjects`",
+            half.folder(),
+            subject.folder()
+        );
+        return Err(DataError::Layout { path: root.to_owned(), fault });
+    }
+    for entry in fs::read_dir(&folder).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned();
+        let stem = name.strip_suffix(".json").unwrap_or_default();
+        match stem.parse::<u32>() {
+            // `07.json` is not the file of problem 7.
+            Ok(number) if number.to_string() == stem => listing.entries.push(Entry { half, subject, number }),
+            _ => listing.others.push(format!("{}/{}/{name}", half.folder(), subject.folder())),
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a folder that is not `MATH`, and looks for the one that was meant.
+fn check_layout(root: &Path) -> Result<(), DataError> {
+    if is_math(root) {
+        return Ok(());
+    }
+    fs::read_dir(root).map_err(|source| DataError::Read {
+        path: root.to_owned(),
+        expected: EXPECTED,
+        source,
+    })?;
+    let missing: Vec<&str> =
+        Half::ALL.into_iter().map(Half::folder).filter(|name| !root.join(name).is_dir()).collect();
+    let above = |path: &Path| path.parent().map(Path::to_owned);
+    let near = [Some(root.join("MATH")), above(root), above(root).as_deref().and_then(above)];
+    let meant: Option<PathBuf> = near.into_iter().flatten().find(|place| is_math(place));
+    let what = match meant {
+        Some(place) if place.as_os_str().is_empty() => "did you mean the folder above it?".to_owned(),
+        Some(place) => format!("did you mean {}?", place.display()),
+        None => format!("`path` must be {EXPECTED}"),
+    };
+    let fault = format!("there is no folder `{}` in it; {what}", missing.join("` and no folder `"));
+    Err(DataError::Layout { path: root.to_owned(), fault })
+}
+
+/// Whether a folder has both halves, and neither lies on its own among other things called so.
+fn is_math(root: &Path) -> bool {
+    Half::ALL.into_iter().all(|half| root.join(half.folder()).is_dir())
+}
+
+/// The SHA-256 of what `sha256sum` says of all files, in order of their names: one line each, the
+/// file's SHA-256, two spaces and its name.
+pub(super) fn digest(root: &Path, listing: &Listing) -> Result<Key, DataError> {
+    let mut names: Vec<String> = listing.entries.iter().map(|entry| entry.name()).collect();
+    names.sort_unstable();
+    let mut text = String::with_capacity(names.len() * 100);
+    for name in names {
+        let key = fingerprint(&root.join(&name), EXPECTED)?;
+        text.extend([key.as_str(), "  ", &name, "\n"]);
+    }
+    Ok(Key::of_bytes(text.as_bytes()))
+}

@@ -1,0 +1,188 @@
+//! MATH (Hendrycks et al. 2021), read from the user's own copy of the folder `MATH`.
+//!
+//! One problem a file, `MATH/{train,test}/<subject>/<n>.json`:
+//!
+//! ```text
+//! { "problem": "What is $1+1$?", "level": "Level 1", "type": "Algebra", "solution": "It is $\\boxed{2}$." }
+//! ```
+//!
+//! The answer is what stands in the last box of the solution, braces balanced. A problem's id names
+//! its file, e.g. `math/test/algebra/7.json`. The test split is MATH-500, the 1,000 of the official
+//! RISE code, or all of `test`; all other splits come from `train`, or from everything that is not
+//! tested on. Among these, a question that was met before is left out; `rise-lab data` lists it. Hides
+//! layout and lists of names. Must not know how answers are compared.
+
+mod folder;
+mod settings;
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::data::DataError;
+use crate::data::deal::{Layout, deal};
+use crate::data::file::read_text;
+use crate::data::graders::last_box;
+use crate::data::split::{Sizes, Splits, asked};
+use crate::domain::{Key, Problem, Split};
+
+use self::folder::{EXPECTED, Entry, Half, Listing, digest, listing};
+pub use self::settings::{MathTask, MathTest, MathTrain, Subject};
+
+use super::Count;
+use super::file_task::Place;
+
+/// Training problems are dealt out as GSM8K's are.
+const TRAIN_LAYOUT: Layout =
+    Layout { forward: &[(Split::Validation, 0), (Split::Corpus, 1)], backward: Some(Split::Train) };
+const TEST_LAYOUT: Layout = Layout { forward: &[(Split::Test, 0)], backward: None };
+
+#[derive(Deserialize)]
+struct Row {
+    problem: Option<String>,
+    level: Option<String>,
+    solution: Option<String>,
+}
+
+/// MATH with these settings.
+pub(in crate::data) struct Math<'a>(pub(in crate::data) &'a MathTask);
+
+impl Math<'_> {
+    /// Reads the files behind the splits that are asked for, and deals them out.
+    pub(in crate::data) fn load(&self, sizes: &Sizes) -> Result<Splits, DataError> {
+        let (train, test) = self.chosen(&self.listing()?)?;
+        let place = |what: &str| format!("{} ({what})", self.0.path.display());
+        let mut splits = Splits::default();
+        if sizes.corpus + sizes.train + sizes.validation > 0 {
+            let (train, _) = without_repeats(self.read(&train)?);
+            splits = deal(train, &TRAIN_LAYOUT, sizes, &place("training problems"))?;
+        }
+        if sizes.test > 0 {
+            let test = self.read(&test)?;
+            splits.test = deal(test, &TEST_LAYOUT, sizes, &place(self.0.test.name()))?.test;
+        }
+        Ok(splits)
+    }
+
+    /// The folder's name and the SHA-256 of what `sha256sum` says of its files.
+    pub(in crate::data) fn files(&self) -> Result<Vec<(&'static str, PathBuf, Key)>, DataError> {
+        let key = digest(&self.0.path, &self.listing()?)?;
+        Ok(vec![("MATH", self.0.path.clone(), key)])
+    }
+
+    /// The number of files in each subject of each half.
+    pub(in crate::data) fn counts(&self) -> Result<Vec<Count>, DataError> {
+        let listing = self.listing()?;
+        let of = |half: Half, subject: Subject| {
+            let here = |entry: &&Entry| (entry.half, entry.subject) == (half, subject);
+            let (train, test) = subject.official();
+            Count {
+                what: format!("{}/{}", half.folder(), subject.folder()),
+                found: listing.entries.iter().filter(here).count(),
+                official: if half == Half::Train { train } else { test },
+            }
+        };
+        let subjects = self.0.chosen();
+        Ok(Half::ALL
+            .iter()
+            .flat_map(|&half| subjects.iter().map(move |&subject| of(half, subject)))
+            .collect())
+    }
+
+    /// What a person should know of the folder: files that are passed over, and questions that are
+    /// asked again.
+    pub(in crate::data) fn notes(&self) -> Result<Vec<String>, DataError> {
+        let listing = self.listing()?;
+        let (train, _) = self.chosen(&listing)?;
+        let (_, mut notes) = without_repeats(self.read(&train)?);
+        let other = |name| format!("{name} is passed over, since it is not called <number>.json");
+        notes.extend(listing.others.into_iter().map(other));
+        Ok(notes)
+    }
+
+    fn listing(&self) -> Result<Listing, DataError> {
+        listing(&self.0.path, &self.0.chosen())
+    }
+
+    /// The files of training problems and of test problems.
+    fn chosen(&self, listing: &Listing) -> Result<(Vec<Entry>, Vec<Entry>), DataError> {
+        let test = self.tested(listing)?;
+        let is_tested: BTreeSet<Entry> = test.iter().copied().collect();
+        let trained = |entry: &&Entry| match self.0.train {
+            MathTrain::Official => entry.half == Half::Train,
+            MathTrain::Rest => !is_tested.contains(entry),
+        };
+        Ok((listing.entries.iter().filter(trained).copied().collect(), test))
+    }
+
+    /// The files of test problems.
+    fn tested(&self, listing: &Listing) -> Result<Vec<Entry>, DataError> {
+        let tests = listing.entries.iter().filter(|entry| entry.half == Half::Test).copied();
+        let Some(names) = self.0.test.names() else { return Ok(tests.collect()) };
+        let by_name: HashMap<String, Entry> = tests.map(|entry| (entry.name(), entry)).collect();
+        let subjects = self.0.chosen();
+        let wanted =
+            |name: &&str| subjects.iter().any(|subject| name.split('/').nth(1) == Some(subject.folder()));
+        let wanted: Vec<&str> = names.into_iter().filter(wanted).collect();
+        let missing: Vec<&str> =
+            wanted.iter().filter(|name| !by_name.contains_key(**name)).copied().collect();
+        if let Some(first) = missing.first() {
+            let fault = format!(
+                "{} of the {} problems of `{}` are missing, the first of them {first}; fetch MATH again, or take `test = \"all\"`",
+                missing.len(),
+                wanted.len(),
+                self.0.test.name()
+            );
+            return Err(DataError::Layout { path: self.0.path.clone(), fault });
+        }
+        Ok(wanted.iter().map(|name| by_name[*name]).collect())
+    }
+
+    /// The problems of some files, those of other levels left out.
+    fn read(&self, entries: &[Entry]) -> Result<Vec<Problem>, DataError> {
+        let problems = entries.iter().map(|entry| self.problem(*entry));
+        problems.filter_map(Result::transpose).collect()
+    }
+
+    /// One file's problem, if it is of a level in use.
+    fn problem(&self, entry: Entry) -> Result<Option<Problem>, DataError> {
+        let name = entry.name();
+        let path = self.0.path.join(&name);
+        let text = read_text(&path, EXPECTED)?;
+        let place = |line| Place { path: &path, unit: "line", number: line };
+        let row: Row = serde_json::from_str(&text).map_err(|error| place(error.line()).json_fault(&error))?;
+        let place = place(1);
+        // Two training problems of the original have the level `Level ?`.
+        let level = row.level.as_deref().and_then(|level| level.rsplit(' ').next()?.parse::<u8>().ok());
+        if !self.0.levels.is_empty() && level.is_none_or(|level| !self.0.levels.contains(&level)) {
+            return Ok(None);
+        }
+        let question = place.filled("problem", row.problem)?.trim().to_owned();
+        let solution = place.filled("solution", row.solution)?;
+        let answer = last_box(&solution).map(str::trim).filter(|answer| !answer.is_empty()).ok_or_else(|| {
+            place.fault("`solution` has no complete `\\boxed{...}` to take the answer from; mend it, or take the file out")
+        })?;
+        let answer = answer.to_owned();
+        Ok(Some(Problem { id: format!("math/{name}"), question, answer, solution: Some(solution) }))
+    }
+}
+
+/// The problems that ask something new, and a sentence about each of the others.
+fn without_repeats(problems: Vec<Problem>) -> (Vec<Problem>, Vec<String>) {
+    let mut met: HashMap<String, String> = HashMap::new();
+    let mut repeats = Vec::new();
+    let mut kept = Vec::with_capacity(problems.len());
+    for problem in problems {
+        if let Some(first) = met.get(&asked(&problem.question)) {
+            repeats.push(format!("{} asks the same as {first} and is left out", problem.id));
+            continue;
+        }
+        met.insert(asked(&problem.question), problem.id.clone());
+        kept.push(problem);
+    }
+    (kept, repeats)
+}
+
+#[cfg(test)]
+mod tests;
