@@ -37,9 +37,24 @@ pub use methods::plan;
 pub use models::{Models, PlanError};
 pub use regrade::{Scoring, regrade};
 pub use results::results;
-pub use stage::{ExampleSource, Job, Stage, TeacherJob};
+pub use stage::{ExampleSource, Job, PolicyJob, Stage, TeacherJob};
 pub use stages::evaluate::metrics;
 pub use workspace::{Artifact, Manifest, Workspace, WorkspaceError};
+
+use crate::remote::Endpoint;
+use crate::spec::RunSpec;
+
+/// Whether the models behind an API that a run asks can be asked from here; asks none of them.
+///
+/// # Errors
+/// If this program cannot encrypt where it has to, or a key is not there: the field, and what to do.
+pub fn check_endpoints(run: &RunSpec) -> Result<(), String> {
+    if !run.method.unrolls() {
+        return Ok(());
+    }
+    let told = |(path, endpoint): (&str, &Endpoint)| endpoint.ready().map_err(|fault| format!("`{path}`: {fault}"));
+    run.collect.endpoints().try_for_each(told)
+}
 
 /// Whether a backend of this name can be used.
 ///

@@ -41,7 +41,8 @@ impl RunSpec {
     pub fn key(&self) -> Key {
         // The task's own grader is the same run whether or not it is named.
         let grader = self.grader.filter(|grader| *grader != self.task.grader());
-        let mut value = canonical(&Self { task: self.task.without_path(), grader, ..self.clone() });
+        let (task, collect) = (self.task.without_path(), self.collect.essence());
+        let mut value = canonical(&Self { task, grader, collect, ..self.clone() });
         if let Some(members) = value.as_object_mut() {
             members.remove("backend");
         }
@@ -115,6 +116,21 @@ impl RunSpec {
             refuse(faults, name.is_empty(), "collect.rollouts.model", "no base model is named");
         }
         sampling(faults, "collect.sampling", self.collect.sampling.fault());
+        self.check_endpoints(faults);
+    }
+
+    /// Models behind an API, whose settings are checked without asking them.
+    fn check_endpoints(&self, faults: &mut Vec<Fault>) {
+        for (path, endpoint) in self.collect.endpoints() {
+            sampling(faults, path, endpoint.fault());
+            let shut = self.collect.sampling.top_k > 0;
+            let complaint = "the API of a server has no `top_k`; leave it at 0, or choose another teacher or rollouts";
+            refuse(faults, shut, "collect.sampling.top_k", complaint);
+        }
+        if let Rollouts::OpenAi(endpoint) = &self.collect.rollouts {
+            let complaint = "rollouts are always shown their own dialogue; only a teacher has `sees`";
+            refuse(faults, endpoint.sees.is_some(), "collect.rollouts.openai.sees", complaint);
+        }
     }
 
     fn check_train(&self, faults: &mut Vec<Fault>) {

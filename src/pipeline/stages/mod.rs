@@ -16,6 +16,7 @@ pub(super) mod rank;
 pub(super) mod refine;
 pub(super) mod reinforce;
 pub(super) mod sample;
+mod speaker;
 pub(super) mod steps;
 pub(super) mod tokenize;
 pub(super) mod train;
