@@ -49,11 +49,9 @@ use crate::spec::RunSpec;
 /// # Errors
 /// If this program cannot encrypt where it has to, or a key is not there: the field, and what to do.
 pub fn check_endpoints(run: &RunSpec) -> Result<(), String> {
-    if !run.method.unrolls() {
-        return Ok(());
-    }
-    let told = |(path, endpoint): (&str, &Endpoint)| endpoint.ready().map_err(|fault| format!("`{path}`: {fault}"));
-    run.collect.endpoints().try_for_each(told)
+    let told =
+        |(path, endpoint): (&str, &Endpoint)| endpoint.ready().map_err(|fault| format!("`{path}`: {fault}"));
+    run.endpoints().try_for_each(told)
 }
 
 /// Whether a backend of this name can be used.

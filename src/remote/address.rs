@@ -65,7 +65,9 @@ impl Address {
         let private = match self.ip() {
             Some(IpAddr::V4(ip)) => ip.is_private() || ip.is_link_local(),
             Some(IpAddr::V6(ip)) => ip.is_unique_local() || ip.is_unicast_link_local(),
-            None => !self.host.contains('.') || [".local", ".internal"].iter().any(|end| self.host.ends_with(end)),
+            None => {
+                !self.host.contains('.') || [".local", ".internal"].iter().any(|end| self.host.ends_with(end))
+            }
         };
         self.is_here() || private
     }

@@ -43,7 +43,8 @@ impl Answers {
     /// If the folder cannot be made.
     pub fn open(root: &Path, place: &str, model: &str) -> Result<Self, RemoteError> {
         let plain = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
-        let name: String = model.chars().map(|letter| if plain(letter) { letter } else { '_' }).take(60).collect();
+        let name: String =
+            model.chars().map(|letter| if plain(letter) { letter } else { '_' }).take(60).collect();
         let folder = root.join(format!("{name}-{}", Key::of(&(place, model)).short()));
         fs::create_dir_all(&folder).map_err(RemoteError::disk("make the folder", &folder))?;
         Ok(Self { folder })
@@ -164,8 +165,9 @@ mod tests {
     fn the_first_name_stands_and_nothing_is_left_over() {
         let root = tempfile::tempdir().unwrap();
         let answers = Answers::open(root.path(), "local", "m").unwrap();
+        let served = |name| answers.served(name).unwrap();
         let names: Vec<String> = std::thread::scope(|scope| {
-            let all: Vec<_> = ["a", "b", "c", "d"].map(|name| scope.spawn(|| answers.served(name).unwrap())).into();
+            let all = ["a", "b", "c", "d"].map(|name| scope.spawn(move || served(name)));
             all.into_iter().map(|one| one.join().unwrap()).collect()
         });
         assert!(names.iter().all(|name| *name == names[0]), "{names:?}");

@@ -9,8 +9,15 @@ use serde_json::{Value, json};
 use crate::domain::{Attempt, Dialogue, Role, Sampling};
 
 /// The body of a request; `seed` is left out where the server is not to be told one.
-pub fn request(model: &str, system: Option<&str>, dialogue: &Dialogue, how: &Sampling, seed: Option<u32>) -> Value {
-    let mut messages: Vec<Value> = system.map(|text| json!({ "role": "system", "content": text })).into_iter().collect();
+pub fn request(
+    model: &str,
+    system: Option<&str>,
+    dialogue: &Dialogue,
+    how: &Sampling,
+    seed: Option<u32>,
+) -> Value {
+    let mut messages: Vec<Value> =
+        system.map(|text| json!({ "role": "system", "content": text })).into_iter().collect();
     messages.extend(dialogue.0.iter().map(|message| {
         let role = match message.role {
             Role::User => "user",
@@ -77,7 +84,8 @@ pub fn answer(body: &str) -> Result<Answer, String> {
     }
     let choice = reply["choices"].get(0).ok_or("the reply has no choice")?;
     let text = choice["message"]["content"].as_str();
-    let reason = choice["finish_reason"].as_str().ok_or("the answer says no `finish_reason`, so it may be cut")?;
+    let reason =
+        choice["finish_reason"].as_str().ok_or("the answer says no `finish_reason`, so it may be cut")?;
     let finished = match reason {
         "stop" | "eos" | "eos_token" | "stop_sequence" | "end_turn" => true,
         "length" | "max_tokens" | "content_filter" => false,

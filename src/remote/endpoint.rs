@@ -147,16 +147,38 @@ impl Endpoint {
             max_tokens: self.max_tokens.unwrap_or(1),
             ..Sampling::default()
         };
-        let nothing = |field: &'static str, wrong: bool, complaint: &str| wrong.then(|| (field, complaint.to_owned()));
+        let nothing =
+            |field: &'static str, wrong: bool, complaint: &str| wrong.then(|| (field, complaint.to_owned()));
         let most = f64::from(24 * 60 * 60);
         let usable = self.timeout > 0.0 && self.timeout <= most;
         let free = |price: f64| price.is_finite() && price >= 0.0;
         sampling
             .fault()
-            .or_else(|| nothing("concurrency", self.concurrency == 0, "0 questions at a time are never answered"))
-            .or_else(|| nothing("concurrency", self.concurrency > 1024, "more than 1024 questions at a time are a slip of the pen"))
-            .or_else(|| (!usable).then(|| ("timeout", format!("{} is not a number of seconds above 0 and up to a day", self.timeout))))
-            .or_else(|| nothing("requests_per_minute", self.requests_per_minute == Some(0), "0 requests a minute ask nothing"))
+            .or_else(|| {
+                nothing("concurrency", self.concurrency == 0, "0 questions at a time are never answered")
+            })
+            .or_else(|| {
+                nothing(
+                    "concurrency",
+                    self.concurrency > 1024,
+                    "more than 1024 questions at a time are a slip of the pen",
+                )
+            })
+            .or_else(|| {
+                (!usable).then(|| {
+                    (
+                        "timeout",
+                        format!("{} is not a number of seconds above 0 and up to a day", self.timeout),
+                    )
+                })
+            })
+            .or_else(|| {
+                nothing(
+                    "requests_per_minute",
+                    self.requests_per_minute == Some(0),
+                    "0 requests a minute ask nothing",
+                )
+            })
             .or_else(|| {
                 let wrong = self.price.is_some_and(|price| !(free(price.input) && free(price.output)));
                 nothing("price", wrong, "a price is a number of at least 0")
@@ -171,7 +193,11 @@ impl Endpoint {
         let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
         // Whoever puts the key itself here must not see it in a message, a log or a database.
         (name.is_empty() || !name.chars().all(plain)).then(|| {
-            ("key_env", "this is not the name of an environment variable; the key itself does not belong here".to_owned())
+            (
+                "key_env",
+                "this is not the name of an environment variable; the key itself does not belong here"
+                    .to_owned(),
+            )
         })
     }
 
@@ -267,7 +293,9 @@ mod tests {
     fn fault(change: impl FnOnce(&mut Endpoint)) -> String {
         let mut endpoint = Endpoint::new("http://localhost:8000/v1", "m");
         change(&mut endpoint);
-        endpoint.fault().map_or_else(|| "none".to_owned(), |(field, complaint)| format!("{field}: {complaint}"))
+        endpoint
+            .fault()
+            .map_or_else(|| "none".to_owned(), |(field, complaint)| format!("{field}: {complaint}"))
     }
 
     #[test]
@@ -319,7 +347,10 @@ mod tests {
             assert_ne!(a.identity(), b.identity());
             assert_ne!(a.essence(), b.essence());
         }
-        assert_ne!(one.identity(), Endpoint { system: Some("Be brief.".to_owned()), ..one.clone() }.identity());
+        assert_ne!(
+            one.identity(),
+            Endpoint { system: Some("Be brief.".to_owned()), ..one.clone() }.identity()
+        );
     }
 
     #[test]

@@ -40,7 +40,12 @@ impl<'a> Listening<'a> {
     /// A client that tells `observer` how far it is.
     ///
     /// `done` of `total` problems are done, and the next `part` of them are to take at most `most` answers.
-    pub fn new(client: &'a Client, observer: &'a mut dyn Observer, problems: [usize; 3], most: usize) -> Self {
+    pub fn new(
+        client: &'a Client,
+        observer: &'a mut dyn Observer,
+        problems: [usize; 3],
+        most: usize,
+    ) -> Self {
         let problems = problems.map(|count| count as u64);
         Self { client, observer, problems, most: most.max(1) as u64, answered: 0, tokens: 0, noted: None }
     }
@@ -110,7 +115,11 @@ impl<'a> Listening<'a> {
 }
 
 impl Policy for Listening<'_> {
-    fn respond(&mut self, requests: &[Request], sampling: &Sampling) -> Result<Vec<Vec<Attempt>>, PolicyError> {
+    fn respond(
+        &mut self,
+        requests: &[Request],
+        sampling: &Sampling,
+    ) -> Result<Vec<Vec<Attempt>>, PolicyError> {
         if requests.iter().any(|request| !request.prefix.is_empty()) {
             let complaint = "a model behind an API cannot go on from the beginning of an answer";
             return Err(PolicyError::Other(complaint.to_owned()));
@@ -135,7 +144,8 @@ impl Policy for Listening<'_> {
         });
         ended?;
         let mut answers = answers.into_iter();
-        let taken = |request: &Request| answers.by_ref().take(request.seeds.len()).collect::<Option<Vec<_>>>();
+        let taken =
+            |request: &Request| answers.by_ref().take(request.seeds.len()).collect::<Option<Vec<_>>>();
         requests.iter().map(taken).collect::<Option<_>>().ok_or(PolicyError::Stopped)
     }
 }

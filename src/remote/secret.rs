@@ -22,7 +22,9 @@ impl Secret {
             return Err(format!("the environment variable `{name}` is not set; put the key into it"));
         }
         if !value.chars().all(|letter| letter.is_ascii_graphic()) {
-            return Err(format!("the environment variable `{name}` holds characters that no key has; set it anew"));
+            return Err(format!(
+                "the environment variable `{name}` holds characters that no key has; set it anew"
+            ));
         }
         Ok(Self(value.to_owned()))
     }

@@ -79,7 +79,10 @@ impl Transport {
             Err(_) => Vec::new(),
         };
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let text = self.secret.as_ref().map_or_else(|| text.clone(), |secret| secret.hide(text.clone()));
+        let text = match &self.secret {
+            Some(secret) => secret.hide(text),
+            None => text,
+        };
         if status == 200 { Ok(text) } else { Err(self.refused(status, wait, text)) }
     }
 

@@ -192,7 +192,10 @@ impl Source<'_> {
                 let sampling = &plan.sampling;
                 ask(Respondent { policy, author, sampling, grade }, states, |problem, turns| {
                     let sample = |sample| seed_of(seed.named("teacher"), problem, turns.len(), sample);
-                    Request::new(whole(plan).state(&problem.question, turns), (0..best_of).map(sample).collect())
+                    Request::new(
+                        whole(plan).state(&problem.question, turns),
+                        (0..best_of).map(sample).collect(),
+                    )
                 })
             }
         }

@@ -94,6 +94,13 @@ impl Lab {
         Ran::from(self.command(arguments).output().expect("the program can be started"))
     }
 
+    /// Runs the program to its end with some more variables in its environment.
+    pub fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
+        let mut command = self.command(arguments);
+        command.envs(variables.iter().copied());
+        Ran::from(command.output().expect("the program can be started"))
+    }
+
     /// Runs the program on this folder's store.
     pub fn on_store(&self, arguments: &[&str]) -> Ran {
         self.run(&[arguments, &["--store", "store"]].concat())

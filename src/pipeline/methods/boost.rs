@@ -2,7 +2,7 @@
 //! own turns.
 
 use crate::domain::Key;
-use crate::pipeline::PlanError;
+use crate::pipeline::{PlanError, PolicyJob};
 use crate::pipeline::plan::Plan;
 
 /// The checkpoint that a method begins with: the base, or the boosted base, whose examples are
@@ -13,7 +13,11 @@ pub(super) fn plan(plan: &mut Plan<'_>, base: &Key, data: &mut Vec<Key>) -> Resu
         return Ok(base.clone());
     }
     let turns = boost.turns.max(1);
-    let (examples, trained) = match &boost.model {
+    let capable = match (&boost.model, &boost.openai) {
+        (Some(name), _) => Some(PolicyJob::Checkpoint(plan.base(name)?)),
+        (None, endpoint) => endpoint.clone().map(PolicyJob::Remote),
+    };
+    let (examples, trained) = match capable {
         None => (plan.solutions(Some(boost.problems)), 1),
         Some(capable) => {
             let episodes = plan.capable(capable, boost.problems, turns)?;

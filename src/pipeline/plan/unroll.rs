@@ -46,9 +46,13 @@ impl Plan<'_> {
     }
 
     /// A capable model's own turns on the first so many training problems.
-    pub fn capable(&mut self, other: &str, problems: usize, turns: u32) -> Result<(Key, Key), PlanError> {
+    pub fn capable(
+        &mut self,
+        policy: PolicyJob,
+        problems: usize,
+        turns: u32,
+    ) -> Result<(Key, Key), PlanError> {
         let problems = self.add(prepare(&self.run.task, Split::Train, problems, self.run.data.seed)?);
-        let policy = PolicyJob::Checkpoint(self.base(other)?);
         let unroll = Unrolled {
             name: "boost",
             problems: problems.clone(),

@@ -39,7 +39,7 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     while done.len() < collected.len() {
         desk.problems_done(done.len(), collected.len())?;
         let chunk = collected[done.len()..collected.len().min(done.len() + CHUNK)].to_vec();
-        let improved = |source| improve(source, chunk.clone(), &problems, &plan, *seed, &grade);
+        let improved = |source: Source<'_>| improve(source, chunk.clone(), &problems, &plan, *seed, &grade);
         let (new, improved) = match speaker.as_mut() {
             None => improved(Source::Reference),
             Some(speaker) => {
