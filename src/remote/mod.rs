@@ -6,7 +6,7 @@
 //! tells an observer. Every answer goes into a cache (`answers`) before it is used, so nothing is paid for
 //! twice; whatever was no answer goes into a record beside it (`troubles`); a [`Ledger`] counts.
 //!
-//! Speaks the chat-completions API of OpenAI, as vLLM, llama.cpp and most hosts of models do. Hides HTTP
+//! Speaks the chat-completions API of `OpenAI`, as vLLM, llama.cpp and most hosts of models do. Hides HTTP
 //! and keys: a key is read from the environment when it is needed and is in no setting, message or file.
 //! Must not know what the attempts are for, nor about stages and the database.
 

@@ -27,7 +27,7 @@ pub struct Pace {
 impl Pace {
     /// So many requests a minute at most; `file` holds the time of the next one.
     pub fn new(file: PathBuf, per_minute: Option<u32>) -> Self {
-        let gap = per_minute.map(|count| Duration::from_secs(60) / count.max(1));
+        let gap = per_minute.map(|count| Duration::from_mins(1) / count.max(1));
         Self { file, gap, held: Mutex::new(Instant::now()) }
     }
 
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_stop_ends_the_waiting() {
         let pace = Pace::new(PathBuf::from("not used"), None);
-        pace.hold(Duration::from_secs(60));
+        pace.hold(Duration::from_mins(1));
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             let waiting = scope.spawn(|| pace.wait(&stop).unwrap());

@@ -8,9 +8,9 @@ use crate::domain::Seed;
 /// The longest wait before the second try; it doubles from try to try.
 const FIRST: Duration = Duration::from_millis(500);
 /// No wait of ours is longer.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// A server that wants us to come back later than this has run out of something that waiting does not mend.
-pub const PATIENCE: Duration = Duration::from_secs(15 * 60);
+pub const PATIENCE: Duration = Duration::from_mins(15);
 
 /// Something that was no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

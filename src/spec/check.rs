@@ -70,7 +70,9 @@ impl RunSpec {
         let method = method.as_str().unwrap_or_default();
         refuse(faults, idle, "rounds.count", format!("0 rounds leave the method `{method}` nothing to do"));
         let Self { boost, .. } = self;
-        for (path, capable) in [("boost.model", boost.model.is_some()), ("boost.openai", boost.openai.is_some())] {
+        for (path, capable) in
+            [("boost.model", boost.model.is_some()), ("boost.openai", boost.openai.is_some())]
+        {
             let complaint = "with `boost.problems` = 0 there is no boost to take part in";
             refuse(faults, capable && boost.problems == 0, path, complaint);
         }

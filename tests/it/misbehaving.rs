@@ -77,7 +77,7 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (state, always) = (Arc::clone(&shared), then.clone());
-                thread::spawn(move || serve(&state, &always, stream));
+                thread::spawn(move || serve(&state, &always, &stream));
             }
         });
         Self { state, port }
@@ -109,12 +109,12 @@ impl Server {
     }
 }
 
-fn serve(state: &State, always: &Reply, stream: TcpStream) {
-    let Some(heard) = hear(&stream) else { return };
+fn serve(state: &State, always: &Reply, stream: &TcpStream) {
+    let Some(heard) = hear(stream) else { return };
     state.heard.lock().unwrap().push(heard);
     state.most.fetch_max(state.open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
     let next = state.script.lock().unwrap().pop_front();
-    say(&stream, &next.unwrap_or_else(|| always.clone()), state);
+    say(stream, &next.unwrap_or_else(|| always.clone()), state);
 }
 
 fn hear(stream: &TcpStream) -> Option<Heard> {

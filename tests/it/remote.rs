@@ -156,6 +156,35 @@ fn who_never_answers_is_given_up_with_a_word() {
 }
 
 #[test]
+fn what_does_not_pass_is_asked_once() {
+    let spent = json!({ "error": { "message": "You are out.", "code": "insufficient_quota" } });
+    let told: Vec<String> = [
+        Reply::refuses(400, "max_tokens is too large"),
+        Reply::refuses(404, "no such model"),
+        Reply::Says(301, "Location: http://localhost:1/\r\n", String::new()),
+        Reply::Says(403, "", "go away".to_owned()),
+        Reply::Says(429, "", spent.to_string()),
+        Reply::Says(429, "Retry-After: 7200\r\n", "{}".to_owned()),
+    ]
+    .into_iter()
+    .map(|reply| {
+        let (server, place) = (Server::always(reply), Place::new());
+        let error = place.ask(&endpoint(&server), 1).unwrap_err().to_string();
+        assert_eq!((server.calls(), place.cached(), place.troubles().len()), (1, 0, 1));
+        error.replace(&server.url(), "[url]")
+    })
+    .collect();
+    insta::assert_snapshot!(told.join("\n"), @"
+    `m` at [url]/chat/completions: the server answered with status 400: max_tokens is too large
+    `m` at [url]/chat/completions: the server answered with status 404: no such model; look at `base_url` and `model`
+    `m` at [url]/chat/completions: the server answered with status 301
+    `m` at [url]/chat/completions: the server answered with status 403: go away; name the environment variable that holds its key in `key_env`
+    `m` at [url]/chat/completions: the server answered with status 429: You are out.; there is no credit left
+    `m` at [url]/chat/completions: the server answered with status 429: {}; it wants us to wait for 120 minutes, so try again then
+    ");
+}
+
+#[test]
 fn a_model_that_stays_blank_says_nothing_and_a_cut_answer_is_unfinished() {
     let (server, place) = (Server::always(Reply::good("")), Place::new());
     let blank = place.ask(&Endpoint { retries: 1, ..endpoint(&server) }, 1).unwrap();

@@ -2,8 +2,8 @@
 //! own turns.
 
 use crate::domain::Key;
-use crate::pipeline::{PlanError, PolicyJob};
 use crate::pipeline::plan::Plan;
+use crate::pipeline::{PlanError, PolicyJob};
 
 /// The checkpoint that a method begins with: the base, or the boosted base, whose examples are
 /// added to `data`.
