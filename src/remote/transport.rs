@@ -46,6 +46,11 @@ impl Transport {
             .user_agent(concat!("rise-lab/", env!("CARGO_PKG_VERSION")));
         // What a proxy outside sees as localhost is another machine.
         let config = if address.is_here() { config.proxy(None) } else { config };
+        // The system's certificates, so that a host with a certificate of one's own institution is trusted.
+        #[cfg(feature = "https")]
+        let config = config.tls_config(
+            ureq::tls::TlsConfig::builder().root_certs(ureq::tls::RootCerts::PlatformVerifier).build(),
+        );
         Ok(Self {
             agent: Agent::new_with_config(config.build()),
             url: address.chat,
@@ -132,6 +137,9 @@ fn broken(error: &ureq::Error) -> Trouble {
         }
         Error::Io(source) if source.kind() == std::io::ErrorKind::ConnectionRefused => {
             Trouble::passing("nobody listens there (connection refused)")
+        }
+        Error::Io(source) if source.kind() == std::io::ErrorKind::InvalidData => {
+            Trouble::lasting(format!("the connection cannot be trusted ({source})"))
         }
         Error::Io(_) | Error::ConnectionFailed | Error::Protocol(_) => {
             Trouble::passing(format!("the connection failed ({error})"))
