@@ -381,10 +381,29 @@ fn a_plan_asks_nobody_and_says_what_is_missing() {
         ran.expect_exit(2);
         ran.stderr
     };
-    insta::assert_snapshot!(refused("collect.teacher={ openai = { base_url = \"localhost/v1\", model = \"m\" } }"), @"");
-    insta::assert_snapshot!(refused(&teacher(&server, ", temprature = 1").replace(&server.url(), "http://localhost/v1")), @"");
-    insta::assert_snapshot!(refused("collect.rollouts={ openai = { base_url = \"http://localhost/v1\", model = \"m\", key_env = \"RISE_LAB_NO_KEY\" } }"), @"");
-    insta::assert_snapshot!(refused("collect.rollouts={ openai = { base_url = \"http://localhost/v1\", model = \"m\", sees = \"question\" } }"), @"");
+    insta::assert_snapshot!(refused(r#"collect.teacher={ openai = { base_url = "localhost/v1", model = "m" } }"#), @r#"
+    error: --set:1:43: `run.collect.teacher.openai.base_url`: `localhost/v1` is not a URL; write something like "http://localhost:8000/v1"
+      |
+    1 | collect.teacher = { openai = { base_url = "localhost/v1", model = "m" } }
+      |                                           ^^^^^^^^^^^^^^
+    "#);
+    insta::assert_snapshot!(refused(r#"collect.teacher={ openai = { base_url = "http://localhost/v1", model = "m", temprature = 1 } }"#), @r#"
+    error: --set:1:79: `run.collect.teacher.openai.temprature`: unknown field
+      |
+    1 | collect.teacher = { openai = { base_url = "http://localhost/v1", model = "m", temprature = 1 } }
+      |                                                                               ^^^^^^^^^^
+      = did you mean `temperature`?
+      = valid here: `base_url`, `model`, `temperature`, `max_tokens`, `sees`, `system`, `send_seed`, `concurrency`, `timeout`, `retries`, `requests_per_minute`, `key_env`, `price`.
+    "#);
+    insta::assert_snapshot!(refused(r#"collect.rollouts={ openai = { base_url = "http://localhost/v1", model = "m", key_env = "RISE_LAB_NO_KEY" } }"#), @r#"
+    error: run `baseline seed=0`: `collect.rollouts.openai`: the environment variable `RISE_LAB_NO_KEY` is not set; put the key into it
+    "#);
+    insta::assert_snapshot!(refused(r#"collect.rollouts={ openai = { base_url = "http://localhost/v1", model = "m", sees = "question" } }"#), @r#"
+    error: --set:1:87: `run.collect.rollouts.openai.sees`: rollouts are always shown their own dialogue; only a teacher has `sees`
+      |
+    1 | collect.rollouts = { openai = { base_url = "http://localhost/v1", model = "m", sees = "question" } }
+      |                                                                                       ^^^^^^^^^^
+    "#);
     let hosted = "collect.teacher={ openai = { base_url = \"https://api.example.com/v1\", model = \"m\", key_env = \"RISE_LAB_NO_KEY\" } }";
     let missing = refused(hosted);
     let expected = if cfg!(feature = "https") { "RISE_LAB_NO_KEY` is not set" } else { "--features https" };
