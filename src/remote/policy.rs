@@ -168,6 +168,10 @@ fn work(
         let place = next.fetch_add(1, Ordering::SeqCst);
         let Some(question) = questions.get(place) else { return };
         let ended = client.ask(question, stop, &waiting);
+        // At once, and not when it is heard: nobody is to ask a server that has refused.
+        if ended.is_err() {
+            stop.store(true, Ordering::SeqCst);
+        }
         let _ = sender.send(News::Ended(place, ended));
     }
 }

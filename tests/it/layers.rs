@@ -16,7 +16,7 @@ const EDGES: [(&str, &[&str]); 15] = [
     ("rollout", &["domain", "data", "remote"]),
     ("train", &["domain", "data", "model"]),
     // The types of settings only.
-    ("spec", &["domain", "data", "model", "rollout", "train", "eval"]),
+    ("spec", &["domain", "data", "model", "remote", "rollout", "train", "eval"]),
     ("store", &["domain"]),
     ("pipeline", &["domain", "data", "model", "remote", "rollout", "train", "eval", "spec", "store"]),
     ("sweep", &["domain", "spec", "pipeline", "store"]),
