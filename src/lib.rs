@@ -19,7 +19,7 @@
 //!             │      │               │         │
 //!  level 1    │    data ◄ rollout    │         │
 //!             │    model ◄ train     │         └──► stats
-//!             │    eval              │
+//!             │    eval    remote    │
 //!  level 0    └────────► domain ◄────┘
 //! ```
 //!
@@ -31,6 +31,7 @@
 //! | [`domain`] | the words of the problem: problems, dialogues, episodes, seeds, keys |
 //! | [`data`] | tasks: problems, prompts, and the reading of answers |
 //! | [`model`] | the decoder, its tokenizer, sampling, checkpoints, backends |
+//! | [`remote`] | models behind an API: asking, trying again, the cache, what it cost |
 //! | [`rollout`] | the multi-turn loop, and the teacher who improves an attempt |
 //! | [`train`] | selection, weighting, the objectives and the optimizer |
 //! | [`eval`] | what each metric means, on one problem |
@@ -72,6 +73,7 @@ pub mod domain;
 pub mod eval;
 pub mod model;
 pub mod pipeline;
+pub mod remote;
 pub mod report;
 pub mod rollout;
 pub mod spec;

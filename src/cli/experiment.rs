@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::thread::available_parallelism;
 
-use crate::pipeline::{Models, capacity, check_backend};
+use crate::pipeline::{Models, capacity, check_backend, check_endpoints};
 use crate::spec::{ExperimentSpec, read};
 use crate::sweep::{PlannedCell, SweepPlan};
 
@@ -25,13 +25,14 @@ pub struct Opened {
 /// Reads, expands and plans an experiment; changes nothing.
 ///
 /// # Errors
-/// If anything about it is wrong: a setting, a base model, a data file, a backend.
+/// If anything about it is wrong: a setting, a base model, a data file, a backend, the key of an API.
 pub fn open(arguments: &ExperimentArguments, environment: &Environment) -> Result<Opened, Fault> {
     let experiment = experiment(arguments)?;
     let models = Models::new(experiment.models_folder()).remembering(&environment.store);
     let plan = SweepPlan::of(experiment, &models, &environment.workspace())?;
     for cell in &plan.cells {
         check_backend(&cell.cell.spec.backend)
+            .and_then(|()| check_endpoints(&cell.cell.spec))
             .map_err(|complaint| Fault::usage(format!("run `{}`: {complaint}", cell.cell.label)))?;
     }
     let jobs = arguments.jobs.map_or_else(|| fitting_jobs(&plan, &capacity), usize::from);

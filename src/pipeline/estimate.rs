@@ -1,5 +1,6 @@
 //! How long stages may take on one core of a laptop; for plans and progress only, never for keys.
 
+use crate::remote::Endpoint;
 use crate::spec::{BaseSpec, RunSpec};
 use crate::train::{Reinforce, TrainConfig};
 
@@ -10,6 +11,9 @@ use super::models::Base;
 const SPEED: f64 = 8.0e10;
 /// Tokens of an attempt, prompt included, where nothing is known yet.
 const TOKENS: f64 = 80.0;
+
+/// Seconds until a model behind an API has answered.
+const ANSWER: f64 = 2.0;
 
 /// What an estimate is made of.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +35,12 @@ impl Estimate {
     /// Seconds to sample so many attempts.
     pub fn sampling(self, attempts: usize) -> f64 {
         1.0 + attempts as f64 * TOKENS * 2.0 * self.weights / SPEED
+    }
+
+    /// Seconds to have so many answers from a model behind an API.
+    pub fn asking(endpoint: &Endpoint, answers: usize) -> f64 {
+        let allowed = endpoint.requests_per_minute.map_or(0.0, |limit| 60.0 / f64::from(limit));
+        1.0 + answers as f64 * (ANSWER / endpoint.concurrency as f64).max(allowed)
     }
 
     /// Seconds to train on so many rounds' examples.

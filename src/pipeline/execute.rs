@@ -16,6 +16,7 @@ use crate::model::{
     Checkpoint, CheckpointError, LanguageModel, Place, Threads, TokenizerError, instruction_set,
     release_memory,
 };
+use crate::remote::{Client, Endpoint, RemoteError};
 use crate::rollout::TeacherError;
 use crate::train::{ProgressError, TrainError};
 
@@ -102,6 +103,12 @@ impl From<PolicyError> for StageError {
     }
 }
 
+impl From<RemoteError> for StageError {
+    fn from(error: RemoteError) -> Self {
+        PolicyError::from(error).into()
+    }
+}
+
 impl From<TeacherError> for StageError {
     fn from(error: TeacherError) -> Self {
         if matches!(error, TeacherError::Policy(PolicyError::Stopped)) {
@@ -156,6 +163,12 @@ impl Desk<'_> {
         Ok(Checkpoint::load(&self.workspace.folder(key), &self.place(backend)?)?)
     }
 
+    /// A model behind an API. Its answers are kept beside the stages, for all that ask the same.
+    pub fn client(&self, endpoint: &Endpoint) -> Result<Client, StageError> {
+        let answers = self.workspace.root().join(ANSWERS);
+        Ok(Client::open(endpoint, &answers, &self.folder.join(ASKED))?)
+    }
+
     /// Tells how many problems are done, and stops if that was asked for.
     pub fn problems_done(&mut self, done: usize, total: usize) -> Result<(), StageError> {
         self.observer.on(Event::Progress {
@@ -172,6 +185,12 @@ impl Desk<'_> {
 /// Problems that are mostly worked through together; what is lost at most when a stage is killed.
 pub(super) const CHUNK: usize = 250;
 
+/// The store's folder of answers from models behind an API.
+const ANSWERS: &str = "answers";
+
+/// What asking a model behind an API came to, while a stage works.
+const ASKED: &str = "asked.json";
+
 /// Entries by item while a stage works on them.
 pub(super) const WORKING: &str = "working.jsonl";
 
@@ -180,16 +199,28 @@ impl Desk<'_> {
     /// stage that was stopped goes on where it was; `sampled` is what an entry cost in tokens.
     pub fn in_chunks<I, T: Serialize + DeserializeOwned>(
         &mut self,
-        (file, chunk): (&str, usize),
+        place: (&str, usize),
         items: &[I],
         sampled: impl Fn(&T) -> u64,
         mut make: impl FnMut(&[I]) -> Result<Vec<T>, StageError>,
+    ) -> Result<Vec<T>, StageError> {
+        self.in_watched_chunks(place, items, sampled, |_, _, items| make(items))
+    }
+
+    /// The same for work that tells the observer how far it is within a chunk: it is handed the desk, and
+    /// how many items are done.
+    pub fn in_watched_chunks<I, T: Serialize + DeserializeOwned>(
+        &mut self,
+        (file, chunk): (&str, usize),
+        items: &[I],
+        sampled: impl Fn(&T) -> u64,
+        mut make: impl FnMut(&mut Self, usize, &[I]) -> Result<Vec<T>, StageError>,
     ) -> Result<Vec<T>, StageError> {
         let (mut file, mut done) = Growing::open::<T>(&self.folder.join(file))?;
         self.tokens = done.iter().map(&sampled).sum();
         while done.len() < items.len() {
             self.problems_done(done.len(), items.len())?;
-            let new = make(&items[done.len()..items.len().min(done.len() + chunk)])?;
+            let new = make(self, done.len(), &items[done.len()..items.len().min(done.len() + chunk)])?;
             file.append(&new)?;
             self.tokens += new.iter().map(&sampled).sum::<u64>();
             done.extend(new);
@@ -209,6 +240,8 @@ pub(super) struct Made {
     pub backend: Option<String>,
     /// Where a shipped checkpoint was made, if the files are one.
     pub shipped: Option<String>,
+    /// The model behind an API whose answers are in the files, if any.
+    pub asked: Option<Value>,
     /// Seconds of earlier attempts that went into the files.
     pub earlier: f64,
 }
@@ -216,7 +249,7 @@ pub(super) struct Made {
 impl Made {
     /// Files and counts of a stage without tensors.
     pub fn plain(files: &[&'static str], counts: Value) -> Self {
-        Self { files: files.to_vec(), counts, backend: None, shipped: None, earlier: 0.0 }
+        Self { files: files.to_vec(), counts, backend: None, shipped: None, asked: None, earlier: 0.0 }
     }
 
     /// The same, made on a backend.
@@ -224,11 +257,21 @@ impl Made {
         Self { backend: Some(backend.to_owned()), ..self }
     }
 
+    /// The same, with answers from a model behind an API.
+    pub fn asked_of(self, client: &Client) -> Self {
+        let Endpoint { model, .. } = client.endpoint();
+        let place = client.endpoint().place();
+        Self { asked: Some(json!({ "place": place, "model": model, "served": client.served() })), ..self }
+    }
+
     fn origin(&self) -> Value {
         let mut origin = json!({ "program": env!("CARGO_PKG_VERSION"), "shipped": self.shipped.is_some() });
         if let Some(backend) = &self.backend {
             origin["backend"] = json!(backend);
             origin["instruction_set"] = json!(self.shipped.clone().unwrap_or_else(instruction_set));
+        }
+        if let Some(asked) = &self.asked {
+            origin["asked"] = asked.clone();
         }
         origin
     }

@@ -44,13 +44,26 @@ pub use models::{Base, Models, PlanError};
 pub use needs::Needs;
 pub use regrade::{Scoring, regrade};
 pub use results::results;
-pub use stage::{ExampleSource, Job, Stage, TeacherJob};
+pub use stage::{ExampleSource, Job, PolicyJob, Stage, TeacherJob};
 pub use stages::evaluate::metrics;
 pub use survey::{Survey, Surveyed, SurveyedFile, SurveyedSplit, survey};
 pub use workspace::{Artifact, Manifest, Workspace, WorkspaceError};
 
 pub use crate::model::capacity;
 pub use crate::model::memory::Footprint;
+
+use crate::remote::Endpoint;
+use crate::spec::RunSpec;
+
+/// Whether the models behind an API that a run asks can be asked from here; asks none of them.
+///
+/// # Errors
+/// If this program cannot encrypt where it has to, or a key is not there: the field, and what to do.
+pub fn check_endpoints(run: &RunSpec) -> Result<(), String> {
+    let told =
+        |(path, endpoint): (&str, &Endpoint)| endpoint.ready().map_err(|fault| format!("`{path}`: {fault}"));
+    run.endpoints().try_for_each(told)
+}
 
 /// Whether a backend of this name can be used.
 ///

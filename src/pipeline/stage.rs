@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::data::{GraderConfig, Prompt, Sizes, TaskConfig};
 use crate::domain::{Key, Sampling, Seed, Split};
+use crate::remote::{Endpoint, Sees};
 use crate::rollout::{GloreConfig, Protocol};
 use crate::spec::BaseSpec;
 use crate::train::{Reinforce, Selection, TrainConfig, Weighting};
@@ -56,9 +57,9 @@ pub enum Job {
         task: TaskConfig,
         /// The grader behind rewards and scores.
         grader: GraderConfig,
-        /// The checkpoint that answers.
-        policy: Key,
-        /// Whether it is another base model than the one that is trained.
+        /// Who answers.
+        policy: PolicyJob,
+        /// Whether it is another model than the one that is trained.
         foreign: bool,
         /// Turns to unroll.
         turns: u32,
@@ -352,6 +353,27 @@ impl Job {
     }
 }
 
+/// Whose own turns are unrolled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyJob {
+    /// A checkpoint.
+    Checkpoint(Key),
+    /// A model behind an API.
+    Remote(Box<Endpoint>),
+}
+
+impl PolicyJob {
+    /// The checkpoint, if it is one.
+    #[must_use]
+    pub const fn checkpoint(&self) -> Option<&Key> {
+        match self {
+            Self::Checkpoint(key) => Some(key),
+            Self::Remote(_) => None,
+        }
+    }
+}
+
 /// Who supplies the improved turn, by checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -360,6 +382,15 @@ pub enum TeacherJob {
     Reference,
     /// Another checkpoint.
     Model(Key),
+    /// A model behind an API.
+    Remote {
+        /// Where it is, and how it is asked.
+        endpoint: Box<Endpoint>,
+        /// What it is shown.
+        sees: Sees,
+        /// How it samples.
+        sampling: Sampling,
+    },
     /// The policy itself.
     Oneself {
         /// Its checkpoint.

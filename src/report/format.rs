@@ -135,6 +135,16 @@ pub fn amount(number: f64) -> String {
     format!("{text}{}", PREFIXES[place])
 }
 
+/// An amount of money: two decimals, or three digits of what is less than a unit.
+#[must_use]
+pub fn money(amount: f64) -> String {
+    if amount >= 1.0 || amount <= 0.0 {
+        return format!("{amount:.2}");
+    }
+    let decimals = (2.0 - amount.log10().floor()) as usize;
+    format!("{amount:.decimals$}")
+}
+
 /// A p value: three decimals, or `< 0.001`.
 #[must_use]
 pub fn p_value(p: f64) -> String {

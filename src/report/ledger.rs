@@ -35,8 +35,20 @@ pub struct Spent {
     pub teacher_calls: f64,
     /// Floating-point operations; none where neither they nor a model's size were counted.
     pub flops: Option<f64>,
+    /// Tokens shown to and answered by models behind an API, whose operations are not known.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub remote: f64,
+    /// What those tokens cost at the prices that the experiment names.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub price: f64,
     /// Wall-clock seconds, which depend on the machine.
     pub seconds: f64,
+}
+
+/// Only some experiments ask a model behind an API.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_nothing(amount: &f64) -> bool {
+    *amount == 0.0
 }
 
 impl Spent {
@@ -46,6 +58,8 @@ impl Spent {
             trained: self.trained + other.trained,
             teacher_calls: self.teacher_calls + other.teacher_calls,
             flops: self.flops.zip(other.flops).map(|(a, b)| a + b),
+            remote: self.remote + other.remote,
+            price: self.price + other.price,
             seconds: self.seconds + other.seconds,
         }
     }
@@ -60,6 +74,8 @@ impl Spent {
             trained: sum.trained / count,
             teacher_calls: sum.teacher_calls / count,
             flops: sum.flops.map(|flops| flops / count),
+            remote: sum.remote / count,
+            price: sum.price / count,
             seconds: sum.seconds / count,
         })
     }
@@ -139,6 +155,8 @@ impl<'s> Ledger<'s> {
             trained,
             teacher_calls: count("teacher_calls"),
             flops: self.count(key, "flops").or_else(derived),
+            remote: count("remote_prompt_tokens") + count("remote_completion_tokens"),
+            price: count("remote_price"),
             seconds: stage.seconds.unwrap_or(0.0),
         })
     }
@@ -230,11 +248,25 @@ mod tests {
             teacher_calls: 40.0,
             flops: Some(300_000.0 + 7.0 + 5_460_000.0),
             seconds: 88.0,
+            ..Spent::default()
         };
         assert_eq!(cost.training, expected);
         let expected =
             Spent { sampled: 10_000.0, flops: Some(2_000_000.0), seconds: 3.0, ..Spent::default() };
         assert_eq!(cost.evaluation, expected);
+    }
+
+    #[test]
+    fn what_a_model_behind_an_api_took_is_counted_apart_from_operations() {
+        let (mut stages, inputs) = graph(&json!(100));
+        stages[3].counts = json!({
+            "teacher_calls": 40, "remote_prompt_tokens": 900, "remote_completion_tokens": 100, "remote_price": 0.25
+        });
+        let cost = Ledger::of(&stages, &inputs).cost(&second()).unwrap().training;
+        assert_eq!((cost.remote, cost.price), (1_000.0, 0.25));
+        assert_eq!((cost.sampled, cost.flops), (3_000.0, Some(5_760_007.0)));
+        let json = serde_json::to_value(Spent::default()).unwrap();
+        assert!(json.get("remote").is_none() && json.get("price").is_none());
     }
 
     #[test]

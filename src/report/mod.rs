@@ -33,7 +33,7 @@ use crate::store::Reader;
 pub use context::{Context, rounded};
 pub use error::ReportError;
 pub use figures::{Chart, FIGURES, Figure, ForestRow};
-pub use format::{Unit, amount, counted, p_value};
+pub use format::{Unit, amount, counted, money, p_value};
 pub use frame::{Checkpoint, Frame, Other, Run, Scores, measured, read};
 pub use ledger::{Cost, Ledger, Spent};
 pub use page::{Drawn, drawn, page};

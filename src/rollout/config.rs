@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{AnswerForm, Inquiry, Retry, TaskConfig};
 use crate::domain::{Sampling, Split};
+use crate::remote::Endpoint;
 
 /// How many own turns a collection has before the improved one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +63,9 @@ pub enum Teacher {
     Reference,
     /// A stronger base model by name; answers the plain question at temperature 0.7.
     Model(String),
+    /// A model behind an API.
+    #[serde(rename = "openai")]
+    OpenAi(Box<Endpoint>),
     /// The policy itself: the first best of so many samples (self-distillation).
     #[serde(rename = "self")]
     Oneself {
@@ -78,6 +82,9 @@ pub enum Rollouts {
     Own,
     /// Those of another base model, by name (the paper's cross-model rollouts).
     Model(String),
+    /// Those of a model behind an API.
+    #[serde(rename = "openai")]
+    OpenAi(Box<Endpoint>),
 }
 
 /// How training trajectories are collected.
@@ -107,6 +114,34 @@ pub struct CollectConfig {
     pub redraws: u32,
     /// How the policy samples.
     pub sampling: Sampling,
+}
+
+impl CollectConfig {
+    /// The models behind an API that take part, by the path of their settings in a run.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&'static str, &Endpoint)> {
+        let teacher = match &self.teacher {
+            Teacher::OpenAi(endpoint) => Some(("collect.teacher.openai", &**endpoint)),
+            Teacher::Reference | Teacher::Model(_) | Teacher::Oneself { .. } => None,
+        };
+        let rollouts = match &self.rollouts {
+            Rollouts::OpenAi(endpoint) => Some(("collect.rollouts.openai", &**endpoint)),
+            Rollouts::Own | Rollouts::Model(_) => None,
+        };
+        teacher.into_iter().chain(rollouts)
+    }
+
+    /// The same settings without those that change no attempt.
+    #[must_use]
+    pub fn essence(&self) -> Self {
+        let mut essence = self.clone();
+        if let Teacher::OpenAi(endpoint) = &mut essence.teacher {
+            **endpoint = endpoint.essence();
+        }
+        if let Rollouts::OpenAi(endpoint) = &mut essence.rollouts {
+            **endpoint = endpoint.essence();
+        }
+        essence
+    }
 }
 
 impl Default for CollectConfig {

@@ -27,5 +27,5 @@ pub use parallel::parallel;
 pub use rationalise::rationalise;
 pub use refine::refine;
 pub use sequential::{Unroll, rollout};
-pub use teacher::{Improved, Improvement, Source, TeacherError, improve};
+pub use teacher::{Improved, Improvement, MODEL_TEMPERATURE, Source, TeacherError, improve};
 pub use trace::{GloreConfig, Onward, Trace, Tracing, trace};

@@ -10,12 +10,13 @@ use crate::data::Prompt;
 use crate::domain::{
     Author, Candidate, Episode, Policy, PolicyError, Problem, Request, Sampling, Seed, Turn,
 };
+use crate::remote::Sees;
 
 use super::attempt::{Asked, Grader, Respondent, seed_of};
 use super::environment::Environment;
 
 /// The temperature at which the official code samples its teacher.
-const MODEL_TEMPERATURE: f64 = 0.7;
+pub const MODEL_TEMPERATURE: f64 = 0.7;
 
 /// Whoever supplies the improved turn, ready to be asked.
 pub enum Source<'a> {
@@ -28,6 +29,15 @@ pub enum Source<'a> {
     /// measured to do best from the plain question: it never saw another model's mistakes, and
     /// answers at its single-turn strength only without them.
     Model(&'a mut dyn Policy),
+    /// A model with settings of its own, as those behind an API have.
+    Other {
+        /// Who is asked.
+        policy: &'a mut dyn Policy,
+        /// What it is shown.
+        sees: Sees,
+        /// How it samples.
+        sampling: Sampling,
+    },
     /// The policy itself at the failed state, with its whole history (self-distillation, best of N).
     Oneself {
         /// The policy that is trained.
@@ -166,25 +176,35 @@ impl Source<'_> {
             Self::Reference => states.iter().map(|(problem, _)| reference(problem, grade)).collect(),
             Self::Model(policy) => {
                 let sampling = Sampling { temperature: MODEL_TEMPERATURE, ..plan.sampling };
+                Self::Other { policy, sees: Sees::Question, sampling }.improved(states, plan, seed, grade)
+            }
+            Self::Other { policy, sees, sampling } => {
                 let author = Author::Teacher;
                 ask(Respondent { policy, author, sampling: &sampling, grade }, states, |problem, turns| {
-                    let dialogue = plan.prompt.dialogue(&problem.question, &[]);
+                    let shown = if sees == Sees::Dialogue { turns } else { &[] };
+                    let dialogue = whole(plan).state(&problem.question, shown);
                     Request::new(dialogue, vec![seed_of(seed.named("teacher"), problem, turns.len(), 0)])
                 })
             }
             Self::Oneself { best_of: 0, .. } => Err(TeacherError::NoSamples),
             Self::Oneself { policy, best_of } => {
-                let whole =
-                    Environment { prompt: &plan.prompt, window: None, stop_on_success: true, inquiry: None };
                 let author = Author::Policy;
                 let sampling = &plan.sampling;
                 ask(Respondent { policy, author, sampling, grade }, states, |problem, turns| {
                     let sample = |sample| seed_of(seed.named("teacher"), problem, turns.len(), sample);
-                    Request::new(whole.state(&problem.question, turns), (0..best_of).map(sample).collect())
+                    Request::new(
+                        whole(plan).state(&problem.question, turns),
+                        (0..best_of).map(sample).collect(),
+                    )
                 })
             }
         }
     }
+}
+
+/// The environment in which the whole dialogue is seen.
+const fn whole(plan: &Improvement) -> Environment<'_> {
+    Environment { prompt: &plan.prompt, window: None, stop_on_success: true, inquiry: None }
 }
 
 /// The reference solution as a turn.
@@ -323,6 +343,17 @@ mod tests {
         let last = after[0].turns[2].chosen();
         assert_eq!(last.author, Author::Teacher);
         assert_eq!(improved.tokens, u64::from(last.tokens));
+    }
+
+    #[test]
+    fn another_teacher_is_shown_what_it_is_to_see_and_samples_in_its_own_way() {
+        let sampling = Sampling { temperature: 0.2, max_tokens: 5, ..Sampling::default() };
+        for (sees, attempts) in [(Sees::Question, &[][..]), (Sees::Dialogue, &["#### 7", "eh"][..])] {
+            let mut spy = Spy::default();
+            let (after, _) = improve_all(Source::Other { policy: &mut spy, sees, sampling }, true);
+            assert_eq!(spy.asked, [(prompt().dialogue(&problem(1).question, attempts), 1, 0.2)]);
+            assert_eq!(after[0].turns[2].chosen().author, Author::Teacher);
+        }
     }
 
     #[test]

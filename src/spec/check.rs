@@ -42,7 +42,9 @@ impl RunSpec {
     pub fn key(&self) -> Key {
         // The task's own grader is the same run whether or not it is named.
         let grader = self.grader.filter(|grader| *grader != self.task.grader());
-        let mut value = canonical(&Self { task: self.task.without_path(), grader, ..self.clone() });
+        let task = self.task.without_path();
+        let (collect, boost) = (self.collect.essence(), self.boost.essence());
+        let mut value = canonical(&Self { task, grader, collect, boost, ..self.clone() });
         if let Some(members) = value.as_object_mut() {
             members.remove("backend");
         }
@@ -68,8 +70,15 @@ impl RunSpec {
         let method = serde_json::to_value(self.method).unwrap_or_default();
         let method = method.as_str().unwrap_or_default();
         refuse(faults, idle, "rounds.count", format!("0 rounds leave the method `{method}` nothing to do"));
-        let capable = self.boost.model.is_some() && self.boost.problems == 0;
-        refuse(faults, capable, "boost.model", "with `boost.problems` = 0 there is no boost to take part in");
+        let Self { boost, .. } = self;
+        for (path, capable) in
+            [("boost.model", boost.model.is_some()), ("boost.openai", boost.openai.is_some())]
+        {
+            let complaint = "with `boost.problems` = 0 there is no boost to take part in";
+            refuse(faults, capable && boost.problems == 0, path, complaint);
+        }
+        let both = boost.model.is_some() && boost.openai.is_some();
+        refuse(faults, both, "boost.openai", "`boost.model` is given too; leave one of them out");
         refuse(faults, self.boost.turns > MOST_TURNS, "boost.turns", too_many(self.boost.turns));
         refuse(faults, self.candidates == 0, "candidates", "0 samples leave nothing to choose from");
         let verifier = self.verifier.samples;
@@ -116,6 +125,25 @@ impl RunSpec {
             refuse(faults, name.is_empty(), "collect.rollouts.model", "no base model is named");
         }
         sampling(faults, "collect.sampling", self.collect.sampling.fault());
+        self.check_endpoints(faults);
+    }
+
+    /// Models behind an API, whose settings are checked without asking them.
+    fn check_endpoints(&self, faults: &mut Vec<Fault>) {
+        let boost = self.boost.openai.as_deref().map(|endpoint| ("boost.openai", endpoint));
+        // Those of a method that does not unroll are checked as well: an axis may choose another one.
+        for (path, endpoint) in self.collect.endpoints().chain(boost) {
+            sampling(faults, path, endpoint.fault());
+            let shut = self.collect.sampling.top_k > 0;
+            let complaint =
+                "the API of a server has no `top_k`; leave it at 0, or choose another teacher or rollouts";
+            refuse(faults, shut, "collect.sampling.top_k", complaint);
+        }
+        let rollouts = self.collect.endpoints().filter(|(path, _)| path.starts_with("collect.rollouts"));
+        for (path, endpoint) in rollouts.chain(boost) {
+            let complaint = "rollouts are always shown their own dialogue; only a teacher has `sees`";
+            refuse(faults, endpoint.sees.is_some(), &format!("{path}.sees"), complaint);
+        }
     }
 
     fn check_train(&self, faults: &mut Vec<Fault>) {

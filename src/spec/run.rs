@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{AnswerForm, GraderConfig, Sizes, TaskConfig};
 use crate::eval::{AnalysesConfig, VerifierConfig};
+use crate::remote::Endpoint;
 use crate::rollout::{CollectConfig, EvaluateConfig, GloreConfig};
 use crate::train::{Data, GrpoConfig, ScoreConfig, Selection, Start, TrainConfig, Weighting};
 
@@ -78,6 +79,9 @@ pub struct BoostConfig {
     /// without it the reference solutions are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// A capable model behind an API, in the place of `model`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub openai: Option<Box<Endpoint>>,
     /// Turns of that model's rollouts; 0 is one.
     pub turns: u32,
 }
@@ -195,7 +199,23 @@ const fn candidates() -> u32 {
     8
 }
 
+impl BoostConfig {
+    /// The same settings without those that change no attempt.
+    #[must_use]
+    pub fn essence(&self) -> Self {
+        let openai = self.openai.as_ref().map(|endpoint| Box::new(endpoint.essence()));
+        Self { openai, ..self.clone() }
+    }
+}
+
 impl RunSpec {
+    /// The models behind an API that take part, by the path of their settings.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&'static str, &Endpoint)> {
+        let unrolled = self.method.unrolls().then(|| self.collect.endpoints());
+        let boost = self.boost.openai.as_deref().map(|endpoint| ("boost.openai", endpoint));
+        unrolled.into_iter().flatten().chain(boost)
+    }
+
     /// The grader behind rewards and scores.
     #[must_use]
     pub fn grader(&self) -> GraderConfig {

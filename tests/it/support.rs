@@ -105,6 +105,13 @@ impl Lab {
         Ran::from(child.wait_with_output().expect("the program ends"))
     }
 
+    /// Runs the program to its end with some more variables in its environment.
+    pub fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
+        let mut command = self.command(arguments);
+        command.envs(variables.iter().copied());
+        Ran::from(command.output().expect("the program can be started"))
+    }
+
     /// Runs the program on this folder's store.
     pub fn on_store(&self, arguments: &[&str]) -> Ran {
         self.run(&[arguments, &["--store", "store"]].concat())

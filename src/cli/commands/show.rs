@@ -12,7 +12,7 @@ use crate::cli::output::{Output, Style};
 use crate::cli::quantity::{Proportion, duration, memory, proportion};
 use crate::cli::table::Table;
 use crate::domain::Key;
-use crate::report::{Checkpoint as Evaluated, Cost, Ledger, amount};
+use crate::report::{Checkpoint as Evaluated, Cost, Ledger, amount, money};
 use crate::store::{CheckpointRow, GraderRows, Reader, RunRow, ScoreRow, StageRow, StoreError};
 
 use super::status::shown;
@@ -175,11 +175,15 @@ fn score_table(metrics: &[String], checkpoints: &[Checkpoint]) -> String {
 /// What each checkpoint took to make, and to evaluate.
 fn compute_table(checkpoints: &[Checkpoint]) -> String {
     let columns = ["#tokens trained", "#sampled", "#teacher calls", "#FLOPs", "#time"];
-    let mut table = Table::new(["checkpoint", "to"].into_iter().chain(columns));
+    let costs = || checkpoints.iter().filter_map(|checkpoint| checkpoint.cost);
+    // Only some runs ask a model behind an API.
+    let asked = costs().any(|cost| cost.training.remote > 0.0);
+    let remote: &[&str] = if asked { &["#API tokens", "#API price"] } else { &[] };
+    let mut table = Table::new(["checkpoint", "to"].into_iter().chain(columns).chain(remote.iter().copied()));
     for Checkpoint { row, cost, .. } in checkpoints {
         let Some(Cost { training, evaluation }) = cost else { continue };
         for (name, to, spent) in [(row.name.as_str(), "train", training), ("", "evaluate", evaluation)] {
-            table.row([
+            let cells = [
                 name.to_owned(),
                 to.to_owned(),
                 amount(spent.trained),
@@ -187,7 +191,10 @@ fn compute_table(checkpoints: &[Checkpoint]) -> String {
                 amount(spent.teacher_calls),
                 spent.flops.map_or_else(|| "-".to_owned(), amount),
                 duration(spent.seconds),
-            ]);
+            ];
+            let price = if spent.price > 0.0 { money(spent.price) } else { "-".to_owned() };
+            let remote = [amount(spent.remote), price];
+            table.row(cells.into_iter().chain(remote.into_iter().filter(|_| asked)));
         }
     }
     table.to_string()
@@ -217,9 +224,10 @@ fn counts(counts: &Value) -> String {
     counts.map(|(name, count)| format!("{name} {}", short(count))).collect::<Vec<_>>().join(", ")
 }
 
-/// A count as it is; a sum of weights to one place.
+/// A count as it is; a sum of weights to one place, and less than one to four, as prices are.
 fn short(count: &Value) -> String {
     match count.as_f64() {
+        Some(number) if count.is_f64() && number.abs() < 1.0 && number != 0.0 => format!("{number:.4}"),
         Some(number) if count.is_f64() => format!("{number:.1}"),
         _ => count.to_string(),
     }

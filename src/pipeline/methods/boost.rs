@@ -2,8 +2,8 @@
 //! own turns.
 
 use crate::domain::Key;
-use crate::pipeline::PlanError;
 use crate::pipeline::plan::Plan;
+use crate::pipeline::{PlanError, PolicyJob};
 
 /// The checkpoint that a method begins with: the base, or the boosted base, whose examples are
 /// added to `data`.
@@ -13,7 +13,11 @@ pub(super) fn plan(plan: &mut Plan<'_>, base: &Key, data: &mut Vec<Key>) -> Resu
         return Ok(base.clone());
     }
     let turns = boost.turns.max(1);
-    let (examples, trained) = match &boost.model {
+    let capable = match (&boost.model, &boost.openai) {
+        (Some(name), _) => Some(PolicyJob::Checkpoint(plan.base(&name.as_str().into())?)),
+        (None, endpoint) => endpoint.clone().map(PolicyJob::Remote),
+    };
+    let (examples, trained) = match capable {
         None => (plan.solutions(Some(boost.problems)), 1),
         Some(capable) => {
             let episodes = plan.capable(capable, boost.problems, turns)?;

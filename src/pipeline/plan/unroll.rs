@@ -3,11 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::data::Prompt;
-use crate::domain::{Key, Seed, Split};
+use crate::domain::{Key, Sampling, Seed, Split};
 use crate::pipeline::base_plan::{prepare, texts};
-use crate::pipeline::stage::TeacherJob;
+use crate::pipeline::estimate::Estimate;
+use crate::pipeline::stage::{PolicyJob, TeacherJob};
 use crate::pipeline::{Job, Kind, PlanError, Stage};
-use crate::rollout::{Protocol, Rollouts, Teacher};
+use crate::remote::Endpoint;
+use crate::rollout::{MODEL_TEMPERATURE, Protocol, Rollouts, Teacher};
 use crate::spec::canonical;
 
 use super::Plan;
@@ -16,8 +18,9 @@ impl Plan<'_> {
     /// The policy's own turns, or those of another model.
     pub fn collect(&mut self, name: &str, round: u32, policy: &Key, turns: u32) -> Result<Key, PlanError> {
         let (policy, foreign) = match &self.run.collect.rollouts {
-            Rollouts::Own => (policy.clone(), false),
-            Rollouts::Model(other) => (self.base(&other.as_str().into())?, true),
+            Rollouts::Own => (PolicyJob::Checkpoint(policy.clone()), false),
+            Rollouts::Model(other) => (PolicyJob::Checkpoint(self.base(&other.as_str().into())?), true),
+            Rollouts::OpenAi(endpoint) => (PolicyJob::Remote(endpoint.clone()), true),
         };
         let problems = self.train.clone();
         let seed = self.seed("collect").at(u64::from(round));
@@ -37,15 +40,20 @@ impl Plan<'_> {
     /// Several trajectories per problem in which the policy verifies its own attempts.
     pub fn converse(&mut self, name: &str, policy: &Key, turns: u32) -> Key {
         let (problems, samples) = (self.train.clone(), self.run.candidates);
-        let (policy, protocol, seed) = (policy.clone(), Protocol::SelfVerify, self.seed("converse"));
+        let policy = PolicyJob::Checkpoint(policy.clone());
+        let (protocol, seed) = (Protocol::SelfVerify, self.seed("converse"));
         self.unroll(Unrolled { name, problems, policy, foreign: false, turns, samples, protocol, seed })
     }
 
     /// A capable model's own turns on the first so many training problems.
-    pub fn capable(&mut self, other: &str, problems: usize, turns: u32) -> Result<(Key, Key), PlanError> {
+    pub fn capable(
+        &mut self,
+        policy: PolicyJob,
+        problems: usize,
+        turns: u32,
+    ) -> Result<(Key, Key), PlanError> {
         let problems =
             self.add(prepare(&self.run.task, &self.task, Split::Train, problems, self.run.data.seed));
-        let policy = self.base(&other.into())?;
         let unroll = Unrolled {
             name: "boost",
             problems: problems.clone(),
@@ -61,8 +69,12 @@ impl Plan<'_> {
 
     fn unroll(&mut self, asked: Unrolled<'_>) -> Key {
         let Unrolled { name, problems, policy, foreign, turns, samples, protocol, seed } = asked;
-        let (prompt, sampling, redraws) =
-            (self.prompt(), self.run.collect.sampling, self.run.collect.redraws);
+        let (prompt, redraws) = (self.prompt(), self.run.collect.redraws);
+        let own = self.run.collect.sampling;
+        let sampling = match &policy {
+            PolicyJob::Checkpoint(_) => own,
+            PolicyJob::Remote(endpoint) => endpoint.sampling(&own, own.temperature),
+        };
         let mut content = json!({
             "task": self.task, "grader": self.run.grader().identity(), "foreign": foreign, "turns": turns, "prompt": texts(prompt),
             "sampling": canonical(&sampling), "redraws": redraws, "seed": seed,
@@ -74,7 +86,15 @@ impl Plan<'_> {
             content["protocol"] = json!(protocol);
             content["inquiry"] = json!(prompt.inquiry_key(inquiry));
         }
-        let inputs = vec![problems.clone(), policy.clone()];
+        if let PolicyJob::Remote(endpoint) = &policy {
+            content["openai"] = endpoint.identity();
+        }
+        let inputs = [Some(&problems), policy.checkpoint()].into_iter().flatten().cloned().collect();
+        let attempts = self.run.data.train * (turns * samples) as usize;
+        let estimate = match &policy {
+            PolicyJob::Checkpoint(_) => self.estimate.sampling(attempts),
+            PolicyJob::Remote(endpoint) => Estimate::asking(endpoint, attempts),
+        };
         let job = Job::Collect {
             problems,
             task: self.run.task.clone(),
@@ -90,8 +110,6 @@ impl Plan<'_> {
             seed,
             backend: self.run.backend.clone(),
         };
-        let attempts = self.run.data.train * (turns * samples) as usize;
-        let estimate = self.estimate.sampling(attempts);
         self.add(Stage::new(Kind::Collect, self.label("collect", name), job, inputs, &content, estimate))
     }
 
@@ -133,24 +151,31 @@ impl Plan<'_> {
         policy: &Key,
     ) -> Result<Key, PlanError> {
         let mut inputs = vec![self.train.clone(), episodes.clone()];
+        let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
         let (teacher, samples) = match &self.run.collect.teacher {
             Teacher::Reference => (TeacherJob::Reference, 0),
             Teacher::Model(other) => (TeacherJob::Model(self.base(&other.as_str().into())?), 1),
+            Teacher::OpenAi(endpoint) => (remote_teacher(endpoint, &sampling), 1),
             Teacher::Oneself { best_of } => {
                 (TeacherJob::Oneself { policy: policy.clone(), best_of: *best_of }, *best_of as usize)
             }
         };
         match &teacher {
             TeacherJob::Model(policy) | TeacherJob::Oneself { policy, .. } => inputs.push(policy.clone()),
-            TeacherJob::Reference => {}
+            TeacherJob::Reference | TeacherJob::Remote { .. } => {}
         }
-        let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
         let (keep_right, seed) =
             (!self.run.collect.stop_on_success, self.seed("improve").at(u64::from(round)));
         let content = json!({
             "task": self.task, "grader": self.run.grader().identity(), "teacher": teacher_content(&teacher),
             "keep_right": keep_right, "prompt": texts(prompt), "sampling": canonical(&sampling), "seed": seed,
         });
+        // About half of the episodes fail.
+        let failed = self.run.data.train * samples / 2;
+        let estimate = match &teacher {
+            TeacherJob::Remote { endpoint, .. } => Estimate::asking(endpoint, failed),
+            _ => self.estimate.sampling(failed),
+        };
         let job = Job::Improve {
             problems: self.train.clone(),
             task: self.run.task.clone(),
@@ -163,7 +188,6 @@ impl Plan<'_> {
             seed,
             backend: self.run.backend.clone(),
         };
-        let estimate = self.estimate.sampling(self.run.data.train * samples / 2);
         Ok(self.add(Stage::new(Kind::Improve, self.label("improve", name), job, inputs, &content, estimate)))
     }
 }
@@ -172,7 +196,7 @@ impl Plan<'_> {
 struct Unrolled<'n> {
     name: &'n str,
     problems: Key,
-    policy: Key,
+    policy: PolicyJob,
     foreign: bool,
     turns: u32,
     samples: u32,
@@ -180,11 +204,23 @@ struct Unrolled<'n> {
     seed: Seed,
 }
 
+/// A model behind an API as a teacher: at the official code's temperature where none is given.
+fn remote_teacher(endpoint: &Endpoint, own: &Sampling) -> TeacherJob {
+    TeacherJob::Remote {
+        endpoint: Box::new(endpoint.clone()),
+        sees: endpoint.sees.unwrap_or_default(),
+        sampling: endpoint.sampling(own, MODEL_TEMPERATURE),
+    }
+}
+
 /// The teacher without checkpoints, which are inputs of the stage.
 fn teacher_content(teacher: &TeacherJob) -> Value {
     match teacher {
         TeacherJob::Reference => json!("reference"),
         TeacherJob::Model(_) => json!("model"),
+        TeacherJob::Remote { endpoint, sees, sampling } => {
+            json!({ "openai": endpoint.identity(), "sees": sees, "sampling": canonical(sampling) })
+        }
         TeacherJob::Oneself { best_of, .. } => json!({ "self": best_of }),
     }
 }

@@ -7,33 +7,40 @@ use crate::rollout::{Protocol, Unroll, rollout};
 
 use crate::pipeline::execute::{CHUNK, Desk, Made, WORKING};
 use crate::pipeline::files::{self, EPISODES, PROBLEMS};
-use crate::pipeline::{Job, StageError};
+use crate::pipeline::{Job, PolicyJob, StageError};
 
-use super::cost::Cost;
+use super::speaker::Speaker;
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let Job::Collect { problems, grader, policy, samples, seed, backend, .. } = job else {
         unreachable!("the caller matched the job")
     };
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
-    let mut model = desk.model(policy, backend)?;
+    let mut speaker = match policy {
+        PolicyJob::Checkpoint(key) => Speaker::checkpoint(desk, key, backend)?,
+        PolicyJob::Remote(endpoint) => Speaker::remote(desk, endpoint)?,
+    };
     let plan = unroll(job).expect("the caller matched the job");
     let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
-    let done = desk.in_chunks(
+    let done = desk.in_watched_chunks(
         (WORKING, CHUNK),
         &problems,
         |episodes: &Vec<Episode>| sampled(episodes),
-        |chunk| {
+        |desk, done, chunk| {
+            let most = chunk.len() * (plan.turns * samples) as usize;
+            let places = [done, problems.len(), chunk.len()];
             let mut new: Vec<Vec<Episode>> = chunk.iter().map(|_| Vec::new()).collect();
-            for sample in 0..*samples {
-                // One trajectory is drawn from the stage's own seed.
-                let seed = if sample == 0 { *seed } else { seed.named("sample").at(u64::from(sample)) };
-                let drawn = rollout(&mut model, chunk, &plan, seed, &grade)?;
-                for (episodes, episode) in new.iter_mut().zip(drawn) {
-                    episodes.push(Episode { sample, ..episode });
+            speaker.speak(desk, places, most, |policy| {
+                for sample in 0..*samples {
+                    // One trajectory is drawn from the stage's own seed.
+                    let seed = if sample == 0 { *seed } else { seed.named("sample").at(u64::from(sample)) };
+                    let drawn = rollout(policy, chunk, &plan, seed, &grade)?;
+                    for (episodes, episode) in new.iter_mut().zip(drawn) {
+                        episodes.push(Episode { sample, ..episode });
+                    }
                 }
-            }
-            Ok(new)
+                Ok(new)
+            })
         },
     )?;
     let episodes = done.concat();
@@ -43,8 +50,8 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         "attempts": episodes.iter().map(|episode| episode.turns.len()).sum::<usize>(),
         "right": episodes.iter().filter(|episode| episode.ends_right()).count(),
     });
-    Cost::of_sampling(&episodes, &model).write(&mut counts);
-    Ok(Made::plain(&[EPISODES], counts).on(backend))
+    speaker.count(&episodes, &mut counts);
+    Ok(speaker.sign(Made::plain(&[EPISODES], counts), backend))
 }
 
 fn unroll(job: &Job) -> Option<Unroll> {

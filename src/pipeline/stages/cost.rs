@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::domain::Episode;
 use crate::model::LanguageModel;
+use crate::remote::{Client, Ledger, Price};
 
 /// Tokens by what was done with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,9 +61,75 @@ impl Cost {
     }
 }
 
+/// What was asked of a model behind an API. Its operations are not known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Asked {
+    /// Tokens of the dialogues that were shown.
+    pub prompt: u64,
+    /// Tokens of the answers.
+    pub completion: u64,
+    /// Requests of this stage; answers from the cache need none.
+    pub ledger: Ledger,
+    /// What a million tokens cost.
+    pub price: Option<Price>,
+}
+
+impl Asked {
+    /// What these episodes took from a model behind an API.
+    pub fn of(episodes: &[Episode], client: &Client) -> Self {
+        let turns = episodes.iter().flat_map(|episode| &episode.turns);
+        let candidates = turns.flat_map(|turn| &turn.candidates);
+        let (prompt, completion) = candidates.fold((0, 0), |(prompt, completion), candidate| {
+            (prompt + u64::from(candidate.prompt), completion + u64::from(candidate.tokens))
+        });
+        Self { prompt, completion, ledger: client.ledger(), price: client.endpoint().price }
+    }
+
+    /// Writes it among a stage's counts. The price is that of all tokens, wherever their answers came
+    /// from; what was paid is that of the answers which this stage asked for itself.
+    pub fn write(self, counts: &mut Value) {
+        let Self { prompt, completion, ledger, price } = self;
+        let all = [
+            ("remote_calls", ledger.calls),
+            ("remote_retries", ledger.retries),
+            ("remote_cached", ledger.cached),
+            ("remote_prompt_tokens", prompt),
+            ("remote_completion_tokens", completion),
+            ("remote_uncounted", ledger.uncounted),
+        ];
+        for (name, count) in all {
+            counts[name] = json!(count);
+        }
+        if let Some(price) = price {
+            counts["remote_price"] = json!(price.of(prompt, completion));
+            counts["remote_paid"] = json!(price.of(ledger.prompt_tokens, ledger.completion_tokens));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_price_counts_all_tokens_and_what_was_paid_only_those_asked_for() {
+        let ledger = Ledger {
+            calls: 3,
+            retries: 1,
+            cached: 2,
+            prompt_tokens: 1_000,
+            completion_tokens: 500,
+            uncounted: 0,
+        };
+        let price = Some(Price { input: 1.0, output: 4.0 });
+        let mut counts = json!({});
+        Asked { prompt: 2_000, completion: 1_000, ledger, price }.write(&mut counts);
+        let expected = json!({
+            "remote_calls": 3, "remote_retries": 1, "remote_cached": 2, "remote_prompt_tokens": 2_000,
+            "remote_completion_tokens": 1_000, "remote_uncounted": 0, "remote_price": 0.006, "remote_paid": 0.003,
+        });
+        assert_eq!(counts, expected);
+    }
 
     #[test]
     fn operations_by_hand() {

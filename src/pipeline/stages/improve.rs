@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::domain::{Episode, Policy, Problem};
 use crate::rollout::{Improved, Improvement, Source, improve};
 
-use super::cost::Cost;
+use super::speaker::Speaker;
 use crate::pipeline::execute::{CHUNK, Desk, Made};
 use crate::pipeline::files::{self, EPISODES, Growing, PROBLEMS};
 use crate::pipeline::stage::TeacherJob;
@@ -20,9 +20,12 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     };
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
     let collected: Vec<Episode> = files::read(&desk.workspace.file(episodes, EPISODES))?;
-    let mut model = match teacher {
+    let mut speaker = match teacher {
         TeacherJob::Reference => None,
-        TeacherJob::Model(policy) | TeacherJob::Oneself { policy, .. } => Some(desk.model(policy, backend)?),
+        TeacherJob::Model(policy) | TeacherJob::Oneself { policy, .. } => {
+            Some(Speaker::checkpoint(desk, policy, backend)?)
+        }
+        TeacherJob::Remote { endpoint, .. } => Some(Speaker::remote(desk, endpoint)?),
     };
     let plan = Improvement { prompt: *prompt, sampling: *sampling, stop_on_success: !keep_right };
     let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
@@ -36,14 +39,14 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     while done.len() < collected.len() {
         desk.problems_done(done.len(), collected.len())?;
         let chunk = collected[done.len()..collected.len().min(done.len() + CHUNK)].to_vec();
-        let source = match (teacher, model.as_mut()) {
-            (TeacherJob::Oneself { best_of, .. }, Some(model)) => {
-                Source::Oneself { policy: model, best_of: *best_of }
+        let improved = |source: Source<'_>| improve(source, chunk.clone(), &problems, &plan, *seed, &grade);
+        let (new, improved) = match speaker.as_mut() {
+            None => improved(Source::Reference),
+            Some(speaker) => {
+                let places = [done.len(), collected.len(), chunk.len()];
+                speaker.speak(desk, places, chunk.len(), |policy| improved(source(teacher, policy)))
             }
-            (_, Some(model)) => Source::Model(model as &mut dyn Policy),
-            (_, None) => Source::Reference,
-        };
-        let (new, improved) = improve(source, chunk, &problems, &plan, *seed, &grade)?;
+        }?;
         file.append(&new)?;
         desk.tokens += improved.tokens;
         total.add(&improved);
@@ -56,14 +59,29 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         "teacher_calls": total.asked,
         "teacher_answers": total.answers,
     });
-    if let Some(model) = &model {
+    if let Some(speaker) = &speaker {
         // What was collected before is not this stage's work.
         let new = collected.iter().zip(&done).map(|(before, after)| Episode {
             turns: after.turns[before.turns.len()..].to_vec(),
             ..after.clone()
         });
-        Cost::of_sampling(&new.collect::<Vec<_>>(), model).write(&mut counts);
+        speaker.count(&new.collect::<Vec<_>>(), &mut counts);
     }
     let made = Made::plain(&[EPISODES], counts);
-    Ok(if model.is_some() { made.on(backend) } else { made })
+    Ok(match &speaker {
+        Some(speaker) => speaker.sign(made, backend),
+        None => made,
+    })
+}
+
+/// How a policy is asked as the teacher that the job names.
+fn source<'a>(teacher: &TeacherJob, policy: &'a mut dyn Policy) -> Source<'a> {
+    match teacher {
+        TeacherJob::Reference => Source::Reference,
+        TeacherJob::Model(_) => Source::Model(policy),
+        TeacherJob::Remote { sees, sampling, .. } => {
+            Source::Other { policy, sees: *sees, sampling: *sampling }
+        }
+        TeacherJob::Oneself { best_of, .. } => Source::Oneself { policy, best_of: *best_of },
+    }
 }

@@ -17,6 +17,7 @@ pub(super) mod rank;
 pub(super) mod refine;
 pub(super) mod reinforce;
 pub(super) mod sample;
+mod speaker;
 mod start;
 pub(super) mod steps;
 pub(super) mod tokenize;

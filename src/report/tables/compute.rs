@@ -1,25 +1,35 @@
 //! What every checkpoint cost to make and to evaluate.
 
 use super::super::Study;
+use super::super::format::money;
 use super::super::ledger::{Ledger, Spent};
 use super::{Cell, Section, Table, TableRow};
+
+const READING: &str = "What it took to make each checkpoint from its base model, and to evaluate it: the counts of all \
+     stages that it descends from, each once, as the mean over its seeds. FLOPs are 2 per parameter and token read \
+     or sampled and 6 per parameter and token trained; the base model's own pre-training is not counted.";
+
+const REMOTE: &str = " Models behind an API have their tokens, shown and answered, in a column of their own, with what \
+     they cost at the prices that the experiment names (– where it names none); their operations are not known and \
+     not counted.";
 
 /// One table of all settings and their evaluated checkpoints.
 pub fn build(study: &Study<'_>) -> Vec<Table> {
     let ledger = Ledger::of(&study.frame.stages, &study.frame.inputs);
     let mut rows: Vec<TableRow> = Vec::new();
+    let mut asked = Vec::new();
     for setting in 0..study.settings.len() {
         let mut heading = Some(study.name(setting)).filter(|name| !name.is_empty());
         for name in study.checkpoints(setting) {
-            rows.extend(
-                row(study, &ledger, setting, name).map(|row| TableRow { heading: heading.take(), ..row }),
-            );
+            let Some((training, row)) = row(study, &ledger, setting, name) else { continue };
+            rows.push(TableRow { heading: heading.take(), ..row });
+            asked.push((training.remote, training.price));
         }
     }
     if rows.is_empty() {
         return Vec::new();
     }
-    let columns = [
+    let mut columns = vec![
         "tokens trained",
         "tokens sampled",
         "teacher calls",
@@ -27,22 +37,27 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
         "evaluation: tokens sampled",
         "evaluation: FLOPs",
     ];
+    let mut reading = READING.to_owned();
+    if asked.iter().any(|(remote, _)| *remote > 0.0) {
+        columns.extend(["API: tokens", "API: price"]);
+        reading += REMOTE;
+        for (row, (remote, price)) in rows.iter_mut().zip(asked) {
+            let price = if price > 0.0 { money(price) } else { "–".to_owned() };
+            row.cells.extend([Cell::Amount { amount: remote }, Cell::Text { text: price }]);
+        }
+    }
     vec![Table {
         id: "compute".to_owned(),
         section: Section::Diagnostics,
         title: "Compute".to_owned(),
-        reading: "What it took to make each checkpoint from its base model, and to evaluate it: the counts of all \
-                  stages that it descends from, each once, as the mean over its seeds. FLOPs are 2 per parameter and \
-                  token read or sampled and 6 per parameter and token trained; the base model's own pre-training is \
-                  not counted."
-            .to_owned(),
+        reading,
         head: "checkpoint".to_owned(),
-        columns: columns.map(str::to_owned).to_vec(),
+        columns: columns.into_iter().map(str::to_owned).collect(),
         rows,
     }]
 }
 
-fn row(study: &Study<'_>, ledger: &Ledger<'_>, setting: usize, name: &str) -> Option<TableRow> {
+fn row(study: &Study<'_>, ledger: &Ledger<'_>, setting: usize, name: &str) -> Option<(Spent, TableRow)> {
     let checkpoints = study.settings[setting].runs.iter().flat_map(|run| &run.checkpoints);
     let costs: Vec<_> =
         checkpoints.filter(|c| c.name == name).filter_map(|checkpoint| ledger.cost(checkpoint)).collect();
@@ -59,7 +74,7 @@ fn row(study: &Study<'_>, ledger: &Ledger<'_>, setting: usize, name: &str) -> Op
     let cell = |amount: Option<f64>| {
         amount.map_or_else(|| Cell::Text { text: "–".to_owned() }, |amount| Cell::Amount { amount })
     };
-    Some(TableRow::new(name, amounts.map(cell).to_vec()))
+    Some((training, TableRow::new(name, amounts.map(cell).to_vec())))
 }
 
 #[cfg(test)]
@@ -80,9 +95,29 @@ mod tests {
         assert_eq!(shown(0), "base: 0 | 0 | 0 | 0 | 9.3 k | 8.37 G");
         assert_eq!(shown(2), "round 2: 61.2 k | 0 | 0 | 165 G | 9.3 k | 8.37 G");
         assert_eq!(table.rows[0].heading.as_deref(), Some("base=weak weighting=exp(0.4) method=rise"));
+        assert_eq!(table.columns.len(), 6, "nobody was asked behind an API");
         let mut unknown = frame.clone();
         unknown.stages.iter_mut().for_each(|stage| stage.counts["parameters"] = serde_json::Value::Null);
         let table = build(&Study::of(&unknown)).remove(0);
         assert_eq!(table.rows[2].cells[3].shown().main, "–");
+    }
+
+    #[test]
+    fn what_an_api_took_has_columns_of_its_own() {
+        let mut frame = sample::frame();
+        let trained = frame.stages.iter_mut().filter(|stage| stage.kind == "train");
+        trained.for_each(|stage| {
+            stage.counts["remote_prompt_tokens"] = serde_json::json!(1_500);
+            stage.counts["remote_completion_tokens"] = serde_json::json!(500);
+            stage.counts["remote_price"] = serde_json::json!(0.0042);
+        });
+        let table = build(&Study::of(&frame)).remove(0);
+        assert_eq!(table.columns[6..], ["API: tokens", "API: price"]);
+        assert!(table.reading.ends_with(REMOTE));
+        let shown = |at: usize| -> Vec<String> {
+            table.rows[at].cells[6..].iter().map(|cell| cell.shown().main).collect()
+        };
+        assert_eq!(shown(0), ["0", "–"]);
+        assert_eq!(shown(2), ["2 k", "0.00420"]);
     }
 }
