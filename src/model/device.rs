@@ -20,6 +20,9 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// All precisions.
+    pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
+
     /// Its name in settings.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -179,11 +182,24 @@ pub fn devices(backend: &str) -> Vec<Device> {
 pub fn device_name(device: &Device) -> String {
     #[cfg(any(feature = "wgpu", feature = "cuda"))]
     if let Some(identity) = device.identity() {
-        return format!("{identity:?}");
+        return identity.name;
     }
     match format!("{device:?}") {
         name if name.contains("Flex") => instruction_set(),
         name => name,
+    }
+}
+
+/// Whether a device is a graphics driver that computes on the CPU, which `wgpu` takes where there
+/// is no card.
+#[must_use]
+pub fn is_software(device: &Device) -> bool {
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    return device.identity().is_some_and(|identity| identity.physical.is_none());
+    #[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+    {
+        let _ = device;
+        false
     }
 }
 
