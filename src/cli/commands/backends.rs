@@ -115,9 +115,22 @@ mod tests {
             listed("wgpu:1", Here::Yes, false, "NVIDIA H100 PCIe"),
             listed("cuda", Here::NoDevice, false, "needs an NVIDIA driver and CUDA's NVRTC"),
         ];
-        insta::assert_snapshot!(listing(&all), @"");
+        insta::assert_snapshot!(listing(&all), @"
+        backend  here              device
+        -------  ----------------  ---------------------------------------
+        wgpu:0   yes, in software  llvmpipe (LLVM 15.0.6, 256 bits)
+        wgpu:1   yes               NVIDIA H100 PCIe
+        cuda     no device         needs an NVIDIA driver and CUDA's NVRTC
+        ");
         let crashed = [listed("vulkan", Here::Crashed, false, "crashed (signal 11) inside the driver")];
-        insta::assert_snapshot!(listing(&crashed), @"");
+        insta::assert_snapshot!(listing(&crashed), @"
+        backend  here     device
+        -------  -------  -------------------------------------
+        vulkan   crashed  crashed (signal 11) inside the driver
+        hint: update the driver of what crashed. `vulkan` needs a driver with VK_KHR_workgroup_memory_explicit_layout,
+              which Mesa's software driver lacks: there, take a program that was built with `--features wgpu` alone.
+              `--in-process` crashes under a debugger.
+        ");
     }
 
     #[test]
@@ -130,6 +143,16 @@ mod tests {
             error: Some("crashed (signal 11) inside the driver".to_owned()),
             crashed: true,
         };
-        insta::assert_snapshot!(comparison(&[crashed], plain()), @"");
+        insta::assert_snapshot!(comparison(&[crashed], plain()), @"
+        backend   precision  conforms                               log-probability  loss  gradient norm  same continuations  seconds
+        --------  ---------  -------------------------------------  ---------------  ----  -------------  ------------------  -------
+        vulkan:0  f32        crashed (signal 11) inside the driver
+
+        greatest differences from `flex`: of a token's log-probability; of losses and gradient norms over some
+        optimizer steps, as parts of them
+        hint: update the driver of what crashed. `vulkan` needs a driver with VK_KHR_workgroup_memory_explicit_layout,
+              which Mesa's software driver lacks: there, take a program that was built with `--features wgpu` alone.
+              `--in-process` crashes under a debugger.
+        ");
     }
 }
