@@ -195,7 +195,9 @@ pub fn device_name(device: &Device) -> String {
 #[must_use]
 pub fn is_software(device: &Device) -> bool {
     #[cfg(any(feature = "wgpu", feature = "cuda"))]
-    return device.identity().is_some_and(|identity| identity.physical.is_none());
+    {
+        device.identity().is_some_and(|identity| identity.physical.is_none())
+    }
     #[cfg(not(any(feature = "wgpu", feature = "cuda")))]
     {
         let _ = device;

@@ -201,7 +201,7 @@ mod tests {
         let wrong = Conformance { loss: f64::NAN, ..fine.clone() };
         assert!(!wrong.holds());
         let read: Conformance = serde_json::from_str(&serde_json::to_string(&wrong).unwrap()).unwrap();
-        assert!(read.loss.is_nan() && !read.holds() && read.same == fine.same);
+        assert!(read.loss.is_nan() && !read.holds() && (read.same - fine.same).abs() < 1e-9);
         assert!(!Conformance { same: 0.9, ..fine }.holds());
         assert!(greatest([1.0, f64::NAN, 2.0].into_iter()).is_nan());
     }
