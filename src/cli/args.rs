@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::pipeline::Precision;
+
 use super::exit;
 
 mod model;
@@ -184,6 +186,17 @@ pub struct BackendsArguments {
     /// Only this one, e.g. vulkan or tch:1 [default: every device of every backend compiled in]
     #[arg(value_name = "BACKEND")]
     pub backend: Option<String>,
+    /// Compare in these numbers alone: f32 or bf16
+    #[arg(long, value_name = "NUMBERS", value_parser = precision)]
+    pub precision: Option<Precision>,
+    /// Ask drivers in this very process, which a driver that crashes then ends; for debuggers
+    #[arg(long)]
+    pub in_process: bool,
+}
+
+fn precision(text: &str) -> Result<Precision, String> {
+    let named = Precision::ALL.into_iter().find(|precision| precision.name() == text);
+    named.ok_or_else(|| "there are f32 and bf16".to_owned())
 }
 
 /// What `rise-lab backends` does.

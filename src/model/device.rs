@@ -17,6 +17,9 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// All precisions.
+    pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
+
     /// Its name in settings.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -40,6 +43,9 @@ pub struct Place {
     pub storage: Precision,
     /// Bytes that activations may take there before they are computed a second time instead.
     pub activations: usize,
+    /// Tokens of a batch that pass through the network together there, about; their gradients are
+    /// added up.
+    pub rows: usize,
     /// Threads that one stage may use on the host.
     pub threads: Threads,
 }
@@ -75,6 +81,8 @@ pub const BACKENDS: [Backend; 5] = [
 impl Place {
     /// Bytes that activations may take on a device, unless something else is said.
     pub const ACTIVATIONS: usize = 8 << 30;
+    /// Tokens of a batch that pass through the network together, unless something else is said.
+    pub const ROWS: usize = 8192;
 
     /// Opens a backend by name, on its first device or the one whose number stands behind a colon
     /// (`vulkan:1`); `tch:cpu` is `LibTorch` without a graphics card.
@@ -94,6 +102,7 @@ impl Place {
             precision,
             storage,
             activations: Self::ACTIVATIONS,
+            rows: Self::ROWS,
             threads: Threads::default(),
         })
     }
@@ -179,11 +188,26 @@ pub fn devices(backend: &str) -> Vec<Device> {
 pub fn device_name(device: &Device) -> String {
     #[cfg(any(feature = "wgpu", feature = "cuda"))]
     if let Some(identity) = device.identity() {
-        return format!("{identity:?}");
+        return identity.name;
     }
     match format!("{device:?}") {
         name if name.contains("Flex") => instruction_set(),
         name => name,
+    }
+}
+
+/// Whether a device is a graphics driver that computes on the CPU, which `wgpu` takes where there
+/// is no card.
+#[must_use]
+pub fn is_software(device: &Device) -> bool {
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    {
+        device.identity().is_some_and(|identity| identity.physical.is_none())
+    }
+    #[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+    {
+        let _ = device;
+        false
     }
 }
 

@@ -2,28 +2,30 @@
 //! computes.
 //!
 //! Hides how a device that fails is told from a program that does. Must not know how either is
-//! shown.
+//! shown, nor that a driver may end the process that it is asked in.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::model::{BACKENDS, Backend, Place, Precision, device_name, devices};
+use crate::model::{BACKENDS, Place, Precision, device_name, devices, is_software};
 use crate::train::{Conformance, conformance};
 
 /// A device that can be opened, or a backend that has none here.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     /// What to write as `backend`.
     pub backend: String,
     /// Whether there is something to open.
     pub here: Here,
+    /// Whether it is a graphics driver that computes on the CPU.
+    pub software: bool,
     /// The device's name, or what is missing.
     pub about: String,
 }
 
 /// Whether a backend can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Here {
     /// There is a device.
@@ -32,10 +34,12 @@ pub enum Here {
     NoDevice,
     /// The program was built without it.
     NotCompiledIn,
+    /// The process that asked for its devices died of it.
+    Crashed,
 }
 
 /// How one device compares with the default backend.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Checked {
     /// What was opened.
     pub backend: String,
@@ -45,79 +49,71 @@ pub struct Checked {
     pub conforms: bool,
     /// The differences; none if the device failed.
     pub differences: Option<Conformance>,
-    /// What a device that failed said.
+    /// What a device that failed said, or how its process ended.
     pub error: Option<String>,
+    /// Whether the process that computed on the device died of it.
+    pub crashed: bool,
 }
 
-/// Every device of every backend, or of the one that is named.
-///
-/// # Errors
-/// If the one that is named cannot be opened: why.
-pub fn backends(only: Option<&str>) -> Result<Vec<Listed>, String> {
-    if let Some(name) = only {
-        Place::open(name)?;
-    }
-    Ok(wanted(only).flat_map(|backend| listed(backend, only)).collect())
+/// The names of all backends, the default one first.
+#[must_use]
+pub fn backend_names() -> Vec<&'static str> {
+    BACKENDS.iter().map(|backend| backend.name).collect()
 }
 
-/// Compares every device, or those of the backend that is named, with the default one.
-///
-/// # Errors
-/// If the one that is named cannot be opened: why.
-pub fn check_backends(only: Option<&str>) -> Result<Vec<Checked>, String> {
-    let reference = Place::open(BACKENDS[0].name)?;
-    let there = backends(only)?.into_iter().filter(|listed| listed.here == Here::Yes);
-    let pairs = there.flat_map(|listed| {
-        let precisions: &[Precision] = if listed.backend == BACKENDS[0].name {
-            &[Precision::F32]
-        } else {
-            &[Precision::F32, Precision::Bf16]
-        };
-        precisions.iter().map(move |&precision| (listed.backend.clone(), precision))
-    });
-    Ok(pairs.map(|(backend, precision)| checked(backend, precision, &reference)).collect())
-}
-
-fn wanted(only: Option<&str>) -> impl Iterator<Item = &'static Backend> {
-    let only = only.map(|name| name.split(':').next().unwrap_or_default().to_owned());
-    BACKENDS.iter().filter(move |backend| only.as_ref().is_none_or(|only| only == backend.name))
-}
-
-fn listed(backend: &Backend, only: Option<&str>) -> Vec<Listed> {
-    let name = backend.name.to_owned();
-    if !backend.compiled {
-        let about = format!("rebuild with --features {name}");
-        return vec![Listed { backend: name, here: Here::NotCompiledIn, about }];
-    }
-    let names = names(backend, only);
-    if names.is_empty() {
-        let about = format!("needs {}", backend.needs);
-        return vec![Listed { backend: name, here: Here::NoDevice, about }];
-    }
-    let device = |name: String| {
-        let about = Place::open(&name).map_or_else(|error| error, |place| device_name(&place.device));
-        Listed { backend: name, here: Here::Yes, about }
+/// The devices of a backend, or the one device that is named (`vulkan:1`); a single line that says
+/// why where there is none.
+#[must_use]
+pub fn backend_devices(name: &str) -> Vec<Listed> {
+    let none = |here, about| vec![Listed { backend: name.to_owned(), here, software: false, about }];
+    let backend = name.split(':').next().unwrap_or(name);
+    let Some(backend) = BACKENDS.iter().find(|known| known.name == backend) else {
+        return none(Here::NoDevice, format!("there is no backend `{name}`"));
     };
-    names.into_iter().map(device).collect()
+    if !backend.compiled {
+        return none(Here::NotCompiledIn, format!("rebuild with --features {}", backend.name));
+    }
+    let names = device_names(name);
+    if names.is_empty() {
+        return none(Here::NoDevice, format!("needs {}", backend.needs));
+    }
+    names.into_iter().map(listed).collect()
 }
 
 /// Names under which a backend's devices can be opened.
-fn names(backend: &Backend, only: Option<&str>) -> Vec<String> {
-    if let Some(only) = only.filter(|only| only.contains(':')) {
-        return vec![only.to_owned()];
+fn device_names(name: &str) -> Vec<String> {
+    if name.contains(':') {
+        return vec![name.to_owned()];
     }
-    match (backend.name, devices(backend.name).len()) {
+    match (name, devices(name).len()) {
         ("flex", _) => vec!["flex".to_owned()],
         ("tch", 0) => vec!["tch:cpu".to_owned()],
         (name, count) => (0..count).map(|number| format!("{name}:{number}")).collect(),
     }
 }
 
-/// The comparison, or what the device said when it failed: burn panics where a device refuses.
-fn checked(backend: String, precision: Precision, reference: &Place) -> Checked {
-    let place = Place::open(&backend).map(|place| Place { precision, ..place });
-    let compared = place.and_then(|place| {
-        catch_unwind(AssertUnwindSafe(|| conformance(&place, reference))).map_err(|panic| {
+fn listed(backend: String) -> Listed {
+    match Place::open(&backend) {
+        Ok(Place { device, .. }) => {
+            Listed { backend, here: Here::Yes, software: is_software(&device), about: device_name(&device) }
+        }
+        Err(about) => Listed { backend, here: Here::NoDevice, software: false, about },
+    }
+}
+
+/// The precisions in which a backend is compared with the default one.
+#[must_use]
+pub fn backend_precisions(name: &str) -> &'static [Precision] {
+    // The fused kernels know one precision.
+    if name == BACKENDS[0].name { &[Precision::F32] } else { &[Precision::F32, Precision::Bf16] }
+}
+
+/// Compares a device with the default one: the differences, or what the device said when it
+/// failed, for burn panics where a device refuses.
+#[must_use]
+pub fn check_device(backend: &str, precision: Precision) -> Checked {
+    let compared = places(backend, precision).and_then(|[place, reference]| {
+        catch_unwind(AssertUnwindSafe(|| conformance(&place, &reference))).map_err(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the device failed");
             text.lines().next().unwrap_or_default().to_owned()
@@ -125,5 +121,11 @@ fn checked(backend: String, precision: Precision, reference: &Place) -> Checked 
     });
     let conforms = compared.as_ref().is_ok_and(Conformance::holds);
     let error = compared.as_ref().err().cloned();
-    Checked { backend, precision, conforms, differences: compared.ok(), error }
+    let backend = backend.to_owned();
+    Checked { backend, precision, conforms, differences: compared.ok(), error, crashed: false }
+}
+
+fn places(backend: &str, precision: Precision) -> Result<[Place; 2], String> {
+    let place = Place::open(backend)?;
+    Ok([Place { precision, ..place }, Place::open(BACKENDS[0].name)?])
 }

@@ -3,6 +3,7 @@
 //! Gives every stage the same surroundings: a working folder that survives kills, the files of
 //! its inputs, an observer. Must not know what any stage computes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use crate::data::DataError;
 use crate::domain::{Event, Key, Observer, PolicyError};
 use crate::model::{
-    Checkpoint, CheckpointError, LanguageModel, Place, Threads, TokenizerError, instruction_set,
+    Checkpoint, CheckpointError, LanguageModel, OutOfMemory, Place, Threads, TokenizerError, instruction_set,
     release_memory,
 };
 use crate::remote::{Client, Endpoint, RemoteError};
@@ -53,6 +54,11 @@ pub enum StageError {
     /// The backend cannot be used.
     #[error("{0}")]
     Backend(String),
+    /// The backend's device has no memory left, even with nothing kept that can be computed again.
+    #[error(
+        "the device has no memory left{}; lower `batch` or `max_tokens`, use a smaller base model, or a device with more memory", told(.0)
+    )]
+    Memory(OutOfMemory),
     /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -95,6 +101,11 @@ pub enum StageError {
         /// Tokens of the longest one.
         longest: usize,
     },
+}
+
+/// How much was asked for, in brackets; nothing if the backend did not tell.
+fn told(OutOfMemory { asked }: &OutOfMemory) -> String {
+    asked.map_or_else(String::new, |bytes| format!(" ({bytes} bytes were asked for at once)"))
 }
 
 impl From<PolicyError> for StageError {
@@ -149,13 +160,17 @@ pub(super) struct Desk<'a> {
     pub threads: &'a Threads,
     /// Tokens sampled so far.
     pub tokens: u64,
+    /// Whether to keep nothing on the device that can be computed again.
+    pub thrifty: bool,
 }
 
 impl Desk<'_> {
     /// The backend, with the stage's threads.
     pub fn place(&self, backend: &str) -> Result<Place, StageError> {
         let place = Place::open(backend).map_err(StageError::Backend)?;
-        Ok(Place { threads: self.threads.clone(), ..place })
+        let (activations, rows) =
+            if self.thrifty { (0, place.rows / 2) } else { (place.activations, place.rows) };
+        Ok(Place { threads: self.threads.clone(), activations, rows, ..place })
     }
 
     /// A language model from a finished stage.
@@ -291,32 +306,55 @@ pub fn execute(
     // Before the measuring begins: what the stage before it worked with is not this one's need.
     release_memory();
     let (began, memory) = (Instant::now(), Memory::begin());
-    let mut desk = Desk { folder: workspace.partial(&stage.key)?, workspace, observer, threads, tokens: 0 };
-    let made = match &stage.job {
-        Job::Prepare { task, split, sizes } => prepare::run(&desk, task, *split, sizes),
-        Job::Tokenize { problems, base } => tokenize::run(&desk, problems, base),
-        Job::Base { problems, tokenizer, base, backend } => {
-            base::run(&mut desk, problems, tokenizer, base, backend)
+    let folder = workspace.partial(&stage.key)?;
+    let mut desk = Desk { folder, workspace, observer, threads, tokens: 0, thrifty: false };
+    let made = match within_memory(&mut desk, stage) {
+        Err(StageError::Memory(lack)) => {
+            let note = format!("the device has no memory left{}; once more, keeping less there", told(&lack));
+            desk.observer.on(Event::Note(note));
+            desk.thrifty = true;
+            within_memory(&mut desk, stage)
         }
-        Job::Link(job) => link::run(&desk, job),
-        job @ Job::Collect { .. } => collect::run(&mut desk, job),
-        job @ Job::Sample { .. } => sample::run(&mut desk, job),
-        job @ Job::Improve { .. } => improve::run(&mut desk, job),
-        Job::Weigh { problems, source, prompt } => weigh::run(&desk, problems, source, *prompt),
-        Job::Train { start, examples, train, seed, backend } => {
-            train::run(&mut desk, start, examples, train, *seed, backend)
-        }
-        job @ Job::Prefer { .. } => prefer::run(&mut desk, job),
-        job @ Job::Reinforce { .. } => reinforce::run(&mut desk, job),
-        job @ Job::Evaluate { .. } => evaluate::run(&mut desk, job),
-        Job::Unsolved { asked, budgets } => unsolved::run(&mut desk, asked, budgets),
-        Job::Likelihood { asked, rollouts } => likelihood::run(&mut desk, asked, *rollouts),
-        job @ Job::Steps { .. } => steps::run(&mut desk, job),
-        job @ Job::Refine { .. } => refine::run(&mut desk, job),
-        job @ Job::Rank { .. } => rank::run(&mut desk, job),
+        made => made,
     }?;
     let seconds = began.elapsed().as_secs_f64() + made.earlier;
     let origin = made.origin();
     let cost = (seconds, memory.peak());
     Ok(workspace.publish(&stage.key, &made.files, cost, made.counts, origin)?)
+}
+
+/// Performs a stage; a backend that panics because its device has no memory left is an error.
+fn within_memory(desk: &mut Desk<'_>, stage: &Stage) -> Result<Made, StageError> {
+    catch_unwind(AssertUnwindSafe(|| perform(desk, stage))).unwrap_or_else(
+        |panic| match OutOfMemory::of_panic(panic.as_ref()) {
+            Some(lack) => Err(StageError::Memory(lack)),
+            None => resume_unwind(panic),
+        },
+    )
+}
+
+fn perform(desk: &mut Desk<'_>, stage: &Stage) -> Result<Made, StageError> {
+    match &stage.job {
+        Job::Prepare { task, split, sizes } => prepare::run(desk, task, *split, sizes),
+        Job::Tokenize { problems, base } => tokenize::run(desk, problems, base),
+        Job::Base { problems, tokenizer, base, backend } => {
+            base::run(desk, problems, tokenizer, base, backend)
+        }
+        Job::Link(job) => link::run(desk, job),
+        job @ Job::Collect { .. } => collect::run(desk, job),
+        job @ Job::Sample { .. } => sample::run(desk, job),
+        job @ Job::Improve { .. } => improve::run(desk, job),
+        Job::Weigh { problems, source, prompt } => weigh::run(desk, problems, source, *prompt),
+        Job::Train { start, examples, train, seed, backend } => {
+            train::run(desk, start, examples, train, *seed, backend)
+        }
+        job @ Job::Prefer { .. } => prefer::run(desk, job),
+        job @ Job::Reinforce { .. } => reinforce::run(desk, job),
+        job @ Job::Evaluate { .. } => evaluate::run(desk, job),
+        Job::Unsolved { asked, budgets } => unsolved::run(desk, asked, budgets),
+        Job::Likelihood { asked, rollouts } => likelihood::run(desk, asked, *rollouts),
+        job @ Job::Steps { .. } => steps::run(desk, job),
+        job @ Job::Refine { .. } => refine::run(desk, job),
+        job @ Job::Rank { .. } => rank::run(desk, job),
+    }
 }

@@ -31,9 +31,9 @@ mod survey;
 mod workspace;
 
 pub use crate::data::{ErrorKind, GraderConfig, KnownError, Leak, TaskConfig};
-pub use crate::model::Threads;
 pub use crate::model::checkpoint::{TOKENIZER, WEIGHTS};
-pub use backends::{Checked, Here, Listed, backends, check_backends};
+pub use crate::model::{Precision, Threads};
+pub use backends::{Checked, Here, Listed, backend_devices, backend_names, backend_precisions, check_device};
 pub use base_plan::{BasePlan, base_plan};
 pub use execute::{StageError, execute};
 pub use graph::{Graph, PlannedRun};

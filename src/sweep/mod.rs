@@ -5,11 +5,12 @@
 //! graph of stages and knows what is finished; [`perform`] lets worker processes execute the rest
 //! and writes down what happens. The same steps, repeated after any kill, end in the same database.
 //!
-//! The coordinator alone opens the database; [`serve`] is the other end, a worker's life. Must not
-//! know what a stage computes, nor how progress is shown.
+//! The coordinator alone opens the database; [`serve`] is the other end, a worker's life. [`Drivers`]
+//! asks device drivers, in processes that may die of it. Must not know what a stage computes, nor how progress is shown.
 
 mod axis;
 mod cores;
+mod drivers;
 mod error;
 mod expand;
 mod ledger;
@@ -25,6 +26,7 @@ mod samples;
 mod schedule;
 mod worker;
 
+pub use drivers::Drivers;
 pub use error::SweepError;
 pub use expand::{Cell, expand};
 pub use perform::{Performed, Session, build, perform};

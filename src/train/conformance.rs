@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::domain::{Sampling, Seed};
 use crate::model::{Decoder, ModelConfig, Place, Precision, Prompted, Ragged, Targets, Weights, generate};
@@ -19,13 +19,16 @@ const VOCABULARY: usize = 96;
 const STEPS: usize = 6;
 
 /// How far a place is from the default backend.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Conformance {
     /// Greatest difference of a token's log-probability.
+    #[serde(deserialize_with = "number")]
     pub log_probability: f64,
     /// Greatest difference of a loss over a few optimizer steps, as a part of the loss.
+    #[serde(deserialize_with = "number")]
     pub loss: f64,
     /// Greatest difference of a gradient's norm over these steps, as a part of the norm.
+    #[serde(deserialize_with = "number")]
     pub norm: f64,
     /// Greedy continuations that are the same, as a part of all.
     pub same: f64,
@@ -36,7 +39,7 @@ pub struct Conformance {
 }
 
 /// How far a place may be from the default backend.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// For a token's log-probability.
     pub log_probability: f64,
@@ -66,6 +69,11 @@ impl Conformance {
             && within(self.norm, self.limits.part)
             && self.same >= self.limits.same
     }
+}
+
+/// JSON has no word for what is not a number, and writes `null`.
+fn number<'a, D: Deserializer<'a>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 /// What one place makes of the small decoder.
@@ -190,7 +198,10 @@ mod tests {
     #[test]
     fn what_is_not_a_number_does_not_conform() {
         let fine = conformance(&flex(), &flex());
-        assert!(!Conformance { loss: f64::NAN, ..fine.clone() }.holds());
+        let wrong = Conformance { loss: f64::NAN, ..fine.clone() };
+        assert!(!wrong.holds());
+        let read: Conformance = serde_json::from_str(&serde_json::to_string(&wrong).unwrap()).unwrap();
+        assert!(read.loss.is_nan() && !read.holds() && (read.same - fine.same).abs() < 1e-9);
         assert!(!Conformance { same: 0.9, ..fine }.holds());
         assert!(greatest([1.0, f64::NAN, 2.0].into_iter()).is_nan());
     }

@@ -8,7 +8,15 @@ use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Fault};
 use crate::cli::output::{Output, Style};
 use crate::cli::table::Table;
-use crate::pipeline::{Checked, Here, Listed, backends as every, check_backends};
+use crate::pipeline::{Checked, Here, Listed};
+use crate::sweep::Drivers;
+
+/// What may be done about a driver that crashes.
+const CRASH: &str = "\
+hint: update the driver of what crashed. `vulkan` needs a driver with VK_KHR_workgroup_memory_explicit_layout,
+      which Mesa's software driver lacks: there, take a program that was built with `--features wgpu` alone.
+      `--in-process` crashes under a debugger.
+";
 
 /// Lists or checks backends.
 ///
@@ -17,14 +25,19 @@ use crate::pipeline::{Checked, Here, Listed, backends as every, check_backends};
 pub fn backends(arguments: &BackendsArguments, environment: &Environment) -> Result<Exit, Fault> {
     let (only, output) = (arguments.backend.as_deref(), environment.output);
     let wrong = |error: String| Fault::usage(Error::msg(error));
+    let drivers = if arguments.in_process {
+        Drivers::Here
+    } else {
+        Drivers::apart().map_err(|error| Fault::new(Exit::Bug, error))?
+    };
     match arguments.action {
         BackendsAction::List => {
-            let all = every(only).map_err(wrong)?;
+            let all = drivers.list(only).map_err(wrong)?;
             output.answer(|| listing(&all), &all)?;
             Ok(Exit::Fine)
         }
         BackendsAction::Check => {
-            let all = check_backends(only).map_err(wrong)?;
+            let all = drivers.check(only, arguments.precision).map_err(wrong)?;
             output.answer(|| comparison(&all, output), &all)?;
             Ok(if all.iter().all(|checked| checked.conforms) { Exit::Fine } else { Exit::Failed })
         }
@@ -35,13 +48,16 @@ fn listing(all: &[Listed]) -> String {
     let mut table = Table::new(["backend", "here", "device"]);
     for listed in all {
         let here = match listed.here {
+            Here::Yes if listed.software => "yes, in software",
             Here::Yes => "yes",
             Here::NoDevice => "no device",
             Here::NotCompiledIn => "not compiled in",
+            Here::Crashed => "crashed",
         };
         table.row([listed.backend.as_str(), here, listed.about.as_str()]);
     }
-    table.to_string()
+    let crashed = all.iter().any(|listed| listed.here == Here::Crashed);
+    format!("{table}{}", if crashed { CRASH } else { "" })
 }
 
 fn comparison(all: &[Checked], output: Output) -> String {
@@ -69,7 +85,8 @@ fn comparison(all: &[Checked], output: Output) -> String {
             }
             (None, error) => {
                 let error = error.as_deref().unwrap_or_default();
-                cells.push(output.styled(style, &format!("failed: {error}")));
+                let failed = if checked.crashed { error.to_owned() } else { format!("failed: {error}") };
+                cells.push(output.styled(style, &failed));
                 cells.extend([""; 5].map(str::to_owned));
             }
         }
@@ -77,5 +94,65 @@ fn comparison(all: &[Checked], output: Output) -> String {
     }
     let legend = "greatest differences from `flex`: of a token's log-probability; of losses and gradient norms over some\n\
                   optimizer steps, as parts of them";
-    format!("{table}\n{legend}\n")
+    let crashed = all.iter().any(|checked| checked.crashed);
+    format!("{table}\n{legend}\n{}", if crashed { CRASH } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples::plain;
+    use crate::pipeline::Precision;
+
+    fn listed(backend: &str, here: Here, software: bool, about: &str) -> Listed {
+        Listed { backend: backend.to_owned(), here, software, about: about.to_owned() }
+    }
+
+    #[test]
+    fn the_list_says_which_devices_are_software_and_which_crash() {
+        let all = [
+            listed("wgpu:0", Here::Yes, true, "llvmpipe (LLVM 15.0.6, 256 bits)"),
+            listed("wgpu:1", Here::Yes, false, "NVIDIA H100 PCIe"),
+            listed("cuda", Here::NoDevice, false, "needs an NVIDIA driver and CUDA's NVRTC"),
+        ];
+        insta::assert_snapshot!(listing(&all), @"
+        backend  here              device
+        -------  ----------------  ---------------------------------------
+        wgpu:0   yes, in software  llvmpipe (LLVM 15.0.6, 256 bits)
+        wgpu:1   yes               NVIDIA H100 PCIe
+        cuda     no device         needs an NVIDIA driver and CUDA's NVRTC
+        ");
+        let crashed = [listed("vulkan", Here::Crashed, false, "crashed (signal 11) inside the driver")];
+        insta::assert_snapshot!(listing(&crashed), @"
+        backend  here     device
+        -------  -------  -------------------------------------
+        vulkan   crashed  crashed (signal 11) inside the driver
+        hint: update the driver of what crashed. `vulkan` needs a driver with VK_KHR_workgroup_memory_explicit_layout,
+              which Mesa's software driver lacks: there, take a program that was built with `--features wgpu` alone.
+              `--in-process` crashes under a debugger.
+        ");
+    }
+
+    #[test]
+    fn a_crash_is_a_row_with_a_hint() {
+        let crashed = Checked {
+            backend: "vulkan:0".to_owned(),
+            precision: Precision::F32,
+            conforms: false,
+            differences: None,
+            error: Some("crashed (signal 11) inside the driver".to_owned()),
+            crashed: true,
+        };
+        insta::assert_snapshot!(comparison(&[crashed], plain()), @"
+        backend   precision  conforms                               log-probability  loss  gradient norm  same continuations  seconds
+        --------  ---------  -------------------------------------  ---------------  ----  -------------  ------------------  -------
+        vulkan:0  f32        crashed (signal 11) inside the driver
+
+        greatest differences from `flex`: of a token's log-probability; of losses and gradient norms over some
+        optimizer steps, as parts of them
+        hint: update the driver of what crashed. `vulkan` needs a driver with VK_KHR_workgroup_memory_explicit_layout,
+              which Mesa's software driver lacks: there, take a program that was built with `--features wgpu` alone.
+              `--in-process` crashes under a debugger.
+        ");
+    }
 }

@@ -3,7 +3,8 @@
 //! Square brackets in comments are results that are alive together, as their code has them.
 
 use super::{Footprint, MOMENTS, Model, SINGLE, Trained, Work, kept_by_a_block};
-use crate::model::tensors::{COLUMNS, LOGITS, PASSED, PREFILLED, WRITTEN};
+use crate::model::Place;
+use crate::model::tensors::{COLUMNS, LOGITS, PREFILLED, WRITTEN};
 
 pub fn footprint(model: &Model<'_>, work: &Work) -> Footprint {
     match work {
@@ -44,7 +45,7 @@ fn prefill(model: &Model<'_>, sequences: usize, length: usize) -> usize {
 
 fn training(model: &Model<'_>, sequences: usize, length: usize, trained: &Trained) -> Footprint {
     let numbers = model.numbers;
-    let at_once = (PASSED / length.max(1)).clamp(1, sequences.max(1));
+    let at_once = (Place::ROWS / length.max(1)).clamp(1, sequences.max(1));
     let (parameters, largest, adapters) = match trained {
         Trained::All => (model.parameters(), model.largest(), 0),
         Trained::Adapters(lora) => (model.adapters(lora), 0, model.adapters(lora)),

@@ -53,7 +53,6 @@ use linear::Linear;
 pub use cache::BLOCK as COLUMNS;
 pub use generate::{PREFILLED, ROWS as WRITTEN, generate};
 pub use head::LOGITS;
-pub use pass::ROWS as PASSED;
 
 /// What a decoder keeps on its device as long as it has the same weights.
 #[derive(Debug, Default)]

@@ -20,9 +20,6 @@ use crate::model::backprop::{Gradient, Gradients};
 use crate::model::memory::kept_by_a_block;
 use crate::model::{Decoder, Ragged, Targets, Visit, Weights};
 
-/// Rows of a piece, about.
-pub const ROWS: usize = 8192;
-
 /// What one block keeps.
 enum Passed {
     Input(Box<Tensor<2>>),
@@ -48,7 +45,7 @@ impl Decoder {
     ) -> (f64, Gradients) {
         let mut sums = Sums::default();
         let mut losses = Vec::new();
-        for piece in pieces(&batch.lengths) {
+        for piece in pieces(&batch.lengths, self.rows) {
             losses.extend(self.there_and_back(batch, targets, &piece, &mut sums));
         }
         let mut fill = Fill { sums: &mut sums, frozen: self.weights.adapters.is_some() };
@@ -60,7 +57,7 @@ impl Decoder {
     /// As [`Decoder::log_probabilities`], on the device.
     pub(in crate::model) fn tensor_log_probabilities(&self, batch: &Ragged, targets: &Targets) -> Vec<f32> {
         let mut all = vec![0.0; targets.weights.len()];
-        for piece in pieces(&batch.lengths) {
+        for piece in pieces(&batch.lengths, self.rows) {
             let layout = self.layout(batch, &piece);
             let attention = self.attention(&layout);
             let mut x = self.embedded(&batch.tokens[piece.rows.clone()]);
@@ -234,13 +231,13 @@ impl Visit for Fill<'_> {
     }
 }
 
-/// The batch in pieces of about [`ROWS`] rows; a longer sequence is a piece of its own.
-fn pieces(lengths: &[usize]) -> Vec<Piece> {
+/// The batch in pieces of about so many rows; a longer sequence is a piece of its own.
+fn pieces(lengths: &[usize], most: usize) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut row = 0;
     for (sequence, &length) in lengths.iter().enumerate() {
         match pieces.last_mut() {
-            Some(piece) if piece.rows.len() + length <= ROWS => {
+            Some(piece) if piece.rows.len() + length <= most => {
                 piece.sequences.end += 1;
                 piece.rows.end += length;
             }
