@@ -398,6 +398,7 @@ mod tests {
                                   [default: reports]
               --no-report         Leave the report out
               --dry-run           Check everything and show the plan, but do not begin
+              --no-memory-check   Begin even if a run is expected to need more memory than its device has
           -h, --help              Print help
 
         Options of every command:

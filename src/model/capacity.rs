@@ -3,13 +3,21 @@
 //! Asks the system, and for graphics cards what their drivers leave in reach of everybody. Says
 //! nothing rather than something wrong. Must not know what the memory is for.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// Bytes of memory of the device behind a backend's name (`flex`, `vulkan:1`, `tch:cpu`); none where
-/// nobody tells.
+/// nobody tells. A device is asked once.
 #[must_use]
 pub fn capacity(backend: &str) -> Option<u64> {
+    static ASKED: Mutex<BTreeMap<String, Option<u64>>> = Mutex::new(BTreeMap::new());
+    let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
+    *asked.entry(backend.to_owned()).or_insert_with(|| ask(backend))
+}
+
+fn ask(backend: &str) -> Option<u64> {
     let (name, which) = backend.split_once(':').unwrap_or((backend, "0"));
     if name == "flex" || which == "cpu" {
         return system(&fs::read_to_string("/proc/meminfo").ok()?);

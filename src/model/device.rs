@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::{Kernels, Threads};
+use super::{Kernels, Threads, capacity};
 
 /// The numbers that products are computed in; parameters and their moments are kept in 32 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,8 @@ pub struct Place {
     pub precision: Precision,
     /// The numbers that matrices are read from checkpoints as.
     pub storage: Precision,
-    /// Bytes that activations may take there before they are computed a second time instead.
+    /// Bytes that activations may take there before they are computed a second time instead, and
+    /// that the caches of dialogues may take before fewer are written at a time.
     pub activations: usize,
     /// Tokens of a batch that pass through the network together there, about; their gradients are
     /// added up.
@@ -79,7 +80,7 @@ pub const BACKENDS: [Backend; 5] = [
 ];
 
 impl Place {
-    /// Bytes that activations may take on a device, unless something else is said.
+    /// Bytes that activations may take on a device whose memory is not known.
     pub const ACTIVATIONS: usize = 8 << 30;
     /// Tokens of a batch that pass through the network together, unless something else is said.
     pub const ROWS: usize = 8192;
@@ -101,10 +102,16 @@ impl Place {
             kernels,
             precision,
             storage,
-            activations: Self::ACTIVATIONS,
+            activations: Self::room(name),
             rows: Self::ROWS,
             threads: Threads::default(),
         })
+    }
+
+    /// Bytes that activations, or caches, may take on a backend's device: a quarter of its memory.
+    #[must_use]
+    pub fn room(name: &str) -> usize {
+        capacity(name).map_or(Self::ACTIVATIONS, |bytes| (bytes / 4) as usize)
     }
 
     /// Whether `name` can be opened as far as can be told without asking for devices.

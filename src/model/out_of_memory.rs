@@ -5,7 +5,7 @@
 
 use std::any::Any;
 
-/// What a backend without memory says, in lower case: cubecl's pools, wgpu, CUDA, LibTorch.
+/// What a backend without memory says, in lower case: cubecl's pools, wgpu, CUDA, `LibTorch`.
 const WORDS: [&str; 5] =
     ["out of device memory", "can't allocate", "out of memory", "out-of-memory", "not enough memory"];
 

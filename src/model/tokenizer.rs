@@ -60,9 +60,12 @@ enum Format {
         template: Box<ChatTemplate>,
         ends: Vec<u32>,
         /// The files that it was read from, by name: a copy of the tokenizer is a copy of them.
-        files: Vec<(&'static str, Arc<[u8]>)>,
+        files: Vec<Kept>,
     },
 }
+
+/// A file by its name and bytes.
+type Kept = (&'static str, Arc<[u8]>);
 
 /// A dialogue in token ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -352,7 +355,7 @@ impl Tokenizer {
 }
 
 /// The bytes of a tokenizer and of what belongs to it.
-fn files(path: &Path, chat_template: Option<&Path>) -> Result<Vec<(&'static str, Arc<[u8]>)>, io::Error> {
+fn files(path: &Path, chat_template: Option<&Path>) -> io::Result<Vec<Kept>> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut files = vec![(checkpoint::TOKENIZER, fs::read(path)?.into())];
     for name in checkpoint::COMPANIONS {

@@ -34,7 +34,7 @@ pub enum Base {
     /// One that is pre-trained here, or comes with its recipe.
     Recipe(Box<BaseSpec>),
     /// One that was trained elsewhere.
-    Linked(Linked),
+    Linked(Box<Linked>),
 }
 
 /// Why a run cannot be planned.
@@ -193,7 +193,7 @@ impl Models {
                 let task = recipe.task.placed_as(task);
                 Ok(Base::Recipe(Box::new(BaseSpec { task, ..*recipe })))
             }
-            BaseModel::Checkpoint(checkpoint) => self.linked(checkpoint).map(Base::Linked),
+            BaseModel::Checkpoint(checkpoint) => Ok(Base::Linked(Box::new(self.linked(checkpoint)?))),
         }
     }
 

@@ -42,7 +42,7 @@ impl Needs {
             Base::Linked(linked) => (linked.config, linked.vocabulary, linked.checkpoint.precision),
         };
         let kernels = if run.backend == "flex" { Kernels::Fused } else { Kernels::Plain };
-        let (activations, threads) = (Place::ACTIVATIONS, 1);
+        let (activations, threads) = (Place::room(&run.backend), 1);
         let frozen = Numbers { kernels, precision, storage: precision, activations, threads };
         let trained =
             Numbers { storage: if run.train.lora.is_some() { precision } else { Precision::F32 }, ..frozen };

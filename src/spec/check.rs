@@ -44,7 +44,7 @@ impl RunSpec {
         let grader = self.grader.filter(|grader| *grader != self.task.grader());
         let task = self.task.without_path();
         let (collect, boost) = (self.collect.essence(), self.boost.essence());
-        let mut value = canonical(&Self { task, grader, collect, boost, ..self.clone() });
+        let mut value = canonical(&Self { task, boost, collect, grader, ..self.clone() });
         if let Some(members) = value.as_object_mut() {
             members.remove("backend");
         }

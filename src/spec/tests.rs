@@ -97,7 +97,7 @@ fn misspelt_names_are_told_with_the_nearest_one() {
     7 | task = { word_problem = { steps = [3, 4] } }
       |          ^^^^^^^^^^^^
       = did you mean `word-problems`?
-      = valid here: `word-problems`, `word-problems-larger`, `word-problems-longer`, `word-problems-reworded`, `gsm8k`, `svamp`.
+      = valid here: `word-problems`, `word-problems-larger`, `word-problems-longer`, `word-problems-reworded`, `gsm8k`, `svamp`, `math`, `jsonl`.
     ");
     insta::assert_snapshot!(with("[run.rounds]\nstart = \"bsae\"\n"), @r#"
     a.toml:12:9: `run.rounds.start`: unknown choice `bsae`
@@ -433,7 +433,7 @@ fn overrides_reach_any_field_of_the_run() {
     1 | data.trian = 50
       |      ^^^^^
       = did you mean `train`?
-      = valid here: `corpus`, `train`, `validation`, `test`, `seed`.
+      = valid here: `corpus`, `train`, `validation`, `test`, `seed`, `allow_leaks`.
     ");
     insta::assert_snapshot!(read_in(&[("a.toml", PLAIN)], &[("data.train", "many")]).unwrap_err(), @r#"
     --set:1:14: `run.data.train`: expected a whole number of at least 0, found string "many"

@@ -18,7 +18,7 @@ pub enum SweepError {
         /// The run.
         label: String,
         /// What is wrong.
-        source: PlanError,
+        source: Box<PlanError>,
     },
     /// The database cannot be read or written.
     #[error(transparent)]

@@ -50,7 +50,7 @@ impl SweepPlan {
         let mut graph = Graph::default();
         let mut cells = Vec::new();
         for cell in expand(&experiment)? {
-            let failed = |source| SweepError::Plan { label: cell.label.clone(), source };
+            let failed = |source| SweepError::Plan { label: cell.label.clone(), source: Box::new(source) };
             let run = plan(&cell.spec, models, &mut graph).map_err(failed)?;
             let needs = Needs::of(&cell.spec, models).map_err(failed)?;
             cells.push(PlannedCell { key: cell.spec.key(), cell, run, needs });

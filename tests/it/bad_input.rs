@@ -44,7 +44,7 @@ fn a_misspelt_key_is_shown_with_the_nearest_name() {
     10 | train = { epoch = 2, batch = 8, learning_rate = 2e-3 }
        |           ^^^^^
        = did you mean `epochs`?
-       = valid here: `epochs`, `batch`, `learning_rate`, `warmup`, `final_rate`, `weight_decay`, `beta1`, `beta2`, `clip`.
+       = valid here: `epochs`, `batch`, `learning_rate`, `warmup`, `final_rate`, `weight_decay`, `beta1`, `beta2`, `clip`, `lora`.
     ");
     insta::assert_snapshot!(refused_edit("collect =", "colect ="), @"
         error: minirise.toml:9:1: `run.colect`: unknown field
@@ -71,7 +71,7 @@ fn a_misspelt_key_is_shown_with_the_nearest_name() {
     1 | train.epoch = 3
       |       ^^^^^
       = did you mean `epochs`?
-      = valid here: `epochs`, `batch`, `learning_rate`, `warmup`, `final_rate`, `weight_decay`, `beta1`, `beta2`, `clip`.
+      = valid here: `epochs`, `batch`, `learning_rate`, `warmup`, `final_rate`, `weight_decay`, `beta1`, `beta2`, `clip`, `lora`.
     ");
 }
 
@@ -83,7 +83,7 @@ fn a_wrong_axis_path_is_shown_with_the_nearest_name() {
     18 | "train.weighting" = ["uniform"]
        | ^^^^^^^^^^^^^^^^^
        = did you mean `weighting`?
-       = valid here: `epochs`, `batch`, `learning_rate`, `warmup`, `final_rate`, `weight_decay`, `beta1`, `beta2`, `clip`.
+       = valid here: `epochs`, `batch`, `learning_rate`, `warmup`, `final_rate`, `weight_decay`, `beta1`, `beta2`, `clip`, `lora`.
        = in cell `train.weighting=uniform`.
     "#);
 }

@@ -233,7 +233,7 @@ struct Filled;
 
 impl Visit for Filled {
     fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
-        if !name.ends_with(".up") {
+        if !name.ends_with("_proj.up") {
             return parameter;
         }
         let mut draws = Seed(3).named(name).draws();

@@ -26,7 +26,7 @@ pub fn data(arguments: &DataArguments, environment: &Environment) -> Result<Exit
     let cells = expand(&experiment)?;
     let found = survey(cells.iter().map(|cell| &cell.spec), &models).map_err(|source| {
         let label = experiment.name.clone();
-        Fault::from(SweepError::Plan { label, source })
+        Fault::from(SweepError::Plan { label, source: Box::new(source) })
     })?;
     let output = environment.output;
     output.answer(|| text(&experiment.name, &found, output), &document(&experiment.name, &found))?;

@@ -69,7 +69,8 @@ impl Survey {
     /// Notes what one file holds; of all that it holds, what is wanted of it if that is known.
     fn take_in(&mut self, path: &Path, wanted: Option<&[&str]>) {
         let Ok(about) = fs::metadata(path) else {
-            let of = wanted.map_or_else(String::new, |wanted| format!(" ({} tensors)", wanted.len()));
+            let count = |count: usize| format!(" ({count} tensor{})", if count == 1 { "" } else { "s" });
+            let of = wanted.map_or_else(String::new, |wanted| count(wanted.len()));
             self.files.push((path.to_owned(), None));
             self.faults.push(format!("{} is missing{of}; fetch it again", path.display()));
             return;

@@ -4,7 +4,7 @@
 
 use super::{Footprint, MOMENTS, Model, SINGLE, Trained, Work, kept_by_a_block};
 use crate::model::Place;
-use crate::model::tensors::{COLUMNS, LOGITS, PREFILLED, WRITTEN};
+use crate::model::tensors::{COLUMNS, LOGITS, PREFILLED, rows_within};
 
 pub fn footprint(model: &Model<'_>, work: &Work) -> Footprint {
     match work {
@@ -16,7 +16,8 @@ pub fn footprint(model: &Model<'_>, work: &Work) -> Footprint {
 fn sampling(model: &Model<'_>, sequences: usize, prompt: usize, answer: usize) -> Footprint {
     let (config, numbers) = (model.config, model.numbers);
     let bytes = numbers.precision.bytes();
-    let alive = sequences.min(WRITTEN);
+    let row = config.layers * (prompt + answer) * model.remembered() * bytes;
+    let alive = sequences.min(rows_within(numbers.activations, row));
     let columns = prompt + answer.next_multiple_of(COLUMNS);
     // A layer is there twice while columns are added to it.
     let cache = (config.layers + 1) * alive * columns * model.remembered() * bytes;

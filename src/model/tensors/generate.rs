@@ -60,11 +60,12 @@ pub fn generate(
     let mut order: Vec<usize> = (0..prompts.len()).filter(|&i| !prompts[i].seeds.is_empty()).collect();
     order.sort_by_key(|&prompt| std::cmp::Reverse(prompts[prompt].tokens.len()));
     let mut waiting = VecDeque::from(order);
+    let most = decoder.rows_at_a_time(prompts, sampling.max_tokens);
     let mut wave: Option<Wave> = None;
     loop {
         let running = wave.as_ref().map_or(0, |wave| wave.rows.len());
-        if !waiting.is_empty() && running <= ROWS / 2 {
-            let entering = work.enter(&mut waiting, ROWS - running);
+        if !waiting.is_empty() && running <= most / 2 {
+            let entering = work.enter(&mut waiting, most - running);
             wave = Some(match wave {
                 Some(wave) => wave.joined(entering),
                 None => entering,
@@ -157,7 +158,19 @@ impl Work<'_> {
     }
 }
 
+/// How many sequences whose caches take so many bytes each are written together, given `room`.
+pub fn rows_within(room: usize, cache: usize) -> usize {
+    (room / cache.max(1)).clamp(1, ROWS)
+}
+
 impl Decoder {
+    /// Sequences that are written together, so that their caches have room.
+    fn rows_at_a_time(&self, prompts: &[Prompted], answer: usize) -> usize {
+        let longest = prompts.iter().map(|prompt| prompt.tokens.len()).max().unwrap_or(0);
+        let values = 2 * self.config.keys_width() * (longest + answer);
+        rows_within(self.activations, self.config.layers * values * self.precision.bytes())
+    }
+
     /// Takes in whole prompts; the logits of their last tokens, \[prompts, V\], and what is
     /// remembered of them.
     fn prefill(&self, prompts: &[&[u32]]) -> (Tensor<2>, Cache) {

@@ -51,7 +51,7 @@ use inputs::Inputs;
 use linear::Linear;
 
 pub use cache::BLOCK as COLUMNS;
-pub use generate::{PREFILLED, ROWS as WRITTEN, generate};
+pub use generate::{PREFILLED, generate, rows_within};
 pub use head::LOGITS;
 
 /// What a decoder keeps on its device as long as it has the same weights.

@@ -20,7 +20,7 @@ pub(super) fn plan(plan: &mut Plan<'_>, base: &Key, data: &mut Vec<Key>) -> Resu
     let (examples, trained) = match capable {
         None => (plan.solutions(Some(boost.problems)), 1),
         Some(capable) => {
-            let episodes = plan.capable(capable, boost.problems, turns)?;
+            let episodes = plan.capable(capable, boost.problems, turns);
             (plan.imitate(&episodes), turns - 1)
         }
     };

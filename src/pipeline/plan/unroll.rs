@@ -46,12 +46,7 @@ impl Plan<'_> {
     }
 
     /// A capable model's own turns on the first so many training problems.
-    pub fn capable(
-        &mut self,
-        policy: PolicyJob,
-        problems: usize,
-        turns: u32,
-    ) -> Result<(Key, Key), PlanError> {
+    pub fn capable(&mut self, policy: PolicyJob, problems: usize, turns: u32) -> (Key, Key) {
         let problems =
             self.add(prepare(&self.run.task, &self.task, Split::Train, problems, self.run.data.seed));
         let unroll = Unrolled {
@@ -64,7 +59,7 @@ impl Plan<'_> {
             protocol: Protocol::Retry,
             seed: self.seed("boost"),
         };
-        Ok((problems, self.unroll(unroll)))
+        (problems, self.unroll(unroll))
     }
 
     fn unroll(&mut self, asked: Unrolled<'_>) -> Key {

@@ -161,7 +161,7 @@ fn wrong_axes_are_told_with_the_nearest_path() {
     6 | "train.learning_rte" = [1e-3]
       | ^^^^^^^^^^^^^^^^^^^^
       = did you mean `train.learning_rate`?
-      = valid here: `epochs`, `batch`, `learning_rate`, `warmup`, `final_rate`, `weight_decay`, `beta1`, `beta2`, `clip`.
+      = valid here: `epochs`, `batch`, `learning_rate`, `warmup`, `final_rate`, `weight_decay`, `beta1`, `beta2`, `clip`, `lora`.
       = in cell `train.learning_rte=0.001`.
     "#);
     insta::assert_snapshot!(message("[sweep.axes]\n\"base.size\" = [1]\n"), @r#"
