@@ -230,6 +230,61 @@ fn a_checkpoint_that_changes_under_a_sweep_is_noticed() {
     assert!(plan["done"].as_u64().unwrap() < 5, "{plan:#}");
 }
 
+/// Llama 2's sizes and an index of shards, without the shards.
+fn llama_2_7b(lab: &Lab, folder: &str) {
+    let config = json!({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 32_000, "hidden_size": 4096,
+        "intermediate_size": 11_008, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "hidden_act": "silu", "torch_dtype": "float16",
+    });
+    let shard = |number| format!("model-0000{number}-of-00002.safetensors");
+    let index =
+        json!({ "weight_map": { "model.embed_tokens.weight": shard(1), "lm_head.weight": shard(2) } });
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+        let from = manifest("tests/golden/chat/llama-2").join(name);
+        lab.write(&format!("{folder}/{name}"), fs::read(from).unwrap());
+    }
+    lab.write(&format!("{folder}/config.json"), config.to_string());
+    lab.write(&format!("{folder}/model.safetensors.index.json"), index.to_string());
+}
+
+#[test]
+fn the_papers_size_is_planned_and_starts_up_to_the_missing_weights() {
+    let lab = Lab::new();
+    llama_2_7b(&lab, "Llama-2-7b-chat-hf");
+    crate::bad_input::gsm8k(&lab);
+    let file = manifest("experiments/llama2-7b-gsm8k.toml").display().to_string();
+    let settings = [
+        "--set",
+        "base.hf=Llama-2-7b-chat-hf",
+        "--set",
+        "task.gsm8k.path=data",
+        "--set",
+        "boost.problems=4",
+        "--set",
+        "data={ train = 6, validation = 0, test = 4 }",
+        "--backend",
+        "flex",
+    ];
+    let plan = lab.json(&[&["plan", &file][..], &settings].concat());
+    let training = plan["needs"]["training"].as_object().unwrap();
+    let total: u64 = training.values().map(|bytes| bytes.as_u64().unwrap()).sum();
+    // 13.5 GB of weights in 16 bits, adapters, and a batch of activations.
+    assert!((15 << 30..40 << 30).contains(&total), "{training:?}");
+    // Adapters of rank 16 on all projections: 40 M values in 32 bits, six trainings.
+    assert_eq!(plan["disk_bytes"], 6 * 4 * 39_976_960_u64);
+    let begin = ["sweep", &file, "--no-memory-check", "--no-report"];
+    let ran = lab.on_store(&[&begin[..], &settings].concat());
+    ran.expect_exit(3);
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(
+        said.contains(
+            "model-00001-of-00002.safetensors: there is no such file; download the checkpoint again"
+        ),
+        "{said}"
+    );
+}
+
 #[test]
 fn adapters_of_other_sizes_are_not_gone_on_with() {
     let folder = tempfile::tempdir().unwrap();
