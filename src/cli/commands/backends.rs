@@ -83,10 +83,8 @@ fn comparison(all: &[Checked], output: Output) -> String {
                 cells.push(format!("{:.0} %", 100.0 * found.same));
                 cells.push(format!("{:.1}", found.seconds));
             }
-            (None, error) => {
-                let error = error.as_deref().unwrap_or_default();
-                let failed = if checked.crashed { error.to_owned() } else { format!("failed: {error}") };
-                cells.push(output.styled(style, &failed));
+            (None, _) => {
+                cells.push(output.styled(style, if checked.crashed { "crashed" } else { "failed" }));
                 cells.extend([""; 5].map(str::to_owned));
             }
         }
@@ -94,8 +92,15 @@ fn comparison(all: &[Checked], output: Output) -> String {
     }
     let legend = "greatest differences from `flex`: of a token's log-probability; of losses and gradient norms over some\n\
                   optimizer steps, as parts of them";
+    let failed: String = all.iter().filter_map(failure).collect();
     let crashed = all.iter().any(|checked| checked.crashed);
-    format!("{table}\n{legend}\n{}", if crashed { CRASH } else { "" })
+    format!("{table}{failed}\n{legend}\n{}", if crashed { CRASH } else { "" })
+}
+
+/// Why a device could not be compared, as a line of its own.
+fn failure(checked: &Checked) -> Option<String> {
+    let error = checked.error.as_ref()?;
+    Some(format!("\n{}, {}: {error}\n", checked.backend, checked.precision.name()))
 }
 
 #[cfg(test)]
@@ -144,9 +149,11 @@ mod tests {
             crashed: true,
         };
         insta::assert_snapshot!(comparison(&[crashed], plain()), @"
-        backend   precision  conforms                               log-probability  loss  gradient norm  same continuations  seconds
-        --------  ---------  -------------------------------------  ---------------  ----  -------------  ------------------  -------
-        vulkan:0  f32        crashed (signal 11) inside the driver
+        backend   precision  conforms  log-probability  loss  gradient norm  same continuations  seconds
+        --------  ---------  --------  ---------------  ----  -------------  ------------------  -------
+        vulkan:0  f32        crashed
+
+        vulkan:0, f32: crashed (signal 11) inside the driver
 
         greatest differences from `flex`: of a token's log-probability; of losses and gradient norms over some
         optimizer steps, as parts of them
