@@ -74,19 +74,14 @@ fn comparison(all: &[Checked], output: Output) -> String {
     for checked in all {
         let (style, said) = if checked.conforms { (Style::Green, "yes") } else { (Style::Red, "no") };
         let mut cells = vec![checked.backend.clone(), checked.precision.name().to_owned()];
-        match (&checked.differences, &checked.error) {
-            (Some(found), _) => {
-                cells.push(output.styled(style, said));
-                cells.extend(
-                    [found.log_probability, found.loss, found.norm].map(|value| format!("{value:.1e}")),
-                );
-                cells.push(format!("{:.0} %", 100.0 * found.same));
-                cells.push(format!("{:.1}", found.seconds));
-            }
-            (None, _) => {
-                cells.push(output.styled(style, if checked.crashed { "crashed" } else { "failed" }));
-                cells.extend([""; 5].map(str::to_owned));
-            }
+        if let Some(found) = &checked.differences {
+            cells.push(output.styled(style, said));
+            cells.extend([found.log_probability, found.loss, found.norm].map(|value| format!("{value:.1e}")));
+            cells.push(format!("{:.0} %", 100.0 * found.same));
+            cells.push(format!("{:.1}", found.seconds));
+        } else {
+            cells.push(output.styled(style, if checked.crashed { "crashed" } else { "failed" }));
+            cells.extend([""; 5].map(str::to_owned));
         }
         table.row(cells);
     }
