@@ -138,6 +138,16 @@ fn is_zero(part: &f64) -> bool {
 }
 
 impl LoraConfig {
+    /// Number of values in the adapters of a decoder of these sizes.
+    #[must_use]
+    pub fn parameters(&self, config: &ModelConfig) -> usize {
+        let halves = self.targets.iter().map(|projection| {
+            let (_, rows, columns) = projection.place(config);
+            (rows + columns.len()) * self.rank
+        });
+        config.layers * halves.sum::<usize>()
+    }
+
     /// What is wrong with these settings, if anything, as (field, complaint).
     #[must_use]
     pub fn fault(&self) -> Option<(&'static str, String)> {

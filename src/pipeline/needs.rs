@@ -97,15 +97,7 @@ fn own_turns(run: &RunSpec) -> u32 {
 
 /// Bytes of what a training leaves behind, in 32 bits.
 fn checkpoint(run: &RunSpec, config: &ModelConfig, vocabulary: usize) -> u64 {
-    let values = run.train.lora.as_ref().map_or_else(
-        || config.weights(vocabulary),
-        |lora| {
-            let halves = lora.targets.iter().map(|projection| {
-                let (_, rows, columns) = projection.place(config);
-                (rows + columns.len()) * lora.rank
-            });
-            config.layers * halves.sum::<usize>()
-        },
-    );
+    let lora = run.train.lora.as_ref().map(|lora| lora.parameters(config));
+    let values = lora.unwrap_or_else(|| config.weights(vocabulary));
     4 * values as u64
 }

@@ -181,15 +181,6 @@ impl Model<'_> {
         self.config.weights(self.vocabulary)
     }
 
-    /// Values of the adapters.
-    fn adapters(&self, lora: &LoraConfig) -> usize {
-        let halves = lora.targets.iter().map(|projection| {
-            let (_, rows, columns) = projection.place(self.config);
-            (rows + columns.len()) * lora.rank
-        });
-        self.config.layers * halves.sum::<usize>()
-    }
-
     /// Values of the largest parameter.
     fn largest(&self) -> usize {
         self.matrices().into_iter().fold(self.embedding(), usize::max)

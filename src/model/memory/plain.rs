@@ -45,11 +45,11 @@ fn prefill(model: &Model<'_>, sequences: usize, length: usize) -> usize {
 }
 
 fn training(model: &Model<'_>, sequences: usize, length: usize, trained: &Trained) -> Footprint {
-    let numbers = model.numbers;
+    let (config, numbers) = (model.config, model.numbers);
     let at_once = (Place::ROWS / length.max(1)).clamp(1, sequences.max(1));
     let (parameters, largest, adapters) = match trained {
         Trained::All => (model.parameters(), model.largest(), 0),
-        Trained::Adapters(lora) => (model.adapters(lora), 0, model.adapters(lora)),
+        Trained::Adapters(lora) => (lora.parameters(config), 0, lora.parameters(config)),
     };
     let rows = at_once * length;
     // The parameters that a training began with are kept until it ends; others are shared with it.
