@@ -1,47 +1,31 @@
-//! The only file that knows the tokenizers crate: training, saving, and how a dialogue becomes
+//! The only module that knows the tokenizers crate: reading, saving, and how a dialogue becomes
 //! token ids.
 //!
-//! This program's own tokenizers are byte-level BPE with single digits: every text survives the
-//! round trip, whatever characters it has, and control tokens are never read out of texts, so a text
-//! cannot end a turn. Those of other checkpoints write dialogues by their chat template; a token's
-//! name inside a text is then the token, as in transformers.
+//! ```text
+//! control     this program's own: training, and dialogues with control tokens
+//! templated   those of other checkpoints: dialogues by their chat template
+//! ```
+//!
+//! With its own tokenizers every text survives the round trip, whatever characters it has, and control
+//! tokens are never read out of texts, so a text cannot end a turn. With those of other checkpoints a
+//! token's name inside a text is the token, as in transformers.
 
-use std::collections::BTreeSet;
+mod control;
+mod templated;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::{fs, io};
 
-use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
-use tokenizers::models::TrainerWrapper;
-use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::digits::Digits;
-use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::{AddedToken, PreTokenizerWrapper, Tokenizer as Inner};
+use tokenizers::Tokenizer as Inner;
 
-use crate::domain::{Dialogue, Message, Role};
+use crate::domain::{Dialogue, Message};
 
-use super::chat::{self, ChatError, ChatTemplate};
+use super::chat::{ChatError, ChatTemplate};
 use super::checkpoint;
 
-pub(super) const PAD: &str = "<|pad|>";
-pub(super) const USER: &str = "<|user|>";
-pub(super) const ASSISTANT: &str = "<|assistant|>";
-pub(super) const END: &str = "<|end|>";
-
-/// Ids of the control tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Control {
-    /// Filler; never predicted.
-    pub pad: u32,
-    /// Opens a user message.
-    pub user: u32,
-    /// Opens an assistant message.
-    pub assistant: u32,
-    /// Ends an assistant message.
-    pub end: u32,
-}
+pub use control::Control;
+pub(super) use control::{ASSISTANT, END, PAD, USER};
+use templated::Templated;
 
 /// A trained tokenizer.
 #[derive(Clone, Debug)]
@@ -55,17 +39,9 @@ pub struct Tokenizer {
 enum Format {
     /// With this program's control tokens.
     Own(Control),
-    /// By a checkpoint's template; an answer ends with one of these tokens.
-    Chat {
-        template: Box<ChatTemplate>,
-        ends: Vec<u32>,
-        /// The files that it was read from, by name: a copy of the tokenizer is a copy of them.
-        files: Vec<Kept>,
-    },
+    /// By a checkpoint's template.
+    Chat(Box<Templated>),
 }
-
-/// A file by its name and bytes.
-type Kept = (&'static str, Arc<[u8]>);
 
 /// A dialogue in token ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,31 +101,7 @@ impl Tokenizer {
         texts: impl Iterator<Item = &'a str>,
         vocabulary: usize,
     ) -> Result<Self, TokenizerError> {
-        const LEAST: usize = 260;
-        if vocabulary < LEAST {
-            return Err(TokenizerError::TooSmall { asked: vocabulary, least: LEAST });
-        }
-        // Each text once: counts of equal texts say nothing about the language, and the set's
-        // order makes training independent of the order of problems.
-        let texts: BTreeSet<&str> = texts.collect();
-        let mut inner = Inner::new(BPE::default());
-        inner.with_pre_tokenizer(Some(Sequence::new(vec![
-            PreTokenizerWrapper::Digits(Digits::new(true)),
-            PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, true)),
-        ])));
-        inner.with_decoder(Some(ByteLevelDecoder::default()));
-        let mut trainer: TrainerWrapper = BpeTrainerBuilder::new()
-            .vocab_size(vocabulary)
-            .min_frequency(2)
-            .show_progress(false)
-            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-            .special_tokens([PAD, USER, ASSISTANT, END].map(|name| AddedToken::from(name, true)).to_vec())
-            .build()
-            .into();
-        inner
-            .train(&mut trainer, texts.into_iter())
-            .map_err(|error| TokenizerError::Train(error.to_string()))?;
-        Self::wrap(inner).map_err(TokenizerError::Train)
+        Self::own(control::train(texts, vocabulary)?).map_err(TokenizerError::Train)
     }
 
     /// Reads `tokenizer.json`, and the chat template beside it where it has not this program's control
@@ -168,20 +120,11 @@ impl Tokenizer {
     pub fn load_with(path: &Path, chat_template: Option<&Path>) -> Result<Self, TokenizerError> {
         let fail = |reason: String| TokenizerError::Read { path: path.to_owned(), reason };
         let inner = Inner::from_file(path).map_err(|error| fail(error.to_string()))?;
-        if inner.token_to_id(ASSISTANT).is_some() && inner.token_to_id(END).is_some() {
-            return Self::wrap(inner).map_err(fail);
+        if Control::are_in(&inner) {
+            return Self::own(inner).map_err(fail);
         }
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let Some(template) = ChatTemplate::read_with(folder, chat_template)? else {
-            let reason = "there is no chat template beside it (`tokenizer_config.json`, `chat_template.jinja`); use an instruction-tuned checkpoint, or give one with `chat_template = \"FILE\"`".to_owned();
-            return Err(fail(reason));
-        };
-        let ends = ends(&inner, &template, &folder.join("generation_config.json"));
-        if ends.is_empty() {
-            return Err(fail("no token is named that ends an answer (`eos_token`)".to_owned()));
-        }
-        let files = files(path, chat_template).map_err(|error| fail(error.to_string()))?;
-        Ok(Self { inner, format: Format::Chat { template: Box::new(template), ends, files } })
+        let templated = Templated::read(path, &inner, chat_template)?;
+        Ok(Self { inner, format: Format::Chat(Box::new(templated)) })
     }
 
     /// Writes `tokenizer.json`.
@@ -201,24 +144,17 @@ impl Tokenizer {
     /// # Errors
     /// If a file cannot be written.
     pub fn save_all(&self, folder: &Path) -> Result<Vec<&'static str>, TokenizerError> {
-        let Format::Chat { files, .. } = &self.format else {
-            self.save(&folder.join(checkpoint::TOKENIZER))?;
-            return Ok(vec![checkpoint::TOKENIZER]);
-        };
-        for (name, bytes) in files {
-            let path = folder.join(name);
-            let fail =
-                |error: io::Error| TokenizerError::Write { path: path.clone(), reason: error.to_string() };
-            fs::write(&path, bytes).map_err(fail)?;
+        match &self.format {
+            Format::Own(_) => {
+                self.save(&folder.join(checkpoint::TOKENIZER))?;
+                Ok(vec![checkpoint::TOKENIZER])
+            }
+            Format::Chat(templated) => templated.save(folder),
         }
-        Ok(files.iter().map(|(name, _)| *name).collect())
     }
 
-    fn wrap(mut inner: Inner) -> Result<Self, String> {
-        // Texts are data: a control token's name inside one is spelt out, not obeyed.
-        inner.set_encode_special_tokens(true);
-        let id = |name: &str| inner.token_to_id(name).ok_or(format!("control token {name} is missing"));
-        let control = Control { pad: id(PAD)?, user: id(USER)?, assistant: id(ASSISTANT)?, end: id(END)? };
+    fn own(mut inner: Inner) -> Result<Self, String> {
+        let control = Control::of(&mut inner)?;
         Ok(Self { inner, format: Format::Own(control) })
     }
 
@@ -232,9 +168,8 @@ impl Tokenizer {
     #[must_use]
     pub fn stops(&self) -> Vec<u32> {
         match &self.format {
-            // Any control token: what follows it would not be this attempt's text.
-            Format::Own(Control { pad, user, assistant, end }) => vec![*end, *pad, *user, *assistant],
-            Format::Chat { ends, .. } => ends.clone(),
+            Format::Own(control) => control.stops(),
+            Format::Chat(templated) => templated.ends.clone(),
         }
     }
 
@@ -243,7 +178,7 @@ impl Tokenizer {
     pub const fn control(&self) -> Option<Control> {
         match &self.format {
             Format::Own(control) => Some(*control),
-            Format::Chat { .. } => None,
+            Format::Chat(_) => None,
         }
     }
 
@@ -252,7 +187,7 @@ impl Tokenizer {
     pub fn template(&self) -> Option<&ChatTemplate> {
         match &self.format {
             Format::Own(_) => None,
-            Format::Chat { template, .. } => Some(template),
+            Format::Chat(templated) => Some(&templated.template),
         }
     }
 
@@ -261,7 +196,7 @@ impl Tokenizer {
     pub fn ends(&self) -> Vec<String> {
         let ids = match &self.format {
             Format::Own(control) => vec![control.end],
-            Format::Chat { ends, .. } => ends.clone(),
+            Format::Chat(templated) => templated.ends.clone(),
         };
         ids.into_iter().map(|id| self.inner.id_to_token(id).unwrap_or_else(|| format!("{id}"))).collect()
     }
@@ -271,7 +206,7 @@ impl Tokenizer {
     pub fn is_end(&self, token: u32) -> bool {
         match &self.format {
             Format::Own(control) => token == control.end,
-            Format::Chat { ends, .. } => ends.contains(&token),
+            Format::Chat(templated) => templated.ends.contains(&token),
         }
     }
 
@@ -299,8 +234,8 @@ impl Tokenizer {
     /// If a chat template refuses the dialogue, or writes its beginning otherwise than before.
     pub fn write(&self, messages: &[Message]) -> Result<Written, TokenizerError> {
         match &self.format {
-            Format::Own(control) => Ok(self.write_own(*control, messages)),
-            Format::Chat { template, .. } => self.write_chat(template, messages),
+            Format::Own(control) => Ok(control.write(messages, |text| self.encode(text))),
+            Format::Chat(templated) => templated.write(messages, |text| self.encode(text)),
         }
     }
 
@@ -311,87 +246,19 @@ impl Tokenizer {
     pub fn prompt(&self, dialogue: &Dialogue) -> Result<Vec<u32>, TokenizerError> {
         match &self.format {
             Format::Own(control) => {
-                let mut tokens = self.write_own(*control, &dialogue.0).tokens;
+                let mut tokens = control.write(&dialogue.0, |text| self.encode(text)).tokens;
                 tokens.push(control.assistant);
                 Ok(tokens)
             }
-            Format::Chat { template, .. } => Ok(self.encode(&template.render(&dialogue.0, true)?)),
+            Format::Chat(templated) => Ok(self.encode(&templated.template.render(&dialogue.0, true)?)),
         }
     }
-
-    /// A user message is `<|user|> text`, an assistant message `<|assistant|> text <|end|>`.
-    fn write_own(&self, control: Control, messages: &[Message]) -> Written {
-        let mut written = Written::default();
-        for message in messages {
-            let is_answer = message.role == Role::Assistant;
-            written.tokens.push(if is_answer { control.assistant } else { control.user });
-            let from = written.tokens.len();
-            written.tokens.extend(self.encode(&message.text));
-            if is_answer {
-                written.tokens.push(control.end);
-                written.answers.push(from..written.tokens.len());
-            }
-        }
-        written
-    }
-
-    fn write_chat(&self, template: &ChatTemplate, messages: &[Message]) -> Result<Written, TokenizerError> {
-        let tokens = self.encode(&template.render(messages, false)?);
-        let mut answers = Vec::new();
-        let answered = messages.iter().enumerate().filter(|(_, message)| message.role == Role::Assistant);
-        for (number, _) in answered {
-            let before = self.encode(&template.render(&messages[..number], true)?);
-            let after = self.encode(&template.render(&messages[..=number], false)?);
-            if !tokens.starts_with(&before) || !tokens.starts_with(&after) || after.len() <= before.len() {
-                return Err(TokenizerError::Unsteady(number + 1));
-            }
-            // Some templates write a line's end behind the token that ends an answer.
-            let said = &tokens[before.len()..after.len()];
-            let end = said.iter().position(|&token| self.is_end(token)).map_or(said.len(), |at| at + 1);
-            answers.push(before.len()..before.len() + end);
-        }
-        Ok(Written { tokens, answers })
-    }
-}
-
-/// The bytes of a tokenizer and of what belongs to it.
-fn files(path: &Path, chat_template: Option<&Path>) -> io::Result<Vec<Kept>> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mut files = vec![(checkpoint::TOKENIZER, fs::read(path)?.into())];
-    for name in checkpoint::COMPANIONS {
-        let from = match chat_template {
-            Some(given) if name == chat::TEMPLATE => given.to_owned(),
-            _ => folder.join(name),
-        };
-        match fs::read(&from) {
-            Ok(bytes) => files.push((name, bytes.into())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(files)
-}
-
-/// Tokens that end an answer: those that generation is configured with, and the template's own.
-fn ends(inner: &Inner, template: &ChatTemplate, generation: &Path) -> Vec<u32> {
-    let json: serde_json::Value = fs::read_to_string(generation)
-        .ok()
-        .and_then(|text| serde_json::from_str(&text).ok())
-        .unwrap_or_default();
-    let configured = match &json["eos_token_id"] {
-        serde_json::Value::Array(several) => several.clone(),
-        one => vec![one.clone()],
-    };
-    let configured = configured.iter().filter_map(serde_json::Value::as_u64).map(|id| id as u32);
-    let mut ends: Vec<u32> =
-        configured.chain(template.end().and_then(|token| inner.token_to_id(token))).collect();
-    ends.sort_unstable();
-    ends.dedup();
-    ends
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn tokenizer() -> Tokenizer {

@@ -8,19 +8,18 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Key;
+use crate::model::checkpoint::Stamp;
 
 const FILE: &str = "hashes.json";
 
 /// What a file was when it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
-    bytes: u64,
-    nanoseconds: u64,
+    stamp: Stamp,
     sha256: Key,
 }
 
@@ -46,13 +45,13 @@ impl Hashes {
     /// If it cannot be read.
     pub fn of(&self, path: &Path) -> io::Result<Key> {
         let path = fs::canonicalize(path)?;
-        let (bytes, nanoseconds) = stamp(&path)?;
+        let stamp = Stamp::of(&path)?;
         let known = self.entries.borrow().get(&path).cloned();
-        if let Some(entry) = known.filter(|entry| (entry.bytes, entry.nanoseconds) == (bytes, nanoseconds)) {
+        if let Some(entry) = known.filter(|entry| entry.stamp == stamp) {
             return Ok(entry.sha256);
         }
         let sha256 = Key::of_reader(File::open(&path)?)?;
-        let entry = Entry { bytes, nanoseconds, sha256: sha256.clone() };
+        let entry = Entry { stamp, sha256: sha256.clone() };
         self.entries.borrow_mut().insert(path, entry);
         self.keep();
         Ok(sha256)
@@ -65,12 +64,6 @@ impl Hashes {
         let temporary = kept.with_extension(format!("{}.tmp", std::process::id()));
         let _ = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, kept));
     }
-}
-
-fn stamp(path: &Path) -> io::Result<(u64, u64)> {
-    let data = fs::metadata(path)?;
-    let since = data.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok((data.len(), since.as_nanos() as u64))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::model::memory::{Footprint, Numbers, Trained, Work, footprint};
 use crate::model::{Kernels, ModelConfig, Place, Precision};
 use crate::rollout::Window;
 use crate::spec::{Method, RunSpec};
+use crate::train::Reinforce;
 
 use super::models::Base;
 use super::{Models, PlanError};
@@ -47,10 +48,15 @@ impl Needs {
         let trained =
             Numbers { storage: if run.train.lora.is_some() { precision } else { Precision::F32 }, ..frozen };
         let need = |work: &Work, numbers: &Numbers| footprint(&config, vocabulary, work, numbers);
+        let sampled = need(&sampling(run, &config), &frozen);
         Ok(Self {
             backend: run.backend.clone(),
-            sampling: need(&sampling(run, &config), &frozen),
-            training: trains(run).then(|| need(&training(run, &config), &trained)),
+            sampling: sampled,
+            training: trains(run).then(|| {
+                let training = need(&training(run, &config), &trained);
+                let cache = if online(run).is_empty() { 0 } else { sampled.cache };
+                Footprint { cache, ..training }
+            }),
             checkpoint: checkpoint(run, &config, vocabulary),
         })
     }
@@ -87,7 +93,17 @@ fn training(run: &RunSpec, config: &ModelConfig) -> Work {
     let turns = own_turns(run) as usize + 1;
     let length = (turns * (run.collect.sampling.max_tokens + QUESTION)).min(config.positions);
     let trained = run.train.lora.clone().map_or(Trained::All, Trained::Adapters);
-    Work::Training { sequences: run.train.batch, length, trained }
+    let has_reference = online(run).iter().any(|stage| stage.rule.has_reference());
+    Work::Training { sequences: run.train.batch, length, trained, has_reference }
+}
+
+/// What trains on episodes of the model as it is, which are sampled while it is trained.
+fn online(run: &RunSpec) -> Vec<Reinforce> {
+    match run.method {
+        Method::Grpo => vec![run.grpo.stage()],
+        Method::Score => vec![run.score.first(), run.score.second()],
+        _ => Vec::new(),
+    }
 }
 
 /// Own turns of the last round.

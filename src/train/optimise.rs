@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::domain::{Event, Observer, Point, PolicyError};
+use crate::domain::{Event, Observer, Point, PolicyError, Seed};
 use crate::model::Decoder;
 
 use super::progress::{self, Place, ProgressError};
 use super::schedule::rate;
-use super::{AdamW, Batch, TrainConfig};
+use super::{AdamW, Batch, Stepped, TrainConfig};
 
 /// Seconds between two keepings of a training's progress.
 const KEEP_EVERY: f64 = 20.0;
@@ -113,36 +113,40 @@ pub enum TrainError {
 /// Follows each objective in turn, from where an earlier call in the same folder was stopped; the
 /// optimizer begins afresh with each.
 ///
+/// The decoder is given away so that its weights are moved in place: nothing keeps those that a
+/// training began with, unless the caller does.
+///
 /// # Errors
 /// If an objective has nothing to train on, the loss diverges, a stop is requested, or progress
 /// cannot be kept.
 pub fn optimise(
     folder: &Path,
-    start: &Decoder,
+    start: Decoder,
     objectives: &mut [&mut dyn Objective],
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
-    let fresh = || (start.weights().clone(), AdamW::default(), Place::default());
-    let (weights, adam, place) = progress::take_up(folder, start.weights())?.unwrap_or_else(fresh);
-    let decoder = start.with_weights(weights);
-    let mut run = Running { folder, start, decoder, adam, place, began: Instant::now(), kept: 0.0 };
-    run.kept = run.place.seconds;
+    let (mut decoder, adam, place) = match progress::take_up(folder, start.weights())? {
+        Some((weights, adam, place)) => (start.map_weights(|_, _| weights), adam, place),
+        None => (start, AdamW::default(), Place::default()),
+    };
+    let (noise, kept) = (decoder.noise(), place.seconds);
+    let mut run = Running { folder, noise, adam, place, began: Instant::now(), kept };
     let steps: Vec<usize> = objectives.iter().map(|objective| objective.steps()).collect();
     let total = steps.iter().sum();
     for (number, objective) in objectives.iter_mut().enumerate().skip(run.place.phase) {
         run.enter(number);
-        run.follow(*objective, steps[..number].iter().sum(), total, observer)?;
+        decoder = run.follow(decoder, *objective, (steps[..number].iter().sum(), total), observer)?;
     }
     progress::forget(folder);
     let Place { points, tokens, counts, seconds: earlier, .. } = run.place;
-    Ok(Trained { decoder: run.decoder, points, steps: total, tokens, counts, earlier })
+    Ok(Trained { decoder, points, steps: total, tokens, counts, earlier })
 }
 
 /// A training on its way.
 struct Running<'a> {
     folder: &'a Path,
-    start: &'a Decoder,
-    decoder: Decoder,
+    /// What the dropout of every step is drawn from.
+    noise: Seed,
     adam: AdamW,
     place: Place,
     began: Instant,
@@ -164,51 +168,50 @@ impl Running<'_> {
         }
     }
 
+    /// Does an objective's steps that are left, where so many came `before` of a `total`.
     fn follow(
         &mut self,
+        mut decoder: Decoder,
         objective: &mut dyn Objective,
-        before: usize,
-        total: usize,
+        (before, total): (usize, usize),
         observer: &mut dyn Observer,
-    ) -> Result<(), TrainError> {
+    ) -> Result<Decoder, TrainError> {
         let steps = objective.steps();
         while self.place.step < steps {
             let may_rest = objective.may_rest(self.place.step);
             if may_rest && observer.stop_requested() {
-                self.keep()?;
+                self.keep(&decoder)?;
                 return Err(TrainError::Stopped);
             }
             if may_rest && self.seconds() - self.kept > KEEP_EVERY {
-                self.keep()?;
+                self.keep(&decoder)?;
             }
-            let (loss, norm) = self.step(objective)?;
+            let stepped = self.step(decoder, objective)?;
+            decoder = stepped.decoder;
             self.place.step += 1;
-            self.mark(loss, norm, before, steps);
+            self.mark(stepped.loss, stepped.norm, before, steps);
             observer.on(Event::Progress {
                 done: (before + self.place.step) as u64,
                 total: total as u64,
                 unit: "steps".to_owned(),
                 tokens: self.place.tokens,
-                loss: Some(loss),
+                loss: Some(stepped.loss),
             });
         }
-        Ok(())
+        Ok(decoder)
     }
 
-    fn step(&mut self, objective: &mut dyn Objective) -> Result<(f64, f64), TrainError> {
+    fn step(&mut self, decoder: Decoder, objective: &mut dyn Objective) -> Result<Stepped, TrainError> {
         let step = self.place.step;
-        let Weighed { batch, loss, readings, counts } = objective.batch(step, &self.decoder)?;
+        let Weighed { batch, loss, readings, counts } = objective.batch(step, &decoder)?;
         let config = objective.config();
         let rate = rate(config, step, objective.steps());
-        // Taken out, so that nobody else holds the weights and they can be moved in place.
-        let noise = self.start.noise().at(self.place.phase as u64).at(step as u64);
-        let decoder = std::mem::replace(&mut self.decoder, self.start.clone()).with_noise(noise);
+        let decoder = decoder.with_noise(self.noise.at(self.place.phase as u64).at(step as u64));
         let stepped = super::step(decoder, &batch, &mut self.adam, config, rate);
         let loss = if stepped.loss.is_finite() { loss.unwrap_or(stepped.loss) } else { stepped.loss };
         if !loss.is_finite() {
             return Err(TrainError::Diverged { step, loss });
         }
-        self.decoder = stepped.decoder;
         self.place.tokens += batch.inputs.tokens.len() as u64;
         for (name, count) in counts {
             *self.place.counts.entry(name.to_owned()).or_default() += count;
@@ -216,7 +219,7 @@ impl Running<'_> {
         for (name, value) in readings {
             *self.place.readings.entry(name).or_default() += value;
         }
-        Ok((loss, stepped.norm))
+        Ok(Stepped { loss, ..stepped })
     }
 
     /// Adds the step that was just done to the curve, and a point where one is due.
@@ -236,9 +239,9 @@ impl Running<'_> {
         self.place.points.extend(all.map(|(series, value)| Point { series, step, value }));
     }
 
-    fn keep(&mut self) -> Result<(), TrainError> {
+    fn keep(&mut self, decoder: &Decoder) -> Result<(), TrainError> {
         let place = Place { seconds: self.seconds(), ..self.place.clone() };
-        progress::keep(self.folder, self.decoder.weights(), &self.adam, &place)?;
+        progress::keep(self.folder, decoder.weights(), &self.adam, &place)?;
         self.kept = place.seconds;
         Ok(())
     }

@@ -68,7 +68,7 @@ pub type Sampler<'a> = &'a mut dyn FnMut(&Decoder, u32) -> Result<Sampled, Train
 pub struct Practice<'a> {
     settings: Reinforce,
     config: TrainConfig,
-    reference: &'a Decoder,
+    reference: Option<Decoder>,
     sampler: Sampler<'a>,
     drawn: Option<Drawn>,
 }
@@ -85,14 +85,10 @@ struct Drawn {
 }
 
 impl<'a> Practice<'a> {
-    /// Online training that is held near `reference`.
+    /// Online training that is held near `reference`, which is kept only where the rule asks for it.
     #[must_use]
-    pub const fn new(
-        settings: Reinforce,
-        config: TrainConfig,
-        reference: &'a Decoder,
-        sampler: Sampler<'a>,
-    ) -> Self {
+    pub fn new(settings: Reinforce, config: TrainConfig, reference: Decoder, sampler: Sampler<'a>) -> Self {
+        let reference = settings.rule.has_reference().then_some(reference);
         Self { settings, config, reference, sampler, drawn: None }
     }
 
@@ -106,11 +102,12 @@ impl<'a> Practice<'a> {
         let advantages = of_span.collect();
         let then = decoder.log_probabilities(&rows.inputs, &rows.targets());
         let mut forward = rows.tokens();
-        let reference = if self.settings.rule.has_reference() {
-            forward += rows.tokens();
-            self.reference.log_probabilities(&rows.inputs, &rows.targets())
-        } else {
-            then.clone()
+        let reference = match &self.reference {
+            Some(reference) => {
+                forward += rows.tokens();
+                reference.log_probabilities(&rows.inputs, &rows.targets())
+            }
+            None => then.clone(),
         };
         counts.push(("forward_tokens", forward));
         let (count, readings) = (trajectories.len(), readings(&groups));

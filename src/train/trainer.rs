@@ -36,7 +36,7 @@ impl Trainer<'_> {
     /// be kept.
     pub fn train(
         &self,
-        start: &Decoder,
+        start: Decoder,
         phases: &[Phase<'_>],
         observer: &mut dyn Observer,
     ) -> Result<Trained, TrainError> {

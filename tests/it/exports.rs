@@ -311,11 +311,11 @@ fn a_base_is_shown_with_its_sizes_and_needs() {
     sampling     f32               2 MB       -          -        -       155 MB   60 MB  184 kB  217 MB
                  bf16              1 MB       -          -        -       126 MB   30 MB  161 kB  157 MB
                  f32, fused        2 MB       -          -        -         1 MB  144 MB   47 kB  147 MB
-    adapters     f32               2 MB  456 kB     456 kB   912 kB       726 MB       -   46 MB  776 MB
-                 bf16              1 MB  456 kB     456 kB   912 kB       468 MB       -   40 MB  511 MB
-    all weights  f32               2 MB    2 MB       2 MB     4 MB       726 MB       -   46 MB  782 MB
-                 bf16 products     2 MB    2 MB       2 MB     4 MB       468 MB       -   40 MB  519 MB
-                 f32, fused        2 MB    4 MB      31 MB     4 MB        27 MB       -  734 kB   69 MB
+    adapters     f32               2 MB       -     456 kB   912 kB       726 MB       -   46 MB  776 MB
+                 bf16              1 MB       -     456 kB   912 kB       468 MB       -   40 MB  511 MB
+    all weights  f32               2 MB       -       2 MB     4 MB       726 MB       -   46 MB  780 MB
+                 bf16 products     2 MB  285 kB       2 MB     4 MB       468 MB       -   40 MB  517 MB
+                 f32, fused        2 MB    2 MB      31 MB     4 MB        27 MB       -  734 kB   67 MB
 
     32 sequences of 512 tokens; sampling writes the second half of each. Adapters have rank 16 on all
     projections. Products of 16 bits train weights of 32. What a device keeps for itself comes on top.
@@ -346,11 +346,11 @@ fn a_checkpoint_with_a_template_is_shown() {
     sampling     f32             148 kB       -          -        -       184 kB  72 kB    9 kB  414 kB
                  bf16             74 kB       -          -        -       140 kB  36 kB    8 kB  259 kB
                  f32, fused      148 kB       -          -        -       176 kB  96 kB    4 kB  424 kB
-    adapters     f32             212 kB   64 kB      64 kB   128 kB         1 MB      -  606 kB    2 MB
-                 bf16            138 kB   64 kB      64 kB   128 kB       880 kB      -  530 kB    2 MB
-    all weights  f32             148 kB  148 kB     148 kB   297 kB         1 MB      -  606 kB    3 MB
-                 bf16 products   148 kB  185 kB     148 kB   297 kB       956 kB      -  530 kB    2 MB
-                 f32, fused      148 kB  258 kB     148 kB   297 kB       738 kB      -  152 kB    2 MB
+    adapters     f32             212 kB       -      64 kB   128 kB         1 MB      -  606 kB    2 MB
+                 bf16            138 kB       -      64 kB   128 kB       880 kB      -  530 kB    2 MB
+    all weights  f32             148 kB       -     148 kB   297 kB         1 MB      -  606 kB    2 MB
+                 bf16 products   148 kB   37 kB     148 kB   297 kB       956 kB      -  530 kB    2 MB
+                 f32, fused      148 kB  110 kB     148 kB   297 kB       738 kB      -  152 kB    2 MB
 
     2 sequences of 64 tokens; sampling writes the second half of each. Adapters have rank 16 on all
     projections. Products of 16 bits train weights of 32. What a device keeps for itself comes on top.

@@ -30,7 +30,7 @@ const EDGES: [(&str, &[&str]); 15] = [
 const HOMES: [(&str, &[&str]); 16] = [
     ("burn::", &["model/", "train/"]),
     ("rusqlite::", &["store/"]),
-    ("tokenizers::", &["model/tokenizer.rs"]),
+    ("tokenizers::", &["model/tokenizer.rs", "model/tokenizer/"]),
     ("clap::", &["cli/"]),
     ("indicatif::", &["cli/"]),
     ("println!", &["cli/"]),

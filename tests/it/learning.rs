@@ -23,7 +23,7 @@ fn trained(model: &LanguageModel, examples: &[Encoded], epochs: u32) -> Language
     let config = TrainConfig { epochs, batch: examples.len(), learning_rate: 1e-2, ..TrainConfig::default() };
     let trainer = Trainer { normalise: Normalise::Example, folder: folder.path() };
     let phase = Phase { examples, config, seed: Seed(3) };
-    let decoder = trainer.train(&model.decoder, &[phase], &mut Silent).unwrap().decoder;
+    let decoder = trainer.train(model.decoder.clone(), &[phase], &mut Silent).unwrap().decoder;
     LanguageModel { decoder, tokenizer: model.tokenizer.clone() }
 }
 

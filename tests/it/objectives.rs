@@ -237,7 +237,7 @@ fn practised(
     truth: &dyn Fn(&Decoder) -> f64,
 ) -> f64 {
     let mut sampler = |_: &Decoder, _| Ok(Sampled { groups: groups.to_vec(), counts: vec![] });
-    let mut objective = Practice::new(settings, config(), reference, &mut sampler);
+    let mut objective = Practice::new(settings, config(), reference.clone(), &mut sampler);
     for pass in 1..settings.passes {
         objective.batch(pass as usize - 1, then).unwrap();
     }

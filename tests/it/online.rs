@@ -37,7 +37,7 @@ fn undecided(answers: &[&str]) -> LanguageModel {
     let folder = tempfile::tempdir().unwrap();
     let trainer = Trainer { normalise: Normalise::Example, folder: folder.path() };
     let phase = Phase { examples: &examples, config, seed: Seed(3) };
-    let decoder = trainer.train(&model.decoder, &[phase], &mut Silent).unwrap().decoder;
+    let decoder = trainer.train(model.decoder.clone(), &[phase], &mut Silent).unwrap().decoder;
     LanguageModel { decoder, ..model }
 }
 
@@ -73,9 +73,9 @@ fn practised(
         policy.decoder = model.decoder.clone();
         Ok(Sampled { groups: vec![group], counts: vec![] })
     };
-    let mut objective = Practice::new(settings, config, &model.decoder, &mut sampler);
+    let mut objective = Practice::new(settings, config, model.decoder.clone(), &mut sampler);
     let folder = tempfile::tempdir().unwrap();
-    let trained = optimise(folder.path(), &model.decoder, &mut [&mut objective], &mut Silent).unwrap();
+    let trained = optimise(folder.path(), model.decoder.clone(), &mut [&mut objective], &mut Silent).unwrap();
     LanguageModel { decoder: trained.decoder, tokenizer: model.tokenizer.clone() }
 }
 

@@ -281,7 +281,7 @@ impl Training {
             seed: Seed(seed),
         };
         let trainer = Trainer { normalise: Normalise::Example, folder: self.folder.path() };
-        trainer.train(&self.model.decoder, &[phase(4, 1), phase(3, 2)], observer)
+        trainer.train(self.model.decoder.clone(), &[phase(4, 1), phase(3, 2)], observer)
     }
 }
 

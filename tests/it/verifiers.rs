@@ -31,7 +31,7 @@ fn verifier(model: &LanguageModel, pairs: &[Preference]) -> LanguageModel {
     let encoded: Vec<Pair> = encoded.collect::<Result<_, _>>().unwrap();
     let config = TrainConfig { epochs: 30, batch: 16, learning_rate: 3e-3, ..TrainConfig::default() };
     let mut objective = Preferences::new(&model.decoder, &encoded, 0.1, config, Seed(5)).unwrap();
-    let trained = optimise(folder.path(), &model.decoder, &mut [&mut objective], &mut Silent).unwrap();
+    let trained = optimise(folder.path(), model.decoder.clone(), &mut [&mut objective], &mut Silent).unwrap();
     LanguageModel { decoder: trained.decoder, tokenizer: model.tokenizer.clone() }
 }
 

@@ -4,9 +4,9 @@
 //! folder, with the length and time of each file, so that a change is noticed.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,9 +29,9 @@ pub struct Link {
     pub chat_template: Option<PathBuf>,
     /// Longest sequence in tokens, where it is less than the checkpoint allows.
     pub positions: Option<usize>,
-    /// Length in bytes and time of change in nanoseconds of each file.
+    /// What each file was.
     #[serde(default)]
-    files: BTreeMap<String, (u64, u64)>,
+    files: BTreeMap<String, Stamp>,
 }
 
 impl Link {
@@ -76,14 +76,29 @@ impl Link {
 }
 
 /// Length and time of every file of a checkpoint.
-fn stamps(folder: &Path) -> Result<BTreeMap<String, (u64, u64)>, CheckpointError> {
+fn stamps(folder: &Path) -> Result<BTreeMap<String, Stamp>, CheckpointError> {
     let mut stamps = BTreeMap::new();
     for member in members(folder) {
         let path = folder.join(&member.name);
-        let data = fs::metadata(&path).map_err(|error| file("read", &path, &error))?;
-        let modified = data.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let nanoseconds = modified.map_or(0, |since| since.as_nanos() as u64);
-        stamps.insert(member.name, (data.len(), nanoseconds));
+        let stamp = Stamp::of(&path).map_err(|error| file("read", &path, &error))?;
+        stamps.insert(member.name, stamp);
     }
     Ok(stamps)
+}
+
+/// What a file is known by without being read: its length in bytes, and when it was changed, in
+/// nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp(u64, u64);
+
+impl Stamp {
+    /// That of a file as it is now.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let data = fs::metadata(path)?;
+        let since = data.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Self(data.len(), since.as_nanos() as u64))
+    }
 }

@@ -47,7 +47,7 @@ pub use export::{Form, export};
 pub use files::{COMPANIONS, Member, members};
 pub use hugging_face::{Architecture, written as written_config};
 pub use inspect::{Inspected, Kind, Shard, TokenizerFacts, inspect};
-pub use link::{LINK, Link};
+pub use link::{LINK, Link, Stamp};
 pub use peft::{ADAPTER_CONFIG, ADAPTERS, base_of, save as save_adapters};
 pub use sizes::{Sizes, read_sizes};
 pub use write::encode;

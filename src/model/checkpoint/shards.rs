@@ -77,10 +77,9 @@ impl Survey {
         };
         self.files.push((path.to_owned(), Some(about.len())));
         let held = map(path).and_then(|map| {
-            let file_of = SafeTensors::deserialize(&map).map_err(|error| file("read", path, &error))?;
             let about =
                 |(name, view): (String, TensorView<'_>)| (name, (view.dtype(), view.shape().to_vec()));
-            Ok(file_of.tensors().into_iter().map(about).collect::<BTreeMap<_, _>>())
+            Ok(parsed(path, &map)?.tensors().into_iter().map(about).collect::<BTreeMap<_, _>>())
         });
         match held {
             Ok(mut held) => {
@@ -89,7 +88,7 @@ impl Survey {
                 }
                 self.tensors.extend(held);
             }
-            Err(error) => self.faults.push(format!("{error}; the file is cut or damaged, fetch it again")),
+            Err(error) => self.faults.push(error.to_string()),
         }
     }
 }
@@ -108,8 +107,7 @@ impl Shards {
             return Self::indexed(&index);
         }
         let map = map(path)?;
-        let names = SafeTensors::deserialize(&map).map_err(|error| file("read", path, &error))?;
-        let tensors = names.names().into_iter().map(|name| (name.to_owned(), 0)).collect();
+        let tensors = parsed(path, &map)?.names().into_iter().map(|name| (name.to_owned(), 0)).collect();
         Ok(Self { tensors, files: vec![(path.to_owned(), map)], path: path.to_owned() })
     }
 
@@ -124,7 +122,7 @@ impl Shards {
             if !numbers.contains_key(shard.as_str()) {
                 let path = folder.join(shard);
                 let map = map(&path)?;
-                SafeTensors::deserialize(&map).map_err(|error| file("read", &path, &error))?;
+                parsed(&path, &map)?;
                 numbers.insert(shard, files.len());
                 files.push((path, map));
             }
@@ -208,6 +206,12 @@ fn map(path: &Path) -> Result<Mmap, CheckpointError> {
     let opened = File::open(path).map_err(|error| file("read", path, &error))?;
     // SAFETY: the map is only read, and checkpoints are not written to once they are published.
     unsafe { Mmap::map(&opened) }.map_err(|error| file("read", path, &error))
+}
+
+/// The tensors of a mapped file.
+fn parsed<'a>(path: &Path, map: &'a Mmap) -> Result<SafeTensors<'a>, CheckpointError> {
+    let damaged = |error| format!("{error}; the file is cut or damaged, fetch it again");
+    SafeTensors::deserialize(map).map_err(|error| file("read", path, &damaged(error)))
 }
 
 /// A tensor's values as 32-bit floats; nothing of a type that is no float.

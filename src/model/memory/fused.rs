@@ -11,7 +11,11 @@ use crate::model::ops::shards::groups;
 pub fn footprint(model: &Model<'_>, work: &Work) -> Footprint {
     match work {
         Work::Sampling { sequences, prompt, answer } => sampling(model, *sequences, prompt + answer),
-        Work::Training { sequences, length, .. } => training(model, *sequences, *length),
+        Work::Training { sequences, length, has_reference, .. } => {
+            let found = training(model, *sequences, *length);
+            let reference = if *has_reference { model.weights() } else { 0 };
+            Footprint { copies: found.copies + reference as u64, ..found }
+        }
     }
 }
 
@@ -46,8 +50,7 @@ fn training(model: &Model<'_>, sequences: usize, length: usize) -> Footprint {
     let tile = tile(model.vocabulary, largest * length);
     Footprint {
         weights: model.weights() as u64,
-        // The parameters that a training began with are kept until it ends.
-        copies: ((parameters + turned) * SINGLE) as u64,
+        copies: (turned * SINGLE) as u64,
         gradients: (groups.len() * parameters * SINGLE) as u64,
         moments: (MOMENTS * parameters * SINGLE) as u64,
         activations: (at_once * shard(model, largest, length) * SINGLE) as u64,

@@ -38,6 +38,8 @@ pub enum Work {
         length: usize,
         /// What is moved.
         trained: Trained,
+        /// Whether what is moved is compared with how it was.
+        has_reference: bool,
     },
 }
 
@@ -70,8 +72,8 @@ pub struct Numbers {
 pub struct Footprint {
     /// The parameters that are worked with, adapters included.
     pub weights: u64,
-    /// Parameters that are there a second time: those that a training began with, those in the
-    /// precision of products, and transposed ones.
+    /// Parameters that are there a second time: those of a reference, those in the precision of
+    /// products, and transposed ones.
     pub copies: u64,
     /// Gradients of what is trained.
     pub gradients: u64,

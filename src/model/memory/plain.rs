@@ -9,7 +9,11 @@ use crate::model::tensors::{COLUMNS, LOGITS, PREFILLED, rows_within};
 pub fn footprint(model: &Model<'_>, work: &Work) -> Footprint {
     match work {
         Work::Sampling { sequences, prompt, answer } => sampling(model, *sequences, *prompt, *answer),
-        Work::Training { sequences, length, trained } => training(model, *sequences, *length, trained),
+        Work::Training { sequences, length, trained, has_reference } => {
+            let found = training(model, *sequences, *length, trained);
+            let reference = if *has_reference { moved(model, trained) } else { 0 };
+            Footprint { copies: found.copies + reference as u64, ..found }
+        }
     }
 }
 
@@ -52,8 +56,6 @@ fn training(model: &Model<'_>, sequences: usize, length: usize, trained: &Traine
         Trained::Adapters(lora) => (lora.parameters(config), 0, lora.parameters(config)),
     };
     let rows = at_once * length;
-    // The parameters that a training began with are kept until it ends; others are shared with it.
-    let began = if adapters == 0 { model.weights() } else { adapters * SINGLE };
     let cast = if numbers.precision == numbers.storage {
         0
     } else {
@@ -65,12 +67,20 @@ fn training(model: &Model<'_>, sequences: usize, length: usize, trained: &Traine
     let optimizing = (4 * largest * SINGLE).saturating_sub(logits);
     Footprint {
         weights: (model.weights() + adapters * SINGLE) as u64,
-        copies: (began + cast) as u64,
+        copies: cast as u64,
         gradients: (parameters * SINGLE) as u64,
         moments: (MOMENTS * parameters * SINGLE) as u64,
         activations: passing.max(optimizing) as u64,
         cache: 0,
         logits: logits as u64,
+    }
+}
+
+/// Bytes of the parameters that a training moves; a reference shares the others.
+fn moved(model: &Model<'_>, trained: &Trained) -> usize {
+    match trained {
+        Trained::All => model.weights(),
+        Trained::Adapters(lora) => lora.parameters(model.config) * SINGLE,
     }
 }
 

@@ -22,7 +22,7 @@ fn lora(rank: usize) -> Trained {
 /// the ends of 10 x 8 each 1,312; gains are 2 x 16 + 8 = 40.
 #[test]
 fn a_full_training_on_tensors() {
-    let work = Work::Training { sequences: 3, length: 5, trained: Trained::All };
+    let work = Work::Training { sequences: 3, length: 5, trained: Trained::All, has_reference: false };
     let found = footprint(&small(), 10, &work, &plain(Precision::F32, Precision::F32));
     // Kept of a block: 15 rows of 32 + 32 + 8 + 32 and 3 x 25 x 2 scores, 1,710. On the way back:
     // 6 x 8 x 15 for the norms, 8 x 16 x 15 for gates and ups, two sums of the largest gradient, 256.
@@ -31,7 +31,7 @@ fn a_full_training_on_tensors() {
         found,
         Footprint {
             weights: 1352 * 4,
-            copies: 1352 * 4,
+            copies: 0,
             gradients: 1352 * 4,
             moments: 2 * 1352 * 4,
             activations,
@@ -39,16 +39,16 @@ fn a_full_training_on_tensors() {
             logits: 15 * 10 * 16,
         }
     );
-    assert_eq!(found.total(), 5 * 1352 * 4 + activations + 2400);
+    assert_eq!(found.total(), 4 * 1352 * 4 + activations + 2400);
 }
 
 #[test]
 fn narrow_products_keep_wide_parameters_and_cast_a_block_at_a_time() {
-    let work = Work::Training { sequences: 3, length: 5, trained: Trained::All };
+    let work = Work::Training { sequences: 3, length: 5, trained: Trained::All, has_reference: false };
     let found = footprint(&small(), 10, &work, &plain(Precision::Bf16, Precision::F32));
     assert_eq!((found.weights, found.gradients, found.moments), (5408, 5408, 10_816));
-    // The beginning, a block's matrices in 16 bits, and the head's.
-    assert_eq!(found.copies, 5408 + (576 + 80) * 2);
+    // A block's matrices in 16 bits, and the head's.
+    assert_eq!(found.copies, (576 + 80) * 2);
     // The largest parameter and norms are in 32 bits.
     assert_eq!(found.activations, (2 * 1710 + 1920) * 2 + (720 + 512) * 4);
 }
@@ -57,20 +57,36 @@ fn narrow_products_keep_wide_parameters_and_cast_a_block_at_a_time() {
 /// and 3 x (16 + 8) values in each block, 384 in all.
 #[test]
 fn adapters_alone_have_gradients_and_moments() {
-    let work = Work::Training { sequences: 1, length: 5, trained: lora(3) };
+    let work = Work::Training { sequences: 1, length: 5, trained: lora(3), has_reference: false };
     let found = footprint(&small(), 10, &work, &numbers(Kernels::Fused, Precision::Bf16, Precision::Bf16));
     let adapters = 2 * 384 * 4;
     assert_eq!(found.weights, 1312 * 2 + 40 * 4 + adapters);
-    assert_eq!((found.copies, found.gradients, found.moments), (adapters, adapters, 2 * adapters));
+    assert_eq!((found.copies, found.gradients, found.moments), (0, adapters, 2 * adapters));
     let queries = LoraConfig { rank: 3, targets: [Projection::Queries].into(), ..LoraConfig::default() };
-    let work = Work::Training { sequences: 1, length: 5, trained: Trained::Adapters(queries) };
+    let work =
+        Work::Training { sequences: 1, length: 5, trained: Trained::Adapters(queries), has_reference: false };
     let found = footprint(&small(), 10, &work, &plain(Precision::F32, Precision::F32));
     assert_eq!(found.gradients, 2 * 48 * 4);
 }
 
+/// What is moved is there once more where it is compared with how it was: 1,352 values, or the
+/// adapters alone, whose frozen weights are shared.
+#[test]
+fn a_reference_is_a_copy_of_what_is_moved() {
+    let copies = |kernels, trained: Trained, has_reference| {
+        let work = Work::Training { sequences: 3, length: 5, trained, has_reference };
+        footprint(&small(), 10, &work, &numbers(kernels, Precision::F32, Precision::F32)).copies
+    };
+    for kernels in [Kernels::Plain, Kernels::Fused] {
+        let [without, with] = [false, true].map(|reference| copies(kernels, Trained::All, reference));
+        assert_eq!(with - without, 1352 * 4);
+        assert_eq!(copies(kernels, lora(3), true), 2 * 384 * 4);
+    }
+}
+
 #[test]
 fn what_does_not_fit_the_budget_is_computed_again() {
-    let work = Work::Training { sequences: 3, length: 5, trained: lora(1) };
+    let work = Work::Training { sequences: 3, length: 5, trained: lora(1), has_reference: false };
     let roomy = plain(Precision::F32, Precision::F32);
     let kept = footprint(&small(), 10, &work, &Numbers { activations: 2 * 1710 * 4, ..roomy });
     let again = footprint(&small(), 10, &work, &Numbers { activations: 2 * 1710 * 4 - 1, ..roomy });
@@ -106,17 +122,17 @@ fn sampling_on_tensors() {
 
 #[test]
 fn fused_kernels_hold_gradients_of_every_group_and_matrices_twice() {
-    let work = Work::Training { sequences: 64, length: 96, trained: Trained::All };
+    let work = Work::Training { sequences: 64, length: 96, trained: Trained::All, has_reference: false };
     let found = footprint(&small(), 10, &work, &numbers(Kernels::Fused, Precision::F32, Precision::F32));
     // Four groups of shards of two sequences, as `ops/shards.rs` cuts them.
     assert_eq!(found.gradients, 4 * 5408);
-    assert_eq!(found.copies, 5408 + (1152 + 80) * 4);
+    assert_eq!(found.copies, (1152 + 80) * 4);
     let (rows, scores) = (192, 2 * 96 * 96 * 2);
     assert_eq!(found.activations, (2 * (rows * (16 + 2 + 16 + 8 + 32) + scores) + rows * (32 + 64)) * 4);
     assert_eq!(found.logits, 192 * 10 * 4);
     let tied = ModelConfig { tied: true, ..small() };
     let found = footprint(&tied, 10, &work, &numbers(Kernels::Fused, Precision::F32, Precision::F32));
-    assert_eq!(found.copies, (1352 - 80 + 1152 + 80) * 4);
+    assert_eq!(found.copies, (1152 + 80) * 4);
 }
 
 #[test]
@@ -133,7 +149,7 @@ fn fused_sampling_keeps_caches_for_the_next_turn() {
     assert_eq!(footprint(&biased, 10, &work, &numbers).cache, 3 * 3 * 104 * 8 * 4);
 }
 
-/// Llama 2 7B has 6,738,415,616 parameters. All of them in training are five times that in 32 bits;
+/// Llama 2 7B has 6,738,415,616 parameters. All of them in training are four times that in 32 bits;
 /// rank 16 on all projections is 39,976,960 values.
 #[test]
 fn a_model_of_7_billion_parameters() {
@@ -146,10 +162,10 @@ fn a_model_of_7_billion_parameters() {
         positions: 4096,
         ..ModelConfig::default()
     };
-    let work = |trained| Work::Training { sequences: 8, length: 1024, trained };
+    let work = |trained| Work::Training { sequences: 8, length: 1024, trained, has_reference: false };
     let full = footprint(&llama, 32_000, &work(Trained::All), &plain(Precision::F32, Precision::F32));
     let parameters = 6_738_415_616;
-    assert_eq!(full.weights + full.copies + full.gradients + full.moments, 5 * 4 * parameters);
+    assert_eq!(full.weights + full.copies + full.gradients + full.moments, 4 * 4 * parameters);
     let adapted = footprint(&llama, 32_000, &work(lora(16)), &plain(Precision::Bf16, Precision::Bf16));
     assert_eq!(adapted.gradients, 4 * 39_976_960);
     // Gains are in 32 bits: 65 of 4,096.

@@ -86,7 +86,7 @@ fn pretrain(
     let weights = Weights::random(&base.model, tokenizer.vocabulary(), seed.named("weights"), &place.device);
     let start = Decoder::new(base.model.clone(), weights, &place);
     let trainer = Trainer { normalise: Normalise::Token, folder: &desk.folder };
-    let trained = trainer.train(&start, &phases(&encoded, &base.train, seed), desk.observer)?;
+    let trained = trainer.train(start, &phases(&encoded, &base.train, seed), desk.observer)?;
     Checkpoint::save(&trained.decoder, &desk.folder)?;
     tokenizer.save(&desk.folder.join(checkpoint::TOKENIZER))?;
     files::write(&desk.folder.join(POINTS), &trained.points)?;

@@ -17,18 +17,17 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let Job::Prefer { start, pairs, beta, train, seed, backend } = job else {
         unreachable!("the caller matched the job")
     };
-    let model = begin(desk, start, train, *seed, backend)?;
+    let LanguageModel { decoder, tokenizer } = begin(desk, start, train, *seed, backend)?;
     let mut united: Vec<Preference> = Vec::new();
     for key in pairs {
         united.extend(files::read::<Preference>(&desk.workspace.file(key, PAIRS))?);
     }
-    let positions = model.decoder.config().positions;
-    let pairs = all_fit(&united, positions, |pair| Pair::encode(pair, &model.tokenizer, positions))?;
-    let mut objective = Preferences::new(&model.decoder, &pairs, *beta, train.clone(), *seed)?;
-    let trained = optimise(&desk.folder, &model.decoder, &mut [&mut objective], desk.observer)?;
+    let positions = decoder.config().positions;
+    let pairs = all_fit(&united, positions, |pair| Pair::encode(pair, &tokenizer, positions))?;
+    let mut objective = Preferences::new(&decoder, &pairs, *beta, train.clone(), *seed)?;
+    let trained = optimise(&desk.folder, decoder, &mut [&mut objective], desk.observer)?;
     let reference_tokens = objective.reference_tokens;
     let parameters = trained.decoder.weights().count() as u64;
-    let LanguageModel { tokenizer, .. } = model;
     let mut files = save(desk, start, &LanguageModel { decoder: trained.decoder, tokenizer })?;
     files::write(&desk.folder.join(POINTS), &trained.points)?;
     files.push(POINTS);

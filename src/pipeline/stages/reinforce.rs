@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::data::{GraderConfig, Prompt};
 use crate::domain::{Episode, PolicyError, Problem, Sampling, Seed, Turn, Verdict};
-use crate::model::{Decoder, LanguageModel};
+use crate::model::{Decoder, LanguageModel, Tokenizer};
 use crate::rollout::{Unroll, grouped};
 use crate::train::{Practice, Reinforce, Sampled, TrainError, Trained, Trajectory, Unfit, optimise, order};
 
@@ -38,10 +38,12 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         unreachable!("the caller matched the job")
     };
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
-    let model = begin(desk, start, train, *seed, backend)?;
-    let reference = if reference == start { model.clone() } else { desk.model(reference, backend)? };
+    let LanguageModel { decoder, tokenizer } = begin(desk, start, train, *seed, backend)?;
+    let is_start = reference == start || !settings.rule.has_reference();
+    let reference = if is_start { decoder.clone() } else { desk.model(reference, backend)?.decoder };
     let mut field = Field {
-        model: model.clone(),
+        tokenizer: tokenizer.clone(),
+        positions: decoder.config().positions,
         problems: &problems,
         grader: *grader,
         settings,
@@ -50,10 +52,9 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         seed: *seed,
     };
     let mut sampler = |decoder: &Decoder, iteration| field.sample(decoder, iteration);
-    let mut objective = Practice::new(*settings, train.clone(), &reference.decoder, &mut sampler);
-    let trained = optimise(&desk.folder, &model.decoder, &mut [&mut objective], desk.observer)?;
+    let mut objective = Practice::new(*settings, train.clone(), reference, &mut sampler);
+    let trained = optimise(&desk.folder, decoder, &mut [&mut objective], desk.observer)?;
     let (counts, earlier) = (counts(&trained), trained.earlier);
-    let LanguageModel { tokenizer, .. } = model;
     let mut files = save(desk, start, &LanguageModel { decoder: trained.decoder, tokenizer })?;
     files::write(&desk.folder.join(POINTS), &trained.points)?;
     files.push(POINTS);
@@ -81,7 +82,8 @@ fn counts(trained: &Trained) -> Value {
 
 /// What the policy is put to.
 struct Field<'a> {
-    model: LanguageModel,
+    tokenizer: Tokenizer,
+    positions: usize,
     problems: &'a [Problem],
     grader: GraderConfig,
     settings: &'a Reinforce,
@@ -97,11 +99,9 @@ impl Field<'_> {
         let grader = self.grader;
         let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
         let seed = self.seed.named("iteration").at(u64::from(iteration));
-        let own = std::mem::replace(&mut self.model.decoder, decoder.clone());
-        let groups = grouped(&mut self.model, &problems, &plan, self.settings.samples, seed, &grade);
-        // The weights must be held by nobody else when they are moved.
-        self.model.decoder = own;
-        let groups = groups?;
+        // It goes when this returns, so nobody else holds the weights when they are moved.
+        let mut policy = LanguageModel { decoder: decoder.clone(), tokenizer: self.tokenizer.clone() };
+        let groups = grouped(&mut policy, &problems, &plan, self.settings.samples, seed, &grade)?;
         let trajectories = problems.iter().zip(&groups);
         let trajectories = trajectories
             .map(|(problem, group)| group.iter().map(|episode| self.trajectory(problem, episode)).collect())
@@ -130,8 +130,8 @@ impl Field<'_> {
         let chosen = episode.turns.iter().map(Turn::chosen);
         let attempts: Vec<(bool, f64)> =
             chosen.map(|attempt| (attempt.finished, earned(attempt.grade.verdict))).collect();
-        let positions = self.model.decoder.config().positions;
-        let made = Trajectory::new(&messages, &attempts, &self.model.tokenizer, positions);
+        let positions = self.positions;
+        let made = Trajectory::new(&messages, &attempts, &self.tokenizer, positions);
         made.map_err(|unfit| match unfit {
             Unfit::TooLong { tokens } => TrainError::TooLong { tokens, positions },
             Unfit::Unwritable(error) => TrainError::Policy(PolicyError::Other(error.to_string())),

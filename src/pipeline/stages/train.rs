@@ -20,17 +20,16 @@ pub fn run(
     seed: Seed,
     backend: &str,
 ) -> Result<Made, StageError> {
-    let model = begin(desk, start, config, seed, backend)?;
+    let LanguageModel { decoder, tokenizer } = begin(desk, start, config, seed, backend)?;
     let mut united: Vec<Example> = Vec::new();
     for key in examples {
         united.extend(files::read::<Example>(&desk.workspace.file(key, EXAMPLES))?);
     }
-    let encoded = encode_all(&united, &model.tokenizer, model.decoder.config().positions)?;
+    let encoded = encode_all(&united, &tokenizer, decoder.config().positions)?;
     let phase = Phase { examples: &encoded, config: config.clone(), seed };
     let trainer = Trainer { normalise: Normalise::Example, folder: &desk.folder };
-    let trained = trainer.train(&model.decoder, &[phase], desk.observer)?;
+    let trained = trainer.train(decoder, &[phase], desk.observer)?;
     let parameters = trained.decoder.weights().count() as u64;
-    let LanguageModel { tokenizer, .. } = model;
     let mut files = save(desk, start, &LanguageModel { decoder: trained.decoder, tokenizer })?;
     files::write(&desk.folder.join(POINTS), &trained.points)?;
     files.push(POINTS);

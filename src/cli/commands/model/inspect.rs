@@ -68,7 +68,7 @@ fn kinds(
 ) -> Vec<(&'static str, &'static str, Work, Numbers)> {
     let prompt = length / 2;
     let sampling = Work::Sampling { sequences, prompt, answer: length - prompt };
-    let training = |trained| Work::Training { sequences, length, trained };
+    let training = |trained| Work::Training { sequences, length, trained, has_reference: false };
     let adapted = training(Trained::Adapters(LoraConfig::default()));
     let (full, wide, narrow) = (training(Trained::All), Precision::F32, Precision::Bf16);
     let numbers = |kernels, precision, storage| Numbers {
