@@ -22,6 +22,7 @@ fn figure(study: &Study<'_>, axis: &str) -> Option<Figure> {
         IntervalRow {
             heading,
             values: marks.iter().map(|mark| value.estimates.get(mark).map(three)).collect(),
+            without: if value.checkpoint.is_some() { "no such number" } else { "missing" }.to_owned(),
             difference: compared.map(|compared| three(&compared.difference)),
             verdict: compared.map_or(String::new(), |compared| compared.verdict.word().to_owned()),
             label: value.label,

@@ -122,7 +122,7 @@ fn draw_row(
         }
     }
     if row.values.iter().all(Option::is_none) {
-        canvas.text("missing", (layout.left.0 + 8, y), 13, MUTED, Side::Start)?;
+        canvas.text(&row.without, (layout.left.0 + 8, y), 13, MUTED, Side::Start)?;
     }
     let color = verdict_color(&row.verdict);
     if let Some(difference) = row.difference {
@@ -167,6 +167,7 @@ mod tests {
             label: label.to_owned(),
             baseline: label == "a",
             values,
+            without: "missing".to_owned(),
             difference: None,
             verdict: String::new(),
         };

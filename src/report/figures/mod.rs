@@ -117,6 +117,8 @@ pub struct IntervalRow {
     pub baseline: bool,
     /// One value, low, high per mark; none where it is missing.
     pub values: Vec<Option<[f64; 3]>>,
+    /// What is said in place of values where there are none.
+    pub without: String,
     /// Difference, low, high; none for the baseline or where it is missing.
     pub difference: Option<[f64; 3]>,
     /// `better`, `worse`, `no clear difference`, or empty.

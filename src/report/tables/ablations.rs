@@ -122,23 +122,34 @@ fn table(study: &Study<'_>, axis: &str) -> Table {
         id: format!("ablation-{}", slug(axis)),
         section: Section::Ablations,
         title: format!("Axis {axis}"),
-        reading: "Percent solved by the last checkpoint with 95 % interval; below it the paired difference to the \
-                  baseline value, its p value after Holm's correction over this axis, the smallest difference that \
-                  would have been found with 80 % power, and the verdict."
-            .to_owned(),
+        reading: reading(&rows),
         head: last_part(axis).to_owned(),
         columns: headers,
         rows,
     }
 }
 
+fn reading(rows: &[TableRow]) -> String {
+    let is_there = rows.iter().any(|row| row.cells.contains(&Cell::dash()));
+    let dashes = if is_there { "; a dash stands where a method has no such number" } else { "" };
+    format!(
+        "Percent solved by the last checkpoint with 95 % interval; below it the paired difference to the baseline \
+         value, its p value after Holm's correction over this axis, the smallest difference that would have been \
+         found with 80 % power, and the verdict{dashes}."
+    )
+}
+
 /// What is compared, and one cell per metric.
 fn row(value: &Value, metrics: [&String; 4]) -> TableRow {
     let compared = value.checkpoint.as_ref().map_or("not finished".to_owned(), |checkpoint| {
-        let seeds = value.estimates.values().map(|estimate| estimate.seeds).max().unwrap_or(0);
-        format!("{checkpoint}, n seeds = {seeds}")
+        match value.estimates.values().map(|estimate| estimate.seeds).max() {
+            Some(seeds) => format!("{checkpoint}, n seeds = {seeds}"),
+            None => checkpoint.clone(),
+        }
     });
     let cell = |metric: &String| match (value.estimates.get(metric), value.compared.get(metric)) {
+        // Scored, and by a protocol that has no such number.
+        (None, _) if value.checkpoint.is_some() => Cell::dash(),
         (None, _) => Cell::Missing,
         (Some(estimate), None) if !value.baseline => Cell::fraction(Some(estimate.clone())),
         (Some(estimate), comparison) => {

@@ -94,6 +94,12 @@ impl Cell {
         estimate.map_or(Self::Missing, |estimate| Self::Measured { estimate, unit, delta })
     }
 
+    /// What stands where a method has no such number.
+    #[must_use]
+    pub fn dash() -> Self {
+        Self::Text { text: "–".to_owned() }
+    }
+
     /// A paired difference of which more is better; missing where there is none.
     #[must_use]
     pub fn gain(difference: Option<Estimate>) -> Self {

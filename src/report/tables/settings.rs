@@ -8,6 +8,8 @@ use super::{Cell, Section, Table, TableRow};
 
 /// The column of methods whose answer a verifier chooses.
 const CHOSEN: &str = "chosen";
+/// The column of votes that cost as much as turns do.
+const EQUAL_TOKENS: &str = "equal-tokens@t1";
 /// More settings than this are a search, not a comparison.
 const MOST: usize = 40;
 
@@ -29,20 +31,36 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
     if rows.is_empty() {
         return Vec::new();
     }
-    let turns = study.measures.turns;
     vec![Table {
         id: "settings".to_owned(),
         section: Section::Main,
         title: "Every setting".to_owned(),
-        reading: format!(
-            "The last checkpoint of every setting: percent of problems solved with the 95 % interval; equal-tokens@t1 \
-             votes over as many first attempts as cost the tokens of {turns} turns, and chosen is what a verifier \
-             picks among all samples, or among a draft and its refinements; a dash stands where a method has no such number."
-        ),
+        reading: reading(study, &columns),
         head: "setting".to_owned(),
         columns: std::iter::once("checkpoint".to_owned()).chain(columns).collect(),
         rows,
     }]
+}
+
+/// What the columns that are there mean.
+fn reading(study: &Study<'_>, columns: &[String]) -> String {
+    let turns = study.measures.turns;
+    let mut parts = vec![
+        "The last checkpoint of every setting: percent of problems solved with the 95 % interval".to_owned(),
+    ];
+    let there = |name: &str| columns.iter().any(|column| column == name);
+    if there(EQUAL_TOKENS) {
+        parts.push(format!(
+            "{EQUAL_TOKENS} votes over as many first attempts as cost the tokens of {turns} turns"
+        ));
+    }
+    if there(CHOSEN) {
+        parts.push(format!(
+            "{CHOSEN} is what a verifier picks among all samples, or among a draft and its refinements"
+        ));
+    }
+    parts.push("a dash stands where a method has no such number.".to_owned());
+    parts.join("; ")
 }
 
 /// The paper's columns, the baseline at equal tokens, and what a verifier chooses.
@@ -50,14 +68,14 @@ fn columns(study: &Study<'_>) -> Vec<String> {
     let paper = study.measures.columns().map(str::to_owned).into_iter();
     let known = |metric: &str| study.frame.scores.values().any(|scores| scores.contains_key(metric));
     let choosing = known("best-of-1") || known("reranked-of-3");
-    let further = [("equal-tokens@t1", known("equal-tokens@t1")), (CHOSEN, choosing)];
+    let further = [(EQUAL_TOKENS, known(EQUAL_TOKENS)), (CHOSEN, choosing)];
     paper.chain(further.into_iter().filter(|(_, there)| *there).map(|(name, _)| name.to_owned())).collect()
 }
 
 fn row(study: &Study<'_>, setting: usize, columns: &[String]) -> Option<TableRow> {
     let last = study.last(setting)?;
     let number = |estimate: Option<Estimate>| match estimate {
-        None => Cell::Text { text: "–".to_owned() },
+        None => Cell::dash(),
         known => Cell::fraction(known),
     };
     let cell = |metric: &String| number(study.estimate(setting, last, metric));
@@ -69,15 +87,19 @@ fn row(study: &Study<'_>, setting: usize, columns: &[String]) -> Option<TableRow
     Some(TableRow::new(label(study, setting), cells))
 }
 
-/// What a setting has on other axes than the baseline does.
+/// What a setting has on other axes than the baseline does; the baseline is called by its value where
+/// there is one such axis.
 fn label(study: &Study<'_>, setting: usize) -> String {
-    let told = study.axes.iter().filter(|path| !study.regimes.contains(path));
-    let differing = told.filter_map(|path| {
-        let value = study.value(setting, path).filter(|value| study.baseline.get(path) != Some(value))?;
-        Some(format!("{} = {value}", last_part(path)))
-    });
-    let values: Vec<String> = differing.collect();
-    if values.is_empty() { "baseline".to_owned() } else { values.join(", ") }
+    let axes: Vec<&String> = study.axes.iter().filter(|path| !study.regimes.contains(path)).collect();
+    let named = |path: &str| Some(format!("{} = {}", last_part(path), study.value(setting, path)?));
+    let differs = |path: &str| study.value(setting, path).as_ref() != study.baseline.get(path);
+    let values: Vec<String> =
+        axes.iter().filter(|path| differs(path)).filter_map(|path| named(path)).collect();
+    match axes[..] {
+        _ if !values.is_empty() => values.join(", "),
+        [only] => named(only).map_or_else(|| "baseline".to_owned(), |name| format!("{name} (baseline)")),
+        _ => "baseline".to_owned(),
+    }
 }
 
 /// What a verifier chooses at a setting's last checkpoint: among the most samples, or among a draft
