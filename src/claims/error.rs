@@ -1,5 +1,7 @@
 //! Why claims could not be settled.
 
+use std::path::PathBuf;
+
 use crate::report::ReportError;
 use crate::spec::SpecError;
 use crate::store::StoreError;
@@ -16,6 +18,14 @@ pub enum ClaimError {
     /// An experiment could not be read, or the report not written.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// An earlier report that cannot be used.
+    #[error("{}: {why}; give the claims.json of an earlier report", path.display())]
+    Earlier {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// An experiment that no claim is about.
     #[error("no claim is about the experiment `{given}`{}; claims name: {}", meant(nearest.as_deref()), known.join(", "))]
     NoClaim {

@@ -32,11 +32,16 @@ pub use settle::settle;
 /// The name of the folder of the claims' report.
 pub const FOLDER: &str = "claims";
 
-/// Settles the claims of a file by the runs in the store.
+/// Settles the claims of a file by the runs in the store; those about experiments that are not in it are as in
+/// the `earlier` report.
 ///
 /// # Errors
 /// If the file cannot be used, or the database cannot be read.
-pub fn verdicts(reader: &Reader, file: &ClaimsFile) -> Result<Verdicts, ClaimError> {
+pub fn verdicts(
+    reader: &Reader,
+    file: &ClaimsFile,
+    earlier: Option<&Verdicts>,
+) -> Result<Verdicts, ClaimError> {
     let named: BTreeSet<&str> = file.claims.iter().map(|claim| claim.experiment.as_str()).collect();
     let stored: BTreeSet<String> =
         reader.standings()?.into_iter().map(|standing| standing.experiment).collect();
@@ -44,7 +49,26 @@ pub fn verdicts(reader: &Reader, file: &ClaimsFile) -> Result<Verdicts, ClaimErr
     for name in stored.into_iter().filter(|name| named.contains(name.as_str())) {
         frames.insert(name.clone(), measured(reader, &name)?);
     }
-    Ok(settle(&file.claims, &frames)?)
+    Ok(settle(&file.claims, &frames, earlier)?)
+}
+
+/// Reads the verdicts of an earlier report, its `claims.json`.
+///
+/// # Errors
+/// If the file cannot be read or is no such file of this version.
+pub fn earlier(path: &Path) -> Result<Verdicts, ClaimError> {
+    let unusable = |why: String| ClaimError::Earlier { path: path.to_owned(), why };
+    let text = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+    let verdicts: Verdicts = serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;
+    if verdicts.version == outcome::VERSION {
+        Ok(verdicts)
+    } else {
+        Err(unusable(format!(
+            "it has version {}, and this program reads {}",
+            verdicts.version,
+            outcome::VERSION
+        )))
+    }
 }
 
 /// Writes the report of the claims into `out/claims/`, in place of an earlier one.

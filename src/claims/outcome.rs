@@ -45,6 +45,9 @@ pub struct Experiment {
     pub failed: usize,
     /// Its runs that are not there yet.
     pub missing: usize,
+    /// Whether its verdicts are those of an earlier report, because it is not in the store.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
 }
 
 /// A claim with its verdicts.
@@ -154,6 +157,9 @@ pub struct Part {
     pub tested: Option<Tested>,
     /// Why there is none.
     pub missing: Option<String>,
+    /// What has to be known of one of the sides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caution: Option<String>,
 }
 
 /// What something is compared with.
@@ -209,6 +215,12 @@ impl Verdicts {
         let mut text = serde_json::to_string_pretty(&value).expect("plain data is valid JSON");
         text.push('\n');
         text
+    }
+
+    /// A claim by its name.
+    #[must_use]
+    pub fn claim(&self, id: &str) -> Option<&Settled> {
+        self.rows.iter().flat_map(|row| &row.claims).find(|claim| claim.id == id)
     }
 
     /// How often each verdict was reached.

@@ -99,11 +99,13 @@ pub fn render(verdicts: &Verdicts) -> Result<Vec<File>, ReportError> {
 }
 
 fn standing(experiment: &super::Experiment) -> String {
-    if !experiment.known {
+    if !experiment.known && !experiment.kept {
         return "not in this store".to_owned();
     }
     let runs = counted(experiment.done + experiment.failed + experiment.missing, "run");
-    format!("{runs}: {} done, {} failed, {} missing", experiment.done, experiment.failed, experiment.missing)
+    let kept = if experiment.kept { "; not in this store, verdicts as in the report before" } else { "" };
+    let (done, failed, missing) = (experiment.done, experiment.failed, experiment.missing);
+    format!("{runs}: {done} done, {failed} failed, {missing} missing{kept}")
 }
 
 fn row(row: &Row) -> RowView<'_> {

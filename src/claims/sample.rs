@@ -71,5 +71,5 @@ pub(crate) fn verdicts() -> Verdicts {
     let mut further = frame.metrics[0].clone();
     further.name = "m5@t1".to_owned();
     frame.metrics.push(further);
-    settle(&file.claims, &BTreeMap::from([(frame.name.clone(), frame)])).expect("everything is there")
+    settle(&file.claims, &BTreeMap::from([(frame.name.clone(), frame)]), None).expect("everything is there")
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::Key;
-use crate::report::{Frame, Run, Study, Unit};
+use crate::report::{EQUAL_TOKENS, Frame, Run, SHORT, Study, Unit};
 use crate::spec::{Fault, SpecError};
 use crate::stats::{Estimate, Panel, Row as Scores, Ruling, Stakes, Tested, Whole, holm};
 use crate::store::Status;
@@ -23,17 +23,24 @@ use super::words;
 /// What is of interest where a claim about fractions does not say: two points.
 const WORTH: f64 = 2.0;
 
-/// Settles every claim; `frames` holds the experiments that are in the store, by name.
+/// Settles every claim; `frames` holds the experiments that are in the store, by name. Claims about others
+/// are as in the `earlier` report, if it has settled the same comparison; p values are corrected anew.
 ///
 /// # Errors
 /// If a claim names an axis, a value, a checkpoint or a metric that its experiment does not have, means
 /// several settings, or compares different problems: all such faults, with their places.
-pub fn settle(claims: &[Claim], frames: &BTreeMap<String, Frame>) -> Result<Verdicts, SpecError> {
+pub fn settle(
+    claims: &[Claim],
+    frames: &BTreeMap<String, Frame>,
+    earlier: Option<&Verdicts>,
+) -> Result<Verdicts, SpecError> {
     let studies: BTreeMap<&str, Study<'_>> =
         frames.iter().map(|(name, frame)| (name.as_str(), Study::of(frame))).collect();
     let (mut settled, mut faults): (Vec<(&Claim, Drafted)>, Vec<Fault>) = (Vec::new(), Vec::new());
     for claim in claims {
-        match drafted(claim, studies.get(claim.experiment.as_str()), frames) {
+        let kept = || earlier.and_then(|earlier| kept(claim, earlier));
+        let study = studies.get(claim.experiment.as_str());
+        match drafted(claim, study, &|| kept().unwrap_or_else(|| absent(claim, frames))) {
             Ok(draft) => settled.push((claim, draft)),
             Err(more) => faults.extend(more),
         }
@@ -52,11 +59,17 @@ pub fn settle(claims: &[Claim], frames: &BTreeMap<String, Frame>) -> Result<Verd
     Ok(Verdicts {
         version: VERSION,
         rows: ROWS.into_iter().map(row).collect(),
-        experiments: names.into_iter().map(|name| experiment(name, frames.get(name))).collect(),
+        experiments: names.into_iter().map(|name| experiment(name, frames.get(name), earlier)).collect(),
     })
 }
 
-fn experiment(name: &str, frame: Option<&Frame>) -> Experiment {
+fn experiment(name: &str, frame: Option<&Frame>, earlier: Option<&Verdicts>) -> Experiment {
+    let before = earlier.into_iter().flat_map(|earlier| &earlier.experiments);
+    let before =
+        before.filter(|known| known.name == name && (known.known || known.kept)).find(|_| frame.is_none());
+    if let Some(before) = before {
+        return Experiment { known: false, kept: true, ..before.clone() };
+    }
     let count = |wanted: &str| {
         frame.map_or(0, |frame| frame.runs.iter().filter(|run| state(run.status) == wanted).count())
     };
@@ -66,6 +79,7 @@ fn experiment(name: &str, frame: Option<&Frame>) -> Experiment {
         done: count("done"),
         failed: count("failed"),
         missing: count("missing"),
+        kept: false,
     }
 }
 
@@ -95,9 +109,9 @@ fn correct(claims: &mut [Drafted]) {
 fn drafted(
     claim: &Claim,
     study: Option<&Study<'_>>,
-    frames: &BTreeMap<String, Frame>,
+    otherwise: &dyn Fn() -> Drafted,
 ) -> Result<Drafted, Vec<Fault>> {
-    let Some(study) = study else { return Ok(absent(claim, frames)) };
+    let Some(study) = study else { return Ok(otherwise()) };
     let faults = choice::faults(claim, study);
     if !faults.is_empty() {
         return Err(faults);
@@ -107,7 +121,7 @@ fn drafted(
     for regime in choice::regimes(claim, study) {
         let parts = (0..claim.right.len()).map(|at| case.part(&regime, at)).collect::<Result<Vec<_>, _>>();
         let parts = parts.map_err(|fault| vec![fault])?;
-        wholes.push(case.whole(&parts));
+        wholes.push(whole(&parts, &case.stakes));
         outcomes.push(untested(regime, parts));
     }
     Ok(Drafted { settled: case.settled(outcomes), wholes })
@@ -117,6 +131,38 @@ fn drafted(
 fn untested(regime: Regime, parts: Vec<Part>) -> Outcome {
     let decisive = parts.iter().position(|part| part.missing.is_some()).unwrap_or(0);
     Outcome { regime, verdict: Verdict::NotRun, p: None, corrected: None, decisive, parts }
+}
+
+/// What the parts come to; none where one that was not run could change it.
+fn whole(parts: &[Part], stakes: &Stakes) -> Option<Whole> {
+    let (places, tested): (Vec<usize>, Vec<Tested>) =
+        parts.iter().enumerate().filter_map(|(at, part)| Some((at, part.tested.clone()?))).unzip();
+    let whole = Whole::of(&tested, stakes)?;
+    let complete = tested.len() == parts.len() || whole.by_interval == Ruling::Fails;
+    complete.then(|| Whole { decisive: places[whole.decisive], ..whole })
+}
+
+/// A claim as an earlier report settled it, if it was the same comparison for the same stakes.
+fn kept(claim: &Claim, earlier: &Verdicts) -> Option<Drafted> {
+    let before = earlier.claim(&claim.id)?;
+    let unit = words::unit(before);
+    let worth = claim.worth.unwrap_or(WORTH);
+    let now = settled(claim, unit, worth, before.outcomes.clone());
+    let asked = |claim: &Settled| (claim.compared.clone(), claim.experiment.clone(), claim.unit.clone());
+    let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
+    let same = asked(&now) == asked(before) && now.direction == before.direction;
+    if !same || !close(now.margin, before.margin) || !close(now.worth, before.worth) {
+        return None;
+    }
+    let stakes = stakes(claim, unit, worth);
+    let wholes = before.outcomes.iter().map(|outcome| whole(&outcome.parts, &stakes)).collect();
+    Some(Drafted { settled: now, wholes })
+}
+
+/// A claim's stakes in the unit of the scores.
+fn stakes(claim: &Claim, unit: Unit, worth: f64) -> Stakes {
+    let scaled = |number: f64| number / unit.scale();
+    Stakes { direction: claim.direction, margin: scaled(claim.margin), worth: scaled(worth) }
 }
 
 /// A claim whose experiment is not in the store.
@@ -132,6 +178,7 @@ fn absent(claim: &Claim, frames: &BTreeMap<String, Frame>) -> Drafted {
         },
         tested: None,
         missing: Some(why.clone()),
+        caution: None,
     };
     let outcome = untested(Vec::new(), claim.right.iter().map(part).collect());
     let settled =
@@ -212,23 +259,11 @@ impl<'c> Case<'c> {
                 .fault(&["left", "metric"], complaint)
                 .hint("write worth = ..., in that unit."));
         };
-        let scaled = |number: f64| number / unit.scale();
-        let stakes =
-            Stakes { direction: claim.direction, margin: scaled(claim.margin), worth: scaled(worth) };
-        Ok(Self { claim, study, unit, worth, stakes })
+        Ok(Self { claim, study, unit, worth, stakes: stakes(claim, unit, worth) })
     }
 
     fn settled(&self, outcomes: Vec<Outcome>) -> Settled {
         settled(self.claim, self.unit, self.worth, outcomes)
-    }
-
-    /// What the parts come to; none where one that was not run could change it.
-    fn whole(&self, parts: &[Part]) -> Option<Whole> {
-        let (places, tested): (Vec<usize>, Vec<Tested>) =
-            parts.iter().enumerate().filter_map(|(at, part)| Some((at, part.tested.clone()?))).unzip();
-        let whole = Whole::of(&tested, &self.stakes)?;
-        let complete = tested.len() == parts.len() || whole.by_interval == Ruling::Fails;
-        complete.then(|| Whole { decisive: places[whole.decisive], ..whole })
     }
 
     /// The comparison with the `at`-th thing on the right.
@@ -257,7 +292,18 @@ impl<'c> Case<'c> {
         let tested = missing.is_none().then(|| self.tested(&differences, (-reach, reach)));
         let tested = tested.flatten();
         let missing = missing.or_else(|| tested.is_none().then(|| NO_COMMON.to_owned()));
-        Ok(Part { left: left.side, right: Opposite::Measured(right.side), tested, missing })
+        let caution = self.cut_short(&right, rival).or_else(|| self.cut_short(&left, &claim.left));
+        Ok(Part { left: left.side, right: Opposite::Measured(right.side), tested, missing, caution })
+    }
+
+    /// On how many problems a vote at equal tokens could have had more samples than were drawn.
+    fn cut_short(&self, found: &Found, quantity: &Quantity) -> Option<String> {
+        let at = found.setting.filter(|_| quantity.metric == EQUAL_TOKENS)?;
+        let short = self.study.estimate(at, &found.side.checkpoint, SHORT)?.value;
+        (short > 0.0).then(|| {
+            let share = Unit::Fraction.number(short);
+            format!("`{EQUAL_TOKENS}` has fewer samples than it could afford on {share} % of the problems")
+        })
     }
 
     fn beside_number(&self, left: Found, number: f64) -> Part {
@@ -269,7 +315,13 @@ impl<'c> Case<'c> {
         };
         let differences = Panel(left.panel.0.iter().map(above).collect());
         let tested = self.tested(&differences, (least - scaled, 1.0 - scaled));
-        Part { left: left.side, right: Opposite::Number(number), tested, missing: left.missing }
+        Part {
+            left: left.side,
+            right: Opposite::Number(number),
+            tested,
+            missing: left.missing,
+            caution: None,
+        }
     }
 
     fn tested(&self, differences: &Panel, bounds: (f64, f64)) -> Option<Tested> {
@@ -408,11 +460,55 @@ per = ["base"]
     }
 
     fn settled_on(frame: Frame, text: &str) -> Verdicts {
-        settle(&claims(text), &frames(frame)).unwrap()
+        settle(&claims(text), &frames(frame), None).unwrap()
     }
 
     fn told(frame: Frame, text: &str) -> String {
-        settle(&claims(text), &frames(frame)).unwrap_err().to_string()
+        settle(&claims(text), &frames(frame), None).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_experiment_that_is_no_longer_in_the_store_keeps_its_verdicts() {
+        let before = settled_on(sample::frame(), CLAIM);
+        let read: Verdicts = serde_json::from_str(&before.json()).unwrap();
+        let kept = settle(&claims(CLAIM), &BTreeMap::new(), Some(&read)).unwrap();
+        let words = |verdicts: &Verdicts| -> Vec<Verdict> {
+            verdicts.rows[0].claims[0].outcomes.iter().map(|outcome| outcome.verdict).collect()
+        };
+        assert_eq!(words(&kept), words(&before));
+        assert!(words(&kept).iter().all(|&verdict| verdict != Verdict::NotRun));
+        let standing = &kept.experiments[0];
+        assert_eq!((standing.known, standing.kept, standing.done), (false, true, before.experiments[0].done));
+        // What stands in the store is settled by the store, and kept verdicts can be kept again.
+        let again = settle(&claims(CLAIM), &frames(sample::frame()), Some(&kept)).unwrap();
+        assert_eq!(again, before);
+        assert_eq!(settle(&claims(CLAIM), &BTreeMap::new(), Some(&kept)).unwrap(), kept);
+    }
+
+    #[test]
+    fn a_claim_that_reads_otherwise_than_before_is_not_run() {
+        let before = settled_on(sample::frame(), CLAIM);
+        for other in [
+            CLAIM.replace("m1@t1", "m5@t1"),
+            format!("{CLAIM}margin = 1\n"),
+            format!("{CLAIM}worth = 3\n"),
+            format!("{CLAIM}direction = \"below\"\n"),
+            CLAIM.replace("ablations", "others"),
+        ] {
+            let now = settle(&claims(&other), &BTreeMap::new(), Some(&before)).unwrap();
+            assert_eq!(first(&now).verdict, Verdict::NotRun, "{other}");
+        }
+    }
+
+    #[test]
+    fn more_claims_in_a_row_correct_what_was_kept_anew() {
+        let before = settled_on(sample::frame(), CLAIM);
+        let two = format!("{CLAIM}{}", CLAIM.replace("improves\"", "improves-more\""));
+        let both: Verdicts = settle(&claims(&two), &frames(sample::frame()), None).unwrap();
+        let kept = settle(&claims(&two), &BTreeMap::new(), Some(&both)).unwrap();
+        let corrected = |verdicts: &Verdicts| first(verdicts).corrected.unwrap();
+        assert!((corrected(&kept) - corrected(&both)).abs() < 1e-9);
+        assert!(corrected(&kept) >= corrected(&before));
     }
 
     fn first(verdicts: &Verdicts) -> &Outcome {

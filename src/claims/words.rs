@@ -123,6 +123,7 @@ pub fn remarks(outcome: &Outcome) -> Vec<String> {
     {
         remarks.push("clear by its interval, not after correction over the row".to_owned());
     }
+    remarks.extend(part.caution.clone());
     let runs: Vec<RunBehind> = part.runs().into_iter().cloned().collect();
     remarks.extend(Some(broken(&runs)).filter(|broken| !broken.is_empty()));
     remarks

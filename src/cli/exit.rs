@@ -117,7 +117,7 @@ impl From<ClaimError> for Fault {
             ClaimError::Spec(error) => error.into(),
             ClaimError::Store(error) => error.into(),
             ClaimError::Report(error) => error.into(),
-            ClaimError::NoClaim { .. } => Self::new(Exit::Usage, error),
+            ClaimError::NoClaim { .. } | ClaimError::Earlier { .. } => Self::new(Exit::Usage, error),
         }
     }
 }

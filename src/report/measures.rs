@@ -4,6 +4,11 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+/// The parallel vote that costs what the sequential turns cost.
+pub const EQUAL_TOKENS: &str = "equal-tokens@t1";
+/// On what share of the problems that vote has fewer samples than it could afford.
+pub const SHORT: &str = "equal-tokens-short";
+
 /// The names of the metrics behind the paper's four columns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measures {

@@ -36,6 +36,7 @@ pub use figures::{Chart, FIGURES, Figure, ForestRow};
 pub use format::{Unit, amount, counted, money, p_value};
 pub use frame::{Checkpoint, Frame, Other, Run, Scores, measured, read};
 pub use ledger::{Cost, Ledger, Spent};
+pub use measures::{EQUAL_TOKENS, SHORT};
 pub use page::{Drawn, drawn, page};
 pub use publish::{MARK, place, publish};
 pub use render::{File, render};

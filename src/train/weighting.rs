@@ -11,7 +11,7 @@ use crate::domain::{Episode, Reward};
 ///
 /// A rule sees all rewards of a problem at once, before any selection, because the centred ones
 /// need their mean. Below, `r_t` is the reward of turn t, `τ` the temperature and `mean` runs over
-/// the turns of the problem.
+/// all attempts at the problem, those of its other trajectories included.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Weighting {
@@ -78,22 +78,27 @@ impl Weighting {
         }
     }
 
-    /// One weight per reward; `rewards` are those of one problem's turns in order, and `turn_means`
-    /// is what [`turn_means`] gives for all problems.
+    /// One weight per reward; `rewards` are those of one trajectory's turns in order, `prompt` those of all
+    /// attempts at the same problem, and `turn_means` is what [`turn_means`] gives for all problems.
     ///
     /// # Panics
     /// If `TurnAdvantage` is not given the mean of every turn.
     #[must_use]
-    pub fn weights(&self, rewards: &[Reward], turn_means: &[f64]) -> Vec<f64> {
-        let each = |weight: &dyn Fn(f64) -> f64| rewards.iter().map(|reward| weight(reward.0)).collect();
+    pub fn weights(&self, rewards: &[Reward], prompt: &[Reward], turn_means: &[f64]) -> Vec<f64> {
+        let each =
+            |weight: &dyn Fn(f64) -> f64| rewards.iter().map(|reward| weight(reward.0)).collect::<Vec<f64>>();
+        let centred = |value: &dyn Fn(f64) -> f64| {
+            let mean_of: Vec<f64> = prompt.iter().map(|reward| value(reward.0)).collect();
+            above_mean(&each(value), &mean_of)
+        };
         match *self {
             Self::Uniform => each(&|_| 1.0),
             Self::SuccessOnly => each(&|reward| f64::from(reward >= 1.0)),
             Self::Exp { temperature } => each(&|reward| (reward / temperature).exp()),
             Self::Centered { temperature } => {
-                centered(&each(&|reward| reward)).into_iter().map(|r| (r / temperature).exp()).collect()
+                centred(&|reward| reward).into_iter().map(|r| (r / temperature).exp()).collect()
             }
-            Self::CenteredExp { temperature } => centered(&each(&|reward| (reward / temperature).exp())),
+            Self::CenteredExp { temperature } => centred(&|reward| (reward / temperature).exp()),
             Self::TurnAdvantage { temperature } => {
                 assert!(
                     turn_means.len() >= rewards.len(),
@@ -110,8 +115,13 @@ impl Weighting {
 
 /// The values minus their mean; exactly 0 where all are equal, which a rounded mean would not give.
 pub(super) fn centered(values: &[f64]) -> Vec<f64> {
-    let count = values.len() as f64;
-    values.iter().map(|value| values.iter().map(|other| value - other).sum::<f64>() / count).collect()
+    above_mean(values, values)
+}
+
+/// The values minus the mean of others; exactly 0 where all are equal.
+fn above_mean(values: &[f64], others: &[f64]) -> Vec<f64> {
+    let count = others.len() as f64;
+    values.iter().map(|value| others.iter().map(|other| value - other).sum::<f64>() / count).collect()
 }
 
 /// The mean reward of each turn over the episodes that reached it.
@@ -156,7 +166,8 @@ mod tests {
 
     #[track_caller]
     fn check(weighting: Weighting, values: &[f64], expected: &[f64]) {
-        let weights = weighting.weights(&rewards(values), &[0.3, 0.9, 1.0]);
+        let values = rewards(values);
+        let weights = weighting.weights(&values, &values, &[0.3, 0.9, 1.0]);
         assert_eq!(weights.len(), expected.len());
         for (weight, expected) in weights.iter().zip(expected) {
             assert!((weight - expected).abs() < 5e-4, "{weighting:?}: {weights:?}, not {expected:?}");
@@ -176,12 +187,26 @@ mod tests {
     }
 
     #[test]
+    fn the_mean_is_that_of_all_attempts_at_the_problem() {
+        // A trajectory 0, 1 beside another 1: the mean is 2/3; exp(-(2/3) / 0.4), exp((1/3) / 0.4).
+        let (own, prompt) = (rewards(&[0.0, 1.0]), rewards(&[0.0, 1.0, 1.0]));
+        let weights = Weighting::Centered { temperature: TAU }.weights(&own, &prompt, &[]);
+        assert!((weights[0] - 0.1889).abs() < 5e-4 && (weights[1] - 2.3010).abs() < 5e-4, "{weights:?}");
+        // exp(0), exp(2.5) twice: the mean is (1 + 2 * 12.1825) / 3 = 8.4550.
+        let weights = Weighting::CenteredExp { temperature: TAU }.weights(&own, &prompt, &[]);
+        assert!((weights[0] + 7.4550).abs() < 5e-4 && (weights[1] - 3.7275).abs() < 5e-4, "{weights:?}");
+    }
+
+    #[test]
     fn a_problem_solved_at_once_is_not_news_to_the_centred_weightings() {
         check(Weighting::default(), &[1.0], &[12.1825]);
-        assert_eq!(Weighting::Centered { temperature: TAU }.weights(&rewards(&[1.0]), &[]), [1.0]);
+        assert_eq!(
+            Weighting::Centered { temperature: TAU }.weights(&rewards(&[1.0]), &rewards(&[1.0]), &[]),
+            [1.0]
+        );
         for count in 1..8 {
             let same = vec![Reward(1.0); count];
-            let weights = Weighting::CenteredExp { temperature: TAU }.weights(&same, &[]);
+            let weights = Weighting::CenteredExp { temperature: TAU }.weights(&same, &same, &[]);
             assert_eq!(weights, vec![0.0; count], "equal rewards must weigh exactly nothing");
         }
     }
@@ -248,7 +273,7 @@ mod tests {
         ) {
             let rewards = rewards(&values);
             for weighting in every() {
-                let weights = weighting.weights(&rewards, &turn_means);
+                let weights = weighting.weights(&rewards, &rewards, &turn_means);
                 prop_assert_eq!(weights.len(), rewards.len());
                 prop_assert!(weights.iter().all(|weight| weight.is_finite()), "{:?}", weighting);
                 let negative = weights.iter().any(|&weight| weight < 0.0);
@@ -264,7 +289,8 @@ mod tests {
         ) {
             prop_assume!(low < high);
             for weighting in every() {
-                let weights = weighting.weights(&[Reward(low), Reward(high)], &[mean, mean]);
+                let pair = [Reward(low), Reward(high)];
+                let weights = weighting.weights(&pair, &pair, &[mean, mean]);
                 prop_assert!(weights[0] <= weights[1], "{:?}: {:?}", weighting, weights);
             }
         }
@@ -274,7 +300,7 @@ mod tests {
             let mut mixed = vec![Reward(0.0); count];
             mixed.push(Reward(1.0));
             for weighting in every() {
-                let negative = weighting.weights(&mixed, &[0.0; 6]).iter().any(|&weight| weight < 0.0);
+                let negative = weighting.weights(&mixed, &mixed, &[0.0; 6]).iter().any(|&weight| weight < 0.0);
                 prop_assert_eq!(negative, weighting.may_be_negative());
             }
         }

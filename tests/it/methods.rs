@@ -47,7 +47,15 @@ fn every_method_protocol_and_analysis_leaves_its_scores() {
         };
         assert!(scored.iter().any(there), "{method} has no scores of `{checkpoint}`: {scored:?}");
     }
-    for metric in ["unsolved@2", "nll@t2", "equal-tokens@t1", "verified@t1", "best-of-1", "reranked-of-3"] {
+    for metric in [
+        "unsolved@2",
+        "nll@t2",
+        "equal-tokens@t1",
+        "equal-tokens-short",
+        "verified@t1",
+        "best-of-1",
+        "reranked-of-3",
+    ] {
         assert!(!scores(&lab, metric).is_empty(), "no run has a score `{metric}`");
     }
     let rescored = lab.on_store(&["rescore"]);

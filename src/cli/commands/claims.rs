@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::claims::{
-    ClaimError, ClaimsFile, Outcome, Settled, Verdict, Verdicts, runs, verdicts, words, write,
+    ClaimError, ClaimsFile, Outcome, Settled, Verdict, Verdicts, earlier, runs, verdicts, words, write,
 };
 use crate::cli::args::ClaimsArguments;
 use crate::cli::environment::Environment;
@@ -28,7 +28,8 @@ pub fn claims(arguments: &ClaimsArguments, environment: &Environment) -> Result<
     let about = about(&arguments.experiments, &file)?;
     let reader = environment.reader()?;
     // Everything is settled, whatever is shown: p values are corrected over all claims of a row.
-    let all = verdicts(&reader, &file)?;
+    let before = arguments.earlier.as_deref().map(earlier).transpose()?;
+    let all = verdicts(&reader, &file, before.as_ref())?;
     check_writable(&arguments.out)?;
     let folder = write(&all, &arguments.out)?;
     let shown = if about.is_empty() { all } else { all.about(&about) };

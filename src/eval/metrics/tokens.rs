@@ -8,8 +8,9 @@ use crate::eval::metric::{Extent, Log, Measure, Metric, Unit, grades};
 use crate::eval::vote::majority;
 
 pub(super) fn measures(extent: Extent) -> Vec<Measure> {
-    // A turn reads at most the attempt before it and samples one of its own: twice as many first
-    // attempts as turns are about what the turns cost. With fewer the baseline would be cut short.
+    // A turn reads at least the attempt before it and samples one of its own: with fewer first attempts
+    // than twice the turns the baseline would be cut short for certain. Behind a window that slides a
+    // turn reads all that is in view once more, and more would be affordable: `short` tells how often.
     if extent.samples < 2 * extent.turns || extent.turns < 2 || extent.verifies {
         return Vec::new();
     }
@@ -31,7 +32,24 @@ pub(super) fn measures(extent: Extent) -> Vec<Measure> {
         meaning: "First attempts that cost no more tokens than the sequential turns.".to_owned(),
     };
     let samples = Measure { metric, score: Box::new(|log| affordable(log) as f64) };
-    vec![vote, samples]
+    let cut = Measure::yes_or_no(
+        "equal-tokens-short".to_owned(),
+        Some(false),
+        format!(
+            "All {} first attempts cost less than the sequential turns, so that their vote is cut short.",
+            extent.samples
+        ),
+        cut_short,
+    );
+    vec![vote, samples, cut]
+}
+
+/// Whether more first attempts than were drawn would have cost no more than the turns: one more of the
+/// mean length of those that were drawn.
+fn cut_short(log: &Log<'_>) -> bool {
+    let spent: u32 = log.firsts.iter().map(|first| first.tokens).sum();
+    let count = log.firsts.len() as u32;
+    log.firsts[0].prompt + spent + spent.div_ceil(count) <= sequential(log)
 }
 
 /// How many first attempts cost no more than the sequential log; at least one.
@@ -92,5 +110,18 @@ mod tests {
         // With one attempt in view the third turn reads attempt and retry text again: 36 + 30.
         assert_eq!(seen(&narrow, &firsts), (152, 4));
         assert_eq!(seen(&turns[..1], &firsts), (50, 1));
+    }
+
+    #[test]
+    fn a_vote_that_could_have_had_one_more_sample_is_cut_short() {
+        // Three turns of 20 + 30, 6 + 30 and 6 + 30 tokens come to 122: three attempts of 30 behind a
+        // question of 20. A fourth would make it 140.
+        let turns = [candidate(20, 30), candidate(56, 30), candidate(92, 30)];
+        let short = |drawn: usize| {
+            let firsts: Vec<Candidate> = (0..drawn).map(|_| candidate(20, 30)).collect();
+            let (turns, firsts) = (turns.iter().collect(), firsts.iter().collect());
+            cut_short(&Log { turns, made: 3, reviews: vec![None; 3], firsts })
+        };
+        assert_eq!([2, 3, 4].map(short), [true, false, false]);
     }
 }

@@ -28,6 +28,10 @@ impl Plan<'_> {
                 content[option] = json!(true);
             }
         }
+        if run.deduplicate && !run.collect.stop_on_success {
+            // A key of its own: right attempts that were stood by once left as repeats.
+            content["deduplicate"] = json!("failures");
+        }
         let problems = self.train.clone();
         self.examples(self.label("weigh", name), &problems, source, vec![episodes.clone()], content)
     }

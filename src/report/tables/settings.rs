@@ -1,6 +1,7 @@
 //! Every setting's last checkpoint side by side: the systems that an experiment compares.
 
 use super::super::Study;
+use super::super::measures::{EQUAL_TOKENS, SHORT};
 use super::super::study::last_part;
 use crate::stats::Estimate;
 
@@ -8,8 +9,6 @@ use super::{Cell, Section, Table, TableRow};
 
 /// The column of methods whose answer a verifier chooses.
 const CHOSEN: &str = "chosen";
-/// The column of votes that cost as much as turns do.
-const EQUAL_TOKENS: &str = "equal-tokens@t1";
 /// More settings than this are a search, not a comparison.
 const MOST: usize = 40;
 
@@ -51,7 +50,8 @@ fn reading(study: &Study<'_>, columns: &[String]) -> String {
     let there = |name: &str| columns.iter().any(|column| column == name);
     if there(EQUAL_TOKENS) {
         parts.push(format!(
-            "{EQUAL_TOKENS} votes over as many first attempts as cost the tokens of {turns} turns"
+            "{EQUAL_TOKENS} votes over as many first attempts as cost the tokens of {turns} turns{}",
+            cut_short(study)
         ));
     }
     if there(CHOSEN) {
@@ -61,6 +61,23 @@ fn reading(study: &Study<'_>, columns: &[String]) -> String {
     }
     parts.push("a dash stands where a method has no such number.".to_owned());
     parts.join("; ")
+}
+
+/// How often the vote at equal tokens had fewer attempts than it could afford, where that is known.
+fn cut_short(study: &Study<'_>) -> String {
+    let shares: Option<Vec<f64>> = (0..study.settings.len())
+        .filter_map(|setting| Some((setting, study.last(setting)?)))
+        .filter(|&(setting, last)| study.estimate(setting, last, EQUAL_TOKENS).is_some())
+        .map(|(setting, last)| Some(study.estimate(setting, last, SHORT)?.value))
+        .collect();
+    match shares.map(|shares| shares.into_iter().fold(0.0, f64::max)) {
+        None => ", at most all that were drawn".to_owned(),
+        Some(most) if most > 0.0 => {
+            let most = most * 100.0;
+            format!(", at most all that were drawn: too few on up to {most:.1} % of the problems")
+        }
+        Some(_) => String::new(),
+    }
 }
 
 /// The paper's columns, the baseline at equal tokens, and what a verifier chooses.

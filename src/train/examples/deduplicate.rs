@@ -4,16 +4,20 @@ use std::collections::BTreeSet;
 
 use crate::domain::{Episode, Turn};
 
-/// The episode without attempts that are empty or repeat an earlier one of the same episode,
+/// The episode without attempts that are empty or repeat an earlier failure of the same episode,
 /// white space around them aside, as the official code's optional flag does; their retry texts
 /// go with them. Nothing is compared across episodes.
+///
+/// A right attempt that is given again stays: it is stood by, which is what right→right pairs teach.
+/// The official code never meets one, because there an episode ends at its first right attempt.
 #[must_use]
 pub fn deduplicated(episode: &Episode) -> Episode {
     let mut seen = BTreeSet::new();
     let mut turns: Vec<Turn> = Vec::new();
     for turn in &episode.turns {
         let text = turn.chosen().text.trim();
-        if !text.is_empty() && seen.insert(text) {
+        let new = seen.insert(text) || turn.chosen().grade.verdict.is_right();
+        if !text.is_empty() && new {
             turns.push(turn.clone());
         }
     }
@@ -31,5 +35,12 @@ mod tests {
         let texts: Vec<&str> = left.turns.iter().map(|turn| turn.chosen().text.as_str()).collect();
         assert_eq!(texts, ["a", "b", "B"]);
         assert_eq!(deduplicated(&episode("p", &[" "])).turns, []);
+    }
+
+    #[test]
+    fn a_right_attempt_is_stood_by_and_a_wrong_one_is_repeated() {
+        let left = deduplicated(&episode("p", &["a", "a", "b!", "b!"]));
+        let texts: Vec<&str> = left.turns.iter().map(|turn| turn.chosen().text.as_str()).collect();
+        assert_eq!(texts, ["a", "b!", "b!"]);
     }
 }

@@ -4,6 +4,8 @@
 //! between targets where that changes nothing, and for counting what came out and what was left
 //! out. Must not know tokens, nor how dialogues are worded.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Dialogue, Episode, Example, Reward, Role, Verdict};
@@ -47,8 +49,8 @@ struct Target {
 
 /// Turns episodes into training examples.
 ///
-/// One trajectory per problem is expected, so that an episode's rewards are all the rewards of its
-/// problem; the teacher's turn counts as a turn with its own reward. Each target is preceded by
+/// The episodes of one problem are its trajectories, and their rewards together are the prompt's;
+/// the teacher's turn counts as a turn with its own reward. Each target is preceded by
 /// the last `window` attempts before it (none: all of them). Where every target has its whole
 /// history in view, one example carries all targets of an episode: attention is causal, so this
 /// is the same loss as the official code's one example per prefix, for one pass over the tokens.
@@ -60,14 +62,14 @@ pub fn examples(
     selection: Selection,
     weighting: Weighting,
 ) -> (Vec<Example>, Summary) {
-    let means = turn_means(episodes);
+    let (means, prompts) = (turn_means(episodes), rewards_by_problem(episodes));
     let mut examples = Vec::new();
     let mut summary = Summary::default();
     let mut squares = 0.0;
     for episode in episodes {
         let verdicts = episode.verdicts();
         let rewards: Vec<Reward> = verdicts.iter().map(|verdict| verdict.reward()).collect();
-        let weights = weighting.weights(&rewards, &means);
+        let weights = weighting.weights(&rewards, &prompts[episode.problem.as_str()], &means);
         let picks = selection.picks(&rewards);
         let targets: Vec<Target> = picks
             .iter()
@@ -87,6 +89,16 @@ pub fn examples(
         summary.effective_sample_size = summary.weight_sum * summary.weight_sum / squares;
     }
     (examples, summary)
+}
+
+/// The rewards of all attempts at each problem.
+fn rewards_by_problem(episodes: &[Episode]) -> BTreeMap<&str, Vec<Reward>> {
+    let mut prompts = BTreeMap::<&str, Vec<Reward>>::new();
+    for episode in episodes {
+        let rewards = episode.verdicts().into_iter().map(|verdict| verdict.reward());
+        prompts.entry(&episode.problem).or_default().extend(rewards);
+    }
+    prompts
 }
 
 impl Summary {
@@ -268,6 +280,15 @@ mod tests {
         assert_eq!(shown(&made), ["p a0=-5.59 again a1=5.59"]);
         assert_eq!(made[0].targets(), 2);
         assert!(summary.effective_sample_size.abs() < 1e-12);
+    }
+
+    #[test]
+    fn trajectories_of_one_problem_are_centred_together() {
+        let episodes = [episode("p", &[Wrong, Right]), episode("p", &[Right]), episode("q", &[Wrong, Right])];
+        let centered = Weighting::Centered { temperature: 0.5 };
+        let (made, _) = examples(&episodes, &layout, None, Selection::All, centered);
+        // The mean of p is 2/3, that of q 1/2: exp(-4/3), exp(2/3), and exp(-1), exp(1).
+        assert_eq!(shown(&made), ["p a0=0.26 again a1=1.95", "p a0=1.95", "q a0=0.37 again a1=2.72"]);
     }
 
     #[test]
