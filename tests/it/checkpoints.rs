@@ -25,7 +25,7 @@ fn publish(from: &Lab, to: &Lab, folder: &str) {
         to.write(&format!("{folder}/{name}"), fs::read(stage.join(name)).unwrap());
     }
     let sizes = read_sizes(&stage.join(checkpoint::CONFIG)).unwrap();
-    let config = written_config(&sizes.config, sizes.vocabulary.unwrap_or(300));
+    let config = written_config(&sizes.config, sizes.vocabulary.unwrap_or(300)).unwrap();
     to.write(&format!("{folder}/{}", checkpoint::CONFIG), config.to_string());
 }
 
@@ -111,7 +111,7 @@ fn chat(lab: &Lab, folder: &str) {
     let weights = Weights::random(&config, rows, Seed(1), &place().device);
     let decoder = Decoder::new(config.clone(), weights, &place());
     lab.write(&format!("{folder}/{}", checkpoint::WEIGHTS), checkpoint::encode(&decoder));
-    lab.write(&format!("{folder}/{}", checkpoint::CONFIG), written_config(&config, rows).to_string());
+    lab.write(&format!("{folder}/{}", checkpoint::CONFIG), written_config(&config, rows).unwrap().to_string());
 }
 
 #[test]

@@ -286,7 +286,7 @@ fn chat_checkpoint(lab: &Lab, folder: &str) {
     let decoder = Decoder::new(config.clone(), weights, &place);
     copy(&manifest("tests/golden/chat/zephyr"), &lab.path(folder));
     Checkpoint::save(&decoder, &lab.path(folder)).unwrap();
-    let json = rise_lab::model::checkpoint::written_config(&config, tokens);
+    let json = rise_lab::model::checkpoint::written_config(&config, tokens).unwrap();
     lab.write(&format!("{folder}/config.json"), json.to_string());
 }
 
