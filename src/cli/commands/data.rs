@@ -49,10 +49,10 @@ fn about(task: &Surveyed, output: Output) -> String {
     if !task.files.is_empty() {
         parts.push(format!("{}\n", files(&task.files, output)));
     }
-    let mut table = Table::new(["split", "#problems", "#longest question", "characters, in"]);
+    let mut table = Table::new(["split", "#problems", "#longest question", "characters, in", "fingerprint"]);
     for split in &task.splits {
         let [problems, longest] = [split.problems, split.longest].map(|count| count.to_string());
-        table.row([split.split.name(), &problems, &longest, &split.longest_id]);
+        table.row([split.split.name(), &problems, &longest, &split.longest_id, split.fingerprint.as_str()]);
     }
     parts.push(table.to_string());
     parts.push(listed("Notes", &task.notes));
@@ -123,6 +123,8 @@ mod tests {
             problems,
             longest,
             longest_id: "gsm8k/train.jsonl/7".to_owned(),
+            fingerprint: key("fingerprint"),
+            prints: vec![("gsm8k/train.jsonl/7".to_owned(), key("7"))],
         };
         let task = Surveyed {
             task: "gsm8k".to_owned(),
@@ -197,6 +199,8 @@ mod tests {
         assert_eq!(document["leaks"].as_array().unwrap().len(), 13);
         assert_eq!(document["tasks"][0]["files"][1]["official"], false);
         assert_eq!(document["tasks"][0]["splits"][0]["split"], "train");
+        let prints = &document["tasks"][0]["splits"][0]["prints"];
+        assert_eq!(prints, &json!([["gsm8k/train.jsonl/7", key("7")]]));
         assert_eq!(document["tasks"][0]["known_errors"][0]["kind"], "label");
     }
 }

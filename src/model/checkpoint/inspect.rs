@@ -126,8 +126,7 @@ impl Inspected {
     /// Looks at a checkpoint whose sizes are known and whose files lie wherever they lie.
     #[must_use]
     pub fn parts(config: &ModelConfig, weights: &Path, tokenizer: &Path) -> Self {
-        let sizes =
-            Sizes { config: config.clone(), vocabulary: None, precision: None, architecture: None };
+        let sizes = Sizes { config: config.clone(), vocabulary: None, precision: None, architecture: None };
         look(Some(sizes), &Files { sizes: weights, weights, tokenizer }, None, Vec::new())
     }
 }

@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_template_that_rewrites_a_text_is_unsteady_but_prompts() {
-        let last = "{% for m in messages %}{{ m.content }}{% if loop.last %}.{% endif %}<|im_end|>{% endfor %}";
+        let last =
+            "{% for m in messages %}{{ m.content }}{% if loop.last %}.{% endif %}<|im_end|>{% endfor %}";
         let folder = checkpoint(last, "");
         let tokenizer = Tokenizer::load(&folder.path().join("tokenizer.json")).unwrap();
         assert!(matches!(tokenizer.write(&dialogue("3")), Err(TokenizerError::Unsteady(2))));

@@ -25,8 +25,7 @@ pub fn ends(inner: &Inner, template: &ChatTemplate, tokenizer: &Path) -> Result<
     let folder = tokenizer.parent().unwrap_or(Path::new(""));
     let own = template.end().and_then(|token| inner.token_to_id(token));
     let mut ends: Vec<u32> = configured(folder).into_iter().chain(own).collect();
-    let fail =
-        |reason: String| TokenizerError::Read { path: tokenizer.to_owned(), reason: reason.to_owned() };
+    let fail = |reason: String| TokenizerError::Read { path: tokenizer.to_owned(), reason };
     ends.extend(closing(inner, template, &ends)?.map_err(fail)?);
     ends.sort_unstable();
     ends.dedup();
@@ -52,7 +51,8 @@ fn closing(
     ends: &[u32],
 ) -> Result<Result<Option<u32>, String>, TokenizerError> {
     let message = |role, text: &str| Message { role, text: text.to_owned() };
-    let text = template.render(&[message(Role::User, ASKED), message(Role::Assistant, SAID)], false)?;
+    let probe = [message(Role::User, ASKED), message(Role::Assistant, SAID)];
+    let text = template.render(&probe, false).map_err(TokenizerError::Unfit)?;
     let Some(place) = text.rfind(SAID) else {
         return Ok(Err("the chat template leaves out what an answer says".to_owned()));
     };

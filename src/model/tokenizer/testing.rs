@@ -25,7 +25,8 @@ pub fn tokenizer() -> Value {
     let names = special.map(str::to_owned).into_iter().chain(letters.iter().map(char::to_string));
     let vocabulary: serde_json::Map<String, Value> =
         names.chain(["ĊĊ".to_owned()]).enumerate().map(|(id, name)| (name, json!(id))).collect();
-    let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false });
+    let bytes =
+        json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false });
     json!({
         "version": "1.0", "truncation": null, "padding": null, "normalizer": null, "post_processor": null,
         "added_tokens": added.collect::<Vec<_>>(), "pre_tokenizer": bytes.clone(), "decoder": bytes,
