@@ -414,6 +414,13 @@ mod tests {
         assert!(tried(testing::CHATML).is_ok());
         let shipped = include_str!("../../templates/chat/chatml.jinja");
         assert!(tried(shipped).is_ok());
+        let written = |template: &str| {
+            let folder = testing::checkpoint(template, "");
+            let template = ChatTemplate::read(folder.path()).unwrap().unwrap();
+            let dialogue = Dialogue::default().user(" Why?\n").assistant("\nSo.").user("Again.");
+            template.render(&dialogue.0, true).unwrap()
+        };
+        assert_eq!(written(shipped), written(testing::CHATML));
         // As Qwen 3's own: what was thought stays in the last answer alone.
         let thinking = "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if loop.last and m.role == 'assistant' %}\
                         <think></think>{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}\

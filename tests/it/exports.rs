@@ -298,7 +298,8 @@ fn a_template_from_elsewhere_takes_the_place_of_the_checkpoints_own_and_of_nothi
     assert_eq!(found["found"]["config"]["positions"], 99);
     assert_eq!(found["origin"]["precision"], "bf16");
     assert_eq!(found["found"]["tokenizer"]["template"], "other/mine.jinja");
-    let said = lab.run_saying(&["model", "chat", "elsewhere.toml", "--max-tokens", "400"], "Hello?\n");
+    let said =
+        lab.run_saying(&["model", "chat", "elsewhere.toml"], &format!("{}\n", "How many? ".repeat(80)));
     assert!(format!("{}{}", said.stdout, said.stderr).contains("99"), "{}{}", said.stdout, said.stderr);
 }
 
