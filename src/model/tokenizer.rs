@@ -431,7 +431,7 @@ mod tests {
             + "{% if messages | length > 2 %}{{ raise_exception('one turn only') }}{% endif %}";
         let error = tried(&single).unwrap_err().to_string();
         let told = error.split_once("tokenizer_config.json: ").unwrap().1;
-        insta::assert_snapshot!(told, @r#"refuses the dialogue: one turn only (line 2); a template has to write several turns of a user and an assistant, without tools: give another one, for example `chat_template = "templates/chat/chatml.jinja"`"#);
+        insta::assert_snapshot!(told, @r#"refuses the dialogue: one turn only (line 4); a template has to write several turns of a user and an assistant, without tools: give another one, for example `chat_template = "templates/chat/chatml.jinja"`"#);
     }
 
     #[test]
