@@ -160,10 +160,10 @@ mod tests {
         data/train.jsonl  6a6a3d795e973e2e6650d30b243cb5c9dc36576a12fe1575e98d481a4260dc36  yes
         data/test.jsonl   389a16963e9cc6830535a9c83b4dc33ac6f8c6cb2067b9f9886fd3600d892590  no
 
-        split  problems  longest question  characters, in
-        -----  --------  ----------------  -------------------
-        train      3000               985  gsm8k/train.jsonl/7
-        test        500                80  gsm8k/train.jsonl/7
+        split  problems  longest question  characters, in       fingerprint
+        -----  --------  ----------------  -------------------  ----------------------------------------------------------------
+        train      3000               985  gsm8k/train.jsonl/7  44863b03e9909b7100e05b02526909a346fd7455183f6619e0fe6198c89981e0
+        test        500                80  gsm8k/train.jsonl/7  44863b03e9909b7100e05b02526909a346fd7455183f6619e0fe6198c89981e0
 
         Notes:
           test.jsonl holds 20 problems, the original 1319
