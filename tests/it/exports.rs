@@ -8,7 +8,7 @@ use std::path::Path;
 use burn::tensor::{Tensor, TensorData};
 use rise_lab::data::Prompt;
 use rise_lab::domain::{Dialogue, Policy, Request, Sampling, Seed};
-use rise_lab::model::checkpoint::{Form, export};
+use rise_lab::model::checkpoint::{Form, Link, export};
 use rise_lab::model::{
     Adapter, Adapters, Checkpoint, Decoder, Kernels, LanguageModel, LoraConfig, ModelConfig, Place,
     Precision, Projection, Prompted, Ragged, Targets, Visit, Weights, generate,
@@ -322,6 +322,22 @@ fn a_bare_base_model_is_no_fault_and_a_template_that_cannot_be_trained_with_is_w
     let shown = lab.run(&["model", "inspect", "model"]);
     shown.expect_exit(0);
     assert!(shown.stdout.contains("Worth knowing\n- cannot read the tokenizer"), "{}", shown.stdout);
+}
+
+#[test]
+fn a_link_is_looked_into_in_the_way_that_it_says() {
+    let lab = Lab::new();
+    chat_checkpoint(&lab, "model");
+    // Without a template of its own, as base models are.
+    lab.write("model/tokenizer_config.json", "{}");
+    lab.write("mine.jinja", "{% for m in messages %}{{ m.content }}</s>{% endfor %}");
+    let template = Some(lab.path("mine.jinja"));
+    let link = Link::new(&lab.path("model"), Precision::F32, template, Some(77)).unwrap();
+    fs::create_dir(lab.path("stage")).unwrap();
+    link.save(&lab.path("stage")).unwrap();
+    let found = lab.json(&["model", "inspect", "stage"])["found"].clone();
+    assert_eq!((&found["faults"], &found["remarks"]), (&serde_json::json!([]), &serde_json::json!([])));
+    assert_eq!(found["config"]["positions"], 77);
 }
 
 #[test]
