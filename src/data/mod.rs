@@ -16,6 +16,7 @@ mod graders;
 mod known_errors;
 mod known_files;
 mod leaks;
+mod print;
 mod prompt;
 mod split;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use graders::{Environment, GraderConfig, RiseCompat, UnknownGrader};
 pub use known_errors::{ErrorKind, KnownError, known_errors};
 pub use known_files::is_official;
 pub use leaks::{Leak, Part, leaks, question_key};
+pub use print::{problem_print, problems_print};
 pub use prompt::{AnswerForm, Exchange, Inquiry, Prompt, Retry};
 pub use split::{Sizes, Splits};
 pub use task::{DataFile, TaskConfig};

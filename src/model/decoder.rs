@@ -26,6 +26,8 @@ pub struct Decoder {
     pub(super) activations: usize,
     /// Tokens of a batch that pass through the network together there, about.
     pub(super) rows: usize,
+    /// Whether only half of what would be there together is.
+    pub(super) halved: bool,
     /// Decides what adapters do not see while they are trained.
     pub(super) noise: Seed,
     pub(super) threads: Threads,
@@ -66,11 +68,11 @@ impl Decoder {
             epsilon: config.norm_epsilon as f32,
             rotary,
         });
-        let Place { precision, activations, rows, storage, .. } = *place;
+        let Place { precision, activations, rows, halved, storage, .. } = *place;
         let kernels = place.kernels.fitting(&config, weights.adapters.is_some(), storage);
         let (threads, memory) = (place.threads.clone(), Arc::default());
         let noise = Seed(0);
-        Self { config, weights, shape, kernels, precision, activations, rows, noise, threads, memory }
+        Self { config, weights, shape, kernels, precision, activations, rows, halved, noise, threads, memory }
     }
 
     /// The same decoder with adapters, which alone are trained from now on.
@@ -126,12 +128,23 @@ impl Decoder {
     /// The same decoder with its parameters changed; nothing else of it holds on to the old ones.
     #[must_use]
     pub fn map_weights(self, change: impl FnOnce(Weights, &Threads) -> Weights) -> Self {
-        let Self { config, weights, shape, kernels, precision, activations, rows, noise, threads, memory } =
-            self;
+        let Self {
+            config,
+            weights,
+            shape,
+            kernels,
+            precision,
+            activations,
+            rows,
+            halved,
+            noise,
+            threads,
+            memory,
+        } = self;
         drop(memory);
         let weights = change(weights, &threads);
         let memory = Arc::default();
-        Self { config, weights, shape, kernels, precision, activations, rows, noise, threads, memory }
+        Self { config, weights, shape, kernels, precision, activations, rows, halved, noise, threads, memory }
     }
 
     /// Its parameters, held by nobody else if nobody else held them before.

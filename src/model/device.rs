@@ -47,6 +47,9 @@ pub struct Place {
     /// Tokens of a batch that pass through the network together there, about; their gradients are
     /// added up.
     pub rows: usize,
+    /// Whether only half of what would be there together is: half of a batch's tokens, of the prompts
+    /// that enter, of the sequences that are written; and nothing that can be computed again.
+    pub halved: bool,
     /// Threads that one stage may use on the host.
     pub threads: Threads,
 }
@@ -104,6 +107,7 @@ impl Place {
             storage,
             activations: Self::room(name),
             rows: Self::ROWS,
+            halved: false,
             threads: Threads::default(),
         })
     }

@@ -4,6 +4,8 @@
 //! ```text
 //! control     this program's own: training, and dialogues with control tokens
 //! templated   those of other checkpoints: dialogues by their chat template
+//! dialogue    how its texts become tokens
+//! ends        which tokens end its answers
 //! ```
 //!
 //! With its own tokenizers every text survives the round trip, whatever characters it has, and control
@@ -11,7 +13,11 @@
 //! token's name inside a text is the token, as in transformers.
 
 mod control;
+mod dialogue;
+mod ends;
 mod templated;
+#[cfg(test)]
+mod testing;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -85,11 +91,27 @@ pub enum TokenizerError {
     /// The chat template cannot write a dialogue.
     #[error(transparent)]
     Chat(#[from] ChatError),
+    /// Nothing says how dialogues are written.
+    #[error(
+        "cannot read the tokenizer {}: there is no chat template beside it (`tokenizer_config.json`, `chat_template.jinja`); use an instruction-tuned checkpoint, or give one with `chat_template = \"FILE\"`",
+        path.display()
+    )]
+    NoTemplate {
+        /// The file of the tokenizer.
+        path: PathBuf,
+        /// Rows that an embedding needs for it.
+        rows: usize,
+    },
     /// What is sampled after a dialogue would not be what is trained after it.
     #[error(
-        "the chat template writes the beginning of a dialogue otherwise once it is answered (message {0}), so a model cannot be trained on what it samples; use a template that only adds to what was said"
+        "the chat template writes the beginning of a dialogue otherwise once it is answered (message {0}), so a model cannot be trained on what it samples; use a template that only adds to what was said, as `chat_template = \"templates/chat/chatml.jinja\"` does"
     )]
     Unsteady(usize),
+    /// The chat template fails on a dialogue of several turns.
+    #[error(
+        "{0}; a template has to write several turns of a user and an assistant, without tools: give another one, for example `chat_template = \"templates/chat/chatml.jinja\"`"
+    )]
+    Unfit(ChatError),
 }
 
 impl Tokenizer {
@@ -119,7 +141,7 @@ impl Tokenizer {
     /// As [`Tokenizer::load`], or if the template cannot be read.
     pub fn load_with(path: &Path, chat_template: Option<&Path>) -> Result<Self, TokenizerError> {
         let fail = |reason: String| TokenizerError::Read { path: path.to_owned(), reason };
-        let inner = Inner::from_file(path).map_err(|error| fail(error.to_string()))?;
+        let inner = read(path).map_err(|error| fail(error.to_string()))?;
         if Control::are_in(&inner) {
             return Self::own(inner).map_err(fail);
         }
@@ -162,6 +184,34 @@ impl Tokenizer {
     #[must_use]
     pub fn vocabulary(&self) -> usize {
         self.inner.get_vocab_size(true)
+    }
+
+    /// Rows that an embedding needs for its tokens; some numbers may stand for none.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        rows(&self.inner)
+    }
+
+    /// The folder that its files are from; none where it stands for itself.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.format {
+            Format::Own(_) => None,
+            Format::Chat(templated) => Some(&templated.folder),
+        }
+    }
+
+    /// Makes sure that dialogues of several turns can be written, and are not written otherwise once
+    /// they go on.
+    ///
+    /// # Errors
+    /// What a chat template does not do, with the remedy.
+    pub fn rehearse(&self) -> Result<(), TokenizerError> {
+        let asked = Dialogue::default().user("A question?").assistant("An answer.");
+        match self.write(&asked.user("Again.").assistant("Another one.").0) {
+            Err(TokenizerError::Chat(error)) => Err(TokenizerError::Unfit(error)),
+            written => written.map(drop),
+        }
     }
 
     /// Tokens behind which nothing of an attempt follows.
@@ -225,7 +275,9 @@ impl Tokenizer {
     /// Never: every id of the vocabulary decodes.
     #[must_use]
     pub fn decode(&self, tokens: &[u32]) -> String {
-        self.inner.decode(tokens, true).expect("every token decodes")
+        // What ends an answer need not be marked as special.
+        let said: Vec<u32> = tokens.iter().copied().filter(|&token| !self.is_end(token)).collect();
+        self.inner.decode(&said, true).expect("every token decodes")
     }
 
     /// The tokens of a dialogue, and where its answers lie in them.
@@ -235,7 +287,7 @@ impl Tokenizer {
     pub fn write(&self, messages: &[Message]) -> Result<Written, TokenizerError> {
         match &self.format {
             Format::Own(control) => Ok(control.write(messages, |text| self.encode(text))),
-            Format::Chat(templated) => templated.write(messages, |text| self.encode(text)),
+            Format::Chat(templated) => templated.writer(|text| self.encode(text)).write(messages, false),
         }
     }
 
@@ -250,9 +302,22 @@ impl Tokenizer {
                 tokens.push(control.assistant);
                 Ok(tokens)
             }
-            Format::Chat(templated) => Ok(self.encode(&templated.template.render(&dialogue.0, true)?)),
+            Format::Chat(templated) => templated.writer(|text| self.encode(text)).prompt(&dialogue.0),
         }
     }
+}
+
+/// A file's tokenizer for whole texts, whatever the file says of cutting them or filling them up: that
+/// is for batches of who made it, and transformers passes over it too.
+fn read(path: &Path) -> tokenizers::Result<Inner> {
+    let mut inner = Inner::from_file(path)?;
+    inner.with_padding(None).with_truncation(None)?;
+    Ok(inner)
+}
+
+/// One more than the last token's number.
+fn rows(inner: &Inner) -> usize {
+    inner.get_vocab(true).into_values().max().map_or(0, |last| last as usize + 1)
 }
 
 #[cfg(test)]
@@ -308,6 +373,65 @@ mod tests {
         let answered = asked.clone().assistant("#### 8").user("Again.");
         let (short, long) = (tokenizer.prompt(&asked).unwrap(), tokenizer.prompt(&answered).unwrap());
         assert_eq!(long[..short.len()], short[..]);
+    }
+
+    #[test]
+    fn texts_are_neither_cut_nor_filled_up() {
+        let mut json = testing::tokenizer();
+        json["truncation"] = serde_json::json!({
+            "direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0,
+        });
+        json["padding"] = serde_json::json!({
+            "strategy": { "Fixed": 64 }, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0,
+            "pad_type_id": 0, "pad_token": "<|endoftext|>",
+        });
+        let folder = testing::checkpoint(testing::CHATML, "");
+        let path = folder.path().join("tokenizer.json");
+        fs::write(&path, json.to_string()).unwrap();
+        let tokenizer = Tokenizer::load(&path).unwrap();
+        assert_eq!(tokenizer.encode("ten letter").len(), 10);
+        assert_eq!(tokenizer.decode(&tokenizer.encode("ten letter")), "ten letter");
+    }
+
+    #[test]
+    fn rows_go_up_to_the_last_number() {
+        let mut json = testing::tokenizer();
+        json["added_tokens"][2]["id"] = 700.into();
+        json["model"]["vocab"]["<|im_end|>"] = 700.into();
+        let folder = testing::checkpoint(testing::CHATML, "");
+        let path = folder.path().join("tokenizer.json");
+        fs::write(&path, json.to_string()).unwrap();
+        let tokenizer = Tokenizer::load(&path).unwrap();
+        assert_eq!((tokenizer.vocabulary(), tokenizer.rows()), (260, 701));
+    }
+
+    #[test]
+    fn a_template_is_tried_on_several_turns() {
+        let tried = |template: &str| {
+            let folder = testing::checkpoint(template, "");
+            Tokenizer::load(&folder.path().join("tokenizer.json")).unwrap().rehearse()
+        };
+        assert!(tried(testing::CHATML).is_ok());
+        let shipped = include_str!("../../templates/chat/chatml.jinja");
+        assert!(tried(shipped).is_ok());
+        let written = |template: &str| {
+            let folder = testing::checkpoint(template, "");
+            let template = ChatTemplate::read(folder.path()).unwrap().unwrap();
+            let dialogue = Dialogue::default().user(" Why?\n").assistant("\nSo.").user("Again.");
+            template.render(&dialogue.0, true).unwrap()
+        };
+        assert_eq!(written(shipped), written(testing::CHATML));
+        // As Qwen 3's own: what was thought stays in the last answer alone.
+        let thinking = "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if loop.last and m.role == 'assistant' %}\
+                        <think></think>{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}\
+                        {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+        let error = tried(thinking).unwrap_err().to_string();
+        insta::assert_snapshot!(error, @r#"the chat template writes the beginning of a dialogue otherwise once it is answered (message 2), so a model cannot be trained on what it samples; use a template that only adds to what was said, as `chat_template = "templates/chat/chatml.jinja"` does"#);
+        let single = testing::CHATML.to_owned()
+            + "{% if messages | length > 2 %}{{ raise_exception('one turn only') }}{% endif %}";
+        let error = tried(&single).unwrap_err().to_string();
+        let told = error.split_once("tokenizer_config.json: ").unwrap().1;
+        insta::assert_snapshot!(told, @r#"refuses the dialogue: one turn only (line 4); a template has to write several turns of a user and an assistant, without tools: give another one, for example `chat_template = "templates/chat/chatml.jinja"`"#);
     }
 
     #[test]

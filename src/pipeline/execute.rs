@@ -3,10 +3,11 @@
 //! Gives every stage the same surroundings: a working folder that survives kills, the files of
 //! its inputs, an observer. Must not know what any stage computes.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use burn::tensor::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -22,6 +23,7 @@ use crate::rollout::TeacherError;
 use crate::train::{ProgressError, TrainError};
 
 use super::files::Growing;
+use super::halving::within_memory;
 use super::memory::Memory;
 use super::stages::{
     base, collect, evaluate, improve, likelihood, link, prefer, prepare, rank, refine, reinforce, sample,
@@ -54,9 +56,9 @@ pub enum StageError {
     /// The backend cannot be used.
     #[error("{0}")]
     Backend(String),
-    /// The backend's device has no memory left, even with nothing kept that can be computed again.
+    /// The backend's device has no memory left, even for half of a batch at a time.
     #[error(
-        "the device has no memory left{}; lower `batch` or `max_tokens`, use a smaller base model, or a device with more memory", told(.0)
+        "the device has no memory left{}, with half of a batch at a time either; lower `batch` or `max_tokens`, use a smaller base model, or a device with more memory", told(.0)
     )]
     Memory(OutOfMemory),
     /// A checkpoint cannot be read or written.
@@ -89,7 +91,7 @@ pub enum StageError {
     Train(TrainError),
     /// An example does not fit the model.
     #[error(
-        "{count} of {total} examples are longer than the model's {positions} positions (the longest has {longest} tokens); raise `model.positions` of the base model, or leave `repeat_question` out"
+        "{count} of {total} examples are longer than the model's {positions} positions (the longest has {longest} tokens); lower `max_tokens` or `collect.own_turns`, or leave `repeat_question` out, or give the model more: `model.positions` in the recipe of a base model, `base.positions` where it lowers what the `config.json` of a checkpoint from elsewhere allows"
     )]
     TooLong {
         /// Examples that do not fit.
@@ -104,7 +106,7 @@ pub enum StageError {
 }
 
 /// How much was asked for, in brackets; nothing if the backend did not tell.
-fn told(OutOfMemory { asked }: &OutOfMemory) -> String {
+pub(super) fn told(OutOfMemory { asked }: &OutOfMemory) -> String {
     asked.map_or_else(String::new, |bytes| format!(" ({bytes} bytes were asked for at once)"))
 }
 
@@ -160,17 +162,31 @@ pub(super) struct Desk<'a> {
     pub threads: &'a Threads,
     /// Tokens sampled so far.
     pub tokens: u64,
-    /// Whether to keep nothing on the device that can be computed again.
-    pub thrifty: bool,
+    /// Whether to work on half of a batch at a time.
+    pub halved: bool,
+    /// Devices that were worked on.
+    pub devices: RefCell<Vec<Device>>,
+}
+
+impl<'a> Desk<'a> {
+    /// A desk on which nothing was done yet.
+    pub fn new(
+        folder: PathBuf,
+        workspace: &'a Workspace,
+        threads: &'a Threads,
+        observer: &'a mut dyn Observer,
+    ) -> Self {
+        let devices = RefCell::default();
+        Self { folder, workspace, observer, threads, tokens: 0, halved: false, devices }
+    }
 }
 
 impl Desk<'_> {
     /// The backend, with the stage's threads.
     pub fn place(&self, backend: &str) -> Result<Place, StageError> {
         let place = Place::open(backend).map_err(StageError::Backend)?;
-        let (activations, rows) =
-            if self.thrifty { (0, place.rows / 2) } else { (place.activations, place.rows) };
-        Ok(Place { threads: self.threads.clone(), activations, rows, ..place })
+        self.devices.borrow_mut().push(place.device.clone());
+        Ok(Place { threads: self.threads.clone(), halved: self.halved, ..place })
     }
 
     /// A language model from a finished stage.
@@ -307,30 +323,12 @@ pub fn execute(
     release_memory();
     let (began, memory) = (Instant::now(), Memory::begin());
     let folder = workspace.partial(&stage.key)?;
-    let mut desk = Desk { folder, workspace, observer, threads, tokens: 0, thrifty: false };
-    let made = match within_memory(&mut desk, stage) {
-        Err(StageError::Memory(lack)) => {
-            let note = format!("the device has no memory left{}; once more, keeping less there", told(&lack));
-            desk.observer.on(Event::Note(note));
-            desk.thrifty = true;
-            within_memory(&mut desk, stage)
-        }
-        made => made,
-    }?;
+    let mut desk = Desk::new(folder, workspace, threads, observer);
+    let made = within_memory(&mut desk, &mut |desk| perform(desk, stage))?;
     let seconds = began.elapsed().as_secs_f64() + made.earlier;
     let origin = made.origin();
     let cost = (seconds, memory.peak());
     Ok(workspace.publish(&stage.key, &made.files, cost, made.counts, origin)?)
-}
-
-/// Performs a stage; a backend that panics because its device has no memory left is an error.
-fn within_memory(desk: &mut Desk<'_>, stage: &Stage) -> Result<Made, StageError> {
-    catch_unwind(AssertUnwindSafe(|| perform(desk, stage))).unwrap_or_else(
-        |panic| match OutOfMemory::of_panic(panic.as_ref()) {
-            Some(lack) => Err(StageError::Memory(lack)),
-            None => resume_unwind(panic),
-        },
-    )
 }
 
 fn perform(desk: &mut Desk<'_>, stage: &Stage) -> Result<Made, StageError> {

@@ -15,6 +15,7 @@ mod execute;
 mod exposure;
 mod files;
 mod graph;
+mod halving;
 mod hashes;
 mod kind;
 mod linked;

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::data::{
-    Count, DataError, DataFile, KnownError, Leak, Part, TaskConfig, is_official, known_errors,
+    Count, DataError, DataFile, KnownError, Leak, Part, TaskConfig, is_official, known_errors, problem_print,
+    problems_print,
 };
 use crate::domain::{Key, Split};
 use crate::spec::RunSpec;
@@ -67,6 +68,10 @@ pub struct SurveyedSplit {
     pub longest: usize,
     /// The problem that asks it.
     pub longest_id: String,
+    /// The fingerprint of its problems.
+    pub fingerprint: Key,
+    /// The fingerprint of each of them, by id, in order.
+    pub prints: Vec<(String, Key)>,
 }
 
 /// Looks at the data behind some runs. Corpora that are generated are left out, since they are long
@@ -164,5 +169,7 @@ fn measured(split: Split, part: &Part) -> SurveyedSplit {
         problems: part.problems.len(),
         longest: longest.map_or(0, |problem| length(&problem.question)),
         longest_id: longest.map(|problem| problem.id.clone()).unwrap_or_default(),
+        fingerprint: problems_print(&part.problems),
+        prints: part.problems.iter().map(|problem| (problem.id.clone(), problem_print(problem))).collect(),
     }
 }

@@ -32,18 +32,23 @@ impl Address {
                         variable, and its name into `key_env`"
                 .to_owned());
         }
-        let uri: Uri = url.parse().map_err(|_| format!("`{url}` is not a URL; {FORM}"))?;
+        // Behind the path there may be a key.
+        let shown = url.split(['?', '#']).next().unwrap_or_default();
+        let uri: Uri = url.parse().map_err(|_| format!("`{shown}` is not a URL; {FORM}"))?;
         let tls = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
-            _ => return Err(format!("`{url}` begins with neither `http://` nor `https://`; {FORM}")),
+            _ => return Err(format!("`{shown}` begins with neither `http://` nor `https://`; {FORM}")),
         };
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_lowercase();
         if host.is_empty() {
-            return Err(format!("`{url}` names no host; {FORM}"));
+            return Err(format!("`{shown}` names no host; {FORM}"));
         }
         if uri.query().is_some() || url.contains('#') {
-            return Err(format!("`{url}` has more than a path; {FORM}"));
+            return Err(format!(
+                "`{shown}` has more than a path behind it; {FORM}, and put a key into an environment variable, and its \
+                 name into `key_env`"
+            ));
         }
         let base = url.trim_end_matches('/');
         if base.ends_with(CHAT) {
@@ -97,18 +102,23 @@ mod tests {
             "not a url",
             "http://me:secret@host/v1",
             "http://localhost/v1/chat/completions",
-            "http://localhost/v1?key=1",
+            "http://localhost/v1?key=SECRET",
+            "localhost/v1?key=SECRET",
+            "ftp://localhost/v1?key=SECRET#SECRET",
         ]
         .iter()
         .map(|url| Address::read(url).unwrap_err())
         .collect();
+        assert!(!told.iter().any(|complaint| complaint.contains("SECRET")), "{told:?}");
         insta::assert_snapshot!(told.join("\n"), @r#"
         `localhost:8000/v1` is not a URL; write something like "http://localhost:8000/v1"
         `ftp://localhost/v1` begins with neither `http://` nor `https://`; write something like "http://localhost:8000/v1"
         `not a url` is not a URL; write something like "http://localhost:8000/v1"
         a URL with a user or a password is not taken; put the key into an environment variable, and its name into `key_env`
         `http://localhost/v1/chat/completions` is one call of the API; leave `/chat/completions` out
-        `http://localhost/v1?key=1` has more than a path; write something like "http://localhost:8000/v1"
+        `http://localhost/v1` has more than a path behind it; write something like "http://localhost:8000/v1", and put a key into an environment variable, and its name into `key_env`
+        `localhost/v1` is not a URL; write something like "http://localhost:8000/v1"
+        `ftp://localhost/v1` begins with neither `http://` nor `https://`; write something like "http://localhost:8000/v1"
         "#);
     }
 

@@ -129,6 +129,7 @@ mod tests {
         let answer = Answer {
             text: text.to_owned(),
             finished: true,
+            filtered: false,
             prompt_tokens: Some(1),
             completion_tokens: None,
             model: None,

@@ -44,6 +44,9 @@ pub struct Answer {
     pub text: String,
     /// Whether it ended by itself.
     pub finished: bool,
+    /// Whether a filter took it, or some of it, away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub filtered: bool,
     /// Tokens that were shown, where the server counts them.
     pub prompt_tokens: Option<u32>,
     /// Tokens of the answer, where the server counts them.
@@ -55,9 +58,20 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Whether nothing is said.
-    pub fn is_blank(&self) -> bool {
-        self.text.trim().is_empty()
+    /// Why the model did not say it, if it did not.
+    pub fn complaint(&self) -> Option<&'static str> {
+        if self.filtered {
+            Some("a filter held the answer back")
+        } else if self.text.trim().is_empty() {
+            Some("the answer is blank")
+        } else {
+            None
+        }
+    }
+
+    /// What is left of an answer that the model did not say: an attempt that came to no end.
+    pub fn unfinished(self) -> Attempt {
+        Self { finished: false, ..self }.attempt()
     }
 
     /// The answer as an attempt.
@@ -86,6 +100,7 @@ pub fn answer(body: &str) -> Result<Answer, String> {
     let text = choice["message"]["content"].as_str();
     let reason =
         choice["finish_reason"].as_str().ok_or("the answer says no `finish_reason`, so it may be cut")?;
+    let filtered = reason == "content_filter";
     let finished = match reason {
         "stop" | "eos" | "eos_token" | "stop_sequence" | "end_turn" => true,
         "length" | "max_tokens" | "content_filter" => false,
@@ -98,6 +113,7 @@ pub fn answer(body: &str) -> Result<Answer, String> {
     Ok(Answer {
         text: text.to_owned(),
         finished,
+        filtered,
         prompt_tokens: count("prompt_tokens"),
         completion_tokens: count("completion_tokens"),
         model: name("model"),
@@ -135,7 +151,23 @@ mod tests {
         let expected = Attempt { text: "2".to_owned(), tokens: 3, prompt: 12, finished: true };
         assert_eq!(read.attempt(), expected);
         let cut = answer(&body.replace("\"stop\"", "\"length\"")).unwrap();
-        assert!(!cut.finished && !cut.is_blank());
+        assert!(!cut.finished && cut.complaint().is_none());
+    }
+
+    #[test]
+    fn what_the_model_did_not_say_is_no_answer_of_it() {
+        let body = |content: &str, reason: &str| {
+            let choice = format!("{{\"message\":{{\"content\":{content}}},\"finish_reason\":\"{reason}\"}}");
+            answer(&format!("{{\"choices\":[{choice}]}}")).unwrap()
+        };
+        let told = |content, reason| body(content, reason).complaint();
+        assert_eq!(told("\" \"", "stop"), Some("the answer is blank"));
+        assert_eq!(told("null", "length"), Some("the answer is blank"));
+        assert_eq!(told("null", "content_filter"), Some("a filter held the answer back"));
+        assert_eq!(told("\"I\"", "content_filter"), Some("a filter held the answer back"));
+        assert_eq!(told("\"I\"", "length"), None);
+        let left = body("\" \"", "stop").unfinished();
+        assert_eq!((left.text.as_str(), left.finished), (" ", false));
     }
 
     #[test]

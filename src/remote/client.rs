@@ -47,6 +47,16 @@ pub struct Client {
     saved: PathBuf,
 }
 
+/// What came of one try.
+enum Heard {
+    /// An answer that may be kept.
+    Answer(Answer),
+    /// A reply as it should be, in which the model says nothing; it is never kept as an answer.
+    Nothing(Trouble, Answer),
+    /// No answer.
+    Trouble(Trouble),
+}
+
 impl Client {
     /// Makes an endpoint ready, without asking it. Answers are kept below `root`, counts in `ledger`.
     ///
@@ -130,15 +140,24 @@ impl Client {
                 ledger.calls += 1;
                 ledger.retries += u64::from(tries > 1);
             });
-            let trouble = match self.put(&request, tries == most)? {
-                Ok(answer) => {
+            let (trouble, left) = match self.put(&request)? {
+                Heard::Answer(answer) => {
                     self.count(|ledger| ledger.answered(&answer));
                     self.answers.put(&key, &Entry { request, answer: answer.clone() })?;
                     return Ok(answer.attempt());
                 }
-                Err(trouble) => trouble,
+                Heard::Nothing(trouble, answer) => {
+                    // It is paid for all the same.
+                    self.count(|ledger| ledger.answered(&answer));
+                    (trouble, Some(answer))
+                }
+                Heard::Trouble(trouble) => (trouble, None),
             };
             self.troubles.add(&key, tries, &trouble)?;
+            if let Some(answer) = left.filter(|_| tries == most) {
+                // A model that says nothing fails as an attempt, not as a stage.
+                return Ok(answer.unfinished());
+            }
             if !trouble.passes {
                 return Err(self.refused(trouble));
             }
@@ -159,29 +178,30 @@ impl Client {
     }
 
     /// One try.
-    fn put(&self, request: &serde_json::Value, last: bool) -> Result<Result<Answer, Trouble>, RemoteError> {
+    fn put(&self, request: &serde_json::Value) -> Result<Heard, RemoteError> {
         let body = match self.transport.send(&request.to_string()) {
             Ok(body) => body,
-            Err(trouble) => return Ok(Err(trouble)),
+            Err(trouble) => return Ok(Heard::Trouble(trouble)),
         };
         let odd = |said: String| Trouble { status: Some(200), body: body.clone(), ..Trouble::passing(said) };
         let answer = match chat::answer(&body) {
             Ok(answer) => answer,
-            Err(said) => return Ok(Err(odd(said))),
+            Err(said) => return Ok(Heard::Trouble(odd(said))),
         };
         if let Some(name) = &answer.model {
             let before = self.name(name)?;
             if before != name {
-                return Ok(Err(odd(format!(
+                return Ok(Heard::Trouble(odd(format!(
                     "the model that answers is `{name}` and was `{before}` before (if that is meant, name the one you \
                      want as `model`, or remove the folder {})",
                     self.answers.folder().display()
                 ))));
             }
         }
-        // A model may end at once. What stays blank is what it says, and fails as an attempt, not as a stage.
-        let blank = answer.is_blank() && answer.finished && !last;
-        Ok(if blank { Err(odd("the answer is blank".to_owned())) } else { Ok(answer) })
+        Ok(match answer.complaint() {
+            Some(said) => Heard::Nothing(odd(said.to_owned()), answer),
+            None => Heard::Answer(answer),
+        })
     }
 
     /// The name under which the server answered first, here or in another process.

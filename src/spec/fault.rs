@@ -80,8 +80,25 @@ impl Place {
         let length = meant.lines().next().unwrap_or_default().chars().count().clamp(1, rest.max(1));
         let margin = " ".repeat(number.to_string().len());
         let indent = " ".repeat(column - 1);
+        let line = veiled(line);
         format!("{margin} |\n{number} | {line}\n{margin} | {indent}{}", "^".repeat(length))
     }
+}
+
+/// A line of a file without what of a URL may be a key: what stands before its host or behind its path.
+fn veiled(line: &str) -> String {
+    let quotes = ['"', '\''];
+    let url = line.find("base_url").and_then(|name| Some(name + line[name..].find(quotes)? + 1));
+    let Some(from) = url else { return line.to_owned() };
+    let to = line[from..].find(quotes).map_or(line.len(), |end| from + end);
+    let url = &line[from..to];
+    let behind = url.find(['?', '#']).map_or(url.len(), |at| at + 1);
+    let before = url[..behind].rfind('@').unwrap_or(0);
+    let scheme = url.find("://").map_or(0, |at| at + 3).min(before);
+    let hidden = |part: &str| "*".repeat(part.chars().count());
+    let parts =
+        [&url[..scheme], &hidden(&url[scheme..before]), &url[before..behind], &hidden(&url[behind..])];
+    format!("{}{}{}", &line[..from], parts.concat(), &line[to..])
 }
 
 impl fmt::Display for Place {
@@ -199,6 +216,22 @@ pub(super) fn suggestions(name: &str, names: &[&str]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_in_a_url_is_not_repeated() {
+        for (line, told) in [
+            (
+                "base_url = \"http://host/v1?key=SECRET\", model = \"m?\"",
+                "base_url = \"http://host/v1?**********\", model = \"m?\"",
+            ),
+            ("base_url = 'http://me:SECRET@host/v1'", "base_url = 'http://*********@host/v1'"),
+            ("base_url = \"host/v1#SECRET", "base_url = \"host/v1#******"),
+            ("base_url = \"http://host/v1\"", "base_url = \"http://host/v1\""),
+            ("base = \"a?b\"", "base = \"a?b\""),
+        ] {
+            assert_eq!(veiled(line), told);
+        }
+    }
 
     fn place(text: &str, start: usize, end: usize) -> Place {
         let source = Source { name: "a.toml".to_owned(), text: text.to_owned() };

@@ -140,7 +140,7 @@ fn what_is_written_is_what_was_read() {
         let bytes = encode(&decoder);
         let written = SafeTensors::deserialize(&bytes).unwrap();
         let read = read_config(&folder(name).join(CONFIG)).unwrap();
-        let json = written_config(&read, golden(name).vocabulary);
+        let json = written_config(&read, golden(name).vocabulary).unwrap();
         let lab = crate::support::Lab::new();
         lab.write("hf/config.json", json.to_string());
         assert_eq!(read_config(&lab.path("hf/config.json")).unwrap(), read, "{name}");

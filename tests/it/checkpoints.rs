@@ -25,7 +25,7 @@ fn publish(from: &Lab, to: &Lab, folder: &str) {
         to.write(&format!("{folder}/{name}"), fs::read(stage.join(name)).unwrap());
     }
     let sizes = read_sizes(&stage.join(checkpoint::CONFIG)).unwrap();
-    let config = written_config(&sizes.config, sizes.vocabulary.unwrap_or(300));
+    let config = written_config(&sizes.config, sizes.vocabulary.unwrap_or(300)).unwrap();
     to.write(&format!("{folder}/{}", checkpoint::CONFIG), config.to_string());
 }
 
@@ -111,7 +111,10 @@ fn chat(lab: &Lab, folder: &str) {
     let weights = Weights::random(&config, rows, Seed(1), &place().device);
     let decoder = Decoder::new(config.clone(), weights, &place());
     lab.write(&format!("{folder}/{}", checkpoint::WEIGHTS), checkpoint::encode(&decoder));
-    lab.write(&format!("{folder}/{}", checkpoint::CONFIG), written_config(&config, rows).to_string());
+    lab.write(
+        &format!("{folder}/{}", checkpoint::CONFIG),
+        written_config(&config, rows).unwrap().to_string(),
+    );
 }
 
 #[test]
@@ -213,8 +216,38 @@ fn a_wrong_checkpoint_is_one_clear_message() {
         fs::copy(zephyr, folder.join("tokenizer.json")).unwrap();
     });
     says(&plain, "give one with `chat_template = \"FILE\"`");
+    let rows = refused(|lab, folder| {
+        copy(&manifest("tests/golden/chat/zephyr"), &lab.path("linked"));
+        let path = folder.join("tokenizer.json");
+        let mut json: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        // As many tokens as rows, and a gap in their numbers.
+        json["model"]["vocab"]["<unk>"] = json!(777);
+        json["added_tokens"][2]["id"] = json!(777);
+        fs::write(path, json.to_string()).unwrap();
+    });
+    says(&rows, "has tokens that need 778 rows: they do not belong together");
     let short = refused(|lab, _| lab.edit(FILE, "hf = \"linked\"", "hf = \"linked\", positions = 40"));
     says(&short, "40 positions");
+}
+
+#[test]
+fn a_template_is_refused_before_anything_is_sampled() {
+    let lab = Lab::new();
+    chat(&lab, "chat");
+    // As Qwen 3 does, and for tools alone.
+    let rewriting = "{% for m in messages %}{{ loop.revindex }}{{ m.content }}{{ eos_token }}{% endfor %}";
+    for (template, said) in [
+        (rewriting, "otherwise once it is answered (message 2)"),
+        ("{{ tools[0].name }}", "templates/chat/chatml.jinja"),
+        ("{{ messages[0].content }} and no answer", "leaves out what an answer says"),
+    ] {
+        lab.write("chat/chat_template.jinja", template);
+        let ran = lab.sweep(&["--jobs", "1", "--set", "base={ hf = \"chat\" }"]);
+        ran.expect_exit(3);
+        let told = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(told.contains(said), "{said}\n\nin\n\n{told}");
+        assert!(lab.query("SELECT key FROM stages WHERE kind = 'collect' AND status = 'done'").is_empty());
+    }
 }
 
 #[test]

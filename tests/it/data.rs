@@ -53,11 +53,22 @@ fn jsonl_runs_under_its_own_name() {
     assert!(problems.iter().all(|row| row[0].starts_with("lamps/p")), "{problems:?}");
 }
 
+/// What the command says to people, with the fingerprints that it tells machines as `[own]`.
+fn shown(lab: &Lab, more: &[&str]) -> String {
+    let arguments = [&["data", "own.toml"], more].concat();
+    let ran = lab.run(&arguments);
+    ran.expect_exit(0);
+    let document = lab.json(&arguments);
+    let splits = document["tasks"][0]["splits"].as_array().unwrap().iter();
+    splits.fold(ran.stdout, |text, split| {
+        assert_eq!(split["prints"].as_array().unwrap().len() as u64, split["problems"].as_u64().unwrap());
+        text.replace(split["fingerprint"].as_str().unwrap(), "[own]")
+    })
+}
+
 #[test]
 fn the_data_of_an_experiment_are_shown() {
-    let ran = lab(MATH).run(&["data", "own.toml"]);
-    ran.expect_exit(0);
-    insta::assert_snapshot!(ran.stdout, @"
+    insta::assert_snapshot!(shown(&lab(MATH), &[]), @"
     own: 1 task
 
     task math
@@ -66,11 +77,11 @@ fn the_data_of_an_experiment_are_shown() {
     ----  ----------------------------------------------------------------  --------
     MATH  f7ebc87408b09eca171856721a6241419d53c3629540d377ae446b0d1b624185  no
 
-    split   problems  longest question  characters, in
-    ------  --------  ----------------  -------------------------------------------
-    corpus         4                71  math/train/geometry/10.json
-    train          6                70  math/train/counting_and_probability/10.json
-    test           4                71  math/test/geometry/1.json
+    split   problems  longest question  characters, in                               fingerprint
+    ------  --------  ----------------  -------------------------------------------  ----------------------------------------------------------------
+    corpus         4                71  math/train/geometry/10.json                  [own]
+    train          6                70  math/train/counting_and_probability/10.json  [own]
+    test           4                71  math/test/geometry/1.json                    [own]
 
     Notes:
       test/algebra holds 1 problems, the original 1187
@@ -89,9 +100,7 @@ fn the_data_of_an_experiment_are_shown() {
 
     No question that is trained on is evaluated on.
     ");
-    let ran = lab(JSONL).run(&["data", "own.toml", "--set", "data.train=8"]);
-    ran.expect_exit(0);
-    insta::assert_snapshot!(ran.stdout, @"
+    insta::assert_snapshot!(shown(&lab(JSONL), &["--set", "data.train=8"]), @"
     own: 1 task
 
     task lamps
@@ -101,11 +110,11 @@ fn the_data_of_an_experiment_are_shown() {
     lamps/train.jsonl  0c5ebcdce1f554f6b4a0e9d15b094b48d29f7073c20e94ca7b866b3716a56ad8  not known
     lamps/test.jsonl   cb6631344ad4264428ebb342e3ba3230b1b2257cfd37a8dcc4f9992739f826ab  not known
 
-    split   problems  longest question  characters, in
-    ------  --------  ----------------  --------------
-    corpus         4                62  lamps/p1000-10
-    train          8                62  lamps/p1000-11
-    test           4                59  lamps/p20-1
+    split   problems  longest question  characters, in  fingerprint
+    ------  --------  ----------------  --------------  ----------------------------------------------------------------
+    corpus         4                62  lamps/p1000-10  [own]
+    train          8                62  lamps/p1000-11  [own]
+    test           4                59  lamps/p20-1     [own]
 
     No question that is trained on is evaluated on.
     ");

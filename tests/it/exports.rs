@@ -8,10 +8,10 @@ use std::path::Path;
 use burn::tensor::{Tensor, TensorData};
 use rise_lab::data::Prompt;
 use rise_lab::domain::{Dialogue, Policy, Request, Sampling, Seed};
-use rise_lab::model::checkpoint::{Form, export};
+use rise_lab::model::checkpoint::{Form, Link, export};
 use rise_lab::model::{
-    Adapter, Adapters, Checkpoint, Decoder, Kernels, LanguageModel, LoraConfig, Place, Precision, Projection,
-    Prompted, Ragged, Targets, Visit, Weights, generate,
+    Adapter, Adapters, Checkpoint, Decoder, Kernels, LanguageModel, LoraConfig, ModelConfig, Place,
+    Precision, Projection, Prompted, Ragged, Targets, Visit, Weights, generate,
 };
 use rise_lab::pipeline::Models;
 use rise_lab::spec::BaseModel;
@@ -277,6 +277,110 @@ fn a_checkpoint_with_a_template_keeps_its_own_files() {
     assert_eq!(a.unwrap().tokenizer.stops(), b.unwrap().tokenizer.stops());
 }
 
+#[test]
+fn a_template_from_elsewhere_takes_the_place_of_the_checkpoints_own_and_of_nothing_else() {
+    let lab = Lab::new();
+    chat_checkpoint(&lab, "model");
+    lab.write("model/special_tokens_map.json", "{}");
+    lab.write("other/special_tokens_map.json", "{ \"eos_token\": \"of another\" }");
+    let template = "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}";
+    lab.write("other/mine.jinja", template);
+    let recipe =
+        "hf = \"model\"\nchat_template = \"other/mine.jinja\"\npositions = 99\nprecision = \"bf16\"\n";
+    lab.write("elsewhere.toml", recipe);
+    lab.run(&["model", "export", "elsewhere.toml", "--to", "out"]).expect_exit(0);
+    assert_eq!(fs::read_to_string(lab.path("out/chat_template.jinja")).unwrap(), template);
+    for name in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"] {
+        assert_eq!(fs::read(lab.path("out").join(name)).ok(), fs::read(lab.path("model").join(name)).ok());
+    }
+    let found = lab.json(&["model", "inspect", "elsewhere.toml"]);
+    assert_eq!(found["name"], "elsewhere");
+    assert_eq!(found["found"]["config"]["positions"], 99);
+    assert_eq!(found["origin"]["precision"], "bf16");
+    assert_eq!(found["found"]["tokenizer"]["template"], "other/mine.jinja");
+    let said =
+        lab.run_saying(&["model", "chat", "elsewhere.toml"], &format!("{}\n", "How many? ".repeat(80)));
+    assert!(format!("{}{}", said.stdout, said.stderr).contains("99"), "{}{}", said.stdout, said.stderr);
+}
+
+#[test]
+fn a_bare_base_model_is_no_fault_and_a_template_that_cannot_be_trained_with_is_worth_knowing() {
+    let lab = Lab::new();
+    chat_checkpoint(&lab, "model");
+    let remarks = || {
+        let found = lab.json(&["model", "inspect", "model"])["found"].clone();
+        assert_eq!(found["faults"], serde_json::json!([]));
+        found["remarks"].to_string()
+    };
+    assert_eq!(remarks(), "[]");
+    let rewriting = "{% for m in messages %}{{ loop.revindex }}{{ m.content }}{{ eos_token }}{% endfor %}";
+    lab.write("model/chat_template.jinja", rewriting);
+    assert!(remarks().contains("templates/chat/chatml.jinja"), "{}", remarks());
+    fs::remove_file(lab.path("model/chat_template.jinja")).unwrap();
+    lab.write("model/tokenizer_config.json", "{}");
+    assert!(remarks().contains("there is no chat template beside it"), "{}", remarks());
+    let shown = lab.run(&["model", "inspect", "model"]);
+    shown.expect_exit(0);
+    assert!(shown.stdout.contains("Worth knowing\n- cannot read the tokenizer"), "{}", shown.stdout);
+}
+
+#[test]
+fn a_link_is_looked_into_in_the_way_that_it_says() {
+    let lab = Lab::new();
+    chat_checkpoint(&lab, "model");
+    // Without a template of its own, as base models are.
+    lab.write("model/tokenizer_config.json", "{}");
+    lab.write("mine.jinja", "{% for m in messages %}{{ m.content }}</s>{% endfor %}");
+    let template = Some(lab.path("mine.jinja"));
+    let link = Link::new(&lab.path("model"), Precision::F32, template, Some(77)).unwrap();
+    fs::create_dir(lab.path("stage")).unwrap();
+    link.save(&lab.path("stage")).unwrap();
+    let found = lab.json(&["model", "inspect", "stage"])["found"].clone();
+    assert_eq!((&found["faults"], &found["remarks"]), (&serde_json::json!([]), &serde_json::json!([])));
+    assert_eq!(found["config"]["positions"], 77);
+}
+
+#[test]
+fn an_architecture_is_the_one_that_is_named() {
+    let lab = Lab::new();
+    copy(&manifest("tests/golden/architectures/mistral"), &lab.path("mistral"));
+    let config = fs::read_to_string(lab.path("mistral/config.json")).unwrap();
+    lab.write("mistral/config.json", config.replace("\"sliding_window\": 6", "\"sliding_window\": null"));
+    let ran = lab.run(&["model", "inspect", "mistral"]);
+    assert!(ran.stdout.contains("architecture  mistral\n"), "{}", ran.stdout);
+}
+
+#[test]
+fn what_no_architecture_says_is_not_exported() {
+    let (lab, model, place) = (Lab::new(), random_model(&problems(5)), place());
+    let config = ModelConfig { qkv_bias: true, qk_norm: true, ..model.decoder.config().clone() };
+    let weights = Weights::random(&config, model.decoder.vocabulary(), Seed(1), &place.device);
+    let decoder = Decoder::new(config, weights, &place);
+    fs::create_dir(lab.path("model")).unwrap();
+    Checkpoint::save(&decoder, &lab.path("model")).unwrap();
+    model.tokenizer.save_all(&lab.path("model")).unwrap();
+    let ran = lab.run(&["model", "export", "model", "--to", "out"]);
+    assert!(
+        ran.stderr.contains("cannot export out: no architecture that other programs know"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!lab.path("out/model.safetensors").exists());
+}
+
+#[test]
+fn what_closes_an_answer_ends_one_in_an_export_too() {
+    let lab = Lab::new();
+    chat_checkpoint(&lab, "model");
+    // `<s>` closes answers, and generation is configured with `</s>` alone.
+    lab.write("model/chat_template.jinja", "{% for m in messages %}{{ m.content }}<s>{% endfor %}");
+    lab.write("model/generation_config.json", r#"{ "eos_token_id": 1, "top_k": 7 }"#);
+    lab.run(&["model", "export", "model", "--to", "out"]).expect_exit(0);
+    let text = fs::read_to_string(lab.path("out/generation_config.json")).unwrap();
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json, serde_json::json!({ "eos_token_id": [0, 1], "top_k": 7 }));
+}
+
 /// A checkpoint with random weights and the tokenizer and template of Zephyr's kind.
 fn chat_checkpoint(lab: &Lab, folder: &str) {
     let (model, place) = (random_model(&problems(5)), place());
@@ -286,7 +390,7 @@ fn chat_checkpoint(lab: &Lab, folder: &str) {
     let decoder = Decoder::new(config.clone(), weights, &place);
     copy(&manifest("tests/golden/chat/zephyr"), &lab.path(folder));
     Checkpoint::save(&decoder, &lab.path(folder)).unwrap();
-    let json = rise_lab::model::checkpoint::written_config(&config, tokens);
+    let json = rise_lab::model::checkpoint::written_config(&config, tokens).unwrap();
     lab.write(&format!("{folder}/config.json"), json.to_string());
 }
 
@@ -373,7 +477,7 @@ fn everything_that_is_wrong_with_a_checkpoint_is_told() {
     copy(&manifest("tests/golden/chat/zephyr"), &lab.path("shards"));
     fs::remove_file(lab.path("shards/model-00002-of-00002.safetensors")).unwrap();
     insta::assert_snapshot!(told("shards"), @"
-    - shards/config.json: `vocab_size` is 61, and the tokenizer beside it has 300 tokens: they do not belong together
+    - shards/config.json: `vocab_size` is 61, and the tokenizer beside it has tokens that need 300 rows: they do not belong together; get both from one source
     - shards/model-00002-of-00002.safetensors is missing (10 tensors); fetch it again
     ");
     copy(&manifest("tests/golden/architectures/qwen2"), &lab.path("qwen"));

@@ -187,10 +187,34 @@ fn what_does_not_pass_is_asked_once() {
 }
 
 #[test]
-fn a_model_that_stays_blank_says_nothing_and_a_cut_answer_is_unfinished() {
-    let (server, place) = (Server::always(Reply::good("")), Place::new());
-    let blank = place.ask(&Endpoint { retries: 1, ..endpoint(&server) }, 1).unwrap();
-    assert_eq!((blank[0].text.as_str(), server.calls(), place.cached()), ("", 2, 1));
+fn what_a_model_does_not_say_is_an_unfinished_attempt_that_is_never_kept() {
+    let mut taken = answer("I");
+    taken["choices"][0]["finish_reason"] = json!("content_filter");
+    let mut nothing = taken.clone();
+    nothing["choices"][0]["message"]["content"] = Value::Null;
+    for (reply, text, said) in [
+        (Reply::good(""), "", "the answer is blank"),
+        (Reply::Says(200, "", taken.to_string()), "I", "a filter held the answer back"),
+        (Reply::Says(200, "", nothing.to_string()), "", "a filter held the answer back"),
+    ] {
+        for retries in [0, 1] {
+            let (server, place) = (Server::always(reply.clone()), Place::new());
+            let patient = Endpoint { retries, ..endpoint(&server) };
+            let left = place.ask(&patient, 1).unwrap();
+            assert_eq!((left[0].text.as_str(), left[0].finished), (text, false), "{said}");
+            let (troubles, calls) = (place.troubles(), retries as usize + 1);
+            assert_eq!((server.calls(), place.cached(), troubles.len()), (calls, 0, calls), "{said}");
+            assert!(troubles.iter().all(|trouble| trouble["said"] == said), "{troubles:?}");
+            assert_eq!(place.ledger().completion_tokens, 3 * calls as u64, "what is read is paid for");
+            // Another time it is asked again.
+            place.ask(&patient, 1).unwrap();
+            assert_eq!(server.calls(), 2 * calls);
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_is_cut_at_the_limit_is_unfinished() {
     let mut long = answer("Let us see");
     long["choices"][0]["finish_reason"] = json!("length");
     let (server, place) = (Server::always(Reply::Says(200, "", long.to_string())), Place::new());

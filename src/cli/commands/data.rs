@@ -49,10 +49,10 @@ fn about(task: &Surveyed, output: Output) -> String {
     if !task.files.is_empty() {
         parts.push(format!("{}\n", files(&task.files, output)));
     }
-    let mut table = Table::new(["split", "#problems", "#longest question", "characters, in"]);
+    let mut table = Table::new(["split", "#problems", "#longest question", "characters, in", "fingerprint"]);
     for split in &task.splits {
         let [problems, longest] = [split.problems, split.longest].map(|count| count.to_string());
-        table.row([split.split.name(), &problems, &longest, &split.longest_id]);
+        table.row([split.split.name(), &problems, &longest, &split.longest_id, split.fingerprint.as_str()]);
     }
     parts.push(table.to_string());
     parts.push(listed("Notes", &task.notes));
@@ -123,6 +123,8 @@ mod tests {
             problems,
             longest,
             longest_id: "gsm8k/train.jsonl/7".to_owned(),
+            fingerprint: key("fingerprint"),
+            prints: vec![("gsm8k/train.jsonl/7".to_owned(), key("7"))],
         };
         let task = Surveyed {
             task: "gsm8k".to_owned(),
@@ -158,10 +160,10 @@ mod tests {
         data/train.jsonl  6a6a3d795e973e2e6650d30b243cb5c9dc36576a12fe1575e98d481a4260dc36  yes
         data/test.jsonl   389a16963e9cc6830535a9c83b4dc33ac6f8c6cb2067b9f9886fd3600d892590  no
 
-        split  problems  longest question  characters, in
-        -----  --------  ----------------  -------------------
-        train      3000               985  gsm8k/train.jsonl/7
-        test        500                80  gsm8k/train.jsonl/7
+        split  problems  longest question  characters, in       fingerprint
+        -----  --------  ----------------  -------------------  ----------------------------------------------------------------
+        train      3000               985  gsm8k/train.jsonl/7  44863b03e9909b7100e05b02526909a346fd7455183f6619e0fe6198c89981e0
+        test        500                80  gsm8k/train.jsonl/7  44863b03e9909b7100e05b02526909a346fd7455183f6619e0fe6198c89981e0
 
         Notes:
           test.jsonl holds 20 problems, the original 1319
@@ -197,6 +199,8 @@ mod tests {
         assert_eq!(document["leaks"].as_array().unwrap().len(), 13);
         assert_eq!(document["tasks"][0]["files"][1]["official"], false);
         assert_eq!(document["tasks"][0]["splits"][0]["split"], "train");
+        let prints = &document["tasks"][0]["splits"][0]["prints"];
+        assert_eq!(prints, &json!([["gsm8k/train.jsonl/7", key("7")]]));
         assert_eq!(document["tasks"][0]["known_errors"][0]["kind"], "label");
     }
 }

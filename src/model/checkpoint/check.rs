@@ -4,7 +4,18 @@ use std::path::Path;
 
 use super::inspect::expected;
 use super::shards::Shards;
-use super::{CONFIG, CheckpointError, Sizes, WEIGHTS, file, read_sizes};
+use super::{CONFIG, CheckpointError, Sizes, WEIGHTS, file, fitting, read_sizes};
+use crate::model::Tokenizer;
+
+/// Makes sure that a tokenizer's tokens all have a row in a checkpoint's embedding.
+///
+/// # Errors
+/// If sizes cannot be read, or there are too few rows.
+pub fn check_rows(folder: &Path, tokenizer: &Tokenizer) -> Result<(), CheckpointError> {
+    let path = folder.join(CONFIG);
+    let fits = fitting(read_sizes(&path)?.vocabulary, tokenizer.rows());
+    fits.map(drop).map_err(|reason| file("use", &path, &reason))
+}
 
 /// Makes sure that every tensor is there in its shape; returns the number of parameters.
 ///

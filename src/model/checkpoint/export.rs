@@ -13,7 +13,7 @@ use safetensors::tensor::View;
 use serde_json::{Value, json};
 
 use super::write::{Parameter, named};
-use super::{CONFIG, CheckpointError, TOKENIZER, WEIGHTS, dialogues, file, hugging_face, write};
+use super::{CONFIG, CheckpointError, GENERATION, TOKENIZER, WEIGHTS, dialogues, file, hugging_face, write};
 use crate::domain::Sampling;
 use crate::model::{LanguageModel, Precision};
 
@@ -40,17 +40,16 @@ const KEPT: [&str; 9] = [
     "tokenizer.model",
     GENERATION,
 ];
-const GENERATION: &str = "generation_config.json";
-
 /// Writes a model into a folder that is there and empty; returns the files of weights with their bytes.
 ///
 /// # Errors
 /// If a file cannot be read or written.
 pub fn export(model: &LanguageModel, to: &Path, form: &Form) -> Result<Vec<(String, u64)>, CheckpointError> {
     let decoder = &model.decoder;
+    let from = model.tokenizer.folder();
+    let sizes = config(model, from, form.precision).map_err(|reason| file("export", to, &reason))?;
     let merged = decoder.with_weights(decoder.weights().clone().merged(decoder.config()));
     let files = weights(named(&merged, form.precision), to, form.shard)?;
-    let from = model.tokenizer.template().and_then(|template| template.path().parent());
     match from {
         Some(from) => {
             keep(from, to)?;
@@ -59,20 +58,23 @@ pub fn export(model: &LanguageModel, to: &Path, form: &Form) -> Result<Vec<(Stri
         }
         None => write_own(model, to)?,
     }
-    if !to.join(GENERATION).exists() {
-        write_json(&to.join(GENERATION), &generation(model, &form.sampling))?;
+    if let Some(json) = generation(model, &form.sampling, &to.join(GENERATION)) {
+        write_json(&to.join(GENERATION), &json)?;
     }
-    write_json(&to.join(CONFIG), &config(model, from, form.precision))?;
+    write_json(&to.join(CONFIG), &sizes)?;
     Ok(files)
 }
 
 /// The sizes: as they came, where they came from elsewhere and still hold.
-fn config(model: &LanguageModel, from: Option<&Path>, precision: Precision) -> Value {
+fn config(model: &LanguageModel, from: Option<&Path>, precision: Precision) -> Result<Value, String> {
     let (sizes, rows) = (model.decoder.config(), model.decoder.vocabulary());
     let came = from.and_then(|from| fs::read_to_string(from.join(CONFIG)).ok());
     let came: Option<Value> = came.and_then(|text| serde_json::from_str(&text).ok());
-    let holds = |json: &Value| hugging_face::read(json).is_ok_and(|read| read == (sizes.clone(), rows));
-    let mut json = came.filter(holds).unwrap_or_else(|| hugging_face::written(sizes, rows));
+    let holds = |json: &Value| hugging_face::read(json).is_ok_and(|read| (&read.0, read.1) == (sizes, rows));
+    let mut json = match came.filter(holds) {
+        Some(json) => json,
+        None => hugging_face::written(sizes, rows)?,
+    };
     let name = match precision {
         Precision::F32 => "float32",
         Precision::Bf16 => "bfloat16",
@@ -87,13 +89,24 @@ fn config(model: &LanguageModel, from: Option<&Path>, precision: Precision) -> V
         json["eos_token_id"] = json!(control.end);
         json["pad_token_id"] = json!(control.pad);
     }
-    json
+    Ok(json)
 }
 
-/// How transformers samples: as this program does, until any token that ends an attempt.
-fn generation(model: &LanguageModel, sampling: &Sampling) -> Value {
+/// How transformers samples: as the configuration that came with the checkpoint says, or else as this
+/// program does; until any token that ends an attempt. None if what came says that.
+fn generation(model: &LanguageModel, sampling: &Sampling, came: &Path) -> Option<Value> {
+    let stops = json!(model.tokenizer.stops());
+    let came = fs::read_to_string(came).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    if let Some(mut json) = came.filter(Value::is_object) {
+        let named = &json["eos_token_id"];
+        if *named == stops || json!([named]) == stops {
+            return None;
+        }
+        json["eos_token_id"] = stops;
+        return Some(json);
+    }
     let mut json = json!({
-        "eos_token_id": model.tokenizer.stops(),
+        "eos_token_id": stops,
         "do_sample": sampling.temperature > 0.0,
         "max_new_tokens": sampling.max_tokens,
     });
@@ -105,7 +118,7 @@ fn generation(model: &LanguageModel, sampling: &Sampling) -> Value {
     if let Some(control) = model.tokenizer.control() {
         json["pad_token_id"] = json!(control.pad);
     }
-    json
+    Some(json)
 }
 
 fn write_own(model: &LanguageModel, to: &Path) -> Result<(), CheckpointError> {

@@ -8,7 +8,10 @@ use serde_json::Value;
 use super::{CONFIG, TOKENIZER, WEIGHTS};
 
 /// What stands beside a tokenizer that came with a checkpoint.
-pub const COMPANIONS: [&str; 3] = ["tokenizer_config.json", "chat_template.jinja", "generation_config.json"];
+pub const COMPANIONS: [&str; 3] = ["tokenizer_config.json", "chat_template.jinja", GENERATION];
+
+/// How answers are sampled where nothing else is said, and what ends one.
+pub const GENERATION: &str = "generation_config.json";
 
 /// The index of weights that lie in several files.
 pub const INDEX: &str = "model.safetensors.index.json";

@@ -47,17 +47,16 @@ impl Architecture {
         }
     }
 
-    /// The architecture that a model of these sizes is written as.
+    /// The architecture that a model of these sizes is written as; none if no configuration of one can
+    /// say all of them.
     #[must_use]
-    pub const fn of(config: &ModelConfig) -> Self {
-        if config.qk_norm {
-            Self::Qwen3
-        } else if config.qkv_bias {
-            Self::Qwen2
-        } else if config.window.is_some() {
-            Self::Mistral
-        } else {
-            Self::Llama
+    pub const fn of(config: &ModelConfig) -> Option<Self> {
+        match (config.qkv_bias, config.qk_norm, config.window.is_some()) {
+            (false, false, false) => Some(Self::Llama),
+            (false, false, true) => Some(Self::Mistral),
+            (true, false, false) => Some(Self::Qwen2),
+            (false, true, false) => Some(Self::Qwen3),
+            _ => None,
         }
     }
 }
@@ -92,7 +91,9 @@ struct Config {
 
 #[derive(Clone, Deserialize)]
 struct Rope {
-    #[serde(rename = "rope_type", alias = "type")]
+    rope_type: Option<String>,
+    /// The same, as it was called before; some configurations have both.
+    #[serde(rename = "type")]
     kind: Option<String>,
     #[serde(rename = "rope_theta")]
     theta: Option<f64>,
@@ -102,11 +103,11 @@ struct Rope {
     original_max_position_embeddings: Option<f64>,
 }
 
-/// The sizes in a `config.json`, and the rows of its embedding.
+/// The sizes in a `config.json`, the rows of its embedding, and its architecture.
 ///
 /// # Errors
 /// What is missing, or what is asked for that is not known here.
-pub fn read(json: &Value) -> Result<(ModelConfig, usize), String> {
+pub fn read(json: &Value) -> Result<(ModelConfig, usize, Architecture), String> {
     let config = Config::deserialize(json).map_err(|error| error.to_string())?;
     let known = Architecture::ALL.into_iter().find(|known| known.name() == config.model_type);
     let Some(architecture) = known else {
@@ -133,7 +134,7 @@ pub fn read(json: &Value) -> Result<(ModelConfig, usize), String> {
         window: window(&config, architecture),
         rope_scaling: rope.as_ref().map(scaling).transpose()?.flatten(),
     };
-    Ok((sizes, config.vocab_size))
+    Ok((sizes, config.vocab_size, architecture))
 }
 
 /// Says what of a configuration cannot be computed here.
@@ -159,7 +160,7 @@ fn window(config: &Config, architecture: Architecture) -> Option<usize> {
 
 fn scaling(rope: &Rope) -> Result<Option<RopeScaling>, String> {
     let need = |value: Option<f64>, name: &str| value.ok_or(format!("rope scaling lacks `{name}`"));
-    match rope.kind.as_deref().unwrap_or("default") {
+    match rope.rope_type.as_deref().or(rope.kind.as_deref()).unwrap_or("default") {
         "default" => Ok(None),
         "linear" => Ok(Some(RopeScaling::Linear { factor: need(rope.factor, "factor")? })),
         "llama3" => Ok(Some(RopeScaling::Llama3 {
@@ -176,9 +177,14 @@ fn scaling(rope: &Rope) -> Result<Option<RopeScaling>, String> {
 }
 
 /// A `config.json` that transformers reads, for a vocabulary of so many tokens.
-#[must_use]
-pub fn written(config: &ModelConfig, vocabulary: usize) -> Value {
-    let architecture = Architecture::of(config);
+///
+/// # Errors
+/// If no known architecture is like this.
+pub fn written(config: &ModelConfig, vocabulary: usize) -> Result<Value, String> {
+    let architecture = Architecture::of(config).ok_or(
+        "no architecture that other programs know has two of `qkv_bias`, `qk_norm` and `window` at a time; a model of \
+         these sizes can be used here alone",
+    )?;
     let mut json = json!({
         "architectures": [architecture.class()],
         "model_type": architecture.name(),
@@ -221,5 +227,45 @@ pub fn written(config: &ModelConfig, vocabulary: usize) -> Value {
             });
         }
     }
-    json
+    Ok(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rope_scaling_may_be_named_twice() {
+        let mut json = written(&ModelConfig::default(), 300).unwrap();
+        json["rope_scaling"] = json!({ "rope_type": "linear", "type": "dynamic", "factor": 2.0 });
+        let (read, _, _) = read(&json).unwrap();
+        assert_eq!(read.rope_scaling, Some(RopeScaling::Linear { factor: 2.0 }));
+        json["rope_scaling"] = json!({ "type": "linear", "factor": 4.0 });
+        assert_eq!(super::read(&json).unwrap().0.rope_scaling, Some(RopeScaling::Linear { factor: 4.0 }));
+    }
+
+    #[test]
+    fn what_no_architecture_says_is_not_written() {
+        let plain = ModelConfig::default();
+        for (qkv_bias, qk_norm, window, name) in [
+            (false, false, None, Some("llama")),
+            (false, false, Some(8), Some("mistral")),
+            (true, false, None, Some("qwen2")),
+            (false, true, None, Some("qwen3")),
+            (true, true, None, None),
+            (true, false, Some(8), None),
+            (false, true, Some(8), None),
+        ] {
+            let config = ModelConfig { qkv_bias, qk_norm, window, ..plain.clone() };
+            let written = written(&config, 300);
+            match name {
+                None => assert!(written.unwrap_err().contains("no architecture"), "{config:?}"),
+                Some(name) => {
+                    let json = written.unwrap();
+                    assert_eq!(json["model_type"], name);
+                    assert_eq!(read(&json).unwrap().0, config);
+                }
+            }
+        }
+    }
 }

@@ -11,8 +11,10 @@ use safetensors::tensor::Dtype;
 use serde::Serialize;
 
 use super::shards::Survey;
-use super::{Architecture, CONFIG, CheckpointError, Link, TOKENIZER, WEIGHTS, base_of, fitting, read_sizes};
-use crate::model::{ModelConfig, Tokenizer};
+use super::{
+    Architecture, CONFIG, CheckpointError, Link, Sizes, TOKENIZER, WEIGHTS, base_of, fitting, read_sizes,
+};
+use crate::model::{ModelConfig, Tokenizer, TokenizerError};
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -33,6 +35,8 @@ pub struct Inspected {
     pub tokenizer: Option<TokenizerFacts>,
     /// What is wrong, one sentence each.
     pub faults: Vec<String>,
+    /// What is worth knowing and no fault.
+    pub remarks: Vec<String>,
 }
 
 /// Tensors whose numbers are of one type.
@@ -72,15 +76,36 @@ pub struct TokenizerFacts {
 #[must_use]
 pub fn inspect(folder: &Path) -> Inspected {
     let mut faults = Vec::new();
-    let folder = whole_of(folder, &mut faults);
-    let path = folder.join(CONFIG);
-    let sizes = read_sizes(&path).map_err(|error| faults.push(error.to_string())).ok();
-    let (config, rows) = sizes.map_or((None, None), |sizes| (Some(sizes.config), sizes.vocabulary));
-    look(config, rows, &path, [&folder.join(WEIGHTS), &folder.join(TOKENIZER)], faults)
+    let link = whole_of(folder, &mut faults);
+    followed(&link, faults)
+}
+
+/// Looks into the folder that a link leads to, used in the way that it says.
+#[must_use]
+pub fn inspect_linked(link: &Link) -> Inspected {
+    followed(link, Vec::new())
+}
+
+fn followed(link: &Link, mut faults: Vec<String>) -> Inspected {
+    let path = link.folder.join(CONFIG);
+    let mut sizes = read_sizes(&path).map_err(|error| faults.push(error.to_string())).ok();
+    if let (Some(Sizes { config, .. }), Some(most)) = (&mut sizes, link.positions) {
+        config.positions = config.positions.min(most);
+    }
+    let (weights, tokenizer) = (link.folder.join(WEIGHTS), link.folder.join(TOKENIZER));
+    let files = Files { sizes: &path, weights: &weights, tokenizer: &tokenizer };
+    look(sizes, &files, link.chat_template.as_deref(), faults)
+}
+
+/// Where the parts of a checkpoint are.
+struct Files<'a> {
+    sizes: &'a Path,
+    weights: &'a Path,
+    tokenizer: &'a Path,
 }
 
 /// The folder that holds whole weights: that of the base behind adapters, or where a link leads.
-fn whole_of(folder: &Path, faults: &mut Vec<String>) -> PathBuf {
+fn whole_of(folder: &Path, faults: &mut Vec<String>) -> Link {
     let mut told = |error: CheckpointError| faults.push(error.to_string());
     let base = base_of(folder).unwrap_or_else(|error| {
         told(error);
@@ -88,11 +113,11 @@ fn whole_of(folder: &Path, faults: &mut Vec<String>) -> PathBuf {
     });
     let folder = base.unwrap_or_else(|| folder.to_owned());
     match Link::read(&folder) {
-        Ok(Some(link)) => link.folder,
-        Ok(None) => folder,
+        Ok(Some(link)) => link,
+        Ok(None) => Link::to(&folder),
         Err(error) => {
             told(error);
-            folder
+            Link::to(&folder)
         }
     }
 }
@@ -101,24 +126,52 @@ impl Inspected {
     /// Looks at a checkpoint whose sizes are known and whose files lie wherever they lie.
     #[must_use]
     pub fn parts(config: &ModelConfig, weights: &Path, tokenizer: &Path) -> Self {
-        look(Some(config.clone()), None, weights, [weights, tokenizer], Vec::new())
+        let sizes = Sizes { config: config.clone(), vocabulary: None, precision: None, architecture: None };
+        look(Some(sizes), &Files { sizes: weights, weights, tokenizer }, None, Vec::new())
+    }
+}
+
+/// A tokenizer, or what is wrong or worth knowing where it cannot write dialogues; and the rows that it
+/// needs.
+fn tokenizer_of(
+    path: &Path,
+    chat_template: Option<&Path>,
+    faults: &mut Vec<String>,
+    remarks: &mut Vec<String>,
+) -> (Option<Tokenizer>, Option<usize>) {
+    match Tokenizer::load_with(path, chat_template) {
+        Ok(tokenizer) => {
+            let rows = tokenizer.rows();
+            remarks.extend(tokenizer.rehearse().err().map(|error| error.to_string()));
+            (Some(tokenizer), Some(rows))
+        }
+        // A base model before any instruction has none.
+        Err(error @ TokenizerError::NoTemplate { rows, .. }) => {
+            remarks.push(error.to_string());
+            (None, Some(rows))
+        }
+        Err(error) => {
+            faults.push(error.to_string());
+            (None, None)
+        }
     }
 }
 
 fn look(
-    config: Option<ModelConfig>,
-    rows: Option<usize>,
-    path: &Path,
-    [weights, tokenizer]: [&Path; 2],
+    sizes: Option<Sizes>,
+    &Files { sizes: path, weights, tokenizer }: &Files<'_>,
+    chat_template: Option<&Path>,
     mut faults: Vec<String>,
 ) -> Inspected {
+    let named = sizes.as_ref().and_then(|sizes| sizes.architecture);
+    let (config, rows) = sizes.map_or((None, None), |sizes| (Some(sizes.config), sizes.vocabulary));
+    let mut remarks = Vec::new();
     if let Some((field, complaint)) = config.as_ref().and_then(ModelConfig::fault) {
         faults.push(format!("{}: `{field}`: {complaint}", path.display()));
     }
-    let tokenizer = Tokenizer::load(tokenizer).map_err(|error| faults.push(error.to_string())).ok();
-    let tokens = tokenizer.as_ref().map(Tokenizer::vocabulary);
-    let vocabulary = match tokens {
-        Some(tokens) => fitting(rows, tokens)
+    let (tokenizer, needed) = tokenizer_of(tokenizer, chat_template, &mut faults, &mut remarks);
+    let vocabulary = match needed {
+        Some(needed) => fitting(rows, needed)
             .map_err(|reason| faults.push(format!("{}: {reason}", path.display())))
             .ok()
             .or(rows),
@@ -133,7 +186,7 @@ fn look(
         faults.extend(misfits(config, vocabulary, &survey, weights));
     }
     Inspected {
-        architecture: config.as_ref().map(|config| Architecture::of(config).name()),
+        architecture: named.or_else(|| config.as_ref().and_then(Architecture::of)).map(Architecture::name),
         parameters: config.as_ref().zip(vocabulary).map(|(config, rows)| config.weights(rows)),
         vocabulary,
         kinds: kinds(&survey),
@@ -141,6 +194,7 @@ fn look(
         tokenizer: tokenizer.as_ref().map(facts),
         config,
         faults,
+        remarks,
     }
 }
 

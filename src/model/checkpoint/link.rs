@@ -46,7 +46,19 @@ impl Link {
         positions: Option<usize>,
     ) -> Result<Self, CheckpointError> {
         let files = stamps(folder)?;
-        Ok(Self { folder: folder.to_owned(), precision, chat_template, positions, files })
+        Ok(Self { precision, chat_template, positions, files, ..Self::to(folder) })
+    }
+
+    /// A link to a folder used as it is, whatever is in it.
+    #[must_use]
+    pub fn to(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            precision: Precision::default(),
+            chat_template: None,
+            positions: None,
+            files: BTreeMap::new(),
+        }
     }
 
     /// Writes it into `folder`.

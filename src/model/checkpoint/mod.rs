@@ -42,11 +42,11 @@ use super::{Decoder, LanguageModel, ModelConfig, Place, Precision, Tokenizer, To
 use read::Reader;
 use shards::Shards;
 
-pub use check::check;
+pub use check::{check, check_rows};
 pub use export::{Form, export};
-pub use files::{COMPANIONS, Member, members};
+pub use files::{COMPANIONS, GENERATION, Member, members};
 pub use hugging_face::{Architecture, written as written_config};
-pub use inspect::{Inspected, Kind, Shard, TokenizerFacts, inspect};
+pub use inspect::{Inspected, Kind, Shard, TokenizerFacts, inspect, inspect_linked};
 pub use link::{LINK, Link, Stamp};
 pub use peft::{ADAPTER_CONFIG, ADAPTERS, base_of, save as save_adapters};
 pub use sizes::{Sizes, read_sizes};
@@ -150,12 +150,17 @@ impl Checkpoint {
             return Ok(LanguageModel { decoder: decoder.with_adapters(adapters), tokenizer });
         }
         match Link::read(folder)? {
-            Some(link) => {
-                let place = Place { precision: link.precision, ..place.clone() };
-                whole(purpose, &link.folder, &place, link.chat_template.as_deref(), link.positions)
-            }
+            Some(link) => linked(purpose, &link, place),
             None => whole(purpose, folder, place, None, None),
         }
+    }
+
+    /// Reads the checkpoint that a link leads to, in the way that it says.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn load_linked(link: &Link, place: &Place) -> Result<LanguageModel, CheckpointError> {
+        linked(Purpose::Frozen, link, place)
     }
 
     /// Reads a checkpoint whose parts lie wherever they lie: sizes that are known, a file of weights,
@@ -175,6 +180,11 @@ impl Checkpoint {
     }
 }
 
+fn linked(purpose: Purpose, link: &Link, place: &Place) -> Result<LanguageModel, CheckpointError> {
+    let place = Place { precision: link.precision, ..place.clone() };
+    whole(purpose, &link.folder, &place, link.chat_template.as_deref(), link.positions)
+}
+
 /// A folder that holds weights itself.
 fn whole(
     purpose: Purpose,
@@ -184,10 +194,10 @@ fn whole(
     positions: Option<usize>,
 ) -> Result<LanguageModel, CheckpointError> {
     let path = folder.join(CONFIG);
-    let Sizes { mut config, vocabulary, precision } = read_sizes(&path)?;
+    let Sizes { mut config, vocabulary, precision, .. } = read_sizes(&path)?;
     config.positions = positions.map_or(config.positions, |most| most.min(config.positions));
     let tokenizer = Tokenizer::load_with(&folder.join(TOKENIZER), chat_template)?;
-    let rows = fitting(vocabulary, tokenizer.vocabulary()).map_err(|reason| file("use", &path, &reason))?;
+    let rows = fitting(vocabulary, tokenizer.rows()).map_err(|reason| file("use", &path, &reason))?;
     let precision = precision.unwrap_or(place.precision);
     let storage = if purpose == Purpose::Trained { Precision::F32 } else { precision };
     let place = Place { precision, storage, ..place.clone() };
@@ -195,12 +205,12 @@ fn whole(
     Ok(LanguageModel { decoder: Decoder::new(config, weights, &place), tokenizer })
 }
 
-/// Rows of the embedding, if a tokenizer of so many tokens fits them.
-fn fitting(rows: Option<usize>, tokens: usize) -> Result<usize, String> {
-    let rows = rows.unwrap_or(tokens);
-    if rows < tokens {
+/// Rows of the embedding, if a tokenizer that needs so many fits them.
+fn fitting(rows: Option<usize>, needed: usize) -> Result<usize, String> {
+    let rows = rows.unwrap_or(needed);
+    if rows < needed {
         return Err(format!(
-            "`vocab_size` is {rows}, and the tokenizer beside it has {tokens} tokens: they do not belong together"
+            "`vocab_size` is {rows}, and the tokenizer beside it has tokens that need {needed} rows: they do not belong together; get both from one source"
         ));
     }
     Ok(rows)

@@ -3,7 +3,7 @@
 //! `adapter_model.safetensors` has A as \[rank, in\] and B as \[out, rank\]; `adapter_config.json` names
 //! sizes and targets, and the checkpoint that the adapters belong to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -32,13 +32,23 @@ struct Config {
     #[serde(default)]
     lora_dropout: f64,
     target_modules: Vec<Projection>,
-    #[serde(default)]
-    use_rslora: bool,
-    #[serde(default)]
-    use_dora: bool,
-    #[serde(default)]
-    rank_pattern: Value,
+    /// Everything else, of which nothing may be asked for.
+    #[serde(flatten)]
+    more: BTreeMap<String, Value>,
 }
+
+/// What changes the arithmetic of adapters, with what it says where it changes nothing.
+const SPECIAL: [(&str, &str); 9] = [
+    ("use_rslora", "false"),
+    ("use_dora", "false"),
+    ("rank_pattern", "{}"),
+    ("alpha_pattern", "{}"),
+    ("bias", "\"none\""),
+    ("lora_bias", "false"),
+    ("modules_to_save", "[]"),
+    ("fan_in_fan_out", "false"),
+    ("layers_to_transform", "[]"),
+];
 
 /// The checkpoint that the adapters in `folder` belong to; none if it holds no adapters.
 ///
@@ -52,16 +62,28 @@ fn config(folder: &Path) -> Result<Option<Config>, CheckpointError> {
     let path = folder.join(ADAPTER_CONFIG);
     let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
     let config: Config = serde_json::from_str(&text).map_err(|error| file("read", &path, &error))?;
-    let special = config.use_rslora || config.use_dora || !is_empty(&config.rank_pattern);
-    if config.peft_type != "LORA" || special {
-        let reason = "only plain LoRA with one rank is known (no rsLoRA, no DoRA, no `rank_pattern`)";
-        return Err(file("use", &path, &reason));
+    match special(&config) {
+        Some((name, value)) => Err(file("use", &path, &unknown(&format!("`{name}` is `{value}`")))),
+        None => Ok(Some(config)),
     }
-    Ok(Some(config))
 }
 
-fn is_empty(pattern: &Value) -> bool {
-    pattern.as_object().is_none_or(serde_json::Map::is_empty)
+/// The first field that asks for something else than plain adapters.
+fn special(config: &Config) -> Option<(&str, String)> {
+    if config.peft_type != "LORA" {
+        return Some(("peft_type", config.peft_type.clone()));
+    }
+    SPECIAL.iter().find_map(|&(name, plain)| {
+        let value = config.more.get(name).filter(|value| !value.is_null())?.to_string();
+        (value != plain).then_some((name, value))
+    })
+}
+
+fn unknown(found: &str) -> String {
+    format!(
+        "{found}, and only plain LoRA with one rank is known; merge the adapters into their base with PEFT \
+         (`merge_and_unload`) and use what comes out"
+    )
 }
 
 /// Writes a decoder's adapters into `folder`; `base` is their checkpoint, relative to it.
@@ -142,5 +164,77 @@ pub fn read(folder: &Path, sizes: &ModelConfig, place: &Place) -> Result<Adapter
     };
     let block = |layer| lora.targets.iter().map(|&projection| adapter(layer, projection)).collect();
     let blocks = (0..sizes.layers).map(block).collect::<Result<_, _>>()?;
+    let known: BTreeSet<String> = (0..sizes.layers)
+        .flat_map(|layer| lora.targets.iter().map(move |&projection| (layer, projection)))
+        .flat_map(|(layer, projection)| ["A", "B"].map(|half| name(layer, projection, half)))
+        .collect();
+    if let Some(other) = shards.names().find(|name| !known.contains(*name)) {
+        return Err(file("use", &folder.join(ADAPTERS), &unknown(&format!("it has a tensor `{other}`"))));
+    }
     Ok(Adapters { lora: lora.clone(), blocks })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Seed;
+    use crate::model::testing::decoder;
+
+    fn complaint(folder: &Path, change: impl FnOnce(&mut Value)) -> String {
+        let path = folder.join(ADAPTER_CONFIG);
+        let mut json: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        change(&mut json);
+        fs::write(&path, json.to_string()).unwrap();
+        base_of(folder).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_more_than_plain_adapters_is_refused_by_name() {
+        for (field, value) in [
+            ("alpha_pattern", json!({ "q_proj": 3 })),
+            ("rank_pattern", json!({ "q_proj": 3 })),
+            ("bias", json!("all")),
+            ("modules_to_save", json!(["lm_head"])),
+            ("fan_in_fan_out", json!(true)),
+            ("use_dora", json!(true)),
+            ("use_rslora", json!(true)),
+            ("peft_type", json!("IA3")),
+        ] {
+            let (folder, _) = saved();
+            let said = complaint(folder.path(), |json| json[field] = value.clone());
+            assert!(said.contains(&format!("`{field}` is `")) && said.contains("only plain LoRA"), "{said}");
+        }
+        let (folder, _) = saved();
+        let plain = json!({ "alpha_pattern": {}, "modules_to_save": [], "layers_to_transform": null });
+        let said = complaint(folder.path(), |json| {
+            json.as_object_mut().unwrap().extend(plain.as_object().unwrap().clone());
+        });
+        assert_eq!(said, "");
+    }
+
+    #[test]
+    fn a_tensor_that_nothing_reads_is_refused() {
+        let (folder, decoder) = saved();
+        let place = Place::open("flex").unwrap();
+        assert!(read(folder.path(), decoder.config(), &place).is_ok());
+        let whole = fs::read(folder.path().join(ADAPTERS)).unwrap();
+        let parsed = safetensors::SafeTensors::deserialize(&whole).unwrap();
+        let more = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
+        let name = "base_model.model.lm_head.weight".to_owned();
+        let tensors = parsed.tensors().into_iter().chain([(name, more)]);
+        fs::write(folder.path().join(ADAPTERS), safetensors::serialize(tensors, None).unwrap()).unwrap();
+        let said = read(folder.path(), decoder.config(), &place).unwrap_err().to_string();
+        assert!(said.contains("it has a tensor `base_model.model.lm_head.weight`"), "{said}");
+    }
+
+    /// Adapters of a small decoder in a folder.
+    fn saved() -> (tempfile::TempDir, Decoder) {
+        let folder = tempfile::tempdir().unwrap();
+        let decoder = decoder();
+        let lora = LoraConfig { rank: 2, ..LoraConfig::default() };
+        let adapters = Adapters::fresh(&lora, decoder.config(), Seed(1), &decoder.device());
+        let decoder = decoder.with_adapters(adapters);
+        save(&decoder, "../base", folder.path()).unwrap();
+        (folder, decoder)
+    }
 }

@@ -172,7 +172,10 @@ impl Shards {
         let values = floats(&view);
         match values.iter().position(|value| !value.is_finite()) {
             Some(at) => {
-                let problem = format!("holds {} at place {at}; the file is damaged", values[at]);
+                let problem = format!(
+                    "holds {} at place {at}; the file is damaged, or the training that wrote it went wrong: fetch it again and compare its SHA-256 with its source's, or take an earlier checkpoint",
+                    values[at]
+                );
                 Err(wrong(path, name, problem))
             }
             None => Ok(values),

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{CheckpointError, file, hugging_face};
+use super::{Architecture, CheckpointError, file, hugging_face};
 use crate::model::{Decoder, ModelConfig, Precision};
 
 /// What a `config.json` says.
@@ -19,19 +19,22 @@ pub struct Sizes {
     /// The numbers of products that the weights were trained with, where they are not those of the
     /// place.
     pub precision: Option<Precision>,
+    /// The architecture, where it is named.
+    pub architecture: Option<Architecture>,
 }
 
 /// Reads a `config.json`.
 ///
 /// # Errors
-/// If the file is missing or damaged, or the architecture is not one of
-/// [`Architecture`](super::Architecture).
+/// If the file is missing or damaged, or the architecture is not one of [`Architecture`].
 pub fn read_sizes(path: &Path) -> Result<Sizes, CheckpointError> {
     let text = fs::read_to_string(path).map_err(|error| file("read", path, &error))?;
     let mut json: Value = serde_json::from_str(&text).map_err(|error| file("read", path, &error))?;
     if json.get("model_type").is_some() {
-        let (config, rows) = hugging_face::read(&json).map_err(|error| file("use", path, &error))?;
-        return Ok(Sizes { config, vocabulary: Some(rows), precision: None });
+        let (config, rows, architecture) =
+            hugging_face::read(&json).map_err(|error| file("use", path, &error))?;
+        let architecture = Some(architecture);
+        return Ok(Sizes { config, vocabulary: Some(rows), precision: None, architecture });
     }
     let mut taken = |name: &str| json.as_object_mut().and_then(|fields| fields.remove(name));
     let (vocabulary, precision) = (taken("vocabulary"), taken("precision"));
@@ -40,6 +43,7 @@ pub fn read_sizes(path: &Path) -> Result<Sizes, CheckpointError> {
         config,
         vocabulary: vocabulary.and_then(|rows| rows.as_u64()).map(|rows| rows as usize),
         precision: precision.and_then(|name| Precision::deserialize(name).ok()),
+        architecture: None,
     })
 }
 

@@ -4,6 +4,7 @@
 //! prompt's samples share its prefill.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{FloatDType, Tensor};
@@ -32,6 +33,12 @@ struct Row {
     written: Vec<u32>,
 }
 
+/// A prompt with those of its samples that enter together.
+struct Entrant {
+    prompt: usize,
+    samples: Range<usize>,
+}
+
 /// Samples that take their steps together.
 struct Wave {
     rows: Vec<Row>,
@@ -44,6 +51,10 @@ struct Work<'a> {
     sampling: &'a Sampling,
     stops: &'a [u32],
     heard: Heard<'a>,
+    /// Samples that are written together at most.
+    most: usize,
+    /// Tokens of prompts that enter together, about.
+    prefilled: usize,
 }
 
 /// As [`crate::model::generate_aloud`], on the device.
@@ -54,13 +65,13 @@ pub fn generate(
     stops: &[u32],
     heard: Heard<'_>,
 ) -> Vec<Vec<Vec<u32>>> {
-    let work = Work { decoder, prompts, sampling, stops, heard };
+    let [most, prefilled] = decoder.at_a_time(prompts, sampling.max_tokens);
+    let work = Work { decoder, prompts, sampling, stops, heard, most, prefilled };
     let mut done: Vec<Vec<Vec<u32>>> = prompts.iter().map(|p| vec![Vec::new(); p.seeds.len()]).collect();
     // Long prompts first: a wave's prompts are of similar length, and the last waves are short.
     let mut order: Vec<usize> = (0..prompts.len()).filter(|&i| !prompts[i].seeds.is_empty()).collect();
     order.sort_by_key(|&prompt| std::cmp::Reverse(prompts[prompt].tokens.len()));
-    let mut waiting = VecDeque::from(order);
-    let most = decoder.rows_at_a_time(prompts, sampling.max_tokens);
+    let mut waiting: VecDeque<Entrant> = order.into_iter().flat_map(|prompt| work.cut(prompt)).collect();
     let mut wave: Option<Wave> = None;
     loop {
         let running = wave.as_ref().map_or(0, |wave| wave.rows.len());
@@ -91,26 +102,34 @@ impl Wave {
 }
 
 impl Work<'_> {
+    /// A prompt in as many parts as its samples have to be written in.
+    fn cut(&self, prompt: usize) -> Vec<Entrant> {
+        let (most, count) = (self.most, self.prompts[prompt].seeds.len());
+        let part = |from: usize| Entrant { prompt, samples: from..count.min(from + most) };
+        (0..count).step_by(most).map(part).collect()
+    }
+
     /// The next prompts with at most `places` samples and not too many tokens, and at least one
     /// prompt, after their first token.
-    fn enter(&self, waiting: &mut VecDeque<usize>, places: usize) -> Wave {
+    fn enter(&self, waiting: &mut VecDeque<Entrant>, places: usize) -> Wave {
         let (mut entering, mut samples) = (Vec::new(), 0);
         let mut tokens = 0;
-        while let Some(&next) = waiting.front() {
-            samples += self.prompts[next].seeds.len();
-            tokens += self.prompts[next].tokens.len();
-            if (samples > places || tokens > PREFILLED) && !entering.is_empty() {
+        while let Some(next) = waiting.front() {
+            samples += next.samples.len();
+            tokens += self.prompts[next.prompt].tokens.len();
+            if (samples > places || tokens > self.prefilled) && !entering.is_empty() {
                 break;
             }
-            entering.push(next);
-            waiting.pop_front();
+            entering.extend(waiting.pop_front());
         }
-        let prompts: Vec<&[u32]> = entering.iter().map(|&p| self.prompts[p].tokens.as_slice()).collect();
+        let prompts: Vec<&[u32]> =
+            entering.iter().map(|one| self.prompts[one.prompt].tokens.as_slice()).collect();
         let (logits, mut cache) = self.decoder.prefill(&prompts);
         let mut rows = Vec::new();
         let mut places = Vec::new();
-        for (place, &prompt) in entering.iter().enumerate() {
-            for (sample, &seed) in self.prompts[prompt].seeds.iter().enumerate() {
+        for (place, Entrant { prompt, samples }) in entering.into_iter().enumerate() {
+            for sample in samples {
+                let seed = self.prompts[prompt].seeds[sample];
                 rows.push(Row { prompt, sample, seed, written: Vec::new() });
                 places.push(place);
             }
@@ -164,11 +183,18 @@ pub fn rows_within(room: usize, cache: usize) -> usize {
 }
 
 impl Decoder {
-    /// Sequences that are written together, so that their caches have room.
-    fn rows_at_a_time(&self, prompts: &[Prompted], answer: usize) -> usize {
+    /// Samples that are written together, so that their caches have room, and tokens of prompts that
+    /// enter together.
+    fn at_a_time(&self, prompts: &[Prompted], answer: usize) -> [usize; 2] {
         let longest = prompts.iter().map(|prompt| prompt.tokens.len()).max().unwrap_or(0);
         let values = 2 * self.config.keys_width() * (longest + answer);
-        rows_within(self.activations, self.config.layers * values * self.precision.bytes())
+        let most = rows_within(self.activations, self.config.layers * values * self.precision.bytes());
+        if !self.halved {
+            return [most, PREFILLED];
+        }
+        let samples: usize = prompts.iter().map(|prompt| prompt.seeds.len()).sum();
+        let tokens: usize = prompts.iter().map(|prompt| prompt.tokens.len()).sum();
+        [most.min(samples), PREFILLED.min(tokens)].map(|whole| (whole / 2).max(1))
     }
 
     /// Takes in whole prompts; the logits of their last tokens, \[prompts, V\], and what is
@@ -271,4 +297,32 @@ fn endwise(lengths: &[usize]) -> Vec<usize> {
         start += length;
     }
     places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::testing::decoder;
+
+    #[test]
+    fn half_is_half_of_what_would_be_there_together() {
+        let prompts = |count: usize, samples: usize| -> Vec<Prompted> {
+            let prompt = Prompted { tokens: vec![0; 10], seeds: vec![Seed(0); samples] };
+            (0..count).map(|_| prompt.clone()).collect()
+        };
+        let mut decoder = decoder();
+        // 2 layers, keys and values of 16 numbers of 4 bytes, 20 columns: 5120 bytes a row.
+        for (room, count, samples, whole, half) in [
+            (usize::MAX, 6, 2, [ROWS, PREFILLED], [6, 30]),
+            (usize::MAX, 1000, 1, [ROWS, PREFILLED], [ROWS / 2, PREFILLED / 2]),
+            (8 * 5120, 6, 2, [8, PREFILLED], [4, 30]),
+            (0, 1, 1, [1, PREFILLED], [1, 5]),
+        ] {
+            (decoder.activations, decoder.halved) = (room, false);
+            let prompts = prompts(count, samples);
+            assert_eq!(decoder.at_a_time(&prompts, 10), whole, "{room} {count}");
+            decoder.halved = true;
+            assert_eq!(decoder.at_a_time(&prompts, 10), half, "{room} {count}");
+        }
+    }
 }

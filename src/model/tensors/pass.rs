@@ -45,7 +45,7 @@ impl Decoder {
     ) -> (f64, Gradients) {
         let mut sums = Sums::default();
         let mut losses = Vec::new();
-        for piece in pieces(&batch.lengths, self.rows) {
+        for piece in self.pieces(batch) {
             losses.extend(self.there_and_back(batch, targets, &piece, &mut sums));
         }
         let mut fill = Fill { sums: &mut sums, frozen: self.weights.adapters.is_some() };
@@ -57,7 +57,7 @@ impl Decoder {
     /// As [`Decoder::log_probabilities`], on the device.
     pub(in crate::model) fn tensor_log_probabilities(&self, batch: &Ragged, targets: &Targets) -> Vec<f32> {
         let mut all = vec![0.0; targets.weights.len()];
-        for piece in pieces(&batch.lengths, self.rows) {
+        for piece in self.pieces(batch) {
             let layout = self.layout(batch, &piece);
             let attention = self.attention(&layout);
             let mut x = self.embedded(&batch.tokens[piece.rows.clone()]);
@@ -170,7 +170,7 @@ impl Decoder {
         let scores: usize =
             layout.squares.iter().map(|s| s.sequences * s.length * s.length * heads.queries).sum();
         let numbers = kept_by_a_block(&self.config, rows, scores) * self.config.layers;
-        numbers * self.precision.bytes() <= self.activations
+        !self.halved && numbers * self.precision.bytes() <= self.activations
     }
 }
 
@@ -231,6 +231,14 @@ impl Visit for Fill<'_> {
     }
 }
 
+impl Decoder {
+    /// The batch in the pieces that pass through the network together.
+    fn pieces(&self, batch: &Ragged) -> Vec<Piece> {
+        let rows = batch.tokens.len();
+        pieces(&batch.lengths, if self.halved { self.rows.min(rows).div_ceil(2) } else { self.rows })
+    }
+}
+
 /// The batch in pieces of about so many rows; a longer sequence is a piece of its own.
 fn pieces(lengths: &[usize], most: usize) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
@@ -246,4 +254,25 @@ fn pieces(lengths: &[usize], most: usize) -> Vec<Piece> {
         row += length;
     }
     pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::testing::decoder;
+
+    #[test]
+    fn half_of_a_batch_is_half_of_the_batch_that_there_is() {
+        let pieces = |rows: usize, halved: bool, lengths: &[usize]| -> Vec<usize> {
+            let mut decoder = decoder();
+            (decoder.rows, decoder.halved) = (rows, halved);
+            let batch = Ragged { tokens: vec![0; lengths.iter().sum()], lengths: lengths.into() };
+            decoder.pieces(&batch).iter().map(|piece| piece.rows.len()).collect()
+        };
+        assert_eq!(pieces(8192, false, &[10; 8]), [80]);
+        assert_eq!(pieces(8192, true, &[10; 8]), [40, 40]);
+        assert_eq!(pieces(40, false, &[10; 8]), [40, 40]);
+        assert_eq!(pieces(40, true, &[10; 8]), [20; 4]);
+        assert_eq!(pieces(8192, true, &[30, 10]), [30, 10]);
+    }
 }

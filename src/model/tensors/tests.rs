@@ -146,6 +146,26 @@ fn samples_are_those_of_the_fused_kernels() {
     }
 }
 
+#[test]
+fn half_at_a_time_gives_the_same() {
+    let whole = with(Kernels::Plain, false);
+    let mut half = whole.clone();
+    half.halved = true;
+    let (batch, targets) = batch(&[20, 9, 31, 14], 5, 0.8);
+    let (loss, gradients) = whole.loss_and_gradients(&batch, &targets);
+    let (again, halved) = half.loss_and_gradients(&batch, &targets);
+    assert!((loss - again).abs() < 1e-4 * loss.abs(), "{loss} {again}");
+    assert_eq!(different(&gradients, &halved, &names(&whole), 1e-3), Vec::<String>::new());
+    let sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, max_tokens: 12 };
+    // One prompt has more samples than half of all.
+    let prompt =
+        |i: u32, samples: u64| Prompted { tokens: vec![i, 2], seeds: (0..samples).map(Seed).collect() };
+    let prompts = [prompt(5, 9), prompt(6, 1), prompt(7, 0), prompt(8, 2)];
+    let [whole, half] = [whole, half].map(|decoder| generate(&decoder, &prompts, &sampling, &[3]));
+    assert_eq!(whole.iter().map(Vec::len).collect::<Vec<_>>(), [9, 1, 0, 2]);
+    assert_eq!(whole, half);
+}
+
 /// A decoder with adapters that do something, and the same with them multiplied out.
 fn adapted(targets: &[Projection]) -> (Decoder, Decoder) {
     let plain = with(Kernels::Plain, false);

@@ -1,18 +1,19 @@
 //! Tokenizers of other checkpoints: dialogues are written by their chat template, and a copy of one
 //! is a copy of the files that it was read from.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
-use serde_json::Value;
+use serde_json::json;
 use tokenizers::Tokenizer as Inner;
 
-use crate::domain::{Message, Role};
 use crate::model::chat::{self, ChatTemplate};
-use crate::model::checkpoint;
+use crate::model::checkpoint::{self, GENERATION};
 
-use super::{TokenizerError, Written};
+use super::TokenizerError;
+use super::dialogue::Writer;
+use super::ends::{configured, ends};
 
 /// How a checkpoint writes dialogues.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Templated {
     pub template: ChatTemplate,
     /// Tokens that end an answer.
     pub ends: Vec<u32>,
+    /// Where the tokenizer is from.
+    pub folder: PathBuf,
     files: Vec<Kept>,
 }
 
@@ -30,18 +33,15 @@ impl Templated {
     /// What lies beside the tokenizer at `path`, with another template in place of its own if one is
     /// given.
     pub fn read(path: &Path, inner: &Inner, chat_template: Option<&Path>) -> Result<Self, TokenizerError> {
-        let fail = |reason: String| TokenizerError::Read { path: path.to_owned(), reason };
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let Some(template) = ChatTemplate::read_with(folder, chat_template)? else {
-            let reason = "there is no chat template beside it (`tokenizer_config.json`, `chat_template.jinja`); use an instruction-tuned checkpoint, or give one with `chat_template = \"FILE\"`".to_owned();
-            return Err(fail(reason));
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let Some(template) = ChatTemplate::read_with(&folder, chat_template)? else {
+            return Err(TokenizerError::NoTemplate { path: path.to_owned(), rows: super::rows(inner) });
         };
-        let ends = ends(inner, &template, &folder.join("generation_config.json"));
-        if ends.is_empty() {
-            return Err(fail("no token is named that ends an answer (`eos_token`)".to_owned()));
-        }
-        let files = files(path, chat_template).map_err(|error| fail(error.to_string()))?;
-        Ok(Self { template, ends, files })
+        let ends = ends(inner, &template, path)?;
+        let fail =
+            |error: io::Error| TokenizerError::Read { path: path.to_owned(), reason: error.to_string() };
+        let files = files(path, chat_template).map_err(fail)?;
+        Ok(Self { template, ends, folder, files })
     }
 
     /// Writes its files into `folder`; returns their names.
@@ -55,27 +55,9 @@ impl Templated {
         Ok(self.files.iter().map(|(name, _)| *name).collect())
     }
 
-    /// The tokens of a dialogue, and where its answers lie in them.
-    pub fn write(
-        &self,
-        messages: &[Message],
-        encode: impl Fn(&str) -> Vec<u32>,
-    ) -> Result<Written, TokenizerError> {
-        let tokens = encode(&self.template.render(messages, false)?);
-        let mut answers = Vec::new();
-        let answered = messages.iter().enumerate().filter(|(_, message)| message.role == Role::Assistant);
-        for (number, _) in answered {
-            let before = encode(&self.template.render(&messages[..number], true)?);
-            let after = encode(&self.template.render(&messages[..=number], false)?);
-            if !tokens.starts_with(&before) || !tokens.starts_with(&after) || after.len() <= before.len() {
-                return Err(TokenizerError::Unsteady(number + 1));
-            }
-            // Some templates write a line's end behind the token that ends an answer.
-            let said = &tokens[before.len()..after.len()];
-            let end = said.iter().position(|token| self.ends.contains(token)).map_or(said.len(), |at| at + 1);
-            answers.push(before.len()..before.len() + end);
-        }
-        Ok(Written { tokens, answers })
+    /// What writes its dialogues.
+    pub fn writer<E: Fn(&str) -> Vec<u32>>(&self, encode: E) -> Writer<'_, E> {
+        Writer { template: &self.template, ends: &self.ends, encode }
     }
 }
 
@@ -90,27 +72,16 @@ fn files(path: &Path, chat_template: Option<&Path>) -> io::Result<Vec<Kept>> {
         };
         match fs::read(&from) {
             Ok(bytes) => files.push((name, bytes.into())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => files.extend(instead(name, folder)),
             Err(error) => return Err(error),
         }
     }
     Ok(files)
 }
 
-/// Tokens that end an answer: those that generation is configured with, and the template's own.
-fn ends(inner: &Inner, template: &ChatTemplate, generation: &Path) -> Vec<u32> {
-    let json: Value = fs::read_to_string(generation)
-        .ok()
-        .and_then(|text| serde_json::from_str(&text).ok())
-        .unwrap_or_default();
-    let configured = match &json["eos_token_id"] {
-        Value::Array(several) => several.clone(),
-        one => vec![one.clone()],
-    };
-    let configured = configured.iter().filter_map(Value::as_u64).map(|id| id as u32);
-    let mut ends: Vec<u32> =
-        configured.chain(template.end().and_then(|token| inner.token_to_id(token))).collect();
-    ends.sort_unstable();
-    ends.dedup();
-    ends
+/// What stands for a file that is not there: sizes are not copied with a tokenizer, and may name what
+/// ends an answer.
+fn instead(name: &'static str, folder: &Path) -> Option<Kept> {
+    let ends = if name == GENERATION { configured(folder) } else { Vec::new() };
+    (!ends.is_empty()).then(|| (name, json!({ "eos_token_id": ends }).to_string().into_bytes().into()))
 }

@@ -28,6 +28,9 @@ pub fn run(desk: &Desk<'_>, job: &LinkJob) -> Result<Made, StageError> {
     let parameters = checkpoint::check(&given.hf)?;
     let template = given.chat_template.as_deref();
     let tokenizer = Tokenizer::load_with(&given.hf.join(checkpoint::TOKENIZER), template)?;
+    checkpoint::check_rows(&given.hf, &tokenizer)?;
+    // Here rather than when the first answers are trained on.
+    tokenizer.rehearse()?;
     let whole = |path: &std::path::Path| absolute(path).map_err(fault("find", path));
     let template = template.map(whole).transpose()?;
     let link = Link::new(&whole(&given.hf)?, given.precision, template, given.positions)?;

@@ -127,6 +127,10 @@ fn text(source: &Source, found: &Inspected, needs: Option<&Needs>, output: Outpu
         lines.push(format!("\n{}", output.styled(Style::Bold, "Memory")));
         lines.push(table(needs));
     }
+    if !found.remarks.is_empty() {
+        lines.push(format!("\n{}", output.styled(Style::Bold, "Worth knowing")));
+        lines.extend(found.remarks.iter().map(|remark| format!("- {remark}")));
+    }
     if !found.faults.is_empty() {
         lines.push(format!("\n{}", output.styled(Style::Red, "What is wrong")));
         lines.extend(found.faults.iter().map(|fault| format!("- {fault}")));

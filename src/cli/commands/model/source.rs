@@ -12,10 +12,12 @@ use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Fault};
 use crate::data::{Prompt, Retry};
 use crate::domain::Sampling;
-use crate::model::checkpoint::{ADAPTER_CONFIG, CONFIG, Inspected, LINK, inspect};
-use crate::model::{Checkpoint, LanguageModel, ModelConfig, Place};
+use crate::model::checkpoint::{
+    ADAPTER_CONFIG, CONFIG, GENERATION, Inspected, LINK, Link, inspect, inspect_linked,
+};
+use crate::model::{Checkpoint, LanguageModel, ModelConfig, Place, Precision};
 use crate::pipeline::Models;
-use crate::spec::{BaseModel, RunSpec};
+use crate::spec::{BaseModel, HfCheckpoint, RunSpec};
 use crate::store::{CheckpointRow, RunRow, StoreError};
 
 /// The most tokens of an answer of a checkpoint that says nothing of it.
@@ -41,6 +43,7 @@ pub struct Source {
 #[derive(Debug)]
 enum Parts {
     Folder(PathBuf),
+    Linked(Box<Link>),
     Files { config: Box<ModelConfig>, weights: PathBuf, tokenizer: PathBuf },
 }
 
@@ -74,6 +77,7 @@ impl Source {
     pub fn load(&self, place: &Place) -> Result<LanguageModel, Fault> {
         let model = match &self.parts {
             Parts::Folder(folder) => Checkpoint::load(folder, place),
+            Parts::Linked(link) => Checkpoint::load_linked(link, place),
             Parts::Files { config, weights, tokenizer } => {
                 Checkpoint::load_parts(config, weights, tokenizer, place)
             }
@@ -85,6 +89,7 @@ impl Source {
     pub fn inspect(&self) -> Inspected {
         match &self.parts {
             Parts::Folder(folder) => inspect(folder),
+            Parts::Linked(link) => inspect_linked(link),
             Parts::Files { config, weights, tokenizer } => Inspected::parts(config, weights, tokenizer),
         }
     }
@@ -108,12 +113,26 @@ impl Source {
         })
     }
 
+    /// A checkpoint as a base model's file says that it is used.
+    fn elsewhere(given: HfCheckpoint) -> Result<Self, Fault> {
+        let mut source = Self::folder(&given.hf)?;
+        source.name = given.label();
+        if given.precision != Precision::default() {
+            source.origin.push(("precision", given.precision.name().to_owned()));
+        }
+        let HfCheckpoint { hf, precision, chat_template, positions, .. } = given;
+        let mut link = Link::to(&hf);
+        (link.precision, link.chat_template, link.positions) = (precision, chat_template, positions);
+        source.parts = Parts::Linked(Box::new(link));
+        Ok(source)
+    }
+
     fn recipe(path: &Path) -> Result<Self, Fault> {
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let base = match Models::new(folder).get(&name).map_err(|error| Fault::new(Exit::Usage, error))? {
             BaseModel::Recipe(base) => *base,
-            BaseModel::Checkpoint(elsewhere) => return Self::folder(&elsewhere.hf),
+            BaseModel::Checkpoint(elsewhere) => return Self::elsewhere(elsewhere),
         };
         let Some(shipped) = &base.checkpoint else {
             let fault = Fault::usage(format!("no checkpoint comes with {}", path.display()));
@@ -220,7 +239,7 @@ fn setting<T: serde::de::DeserializeOwned>(value: &Value) -> Option<T> {
 
 /// How a checkpoint's own configuration samples.
 fn configured(folder: &Path) -> Sampling {
-    let text = fs::read_to_string(folder.join("generation_config.json")).unwrap_or_default();
+    let text = fs::read_to_string(folder.join(GENERATION)).unwrap_or_default();
     let json: Value = serde_json::from_str(&text).unwrap_or_default();
     let default = Sampling { max_tokens: MAX_TOKENS, ..Sampling::default() };
     let greedy = json["do_sample"] == Value::Bool(false);
