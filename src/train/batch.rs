@@ -27,6 +27,9 @@ pub enum Unfit {
         /// Tokens of the example.
         tokens: usize,
     },
+    /// No token of it is a target, so that there is nothing to learn from it.
+    #[error("an example has no target token")]
+    NoTarget,
     /// It cannot be written in token ids.
     #[error(transparent)]
     Unwritable(#[from] TokenizerError),
@@ -35,7 +38,7 @@ pub enum Unfit {
 /// Turns an example into token ids.
 ///
 /// # Errors
-/// If it has more than `positions` tokens, or a chat template refuses it.
+/// If it has more than `positions` tokens, none of them is a target, or a chat template refuses it.
 pub fn encode(example: &Example, tokenizer: &Tokenizer, positions: usize) -> Result<Encoded, Unfit> {
     let Written { tokens, answers } = tokenizer.write(&example.messages)?;
     if tokens.len() > positions {
@@ -44,7 +47,10 @@ pub fn encode(example: &Example, tokenizer: &Tokenizer, positions: usize) -> Res
     let messages = example.messages.iter().zip(&example.weights);
     let weights = messages.filter(|(message, _)| message.role == Role::Assistant).map(|(_, weight)| *weight);
     let targets = answers.into_iter().zip(weights).filter(|(_, weight)| *weight != 0.0);
-    let targets = targets.map(|(answer, weight)| (answer.start, answer.end, weight)).collect();
+    let targets: Vec<_> = targets.map(|(answer, weight)| (answer.start, answer.end, weight)).collect();
+    if targets.iter().all(|(from, to, _)| from >= to) {
+        return Err(Unfit::NoTarget);
+    }
     Ok(Encoded { tokens, targets })
 }
 

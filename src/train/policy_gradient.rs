@@ -8,6 +8,13 @@
 //! and is credited with `R_t + γ R_{t+1} + γ² R_{t+2} + ...`. What it earned more than the same
 //! turn of the problem's other episodes is its advantage A.
 //!
+//! With γ = 0 a turn is credited with its own reward alone. What it takes off for the turn before,
+//! `α r_{t-1}`, was settled before turn t was sampled: on average it changes that turn's gradient no
+//! more than any baseline does, and what is left of the bonus is a factor `1 + α` on `r_t`. Turn 1
+//! does not learn what it leads to. With γ > 0 it is credited with `γ (r_2 + α (r_2 - r_1))` as well,
+//! so that an attempt which gets corrected is worth more than one which does not; γ = 1 is the
+//! gradient of the sum of all `R_t`.
+//!
 //! * **GRPO** (Shao et al. 2024, arXiv 2402.03300, equations 3 and 4), turn by turn:
 //!   `A = (R - mean R) / std R` over the G episodes, and a turn of tokens o adds
 //!   `-(1/|o|) Σ_t [min(ρ_t A, clip(ρ_t, 1-ε, 1+ε) A) - β KL_3]` to the loss, where

@@ -31,7 +31,7 @@ impl Pair {
     /// Turns a preference into token ids.
     ///
     /// # Errors
-    /// If one of its dialogues has more than `positions` tokens.
+    /// If one of its dialogues has more than `positions` tokens, or no target to compare.
     pub fn encode(preference: &Preference, tokenizer: &Tokenizer, positions: usize) -> Result<Self, Unfit> {
         let side = |example| encode(example, tokenizer, positions);
         Ok(Self { sides: [side(&preference.chosen)?, side(&preference.rejected)?] })

@@ -2,6 +2,7 @@
 //! this program's own, adapters that stand beside their base, chat templates, and every way in which
 //! a checkpoint can be wrong.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use rise_lab::model::checkpoint::{self, read_sizes, written_config};
 use rise_lab::model::{Checkpoint, Decoder, ModelConfig, Tokenizer, Weights};
 use serde_json::{Value, json};
 
-use crate::support::{FILE, Lab, copy, manifest, place};
+use crate::support::{FILE, Lab, Ran, copy, manifest, place};
 
 /// Every score of the small experiment's runs, by what is scored and without names of runs.
 fn scores(lab: &Lab) -> Vec<Vec<String>> {
@@ -263,18 +264,21 @@ fn a_checkpoint_that_changes_under_a_sweep_is_noticed() {
     assert!(plan["done"].as_u64().unwrap() < 5, "{plan:#}");
 }
 
-/// Llama 2's sizes and an index of shards, without the shards.
-fn llama_2_7b(lab: &Lab, folder: &str) {
-    let config = json!({
+/// A checkpoint of 7 billion parameters without its shards: Llama 2's sizes, but for `other`.
+fn without_weights(lab: &Lab, folder: &str, dialogues: &str, other: &Value) {
+    let mut config = json!({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 32_000, "hidden_size": 4096,
         "intermediate_size": 11_008, "num_hidden_layers": 32, "num_attention_heads": 32,
         "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "hidden_act": "silu", "torch_dtype": "float16",
     });
+    for (name, value) in other.as_object().unwrap() {
+        config[name] = value.clone();
+    }
     let shard = |number| format!("model-0000{number}-of-00002.safetensors");
     let index =
         json!({ "weight_map": { "model.embed_tokens.weight": shard(1), "lm_head.weight": shard(2) } });
     for name in ["tokenizer.json", "tokenizer_config.json"] {
-        let from = manifest("tests/golden/chat/llama-2").join(name);
+        let from = manifest("tests/golden/chat").join(dialogues).join(name);
         lab.write(&format!("{folder}/{name}"), fs::read(from).unwrap());
     }
     lab.write(&format!("{folder}/config.json"), config.to_string());
@@ -284,7 +288,7 @@ fn llama_2_7b(lab: &Lab, folder: &str) {
 #[test]
 fn the_papers_size_is_planned_and_starts_up_to_the_missing_weights() {
     let lab = Lab::new();
-    llama_2_7b(&lab, "Llama-2-7b-chat-hf");
+    without_weights(&lab, "Llama-2-7b-chat-hf", "llama-2", &json!({}));
     crate::bad_input::gsm8k(&lab);
     let file = manifest("experiments/llama2-7b-gsm8k.toml").display().to_string();
     let settings = [
@@ -316,6 +320,131 @@ fn the_papers_size_is_planned_and_starts_up_to_the_missing_weights() {
         ),
         "{said}"
     );
+}
+
+/// Experiments at full scale, as copies of the committed ones, with their bases' recipes and some problems of
+/// GSM8K. Models behind an API are said to be near, since this program may be one without TLS.
+struct FullScale(Lab);
+
+impl FullScale {
+    fn new() -> Self {
+        let lab = Lab::new();
+        crate::bad_input::gsm8k(&lab);
+        for name in ["llama-2-7b-chat", "mistral-7b-instruct-v0.2", "llama-3-8b-instruct"] {
+            let recipe = fs::read(manifest(&format!("experiments/models/{name}.toml"))).unwrap();
+            lab.write(&format!("experiments/models/{name}.toml"), recipe);
+        }
+        let full_scale = Self(lab);
+        full_scale.copy("full-scale.toml", &[]);
+        full_scale
+    }
+
+    /// A copy of an experiment in which every `from` is a `to`.
+    fn copy(&self, name: &str, changes: &[(&str, &str)]) {
+        let mut text = fs::read_to_string(manifest("experiments").join(name)).unwrap();
+        let near =
+            [("https://api.openai.com/v1", "http://localhost:8000/v1"), ("7_473", "4"), ("1_319", "4")];
+        for (from, to) in near.iter().chain(changes) {
+            text = text.replace(from, to);
+        }
+        self.0.write(&format!("experiments/{name}"), text);
+    }
+
+    fn plan(&self, name: &str) -> Ran {
+        let file = format!("experiments/{name}");
+        let more = ["--set", "task.gsm8k.path=data", "--backend", "flex", "--format", "json"];
+        self.0.on_store(&[&["plan", &file][..], &more].concat())
+    }
+
+    /// Puts sizes and dialogues of all bases where their recipes say that checkpoints are.
+    fn bases_without_weights(&self) {
+        let mistral = json!({
+            "model_type": "mistral", "intermediate_size": 14_336, "num_key_value_heads": 8,
+            "max_position_embeddings": 32_768, "rope_theta": 1e6,
+        });
+        let llama_3 = json!({
+            "vocab_size": 128_256, "intermediate_size": 14_336, "num_key_value_heads": 8,
+            "max_position_embeddings": 8192, "rope_theta": 5e5,
+        });
+        without_weights(&self.0, "models/Llama-2-7b-chat-hf", "llama-2", &json!({}));
+        without_weights(&self.0, "models/Mistral-7B-Instruct-v0.2", "mistral-v0.2", &mistral);
+        without_weights(&self.0, "models/Meta-Llama-3-8B-Instruct", "llama-3", &llama_3);
+    }
+}
+
+#[test]
+fn the_papers_tables_are_planned_up_to_the_missing_weights() {
+    let full_scale = FullScale::new();
+    let missing = full_scale.plan("full-scale.toml");
+    missing.expect_exit(2);
+    let said = "base model `llama-2-7b-chat`: there is no folder models/Llama-2-7b-chat-hf";
+    assert!(missing.stderr.contains(said), "{}", missing.stderr);
+
+    full_scale.bases_without_weights();
+    let ran = full_scale.plan("full-scale.toml");
+    ran.expect_exit(0);
+    let plan: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(plan["runs"].as_array().map(Vec::len), Some(12), "{plan:#}");
+    let bases: BTreeSet<&str> = plan["stages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|stage| stage["label"].as_str())
+        .filter(|label| label.starts_with("base "))
+        .collect();
+    assert_eq!(bases.len(), 3, "{bases:?}");
+    let training = plan["needs"]["training"].as_object().unwrap();
+    let total: u64 = training.values().map(|bytes| bytes.as_u64().unwrap()).sum();
+    // Weights, their gradients and two moments in 32 bits are 125 GB, and activations stand beside them.
+    assert!((125 << 30..250 << 30).contains(&total), "{training:?}");
+}
+
+#[test]
+fn the_other_experiments_are_planned_at_full_scale_as_their_heads_say() {
+    let full_scale = FullScale::new();
+    full_scale.bases_without_weights();
+    let common = [
+        ("extends = \"baseline.toml\"", "extends = \"full-scale.toml\""),
+        (", \"task.word-problems.steps\" = [3, 4]", ""),
+        (", \"task.word-problems.steps\" = [4, 4]", ""),
+        ("\"weak\"", "\"llama-2-7b-chat\""),
+        ("\"strong\"", "\"mistral-7b-instruct-v0.2\""),
+        ("\"open\"", "\"llama-3-8b-instruct\""),
+    ];
+    let capable = "openai = { base_url = \"http://localhost:8000/v1\", model = \"gpt-3.5-turbo\" }";
+    let boost = format!("problems = 4, {capable}");
+    let svamp =
+        format!("{{ svamp = {{ path = {:?} }} }}", manifest("tests/fixtures/svamp").display().to_string());
+    let own: &[(&str, &[(&str, &str)])] = &[
+        ("baselines.toml", &[]),
+        ("cross-model.toml", &[]),
+        ("iterations.toml", &[("count = 3", "count = 2")]),
+        ("later-methods.toml", &[]),
+        ("nll.toml", &[]),
+        ("on-vs-off-policy.toml", &[("problems = 2_000, model = \"mistral-7b-instruct-v0.2\"", &boost)]),
+        (
+            "ood.toml",
+            &[
+                ("{ word-problems-larger = {} }", &svamp),
+                ("{ label = \"more steps\"", "#"),
+                ("{ label = \"other words\"", "#"),
+            ],
+        ),
+        ("pass-at-b.toml", &[("[1, 2, 4]", "[1, 2, 4, 8, 16]"), ("1_000", "4")]),
+        ("retry.toml", &[]),
+        ("selection.toml", &[]),
+        ("table2-self-distillation.toml", &[("[sweep]", "[run.rounds]\ncount = 1\n\n[sweep]")]),
+        ("turns.toml", &[("max_tokens = 56", "max_tokens = 500")]),
+        ("weighting.toml", &[]),
+    ];
+    for (name, changes) in own {
+        full_scale.copy(name, &[&common, *changes].concat());
+        let ran = full_scale.plan(name);
+        assert_eq!(ran.exit, Some(0), "{name}: {}", ran.stderr);
+        let plan: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let small = plan["stages"].to_string().contains("base weak");
+        assert!(!small && plan["runs"].as_array().is_some_and(|runs| runs.len() > 3), "{name}: {plan:#}");
+    }
 }
 
 #[test]

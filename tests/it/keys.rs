@@ -10,7 +10,7 @@ use rise_lab::pipeline::{Models, Workspace};
 use rise_lab::spec;
 use rise_lab::sweep::SweepPlan;
 
-fn plan(name: &str, overrides: &[(&str, &str)]) -> SweepPlan {
+pub fn plan(name: &str, overrides: &[(&str, &str)]) -> SweepPlan {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments").join(name);
     let overrides: Vec<_> =
         overrides.iter().map(|(path, value)| (path.to_string(), value.to_string())).collect();

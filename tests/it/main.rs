@@ -23,6 +23,8 @@ mod reports;
 mod rescore;
 mod resume;
 mod rows;
+mod self_rewarding;
+mod stages;
 mod support;
 mod sweep;
 mod verifiers;

@@ -9,15 +9,20 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use rise_lab::domain::{Dialogue, Draws, Example, Key, Message, Preference, Role, Seed, Silent};
-use rise_lab::model::{Checkpoint, Decoder, Gradients, LanguageModel, Ragged, Visit, checkpoint};
+use rise_lab::data::Prompt;
+use rise_lab::domain::{
+    Author, Candidate, Dialogue, Draws, Episode, Example, Grade, Message, Preference, Problem, Review, Role,
+    Seed, Silent, Turn as DialogueTurn, Verdict,
+};
+use rise_lab::model::{Checkpoint, Decoder, Gradients, LanguageModel, Ragged, Visit};
 use rise_lab::pipeline::{Job, Kind, Stage, Threads, Workspace, execute};
 use rise_lab::train::{
     Encoded, Objective, Pair, Practice, Preferences, Reinforce, Rule, Sampled, TrainConfig, Trajectory,
+    trajectories,
 };
 use serde_json::json;
 
-use crate::support::{problems, random_model};
+use crate::support::{finished_base, finished_rows, problems, random_model};
 
 /// How far the parameters are moved for a slope.
 const STEP: f32 = 1e-4;
@@ -128,6 +133,19 @@ fn config() -> TrainConfig {
     TrainConfig { epochs: 1, batch: 2, ..TrainConfig::default() }
 }
 
+/// The loss of direct preference optimisation: over all targets of either side.
+fn preferred(decoder: &Decoder, reference: &Decoder, pairs: &[Pair], beta: f64) -> f64 {
+    let sum = |decoder: &Decoder, side: &Encoded| -> f64 {
+        let logs = logs(decoder, side);
+        side.targets.iter().map(|&(from, to, _)| logs[from - 1..to - 1].iter().sum::<f64>()).sum()
+    };
+    let gained = |side: &Encoded| sum(decoder, side) - sum(reference, side);
+    let loss = |Pair { sides: [better, worse] }: &Pair| {
+        (1.0 + (-beta * (gained(better) - gained(worse))).exp()).ln()
+    };
+    pairs.iter().map(loss).sum::<f64>() / pairs.len() as f64
+}
+
 #[test]
 fn the_gradient_of_direct_preference_optimisation() {
     const BETA: f64 = 0.3;
@@ -135,18 +153,7 @@ fn the_gradient_of_direct_preference_optimisation() {
     let pair = |preference: &Preference| Pair::encode(preference, &model.tokenizer, 512).unwrap();
     let swapped = Preference { chosen: both("8", "7"), rejected: both("3+4=7", "3+4=7") };
     let pairs = [pair(&preference()), pair(&swapped)];
-    let sum = |decoder: &Decoder, side: &Encoded| -> f64 {
-        let logs = logs(decoder, side);
-        side.targets.iter().map(|&(from, to, _)| logs[from - 1..to - 1].iter().sum::<f64>()).sum()
-    };
-    let truth = |decoder: &Decoder| {
-        let loss = |pair: &Pair| {
-            let [better, worse] = [&pair.sides[0], &pair.sides[1]];
-            let gained = |side| sum(decoder, side) - sum(&reference, side);
-            (1.0 + (-BETA * (gained(better) - gained(worse))).exp()).ln()
-        };
-        pairs.iter().map(loss).sum::<f64>() / 2.0
-    };
+    let truth = |decoder: &Decoder| preferred(decoder, &reference, &pairs, BETA);
     let off = |reference: &Decoder, pairs: &[Pair], beta| {
         let mut objective = Preferences::new(reference, pairs, beta, config(), Seed(1)).unwrap();
         difference(&mut objective, 0, &at, &truth)
@@ -172,6 +179,63 @@ fn the_gradient_of_direct_preference_optimisation() {
         ("mask one too late", changed(&shift(1))),
         ("another reference", off(&at, &pairs, BETA)),
         ("sign flipped", off(&reference, &pairs, -BETA)),
+    ] {
+        assert!(off > FAR, "{what}: {off}");
+    }
+}
+
+/// An episode of attempts, each with what was said of it.
+pub fn verified(said: &[(&str, &str)], right: bool) -> Episode {
+    let last = said.len() - 1;
+    let turn = |(number, (attempt, review)): (usize, &(&str, &str))| {
+        let verdict = if right && number == last { Verdict::Right } else { Verdict::Wrong };
+        let (text, grade) = ((*attempt).to_owned(), Grade { answer: None, verdict });
+        let candidate =
+            Candidate { author: Author::Policy, text, tokens: 1, prompt: 1, finished: true, grade };
+        let review = Review { text: (*review).to_owned(), tokens: 1, prompt: 1, approves: None };
+        DialogueTurn { review: Some(review), ..DialogueTurn::single(candidate) }
+    };
+    Episode { problem: "pens".to_owned(), sample: 0, turns: said.iter().enumerate().map(turn).collect() }
+}
+
+#[test]
+fn the_gradient_of_a_preference_between_whole_dialogues() {
+    const BETA: f64 = 0.3;
+    let (model, [reference, at]) = models();
+    let (question, answer) = (QUESTION.to_owned(), "7".to_owned());
+    let problems = [Problem { id: "pens".to_owned(), question, answer, solution: None }];
+    let episodes = [
+        verified(&[("3+4=8\n#### 8", "no"), ("3+4=7\n#### 7", "yes")], true),
+        verified(&[("#### 7", "no"), ("8", "no"), ("3+4=9\n#### 9", "yes")], false),
+    ];
+    let preferences = trajectories(&problems, &episodes, Prompt::default());
+    let pairs: Vec<Pair> =
+        preferences.iter().map(|pair| Pair::encode(pair, &model.tokenizer, 512).unwrap()).collect();
+    let targets: Vec<usize> = pairs[0].sides.iter().map(|side| side.targets.len()).collect();
+    assert_eq!(targets, [4, 6], "attempts and verifications");
+
+    let truth = |decoder: &Decoder| preferred(decoder, &reference, &pairs, BETA);
+    let off = |change: &dyn Fn(&mut Encoded)| {
+        let mut pairs = pairs.clone();
+        pairs.iter_mut().flat_map(|pair| &mut pair.sides).for_each(change);
+        let mut objective = Preferences::new(&reference, &pairs, BETA, config(), Seed(1)).unwrap();
+        difference(&mut objective, 0, &at, &truth)
+    };
+    let right = off(&|_| ());
+    assert!(right < CLOSE, "{right}");
+    let every_other = |side: &mut Encoded, odd: usize| {
+        let mut number = 0;
+        side.targets.retain(|_| {
+            number += 1;
+            number % 2 == odd
+        });
+    };
+    for (what, off) in [
+        ("only the last message counted", off(&|side| drop(side.targets.drain(..side.targets.len() - 1)))),
+        ("only the first message counted", off(&|side| side.targets.truncate(1))),
+        ("verifications left out", off(&|side| every_other(side, 1))),
+        ("attempts left out", off(&|side| every_other(side, 0))),
+        ("mask one too late", off(&|side| side.targets.iter_mut().for_each(|(from, ..)| *from += 1))),
     ] {
         assert!(off > FAR, "{what}: {off}");
     }
@@ -317,6 +381,26 @@ fn the_gradient_of_group_relative_policy_optimisation() {
     }
 }
 
+/// The advantages of both turns of both problems' episodes.
+type Advantages = [[[f64; 3]; 2]; 2];
+
+/// The loss of `SCoRe` with these advantages, and with what distance from the reference costs at either turn.
+fn reinforced(
+    groups: &[Vec<Trajectory>],
+    reference: &Decoder,
+    advantages: Advantages,
+    kl: [f64; 2],
+) -> impl Fn(&Decoder) -> f64 {
+    move |decoder| {
+        let turn = |turn: usize, [problem, number]: [usize; 2], [now, _, reference]: [&[f64]; 3]| {
+            let said: f64 = now.iter().sum();
+            let apart: f64 = now.iter().zip(reference).map(|(a, b)| (a - b).powi(2)).sum();
+            advantages[turn][problem][number] * said - 0.5 * kl[turn] * apart
+        };
+        -over_turns(groups, [decoder, decoder, reference], &turn) / 6.0
+    }
+}
+
 #[test]
 fn the_gradients_of_both_stages_of_score() {
     let (model, [reference, at]) = models();
@@ -325,17 +409,7 @@ fn the_gradients_of_both_stages_of_score() {
     let first = [[[0.0; 3], [0.0; 3]], [[1.0, -0.5, -0.5], [-0.5, 1.0, -0.5]]];
     // Turn 2 with a bonus of 3: 4, 0, -3 and -3, 4, 0.
     let second = [[[-0.5, -0.5, 1.0], [1.0, -0.5, -0.5]], [[5.5, -0.5, -5.0], [-5.0, 5.5, -0.5]]];
-    let truth = |advantages: [[[f64; 3]; 2]; 2], kl: [f64; 2]| {
-        let (groups, reference) = (&groups, &reference);
-        move |decoder: &Decoder| {
-            let turn = |turn: usize, [problem, number]: [usize; 2], [now, _, reference]: [&[f64]; 3]| {
-                let said: f64 = now.iter().sum();
-                let apart: f64 = now.iter().zip(reference).map(|(a, b)| (a - b).powi(2)).sum();
-                advantages[turn][problem][number] * said - 0.5 * kl[turn] * apart
-            };
-            -over_turns(groups, [decoder, decoder, reference], &turn) / 6.0
-        }
-    };
+    let truth = |advantages, kl| reinforced(&groups, &reference, advantages, kl);
     let stages = [
         (Rule::ScoreFirst { kl: 0.1, kl_first: 0.4 }, truth(first, [0.5, 0.1])),
         (Rule::ScoreSecond { kl: 0.5, shaping: 3.0 }, truth(second, [0.5, 0.5])),
@@ -369,21 +443,40 @@ fn the_gradients_of_both_stages_of_score() {
 }
 
 #[test]
+fn with_a_discount_a_turn_is_credited_with_what_follows_it() {
+    const DISCOUNT: f64 = 0.5;
+    let (model, [reference, at]) = models();
+    let groups = groups(&model);
+    // Turn 1 of stage I: half of 1, 0, 0 and 0, 1, 0. Turn 1 of stage II: 0 + 4/2, 0, 1 - 3/2 and 1 - 3/2,
+    // 0 + 4/2, 0. Each minus the mean of the other two; turn 2 as without a discount.
+    let first = [[[0.5, -0.25, -0.25], [-0.25, 0.5, -0.25]], [[1.0, -0.5, -0.5], [-0.5, 1.0, -0.5]]];
+    let second = [[[2.25, -0.75, -1.5], [-1.5, 2.25, -0.75]], [[5.5, -0.5, -5.0], [-5.0, 5.5, -0.5]]];
+    let stages = [
+        (Rule::ScoreFirst { kl: 0.1, kl_first: 0.4 }, reinforced(&groups, &reference, first, [0.5, 0.1])),
+        (Rule::ScoreSecond { kl: 0.5, shaping: 3.0 }, reinforced(&groups, &reference, second, [0.5, 0.5])),
+    ];
+    for (rule, truth) in &stages {
+        let off = |discount| {
+            let settings = Reinforce { discount, ..settings(*rule, 1) };
+            practised(settings, &groups, [&at, &at, &reference], truth)
+        };
+        let right = off(DISCOUNT);
+        assert!(right < CLOSE, "{rule:?}: {right}");
+        for (what, off) in
+            [("no discount", off(0.0)), ("sign flipped", off(-DISCOUNT)), ("all credited", off(1.0))]
+        {
+            assert!(off > FAR, "{rule:?}, {what}: {off}");
+        }
+    }
+}
+
+#[test]
 fn a_stage_learns_from_the_pairs_of_other_stages() {
     let folder = tempfile::tempdir().unwrap();
     let workspace = Workspace::new(folder.path());
     let (model, _) = models();
-    let start = Key::of_bytes(b"start");
-    let place = workspace.partial(&start).unwrap();
-    Checkpoint::save(&model.decoder, &place).unwrap();
-    model.tokenizer.save(&place.join(checkpoint::TOKENIZER)).unwrap();
-    workspace.publish(&start, &checkpoint::FILES, (0.0, None), json!({}), json!({})).unwrap();
-    let pairs = [Key::of_bytes(b"one"), Key::of_bytes(b"two")];
-    for key in &pairs {
-        let file = workspace.partial(key).unwrap().join("pairs.jsonl");
-        std::fs::write(file, serde_json::to_string(&preference()).unwrap() + "\n").unwrap();
-        workspace.publish(key, &["pairs.jsonl"], (0.0, None), json!({}), json!({})).unwrap();
-    }
+    let start = finished_base(&workspace, &model);
+    let pairs = ["one", "two"].map(|name| finished_rows(&workspace, name, "pairs.jsonl", &[preference()]));
     let train = TrainConfig { epochs: 8, batch: 1, learning_rate: 3e-3, ..TrainConfig::default() };
     let (seed, backend) = (Seed(1), "flex".to_owned());
     let job = Job::Prefer { start: start.clone(), pairs: pairs.to_vec(), beta: 0.1, train, seed, backend };
@@ -395,7 +488,7 @@ fn a_stage_learns_from_the_pairs_of_other_stages() {
         .sum();
     let parameters = model.decoder.weights().count();
     let expected = json!({
-        "pairs": 2, "steps": 16, "parameters": parameters, "scored_tokens": 18 * tokens,
+        "pairs": 2, "without_target": 0, "steps": 16, "parameters": parameters, "scored_tokens": 18 * tokens,
         "trained_tokens": 16 * tokens, "flops": (2 * 18 + 6 * 16) * tokens * parameters,
     });
     assert_eq!(manifest.counts, expected);

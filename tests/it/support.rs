@@ -10,8 +10,12 @@ use std::sync::OnceLock;
 
 use rise_lab::data::{Sizes, TaskConfig, WordProblems};
 use rise_lab::domain::{Key, Problem, Seed};
-use rise_lab::model::{Decoder, LanguageModel, ModelConfig, Place, Tokenizer, Weights};
-use serde_json::Value;
+use rise_lab::model::{
+    Checkpoint, Decoder, LanguageModel, ModelConfig, Place, Tokenizer, Weights, checkpoint,
+};
+use rise_lab::pipeline::Workspace;
+use serde::Serialize;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The file of the small experiment.
@@ -333,6 +337,25 @@ pub fn random_model(problems: &[Problem]) -> LanguageModel {
     let place = place();
     let weights = Weights::random(&config, tokenizer.vocabulary(), Seed(7), &place.device);
     LanguageModel { decoder: Decoder::new(config, weights, &place), tokenizer }
+}
+
+/// Puts a model into a workspace as a finished stage.
+pub fn finished_base(workspace: &Workspace, model: &LanguageModel) -> Key {
+    let key = Key::of_bytes(b"start");
+    let place = workspace.partial(&key).unwrap();
+    Checkpoint::save(&model.decoder, &place).unwrap();
+    model.tokenizer.save(&place.join(checkpoint::TOKENIZER)).unwrap();
+    workspace.publish(&key, &checkpoint::FILES, (0.0, None), json!({}), json!({})).unwrap();
+    key
+}
+
+/// Puts some rows into a workspace as a finished stage with one file.
+pub fn finished_rows<T: Serialize>(workspace: &Workspace, name: &str, file: &'static str, rows: &[T]) -> Key {
+    let key = Key::of_bytes(name.as_bytes());
+    let lines: String = rows.iter().map(|row| serde_json::to_string(row).unwrap() + "\n").collect();
+    fs::write(workspace.partial(&key).unwrap().join(file), lines).unwrap();
+    workspace.publish(&key, &[file], (0.0, None), json!({}), json!({})).unwrap();
+    key
 }
 
 /// The embedded backend.

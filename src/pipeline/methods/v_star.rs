@@ -2,7 +2,9 @@
 //! its samples, right and wrong, and picks among several answers.
 //!
 //! The generator is fine-tuned from the base on right samples, round after round; the verifier is
-//! the last generator after direct preference optimisation on pairs of a right and a wrong sample.
+//! the last generator after direct preference optimisation on pairs of a right and a wrong sample. Its
+//! authors begin the verifier at the model that was fine-tuned on the references, and hold it near that
+//! one; here both are the last generator.
 
 use crate::domain::Key;
 use crate::pipeline::PlanError;

@@ -8,9 +8,9 @@ use crate::data::documents;
 use crate::domain::{Key, Problem, Seed};
 use crate::model::{Checkpoint, Decoder, Tokenizer, Weights, checkpoint};
 use crate::spec::{BaseSpec, BaseTraining, Shipped};
-use crate::train::{Encoded, Normalise, Phase, TrainConfig, Trainer};
+use crate::train::{Encoded, Normalise, Phase, TrainConfig, TrainError, Trainer};
 
-use super::train::encode_all;
+use super::train::{Fitting, encode_all};
 use crate::pipeline::StageError;
 use crate::pipeline::execute::{Desk, Made};
 use crate::pipeline::files::{self, POINTS, PROBLEMS};
@@ -82,7 +82,10 @@ fn pretrain(
     let seed = Seed(base.seed);
     let mut documents = documents(&problems, &base.corpus, &base.wording(), seed);
     documents.truncate(base.train.documents_per_slice.saturating_mul(base.train.slices as usize));
-    let encoded = encode_all(&documents, &tokenizer, base.model.positions)?;
+    let Fitting { encoded, without_target } = encode_all(&documents, &tokenizer, base.model.positions)?;
+    if encoded.is_empty() {
+        return Err(StageError::Train(TrainError::NoExamples));
+    }
     let weights = Weights::random(&base.model, tokenizer.vocabulary(), seed.named("weights"), &place.device);
     let start = Decoder::new(base.model.clone(), weights, &place);
     let trainer = Trainer { normalise: Normalise::Token, folder: &desk.folder };
@@ -91,7 +94,7 @@ fn pretrain(
     tokenizer.save(&desk.folder.join(checkpoint::TOKENIZER))?;
     files::write(&desk.folder.join(POINTS), &trained.points)?;
     let counts = json!({
-        "documents": encoded.len(), "steps": trained.steps, "trained_tokens": trained.tokens,
+        "documents": encoded.len(), "without_target": without_target, "steps": trained.steps, "trained_tokens": trained.tokens,
         "parameters": trained.decoder.weights().count(),
     });
     Ok(Made { earlier: trained.earlier, ..Made::plain(&published(), counts).on(backend) })

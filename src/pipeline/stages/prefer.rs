@@ -8,7 +8,7 @@ use crate::train::{Pair, Preferences, optimise};
 
 use super::cost::Cost;
 use super::start::{save, start as begin};
-use super::train::all_fit;
+use super::train::{Fitting, all_fit};
 use crate::pipeline::execute::{Desk, Made};
 use crate::pipeline::files::{self, PAIRS, POINTS};
 use crate::pipeline::{Job, StageError};
@@ -23,7 +23,8 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         united.extend(files::read::<Preference>(&desk.workspace.file(key, PAIRS))?);
     }
     let positions = decoder.config().positions;
-    let pairs = all_fit(&united, positions, |pair| Pair::encode(pair, &tokenizer, positions))?;
+    let encode = |pair: &Preference| Pair::encode(pair, &tokenizer, positions);
+    let Fitting { encoded: pairs, without_target } = all_fit(&united, positions, encode)?;
     let mut objective = Preferences::new(&decoder, &pairs, *beta, train.clone(), *seed)?;
     let trained = optimise(&desk.folder, decoder, &mut [&mut objective], desk.observer)?;
     let reference_tokens = objective.reference_tokens;
@@ -32,7 +33,8 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     files::write(&desk.folder.join(POINTS), &trained.points)?;
     files.push(POINTS);
     let forward = trained.counts.get("forward_tokens").copied().unwrap_or(0);
-    let mut counts = json!({ "pairs": pairs.len(), "steps": trained.steps });
+    let mut counts =
+        json!({ "pairs": pairs.len(), "without_target": without_target, "steps": trained.steps });
     let scored = forward + reference_tokens;
     Cost { parameters, scored, trained: trained.tokens, ..Cost::default() }.write(&mut counts);
     Ok(Made { earlier: trained.earlier, ..Made::plain(&files, counts).on(backend) })

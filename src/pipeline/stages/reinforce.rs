@@ -134,6 +134,7 @@ impl Field<'_> {
         let made = Trajectory::new(&messages, &attempts, &self.tokenizer, positions);
         made.map_err(|unfit| match unfit {
             Unfit::TooLong { tokens } => TrainError::TooLong { tokens, positions },
+            Unfit::NoTarget => TrainError::NoExamples,
             Unfit::Unwritable(error) => TrainError::Policy(PolicyError::Other(error.to_string())),
         })
     }

@@ -25,7 +25,7 @@ pub fn run(
     for key in examples {
         united.extend(files::read::<Example>(&desk.workspace.file(key, EXAMPLES))?);
     }
-    let encoded = encode_all(&united, &tokenizer, decoder.config().positions)?;
+    let Fitting { encoded, without_target } = encode_all(&united, &tokenizer, decoder.config().positions)?;
     let phase = Phase { examples: &encoded, config: config.clone(), seed };
     let trainer = Trainer { normalise: Normalise::Example, folder: &desk.folder };
     let trained = trainer.train(decoder, &[phase], desk.observer)?;
@@ -36,10 +36,19 @@ pub fn run(
     let mut counts = json!({
         "examples": encoded.len(),
         "targets": encoded.iter().map(|example| example.targets.len()).sum::<usize>(),
+        "without_target": without_target,
         "steps": trained.steps,
     });
     Cost { parameters, trained: trained.tokens, ..Cost::default() }.write(&mut counts);
     Ok(Made { earlier: trained.earlier, ..Made::plain(&files, counts).on(backend) })
+}
+
+/// What can be trained on, in token ids.
+pub struct Fitting<E> {
+    /// In the order in which it was given.
+    pub encoded: Vec<E>,
+    /// How many were left out because no token of theirs is a target.
+    pub without_target: usize,
 }
 
 /// Every example in token ids.
@@ -47,22 +56,23 @@ pub fn encode_all(
     examples: &[Example],
     tokenizer: &Tokenizer,
     positions: usize,
-) -> Result<Vec<Encoded>, StageError> {
+) -> Result<Fitting<Encoded>, StageError> {
     all_fit(examples, positions, |example| encode(example, tokenizer, positions))
 }
 
-/// Everything that is trained on in token ids; what does not fit the model is an error with their
-/// number, never left out.
+/// Everything that is trained on in token ids. What does not fit the model is an error with their
+/// number, never left out; what has no target would only dilute the batches, and is counted.
 pub fn all_fit<T, E>(
     given: &[T],
     positions: usize,
     encode: impl Fn(&T) -> Result<E, Unfit>,
-) -> Result<Vec<E>, StageError> {
-    let mut encoded = Vec::with_capacity(given.len());
+) -> Result<Fitting<E>, StageError> {
+    let (mut encoded, mut without_target) = (Vec::with_capacity(given.len()), 0);
     let (mut count, mut longest) = (0, 0);
     for each in given {
         match encode(each) {
             Ok(fitting) => encoded.push(fitting),
+            Err(Unfit::NoTarget) => without_target += 1,
             Err(Unfit::TooLong { tokens }) => {
                 count += 1;
                 longest = longest.max(tokens);
@@ -73,7 +83,7 @@ pub fn all_fit<T, E>(
     if count > 0 {
         return Err(StageError::TooLong { count, total: given.len(), positions, longest });
     }
-    Ok(encoded)
+    Ok(Fitting { encoded, without_target })
 }
 
 #[cfg(test)]
