@@ -144,6 +144,11 @@ impl Place {
         }
     }
 
+    /// Gives memory that nothing uses any more back to the device.
+    pub fn give_back(&self) {
+        self.device.memory_cleanup();
+    }
+
     /// The device with gradients switched on.
     #[must_use]
     pub fn training(&self) -> Device {

@@ -7,7 +7,6 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use burn::tensor::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -164,8 +163,8 @@ pub(super) struct Desk<'a> {
     pub tokens: u64,
     /// Whether to work on half of a batch at a time.
     pub halved: bool,
-    /// Devices that were worked on.
-    pub devices: RefCell<Vec<Device>>,
+    /// Where work was done.
+    pub places: RefCell<Vec<Place>>,
 }
 
 impl<'a> Desk<'a> {
@@ -176,8 +175,8 @@ impl<'a> Desk<'a> {
         threads: &'a Threads,
         observer: &'a mut dyn Observer,
     ) -> Self {
-        let devices = RefCell::default();
-        Self { folder, workspace, observer, threads, tokens: 0, halved: false, devices }
+        let places = RefCell::default();
+        Self { folder, workspace, observer, threads, tokens: 0, halved: false, places }
     }
 }
 
@@ -185,7 +184,7 @@ impl Desk<'_> {
     /// The backend, with the stage's threads.
     pub fn place(&self, backend: &str) -> Result<Place, StageError> {
         let place = Place::open(backend).map_err(StageError::Backend)?;
-        self.devices.borrow_mut().push(place.device.clone());
+        self.places.borrow_mut().push(place.clone());
         Ok(Place { threads: self.threads.clone(), halved: self.halved, ..place })
     }
 

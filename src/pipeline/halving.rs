@@ -45,9 +45,9 @@ fn tried(
 /// Gives back what the backend and this process keep of the first try.
 fn give_back(desk: &Desk<'_>) {
     release_memory();
-    for device in desk.devices.take() {
+    for place in desk.places.take() {
         // A backend in a bad state is told by the try that follows.
-        let _ = catch_unwind(AssertUnwindSafe(|| device.memory_cleanup()));
+        let _ = catch_unwind(AssertUnwindSafe(|| place.give_back()));
     }
 }
 
