@@ -44,6 +44,7 @@ pub fn run(
 }
 
 /// What can be trained on, in token ids.
+#[derive(Debug)]
 pub struct Fitting<E> {
     /// In the order in which it was given.
     pub encoded: Vec<E>,
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn what_is_too_long_is_counted_and_told_with_what_can_be_done() {
         let fits = |&tokens: &usize| if tokens > 8 { Err(Unfit::TooLong { tokens }) } else { Ok(tokens) };
-        assert_eq!(all_fit(&[5, 8], 8, fits).unwrap(), [5, 8]);
+        assert_eq!(all_fit(&[5, 8], 8, fits).unwrap().encoded, [5, 8]);
         let error = all_fit(&[5, 12, 9], 8, fits).unwrap_err().to_string();
         insta::assert_snapshot!(error, @"2 of 3 examples are longer than the model's 8 positions (the longest has 12 tokens); lower `max_tokens` or `collect.own_turns`, or leave `repeat_question` out, or give the model more: `model.positions` in the recipe of a base model, `base.positions` where it lowers what the `config.json` of a checkpoint from elsewhere allows");
     }
