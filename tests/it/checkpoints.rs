@@ -417,7 +417,7 @@ fn the_other_experiments_are_planned_at_full_scale_as_their_heads_say() {
         format!("{{ svamp = {{ path = {:?} }} }}", manifest("tests/fixtures/svamp").display().to_string());
     let own: &[(&str, &[(&str, &str)])] = &[
         ("baselines.toml", &[]),
-        ("cross-model.toml", &[]),
+        ("cross-model.toml", &[("test = 2_000", "test = 4")]),
         ("iterations.toml", &[("count = 3", "count = 2")]),
         ("later-methods.toml", &[]),
         ("nll.toml", &[]),
