@@ -111,7 +111,7 @@ fn flipped(examples: &[Example]) -> Vec<Example> {
     let mut examples = examples.to_vec();
     for message in examples.iter_mut().flat_map(|example| &mut example.messages) {
         if let Some(approves) = Inquiry::approves(&message.text) {
-            message.text = Inquiry::verification(!approves).to_owned();
+            Inquiry::verification(!approves).clone_into(&mut message.text);
         }
     }
     examples

@@ -91,10 +91,11 @@ struct Config {
 
 #[derive(Clone, Deserialize)]
 struct Rope {
-    rope_type: Option<String>,
+    #[serde(rename = "rope_type")]
+    kind: Option<String>,
     /// The same, as it was called before; some configurations have both.
     #[serde(rename = "type")]
-    kind: Option<String>,
+    old_kind: Option<String>,
     #[serde(rename = "rope_theta")]
     theta: Option<f64>,
     factor: Option<f64>,
@@ -160,7 +161,7 @@ fn window(config: &Config, architecture: Architecture) -> Option<usize> {
 
 fn scaling(rope: &Rope) -> Result<Option<RopeScaling>, String> {
     let need = |value: Option<f64>, name: &str| value.ok_or(format!("rope scaling lacks `{name}`"));
-    match rope.rope_type.as_deref().or(rope.kind.as_deref()).unwrap_or("default") {
+    match rope.kind.as_deref().or(rope.old_kind.as_deref()).unwrap_or("default") {
         "default" => Ok(None),
         "linear" => Ok(Some(RopeScaling::Linear { factor: need(rope.factor, "factor")? })),
         "llama3" => Ok(Some(RopeScaling::Llama3 {

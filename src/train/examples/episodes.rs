@@ -95,7 +95,7 @@ pub fn examples(
 fn rewards_by_problem(episodes: &[Episode]) -> BTreeMap<&str, Vec<Reward>> {
     let mut prompts = BTreeMap::<&str, Vec<Reward>>::new();
     for episode in episodes {
-        let rewards = episode.verdicts().into_iter().map(|verdict| verdict.reward());
+        let rewards = episode.verdicts().into_iter().map(Verdict::reward);
         prompts.entry(&episode.problem).or_default().extend(rewards);
     }
     prompts
