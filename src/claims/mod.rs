@@ -49,7 +49,7 @@ pub fn verdicts(
     for name in stored.into_iter().filter(|name| named.contains(name.as_str())) {
         frames.insert(name.clone(), measured(reader, &name)?);
     }
-    Ok(settle(&file.claims, &frames, earlier)?)
+    Ok(settle(&file.claims, &frames, earlier)?.as_written())
 }
 
 /// Reads the verdicts of an earlier report, its `claims.json`.

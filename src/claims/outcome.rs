@@ -217,6 +217,16 @@ impl Verdicts {
         text
     }
 
+    /// The same with the numbers that [`Verdicts::json`] writes, so that a page says what its file says: a
+    /// half in the last place shown may be rounded either way.
+    ///
+    /// # Panics
+    /// Never: what was written can be read.
+    #[must_use]
+    pub fn as_written(&self) -> Self {
+        serde_json::from_str(&self.json()).expect("verdicts are read as they were written")
+    }
+
     /// A claim by its name.
     #[must_use]
     pub fn claim(&self, id: &str) -> Option<&Settled> {

@@ -477,6 +477,7 @@ per = ["base"]
         };
         assert_eq!(words(&kept), words(&before));
         assert!(words(&kept).iter().all(|&verdict| verdict != Verdict::NotRun));
+        assert_eq!(read.as_written(), read, "what is written and read stays as it is");
         let standing = &kept.experiments[0];
         assert_eq!((standing.known, standing.kept, standing.done), (false, true, before.experiments[0].done));
         // What stands in the store is settled by the store, and kept verdicts can be kept again.
