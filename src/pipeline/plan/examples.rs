@@ -32,6 +32,11 @@ impl Plan<'_> {
             // A key of its own: right attempts that were stood by once left as repeats.
             content["deduplicate"] = json!("failures");
         }
+        let centred = matches!(run.weighting, Weighting::Centered { .. } | Weighting::CenteredExp { .. });
+        if centred && run.collect.trajectories > 1 {
+            // Likewise: each trajectory once had a mean of its own.
+            content["mean"] = json!("prompt");
+        }
         let problems = self.train.clone();
         self.examples(self.label("weigh", name), &problems, source, vec![episodes.clone()], content)
     }
