@@ -52,21 +52,21 @@ pub struct Exposure {
 impl Exposure {
     /// That of a run on this base model.
     pub fn of(run: &RunSpec, base: &Base) -> Self {
-        let seed = run.data.seed;
         // Problems that are read from files are the same for every seed.
         let drawn = |task: &TaskConfig, split, count, seed| {
             let seed = if task.is_generated() { seed } else { 0 };
             Drawn { task: task.clone(), split, count, seed }
         };
-        let mut trained = vec![drawn(&run.task, Split::Train, run.data.train, seed)];
+        let mut trained = vec![drawn(&run.task, Split::Train, run.data.train, run.data.seed)];
         // What a checkpoint from elsewhere was trained on is not known here.
         if let Base::Recipe(base) = base
             && !base.task.is_generated()
         {
             trained.push(drawn(&base.task, Split::Corpus, base.problems, base.seed));
         }
-        let (split, asked) = (run.evaluate.split, run.evaluate.task.as_ref().unwrap_or(&run.task));
-        Self { trained, evaluated: drawn(asked, split, run.data.of(split), seed) }
+        let split = run.evaluate.split;
+        let evaluated = drawn(run.evaluated_task(), split, run.data.of(split), run.evaluated_seed());
+        Self { trained, evaluated }
     }
 
     /// Whether everything is generated: no two of these splits share a question by construction.

@@ -237,10 +237,10 @@ impl Models {
         };
         let sizes = Sizes { corpus, ..run.data.clone() };
         self.check_problems(&run.task, &sizes)?;
-        if let Some(asked) = &run.evaluate.task {
+        if run.evaluate.task.is_some() || run.evaluate.data_seed.is_some() {
             let split = run.evaluate.split;
-            let sizes = Sizes { allow_leaks: run.data.allow_leaks, ..Sizes::none(run.data.seed) };
-            self.check_problems(asked, &sizes.with(split, run.data.of(split)))?;
+            let sizes = Sizes { allow_leaks: run.data.allow_leaks, ..Sizes::none(run.evaluated_seed()) };
+            self.check_problems(run.evaluated_task(), &sizes.with(split, run.data.of(split)))?;
         }
         self.check_leaks(run, base)
     }

@@ -45,7 +45,7 @@ impl<'a> Plan<'a> {
         let base = models.for_task(&run.base, &run.task)?;
         models.check_data(run, &base)?;
         let task = models.fingerprint(&run.task)?;
-        let asked = run.evaluate.task.as_ref().unwrap_or(&run.task);
+        let asked = run.evaluated_task();
         let mut plan = Self {
             run,
             models,
@@ -57,15 +57,16 @@ impl<'a> Plan<'a> {
             estimate: Estimate::of(&base, run),
             done: PlannedRun::default(),
         };
-        let (split, seed, problems) = (run.evaluate.split, run.data.seed, run.data.train);
-        plan.train = plan.add(prepare(&run.task, &plan.task, Split::Train, problems, seed));
-        plan.test = plan.add(prepare(asked, &plan.asked, split, run.data.of(split), seed));
+        let (split, problems) = (run.evaluate.split, run.data.train);
+        plan.train = plan.add(prepare(&run.task, &plan.task, Split::Train, problems, run.data.seed));
+        let problems = run.data.of(split);
+        plan.test = plan.add(prepare(asked, &plan.asked, split, problems, run.evaluated_seed()));
         Ok(plan)
     }
 
     /// The task that is evaluated on.
     fn asked(&self) -> &'a TaskConfig {
-        self.run.evaluate.task.as_ref().unwrap_or(&self.run.task)
+        self.run.evaluated_task()
     }
 
     /// The grader behind the scores: the one that the run names, or that of the evaluated task.

@@ -207,6 +207,10 @@ pub struct EvaluateConfig {
     /// Another task whose problems are answered (out of distribution); the run's own if none is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskConfig>,
+    /// Picks other problems of a generated task than `data.seed`, and moves nothing that is trained on: a
+    /// comparison is made once more, with the models at hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_seed: Option<u64>,
     /// How many earlier attempts the model is shown.
     pub window: Window,
     /// How the model samples.
@@ -226,6 +230,7 @@ impl Default for EvaluateConfig {
             oracle: false,
             retry: None,
             task: None,
+            data_seed: None,
             window: Window::Trained,
             sampling: Sampling::default(),
         }

@@ -228,6 +228,12 @@ impl RunSpec {
             check_task(task, "evaluate.task", faults);
         }
         let evaluate = &self.evaluate;
+        let read = evaluate.data_seed.is_some() && !self.evaluated_task().is_generated();
+        let complaint = format!(
+            "the problems of `{}` are read from files and are the same for every seed; leave it out",
+            self.evaluated_task().name()
+        );
+        refuse(faults, read, "evaluate.data_seed", complaint);
         refuse(faults, evaluate.turns == 0, "evaluate.turns", "an evaluation has at least 1 turn");
         refuse(faults, evaluate.turns > MOST_TURNS, "evaluate.turns", too_many(evaluate.turns));
         refuse(faults, evaluate.samples == 0, "evaluate.samples", "an evaluation has at least 1 sample");

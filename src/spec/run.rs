@@ -222,6 +222,18 @@ impl RunSpec {
         self.grader.unwrap_or_else(|| self.task.grader())
     }
 
+    /// The task whose problems are evaluated on.
+    #[must_use]
+    pub fn evaluated_task(&self) -> &TaskConfig {
+        self.evaluate.task.as_ref().unwrap_or(&self.task)
+    }
+
+    /// The seed that picks the problems that are evaluated on.
+    #[must_use]
+    pub fn evaluated_seed(&self) -> u64 {
+        self.evaluate.data_seed.unwrap_or(self.data.seed)
+    }
+
     /// What is said about the form of answers to the run's own task.
     #[must_use]
     pub fn answer_form(&self) -> Option<AnswerForm> {
