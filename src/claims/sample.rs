@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::sample;
+use crate::report::{Frame, sample};
 use crate::spec::Located;
 
-use super::{ClaimsFile, Verdicts, settle};
+use super::{Claim, ClaimsFile, Outcome, Verdicts, settle};
 
 const TEXT: &str = r#"
 [[claim]]
@@ -72,4 +72,43 @@ pub(crate) fn verdicts() -> Verdicts {
     further.name = "m5@t1".to_owned();
     frame.metrics.push(further);
     settle(&file.claims, &BTreeMap::from([(frame.name.clone(), frame)]), None).expect("everything is there")
+}
+
+/// One claim alone.
+pub(crate) const ONE: &str = r#"
+[[claim]]
+id = "improves"
+row = "E1"
+statement = "RISE improves over its own turns."
+source = "Table 1, caption"
+experiment = "ablations"
+left = { where = { method = "rise" }, metric = "m1@t5" }
+right = { metric = "m1@t1" }
+per = ["base"]
+"#;
+
+/// The claims of a text.
+pub(crate) fn claims(text: &str) -> Vec<Claim> {
+    ClaimsFile::of(&Located::text("claims.toml", text).unwrap()).unwrap().claims
+}
+
+/// The experiments of a store that has only this one.
+pub(crate) fn frames(frame: Frame) -> BTreeMap<String, Frame> {
+    BTreeMap::from([(frame.name.clone(), frame)])
+}
+
+/// The verdicts on a text's claims by one experiment.
+pub(crate) fn settled_on(frame: Frame, text: &str) -> Verdicts {
+    settle(&claims(text), &frames(frame), None).unwrap()
+}
+
+/// What is wrong with a text's claims.
+pub(crate) fn told(frame: Frame, text: &str) -> String {
+    settle(&claims(text), &frames(frame), None).unwrap_err().to_string()
+}
+
+/// The outcome of the first claim.
+pub(crate) fn first(verdicts: &Verdicts) -> &Outcome {
+    let claims = verdicts.rows.iter().flat_map(|row| &row.claims);
+    &claims.into_iter().next().expect("there is a claim").outcomes[0]
 }

@@ -1,27 +1,21 @@
 //! From claims and the runs of their experiments to verdicts.
 //!
-//! Responsible for pairing both sides on the same problems, for the family over which p values are
-//! corrected (all claims and regimes of a row), and for telling what is missing. The arithmetic is
-//! `stats::claim`.
+//! Responsible for the family over which p values are corrected (all claims and regimes of a row). Must not
+//! know how a comparison is made (`case`) or kept (`kept`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::Key;
-use crate::report::{EQUAL_TOKENS, Frame, Run, SHORT, Study, Unit};
+use crate::report::{Frame, Study};
 use crate::spec::{Fault, SpecError};
-use crate::stats::{Estimate, Panel, Row as Scores, Ruling, Stakes, Tested, Whole, holm};
-use crate::store::Status;
+use crate::stats::holm;
 
-use super::choice::{self, Regime};
-use super::claim::{Claim, Quantity, Rival};
+use super::case::{Case, state};
+use super::choice;
+use super::claim::Claim;
+use super::draft::{Drafted, absent, untested, whole};
+use super::kept;
 use super::matrix::ROWS;
-use super::outcome::{
-    Experiment, Opposite, Outcome, Part, Row, RunBehind, Settled, Side, VERSION, Verdict, Verdicts,
-};
-use super::words;
-
-/// What is of interest where a claim about fractions does not say: two points.
-const WORTH: f64 = 2.0;
+use super::outcome::{Experiment, Row, VERSION, Verdicts};
 
 /// Settles every claim; `frames` holds the experiments that are in the store, by name. Claims about others
 /// are as in the `earlier` report, if it has settled the same comparison; p values are corrected anew.
@@ -38,7 +32,7 @@ pub fn settle(
         frames.iter().map(|(name, frame)| (name.as_str(), Study::of(frame))).collect();
     let (mut settled, mut faults): (Vec<(&Claim, Drafted)>, Vec<Fault>) = (Vec::new(), Vec::new());
     for claim in claims {
-        let kept = || earlier.and_then(|earlier| kept(claim, earlier));
+        let kept = || earlier.and_then(|earlier| kept::kept(claim, earlier));
         let study = studies.get(claim.experiment.as_str());
         match drafted(claim, study, &|| kept().unwrap_or_else(|| absent(claim, frames))) {
             Ok(draft) => settled.push((claim, draft)),
@@ -64,11 +58,10 @@ pub fn settle(
 }
 
 fn experiment(name: &str, frame: Option<&Frame>, earlier: Option<&Verdicts>) -> Experiment {
-    let before = earlier.into_iter().flat_map(|earlier| &earlier.experiments);
-    let before =
-        before.filter(|known| known.name == name && (known.known || known.kept)).find(|_| frame.is_none());
-    if let Some(before) = before {
-        return Experiment { known: false, kept: true, ..before.clone() };
+    if let Some(before) =
+        earlier.filter(|_| frame.is_none()).and_then(|earlier| kept::experiment(name, earlier))
+    {
+        return before;
     }
     let count = |wanted: &str| {
         frame.map_or(0, |frame| frame.runs.iter().filter(|run| state(run.status) == wanted).count())
@@ -81,13 +74,6 @@ fn experiment(name: &str, frame: Option<&Frame>, earlier: Option<&Verdicts>) -> 
         missing: count("missing"),
         kept: false,
     }
-}
-
-/// A claim before p values are corrected over its row: with each outcome goes what it comes to.
-#[derive(Clone)]
-struct Drafted {
-    settled: Settled,
-    wholes: Vec<Option<Whole>>,
 }
 
 /// Corrects the p values of a row, and gives the verdicts that hold with them.
@@ -127,395 +113,16 @@ fn drafted(
     Ok(Drafted { settled: case.settled(outcomes), wholes })
 }
 
-/// An outcome of which nothing is known yet; the first part that lacks something speaks for it.
-fn untested(regime: Regime, parts: Vec<Part>) -> Outcome {
-    let decisive = parts.iter().position(|part| part.missing.is_some()).unwrap_or(0);
-    Outcome { regime, verdict: Verdict::NotRun, p: None, corrected: None, decisive, parts }
-}
-
-/// What the parts come to; none where one that was not run could change it.
-fn whole(parts: &[Part], stakes: &Stakes) -> Option<Whole> {
-    let (places, tested): (Vec<usize>, Vec<Tested>) =
-        parts.iter().enumerate().filter_map(|(at, part)| Some((at, part.tested.clone()?))).unzip();
-    let whole = Whole::of(&tested, stakes)?;
-    let complete = tested.len() == parts.len() || whole.by_interval == Ruling::Fails;
-    complete.then(|| Whole { decisive: places[whole.decisive], ..whole })
-}
-
-/// A claim as an earlier report settled it, if it was the same comparison for the same stakes.
-fn kept(claim: &Claim, earlier: &Verdicts) -> Option<Drafted> {
-    let before = earlier.claim(&claim.id)?;
-    let unit = words::unit(before);
-    let worth = claim.worth.unwrap_or(WORTH);
-    let now = settled(claim, unit, worth, before.outcomes.clone());
-    let asked = |claim: &Settled| (claim.compared.clone(), claim.experiment.clone(), claim.unit.clone());
-    let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
-    let same = asked(&now) == asked(before) && now.direction == before.direction;
-    if !same || !close(now.margin, before.margin) || !close(now.worth, before.worth) {
-        return None;
-    }
-    let stakes = stakes(claim, unit, worth);
-    let wholes = before.outcomes.iter().map(|outcome| whole(&outcome.parts, &stakes)).collect();
-    Some(Drafted { settled: now, wholes })
-}
-
-/// A claim's stakes in the unit of the scores.
-fn stakes(claim: &Claim, unit: Unit, worth: f64) -> Stakes {
-    let scaled = |number: f64| number / unit.scale();
-    Stakes { direction: claim.direction, margin: scaled(claim.margin), worth: scaled(worth) }
-}
-
-/// A claim whose experiment is not in the store.
-fn absent(claim: &Claim, frames: &BTreeMap<String, Frame>) -> Drafted {
-    let meant = crate::spec::nearest(&claim.experiment, frames.keys().map(String::as_str));
-    let hint = meant.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
-    let why = format!("experiment `{}` is not in this store{hint}", claim.experiment);
-    let part = |right: &Rival| Part {
-        left: asked(&claim.left, &Vec::new()),
-        right: match right {
-            Rival::Number(number) => Opposite::Number(*number),
-            Rival::Quantity(quantity) => Opposite::Measured(asked(quantity, &Vec::new())),
-        },
-        tested: None,
-        missing: Some(why.clone()),
-        caution: None,
-    };
-    let outcome = untested(Vec::new(), claim.right.iter().map(part).collect());
-    let settled =
-        settled(claim, Unit::of_metric(&claim.left.metric), claim.worth.unwrap_or(WORTH), vec![outcome]);
-    Drafted { settled, wholes: vec![None] }
-}
-
-fn asked(quantity: &Quantity, regime: &Regime) -> Side {
-    let own = quantity.cells.iter().map(|(axis, value)| (axis.clone(), value.clone()));
-    let regime = regime.iter().filter(|(axis, _)| !quantity.cells.contains_key(axis)).cloned();
-    Side {
-        selection: own.chain(regime).collect(),
-        checkpoint: quantity.checkpoint.clone(),
-        metric: words::metric(quantity),
-        estimate: None,
-        runs: Vec::new(),
-    }
-}
-
-fn settled(claim: &Claim, unit: Unit, worth: f64, outcomes: Vec<Outcome>) -> Settled {
-    Settled {
-        id: claim.id.clone(),
-        statement: claim.statement.clone(),
-        source: claim.source.clone(),
-        population: claim.population.clone(),
-        experiment: claim.experiment.clone(),
-        compared: words::compared(claim, unit),
-        direction: claim.direction,
-        margin: claim.margin,
-        worth,
-        unit: unit.words().to_owned(),
-        outcomes,
-    }
-}
-
-/// A claim beside the runs of its experiment.
-struct Case<'c> {
-    claim: &'c Claim,
-    study: &'c Study<'c>,
-    unit: Unit,
-    worth: f64,
-    stakes: Stakes,
-}
-
-/// A side that was looked for.
-struct Found {
-    side: Side,
-    setting: Option<usize>,
-    panel: Panel,
-    missing: Option<String>,
-}
-
-impl<'c> Case<'c> {
-    fn of(claim: &'c Claim, study: &'c Study<'c>) -> Result<Self, Fault> {
-        let unit = study.unit(&claim.left.metric);
-        let other = |metric: &&String| study.unit(metric) != unit;
-        let complaint = |metric: &String| {
-            let (own, other) = (unit.words(), study.unit(metric).words());
-            format!("`{}` is counted in {own} and `{metric}` in {other}", claim.left.metric)
-        };
-        if let Some(over) = claim.left.over.as_ref().filter(other) {
-            return Err(claim.written.fault(&["left", "over"], complaint(over)));
-        }
-        for (at, right) in claim.right.iter().enumerate() {
-            let Rival::Quantity(right) = right else { continue };
-            if let Some(metric) = [&right.metric].into_iter().chain(&right.over).find(other) {
-                return Err(fault_at(claim, at, complaint(metric)));
-            }
-        }
-        let Some(worth) = claim.worth.or((unit == Unit::Fraction).then_some(WORTH)) else {
-            let complaint = format!(
-                "`{}` is counted in {}, for which nothing is of interest by itself",
-                claim.left.metric,
-                unit.words()
-            );
-            return Err(claim
-                .written
-                .fault(&["left", "metric"], complaint)
-                .hint("write worth = ..., in that unit."));
-        };
-        Ok(Self { claim, study, unit, worth, stakes: stakes(claim, unit, worth) })
-    }
-
-    fn settled(&self, outcomes: Vec<Outcome>) -> Settled {
-        settled(self.claim, self.unit, self.worth, outcomes)
-    }
-
-    /// The comparison with the `at`-th thing on the right.
-    fn part(&self, regime: &Regime, at: usize) -> Result<Part, Fault> {
-        let claim = self.claim;
-        let left = self
-            .found(&claim.left, regime, None)
-            .map_err(|fault| claim.written.fault(&["left"], fault).hint(AMBIGUOUS))?;
-        let rival = match &claim.right[at] {
-            Rival::Number(number) => return Ok(self.beside_number(left, *number)),
-            Rival::Quantity(quantity) => quantity,
-        };
-        let right = self
-            .found(rival, regime, left.setting)
-            .map_err(|fault| fault_at(claim, at, fault).hint(AMBIGUOUS))?;
-        let missing = [("left", &left), ("right", &right)]
-            .into_iter()
-            .find_map(|(name, found)| Some(format!("{name}: {}", found.missing.as_ref()?)));
-        if missing.is_none() && !self.same_problems(&left, &right) {
-            let complaint = "left and right were measured on different problems, so nothing can be paired";
-            return Err(fault_at(claim, at, complaint)
-                .hint("compare what has the same `task`, `data` and `evaluate` settings."));
-        }
-        let differences = left.panel.minus(&right.panel);
-        let reach = if claim.left.over.is_some() || rival.over.is_some() { 2.0 } else { 1.0 };
-        let tested = missing.is_none().then(|| self.tested(&differences, (-reach, reach)));
-        let tested = tested.flatten();
-        let missing = missing.or_else(|| tested.is_none().then(|| NO_COMMON.to_owned()));
-        let caution = self.cut_short(&right, rival).or_else(|| self.cut_short(&left, &claim.left));
-        Ok(Part { left: left.side, right: Opposite::Measured(right.side), tested, missing, caution })
-    }
-
-    /// On how many problems a vote at equal tokens could have had more samples than were drawn.
-    fn cut_short(&self, found: &Found, quantity: &Quantity) -> Option<String> {
-        let at = found.setting.filter(|_| quantity.metric == EQUAL_TOKENS)?;
-        let short = self.study.estimate(at, &found.side.checkpoint, SHORT)?.value;
-        (short > 0.0).then(|| {
-            let share = Unit::Fraction.number(short);
-            format!("`{EQUAL_TOKENS}` has fewer samples than it could afford on {share} % of the problems")
-        })
-    }
-
-    fn beside_number(&self, left: Found, number: f64) -> Part {
-        let scaled = number / self.unit.scale();
-        let least = if self.claim.left.over.is_some() { -1.0 } else { 0.0 };
-        let above = |row: &Scores| Scores {
-            scores: row.scores.iter().map(|(problem, score)| (*problem, score - scaled)).collect(),
-            ..row.clone()
-        };
-        let differences = Panel(left.panel.0.iter().map(above).collect());
-        let tested = self.tested(&differences, (least - scaled, 1.0 - scaled));
-        Part {
-            left: left.side,
-            right: Opposite::Number(number),
-            tested,
-            missing: left.missing,
-            caution: None,
-        }
-    }
-
-    fn tested(&self, differences: &Panel, bounds: (f64, f64)) -> Option<Tested> {
-        Tested::of(differences, &self.stakes, (self.unit == Unit::Fraction).then_some(bounds))
-    }
-
-    /// The runs, checkpoint and scores that a quantity means; the complaint where several settings fit.
-    fn found(&self, quantity: &Quantity, regime: &Regime, beside: Option<usize>) -> Result<Found, String> {
-        let mut side = asked(quantity, regime);
-        let none =
-            |side, missing| Found { side, setting: None, panel: Panel::default(), missing: Some(missing) };
-        let Some(at) = choice::setting(self.study, &quantity.cells, regime, beside)? else {
-            let wanted = words::values(&side.selection);
-            return Ok(none(side, format!("no run has {wanted}")));
-        };
-        let runs = &self.study.settings[at].runs;
-        side.selection.clone_from(&runs[0].axes);
-        let checkpoint = choice::checkpoint(self.study, at, &quantity.checkpoint);
-        if let Ok(name) = &checkpoint {
-            side.checkpoint.clone_from(name);
-        }
-        let panel =
-            checkpoint.as_ref().map_or_else(|_| Panel::default(), |name| self.panel(at, name, quantity));
-        side.runs = runs.iter().map(|run| behind(run, &panel)).collect();
-        let scored = panel.0.iter().any(|row| !row.scores.is_empty());
-        let broken = words::broken(&side.runs);
-        let missing = match checkpoint {
-            Err(why) if broken.is_empty() => Some(why),
-            Err(why) => Some(format!("{why}; {broken}")),
-            Ok(_) if scored => None,
-            Ok(_) if broken.is_empty() => {
-                Some(format!("no scores of `{}` at `{}`", side.metric, side.checkpoint))
-            }
-            Ok(_) => Some(broken),
-        };
-        side.estimate = match &quantity.over {
-            None => self.study.estimate(at, &side.checkpoint, &quantity.metric),
-            Some(_) => Estimate::of(&panel),
-        };
-        Ok(Found { side, setting: Some(at), panel, missing })
-    }
-
-    /// A metric by seed and problem, or what it gains over another one.
-    fn panel(&self, setting: usize, checkpoint: &str, quantity: &Quantity) -> Panel {
-        let of = |metric: &String| self.study.panel(setting, checkpoint, metric);
-        let panel = of(&quantity.metric);
-        quantity.over.as_ref().map_or_else(|| panel.clone(), |over| panel.minus(&of(over)))
-    }
-
-    /// Whether both sides were asked the same problems: those of the same prepared stage, where the
-    /// evaluations say so, and else any that have the same id.
-    fn same_problems(&self, left: &Found, right: &Found) -> bool {
-        let (a, b) = (self.prepared(left), self.prepared(right));
-        if !a.is_empty() && !b.is_empty() {
-            return !a.is_disjoint(&b);
-        }
-        let (a, b) = (self.asked(left), self.asked(right));
-        !a.is_disjoint(&b)
-    }
-
-    fn evaluations<'a>(&'a self, found: &'a Found) -> impl Iterator<Item = &'a Key> {
-        let runs = found.setting.into_iter().flat_map(|at| &self.study.settings[at].runs);
-        let checkpoints = runs.flat_map(|run| &run.checkpoints);
-        checkpoints.filter(|c| c.name == found.side.checkpoint).map(|c| &c.evaluation)
-    }
-
-    fn prepared(&self, found: &Found) -> BTreeSet<&Key> {
-        let frame = self.study.frame;
-        let prepared =
-            |key: &&Key| frame.stages.iter().any(|stage| stage.key == **key && stage.kind == "prepare");
-        let inputs = self.evaluations(found).filter_map(|evaluation| frame.inputs.get(evaluation));
-        inputs.flatten().filter(prepared).collect()
-    }
-
-    fn asked(&self, found: &Found) -> BTreeSet<u32> {
-        let scores = self.evaluations(found).filter_map(|evaluation| self.study.frame.scores.get(evaluation));
-        scores.flat_map(|scores| scores.values()).flatten().map(|(problem, _)| *problem).collect()
-    }
-}
-
-const AMBIGUOUS: &str = "name a value in `where`, or settle the claim `per` that axis.";
-const NO_COMMON: &str = "left and right have scores of no problem in common";
-
-fn fault_at(claim: &Claim, at: usize, complaint: impl Into<String>) -> Fault {
-    let steps = claim.right_steps(at);
-    claim.written.fault(&steps.iter().map(String::as_str).collect::<Vec<_>>(), complaint)
-}
-
-fn behind(run: &Run, panel: &Panel) -> RunBehind {
-    RunBehind {
-        key: run.key.as_str().to_owned(),
-        label: run.label.clone(),
-        seed: run.seed,
-        state: state(run.status).to_owned(),
-        scored: panel.0.iter().any(|row| row.seed == run.seed && !row.scores.is_empty()),
-        error: run.error.clone().filter(|_| run.status == Status::Failed),
-    }
-}
-
-/// A run's state as a report sees it.
-const fn state(status: Status) -> &'static str {
-    match status {
-        Status::Done => "done",
-        Status::Failed => "failed",
-        Status::Queued | Status::Running | Status::Interrupted => "missing",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claims::ClaimsFile;
+    use crate::claims::outcome::Verdict;
     use crate::claims::render::{render, runs};
-    use crate::report::sample;
-    use crate::spec::Located;
-    use crate::store::StageRow;
-
-    const CLAIM: &str = r#"
-[[claim]]
-id = "improves"
-row = "E1"
-statement = "RISE improves over its own turns."
-source = "Table 1, caption"
-experiment = "ablations"
-left = { where = { method = "rise" }, metric = "m1@t5" }
-right = { metric = "m1@t1" }
-per = ["base"]
-"#;
-
-    fn claims(text: &str) -> Vec<Claim> {
-        ClaimsFile::of(&Located::text("claims.toml", text).unwrap()).unwrap().claims
-    }
-
-    fn frames(frame: Frame) -> BTreeMap<String, Frame> {
-        BTreeMap::from([(frame.name.clone(), frame)])
-    }
-
-    fn settled_on(frame: Frame, text: &str) -> Verdicts {
-        settle(&claims(text), &frames(frame), None).unwrap()
-    }
-
-    fn told(frame: Frame, text: &str) -> String {
-        settle(&claims(text), &frames(frame), None).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn an_experiment_that_is_no_longer_in_the_store_keeps_its_verdicts() {
-        let before = settled_on(sample::frame(), CLAIM);
-        let read: Verdicts = serde_json::from_str(&before.json()).unwrap();
-        let kept = settle(&claims(CLAIM), &BTreeMap::new(), Some(&read)).unwrap();
-        let words = |verdicts: &Verdicts| -> Vec<Verdict> {
-            verdicts.rows[0].claims[0].outcomes.iter().map(|outcome| outcome.verdict).collect()
-        };
-        assert_eq!(words(&kept), words(&before));
-        assert!(words(&kept).iter().all(|&verdict| verdict != Verdict::NotRun));
-        assert_eq!(read.as_written(), read, "what is written and read stays as it is");
-        let standing = &kept.experiments[0];
-        assert_eq!((standing.known, standing.kept, standing.done), (false, true, before.experiments[0].done));
-        // What stands in the store is settled by the store, and kept verdicts can be kept again.
-        let again = settle(&claims(CLAIM), &frames(sample::frame()), Some(&kept)).unwrap();
-        assert_eq!(again, before);
-        assert_eq!(settle(&claims(CLAIM), &BTreeMap::new(), Some(&kept)).unwrap(), kept);
-    }
-
-    #[test]
-    fn a_claim_that_reads_otherwise_than_before_is_not_run() {
-        let before = settled_on(sample::frame(), CLAIM);
-        for other in [
-            CLAIM.replace("m1@t1", "m5@t1"),
-            format!("{CLAIM}margin = 1\n"),
-            format!("{CLAIM}worth = 3\n"),
-            format!("{CLAIM}direction = \"below\"\n"),
-            CLAIM.replace("ablations", "others"),
-        ] {
-            let now = settle(&claims(&other), &BTreeMap::new(), Some(&before)).unwrap();
-            assert_eq!(first(&now).verdict, Verdict::NotRun, "{other}");
-        }
-    }
-
-    #[test]
-    fn more_claims_in_a_row_correct_what_was_kept_anew() {
-        let before = settled_on(sample::frame(), CLAIM);
-        let two = format!("{CLAIM}{}", CLAIM.replace("improves\"", "improves-more\""));
-        let both: Verdicts = settle(&claims(&two), &frames(sample::frame()), None).unwrap();
-        let kept = settle(&claims(&two), &BTreeMap::new(), Some(&both)).unwrap();
-        let corrected = |verdicts: &Verdicts| first(verdicts).corrected.unwrap();
-        assert!((corrected(&kept) - corrected(&both)).abs() < 1e-9);
-        assert!(corrected(&kept) >= corrected(&before));
-    }
-
-    fn first(verdicts: &Verdicts) -> &Outcome {
-        let claims = verdicts.rows.iter().flat_map(|row| &row.claims);
-        &claims.into_iter().next().expect("there is a claim").outcomes[0]
-    }
+    use crate::claims::sample::{ONE as CLAIM, first, settled_on, told};
+    use crate::claims::words;
+    use crate::domain::Key;
+    use crate::report::{Unit, sample};
+    use crate::store::{StageRow, Status};
 
     #[test]
     fn a_claim_is_settled_per_regime_with_the_numbers_of_the_report() {

@@ -326,6 +326,17 @@ learning_rate = -1e-3
 }
 
 #[test]
+fn problems_from_files_have_no_seed() {
+    let files = PLAIN.replace("word-problems = { steps = [3, 4] }", "gsm8k = { path = \"data\" }");
+    insta::assert_snapshot!(message(&format!("{files}\n[run.evaluate]\ndata_seed = 3\n")), @r"
+    a.toml:13:13: `run.evaluate.data_seed`: the problems of `gsm8k` are read from files and are the same for every seed; leave it out
+       |
+    13 | data_seed = 3
+       |             ^
+    ");
+}
+
+#[test]
 fn online_settings_are_checked() {
     insta::assert_snapshot!(with("[run.grpo]\nsamples = 1\nkl = -0.1\npasses = 0\n[run.score]\nstage_one = 0\nstage_two = 0\n"), @r"
     a.toml:12:11: `run.grpo.samples`: an advantage needs at least 2 episodes to compare

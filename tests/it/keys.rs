@@ -103,6 +103,28 @@ fn online_methods_start_from_the_base_or_its_boost() {
 }
 
 #[test]
+fn problems_that_another_seed_picks_are_evaluated_on_and_change_nothing_else() {
+    let (own, others) =
+        (plan("quickstart.toml", &[]), plan("quickstart.toml", &[("evaluate.data_seed", "7")]));
+    let labels = |plan: &SweepPlan| -> Vec<String> {
+        plan.cells[0].run.stages.iter().map(|key| plan.graph.get(key).unwrap().label.clone()).collect()
+    };
+    assert_eq!(labels(&own), labels(&others));
+    let pairs = own.cells[0].run.stages.iter().zip(&others.cells[0].run.stages);
+    let moved: Vec<String> =
+        labels(&own).into_iter().zip(pairs).filter(|(_, (a, b))| a != b).map(|(label, _)| label).collect();
+    insta::assert_snapshot!(moved.join("\n"), @r"
+    prepare word-problems test
+    evaluate weak base
+    evaluate weak round 1
+    evaluate weak round 2
+    ");
+    // The run's own seed names the same problems: no work is done twice.
+    let same = plan("quickstart.toml", &[("evaluate.data_seed", "1")]);
+    assert_eq!(own.cells[0].run.stages, same.cells[0].run.stages);
+}
+
+#[test]
 fn ablations_share_their_stages() {
     let plan = plan("ablations.toml", &[]);
     assert!(2 * plan.graph.stages().len() <= plan.asked(), "at most half of what is asked for is executed");
