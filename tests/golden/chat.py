@@ -6,14 +6,16 @@ Run from the root of the repository, in the environment that README.md describes
 
 The templates are in the forms that the models named here are known by: with and without the end of sequence behind an
 answer, with and without a system text of their own, with refusals, with what is said about tools, and with line ends
-between blocks. The vocabularies are tiny; special tokens have the models' names.
+between blocks. The vocabularies are tiny; special tokens have the models' names, and tokenizers are of the models' kinds:
+bytes that are merged, or SentencePiece's, which writes spaces as `\u2581`, puts one before a text, falls back to bytes, and
+puts the first token before whatever is not a dialogue.
 """
 
 import json
 import shutil
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 HERE = Path(__file__).parent / "chat"
@@ -136,16 +138,51 @@ TURNS = [
 ]
 
 
-def tokenizer(bos, eos, more):
+def tokenizer(name, bos, eos, more):
+    special = list(dict.fromkeys([*([bos] if bos else []), eos, *more]))
+    return sentencepiece(special, bos, SPACES[name]()) if name in SPACES else bytewise(special)
+
+
+def bytewise(special):
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
-    special = [AddedToken(name, special=True, normalized=False) for name in dict.fromkeys([*([bos] if bos else []), eos, *more])]
     trainer = trainers.BpeTrainer(
-        vocab_size=300, special_tokens=special, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False
+        vocab_size=300, special_tokens=added(special), initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False
     )
     inner.train_from_iterator(TEXTS, trainer)
     return inner
+
+
+def added(special):
+    return [AddedToken(name, special=True, normalized=False) for name in special]
+
+
+def sentencepiece(special, bos, spaces):
+    learned = Tokenizer(models.BPE())
+    learned.pre_tokenizer = pre_tokenizers.Metaspace()
+    learned.train_from_iterator(TEXTS, trainers.BpeTrainer(vocab_size=90, show_progress=False))
+    learned = json.loads(learned.to_str())["model"]
+    pieces = [*special, *(f"<0x{byte:02X}>" for byte in range(256)), *learned["vocab"]]
+    merges = [tuple(merge) for merge in learned["merges"]]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    inner = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    for part, value in spaces.items():
+        setattr(inner, part, value)
+    inner.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    inner.post_processor = processors.TemplateProcessing(single=f"{bos} $A", pair=None, special_tokens=[(bos, vocabulary[bos])])
+    inner.add_special_tokens(added(special))
+    return inner
+
+
+# How a space gets before a text: before each stretch between special tokens, or before the first one alone.
+MARKED = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+SPACES = {
+    "llama-2": lambda: {"normalizer": MARKED},
+    "mistral-v0.2": lambda: {"normalizer": MARKED},
+    "zephyr": lambda: {"normalizer": MARKED},
+    "mistral-v0.3": lambda: {"pre_tokenizer": pre_tokenizers.Metaspace(prepend_scheme="first", split=False)},
+}
 
 
 def main():
@@ -153,7 +190,7 @@ def main():
         folder = HERE / name
         shutil.rmtree(folder, ignore_errors=True)
         named = {"bos_token": bos, "eos_token": eos}
-        fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer(bos, eos, more), **{k: v for k, v in named.items() if v})
+        fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer(name, bos, eos, more), **{k: v for k, v in named.items() if v})
         fast.chat_template = template
         fast.save_pretrained(folder, save_jinja_files=name == "llama-3")
         cases = []

@@ -418,7 +418,6 @@ fn the_other_experiments_are_planned_at_full_scale_as_their_heads_say() {
     let own: &[(&str, &[(&str, &str)])] = &[
         ("baselines.toml", &[]),
         ("cross-model.toml", &[("test = 2_000", "test = 4")]),
-        ("equal-samples.toml", &[("data_seed = 3", ""), ("test = 6_000", "test = 4")]),
         ("iterations.toml", &[("count = 3", "count = 2")]),
         ("later-methods.toml", &[]),
         ("nll.toml", &[]),
