@@ -19,6 +19,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 HERE = Path(__file__).parent / "chat"
+SIZE = 300
 TEXTS = ["Ann has 8 cards. She gives away 16.", "8-6=2\n#### 2", "That is incorrect, try again.", "user assistant system"]
 ALTERNATE = (
     "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
@@ -148,7 +149,7 @@ def bytewise(special):
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=300, special_tokens=added(special), initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False
+        vocab_size=SIZE, special_tokens=added(special), initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False
     )
     inner.train_from_iterator(TEXTS, trainer)
     return inner
@@ -161,7 +162,8 @@ def added(special):
 def sentencepiece(special, bos, spaces):
     learned = Tokenizer(models.BPE())
     learned.pre_tokenizer = pre_tokenizers.Metaspace()
-    learned.train_from_iterator(TEXTS, trainers.BpeTrainer(vocab_size=90, show_progress=False))
+    room = SIZE - len(special) - 256
+    learned.train_from_iterator(TEXTS, trainers.BpeTrainer(vocab_size=room, show_progress=False))
     learned = json.loads(learned.to_str())["model"]
     pieces = [*special, *(f"<0x{byte:02X}>" for byte in range(256)), *learned["vocab"]]
     merges = [tuple(merge) for merge in learned["merges"]]

@@ -301,6 +301,12 @@ fn a_template_from_elsewhere_takes_the_place_of_the_checkpoints_own_and_of_nothi
     let said =
         lab.run_saying(&["model", "chat", "elsewhere.toml"], &format!("{}\n", "How many? ".repeat(80)));
     assert!(format!("{}{}", said.stdout, said.stderr).contains("99"), "{}{}", said.stdout, said.stderr);
+    for place in ["elsewhere.toml", "model"] {
+        let narrow = ["model", "chat", place, "--precision", "bf16", "--max-tokens", "3"];
+        let said = lab.run_saying(&narrow, "How many?\n");
+        said.expect_exit(0);
+        assert!(!said.stdout.is_empty(), "{place}: {}", said.stderr);
+    }
 }
 
 #[test]
@@ -594,6 +600,10 @@ fn what_cannot_be_meant_is_refused() {
     Usage: rise-lab model chat [OPTIONS] <PATH|RUN>
 
     For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(refused(&["chat", &weak(), "--precision", "bf16"]), @r"
+    error: --precision does not apply to weak
+    hint: what a base model's `precision` says goes for its runs
     ");
     insta::assert_snapshot!(refused(&["chat", &weak(), "--max-tokens", "0"]), @"error: --max-tokens: 0 leaves no room for an answer");
     insta::assert_snapshot!(refused(&["chat", &weak(), "--backend", "opencl"]), @"error: there is no backend `opencl`; use one of: flex, vulkan, wgpu, cuda, tch (compiled in: flex)");

@@ -85,6 +85,9 @@ pub struct ChatArguments {
     /// Root of the random numbers
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub seed: u64,
+    /// Numbers that it computes in: f32 or bf16 [default: what the recipe or the run says, else f32]
+    #[arg(long, value_name = "NUMBERS", hide_possible_values = true)]
+    pub precision: Option<PrecisionArgument>,
     /// Where tensors live
     #[arg(long, value_name = "NAME", default_value = "flex")]
     pub backend: String,

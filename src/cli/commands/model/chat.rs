@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use serde_json::json;
 
+use super::room::check_room;
 use super::source::Source;
 use crate::cli::args::ChatArguments;
 use crate::cli::environment::Environment;
@@ -13,7 +14,7 @@ use crate::cli::experiment::cores;
 use crate::cli::output::Output;
 use crate::data::Prompt;
 use crate::domain::{Attempt, Dialogue, PolicyError, Sampling, Seed};
-use crate::model::{LanguageModel, Place, Threads};
+use crate::model::{LanguageModel, Place, Threads, capacity};
 
 /// What can be typed beside what is said.
 const COMMANDS: &str =
@@ -24,9 +25,13 @@ const COMMANDS: &str =
 /// # Errors
 /// If there is no such checkpoint, or the terminal cannot be read or written.
 pub fn chat(arguments: &ChatArguments, environment: &Environment) -> Result<Exit, Fault> {
-    let source = Source::find(&arguments.source, environment)?;
+    let mut source = Source::find(&arguments.source, environment)?;
+    if let Some(precision) = arguments.precision {
+        source = source.computing_in(precision.into())?;
+    }
     let sampling = sampling(&source, arguments)?;
     let place = Place::open(&arguments.backend).map_err(Fault::usage)?;
+    check_room(&source, sampling.max_tokens, &arguments.backend, capacity(&arguments.backend))?;
     let model = source.load(&Place { threads: Threads::new(cores()), ..place })?;
     let prompt = Prompt {
         retry: arguments.retry.map_or(source.prompt.retry, Into::into),

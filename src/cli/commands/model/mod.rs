@@ -4,13 +4,14 @@
 //! source   which checkpoint is meant, and what is known of it
 //! inspect  what it is, and what it needs
 //! export   as a folder for other programs; card is the text beside it
-//! chat     several turns by hand
+//! chat     several turns by hand; room asks first whether the device has any for it
 //! ```
 
 mod card;
 mod chat;
 mod export;
 mod inspect;
+mod room;
 mod source;
 
 use crate::cli::args::ModelCommand;

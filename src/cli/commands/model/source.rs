@@ -13,7 +13,7 @@ use crate::cli::exit::{Exit, Fault};
 use crate::data::{Prompt, Retry};
 use crate::domain::Sampling;
 use crate::model::checkpoint::{
-    ADAPTER_CONFIG, CONFIG, GENERATION, Inspected, LINK, Link, inspect, inspect_linked,
+    ADAPTER_CONFIG, CONFIG, GENERATION, Inspected, LINK, Link, inspect, inspect_linked, read_sizes,
 };
 use crate::model::{Checkpoint, LanguageModel, ModelConfig, Place, Precision};
 use crate::pipeline::Models;
@@ -83,6 +83,40 @@ impl Source {
             }
         };
         Ok(model?)
+    }
+
+    /// The numbers that it computes in; none where another checkpoint, whose adapters these are, says so.
+    pub fn precision(&self) -> Option<Precision> {
+        match &self.parts {
+            Parts::Linked(link) => Some(link.precision),
+            Parts::Files { .. } => Some(Precision::default()),
+            Parts::Folder(folder) if refers(folder) => None,
+            Parts::Folder(folder) => {
+                let sizes = read_sizes(&folder.join(CONFIG)).ok()?;
+                Some(sizes.precision.unwrap_or_default())
+            }
+        }
+    }
+
+    /// The same checkpoint, computing in these numbers.
+    ///
+    /// # Errors
+    /// If it is adapters, whose base says in which, or a shipped model, which knows one kind.
+    pub fn computing_in(mut self, precision: Precision) -> Result<Self, Fault> {
+        match &mut self.parts {
+            Parts::Linked(link) => link.precision = precision,
+            Parts::Folder(folder) if !refers(folder) => {
+                let mut link = Link::to(folder);
+                link.precision = precision;
+                self.parts = Parts::Linked(Box::new(link));
+            }
+            Parts::Folder(_) | Parts::Files { .. } if precision != Precision::default() => {
+                let fault = Fault::usage(format!("--precision does not apply to {}", self.name));
+                return Err(fault.hint("what a base model's `precision` says goes for its runs"));
+            }
+            Parts::Folder(_) | Parts::Files { .. } => {}
+        }
+        Ok(self)
     }
 
     /// Looks into the files.
@@ -173,6 +207,11 @@ impl Source {
             settings: Some(run.spec),
         })
     }
+}
+
+/// Whether a folder's weights, or some of them, lie elsewhere.
+fn refers(folder: &Path) -> bool {
+    [LINK, ADAPTER_CONFIG].iter().any(|name| folder.join(name).exists())
 }
 
 /// Nothing of that name, where there is no store to look for a run either.
