@@ -32,10 +32,12 @@ METRICS = ["m1@t1", "m1@t2", "accuracy@t2", "p1@t2", "pass@1", "pass@2", "unread
 KINDS = ["base", "collect", "train", "evaluate"]
 
 
-def run(program, *arguments):
-    """Runs the program and lets its words through; whether it ended well."""
-    print(f"$ rise-lab {' '.join(arguments)}", flush=True)
-    return subprocess.run([program, *arguments]).returncode == 0
+def run(program, *arguments, folder=HERE):
+    """Runs the program and passes on its words, with paths as seen from `folder`; whether it ended well."""
+    print(f"$ rise-lab {' '.join(arguments)}".replace(f"{folder}/", ""), flush=True)
+    ran = subprocess.run([program, *arguments], stdout=subprocess.PIPE, text=True)
+    print(ran.stdout.replace(f"{folder}/", ""), end="", flush=True)
+    return ran.returncode == 0
 
 
 def query(program, store, sql):
@@ -69,8 +71,8 @@ def exported(program, folder, data):
     text = (HERE / "models" / "reader.toml").read_text()
     recipe.write_text(text.replace('path = "data"', f"path = {json.dumps(data)}"))
     quiet = ["--store", str(folder / "base"), "--quiet"]
-    made = run(program, "base", str(recipe), "--ship", *quiet)
-    if not (made and run(program, "model", "export", str(recipe), "--to", str(checkpoint), *quiet)):
+    made = run(program, "base", str(recipe), "--ship", *quiet, folder=folder)
+    if not (made and run(program, "model", "export", str(recipe), "--to", str(checkpoint), *quiet, folder=folder)):
         sys.exit(1)
     return checkpoint
 
@@ -101,7 +103,8 @@ def main():
     parser.add_argument("--gsm8k", type=Path, help="the folder of GSM8K's files")
     arguments = parser.parse_args()
     program = str(Path(arguments.program).resolve())
-    fine = run(program, "backends") and run(program, "backends", "check", arguments.backend)
+    # The rounds are in 32 bits; whether the device has 16 as well decides nothing here.
+    fine = run(program, "backends") and run(program, "backends", "check", arguments.backend, "--precision", "f32")
     sides = ["flex", arguments.backend]
     with tempfile.TemporaryDirectory() as folder:
         stores = [f"{folder}/{number}" for number in range(2)]
