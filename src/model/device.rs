@@ -163,6 +163,10 @@ fn device(backend: &str, which: &str) -> Result<Device, String> {
         return Ok(Device::flex());
     }
     #[cfg(feature = "tch")]
+    #[expect(
+        deprecated,
+        reason = "burn will leave LibTorch out one day; it is the one way to its kernels until then"
+    )]
     if backend == "tch" && (which == "cpu" || which.is_empty() && devices("tch").is_empty()) {
         return Ok(Device::libtorch());
     }
