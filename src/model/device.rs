@@ -212,7 +212,7 @@ pub fn device_name(device: &Device) -> String {
     }
     match format!("{device:?}") {
         name if name.contains("Flex") => instruction_set(),
-        name => name,
+        name => name.trim_start_matches("Device<").trim_end_matches('>').to_owned(),
     }
 }
 
