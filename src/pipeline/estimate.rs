@@ -11,6 +11,8 @@ use super::models::Base;
 const SPEED: f64 = 8.0e10;
 /// Tokens of an attempt, prompt included, where nothing is known yet.
 const TOKENS: f64 = 80.0;
+/// First attempts that a later turn is worth: behind a window that slides it reads all that is in view once more.
+const RETRY: f64 = 2.5;
 
 /// Seconds until a model behind an API has answered.
 const ANSWER: f64 = 2.0;
@@ -35,6 +37,12 @@ impl Estimate {
     /// Seconds to sample so many attempts.
     pub fn sampling(self, attempts: usize) -> f64 {
         1.0 + attempts as f64 * TOKENS * 2.0 * self.weights / SPEED
+    }
+
+    /// Seconds to evaluate: on each problem so many first attempts, of which one is gone on with.
+    pub fn evaluating(self, problems: usize, turns: u32, samples: u32) -> f64 {
+        let attempts = f64::from(samples) + RETRY * f64::from(turns.saturating_sub(1));
+        self.sampling((problems as f64 * attempts) as usize)
     }
 
     /// Seconds to have so many answers from a model behind an API.
@@ -68,4 +76,19 @@ impl Estimate {
 
 fn weights(base: &BaseSpec) -> f64 {
     base.model.weights(base.tokenizer.vocabulary) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_turns_are_dearer_than_first_attempts() {
+        let estimate = Estimate { weights: 5e5, problems: 0.0 };
+        let [samples, turns] =
+            [(1, 5), (5, 1)].map(|(turns, samples)| estimate.evaluating(1000, turns, samples));
+        // 5 and 11 first attempts of 80 tokens on 1,000 problems, and a second to begin.
+        assert!((samples - 1.0 - 5.0 * 80.0 * 1000.0 * 2.0 * 5e5 / 8e10).abs() < 1e-9, "{samples}");
+        assert!((turns - 1.0 - 11.0 * 80.0 * 1000.0 * 2.0 * 5e5 / 8e10).abs() < 1e-9, "{turns}");
+    }
 }

@@ -47,7 +47,7 @@ impl Plan<'_> {
         }
         let inputs = vec![self.test.clone(), policy.clone()];
         let problems = self.run.data.of(config.split);
-        let estimate = self.estimate.sampling(problems * (config.turns + config.samples - 1) as usize);
+        let estimate = self.estimate.evaluating(problems, config.turns, config.samples);
         let job = Job::Evaluate {
             problems: self.test.clone(),
             task: self.asked().clone(),
