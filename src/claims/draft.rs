@@ -44,6 +44,7 @@ pub(super) fn stakes(claim: &Claim, unit: Unit, worth: f64) -> Stakes {
     Stakes { direction: claim.direction, margin: scaled(claim.margin), worth: scaled(worth) }
 }
 
+/// What a quantity means before any run of it is found.
 pub(super) fn asked(quantity: &Quantity, regime: &Regime) -> Side {
     let own = quantity.cells.iter().map(|(axis, value)| (axis.clone(), value.clone()));
     let regime = regime.iter().filter(|(axis, _)| !quantity.cells.contains_key(axis)).cloned();
@@ -56,6 +57,7 @@ pub(super) fn asked(quantity: &Quantity, regime: &Regime) -> Side {
     }
 }
 
+/// A claim in its own words, with its outcomes.
 pub(super) fn settled(claim: &Claim, unit: Unit, worth: f64, outcomes: Vec<Outcome>) -> Settled {
     Settled {
         id: claim.id.clone(),

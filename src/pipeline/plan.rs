@@ -15,7 +15,7 @@ pub(super) use glore::Bench;
 
 use serde_json::Value;
 
-use crate::data::{GraderConfig, Prompt, TaskConfig};
+use crate::data::{GraderConfig, Prompt};
 use crate::domain::{Key, Seed, Split};
 use crate::rollout::Teacher;
 use crate::spec::{BaseName, RunSpec};
@@ -64,14 +64,9 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
-    /// The task that is evaluated on.
-    fn asked(&self) -> &'a TaskConfig {
-        self.run.evaluated_task()
-    }
-
     /// The grader behind the scores: the one that the run names, or that of the evaluated task.
     fn asked_grader(&self) -> GraderConfig {
-        self.run.grader.unwrap_or_else(|| self.asked().grader())
+        self.run.grader.unwrap_or_else(|| self.run.evaluated_task().grader())
     }
 
     fn add(&mut self, stage: Stage) -> Key {

@@ -50,7 +50,7 @@ impl Plan<'_> {
         let estimate = self.estimate.evaluating(problems, config.turns, config.samples);
         let job = Job::Evaluate {
             problems: self.test.clone(),
-            task: self.asked().clone(),
+            task: self.run.evaluated_task().clone(),
             grader: self.asked_grader(),
             policy: policy.clone(),
             turns: config.turns,
@@ -110,7 +110,7 @@ impl Plan<'_> {
         let config = &self.run.evaluate;
         Asked {
             problems: self.test.clone(),
-            task: self.asked().clone(),
+            task: self.run.evaluated_task().clone(),
             grader: self.asked_grader(),
             policy: policy.clone(),
             turns,

@@ -91,7 +91,7 @@ impl Plan<'_> {
         inputs.extend([generator, outcome, stepwise, global, local].map(Clone::clone));
         let job = Job::Refine {
             problems: self.test.clone(),
-            task: self.asked().clone(),
+            task: self.run.evaluated_task().clone(),
             grader: self.asked_grader(),
             generator: generator.clone(),
             outcome: outcome.clone(),

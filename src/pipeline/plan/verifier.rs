@@ -37,7 +37,7 @@ impl Plan<'_> {
         let content = json!({ "samples": config.samples, "prompt": texts(prompt) });
         let job = Job::Rank {
             problems: self.test.clone(),
-            task: self.asked().clone(),
+            task: self.run.evaluated_task().clone(),
             grader: self.asked_grader(),
             episodes: evaluation.clone(),
             verifier: verifier.clone(),

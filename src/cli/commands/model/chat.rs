@@ -30,9 +30,11 @@ pub fn chat(arguments: &ChatArguments, environment: &Environment) -> Result<Exit
         source = source.computing_in(precision.into())?;
     }
     let sampling = sampling(&source, arguments)?;
-    let place = Place::open(&arguments.backend).map_err(Fault::usage)?;
-    check_room(&source, sampling.max_tokens, &arguments.backend, capacity(&arguments.backend))?;
-    let model = source.load(&Place { threads: Threads::new(cores()), ..place })?;
+    let backend = arguments.backend.as_str();
+    let place = Place::open(backend).map_err(Fault::usage)?;
+    let place = Place { threads: Threads::new(cores()), ..place };
+    check_room(&source, sampling.max_tokens, (&place, backend), capacity(backend))?;
+    let model = source.load(&place)?;
     let prompt = Prompt {
         retry: arguments.retry.map_or(source.prompt.retry, Into::into),
         repeat_question: arguments.repeat_question.unwrap_or(source.prompt.repeat_question),

@@ -4,7 +4,7 @@ use super::source::Source;
 use crate::cli::exit::Fault;
 use crate::cli::quantity::memory;
 use crate::model::memory::{Numbers, Work, footprint};
-use crate::model::{Kernels, Place, Precision};
+use crate::model::{Place, Precision};
 
 /// Tokens of a dialogue that are counted before the answer.
 const PROMPT: usize = 1024;
@@ -13,8 +13,13 @@ const PROMPT: usize = 1024;
 ///
 /// # Errors
 /// If one dialogue needs more.
-pub fn check_room(source: &Source, answer: usize, backend: &str, held: Option<u64>) -> Result<(), Fault> {
-    let Some((need, precision)) = needed(source, answer, backend) else { return Ok(()) };
+pub fn check_room(
+    source: &Source,
+    answer: usize,
+    (place, backend): (&Place, &str),
+    held: Option<u64>,
+) -> Result<(), Fault> {
+    let Some((need, precision)) = needed(source, answer, place) else { return Ok(()) };
     let Some(held) = held.filter(|&held| need > held) else { return Ok(()) };
     let (need, held) = (memory(need), memory(held));
     let fault = Fault::usage(format!(
@@ -31,13 +36,11 @@ pub fn check_room(source: &Source, answer: usize, backend: &str, held: Option<u6
 }
 
 /// Bytes that one dialogue needs, and the numbers that it is computed in.
-fn needed(source: &Source, answer: usize, backend: &str) -> Option<(u64, Precision)> {
+fn needed(source: &Source, answer: usize, place: &Place) -> Option<(u64, Precision)> {
     let (precision, found) = (source.precision()?, source.inspect());
     let (config, vocabulary) = (found.config?, found.vocabulary?);
     let prompt = PROMPT.min(config.positions.saturating_sub(answer)).max(1);
-    let kernels = if backend == "flex" { Kernels::Fused } else { Kernels::Plain };
-    let numbers =
-        Numbers { kernels, precision, storage: precision, activations: Place::ACTIVATIONS, threads: 1 };
+    let numbers = Numbers { precision, storage: precision, ..Numbers::of(place) };
     let work = Work::Sampling { sequences: 1, prompt, answer };
     Some((footprint(&config, vocabulary, &work, &numbers).total(), precision))
 }
@@ -48,6 +51,7 @@ mod tests {
     use crate::cli::args::SourceArguments;
     use crate::cli::environment::Environment;
     use crate::cli::samples::plain;
+    use crate::model::Kernels;
 
     /// A checkpoint in Hugging Face's layout with sizes of its own.
     fn source() -> Source {
@@ -57,8 +61,13 @@ mod tests {
         Source::find(&arguments, &environment).unwrap()
     }
 
+    /// A place that counts as a card would, on the one device that is always there.
+    fn card() -> Place {
+        Place { kernels: Kernels::Plain, ..Place::open("flex").unwrap() }
+    }
+
     fn told(source: &Source, held: u64) -> String {
-        let fault = check_room(source, 16, "wgpu:1", Some(held)).unwrap_err();
+        let fault = check_room(source, 16, (&card(), "wgpu:1"), Some(held)).unwrap_err();
         format!("{}\n{}", fault.error, fault.hint.unwrap())
     }
 
@@ -71,14 +80,14 @@ mod tests {
         let narrow = source().computing_in(Precision::Bf16).unwrap();
         let refused = told(&narrow, 1000);
         assert!(refused.contains("in bf16 numbers") && !refused.contains("half"), "{refused}");
-        let [wide, narrow] = [source(), narrow].map(|source| needed(&source, 16, "wgpu:1").unwrap().0);
+        let [wide, narrow] = [source(), narrow].map(|source| needed(&source, 16, &card()).unwrap().0);
         assert!(narrow < wide, "{narrow} of {wide}");
     }
 
     #[test]
     fn what_fits_and_what_nobody_can_tell_passes() {
-        let need = needed(&source(), 16, "wgpu").unwrap().0;
-        check_room(&source(), 16, "wgpu", Some(need)).unwrap();
-        check_room(&source(), 16, "wgpu", None).unwrap();
+        let need = needed(&source(), 16, &card()).unwrap().0;
+        check_room(&source(), 16, (&card(), "wgpu"), Some(need)).unwrap();
+        check_room(&source(), 16, (&card(), "wgpu"), None).unwrap();
     }
 }

@@ -91,30 +91,29 @@ impl Source {
             Parts::Linked(link) => Some(link.precision),
             Parts::Files { .. } => Some(Precision::default()),
             Parts::Folder(folder) if refers(folder) => None,
-            Parts::Folder(folder) => {
-                let sizes = read_sizes(&folder.join(CONFIG)).ok()?;
-                Some(sizes.precision.unwrap_or_default())
-            }
+            Parts::Folder(folder) => Some(own_precision(folder).unwrap_or_default()),
         }
     }
 
     /// The same checkpoint, computing in these numbers.
     ///
     /// # Errors
-    /// If it is adapters, whose base says in which, or a shipped model, which knows one kind.
+    /// If something else decides: the run that it is of, the base of its adapters, or the kernels of a shipped model.
     pub fn computing_in(mut self, precision: Precision) -> Result<Self, Fault> {
+        if self.precision() == Some(precision) {
+            return Ok(self);
+        }
         match &mut self.parts {
             Parts::Linked(link) => link.precision = precision,
-            Parts::Folder(folder) if !refers(folder) => {
+            Parts::Folder(folder) if !refers(folder) && own_precision(folder).is_none() => {
                 let mut link = Link::to(folder);
                 link.precision = precision;
                 self.parts = Parts::Linked(Box::new(link));
             }
-            Parts::Folder(_) | Parts::Files { .. } if precision != Precision::default() => {
+            Parts::Folder(_) | Parts::Files { .. } => {
                 let fault = Fault::usage(format!("--precision does not apply to {}", self.name));
                 return Err(fault.hint("what a base model's `precision` says goes for its runs"));
             }
-            Parts::Folder(_) | Parts::Files { .. } => {}
         }
         Ok(self)
     }
@@ -207,6 +206,11 @@ impl Source {
             settings: Some(run.spec),
         })
     }
+}
+
+/// The numbers that a run computed in, where they were not the usual ones.
+fn own_precision(folder: &Path) -> Option<Precision> {
+    read_sizes(&folder.join(CONFIG)).ok()?.precision
 }
 
 /// Whether a folder's weights, or some of them, lie elsewhere.
