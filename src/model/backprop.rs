@@ -93,7 +93,7 @@ impl Gradients {
             fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
                 if let Some(gradient) = parameter.grad(self.0) {
                     let values: Vec<f32> = gradient.into_data().try_into_vec().expect("gradients are f32");
-                    self.1.insert(name.to_owned(), Gradient::Host(values.into()));
+                    self.1.insert(name.to_owned(), Gradient::Host(values.as_slice().into()));
                 }
                 parameter
             }

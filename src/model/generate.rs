@@ -13,6 +13,11 @@ use super::{Decoder, Kernels, State, tensors};
 /// Rows that are sampled together at most: as many as the matrix kernels take at once without
 /// copying the weights, and few enough that a batch's last rows are not alone for long.
 pub(super) const ROWS: usize = 48;
+/// The same for a small model: most of what a step reads is what the rows remember, and of fewer rows
+/// more of it stays near.
+const ROWS_OF_SMALL: usize = 24;
+/// Parameters of a small model at most: a core's own cache holds them.
+const SMALL: usize = 1 << 19;
 
 /// A prompt to continue, once per seed.
 #[derive(Clone, Debug)]
@@ -83,13 +88,14 @@ pub fn generate_aloud(
     }
     let threads = decoder.threads.count();
     let rows: usize = prompts.iter().map(|prompt| prompt.seeds.len()).sum();
+    let small = decoder.weights().count() <= SMALL;
     let work = Work {
         decoder,
         prompts,
         sampling,
         stops,
         heard,
-        places: rows.div_ceil(threads).min(ROWS),
+        places: rows.div_ceil(threads).min(if small { ROWS_OF_SMALL } else { ROWS }),
         waiting: Mutex::new((0..prompts.len()).filter(|&i| !prompts[i].seeds.is_empty()).collect()),
         done: Mutex::new(prompts.iter().map(|p| vec![Vec::new(); p.seeds.len()]).collect()),
     };

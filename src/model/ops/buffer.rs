@@ -1,20 +1,30 @@
 //! Working memory of the kernels: taken, used, and given back without being cleared.
 //!
 //! A training step needs the same buffers as the step before. Asking the allocator for them would
-//! clear them anew each time, which costs as much as some of the arithmetic. Must not know what is
-//! kept in them.
+//! clear them anew each time, which costs as much as some of the arithmetic. They begin at cache lines,
+//! where the allocator's memory does not. Must not know what is kept in them.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
+use bytemuck::{Pod, Zeroable};
+
 /// Buffers that nobody uses, by their length.
-static FREE: Mutex<BTreeMap<usize, Vec<Vec<f32>>>> = Mutex::new(BTreeMap::new());
+static FREE: Mutex<BTreeMap<usize, Vec<Vec<Line>>>> = Mutex::new(BTreeMap::new());
+
+/// Values of a cache line, at the beginning of one: a vector that lies across two is loaded twice.
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+#[repr(C, align(64))]
+struct Line([f32; LINE]);
+
+/// Values of a cache line.
+const LINE: usize = 16;
 
 /// Values of unknown content; whoever takes a buffer writes it before reading it.
 #[derive(Debug)]
 pub struct Buffer {
-    values: Vec<f32>,
+    lines: Vec<Line>,
     length: usize,
 }
 
@@ -28,11 +38,11 @@ impl Buffer {
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
         let reused = free.get_mut(&size).and_then(Vec::pop);
         drop(free);
-        let mut values = reused.unwrap_or_else(|| vec![0.0; size]);
+        let mut lines = reused.unwrap_or_else(|| vec![Line([0.0; LINE]); size]);
         if cfg!(any(test, debug_assertions)) {
-            values.fill(f32::NAN);
+            lines.fill(Line([f32::NAN; LINE]));
         }
-        Self { values, length }
+        Self { lines, length }
     }
 
     /// A buffer of zeros.
@@ -46,16 +56,15 @@ impl Buffer {
     /// A buffer with the same values.
     #[must_use]
     pub fn copied(&self) -> Self {
-        let mut copy = Self::take(self.length);
-        copy.copy_from_slice(self);
-        copy
+        Self::from(&**self)
     }
 }
 
-impl From<Vec<f32>> for Buffer {
-    fn from(values: Vec<f32>) -> Self {
-        let length = values.len();
-        Self { values, length }
+impl From<&[f32]> for Buffer {
+    fn from(values: &[f32]) -> Self {
+        let mut buffer = Self::take(values.len());
+        buffer.copy_from_slice(values);
+        buffer
     }
 }
 
@@ -64,18 +73,18 @@ pub fn release() {
     FREE.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
-/// The next of eight sizes between two powers of two: ragged batches would otherwise leave a
-/// buffer of every length behind.
+/// Lines for so many values: the next of eight sizes between two powers of two, since ragged batches
+/// would otherwise leave a buffer of every length behind.
 fn rounded(length: usize) -> usize {
     let step = (length.next_power_of_two() / 16).max(64);
-    length.next_multiple_of(step)
+    length.next_multiple_of(step) / LINE
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let values = std::mem::take(&mut self.values);
+        let lines = std::mem::take(&mut self.lines);
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-        free.entry(values.len()).or_default().push(values);
+        free.entry(lines.len()).or_default().push(lines);
     }
 }
 
@@ -83,13 +92,13 @@ impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.values[..self.length]
+        &bytemuck::cast_slice(&self.lines)[..self.length]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.values[..self.length]
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.length]
     }
 }
 
@@ -98,10 +107,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_has_its_length_and_unknown_content() {
+    fn a_buffer_begins_a_cache_line_and_has_its_length_and_unknown_content() {
         for length in [0, 1, 63, 64, 65, 1000, 4097] {
             let mut buffer = Buffer::take(length);
             assert_eq!(buffer.len(), length);
+            assert!(buffer.as_ptr().addr().is_multiple_of(64), "vectors would lie across cache lines");
             assert!(buffer.iter().all(|value| value.is_nan()));
             buffer.fill(1.0);
             assert!(Buffer::zeros(length).iter().all(|&value| value == 0.0));
@@ -111,7 +121,7 @@ mod tests {
     #[test]
     fn sizes_waste_at_most_an_eighth() {
         for length in [1024, 1025, 5000, 70_000, 1_000_001] {
-            let size = rounded(length);
+            let size = rounded(length) * LINE;
             assert!(size >= length && size <= length + length / 8 + 64, "{length}: {size}");
         }
     }
