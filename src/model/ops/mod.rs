@@ -8,6 +8,7 @@
 //! shards      cut a batch into whole sequences that fit a core's cache
 //! block       rms_norm > gemm > rotate > attention > gemm > rms_norm > gemm > swiglu > gemm, per shard
 //! head        rms_norm > gemm > cross_entropy > their gradients, per few hundred target rows
+//! gemm        products: the library's, or in tiles where a small model meets AVX-512
 //! buffer      memory between those, reused and never cleared
 //! flex        the same as operations of burn's backend, with their backward passes
 //! plain       the same from ordinary operations

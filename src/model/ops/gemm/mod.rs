@@ -1,5 +1,9 @@
-//! Strided matrix products on slices, checked at the border to the unchecked kernel.
-#![expect(unsafe_code, reason = "the kernel takes raw pointers; the assertions in `gemm` bound every access")]
+//! Strided matrix products on slices, checked at the border to the unchecked kernels: the library's, and
+//! `tiles` for small models on AVX-512. Whichever takes a product, its bits are the same.
+#![expect(unsafe_code, reason = "the kernels take raw pointers; the assertions in `gemm` bound every access")]
+
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 /// A strided view of a matrix inside a slice.
 #[derive(Clone, Copy)]
@@ -55,7 +59,31 @@ pub fn gemm(
     }
     assert!(a.data.len() >= a.reach(m, k), "left operand of {m} x {k} does not fit");
     assert!(b.data.len() >= b.reach(k, n), "right operand of {k} x {n} does not fit");
-    // SAFETY: the three assertions bound every element that the kernel touches.
+    #[cfg(target_arch = "x86_64")]
+    if tiles::suits([m, n, k], &b) {
+        // SAFETY: the product suits, and the three assertions bound every element that is touched.
+        unsafe { tiles::multiply([m, n, k], out, stride, a, b, scale, accumulate) };
+        return;
+    }
+    // SAFETY: as above.
+    unsafe { library([m, n, k], out, stride, a, b, scale, accumulate) }
+}
+
+/// The library's product.
+///
+/// # Safety
+/// The elements of all three matrices lie within their slices.
+#[expect(clippy::many_single_char_names, reason = "the usual names of a matrix product")]
+unsafe fn library(
+    [m, n, k]: [usize; 3],
+    out: &mut [f32],
+    stride: usize,
+    a: View<'_>,
+    b: View<'_>,
+    scale: f32,
+    accumulate: bool,
+) {
+    // SAFETY: by the caller.
     unsafe {
         ::gemm::gemm(
             m,
@@ -84,7 +112,45 @@ pub fn gemm(
 #[cfg(test)]
 #[expect(clippy::float_cmp, reason = "small whole numbers are exact")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::domain::Seed;
+
+    fn random(count: usize, seed: u64) -> Vec<f32> {
+        let mut draws = Seed(seed).draws();
+        (0..count).map(|_| draws.normal() as f32).collect()
+    }
+
+    fn bits(values: &[f32]) -> Vec<u32> {
+        values.iter().map(|value| value.to_bits()).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        /// What a model learns must not depend on which kernel took which product.
+        #[test]
+        fn every_product_has_the_bits_of_the_library(
+            [m, n] in [1..70_usize, 1..140_usize],
+            k in prop_oneof![1..40_usize, 1..530_usize],
+            [beyond, beyond_b] in [0..5_usize, 0..5_usize],
+            [turned, accumulate]: [bool; 2],
+            scale in prop_oneof![Just(1.0), Just(0.204_f32)],
+            seed: u64,
+        ) {
+            let (stride, row) = (n + beyond, n + beyond_b);
+            let (a, b) = (random(m * k, seed), random(k * row, seed ^ 1));
+            let a = if turned { View::transposed(&a, m) } else { View::rows(&a, k) };
+            let b = View::rows(&b, row);
+            let mut ours = random(m * stride, seed ^ 2);
+            let mut theirs = ours.clone();
+            gemm([m, n, k], &mut ours, stride, a, b, scale, accumulate);
+            // SAFETY: the slices have the sizes that the strides ask for.
+            unsafe { library([m, n, k], &mut theirs, stride, a, b, scale, accumulate) };
+            prop_assert!(bits(&ours) == bits(&theirs), "{m} x {n} x {k}");
+        }
+    }
 
     #[test]
     fn a_sum_of_nothing_is_zero() {
