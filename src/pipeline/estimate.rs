@@ -1,7 +1,7 @@
 //! How long stages may take on one core of a laptop; for plans and progress only, never for keys.
 
 use crate::remote::Endpoint;
-use crate::spec::{BaseSpec, RunSpec};
+use crate::spec::BaseSpec;
 use crate::train::{Reinforce, TrainConfig};
 
 use super::models::Base;
@@ -11,6 +11,8 @@ use super::models::Base;
 const SPEED: f64 = 8.0e10;
 /// Tokens of an attempt, prompt included, where nothing is known yet.
 const TOKENS: f64 = 80.0;
+/// Tokens of one turn that is trained on, with the question or the retry text before it.
+const TURN: f64 = 60.0;
 /// First attempts that a later turn is worth: behind a window that slides it reads all that is in view once more.
 const RETRY: f64 = 2.5;
 
@@ -21,17 +23,16 @@ const ANSWER: f64 = 2.0;
 #[derive(Clone, Copy, Debug)]
 pub struct Estimate {
     weights: f64,
-    problems: f64,
 }
 
 impl Estimate {
     /// For runs on this base model.
-    pub fn of(base: &Base, run: &RunSpec) -> Self {
+    pub fn of(base: &Base) -> Self {
         let weights = match base {
             Base::Recipe(recipe) => weights(recipe),
             Base::Linked(linked) => linked.config.weights(linked.vocabulary) as f64,
         };
-        Self { weights, problems: run.data.train as f64 }
+        Self { weights }
     }
 
     /// Seconds to sample so many attempts.
@@ -51,9 +52,9 @@ impl Estimate {
         1.0 + answers as f64 * (ANSWER / endpoint.concurrency as f64).max(allowed)
     }
 
-    /// Seconds to train on so many rounds' examples.
-    pub fn training(self, rounds: usize, train: &TrainConfig) -> f64 {
-        let tokens = self.problems * rounds as f64 * 1.5 * TOKENS * f64::from(train.epochs);
+    /// Seconds to train on so many turns.
+    pub fn training(self, turns: usize, train: &TrainConfig) -> f64 {
+        let tokens = turns as f64 * TURN * f64::from(train.epochs);
         1.0 + tokens * 6.0 * self.weights / SPEED
     }
 
@@ -84,11 +85,20 @@ mod tests {
 
     #[test]
     fn later_turns_are_dearer_than_first_attempts() {
-        let estimate = Estimate { weights: 5e5, problems: 0.0 };
+        let estimate = Estimate { weights: 5e5 };
         let [samples, turns] =
             [(1, 5), (5, 1)].map(|(turns, samples)| estimate.evaluating(1000, turns, samples));
         // 5 and 11 first attempts of 80 tokens on 1,000 problems, and a second to begin.
         assert!((samples - 1.0 - 5.0 * 80.0 * 1000.0 * 2.0 * 5e5 / 8e10).abs() < 1e-9, "{samples}");
         assert!((turns - 1.0 - 11.0 * 80.0 * 1000.0 * 2.0 * 5e5 / 8e10).abs() < 1e-9, "{turns}");
+    }
+
+    #[test]
+    fn training_takes_as_long_as_its_turns_and_epochs() {
+        let estimate = Estimate { weights: 5e5 };
+        let train = TrainConfig { epochs: 3, ..TrainConfig::default() };
+        // Three passes over 1,000 turns of 60 tokens, and a second to begin.
+        let seconds = estimate.training(1000, &train) - 1.0;
+        assert!((seconds - 3.0 * 60.0 * 1000.0 * 6.0 * 5e5 / 8e10).abs() < 1e-9, "{seconds}");
     }
 }

@@ -13,6 +13,10 @@ mod verifier;
 
 pub(super) use glore::Bench;
 
+use evaluation::Evaluation;
+
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::data::{GraderConfig, Prompt};
@@ -36,6 +40,10 @@ pub(super) struct Plan<'a> {
     train: Key,
     test: Key,
     estimate: Estimate,
+    /// About how many turns the examples of each stage have.
+    turns: BTreeMap<Key, usize>,
+    /// The latest checkpoint's evaluation, where only the last one's is made.
+    last: Option<Evaluation>,
     /// What was planned so far.
     pub done: PlannedRun,
 }
@@ -54,7 +62,9 @@ impl<'a> Plan<'a> {
             asked: models.fingerprint(asked)?,
             train: Key::of_bytes(b""),
             test: Key::of_bytes(b""),
-            estimate: Estimate::of(&base, run),
+            estimate: Estimate::of(&base),
+            turns: BTreeMap::new(),
+            last: None,
             done: PlannedRun::default(),
         };
         let (split, problems) = (run.evaluate.split, run.data.train);

@@ -187,6 +187,23 @@ impl Protocol {
     }
 }
 
+/// Which of a run's checkpoints are evaluated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Checkpoints {
+    /// The base, and what comes out of every round.
+    #[default]
+    All,
+    /// The last one alone.
+    Last,
+}
+
+impl Checkpoints {
+    fn are_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
 /// How a model is evaluated: one sequential log without oracle, and parallel first turns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -211,6 +228,9 @@ pub struct EvaluateConfig {
     /// comparison is made once more, with the models at hand.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_seed: Option<u64>,
+    /// Which checkpoints are asked.
+    #[serde(skip_serializing_if = "Checkpoints::are_all")]
+    pub checkpoints: Checkpoints,
     /// How many earlier attempts the model is shown.
     pub window: Window,
     /// How the model samples.
@@ -231,6 +251,7 @@ impl Default for EvaluateConfig {
             retry: None,
             task: None,
             data_seed: None,
+            checkpoints: Checkpoints::All,
             window: Window::Trained,
             sampling: Sampling::default(),
         }

@@ -14,6 +14,7 @@ mod drivers;
 mod error;
 mod expand;
 mod ledger;
+mod news;
 mod perform;
 mod plan;
 mod pool;
@@ -24,15 +25,18 @@ mod runs;
 #[cfg(test)]
 mod samples;
 mod schedule;
+mod stop;
 mod worker;
 
 pub use drivers::Drivers;
 pub use error::SweepError;
 pub use expand::{Cell, expand};
+pub use news::News;
 pub use perform::{Performed, Session, build, perform};
 pub use plan::{PlannedCell, SweepPlan};
 pub use pool::WorkerCommand;
 pub use queue::forecast;
 pub use rescore::{Lack, Rescoring, Sum};
-pub use schedule::{News, Outcome, Stop};
+pub use schedule::Outcome;
+pub use stop::Stop;
 pub use worker::serve;

@@ -8,8 +8,8 @@ use crate::store::{CheckpointRow, ExperimentRow, PlannedRun, PlannedStage, Statu
 
 use super::ledger::StoreLedger;
 use super::runs::Runs;
-use super::schedule::{self, Ledger, News, Outcome, Stop, Work};
-use super::{PlannedCell, SweepError, SweepPlan, WorkerCommand};
+use super::schedule::{self, Ledger, Outcome, Work};
+use super::{News, PlannedCell, Stop, SweepError, SweepPlan, WorkerCommand};
 
 /// With what, and how, a sweep is performed.
 #[derive(Debug)]

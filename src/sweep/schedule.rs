@@ -5,38 +5,24 @@
 //! ledger is kept, or who watches.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::domain::{Event, Key};
+use crate::domain::Key;
 use crate::pipeline::{Manifest, Stage};
 
 use super::SweepError;
 use super::cores::divide;
+use super::news::News;
 use super::pool::{Heard, Pool, WorkerCommand};
 use super::protocol::{Answer, Order};
 use super::queue::Queue;
+use super::stop::Stop;
 
 /// How often a stage's worker may die before the stage counts as failed.
 const DEATHS: u32 = 3;
 
 /// How long the coordinator listens before it looks at the stop signal again.
 const TICK: Duration = Duration::from_millis(100);
-
-/// Asked once, work stops at the next safe place; asked twice, at once.
-#[derive(Debug, Default)]
-pub struct Stop(AtomicUsize);
-
-impl Stop {
-    /// Asks for a stop, or for a quicker one.
-    pub fn ask(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn asked(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 /// Where the coordinator writes down what happens; in earnest the run database.
 pub trait Ledger {
@@ -64,91 +50,6 @@ pub trait Ledger {
     /// # Errors
     /// If it cannot be written down; the sweep ends then.
     fn interrupted(&mut self, stage: &Stage) -> Result<(), SweepError>;
-}
-
-/// What a watcher is told, while it happens.
-#[derive(Clone, Debug)]
-pub enum News<'a> {
-    /// Work is about to begin.
-    Begun {
-        /// Every stage, inputs first.
-        stages: &'a [Stage],
-        /// Expected seconds of the stages that are to be executed.
-        open: &'a BTreeMap<Key, f64>,
-        /// Workers at a time.
-        jobs: usize,
-    },
-    /// A worker has begun a stage.
-    Started {
-        /// The worker's seat, from 0.
-        seat: usize,
-        /// The stage.
-        stage: &'a Stage,
-    },
-    /// A worker uses so many threads from now on.
-    Threads {
-        /// The worker's seat.
-        seat: usize,
-        /// How many.
-        threads: usize,
-    },
-    /// Something happened inside a stage.
-    Event {
-        /// The worker's seat.
-        seat: usize,
-        /// The stage.
-        stage: &'a Stage,
-        /// What happened.
-        event: Event,
-    },
-    /// A stage is finished.
-    Finished {
-        /// The worker's seat.
-        seat: usize,
-        /// The stage.
-        stage: &'a Stage,
-        /// What it left behind.
-        manifest: &'a Manifest,
-    },
-    /// A stage that was published before the last sweep was killed is now in the ledger.
-    TakenIn {
-        /// The stage.
-        stage: &'a Stage,
-    },
-    /// A stage has failed for good.
-    Failed {
-        /// The worker's seat, if one was at work.
-        seat: Option<usize>,
-        /// The stage.
-        stage: &'a Stage,
-        /// Why.
-        reason: &'a str,
-        /// How many stages cannot be executed because of it.
-        lost: usize,
-    },
-    /// A worker has died; its stage is tried again, or fails with the next news.
-    Died {
-        /// The worker's seat.
-        seat: usize,
-        /// The stage.
-        stage: &'a Stage,
-        /// How it ended.
-        reason: &'a str,
-    },
-    /// A stage was left unfinished on request.
-    Interrupted {
-        /// The worker's seat.
-        seat: usize,
-        /// The stage.
-        stage: &'a Stage,
-    },
-    /// A stop was asked for.
-    Stopping {
-        /// Whether workers are killed rather than asked.
-        at_once: bool,
-    },
-    /// Nothing happened for a while.
-    Tick,
 }
 
 /// What a schedule came to.

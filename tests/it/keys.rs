@@ -125,6 +125,28 @@ fn problems_that_another_seed_picks_are_evaluated_on_and_change_nothing_else() {
 }
 
 #[test]
+fn the_last_checkpoint_alone_is_evaluated_as_it_is_among_all() {
+    let last = |more: &[(&'static str, &'static str)]| -> Vec<(String, Key)> {
+        let [all, last] = ["all", "last"].map(|which| {
+            let overrides = [more, &[("evaluate.checkpoints", which)]].concat();
+            plan("quickstart.toml", &overrides)
+        });
+        let (all, last) = (&all.cells[0].run, &last.cells[0].run);
+        assert!(last.stages.iter().all(|key| all.stages.contains(key)), "the same stages, but fewer");
+        assert!(all.checkpoints.ends_with(&last.checkpoints), "the last ones");
+        last.checkpoints.iter().map(|(name, _, key)| (name.clone(), key.clone())).collect()
+    };
+    let names =
+        |method| -> Vec<String> { last(&[("method", method)]).into_iter().map(|(name, _)| name).collect() };
+    assert_eq!(names("rise"), ["round 2"]);
+    assert_eq!(names("sft-right"), ["sft-right"]);
+    assert_eq!(names("self-refine"), ["self-refine"]);
+    // What ranks or refines comes after whatever it starts from.
+    assert_eq!(names("glore"), ["glore"]);
+    assert_eq!(names("v-star"), ["v-star round 2", "v-star"]);
+}
+
+#[test]
 fn ablations_share_their_stages() {
     let plan = plan("ablations.toml", &[]);
     assert!(2 * plan.graph.stages().len() <= plan.asked(), "at most half of what is asked for is executed");

@@ -44,5 +44,6 @@ pub fn plan(run: &RunSpec, models: &Models, graph: &mut Graph) -> Result<Planned
         Method::Grpo => grpo::plan(&mut plan, &base)?,
         Method::Score => score::plan(&mut plan, &base)?,
     }
+    plan.evaluate_last();
     Ok(plan.done)
 }

@@ -26,8 +26,11 @@ pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
             std::iter::once(right).chain(references.clone()).chain(boosted.clone()).collect();
         policy = plan.train(&name, base, &examples);
         // Only what is ranked needs so many samples.
-        let wanted = if round == run.rounds.count { run.verifier.samples } else { 1 };
-        evaluation = Some(plan.evaluate_samples(&name, &policy, wanted));
+        if round == run.rounds.count {
+            evaluation = Some(plan.evaluate_samples(&name, &policy, run.verifier.samples));
+        } else {
+            plan.evaluate(&name, &policy, 1);
+        }
     }
     let pairs = plan.preferences("v-star", &samples);
     let verifier = plan.prefer("v-star", &policy, &[pairs]);

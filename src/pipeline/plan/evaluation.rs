@@ -6,10 +6,20 @@ use crate::domain::Key;
 use crate::pipeline::base_plan::texts;
 use crate::pipeline::stage::Asked;
 use crate::pipeline::{Job, Kind, Stage};
-use crate::rollout::{EvaluateConfig, Protocol};
+use crate::rollout::{Checkpoints, EvaluateConfig, Protocol};
 use crate::spec::canonical;
 
 use super::Plan;
+
+/// A checkpoint that is put to problems.
+pub struct Evaluation {
+    name: String,
+    policy: Key,
+    protocol: Protocol,
+    samples: u32,
+    /// Own turns before the improved one that it was trained on.
+    trained: u32,
+}
 
 impl Plan<'_> {
     /// The sequential log and parallel first turns, by the protocol that is asked for.
@@ -20,16 +30,37 @@ impl Plan<'_> {
     /// The same by another protocol.
     pub fn evaluate_by(&mut self, protocol: Protocol, name: &str, policy: &Key, trained: u32) {
         let samples = self.run.evaluate.samples;
-        self.evaluated(protocol, samples, name, policy, trained);
+        let evaluation =
+            Evaluation { name: name.to_owned(), policy: policy.clone(), protocol, samples, trained };
+        match self.run.evaluate.checkpoints {
+            Checkpoints::All => drop(self.evaluated(evaluation)),
+            Checkpoints::Last => self.last = Some(evaluation),
+        }
     }
 
     /// The evaluation of a policy that knows single turns, with at least so many first attempts.
     pub fn evaluate_samples(&mut self, name: &str, policy: &Key, samples: u32) -> Key {
-        let samples = samples.max(self.run.evaluate.samples);
-        self.evaluated(self.run.evaluate.protocol, samples, name, policy, 1)
+        self.last = None;
+        let run = &self.run.evaluate;
+        let (protocol, samples) = (run.protocol, samples.max(run.samples));
+        self.evaluated(Evaluation {
+            name: name.to_owned(),
+            policy: policy.clone(),
+            protocol,
+            samples,
+            trained: 1,
+        })
     }
 
-    fn evaluated(&mut self, protocol: Protocol, samples: u32, name: &str, policy: &Key, trained: u32) -> Key {
+    /// The evaluation of the last checkpoint, if nothing else was to be evaluated after it.
+    pub fn evaluate_last(&mut self) {
+        if let Some(evaluation) = self.last.take() {
+            self.evaluated(evaluation);
+        }
+    }
+
+    fn evaluated(&mut self, evaluation: Evaluation) -> Key {
+        let Evaluation { name, policy, protocol, samples, trained } = evaluation;
         let config = EvaluateConfig { samples, ..self.run.evaluate.clone() };
         let window = config.window.resolve(trained.max(1));
         let seed = self.seed("evaluate");
@@ -63,10 +94,10 @@ impl Plan<'_> {
             seed,
             backend: self.run.backend.clone(),
         };
-        let label = self.label("evaluate", name);
+        let label = self.label("evaluate", &name);
         let key = self.add(Stage::new(Kind::Evaluate, label, job, inputs, &content, estimate));
-        self.done.checkpoints.push((name.to_owned(), policy.clone(), key.clone()));
-        self.analyse(name, policy, window);
+        self.done.checkpoints.push((name.clone(), policy.clone(), key.clone()));
+        self.analyse(&name, &policy, window);
         key
     }
 

@@ -110,7 +110,33 @@ impl Plan<'_> {
         let prompt = self.prompt();
         content["prompt"] = texts(prompt);
         inputs.insert(0, problems.clone());
+        let turns = self.expected_turns(&source);
         let job = Job::Weigh { problems: problems.clone(), source, prompt };
-        self.add(Stage::new(Kind::Weigh, label, job, inputs, &content, 0.5))
+        let key = self.add(Stage::new(Kind::Weigh, label, job, inputs, &content, 0.5));
+        self.turns.insert(key.clone(), turns);
+        key
+    }
+
+    /// About how many turns are trained on in an epoch over these examples.
+    pub(super) fn turns(&self, examples: &[Key]) -> usize {
+        examples.iter().filter_map(|key| self.turns.get(key)).sum()
+    }
+
+    /// Of trajectories that go on most are right at the second turn; of samples about half are wrong, and
+    /// about a third are given more than once.
+    fn expected_turns(&self, source: &ExampleSource) -> usize {
+        let problems = self.run.data.train;
+        let samples = problems * self.run.candidates as usize;
+        match source {
+            ExampleSource::Solutions { problems: some } => some.unwrap_or(problems),
+            ExampleSource::Episodes { .. } => 2 * problems * self.run.collect.trajectories as usize,
+            ExampleSource::Attempts { right_only, .. } => problems * if *right_only { 1 } else { 2 },
+            ExampleSource::Pairs { .. } | ExampleSource::Verified { .. } => samples,
+            ExampleSource::Outcomes { .. } | ExampleSource::Refinements { .. } => samples * 2 / 3,
+            // Two dialogues each; two beginnings of each.
+            ExampleSource::Preferences { .. }
+            | ExampleSource::Trajectories { .. }
+            | ExampleSource::Stepwise { .. } => 2 * samples,
+        }
     }
 }

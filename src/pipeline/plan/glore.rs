@@ -78,6 +78,7 @@ impl Plan<'_> {
 
     /// Drafts on the problems of the evaluation, refined and reranked.
     pub fn refine(&mut self, name: &str, bench: &Bench) {
+        self.last = None;
         let Bench { generator, outcome, stepwise, global, local } = bench;
         let prompt = Prompt { answer_form: self.run.evaluated_form(), ..self.prompt() };
         let sampling = self.run.evaluate.sampling;

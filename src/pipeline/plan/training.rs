@@ -16,7 +16,7 @@ impl Plan<'_> {
         let (train, seed) = (self.run.train.clone(), self.seed("train"));
         let content = json!({ "train": canonical(&train), "seed": seed });
         let inputs: Vec<Key> = std::iter::once(start).chain(examples).cloned().collect();
-        let estimate = self.estimate.training(examples.len(), &train);
+        let estimate = self.estimate.training(self.turns(examples), &train);
         let job = Job::Train {
             start: start.clone(),
             examples: examples.to_vec(),
@@ -34,8 +34,8 @@ impl Plan<'_> {
         let seed = self.seed("prefer");
         let content = json!({ "train": canonical(&train), "beta": beta, "seed": seed });
         let inputs: Vec<Key> = std::iter::once(start).chain(pairs).cloned().collect();
-        // Two dialogues a pair, and a pass without gradients before the one with them.
-        let estimate = 3.0 * self.estimate.training(pairs.len(), &train);
+        // A pass without gradients before the one with them.
+        let estimate = 4.0 / 3.0 * self.estimate.training(self.turns(pairs), &train);
         let (start, pairs, backend) = (start.clone(), pairs.to_vec(), self.run.backend.clone());
         let job = Job::Prefer { start, pairs, beta, train, seed, backend };
         self.add(Stage::new(Kind::Prefer, self.label("prefer", name), job, inputs, &content, estimate))

@@ -29,6 +29,7 @@ impl Plan<'_> {
 
     /// The first attempts of an evaluation in a verifier's order; `generator` made them.
     pub fn rank(&mut self, name: &str, verifier: &Key, generator: &Key, evaluation: &Key) {
+        self.last = None;
         let config = self.run.verifier;
         let prompt = Prompt { answer_form: self.run.evaluated_form(), ..self.prompt() };
         let reference = config.ratio.then(|| generator.clone());
