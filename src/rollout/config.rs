@@ -199,6 +199,7 @@ pub enum Checkpoints {
 }
 
 impl Checkpoints {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
     fn are_all(&self) -> bool {
         *self == Self::All
     }
