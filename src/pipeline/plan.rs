@@ -13,8 +13,6 @@ mod verifier;
 
 pub(super) use glore::Bench;
 
-use evaluation::Evaluation;
-
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -27,6 +25,7 @@ use crate::spec::{BaseName, RunSpec};
 use super::base_plan::{base_plan, prepare};
 use super::estimate::Estimate;
 use super::{Graph, Models, PlanError, PlannedRun, Stage};
+use evaluation::Evaluation;
 
 /// One run's stages in the making.
 pub(super) struct Plan<'a> {

@@ -40,7 +40,6 @@ impl Plan<'_> {
 
     /// The evaluation of a policy that knows single turns, with at least so many first attempts.
     pub fn evaluate_samples(&mut self, name: &str, policy: &Key, samples: u32) -> Key {
-        self.last = None;
         let run = &self.run.evaluate;
         let (protocol, samples) = (run.protocol, samples.max(run.samples));
         self.evaluated(Evaluation {
@@ -57,6 +56,12 @@ impl Plan<'_> {
         if let Some(evaluation) = self.last.take() {
             self.evaluated(evaluation);
         }
+    }
+
+    /// A checkpoint and the stage that its scores come from; what was the last one before it no longer is.
+    pub(super) fn scored(&mut self, name: &str, policy: &Key, key: Key) {
+        self.last = None;
+        self.done.checkpoints.push((name.to_owned(), policy.clone(), key));
     }
 
     fn evaluated(&mut self, evaluation: Evaluation) -> Key {
@@ -96,7 +101,7 @@ impl Plan<'_> {
         };
         let label = self.label("evaluate", &name);
         let key = self.add(Stage::new(Kind::Evaluate, label, job, inputs, &content, estimate));
-        self.done.checkpoints.push((name.clone(), policy.clone(), key.clone()));
+        self.scored(&name, &policy, key.clone());
         self.analyse(&name, &policy, window);
         key
     }
@@ -134,7 +139,7 @@ impl Plan<'_> {
     ) {
         let inputs = vec![self.test.clone(), policy.clone()];
         let key = self.add(Stage::new(kind, label, job, inputs, content, estimate));
-        self.done.checkpoints.push((name.to_owned(), policy.clone(), key));
+        self.scored(name, policy, key);
     }
 
     fn asked_of(&self, policy: &Key, turns: u32, window: Option<u32>, stage: &str) -> Asked {

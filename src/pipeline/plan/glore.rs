@@ -78,7 +78,6 @@ impl Plan<'_> {
 
     /// Drafts on the problems of the evaluation, refined and reranked.
     pub fn refine(&mut self, name: &str, bench: &Bench) {
-        self.last = None;
         let Bench { generator, outcome, stepwise, global, local } = bench;
         let prompt = Prompt { answer_form: self.run.evaluated_form(), ..self.prompt() };
         let sampling = self.run.evaluate.sampling;
@@ -107,7 +106,7 @@ impl Plan<'_> {
         let estimate = self.estimate.sampling(self.run.data.of(self.run.evaluate.split) * 12);
         let label = self.label("refine", name);
         let key = self.add(Stage::new(Kind::Refine, label, job, inputs, &content, estimate));
-        self.done.checkpoints.push((name.to_owned(), global.clone(), key));
+        self.scored(name, global, key);
     }
 
     fn verify_key(&self) -> Value {

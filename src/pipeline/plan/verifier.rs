@@ -29,7 +29,6 @@ impl Plan<'_> {
 
     /// The first attempts of an evaluation in a verifier's order; `generator` made them.
     pub fn rank(&mut self, name: &str, verifier: &Key, generator: &Key, evaluation: &Key) {
-        self.last = None;
         let config = self.run.verifier;
         let prompt = Prompt { answer_form: self.run.evaluated_form(), ..self.prompt() };
         let reference = config.ratio.then(|| generator.clone());
@@ -50,6 +49,6 @@ impl Plan<'_> {
         let attempts = self.run.data.of(self.run.evaluate.split) * config.samples as usize;
         let estimate = self.estimate.sampling(attempts);
         let key = self.add(Stage::new(Kind::Rank, self.label("rank", name), job, inputs, &content, estimate));
-        self.done.checkpoints.push((name.to_owned(), verifier.clone(), key));
+        self.scored(name, verifier, key);
     }
 }
