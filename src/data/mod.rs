@@ -32,6 +32,6 @@ pub use known_files::is_official;
 pub use leaks::{Leak, Part, leaks, question_key};
 pub use print::{problem_print, problems_print};
 pub use prompt::{AnswerForm, Exchange, Inquiry, Prompt, Retry};
-pub use split::{Sizes, Splits};
+pub use split::{Sizes, Splits, TrainDraw};
 pub use task::{DataFile, TaskConfig};
 pub use tasks::{Count, FileTask, JsonlTask, MathTask, MathTest, MathTrain, Subject, WordProblems};

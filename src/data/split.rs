@@ -12,6 +12,24 @@ use crate::domain::{Problem, Seed, Split};
 
 use super::DataError;
 
+/// Which training problems runs of several training seeds have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrainDraw {
+    /// All the same, so that what they share is made once; what a comparison owes to these problems is
+    /// then in none of its intervals.
+    #[default]
+    Shared,
+    /// Every training seed its own, so that their draw is among what seeds differ by.
+    PerSeed,
+}
+
+impl TrainDraw {
+    fn is_shared(&self) -> bool {
+        *self == Self::Shared
+    }
+}
+
 /// How many problems each split has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -28,6 +46,9 @@ pub struct Sizes {
     /// tasks that are read from files are dealt out in one way for all seeds, so that a base
     /// model of one seed has never seen the test problems of another.
     pub seed: u64,
+    /// Whether the problems of a generated task that are trained on are the same for every training seed.
+    #[serde(skip_serializing_if = "TrainDraw::is_shared")]
+    pub train_draw: TrainDraw,
     /// Whether a question may be both trained on and evaluated on; without this, such a run is refused.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub allow_leaks: bool,
@@ -35,7 +56,15 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { corpus: 0, train: 3000, validation: 200, test: 500, seed: 0, allow_leaks: false }
+        Self {
+            corpus: 0,
+            train: 3000,
+            validation: 200,
+            test: 500,
+            seed: 0,
+            train_draw: TrainDraw::Shared,
+            allow_leaks: false,
+        }
     }
 }
 
@@ -43,7 +72,15 @@ impl Sizes {
     /// No problem in any split.
     #[must_use]
     pub const fn none(seed: u64) -> Self {
-        Self { corpus: 0, train: 0, validation: 0, test: 0, seed, allow_leaks: false }
+        Self {
+            corpus: 0,
+            train: 0,
+            validation: 0,
+            test: 0,
+            seed,
+            train_draw: TrainDraw::Shared,
+            allow_leaks: false,
+        }
     }
 
     /// Problems in one split.

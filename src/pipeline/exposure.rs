@@ -57,7 +57,7 @@ impl Exposure {
             let seed = if task.is_generated() { seed } else { 0 };
             Drawn { task: task.clone(), split, count, seed }
         };
-        let mut trained = vec![drawn(&run.task, Split::Train, run.data.train, run.data.seed)];
+        let mut trained = vec![drawn(&run.task, Split::Train, run.data.train, run.train_seed())];
         // What a checkpoint from elsewhere was trained on is not known here.
         if let Base::Recipe(base) = base
             && !base.task.is_generated()

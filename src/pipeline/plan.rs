@@ -67,7 +67,7 @@ impl<'a> Plan<'a> {
             done: PlannedRun::default(),
         };
         let (split, problems) = (run.evaluate.split, run.data.train);
-        plan.train = plan.add(prepare(&run.task, &plan.task, Split::Train, problems, run.data.seed));
+        plan.train = plan.add(prepare(&run.task, &plan.task, Split::Train, problems, run.train_seed()));
         let problems = run.data.of(split);
         plan.test = plan.add(prepare(asked, &plan.asked, split, problems, run.evaluated_seed()));
         Ok(plan)

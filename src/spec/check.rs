@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::data::{DataError, TaskConfig};
+use crate::data::{DataError, TaskConfig, TrainDraw};
 use crate::domain::Key;
 use crate::model::LoraConfig;
 use crate::rollout::{OwnTurns, Rollouts, Teacher, Window};
@@ -56,6 +56,8 @@ impl RunSpec {
         refuse(faults, self.data.train == 0, "data.train", "0 leaves nothing to train on");
         refuse(faults, self.data.test == 0, "data.test", "0 leaves nothing to evaluate on");
         check_task(&self.task, "task", faults);
+        let read = self.data.train_draw != TrainDraw::Shared && !self.task.is_generated();
+        refuse(faults, read, "data.train_draw", same_for_every_seed(&self.task));
         let (boost, train) = (self.boost.problems, self.data.train);
         refuse(
             faults,
@@ -229,11 +231,7 @@ impl RunSpec {
         }
         let evaluate = &self.evaluate;
         let read = evaluate.data_seed.is_some() && !self.evaluated_task().is_generated();
-        let complaint = format!(
-            "the problems of `{}` are read from files and are the same for every seed; leave it out",
-            self.evaluated_task().name()
-        );
-        refuse(faults, read, "evaluate.data_seed", complaint);
+        refuse(faults, read, "evaluate.data_seed", same_for_every_seed(self.evaluated_task()));
         refuse(faults, evaluate.turns == 0, "evaluate.turns", "an evaluation has at least 1 turn");
         refuse(faults, evaluate.turns > MOST_TURNS, "evaluate.turns", too_many(evaluate.turns));
         refuse(faults, evaluate.samples == 0, "evaluate.samples", "an evaluation has at least 1 sample");
@@ -252,6 +250,11 @@ fn refuse(faults: &mut Vec<Fault>, wrong: bool, path: &str, complaint: impl Into
 
 fn sampling(faults: &mut Vec<Fault>, path: &str, fault: Option<(&'static str, String)>) {
     faults.extend(fault.map(|(field, complaint)| Fault::new(format!("{path}.{field}"), complaint)));
+}
+
+fn same_for_every_seed(task: &TaskConfig) -> String {
+    let name = task.name();
+    format!("the problems of `{name}` are read from files and are the same for every seed; leave it out")
 }
 
 fn too_many(turns: u32) -> String {

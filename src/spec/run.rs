@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{AnswerForm, GraderConfig, Sizes, TaskConfig};
+use crate::data::{AnswerForm, GraderConfig, Sizes, TaskConfig, TrainDraw};
 use crate::eval::{AnalysesConfig, VerifierConfig};
 use crate::remote::Endpoint;
 use crate::rollout::{CollectConfig, EvaluateConfig, GloreConfig};
@@ -226,6 +226,15 @@ impl RunSpec {
     #[must_use]
     pub fn evaluated_task(&self) -> &TaskConfig {
         self.evaluate.task.as_ref().unwrap_or(&self.task)
+    }
+
+    /// The seed that picks the problems that are trained on.
+    #[must_use]
+    pub fn train_seed(&self) -> u64 {
+        match self.data.train_draw {
+            TrainDraw::Shared => self.data.seed,
+            TrainDraw::PerSeed => self.data.seed.wrapping_add(self.seed),
+        }
     }
 
     /// The seed that picks the problems that are evaluated on.

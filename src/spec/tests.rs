@@ -334,6 +334,7 @@ fn problems_from_files_have_no_seed() {
     13 | data_seed = 3
        |             ^
     ");
+    insta::assert_snapshot!(message(&format!("{files}\n[run.data]\ntrain_draw = \"per-seed\"\n")), @"");
 }
 
 #[test]
@@ -444,7 +445,7 @@ fn overrides_reach_any_field_of_the_run() {
     1 | data.trian = 50
       |      ^^^^^
       = did you mean `train`?
-      = valid here: `corpus`, `train`, `validation`, `test`, `seed`, `allow_leaks`.
+      = valid here: `corpus`, `train`, `validation`, `test`, `seed`, `train_draw`, `allow_leaks`.
     ");
     insta::assert_snapshot!(read_in(&[("a.toml", PLAIN)], &[("data.train", "many")]).unwrap_err(), @r#"
     --set:1:14: `run.data.train`: expected a whole number of at least 0, found string "many"

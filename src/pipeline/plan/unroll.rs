@@ -48,7 +48,7 @@ impl Plan<'_> {
     /// A capable model's own turns on the first so many training problems.
     pub fn capable(&mut self, policy: PolicyJob, problems: usize, turns: u32) -> (Key, Key) {
         let problems =
-            self.add(prepare(&self.run.task, &self.task, Split::Train, problems, self.run.data.seed));
+            self.add(prepare(&self.run.task, &self.task, Split::Train, problems, self.run.train_seed()));
         let unroll = Unrolled {
             name: "boost",
             problems: problems.clone(),
