@@ -334,7 +334,12 @@ fn problems_from_files_have_no_seed() {
     13 | data_seed = 3
        |             ^
     ");
-    insta::assert_snapshot!(message(&format!("{files}\n[run.data]\ntrain_draw = \"per-seed\"\n")), @"");
+    insta::assert_snapshot!(message(&format!("{files}\n[run.data]\ntrain_draw = \"per-seed\"\n")), @r#"
+    a.toml:13:14: `run.data.train_draw`: the problems of `gsm8k` are read from files and are the same for every seed; leave it out
+       |
+    13 | train_draw = "per-seed"
+       |              ^^^^^^^^^^
+    "#);
 }
 
 #[test]

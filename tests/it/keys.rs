@@ -126,14 +126,21 @@ fn problems_that_another_seed_picks_are_evaluated_on_and_change_nothing_else() {
 
 #[test]
 fn training_problems_are_drawn_anew_for_every_seed_but_the_first() {
+    let boost = ("boost", "{ problems = 10, model = \"strong\", turns = 2 }");
     let [shared, anew] =
-        ["shared", "per-seed"].map(|draw| plan("baseline.toml", &[("data.train_draw", draw)]));
+        ["shared", "per-seed"].map(|draw| plan("baseline.toml", &[("data.train_draw", draw), boost]));
     // The file has three seeds: the first two cells are one setting under the seeds 0 and 1.
     let [first, second] = [0, 1].map(|cell| (&shared.cells[cell].run.stages, &anew.cells[cell].run.stages));
     assert_eq!(first.0, first.1);
     let kept = second.0.iter().filter(|key| second.1.contains(key));
     let kept: Vec<String> = kept.map(|key| shared.graph.get(key).unwrap().label.clone()).collect();
-    insta::assert_snapshot!(kept.join("\n"), @"");
+    insta::assert_snapshot!(kept.join("\n"), @r"
+    prepare word-problems test
+    prepare word-problems corpus
+    tokenize weak
+    base weak
+    evaluate weak base
+    ");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::domain::Key;
 use crate::pipeline::base_plan::texts;
-use crate::pipeline::stage::Asked;
+use crate::pipeline::job::Asked;
 use crate::pipeline::{Job, Kind, Stage};
 use crate::rollout::{Checkpoints, EvaluateConfig, Protocol};
 use crate::spec::canonical;

@@ -5,8 +5,7 @@ use serde_json::json;
 use crate::data::{Inquiry, Prompt};
 use crate::domain::Key;
 use crate::pipeline::base_plan::texts;
-use crate::pipeline::stage::ExampleSource;
-use crate::pipeline::{Job, Kind, Stage};
+use crate::pipeline::{ExampleSource, Job, Kind, Stage};
 
 use super::Plan;
 

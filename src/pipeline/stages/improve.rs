@@ -8,8 +8,7 @@ use crate::rollout::{Improved, Improvement, Source, improve};
 use super::speaker::Speaker;
 use crate::pipeline::execute::{CHUNK, Desk, Made};
 use crate::pipeline::files::{self, EPISODES, Growing, PROBLEMS};
-use crate::pipeline::stage::TeacherJob;
-use crate::pipeline::{Job, StageError};
+use crate::pipeline::{Job, StageError, TeacherJob};
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let Job::Improve {

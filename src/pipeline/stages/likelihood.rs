@@ -9,7 +9,7 @@ use crate::model::LanguageModel;
 use crate::pipeline::StageError;
 use crate::pipeline::execute::{CHUNK, Desk, Made, WORKING};
 use crate::pipeline::files::{self, PROBLEMS, SCORES};
-use crate::pipeline::stage::Asked;
+use crate::pipeline::job::Asked;
 use crate::rollout::{Environment, Unroll, rollout};
 use crate::store::ScoreRow;
 

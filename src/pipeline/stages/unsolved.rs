@@ -8,7 +8,7 @@ use crate::eval::Unsolved;
 use crate::pipeline::StageError;
 use crate::pipeline::execute::{CHUNK, Desk, Made, WORKING};
 use crate::pipeline::files::{self, EPISODES, PROBLEMS, SCORES};
-use crate::pipeline::stage::Asked;
+use crate::pipeline::job::Asked;
 use crate::rollout::{Grader, Unroll, parallel, rollout};
 use crate::store::ScoreRow;
 

@@ -11,10 +11,9 @@ use crate::train::{
     verified,
 };
 
-use crate::pipeline::StageError;
 use crate::pipeline::execute::{Desk, Made};
 use crate::pipeline::files::{self, EPISODES, EXAMPLES, PAIRS, PROBLEMS, STEPS};
-use crate::pipeline::stage::ExampleSource;
+use crate::pipeline::{ExampleSource, StageError};
 
 pub fn run(
     desk: &Desk<'_>,
