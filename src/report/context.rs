@@ -12,6 +12,7 @@ use crate::store::Status;
 use super::dialogues::{self, Shown};
 use super::figures::{self, Figure};
 use super::findings::{Answer, Finding, answers, findings};
+use super::format::nine_decimals;
 use super::measures::Measures;
 use super::provenance::{Provenance, provenance};
 use super::tables::{self, Table};
@@ -135,16 +136,13 @@ fn summary(study: &Study<'_>) -> Summary {
     }
 }
 
-/// The value with its numbers rounded to nine decimals: the last digits of a floating-point number mean
-/// nothing, and may differ between processors.
+/// The value with its numbers rounded to nine decimals.
 #[must_use]
 pub fn rounded(value: Value) -> Value {
     match value {
         Value::Number(number) if number.is_f64() => {
-            let wide = number.as_f64().unwrap_or_default();
-            let narrow = (wide * 1e9).round() / 1e9;
-            // Adding 0 turns -0 into 0.
-            Number::from_f64(narrow + 0.0).map_or(Value::Null, Value::Number)
+            let number = nine_decimals(number.as_f64().unwrap_or_default());
+            Number::from_f64(number).map_or(Value::Null, Value::Number)
         }
         Value::Array(items) => Value::Array(items.into_iter().map(rounded).collect()),
         Value::Object(members) => {

@@ -84,10 +84,18 @@ impl Unit {
     }
 
     fn scaled(self, value: f64) -> f64 {
-        let scaled = value * self.scale();
+        let scaled = nine_decimals(value) * self.scale();
         // No "-0.0".
         if scaled.abs() < 0.5 * 0.1_f64.powi(self.decimals() as i32) { 0.0 } else { scaled }
     }
+}
+
+/// The number without the last digits of a floating-point number, which mean nothing and may differ
+/// between processors, and between two ways of taking the same mean.
+#[must_use]
+pub fn nine_decimals(number: f64) -> f64 {
+    // Adding 0 turns -0 into 0.
+    (number * 1e9).round() / 1e9 + 0.0
 }
 
 /// `66.5 % [62.4, 70.6]`.
@@ -206,6 +214,16 @@ mod tests {
             ("−0.012", "0.000")
         );
         assert_eq!((p_value(0.000_2).as_str(), p_value(0.04).as_str()), ("p < 0.001", "p = 0.040"));
+    }
+
+    #[test]
+    fn a_tie_reads_alike_wherever_it_is_written() {
+        for value in [0.0095, 0.009_499_999_999_99, 0.009_500_000_000_01] {
+            let below = estimate(-value, -0.017, -0.001);
+            assert_eq!(Unit::Fraction.signed(-value), "−0.9");
+            assert_eq!(standing(&below), "0.9 points [0.1, 1.7] below");
+        }
+        assert_eq!(nine_decimals(-1e-12).to_bits(), 0.0_f64.to_bits());
     }
 
     #[test]

@@ -140,6 +140,9 @@ fn training_problems_are_drawn_anew_for_every_seed_but_the_first() {
     tokenize weak
     base weak
     evaluate weak base
+    prepare word-problems corpus
+    tokenize strong
+    base strong
     ");
 }
 
