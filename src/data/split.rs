@@ -17,7 +17,7 @@ use super::DataError;
 #[serde(rename_all = "kebab-case")]
 pub enum TrainDraw {
     /// All the same, so that what they share is made once; what a comparison owes to these problems is
-    /// then in none of its intervals.
+    /// then neither in its interval nor in the spread between seeds.
     #[default]
     Shared,
     /// Every training seed its own, so that their draw is among what seeds differ by.
