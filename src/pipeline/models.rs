@@ -237,10 +237,16 @@ impl Models {
         };
         let sizes = Sizes { corpus, ..run.data.clone() };
         self.check_problems(&run.task, &sizes)?;
+        let drawn = |split, seed| {
+            let sizes = Sizes { allow_leaks: run.data.allow_leaks, ..Sizes::none(seed) };
+            sizes.with(split, run.data.of(split))
+        };
+        if run.train_seed() != run.data.seed {
+            self.check_problems(&run.task, &drawn(Split::Train, run.train_seed()))?;
+        }
         if run.evaluate.task.is_some() || run.evaluate.data_seed.is_some() {
-            let split = run.evaluate.split;
-            let sizes = Sizes { allow_leaks: run.data.allow_leaks, ..Sizes::none(run.evaluated_seed()) };
-            self.check_problems(run.evaluated_task(), &sizes.with(split, run.data.of(split)))?;
+            let sizes = drawn(run.evaluate.split, run.evaluated_seed());
+            self.check_problems(run.evaluated_task(), &sizes)?;
         }
         self.check_leaks(run, base)
     }
