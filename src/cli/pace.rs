@@ -188,7 +188,8 @@ impl Activity {
             parts.push(format!("{} tok/s", rate(tokens)));
         }
         if let Some(loss) = progress.loss {
-            parts.push(format!("loss {loss:.3}"));
+            // No "-0.000": what is optimised online is about zero, on either side of it.
+            parts.push(format!("loss {:.3}", if loss.abs() < 5e-4 { 0.0 } else { loss }));
         }
         if let Some(seconds) = self.seconds_left(now).filter(|_| progress.done < progress.total) {
             parts.push(format!("{} left", duration(seconds)));
