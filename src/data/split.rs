@@ -25,6 +25,7 @@ pub enum TrainDraw {
 }
 
 impl TrainDraw {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
     fn is_shared(&self) -> bool {
         *self == Self::Shared
     }
