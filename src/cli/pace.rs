@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::{Event, Key};
 use crate::pipeline::Stage;
+use crate::report::Unit;
 use crate::sweep::forecast;
 
 use super::quantity::{duration, rate};
@@ -188,8 +189,7 @@ impl Activity {
             parts.push(format!("{} tok/s", rate(tokens)));
         }
         if let Some(loss) = progress.loss {
-            // No "-0.000": what is optimised online is about zero, on either side of it.
-            parts.push(format!("loss {:.3}", if loss.abs() < 5e-4 { 0.0 } else { loss }));
+            parts.push(format!("loss {}", Unit::Nats.number(loss)));
         }
         if let Some(seconds) = self.seconds_left(now).filter(|_| progress.done < progress.total) {
             parts.push(format!("{} left", duration(seconds)));

@@ -57,15 +57,7 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self {
-            corpus: 0,
-            train: 3000,
-            validation: 200,
-            test: 500,
-            seed: 0,
-            train_draw: TrainDraw::Shared,
-            allow_leaks: false,
-        }
+        Self { train: 3000, validation: 200, test: 500, ..Self::none(0) }
     }
 }
 
