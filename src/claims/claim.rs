@@ -1,20 +1,17 @@
-//! A claim as its file states it, and the reading of such files.
+//! A claim with nothing left out, and the reading of files of claims.
 //!
-//! Responsible for form alone: fields, directions, rows and names that are there twice. Whether the axes,
-//! checkpoints and metrics exist is known where they are looked for (`choice.rs`).
+//! Responsible for what a claim means in itself, and for names that are there twice. How a claim's table is written is
+//! `form.rs`; whether the axes, checkpoints and metrics exist is known where they are looked for (`choice.rs`).
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::Path;
 
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use crate::spec::{Fault, Labels, Located, SpecError, labels};
+use crate::spec::{Fault, Labels, Located, SpecError};
 use crate::stats::Direction;
 
-use super::matrix;
+use super::form::{Against, Form, One};
 
 /// A file of claims.
 #[derive(Clone, Debug)]
@@ -78,131 +75,6 @@ pub enum Rival {
     Number(f64),
 }
 
-/// A claim's table in the file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Form {
-    id: String,
-    row: String,
-    statement: String,
-    source: String,
-    #[serde(default)]
-    population: String,
-    experiment: String,
-    left: Measured,
-    right: Against,
-    #[serde(default)]
-    direction: Direction,
-    #[serde(default)]
-    margin: f64,
-    #[serde(default)]
-    worth: Option<f64>,
-    #[serde(default)]
-    per: Vec<String>,
-}
-
-/// A quantity of which parts may be left out.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Measured {
-    #[serde(rename = "where", deserialize_with = "some_labels")]
-    cells: Option<Labels>,
-    checkpoint: Option<String>,
-    metric: Option<String>,
-    over: Option<String>,
-}
-
-fn some_labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Labels>, D::Error> {
-    labels(deserializer).map(Some)
-}
-
-impl Measured {
-    /// What is left out is as on the other side; a metric that is given stands alone.
-    fn beside(self, other: &Quantity) -> Quantity {
-        let over = if self.metric.is_some() { None } else { other.over.clone() };
-        Quantity {
-            over: self.over.or(over),
-            cells: self.cells.unwrap_or_else(|| other.cells.clone()),
-            checkpoint: self.checkpoint.unwrap_or_else(|| other.checkpoint.clone()),
-            metric: self.metric.unwrap_or_else(|| other.metric.clone()),
-        }
-    }
-}
-
-/// The right side: a number, a quantity, or a list of such.
-#[derive(Debug)]
-enum Against {
-    One(One),
-    Each(Vec<One>),
-}
-
-#[derive(Debug)]
-enum One {
-    Number(f64),
-    Measured(Measured),
-}
-
-impl<'de> Deserialize<'de> for Against {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RightSide)
-    }
-}
-
-impl<'de> Deserialize<'de> for One {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OneSide)
-    }
-}
-
-/// Reads a number or a quantity; by hand, so that faults keep their places.
-struct OneSide;
-
-impl<'de> Visitor<'de> for OneSide {
-    type Value = One;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number or { where = ..., checkpoint = ..., metric = ... }")
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<One, E> {
-        Ok(One::Number(number as f64))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<One, E> {
-        Ok(One::Number(number))
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<One, M::Error> {
-        Measured::deserialize(MapAccessDeserializer::new(map)).map(One::Measured)
-    }
-}
-
-struct RightSide;
-
-impl<'de> Visitor<'de> for RightSide {
-    type Value = Against;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number, { where = ..., checkpoint = ..., metric = ... }, or a list of such")
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Against, E> {
-        Ok(Against::One(One::Number(number as f64)))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Against, E> {
-        Ok(Against::One(One::Number(number)))
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Against, M::Error> {
-        OneSide.visit_map(map).map(Against::One)
-    }
-
-    fn visit_seq<S: SeqAccess<'de>>(self, items: S) -> Result<Against, S::Error> {
-        Vec::deserialize(SeqAccessDeserializer::new(items)).map(Against::Each)
-    }
-}
-
 impl ClaimsFile {
     /// Reads a file of claims.
     ///
@@ -242,7 +114,7 @@ impl ClaimsFile {
 impl Claim {
     fn of(written: Located) -> Result<Self, Vec<Fault>> {
         let form: Form = written.settings()?;
-        let faults = faults(&form, &written);
+        let faults = form.faults(&written);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -285,36 +157,6 @@ impl Claim {
         }
         steps
     }
-}
-
-/// What is wrong with a claim in itself.
-fn faults(form: &Form, written: &Located) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let names = matrix::names();
-    if !names.contains(&form.row.as_str()) {
-        let complaint = format!("there is no row `{}`", form.row);
-        faults.push(written.unknown(&["row"], complaint, &form.row, &names));
-    }
-    if form.id.is_empty() {
-        faults.push(written.fault(&["id"], "a claim needs a name"));
-    }
-    if form.left.metric.is_none() {
-        faults.push(
-            written
-                .fault(&["left"], "`metric` is required here")
-                .hint("write metric = \"m1@t5\" or another."),
-        );
-    }
-    if matches!(&form.right, Against::Each(all) if all.is_empty()) {
-        faults.push(written.fault(&["right"], "an empty list leaves nothing to compare with"));
-    }
-    if !form.margin.is_finite() {
-        faults.push(written.fault(&["margin"], "the margin is not a number"));
-    }
-    if form.worth.is_some_and(|worth| !(worth.is_finite() && worth > 0.0)) {
-        faults.push(written.fault(&["worth"], "the smallest effect of interest is a number above 0"));
-    }
-    faults
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Machine-readable claims and what the runs in the store say of them.
 //!
-//! `claim` reads the file in which they are stated; `choice` finds the runs that are meant and `case` pairs them;
+//! `claim` reads the file in which they are stated, `form` being how; `choice` finds the runs that are meant and `case` pairs them;
 //! `draft` is a claim before p values are corrected; `kept` has what an earlier report says of experiments
 //! that are gone; `settle` gives verdicts, with the arithmetic of `stats::claim`; `outcome` is the result as one value that
 //! can be written as JSON; `render` turns that value, and nothing else, into files. Reads the store and
@@ -11,6 +11,7 @@ mod choice;
 mod claim;
 mod draft;
 mod error;
+mod form;
 mod kept;
 mod matrix;
 mod outcome;

@@ -1,17 +1,18 @@
-//! Groups runs into cells, regimes and headline groups, and answers questions about them in estimates.
+//! Groups runs into cells, regimes and headline groups; `study/scores.rs` answers what was measured of them.
 //!
 //! A *cell* is one setting with all its seeds. A *regime* is what makes cells comparable in the first
 //! place: the same base model and task. Hides how cells are matched; knows nothing of pages.
+
+mod scores;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::domain::Key;
-use crate::stats::{Comparison, Estimate, Panel, Row, compare};
+use crate::stats::{Comparison, Estimate};
 use crate::store::Status;
 
-use super::format::Unit;
 use super::known::Known;
 use super::measures::Measures;
 use super::{Checkpoint, Frame, Run};
@@ -263,39 +264,6 @@ impl<'f> Study<'f> {
         last.map(|checkpoint| checkpoint.name.as_str()).next()
     }
 
-    /// Scores of a metric at a checkpoint by seed and problem.
-    #[must_use]
-    pub fn panel(&self, setting: usize, checkpoint: &str, metric: &str) -> Panel {
-        let row = |run: &&Run| {
-            // A checkpoint has an entry for its evaluation, and one for each analysis of it.
-            let mut found = run.checkpoints.iter().filter(|c| c.name == checkpoint);
-            found.find_map(|c| {
-                let scores = self.frame.scores.get(&c.evaluation)?.get(metric)?.clone();
-                Some(Row { seed: run.seed, source: c.evaluation.as_str().to_owned(), scores })
-            })
-        };
-        Panel(self.settings[setting].runs.iter().filter_map(row).collect())
-    }
-
-    /// The same panel under a further grader.
-    #[must_use]
-    pub fn panel_under(&self, grader: &(String, u64), measured: Measured<'_>) -> Panel {
-        let (setting, checkpoint, metric) = measured;
-        let row = |run: &&Run| {
-            let found = run.checkpoints.iter().find(|c| c.name == checkpoint)?;
-            let other = self.frame.others.get(grader)?.get(&found.evaluation)?;
-            let (source, scores) = (found.evaluation.as_str().to_owned(), other.scores.get(metric)?.clone());
-            Some(Row { seed: run.seed, source, scores })
-        };
-        Panel(self.settings[setting].runs.iter().filter_map(row).collect())
-    }
-
-    /// A metric at a checkpoint under a further grader; none where nothing was scored.
-    #[must_use]
-    pub fn estimate_under(&self, grader: &(String, u64), measured: Measured<'_>) -> Option<Estimate> {
-        Estimate::of_fraction(&self.panel_under(grader, measured))
-    }
-
     /// The finished evaluations of the checkpoints that headline tables have rows for, each once.
     #[must_use]
     pub fn headline(&self) -> Vec<Key> {
@@ -309,35 +277,6 @@ impl<'f> Study<'f> {
         evaluations.sort_unstable();
         evaluations.dedup();
         evaluations
-    }
-
-    /// A metric at a checkpoint; none where nothing was measured.
-    #[must_use]
-    pub fn estimate(&self, setting: usize, checkpoint: &str, metric: &str) -> Option<Estimate> {
-        self.estimates.or(owned((setting, checkpoint, metric)), || {
-            let panel = self.panel(setting, checkpoint, metric);
-            // Only a fraction can be told to be certain too early.
-            if self.unit(metric) == Unit::Fraction {
-                Estimate::of_fraction(&panel)
-            } else {
-                Estimate::of(&panel)
-            }
-        })
-    }
-
-    /// What a metric is measured in.
-    #[must_use]
-    pub fn unit(&self, metric: &str) -> Unit {
-        let known = self.frame.metrics.iter().rfind(|row| row.name == metric);
-        known.map_or_else(|| Unit::of_metric(metric), |row| Unit::named(&row.unit))
-    }
-
-    /// What one (setting, checkpoint, metric) has above another, on the problems and seeds both have.
-    #[must_use]
-    pub fn compare(&self, of: Measured<'_>, to: Measured<'_>) -> Option<Comparison> {
-        self.comparisons.or((owned(of), owned(to)), || {
-            compare(&self.panel(of.0, of.1, of.2), &self.panel(to.0, to.1, to.2))
-        })
     }
 
     /// A setting's axis values in words, without the seed.
@@ -361,10 +300,6 @@ impl<'f> Study<'f> {
         let checkpoints = self.settings[setting].runs.iter().flat_map(|run| &run.checkpoints);
         checkpoints.into_iter().find(|c| c.name == last && self.scored(c)).map(|c| c.evaluation.clone())
     }
-}
-
-fn owned(measured: Measured<'_>) -> Asked {
-    (measured.0, measured.1.to_owned(), measured.2.to_owned())
 }
 
 /// The last part of an axis path: `stop_on_success` of `collect.stop_on_success`.
