@@ -24,13 +24,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use rise_lab::domain::{Author, Candidate, Episode, Grade, Key, Point, Problem, Split, Turn, Verdict};
+use rise_lab::domain::{
+    Author, Candidate, Episode, Grade, Key, Point, Problem, Split, Turn, Verdict,
+};
 use rise_lab::eval;
 use rise_lab::pipeline::{GraderConfig, Scoring, regrade};
 use rise_lab::spec::RunSpec;
 use rise_lab::store::{
-    ArtifactRow, CheckpointRow, ExperimentRow, MetricRow, PlannedRun, PlannedStage, Reader, ScoreRow,
-    StageResults, Status, Store,
+    ArtifactRow, CheckpointRow, ExperimentRow, MetricRow, PlannedRun, PlannedStage, Reader,
+    ScoreRow, StageResults, Status, Store,
 };
 use serde_json::{Value, json};
 
@@ -41,11 +43,20 @@ const AXES: usize = 11;
 const TURNS: u32 = 5;
 const SAMPLES: u32 = 5;
 /// The same as the database tells it.
-const STORED: rise_lab::store::Extent =
-    rise_lab::store::Extent { problems: 0, turns: TURNS, samples: SAMPLES, stops: false, verifies: false };
+const STORED: rise_lab::store::Extent = rise_lab::store::Extent {
+    problems: 0,
+    turns: TURNS,
+    samples: SAMPLES,
+    stops: false,
+    verifies: false,
+};
 /// The same as the extent of an evaluation.
-const EXTENT: eval::Extent =
-    eval::Extent { turns: TURNS as usize, samples: SAMPLES as usize, stops: false, verifies: false };
+const EXTENT: eval::Extent = eval::Extent {
+    turns: TURNS as usize,
+    samples: SAMPLES as usize,
+    stops: false,
+    verifies: false,
+};
 /// Problems of the wide experiment, and of each other one.
 const PROBLEMS: [usize; 2] = [500, 7];
 /// Steps of a training curve.
@@ -54,7 +65,10 @@ const STEPS: u64 = 40;
 fn main() {
     let options = Options::read();
     let scratch = tempfile::tempdir().expect("there is room for temporary files");
-    let folder = options.keep.clone().unwrap_or_else(|| scratch.path().to_owned());
+    let folder = options
+        .keep
+        .clone()
+        .unwrap_or_else(|| scratch.path().to_owned());
     let begun = Instant::now();
     if !folder.join("rise-lab.db").exists() {
         fill(&folder, options.runs.div_ceil(CELLS), options.beside);
@@ -89,10 +103,17 @@ struct Options {
 impl Options {
     /// What was typed after `--`; cargo adds a `--bench` of its own.
     fn read() -> Self {
-        let mut options = Self { runs: 10_000, repeat: 5, keep: None, beside: None };
+        let mut options = Self {
+            runs: 10_000,
+            repeat: 5,
+            keep: None,
+            beside: None,
+        };
         let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
         while let Some(word) = words.next() {
-            let value = words.next().unwrap_or_else(|| panic!("`{word}` needs a value"));
+            let value = words
+                .next()
+                .unwrap_or_else(|| panic!("`{word}` needs a value"));
             match word.as_str() {
                 "--runs" => options.runs = value.parse().expect("a number of runs"),
                 "--repeat" => options.repeat = value.parse().expect("a number of repetitions"),
@@ -116,8 +137,14 @@ fn questions(scratch: &Path) -> Vec<(&'static str, Vec<String>)> {
     let costs = "SELECT kind, count(*), sum(seconds) FROM stage_costs GROUP BY kind";
     let out = scratch.join("reports").to_string_lossy().into_owned();
     let questions: [(&str, &[&str]); 9] = [
-        ("runs_filter_ms", &["runs", "--where", "axis-3=value 4", "--status", "done"]),
-        ("runs_filter_json_ms", &["runs", "--where", "axis-3=value 4", "--format", "json"]),
+        (
+            "runs_filter_ms",
+            &["runs", "--where", "axis-3=value 4", "--status", "done"],
+        ),
+        (
+            "runs_filter_json_ms",
+            &["runs", "--where", "axis-3=value 4", "--format", "json"],
+        ),
         ("runs_experiment_ms", &["runs", "--experiment", "cells"]),
         ("query_means_ms", &["query", means]),
         ("query_texts_ms", &["query", texts]),
@@ -126,17 +153,28 @@ fn questions(scratch: &Path) -> Vec<(&'static str, Vec<String>)> {
         ("status_ms", &["status"]),
         ("report_ms", &["report", "cells", "--out", &out]),
     ];
-    questions.map(|(name, words)| (name, words.iter().map(ToString::to_string).collect())).to_vec()
+    questions
+        .map(|(name, words)| (name, words.iter().map(ToString::to_string).collect()))
+        .to_vec()
 }
 
 /// Milliseconds of the program's whole life for one question.
 fn asked(folder: &Path, arguments: &[String]) -> f64 {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rise-lab"));
-    command.args(arguments).arg("--store").arg(folder).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .args(arguments)
+        .arg("--store")
+        .arg(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     let begun = Instant::now();
     let ended = command.output().expect("the program can be started");
     let took = begun.elapsed().as_secs_f64() * 1e3;
-    assert!(ended.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
+    assert!(
+        ended.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
     took
 }
 
@@ -161,7 +199,14 @@ fn fill(folder: &Path, experiments: usize, beside: Option<GraderConfig>) {
         higher_is_better: metric.higher_is_better,
         meaning: metric.meaning,
     };
-    store.metrics(&eval::metrics(EXTENT).into_iter().map(metric).collect::<Vec<_>>()).expect("new");
+    store
+        .metrics(
+            &eval::metrics(EXTENT)
+                .into_iter()
+                .map(metric)
+                .collect::<Vec<_>>(),
+        )
+        .expect("new");
     for number in 0..experiments {
         Made::new(number, beside).store(&mut store);
     }
@@ -178,24 +223,47 @@ struct Made {
 
 impl Made {
     fn new(number: usize, beside: Option<GraderConfig>) -> Self {
-        let name = if number == 0 { "cells".to_owned() } else { format!("experiment-{number:03}") };
-        Self { number, name, problems: PROBLEMS[number.min(1)], stages: Vec::new(), beside }
+        let name = if number == 0 {
+            "cells".to_owned()
+        } else {
+            format!("experiment-{number:03}")
+        };
+        Self {
+            number,
+            name,
+            problems: PROBLEMS[number.min(1)],
+            stages: Vec::new(),
+            beside,
+        }
     }
 
     fn store(mut self, store: &mut Store) {
         let test = self.stage("prepare", "test", &[]);
         let base = self.stage("base", "weak", &[]);
         let first = self.stage("evaluate", "weak base", &[&test, &base]);
-        let runs: Vec<PlannedRun> = (0..CELLS).map(|cell| self.run(cell, [&test, &base, &first])).collect();
+        let runs: Vec<PlannedRun> = (0..CELLS)
+            .map(|cell| self.run(cell, [&test, &base, &first]))
+            .collect();
         let question = "How long does it take to be told?".to_owned();
-        let row = ExperimentRow { name: self.name.clone(), question, toml: String::new(), report: json!({}) };
-        store.experiment(&row, &runs, &self.stages).expect("a sound plan");
+        let row = ExperimentRow {
+            name: self.name.clone(),
+            question,
+            toml: String::new(),
+            report: json!({}),
+        };
+        store
+            .experiment(&row, &runs, &self.stages)
+            .expect("a sound plan");
         for (place, stage) in self.stages.iter().enumerate() {
             store.stage_started(&stage.key).expect("a planned stage");
-            store.stage_done(&stage.key, &self.results(place, stage)).expect("sound results");
+            store
+                .stage_done(&stage.key, &self.results(place, stage))
+                .expect("sound results");
         }
         for run in &runs {
-            store.run_status(&self.name, &run.key, Status::Done, None).expect("a planned run");
+            store
+                .run_status(&self.name, &run.key, Status::Done, None)
+                .expect("a planned run");
         }
     }
 
@@ -204,16 +272,30 @@ impl Made {
         let label = format!("{kind} {what}");
         let key = Key::of(&(&self.name, &label));
         let inputs = inputs.iter().map(|&input| input.clone()).collect();
-        self.stages.push(PlannedStage { key: key.clone(), kind: kind.to_owned(), label, inputs });
+        self.stages.push(PlannedStage {
+            key: key.clone(),
+            kind: kind.to_owned(),
+            label,
+            inputs,
+        });
         key
     }
 
     /// A run that leaves the baseline on one axis, with one round.
     fn run(&mut self, cell: usize, [test, base, first]: [&Key; 3]) -> PlannedRun {
-        let (axis, value) = (cell.saturating_sub(1) / 9, if cell == 0 { 0 } else { 1 + (cell - 1) % 9 });
+        let (axis, value) = (
+            cell.saturating_sub(1) / 9,
+            if cell == 0 { 0 } else { 1 + (cell - 1) % 9 },
+        );
         let label_of = |at: usize| format!("value {}", if at == axis { value } else { 0 });
-        let axes = (0..AXES).map(|at| (format!("train.axis-{at}"), label_of(at))).collect();
-        let label = if cell == 0 { "baseline".to_owned() } else { format!("axis-{axis}=value {value}") };
+        let axes = (0..AXES)
+            .map(|at| (format!("train.axis-{at}"), label_of(at)))
+            .collect();
+        let label = if cell == 0 {
+            "baseline".to_owned()
+        } else {
+            format!("axis-{axis}=value {value}")
+        };
         let collect = self.stage("collect", &format!("{cell} round 1"), &[base]);
         let improve = self.stage("improve", &format!("{cell} round 1"), &[&collect]);
         let weigh = self.stage("weigh", &format!("{cell} round 1"), &[&improve]);
@@ -227,7 +309,10 @@ impl Made {
             weights: weights.clone(),
             evaluation: evaluation.clone(),
         };
-        let checkpoints = vec![checkpoint(0, "base", base, first), checkpoint(1, "round 1", &train, &last)];
+        let checkpoints = vec![
+            checkpoint(0, "base", base, first),
+            checkpoint(1, "round 1", &train, &last),
+        ];
         let stages = [test, base, first, &collect, &improve, &weigh, &train, &last];
         PlannedRun {
             label: format!("{label} seed=0"),
@@ -242,7 +327,11 @@ impl Made {
     }
 
     fn results(&self, place: usize, stage: &PlannedStage) -> StageResults {
-        let file = |name: &str| ArtifactRow { name: name.to_owned(), sha256: stage.key.clone(), bytes: 1 };
+        let file = |name: &str| ArtifactRow {
+            name: name.to_owned(),
+            sha256: stage.key.clone(),
+            bytes: 1,
+        };
         let mut results = StageResults {
             seconds: 10.0 + place as f64,
             counts: json!({ "problems": self.problems, "sampled_tokens": 100 * place, "steps": STEPS }),
@@ -264,11 +353,20 @@ impl Made {
                     results.episodes.extend(episodes);
                 }
                 if let Some(grader) = &self.beside {
-                    let problems: Vec<Problem> =
-                        (0..self.problems).map(|number| self.problem(number)).collect();
-                    let problems = problems.iter().map(|problem| (problem.id.as_str(), problem)).collect();
+                    let problems: Vec<Problem> = (0..self.problems)
+                        .map(|number| self.problem(number))
+                        .collect();
+                    let problems = problems
+                        .iter()
+                        .map(|problem| (problem.id.as_str(), problem))
+                        .collect();
                     let scoring = Some(Scoring::of_stored(STORED));
-                    results.beside.extend(regrade(grader, &problems, &mut results.episodes, scoring));
+                    results.beside.extend(regrade(
+                        grader,
+                        &problems,
+                        &mut results.episodes,
+                        scoring,
+                    ));
                 }
             }
             _ => {}
@@ -279,9 +377,16 @@ impl Made {
     fn problem(&self, number: usize) -> Problem {
         Problem {
             id: format!("word-problems/test/{number}"),
-            question: format!("Mia has {number} cards and gets {} more. How many has she?", self.number),
+            question: format!(
+                "Mia has {number} cards and gets {} more. How many has she?",
+                self.number
+            ),
             answer: (number + self.number).to_string(),
-            solution: Some(format!("{number} + {} = {}\n#### {0}", self.number, number + self.number)),
+            solution: Some(format!(
+                "{number} + {} = {}\n#### {0}",
+                self.number,
+                number + self.number
+            )),
         }
     }
 
@@ -291,7 +396,11 @@ impl Made {
             let turns = if sample == 0 { TURNS } else { 1 };
             let attempt = |turn: u32| self.attempt(place, number, sample, turn);
             let turns = (0..turns).map(|turn| Turn::single(attempt(turn))).collect();
-            Episode { problem: format!("word-problems/test/{number}"), sample, turns }
+            Episode {
+                problem: format!("word-problems/test/{number}"),
+                sample,
+                turns,
+            }
         };
         (0..SAMPLES).map(episode).collect()
     }
@@ -300,15 +409,33 @@ impl Made {
         let drawn = drawn([self.number, place, number, sample as usize, turn as usize]);
         let right = drawn % 100 < 30 + 8 * u64::from(turn) + place as u64 % 20;
         let sum = number + self.number;
-        let told = if right { sum } else { sum + 1 + drawn as usize % 7 };
-        let (verdict, answer) = (if right { Verdict::Right } else { Verdict::Wrong }, Some(told.to_string()));
+        let told = if right {
+            sum
+        } else {
+            sum + 1 + drawn as usize % 7
+        };
+        let (verdict, answer) = (
+            if right {
+                Verdict::Right
+            } else {
+                Verdict::Wrong
+            },
+            Some(told.to_string()),
+        );
         let text = format!(
             "Mia has {number} cards at first. She gets {} more from her brother, so in the end she has \
              {number} + {} = {told} cards.\n#### {told}",
             self.number, self.number
         );
         let (tokens, author) = (40 + drawn as u32 % 20, Author::Policy);
-        Candidate { author, text, tokens, prompt: tokens, finished: true, grade: Grade { answer, verdict } }
+        Candidate {
+            author,
+            text,
+            tokens,
+            prompt: tokens,
+            finished: true,
+            grade: Grade { answer, verdict },
+        }
     }
 }
 
@@ -322,23 +449,36 @@ fn spec() -> Value {
 fn points(place: usize) -> Vec<Point> {
     let point = |series: &str, step: u64| {
         let value = 2.0 / (1.0 + step as f64) + (place % 10) as f64 / 100.0;
-        Point { series: series.to_owned(), step, value }
+        Point {
+            series: series.to_owned(),
+            step,
+            value,
+        }
     };
     let series = ["gradient_norm", "learning_rate", "loss"];
-    series.iter().flat_map(|series| (0..STEPS).map(|step| point(series, step))).collect()
+    series
+        .iter()
+        .flat_map(|series| (0..STEPS).map(|step| point(series, step)))
+        .collect()
 }
 
 fn scores(episodes: &[Episode]) -> impl Iterator<Item = ScoreRow> {
     let (log, parallel) = episodes.split_first().expect("there is a log");
     let problem = log.problem.clone();
     let scores = eval::score(log, parallel, EXTENT).into_iter();
-    scores.map(move |(metric, value)| ScoreRow { metric, problem: problem.clone(), value })
+    scores.map(move |(metric, value)| ScoreRow {
+        metric,
+        problem: problem.clone(),
+        value,
+    })
 }
 
 /// A number that depends on its place alone (the finaliser of `SplitMix64`, once per part).
 fn drawn(place: [usize; 5]) -> u64 {
     place.into_iter().fold(0, |state: u64, part| {
-        let mut z = state.wrapping_add(part as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state
+            .wrapping_add(part as u64)
+            .wrapping_add(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)

@@ -44,20 +44,37 @@ pub fn prepare(setting: &Setting) -> Result<Data, Box<dyn Error>> {
     let tokenizer = Tokenizer::load(&from.join(&recipe.checkpoint.tokenizer))?;
     let file = from.join(&recipe.checkpoint.file);
     let weights = checkpoint::read_weights(&file, &recipe.model, tokenizer.vocabulary(), &place)?;
-    Checkpoint::save(&Decoder::new(recipe.model, weights, &place), &setting.folder)?;
+    Checkpoint::save(
+        &Decoder::new(recipe.model, weights, &place),
+        &setting.folder,
+    )?;
     tokenizer.save(&setting.folder.join(checkpoint::TOKENIZER))?;
     let dialogue = |problem: &Problem| recipe.prompt.dialogue(&problem.question, &[]);
     let prompts = problems(setting)?
         .iter()
-        .map(|problem| tokenizer.prompt(&dialogue(problem)).expect("its own format"))
+        .map(|problem| {
+            tokenizer
+                .prompt(&dialogue(problem))
+                .expect("its own format")
+        })
         .collect();
     let stops = tokenizer.stops();
-    Ok(Data { prompts, stops, vocabulary: tokenizer.vocabulary(), ..Data::default() })
+    Ok(Data {
+        prompts,
+        stops,
+        vocabulary: tokenizer.vocabulary(),
+        ..Data::default()
+    })
 }
 
 fn problems(setting: &Setting) -> Result<Vec<Problem>, Box<dyn Error>> {
-    let sizes = Sizes { train: setting.batch, ..Sizes::none(0) };
-    Ok(TaskConfig::WordProblems(WordProblems::default()).load(&sizes)?.train)
+    let sizes = Sizes {
+        train: setting.batch,
+        ..Sizes::none(0)
+    };
+    Ok(TaskConfig::WordProblems(WordProblems::default())
+        .load(&sizes)?
+        .train)
 }
 
 /// Dialogues in which every attempt is followed by a request to try again.
@@ -73,9 +90,18 @@ impl Turns {
     /// Loads the base model and its problems.
     pub fn open(setting: &Setting, threads: usize) -> Result<Self, Box<dyn Error>> {
         let model = Checkpoint::load(&setting.folder, &place(threads)?)?;
-        let sampling = Sampling { max_tokens: setting.tokens, ..Sampling::default() };
+        let sampling = Sampling {
+            max_tokens: setting.tokens,
+            ..Sampling::default()
+        };
         let (problems, prompt) = (problems(setting)?, Recipe::of(setting)?.prompt);
-        Ok(Self { model, problems, prompt, sampling, count: setting.turns })
+        Ok(Self {
+            model,
+            problems,
+            prompt,
+            sampling,
+            count: setting.turns,
+        })
     }
 
     /// The answers to every dialogue so far, added to its attempts; returns their tokens.
@@ -85,8 +111,16 @@ impl Turns {
             let dialogue = self.prompt.dialogue(&problem.question, &shown);
             Request::new(dialogue, vec![Seed(0).named(&problem.id).at(number as u64)])
         };
-        let requests: Vec<Request> = self.problems.iter().zip(attempts.iter()).map(request).collect();
-        let answers = self.model.respond(&requests, &self.sampling).expect("five turns fit the model");
+        let requests: Vec<Request> = self
+            .problems
+            .iter()
+            .zip(attempts.iter())
+            .map(request)
+            .collect();
+        let answers = self
+            .model
+            .respond(&requests, &self.sampling)
+            .expect("five turns fit the model");
         let mut tokens = 0;
         for (attempts, mut answer) in attempts.iter_mut().zip(answers) {
             let answer = answer.pop().expect("one seed gives one answer");

@@ -22,10 +22,22 @@ impl Generation {
     pub fn open(setting: &Setting, threads: usize) -> Result<Self, Box<dyn Error>> {
         let data = setting.data()?;
         let (decoder, _) = setting.decoder(data.vocabulary, threads)?;
-        let prompt = |tokens| Prompted { tokens, seeds: vec![Seed(0)] };
+        let prompt = |tokens| Prompted {
+            tokens,
+            seeds: vec![Seed(0)],
+        };
         let prompts = data.prompts.into_iter().map(prompt).collect();
-        let sampling = Sampling { temperature: 0.0, max_tokens: setting.tokens, ..Sampling::default() };
-        Ok(Self { decoder, prompts, sampling, stops: data.stops })
+        let sampling = Sampling {
+            temperature: 0.0,
+            max_tokens: setting.tokens,
+            ..Sampling::default()
+        };
+        Ok(Self {
+            decoder,
+            prompts,
+            sampling,
+            stops: data.stops,
+        })
     }
 
     /// The continuation of each prompt.

@@ -80,7 +80,10 @@ const BATCHES: usize = 4;
 impl Setting {
     /// Reads a folder's setting.
     pub fn read(folder: &Path) -> Result<Self, Box<dyn Error>> {
-        Ok(Self { folder: folder.to_owned(), ..json(&folder.join("setting.json"))? })
+        Ok(Self {
+            folder: folder.to_owned(),
+            ..json(&folder.join("setting.json"))?
+        })
     }
 
     /// Reads the folder's token ids.
@@ -89,7 +92,11 @@ impl Setting {
     }
 
     /// Reads the folder's model, for a number of threads.
-    pub fn decoder(&self, vocabulary: usize, threads: usize) -> Result<(Decoder, Place), Box<dyn Error>> {
+    pub fn decoder(
+        &self,
+        vocabulary: usize,
+        threads: usize,
+    ) -> Result<(Decoder, Place), Box<dyn Error>> {
         let place = place(threads)?;
         let config: ModelConfig = json(&self.folder.join(checkpoint::CONFIG))?;
         let file = self.folder.join(checkpoint::WEIGHTS);
@@ -110,10 +117,19 @@ pub fn prepare(folder: &Path) -> Result<(), Box<dyn Error>> {
     let setting = Setting::read(folder)?;
     let data = match setting.kind {
         Kind::Answers | Kind::Turns => answers::prepare(&setting)?,
-        Kind::Training => Data { batches: batches(&setting), ..random(&setting)? },
-        Kind::Generation => Data { prompts: prompts(&setting), ..random(&setting)? },
+        Kind::Training => Data {
+            batches: batches(&setting),
+            ..random(&setting)?
+        },
+        Kind::Generation => Data {
+            prompts: prompts(&setting),
+            ..random(&setting)?
+        },
     };
-    Ok(fs::write(folder.join("data.json"), serde_json::to_string(&data)?)?)
+    Ok(fs::write(
+        folder.join("data.json"),
+        serde_json::to_string(&data)?,
+    )?)
 }
 
 /// Random weights; data without any token yet.
@@ -121,14 +137,22 @@ fn random(setting: &Setting) -> Result<Data, Box<dyn Error>> {
     let place = place(1)?;
     let seed = Seed(1).named("weights");
     let weights = Weights::random(&setting.model, setting.vocabulary, seed, &place.device);
-    Checkpoint::save(&Decoder::new(setting.model.clone(), weights, &place), &setting.folder)?;
-    Ok(Data { vocabulary: setting.vocabulary, ..Data::default() })
+    Checkpoint::save(
+        &Decoder::new(setting.model.clone(), weights, &place),
+        &setting.folder,
+    )?;
+    Ok(Data {
+        vocabulary: setting.vocabulary,
+        ..Data::default()
+    })
 }
 
 fn batches(setting: &Setting) -> Vec<Vec<Vec<u32>>> {
     let mut draws = Seed(1).named("batches").draws();
     let mut sequence = || tokens(setting.length + 1, setting.vocabulary, &mut draws);
-    (0..BATCHES).map(|_| (0..setting.batch).map(|_| sequence()).collect()).collect()
+    (0..BATCHES)
+        .map(|_| (0..setting.batch).map(|_| sequence()).collect())
+        .collect()
 }
 
 /// Prompts with lengths spread evenly from the shortest to the longest, in a random order.
@@ -136,14 +160,20 @@ fn prompts(setting: &Setting) -> Vec<Vec<u32>> {
     let mut draws = Seed(1).named("prompts").draws();
     let spread = setting.length - setting.shortest;
     let gaps = (setting.batch - 1).max(1);
-    let mut lengths: Vec<usize> =
-        (0..setting.batch).map(|i| setting.shortest + (spread * i + gaps / 2) / gaps).collect();
+    let mut lengths: Vec<usize> = (0..setting.batch)
+        .map(|i| setting.shortest + (spread * i + gaps / 2) / gaps)
+        .collect();
     draws.shuffle(&mut lengths);
-    lengths.into_iter().map(|length| tokens(length, setting.vocabulary, &mut draws)).collect()
+    lengths
+        .into_iter()
+        .map(|length| tokens(length, setting.vocabulary, &mut draws))
+        .collect()
 }
 
 fn tokens(count: usize, vocabulary: usize, draws: &mut Draws) -> Vec<u32> {
-    (0..count).map(|_| draws.between(0, vocabulary as i64 - 1) as u32).collect()
+    (0..count)
+        .map(|_| draws.between(0, vocabulary as i64 - 1) as u32)
+        .collect()
 }
 
 fn json<T: DeserializeOwned>(path: &Path) -> Result<T, Box<dyn Error>> {

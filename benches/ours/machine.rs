@@ -1,7 +1,10 @@
 //! What one core of this machine can do at most: matrix products and memory traffic.
 //!
 //! Peaks are the best of several tries; everything else is compared with them.
-#![expect(unsafe_code, reason = "the kernel takes raw pointers; the slices are as long as it reads")]
+#![expect(
+    unsafe_code,
+    reason = "the kernel takes raw pointers; the slices are as long as it reads"
+)]
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -33,7 +36,11 @@ pub fn report() {
 
 /// GFLOP/s of the product of two square matrices.
 fn product(n: usize) -> f64 {
-    let (a, b, mut c) = (vec![0.5_f32; n * n], vec![0.25_f32; n * n], vec![0.0_f32; n * n]);
+    let (a, b, mut c) = (
+        vec![0.5_f32; n * n],
+        vec![0.25_f32; n * n],
+        vec![0.0_f32; n * n],
+    );
     let seconds = best(|| {
         let (a, b) = (black_box(&a), black_box(&b));
         // SAFETY: all three matrices are n x n with rows of n values.
@@ -68,7 +75,11 @@ fn product(n: usize) -> f64 {
 
 /// GB/s of `a = b + s c`, counted as two reads and one write.
 fn triad(values: usize) -> f64 {
-    let (mut a, b, c) = (vec![0.0_f32; values], vec![1.0_f32; values], vec![2.0_f32; values]);
+    let (mut a, b, c) = (
+        vec![0.0_f32; values],
+        vec![1.0_f32; values],
+        vec![2.0_f32; values],
+    );
     let rounds = ((64 << 20) / values).max(1);
     let seconds = best(|| {
         for _ in 0..rounds {

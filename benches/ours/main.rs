@@ -19,7 +19,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     rise_lab::model::tune_allocator();
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
         ["prepare", folder] => inputs::prepare(Path::new(folder)),

@@ -31,7 +31,11 @@ struct Shapes {
 /// Prints one line of JSON with every operation's time.
 pub fn report(folder: &Path) -> Result<(), Box<dyn Error>> {
     let setting = Setting::read(folder)?;
-    let shapes = Shapes { rows: setting.batch * setting.length, place: crate::inputs::place(1)?, setting };
+    let shapes = Shapes {
+        rows: setting.batch * setting.length,
+        place: crate::inputs::place(1)?,
+        setting,
+    };
     let mut lines = shapes.products();
     lines.extend(shapes.fused());
     lines.push(shapes.adamw()?);
@@ -61,7 +65,11 @@ fn median(mut work: impl FnMut()) -> f64 {
 
 impl Shapes {
     fn random(&self, rows: usize, columns: usize) -> Tensor<2> {
-        Tensor::random([rows, columns], Distribution::Normal(0.0, 1.0), &self.place.device)
+        Tensor::random(
+            [rows, columns],
+            Distribution::Normal(0.0, 1.0),
+            &self.place.device,
+        )
     }
 
     /// The products with each weight: forward, and the gradients of its input and of itself.
@@ -76,12 +84,19 @@ impl Shapes {
             ("down", f, d),
             ("head", d, self.setting.vocabulary),
         ];
-        matrices.iter().flat_map(|&(name, from, to)| self.product(name, from, to)).collect()
+        matrices
+            .iter()
+            .flat_map(|&(name, from, to)| self.product(name, from, to))
+            .collect()
     }
 
     fn product(&self, name: &str, from: usize, to: usize) -> [Value; 3] {
         let n = self.rows;
-        let (x, w, dy) = (self.random(n, from), self.random(from, to), self.random(n, to));
+        let (x, w, dy) = (
+            self.random(n, from),
+            self.random(from, to),
+            self.random(n, to),
+        );
         let (flops, bytes) = (2 * n * from * to, 4 * (n * from + from * to + n * to));
         let each = |what: &str, shape: [usize; 3], work: &mut dyn FnMut()| {
             let shape = format!("{} x {} x {}", shape[0], shape[1], shape[2]);
@@ -101,9 +116,18 @@ impl Shapes {
     /// The fused operations: forward alone, and forward with backward.
     fn fused(&self) -> Vec<Value> {
         let model = &self.setting.model;
-        let (n, d, f, v) = (self.rows, model.width, model.hidden, self.setting.vocabulary);
+        let (n, d, f, v) = (
+            self.rows,
+            model.width,
+            model.hidden,
+            self.setting.vocabulary,
+        );
         let kernels = self.place.kernels;
-        let heads = Heads { queries: model.heads, keys: model.kv_heads, size: model.head_size() };
+        let heads = Heads {
+            queries: model.heads,
+            keys: model.kv_heads,
+            size: model.head_size(),
+        };
         let rotary = Rotary::new(model.positions, heads.size, model.rope_theta);
         let lengths: Arc<[usize]> = vec![self.setting.length; self.setting.batch].into();
         let targets = Targets {
@@ -115,11 +139,17 @@ impl Shapes {
         let square = 4 * n * self.setting.length * heads.width();
         [
             self.pair("RMSNorm", [n, d], 0, [8 * n * d, 12 * n * d], |x| {
-                let gain = if x.is_require_grad() { Tensor::from_inner(gain.clone()) } else { gain.clone() };
+                let gain = if x.is_require_grad() {
+                    Tensor::from_inner(gain.clone())
+                } else {
+                    gain.clone()
+                };
                 kernels.rms_norm(x, gain, model.norm_epsilon)
             }),
             self.block(&heads, &rotary, &lengths),
-            self.pair("SwiGLU", [n, 2 * f], 0, [12 * n * f, 20 * n * f], |x| kernels.swiglu(x)),
+            self.pair("SwiGLU", [n, 2 * f], 0, [12 * n * f, 20 * n * f], |x| {
+                kernels.swiglu(x)
+            }),
             self.pair(
                 "rotary embedding and attention",
                 [n, packed],
@@ -145,22 +175,38 @@ impl Shapes {
             epsilon: model.norm_epsilon as f32,
             rotary: rotary.clone(),
         };
-        let call = Call { shape: Arc::new(shape), lengths: Arc::clone(lengths), threads: Threads::default() };
+        let call = Call {
+            shape: Arc::new(shape),
+            lengths: Arc::clone(lengths),
+            threads: Threads::default(),
+        };
         let matrices = [[d, packed], [heads.width(), d], [d, 2 * f], [f, d]];
         let weights: usize = matrices.iter().map(|[from, to]| from * to).sum();
         let matrices = matrices.map(|[from, to]| self.random(from, to) * 0.05);
         let gain = Tensor::<1>::ones([d], &self.place.device);
         let flops = 2 * n * weights + 4 * n * self.setting.length * heads.width();
         let kept = 4 * n * (2 * d + packed + 2 * f + heads.queries * self.setting.length / 2);
-        self.pair("decoder block", [n, d], flops, [4 * (2 * n * d + weights) + kept, kept], |x| {
-            let (gains, matrices) = ([gain.clone(), gain.clone()], matrices.clone());
-            if x.is_require_grad() {
-                let (gains, matrices) = (gains.map(Tensor::from_inner), matrices.map(Tensor::from_inner));
-                let (gains, matrices) = (gains.map(Tensor::require_grad), matrices.map(Tensor::require_grad));
-                return self.place.kernels.block(x, gains, matrices, &call);
-            }
-            self.place.kernels.block(x, gains, matrices, &call)
-        })
+        self.pair(
+            "decoder block",
+            [n, d],
+            flops,
+            [4 * (2 * n * d + weights) + kept, kept],
+            |x| {
+                let (gains, matrices) = ([gain.clone(), gain.clone()], matrices.clone());
+                if x.is_require_grad() {
+                    let (gains, matrices) = (
+                        gains.map(Tensor::from_inner),
+                        matrices.map(Tensor::from_inner),
+                    );
+                    let (gains, matrices) = (
+                        gains.map(Tensor::require_grad),
+                        matrices.map(Tensor::require_grad),
+                    );
+                    return self.place.kernels.block(x, gains, matrices, &call);
+                }
+                self.place.kernels.block(x, gains, matrices, &call)
+            },
+        )
     }
 
     /// `bytes` of the forward and of the backward pass; the latter has twice the FLOPs.
@@ -187,7 +233,10 @@ impl Shapes {
     fn adamw(&self) -> Result<Value, Box<dyn Error>> {
         let (decoder, _) = self.setting.decoder(self.setting.vocabulary, 1)?;
         let tokens: Vec<u32> = (0..3).collect();
-        let example = Encoded { targets: vec![(1, tokens.len(), 1.0)], tokens };
+        let example = Encoded {
+            targets: vec![(1, tokens.len(), 1.0)],
+            tokens,
+        };
         let batch = Batch::new(&[&example], Normalise::Token);
         let (_, gradients) = decoder.loss_and_gradients(&batch.inputs, &batch.targets);
         let (mut adam, config) = (AdamW::default(), TrainConfig::default());
@@ -195,8 +244,16 @@ impl Shapes {
         // Held by nobody else, so that they are moved in place.
         let mut weights = Some(decoder.into_weights());
         // Read for the norm; then weight and two moments read and written, and the gradient read.
-        Ok(line("clipping and AdamW", &format!("{count} parameters"), 0, 32 * count, || {
-            weights = weights.take().map(|moved| adam.step(moved, &gradients, &config, 1e-6, &threads).0);
-        }))
+        Ok(line(
+            "clipping and AdamW",
+            &format!("{count} parameters"),
+            0,
+            32 * count,
+            || {
+                weights = weights
+                    .take()
+                    .map(|moved| adam.step(moved, &gradients, &config, 1e-6, &threads).0);
+            },
+        ))
     }
 }

@@ -55,7 +55,9 @@ pub fn serve() -> Result<(), Box<dyn Error>> {
 fn open(setting: &Setting, threads: usize) -> Result<Box<dyn Player>, Box<dyn Error>> {
     Ok(match setting.kind {
         Kind::Training => Box::new(training::Training::open(setting, threads)?),
-        Kind::Generation | Kind::Answers => Box::new(generation::Generation::open(setting, threads)?),
+        Kind::Generation | Kind::Answers => {
+            Box::new(generation::Generation::open(setting, threads)?)
+        }
         Kind::Turns => Box::new(answers::Turns::open(setting, threads)?),
     })
 }

@@ -10,8 +10,8 @@ use std::time::Instant;
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 use rise_lab::domain::{Sampling, Seed};
 use rise_lab::model::{
-    Adapters, Decoder, LoraConfig, ModelConfig, Place, Precision, Prompted, Ragged, Targets, Visit, Weights,
-    device_name, generate,
+    Adapters, Decoder, LoraConfig, ModelConfig, Place, Precision, Prompted, Ragged, Targets, Visit,
+    Weights, device_name, generate,
 };
 use rise_lab::train::{AdamW, Batch, TrainConfig, step};
 use serde::Deserialize;
@@ -43,8 +43,14 @@ struct Setting {
 pub fn report(setting: &str) -> Result<(), Box<dyn Error>> {
     let setting: Setting = serde_json::from_str(setting)?;
     let activations = setting.activations << 30;
-    let place = Place { precision: setting.precision, activations, ..Place::open(&setting.backend)? };
-    place.threads.set(std::thread::available_parallelism()?.get().min(8));
+    let place = Place {
+        precision: setting.precision,
+        activations,
+        ..Place::open(&setting.backend)?
+    };
+    place
+        .threads
+        .set(std::thread::available_parallelism()?.get().min(8));
     let began = Instant::now();
     let mut weights = random(&setting, &place.device);
     let count = weights.count();
@@ -76,7 +82,11 @@ fn random(setting: &Setting, device: &Device) -> Weights {
             let (name, shape) = &self.1[self.2];
             self.2 += 1;
             let shape: [usize; R] = shape.clone().try_into().expect("the parameter's rank");
-            let spread = if name == "embedding" { 0.02 } else { (3.0 * shape[0] as f64).sqrt().recip() };
+            let spread = if name == "embedding" {
+                0.02
+            } else {
+                (3.0 * shape[0] as f64).sqrt().recip()
+            };
             if R == 1 {
                 Tensor::ones(shape, self.0)
             } else {
@@ -93,12 +103,27 @@ fn frozen(weights: Weights, setting: &Setting, device: &Device) -> Weights {
     struct Round;
     impl Visit for Round {
         fn visit<const R: usize>(&mut self, _: &str, parameter: Tensor<R>) -> Tensor<R> {
-            if R == 1 { parameter } else { parameter.cast(FloatDType::BF16) }
+            if R == 1 {
+                parameter
+            } else {
+                parameter.cast(FloatDType::BF16)
+            }
         }
     }
-    let weights = if setting.precision == Precision::Bf16 { weights.map(&mut Round) } else { weights };
-    let lora = LoraConfig { rank: setting.lora, alpha: 2.0 * setting.lora as f64, ..LoraConfig::default() };
-    Weights { adapters: Some(Adapters::fresh(&lora, &setting.model, Seed(2), device)), ..weights }
+    let weights = if setting.precision == Precision::Bf16 {
+        weights.map(&mut Round)
+    } else {
+        weights
+    };
+    let lora = LoraConfig {
+        rank: setting.lora,
+        alpha: 2.0 * setting.lora as f64,
+        ..LoraConfig::default()
+    };
+    Weights {
+        adapters: Some(Adapters::fresh(&lora, &setting.model, Seed(2), device)),
+        ..weights
+    }
 }
 
 /// Names and shapes of all parameters, in the order in which they are visited.
@@ -107,7 +132,14 @@ fn shapes(model: &ModelConfig, vocabulary: usize) -> Vec<(String, Vec<usize>)> {
     let packed = (model.heads + 2 * model.kv_heads) * model.head_size();
     let mut shapes = vec![("embedding".to_owned(), vec![vocabulary, d])];
     for layer in 0..model.layers {
-        let block = [vec![d], vec![d, packed], vec![d, d], vec![d], vec![d, 2 * f], vec![f, d]];
+        let block = [
+            vec![d],
+            vec![d, packed],
+            vec![d, d],
+            vec![d],
+            vec![d, 2 * f],
+            vec![f, d],
+        ];
         shapes.extend(block.map(|shape| (format!("block {layer}"), shape)));
     }
     shapes.push(("norm".to_owned(), vec![d]));
@@ -119,13 +151,21 @@ fn shapes(model: &ModelConfig, vocabulary: usize) -> Vec<(String, Vec<usize>)> {
 
 /// Weights of no size with the right number of layers.
 fn empty(model: &ModelConfig, device: &Device) -> Weights {
-    let small = ModelConfig { width: 2, heads: 1, kv_heads: 1, hidden: 1, ..model.clone() };
+    let small = ModelConfig {
+        width: 2,
+        heads: 1,
+        kv_heads: 1,
+        hidden: 1,
+        ..model.clone()
+    };
     Weights::random(&small, 1, Seed(0), device)
 }
 
 fn tokens(seed: u64, count: usize, vocabulary: usize) -> Vec<u32> {
     let mut draws = Seed(seed).draws();
-    (0..count).map(|_| draws.between(0, vocabulary as i64 - 1) as u32).collect()
+    (0..count)
+        .map(|_| draws.between(0, vocabulary as i64 - 1) as u32)
+        .collect()
 }
 
 /// Every position is a target.
@@ -135,13 +175,23 @@ fn batch(setting: &Setting, seed: u64) -> Batch {
     let weights: Arc<[f32]> = vec![1.0 / count as f32; count].into();
     let lengths = vec![setting.length; setting.batch].into();
     Batch {
-        inputs: Ragged { tokens: ids(2 * seed), lengths },
-        targets: Targets { ids: ids(2 * seed + 1).into(), weights },
+        inputs: Ragged {
+            tokens: ids(2 * seed),
+            lengths,
+        },
+        targets: Targets {
+            ids: ids(2 * seed + 1).into(),
+            weights,
+        },
         target_tokens: count,
     }
 }
 
-fn training(setting: &Setting, mut decoder: Decoder, place: &Place) -> Result<Value, Box<dyn Error>> {
+fn training(
+    setting: &Setting,
+    mut decoder: Decoder,
+    place: &Place,
+) -> Result<Value, Box<dyn Error>> {
     let (mut adam, config) = (AdamW::default(), TrainConfig::default());
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     // Two for kernels to be compiled, chosen and warm.
@@ -158,7 +208,12 @@ fn training(setting: &Setting, mut decoder: Decoder, place: &Place) -> Result<Va
 }
 
 fn generation(setting: &Setting, decoder: &Decoder) -> Value {
-    let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, max_tokens: setting.tokens };
+    let sampling = Sampling {
+        temperature: 1.0,
+        top_k: 0,
+        top_p: 1.0,
+        max_tokens: setting.tokens,
+    };
     let play = |seed: u64| {
         let prompt = |i| Prompted {
             tokens: tokens(seed + i, setting.prompt, setting.vocabulary),
@@ -166,7 +221,11 @@ fn generation(setting: &Setting, decoder: &Decoder) -> Value {
         };
         let prompts: Vec<Prompted> = (0..setting.prompts as u64).map(prompt).collect();
         let began = Instant::now();
-        let written: usize = generate(decoder, &prompts, &sampling, &[]).iter().flatten().map(Vec::len).sum();
+        let written: usize = generate(decoder, &prompts, &sampling, &[])
+            .iter()
+            .flatten()
+            .map(Vec::len)
+            .sum();
         (written, began.elapsed().as_secs_f64())
     };
     let runs: Vec<(usize, f64)> = [0, 1000, 2000].map(play).to_vec();

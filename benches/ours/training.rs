@@ -27,10 +27,21 @@ impl Training {
     pub fn open(setting: &Setting, threads: usize) -> Result<Self, Box<dyn Error>> {
         let data = setting.data()?;
         let (decoder, _) = setting.decoder(data.vocabulary, threads)?;
-        let encoded = |tokens: Vec<u32>| Encoded { targets: vec![(1, tokens.len(), 1.0)], tokens };
-        let examples =
-            data.batches.into_iter().map(|batch| batch.into_iter().map(encoded).collect()).collect();
-        Ok(Self { decoder: Some(decoder), examples, adam: AdamW::default(), config: TrainConfig::default() })
+        let encoded = |tokens: Vec<u32>| Encoded {
+            targets: vec![(1, tokens.len(), 1.0)],
+            tokens,
+        };
+        let examples = data
+            .batches
+            .into_iter()
+            .map(|batch| batch.into_iter().map(encoded).collect())
+            .collect();
+        Ok(Self {
+            decoder: Some(decoder),
+            examples,
+            adam: AdamW::default(),
+            config: TrainConfig::default(),
+        })
     }
 
     /// Tokens of a step, its loss, and the norm of its gradient.
@@ -39,7 +50,11 @@ impl Training {
         let examples: Vec<&Encoded> = self.examples[turn].iter().collect();
         let batch = Batch::new(&examples, Normalise::Token);
         let decoder = self.decoder.take().expect("put back after every step");
-        let Stepped { decoder, loss, norm } = step(decoder, &batch, &mut self.adam, &self.config, RATE);
+        let Stepped {
+            decoder,
+            loss,
+            norm,
+        } = step(decoder, &batch, &mut self.adam, &self.config, RATE);
         self.decoder = Some(decoder);
         (batch.inputs.tokens.len(), loss, norm)
     }
@@ -48,7 +63,8 @@ impl Training {
 impl Player for Training {
     fn check(&mut self) -> Value {
         let steps = (0..CHECKED).map(|_| self.step());
-        let (losses, norms): (Vec<f64>, Vec<f64>) = steps.map(|(_, loss, norm)| (loss, norm)).unzip();
+        let (losses, norms): (Vec<f64>, Vec<f64>) =
+            steps.map(|(_, loss, norm)| (loss, norm)).unzip();
         json!({ "losses": losses, "norms": norms })
     }
 

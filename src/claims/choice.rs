@@ -30,7 +30,12 @@ pub fn faults(claim: &Claim, study: &Study<'_>) -> Vec<Fault> {
     for (at, axis) in claim.per.iter().enumerate() {
         if values(study, axis).is_empty() {
             let complaint = format!("no run of `{}` has an axis `{axis}`", claim.experiment);
-            faults.push(claim.written.unknown(&["per", &at.to_string()], complaint, axis, &axes(study)));
+            faults.push(claim.written.unknown(
+                &["per", &at.to_string()],
+                complaint,
+                axis,
+                &axes(study),
+            ));
         }
     }
     faults
@@ -57,8 +62,13 @@ fn of_side(claim: &Claim, study: &Study<'_>, side: &[&str], quantity: &Quantity)
         }
     }
     let known: Vec<&str> = metrics(study).into_iter().collect();
-    for (field, metric) in [("metric", Some(&quantity.metric)), ("over", quantity.over.as_ref())] {
-        let Some(metric) = metric.filter(|metric| !known.contains(&metric.as_str())) else { continue };
+    for (field, metric) in [
+        ("metric", Some(&quantity.metric)),
+        ("over", quantity.over.as_ref()),
+    ] {
+        let Some(metric) = metric.filter(|metric| !known.contains(&metric.as_str())) else {
+            continue;
+        };
         if written.holds(&steps(&[field])) {
             let complaint = format!("there is no metric `{metric}` in this store");
             faults.push(written.unknown(&steps(&[field]), complaint, metric, &known));
@@ -74,7 +84,12 @@ fn of_side(claim: &Claim, study: &Study<'_>, side: &[&str], quantity: &Quantity)
 }
 
 fn metrics<'f>(study: &Study<'f>) -> BTreeSet<&'f str> {
-    study.frame.metrics.iter().map(|row| row.name.as_str()).collect()
+    study
+        .frame
+        .metrics
+        .iter()
+        .map(|row| row.name.as_str())
+        .collect()
 }
 
 fn axes<'s>(study: &'s Study<'_>) -> Vec<&'s str> {
@@ -108,10 +123,17 @@ pub fn regimes(claim: &Claim, study: &Study<'_>) -> Vec<Regime> {
     let mut regimes: Vec<Regime> = Vec::new();
     for setting in 0..study.settings.len() {
         let value = |axis: &String| Some((axis.clone(), study.value(setting, axis)?));
-        let Some(regime) = claim.per.iter().map(value).collect::<Option<Regime>>() else { continue };
+        let Some(regime) = claim.per.iter().map(value).collect::<Option<Regime>>() else {
+            continue;
+        };
         // A value that one side names is not a regime of its own.
-        let named =
-            regime.iter().all(|(axis, value)| claim.left.cells.get(axis).is_none_or(|label| label == value));
+        let named = regime.iter().all(|(axis, value)| {
+            claim
+                .left
+                .cells
+                .get(axis)
+                .is_none_or(|label| label == value)
+        });
         if named && !regimes.contains(&regime) {
             regimes.push(regime);
         }
@@ -135,31 +157,50 @@ pub fn setting(
 ) -> Result<Option<usize>, String> {
     let mut named: Labels = regime.iter().cloned().collect();
     named.extend(cells.clone());
-    let fits = |&at: &usize| named.iter().all(|(axis, label)| study.value(at, axis).as_ref() == Some(label));
+    let fits = |&at: &usize| {
+        named
+            .iter()
+            .all(|(axis, label)| study.value(at, axis).as_ref() == Some(label))
+    };
     let could: Vec<usize> = (0..study.settings.len()).filter(fits).collect();
-    let open: Vec<&String> = study.axes.iter().filter(|axis| !named.contains_key(*axis)).collect();
+    let open: Vec<&String> = study
+        .axes
+        .iter()
+        .filter(|axis| !named.contains_key(*axis))
+        .collect();
     let only = |fits: &dyn Fn(usize) -> bool| {
         let mut found = could.iter().copied().filter(|&at| fits(at));
         found.next().filter(|_| found.next().is_none())
     };
-    let same = |at, other| open.iter().all(|axis| study.value(at, axis) == study.value(other, axis));
+    let same = |at, other| {
+        open.iter()
+            .all(|axis| study.value(at, axis) == study.value(other, axis))
+    };
     let alike = || only(&|at| beside.is_some_and(|other| same(at, other)));
     let usual = |axis: &String, at| {
-        study.value(at, axis).is_none_or(|value| study.baseline.get(axis) == Some(&value))
+        study
+            .value(at, axis)
+            .is_none_or(|value| study.baseline.get(axis) == Some(&value))
     };
-    let separate =
-        open.iter().any(|axis| study.regimes.contains(axis) && labels(study, &could, axis).len() > 1);
+    let separate = open
+        .iter()
+        .any(|axis| study.regimes.contains(axis) && labels(study, &could, axis).len() > 1);
     let at_baseline = || only(&|at| !separate && open.iter().all(|axis| usual(axis, at)));
     if could.is_empty() {
         return Ok(None);
     }
     let found = only(&|_| true).or_else(alike).or_else(at_baseline);
-    found.map(Some).ok_or_else(|| differing(study, &could, &open))
+    found
+        .map(Some)
+        .ok_or_else(|| differing(study, &could, &open))
 }
 
 /// The values that some settings have on an axis.
 fn labels(study: &Study<'_>, settings: &[usize], axis: &str) -> BTreeSet<String> {
-    settings.iter().filter_map(|&at| study.value(at, axis)).collect()
+    settings
+        .iter()
+        .filter_map(|&at| study.value(at, axis))
+        .collect()
 }
 
 fn differing(study: &Study<'_>, could: &[usize], open: &[&String]) -> String {
@@ -168,21 +209,35 @@ fn differing(study: &Study<'_>, could: &[usize], open: &[&String]) -> String {
         (labels.len() > 1).then(|| format!("`{axis}` ({})", labels.join(", ")))
     };
     let axes: Vec<String> = open.iter().filter_map(of).collect();
-    format!("{} settings fit, which differ in {}", could.len(), axes.join(" and "))
+    format!(
+        "{} settings fit, which differ in {}",
+        could.len(),
+        axes.join(" and ")
+    )
 }
 
 /// The checkpoint that is meant by a name; why there is none, if there is none.
 pub fn checkpoint(study: &Study<'_>, setting: usize, name: &str) -> Result<String, String> {
     let runs = &study.settings[setting].runs;
-    let names: Vec<&str> = runs[0].checkpoints.iter().map(|checkpoint| checkpoint.name.as_str()).collect();
+    let names: Vec<&str> = runs[0]
+        .checkpoints
+        .iter()
+        .map(|checkpoint| checkpoint.name.as_str())
+        .collect();
     let found = match name {
         "last" => {
-            return study.last(setting).map(str::to_owned).ok_or_else(|| "no run is finished".to_owned());
+            return study
+                .last(setting)
+                .map(str::to_owned)
+                .ok_or_else(|| "no run is finished".to_owned());
         }
         "first" => names.first().copied(),
         name => names.iter().copied().find(|known| *known == name),
     };
-    found
-        .map(str::to_owned)
-        .ok_or_else(|| format!("its runs have no checkpoint `{name}` (they have {})", names.join(", ")))
+    found.map(str::to_owned).ok_or_else(|| {
+        format!(
+            "its runs have no checkpoint `{name}` (they have {})",
+            names.join(", ")
+        )
+    })
 }

@@ -107,7 +107,11 @@ impl ClaimsFile {
                 Err(more) => faults.extend(more),
             }
         }
-        if faults.is_empty() { Ok(Self { claims }) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(Self { claims })
+        } else {
+            Err(faults)
+        }
     }
 }
 
@@ -180,7 +184,12 @@ per = ["regime"]
     }
 
     fn told(text: &str) -> String {
-        read(text).unwrap_err().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        read(text)
+            .unwrap_err()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     #[test]
@@ -188,24 +197,44 @@ per = ["regime"]
         let claim = read(GOOD).unwrap().claims.remove(0);
         assert_eq!(claim.left.cells["weighting"], "exp(0.4)");
         assert_eq!(
-            (claim.left.cells["rounds.count"].as_str(), claim.left.checkpoint.as_str()),
+            (
+                claim.left.cells["rounds.count"].as_str(),
+                claim.left.checkpoint.as_str()
+            ),
             ("2", "last")
         );
-        let Rival::Quantity(right) = &claim.right[0] else { panic!("{:?}", claim.right) };
+        let Rival::Quantity(right) = &claim.right[0] else {
+            panic!("{:?}", claim.right)
+        };
         assert_eq!(
-            (right.cells.len(), right.metric.as_str(), right.checkpoint.as_str()),
+            (
+                right.cells.len(),
+                right.metric.as_str(),
+                right.checkpoint.as_str()
+            ),
             (1, "m1@t5", "last")
         );
-        assert_eq!((claim.left.over.as_ref(), right.over.as_ref()), (None, None));
-        assert_eq!((claim.direction, claim.margin, claim.worth), (Direction::Above, 0.0, None));
+        assert_eq!(
+            (claim.left.over.as_ref(), right.over.as_ref()),
+            (None, None)
+        );
+        assert_eq!(
+            (claim.direction, claim.margin, claim.worth),
+            (Direction::Above, 0.0, None)
+        );
     }
 
     #[test]
     fn the_right_side_may_be_a_number_or_several() {
         let number = read(&GOOD.replace("right = {", "right = [0.5, 3] # {")).unwrap();
-        assert_eq!(number.claims[0].right, [Rival::Number(0.5), Rival::Number(3.0)]);
-        let both =
-            read(&GOOD.replace("right = {", "right = [{ metric = \"m1@t1\" }, { metric = \"m5@t1\" }] # {"));
+        assert_eq!(
+            number.claims[0].right,
+            [Rival::Number(0.5), Rival::Number(3.0)]
+        );
+        let both = read(&GOOD.replace(
+            "right = {",
+            "right = [{ metric = \"m1@t1\" }, { metric = \"m5@t1\" }] # {",
+        ));
         assert_eq!(both.unwrap().claims[0].right.len(), 2);
     }
 
@@ -213,11 +242,20 @@ per = ["regime"]
     fn a_gain_is_compared_with_a_gain_unless_a_metric_is_given() {
         let text = GOOD.replace("metric = \"m1@t5\"", "metric = \"m1@t5\", over = \"m1@t1\"");
         let claim = read(&text).unwrap().claims.remove(0);
-        let Rival::Quantity(right) = &claim.right[0] else { panic!("{:?}", claim.right) };
-        assert_eq!((claim.left.over.as_deref(), right.over.as_deref()), (Some("m1@t1"), Some("m1@t1")));
-        let claim =
-            read(&text.replace("right = {", "right = { metric = \"p1@t5\" } # {")).unwrap().claims.remove(0);
-        let Rival::Quantity(right) = &claim.right[0] else { panic!("{:?}", claim.right) };
+        let Rival::Quantity(right) = &claim.right[0] else {
+            panic!("{:?}", claim.right)
+        };
+        assert_eq!(
+            (claim.left.over.as_deref(), right.over.as_deref()),
+            (Some("m1@t1"), Some("m1@t1"))
+        );
+        let claim = read(&text.replace("right = {", "right = { metric = \"p1@t5\" } # {"))
+            .unwrap()
+            .claims
+            .remove(0);
+        let Rival::Quantity(right) = &claim.right[0] else {
+            panic!("{:?}", claim.right)
+        };
         assert_eq!(right.over, None);
     }
 

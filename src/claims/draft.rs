@@ -25,29 +25,55 @@ pub(super) struct Drafted {
 
 /// An outcome of which nothing is known yet; the first part that lacks something speaks for it.
 pub(super) fn untested(regime: Regime, parts: Vec<Part>) -> Outcome {
-    let decisive = parts.iter().position(|part| part.missing.is_some()).unwrap_or(0);
-    Outcome { regime, verdict: Verdict::NotRun, p: None, corrected: None, decisive, parts }
+    let decisive = parts
+        .iter()
+        .position(|part| part.missing.is_some())
+        .unwrap_or(0);
+    Outcome {
+        regime,
+        verdict: Verdict::NotRun,
+        p: None,
+        corrected: None,
+        decisive,
+        parts,
+    }
 }
 
 /// What the parts come to; none where one that was not run could change it.
 pub(super) fn whole(parts: &[Part], stakes: &Stakes) -> Option<Whole> {
-    let (places, tested): (Vec<usize>, Vec<Tested>) =
-        parts.iter().enumerate().filter_map(|(at, part)| Some((at, part.tested.clone()?))).unzip();
+    let (places, tested): (Vec<usize>, Vec<Tested>) = parts
+        .iter()
+        .enumerate()
+        .filter_map(|(at, part)| Some((at, part.tested.clone()?)))
+        .unzip();
     let whole = Whole::of(&tested, stakes)?;
     let complete = tested.len() == parts.len() || whole.by_interval == Ruling::Fails;
-    complete.then(|| Whole { decisive: places[whole.decisive], ..whole })
+    complete.then(|| Whole {
+        decisive: places[whole.decisive],
+        ..whole
+    })
 }
 
 /// A claim's stakes in the unit of the scores.
 pub(super) fn stakes(claim: &Claim, unit: Unit, worth: f64) -> Stakes {
     let scaled = |number: f64| number / unit.scale();
-    Stakes { direction: claim.direction, margin: scaled(claim.margin), worth: scaled(worth) }
+    Stakes {
+        direction: claim.direction,
+        margin: scaled(claim.margin),
+        worth: scaled(worth),
+    }
 }
 
 /// What a quantity means before any run of it is found.
 pub(super) fn asked(quantity: &Quantity, regime: &Regime) -> Side {
-    let own = quantity.cells.iter().map(|(axis, value)| (axis.clone(), value.clone()));
-    let regime = regime.iter().filter(|(axis, _)| !quantity.cells.contains_key(axis)).cloned();
+    let own = quantity
+        .cells
+        .iter()
+        .map(|(axis, value)| (axis.clone(), value.clone()));
+    let regime = regime
+        .iter()
+        .filter(|(axis, _)| !quantity.cells.contains_key(axis))
+        .cloned();
     Side {
         selection: own.chain(regime).collect(),
         checkpoint: quantity.checkpoint.clone(),
@@ -77,8 +103,13 @@ pub(super) fn settled(claim: &Claim, unit: Unit, worth: f64, outcomes: Vec<Outco
 /// A claim whose experiment is not in the store.
 pub(super) fn absent(claim: &Claim, frames: &BTreeMap<String, Frame>) -> Drafted {
     let meant = crate::spec::nearest(&claim.experiment, frames.keys().map(String::as_str));
-    let hint = meant.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
-    let why = format!("experiment `{}` is not in this store{hint}", claim.experiment);
+    let hint = meant
+        .map(|name| format!(" (did you mean `{name}`?)"))
+        .unwrap_or_default();
+    let why = format!(
+        "experiment `{}` is not in this store{hint}",
+        claim.experiment
+    );
     let part = |right: &Rival| Part {
         left: asked(&claim.left, &Vec::new()),
         right: match right {
@@ -90,7 +121,14 @@ pub(super) fn absent(claim: &Claim, frames: &BTreeMap<String, Frame>) -> Drafted
         caution: None,
     };
     let outcome = untested(Vec::new(), claim.right.iter().map(part).collect());
-    let settled =
-        settled(claim, Unit::of_metric(&claim.left.metric), claim.worth.unwrap_or(WORTH), vec![outcome]);
-    Drafted { settled, wholes: vec![None] }
+    let settled = settled(
+        claim,
+        Unit::of_metric(&claim.left.metric),
+        claim.worth.unwrap_or(WORTH),
+        vec![outcome],
+    );
+    Drafted {
+        settled,
+        wholes: vec![None],
+    }
 }

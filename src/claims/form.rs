@@ -63,8 +63,14 @@ impl Form {
         if !self.margin.is_finite() {
             faults.push(written.fault(&["margin"], "the margin is not a number"));
         }
-        if self.worth.is_some_and(|worth| !(worth.is_finite() && worth > 0.0)) {
-            faults.push(written.fault(&["worth"], "the smallest effect of interest is a number above 0"));
+        if self
+            .worth
+            .is_some_and(|worth| !(worth.is_finite() && worth > 0.0))
+        {
+            faults.push(written.fault(
+                &["worth"],
+                "the smallest effect of interest is a number above 0",
+            ));
         }
         faults
     }
@@ -88,7 +94,11 @@ fn some_labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Labe
 impl Measured {
     /// What is left out is as on the other side; a metric that is given stands alone.
     pub fn beside(self, other: &Quantity) -> Quantity {
-        let over = if self.metric.is_some() { None } else { other.over.clone() };
+        let over = if self.metric.is_some() {
+            None
+        } else {
+            other.over.clone()
+        };
         Quantity {
             over: self.over.or(over),
             cells: self.cells.unwrap_or_else(|| other.cells.clone()),

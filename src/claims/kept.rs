@@ -14,22 +14,41 @@ pub(super) fn kept(claim: &Claim, earlier: &Verdicts) -> Option<Drafted> {
     let unit = words::unit(before);
     let worth = claim.worth.unwrap_or(WORTH);
     let now = settled(claim, unit, worth, before.outcomes.clone());
-    let asked = |claim: &Settled| (claim.compared.clone(), claim.experiment.clone(), claim.unit.clone());
+    let asked = |claim: &Settled| {
+        (
+            claim.compared.clone(),
+            claim.experiment.clone(),
+            claim.unit.clone(),
+        )
+    };
     let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
     let same = asked(&now) == asked(before) && now.direction == before.direction;
     if !same || !close(now.margin, before.margin) || !close(now.worth, before.worth) {
         return None;
     }
     let stakes = stakes(claim, unit, worth);
-    let wholes = before.outcomes.iter().map(|outcome| whole(&outcome.parts, &stakes)).collect();
-    Some(Drafted { settled: now, wholes })
+    let wholes = before
+        .outcomes
+        .iter()
+        .map(|outcome| whole(&outcome.parts, &stakes))
+        .collect();
+    Some(Drafted {
+        settled: now,
+        wholes,
+    })
 }
 
 /// What an earlier report says of an experiment's runs.
 pub(super) fn experiment(name: &str, earlier: &Verdicts) -> Option<Experiment> {
-    let before =
-        earlier.experiments.iter().find(|known| known.name == name && (known.known || known.kept))?;
-    Some(Experiment { known: false, kept: true, ..before.clone() })
+    let before = earlier
+        .experiments
+        .iter()
+        .find(|known| known.name == name && (known.known || known.kept))?;
+    Some(Experiment {
+        known: false,
+        kept: true,
+        ..before.clone()
+    })
 }
 
 #[cfg(test)]
@@ -49,17 +68,35 @@ mod tests {
         let read: Verdicts = serde_json::from_str(&before.json()).unwrap();
         let kept = settle(&claims(CLAIM), &BTreeMap::new(), Some(&read)).unwrap();
         let words = |verdicts: &Verdicts| -> Vec<Verdict> {
-            verdicts.rows[0].claims[0].outcomes.iter().map(|outcome| outcome.verdict).collect()
+            verdicts.rows[0].claims[0]
+                .outcomes
+                .iter()
+                .map(|outcome| outcome.verdict)
+                .collect()
         };
         assert_eq!(words(&kept), words(&before));
-        assert!(words(&kept).iter().all(|&verdict| verdict != Verdict::NotRun));
-        assert_eq!(read.as_written(), read, "what is written and read stays as it is");
+        assert!(
+            words(&kept)
+                .iter()
+                .all(|&verdict| verdict != Verdict::NotRun)
+        );
+        assert_eq!(
+            read.as_written(),
+            read,
+            "what is written and read stays as it is"
+        );
         let standing = &kept.experiments[0];
-        assert_eq!((standing.known, standing.kept, standing.done), (false, true, before.experiments[0].done));
+        assert_eq!(
+            (standing.known, standing.kept, standing.done),
+            (false, true, before.experiments[0].done)
+        );
         // What stands in the store is settled by the store, and kept verdicts can be kept again.
         let again = settle(&claims(CLAIM), &frames(sample::frame()), Some(&kept)).unwrap();
         assert_eq!(again, before);
-        assert_eq!(settle(&claims(CLAIM), &BTreeMap::new(), Some(&kept)).unwrap(), kept);
+        assert_eq!(
+            settle(&claims(CLAIM), &BTreeMap::new(), Some(&kept)).unwrap(),
+            kept
+        );
     }
 
     #[test]

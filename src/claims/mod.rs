@@ -30,7 +30,9 @@ use crate::store::Reader;
 pub use claim::{Claim, ClaimsFile, Quantity, Rival};
 pub use error::ClaimError;
 pub use matrix::ROWS;
-pub use outcome::{Experiment, Opposite, Outcome, Part, Row, RunBehind, Settled, Side, Verdict, Verdicts};
+pub use outcome::{
+    Experiment, Opposite, Outcome, Part, Row, RunBehind, Settled, Side, Verdict, Verdicts,
+};
 pub use render::{MARK, render, runs};
 pub use settle::settle;
 
@@ -47,11 +49,21 @@ pub fn verdicts(
     file: &ClaimsFile,
     earlier: Option<&Verdicts>,
 ) -> Result<Verdicts, ClaimError> {
-    let named: BTreeSet<&str> = file.claims.iter().map(|claim| claim.experiment.as_str()).collect();
-    let stored: BTreeSet<String> =
-        reader.standings()?.into_iter().map(|standing| standing.experiment).collect();
+    let named: BTreeSet<&str> = file
+        .claims
+        .iter()
+        .map(|claim| claim.experiment.as_str())
+        .collect();
+    let stored: BTreeSet<String> = reader
+        .standings()?
+        .into_iter()
+        .map(|standing| standing.experiment)
+        .collect();
     let mut frames: BTreeMap<String, Frame> = BTreeMap::new();
-    for name in stored.into_iter().filter(|name| named.contains(name.as_str())) {
+    for name in stored
+        .into_iter()
+        .filter(|name| named.contains(name.as_str()))
+    {
         frames.insert(name.clone(), measured(reader, &name)?);
     }
     Ok(settle(&file.claims, &frames, earlier)?.as_written())
@@ -62,9 +74,13 @@ pub fn verdicts(
 /// # Errors
 /// If the file cannot be read or is no such file of this version.
 pub fn earlier(path: &Path) -> Result<Verdicts, ClaimError> {
-    let unusable = |why: String| ClaimError::Earlier { path: path.to_owned(), why };
+    let unusable = |why: String| ClaimError::Earlier {
+        path: path.to_owned(),
+        why,
+    };
     let text = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
-    let verdicts: Verdicts = serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;
+    let verdicts: Verdicts =
+        serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;
     if verdicts.version == outcome::VERSION {
         Ok(verdicts)
     } else {

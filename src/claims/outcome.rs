@@ -230,14 +230,23 @@ impl Verdicts {
     /// A claim by its name.
     #[must_use]
     pub fn claim(&self, id: &str) -> Option<&Settled> {
-        self.rows.iter().flat_map(|row| &row.claims).find(|claim| claim.id == id)
+        self.rows
+            .iter()
+            .flat_map(|row| &row.claims)
+            .find(|claim| claim.id == id)
     }
 
     /// How often each verdict was reached.
     #[must_use]
     pub fn count(&self, verdict: Verdict) -> usize {
-        let outcomes = self.rows.iter().flat_map(|row| &row.claims).flat_map(|claim| &claim.outcomes);
-        outcomes.filter(|outcome| outcome.verdict == verdict).count()
+        let outcomes = self
+            .rows
+            .iter()
+            .flat_map(|row| &row.claims)
+            .flat_map(|claim| &claim.outcomes);
+        outcomes
+            .filter(|outcome| outcome.verdict == verdict)
+            .count()
     }
 
     /// Only the claims about some experiments; every row stays.
@@ -245,9 +254,11 @@ impl Verdicts {
     pub fn about(&self, experiments: &[String]) -> Self {
         let mut part = self.clone();
         for row in &mut part.rows {
-            row.claims.retain(|claim| experiments.contains(&claim.experiment));
+            row.claims
+                .retain(|claim| experiments.contains(&claim.experiment));
         }
-        part.experiments.retain(|experiment| experiments.contains(&experiment.name));
+        part.experiments
+            .retain(|experiment| experiments.contains(&experiment.name));
         part
     }
 }
@@ -262,10 +273,13 @@ impl Outcome {
     /// The regime in words; empty where there is only one.
     #[must_use]
     pub fn regime(&self) -> String {
-        let values = self.regime.iter().map(|(axis, value)| match axis.rsplit('.').next() {
-            Some("regime") | None => value.clone(),
-            Some(last) => format!("{last} = {value}"),
-        });
+        let values = self
+            .regime
+            .iter()
+            .map(|(axis, value)| match axis.rsplit('.').next() {
+                Some("regime") | None => value.clone(),
+                Some(last) => format!("{last} = {value}"),
+            });
         values.collect::<Vec<_>>().join(", ")
     }
 }

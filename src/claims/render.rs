@@ -68,7 +68,10 @@ struct FigureView {
 /// # Errors
 /// If a figure cannot be drawn or a template is broken.
 pub fn render(verdicts: &Verdicts) -> Result<Vec<File>, ReportError> {
-    let mut files = vec![File { path: MARK.to_owned(), bytes: verdicts.json().into_bytes() }];
+    let mut files = vec![File {
+        path: MARK.to_owned(),
+        bytes: verdicts.json().into_bytes(),
+    }];
     let mut figures = Vec::new();
     for figure in forests(verdicts) {
         let made = drawn(&figure)?;
@@ -82,7 +85,12 @@ pub fn render(verdicts: &Verdicts) -> Result<Vec<File>, ReportError> {
     }
     let view = View {
         counts: Verdict::ALL
-            .map(|verdict| (verdict.counted(verdicts.count(verdict)), verdicts.count(verdict)))
+            .map(|verdict| {
+                (
+                    verdict.counted(verdicts.count(verdict)),
+                    verdicts.count(verdict),
+                )
+            })
             .to_vec(),
         rows: verdicts.rows.iter().map(row).collect(),
         figures,
@@ -102,14 +110,25 @@ fn standing(experiment: &super::Experiment) -> String {
     if !experiment.known && !experiment.kept {
         return "not in this store".to_owned();
     }
-    let runs = counted(experiment.done + experiment.failed + experiment.missing, "run");
-    let kept = if experiment.kept { "; not in this store, verdicts as in the report before" } else { "" };
+    let runs = counted(
+        experiment.done + experiment.failed + experiment.missing,
+        "run",
+    );
+    let kept = if experiment.kept {
+        "; not in this store, verdicts as in the report before"
+    } else {
+        ""
+    };
     let (done, failed, missing) = (experiment.done, experiment.failed, experiment.missing);
     format!("{runs}: {done} done, {failed} failed, {missing} missing{kept}")
 }
 
 fn row(row: &Row) -> RowView<'_> {
-    RowView { id: &row.id, title: &row.title, claims: row.claims.iter().map(claim).collect() }
+    RowView {
+        id: &row.id,
+        title: &row.title,
+        claims: row.claims.iter().map(claim).collect(),
+    }
 }
 
 fn claim(claim: &Settled) -> ClaimView<'_> {
@@ -122,7 +141,11 @@ fn claim(claim: &Settled) -> ClaimView<'_> {
         compared: &claim.compared,
         stakes: words::stakes(claim),
         unit: &claim.unit,
-        outcomes: claim.outcomes.iter().map(|outcome| shown(claim, outcome)).collect(),
+        outcomes: claim
+            .outcomes
+            .iter()
+            .map(|outcome| shown(claim, outcome))
+            .collect(),
     }
 }
 
@@ -131,9 +154,19 @@ fn shown(claim: &Settled, outcome: &Outcome) -> OutcomeView {
     let part = outcome.decisive();
     let told = |tell: &dyn Fn(&Part) -> String| part.map(tell).unwrap_or_default();
     let value = |estimate: &Option<Estimate>| {
-        estimate.as_ref().map(|e| format!(": {}", unit.number(e.value))).unwrap_or_default()
+        estimate
+            .as_ref()
+            .map(|e| format!(": {}", unit.number(e.value)))
+            .unwrap_or_default()
     };
-    let side = |side: &Side| format!("{} at {}{}", side.metric, side.checkpoint, value(&side.estimate));
+    let side = |side: &Side| {
+        format!(
+            "{} at {}{}",
+            side.metric,
+            side.checkpoint,
+            value(&side.estimate)
+        )
+    };
     let tested = part.and_then(|part| part.tested.as_ref());
     OutcomeView {
         regime: outcome.regime(),
@@ -150,7 +183,9 @@ fn shown(claim: &Settled, outcome: &Outcome) -> OutcomeView {
             Opposite::Number(number) => number.to_string(),
         }),
         p: words::p(outcome),
-        problems: tested.map(|tested| tested.difference.problems.to_string()).unwrap_or_default(),
+        problems: tested
+            .map(|tested| tested.difference.problems.to_string())
+            .unwrap_or_default(),
         seeds: told(&|part| words::seeds(part, unit)),
         by_seed: told(&|part| words::by_seed(part, unit)),
         runs: part.map(runs).unwrap_or_default(),
@@ -163,7 +198,11 @@ pub fn runs(part: &Part) -> Vec<String> {
     if part.tested.is_none() {
         return Vec::new();
     }
-    part.runs().into_iter().filter(|run| run.scored).map(|run| words::short(&run.key).to_owned()).collect()
+    part.runs()
+        .into_iter()
+        .filter(|run| run.scored)
+        .map(|run| words::short(&run.key).to_owned())
+        .collect()
 }
 
 /// One forest per unit that claims are counted in, points first.
@@ -198,8 +237,12 @@ fn forest_rows(verdicts: &Verdicts, unit: &str) -> Vec<ForestRow> {
             let (scale, sign) = (words::unit(claim).scale(), claim.direction.sign());
             for outcome in &claim.outcomes {
                 let tested = outcome.decisive().and_then(|part| part.tested.as_ref());
-                let Some(tested) = tested.filter(|_| outcome.verdict != Verdict::NotRun) else { continue };
-                let Estimate { value, low, high, .. } = tested.difference;
+                let Some(tested) = tested.filter(|_| outcome.verdict != Verdict::NotRun) else {
+                    continue;
+                };
+                let Estimate {
+                    value, low, high, ..
+                } = tested.difference;
                 let regime = outcome.regime();
                 rows.push(ForestRow {
                     heading: heading.take(),
@@ -226,7 +269,10 @@ mod tests {
 
     fn text(path: &str) -> String {
         let files = render(&sample::verdicts()).unwrap();
-        let file = files.into_iter().find(|file| file.path == path).expect("the file is rendered");
+        let file = files
+            .into_iter()
+            .find(|file| file.path == path)
+            .expect("the file is rendered");
         String::from_utf8(file.bytes).unwrap()
     }
 
@@ -314,7 +360,9 @@ mod tests {
     fn the_page_is_one_file_that_needs_no_network_and_shows_every_row() {
         let page = text("index.html");
         let outside = page.replace("http://www.w3.org/2000/svg", "");
-        assert!(!outside.contains("http") && !outside.contains("src=") && !outside.contains("@import"));
+        assert!(
+            !outside.contains("http") && !outside.contains("src=") && !outside.contains("@import")
+        );
         for row in 1..=16 {
             assert!(page.contains(&format!("id=\"E{row}\"")), "E{row}");
         }
@@ -325,9 +373,14 @@ mod tests {
     fn the_forest_has_a_row_per_claim_and_regime_that_was_run() {
         let forests = forests(&sample::verdicts());
         assert_eq!(forests.len(), 1);
-        let Chart::Forest { rows, .. } = &forests[0].chart else { panic!("{:?}", forests[0].chart) };
+        let Chart::Forest { rows, .. } = &forests[0].chart else {
+            panic!("{:?}", forests[0].chart)
+        };
         let labels: Vec<&str> = rows.iter().map(|row| row.label.as_str()).collect();
-        assert_eq!(labels[..2], ["E1-improves · base = weak", "E1-improves · base = strong"]);
+        assert_eq!(
+            labels[..2],
+            ["E1-improves · base = weak", "E1-improves · base = strong"]
+        );
         assert_eq!(rows.len(), 6);
         // 1 point to pass, of interest from 3 on.
         assert_eq!((rows[4].margin, rows[4].worth), (1.0, 3.0));

@@ -65,13 +65,18 @@ right = [
 
 /// The verdicts on them.
 pub(crate) fn verdicts() -> Verdicts {
-    let file =
-        ClaimsFile::of(&Located::text("claims.toml", TEXT).expect("it is TOML")).expect("it has no faults");
+    let file = ClaimsFile::of(&Located::text("claims.toml", TEXT).expect("it is TOML"))
+        .expect("it has no faults");
     let mut frame = sample::frame();
     let mut further = frame.metrics[0].clone();
     further.name = "m5@t1".to_owned();
     frame.metrics.push(further);
-    settle(&file.claims, &BTreeMap::from([(frame.name.clone(), frame)]), None).expect("everything is there")
+    settle(
+        &file.claims,
+        &BTreeMap::from([(frame.name.clone(), frame)]),
+        None,
+    )
+    .expect("everything is there")
 }
 
 /// One claim alone.
@@ -89,7 +94,9 @@ per = ["base"]
 
 /// The claims of a text.
 pub(crate) fn claims(text: &str) -> Vec<Claim> {
-    ClaimsFile::of(&Located::text("claims.toml", text).unwrap()).unwrap().claims
+    ClaimsFile::of(&Located::text("claims.toml", text).unwrap())
+        .unwrap()
+        .claims
 }
 
 /// The experiments of a store that has only this one.
@@ -104,11 +111,17 @@ pub(crate) fn settled_on(frame: Frame, text: &str) -> Verdicts {
 
 /// What is wrong with a text's claims.
 pub(crate) fn told(frame: Frame, text: &str) -> String {
-    settle(&claims(text), &frames(frame), None).unwrap_err().to_string()
+    settle(&claims(text), &frames(frame), None)
+        .unwrap_err()
+        .to_string()
 }
 
 /// The outcome of the first claim.
 pub(crate) fn first(verdicts: &Verdicts) -> &Outcome {
     let claims = verdicts.rows.iter().flat_map(|row| &row.claims);
-    &claims.into_iter().next().expect("there is a claim").outcomes[0]
+    &claims
+        .into_iter()
+        .next()
+        .expect("there is a claim")
+        .outcomes[0]
 }

@@ -28,13 +28,17 @@ pub fn settle(
     frames: &BTreeMap<String, Frame>,
     earlier: Option<&Verdicts>,
 ) -> Result<Verdicts, SpecError> {
-    let studies: BTreeMap<&str, Study<'_>> =
-        frames.iter().map(|(name, frame)| (name.as_str(), Study::of(frame))).collect();
+    let studies: BTreeMap<&str, Study<'_>> = frames
+        .iter()
+        .map(|(name, frame)| (name.as_str(), Study::of(frame)))
+        .collect();
     let (mut settled, mut faults): (Vec<(&Claim, Drafted)>, Vec<Fault>) = (Vec::new(), Vec::new());
     for claim in claims {
         let kept = || earlier.and_then(|earlier| kept::kept(claim, earlier));
         let study = studies.get(claim.experiment.as_str());
-        match drafted(claim, study, &|| kept().unwrap_or_else(|| absent(claim, frames))) {
+        match drafted(claim, study, &|| {
+            kept().unwrap_or_else(|| absent(claim, frames))
+        }) {
             Ok(draft) => settled.push((claim, draft)),
             Err(more) => faults.extend(more),
         }
@@ -43,28 +47,48 @@ pub fn settle(
         return Err(SpecError::Faulty(faults));
     }
     let row = |(id, title): (&str, &str)| {
-        let mut claims: Vec<Drafted> =
-            settled.iter().filter(|(claim, _)| claim.row == id).map(|(_, draft)| draft.clone()).collect();
+        let mut claims: Vec<Drafted> = settled
+            .iter()
+            .filter(|(claim, _)| claim.row == id)
+            .map(|(_, draft)| draft.clone())
+            .collect();
         correct(&mut claims);
         let claims = claims.into_iter().map(|draft| draft.settled).collect();
-        Row { id: id.to_owned(), title: title.to_owned(), claims }
+        Row {
+            id: id.to_owned(),
+            title: title.to_owned(),
+            claims,
+        }
     };
-    let names: BTreeSet<&str> = claims.iter().map(|claim| claim.experiment.as_str()).collect();
+    let names: BTreeSet<&str> = claims
+        .iter()
+        .map(|claim| claim.experiment.as_str())
+        .collect();
     Ok(Verdicts {
         version: VERSION,
         rows: ROWS.into_iter().map(row).collect(),
-        experiments: names.into_iter().map(|name| experiment(name, frames.get(name), earlier)).collect(),
+        experiments: names
+            .into_iter()
+            .map(|name| experiment(name, frames.get(name), earlier))
+            .collect(),
     })
 }
 
 fn experiment(name: &str, frame: Option<&Frame>, earlier: Option<&Verdicts>) -> Experiment {
-    if let Some(before) =
-        earlier.filter(|_| frame.is_none()).and_then(|earlier| kept::experiment(name, earlier))
+    if let Some(before) = earlier
+        .filter(|_| frame.is_none())
+        .and_then(|earlier| kept::experiment(name, earlier))
     {
         return before;
     }
     let count = |wanted: &str| {
-        frame.map_or(0, |frame| frame.runs.iter().filter(|run| state(run.status) == wanted).count())
+        frame.map_or(0, |frame| {
+            frame
+                .runs
+                .iter()
+                .filter(|run| state(run.status) == wanted)
+                .count()
+        })
     };
     Experiment {
         name: name.to_owned(),
@@ -82,7 +106,8 @@ fn correct(claims: &mut [Drafted]) {
     let mut corrected = holm(&wholes.map(|whole| whole.p).collect::<Vec<_>>()).into_iter();
     for Drafted { settled, wholes } in claims {
         for (outcome, whole) in settled.outcomes.iter_mut().zip(wholes) {
-            let Some((whole, corrected)) = whole.and_then(|whole| Some((whole, corrected.next()?))) else {
+            let Some((whole, corrected)) = whole.and_then(|whole| Some((whole, corrected.next()?)))
+            else {
                 continue;
             };
             outcome.verdict = whole.ruling(corrected).into();
@@ -97,7 +122,9 @@ fn drafted(
     study: Option<&Study<'_>>,
     otherwise: &dyn Fn() -> Drafted,
 ) -> Result<Drafted, Vec<Fault>> {
-    let Some(study) = study else { return Ok(otherwise()) };
+    let Some(study) = study else {
+        return Ok(otherwise());
+    };
     let faults = choice::faults(claim, study);
     if !faults.is_empty() {
         return Err(faults);
@@ -105,12 +132,17 @@ fn drafted(
     let case = Case::of(claim, study).map_err(|fault| vec![fault])?;
     let (mut outcomes, mut wholes) = (Vec::new(), Vec::new());
     for regime in choice::regimes(claim, study) {
-        let parts = (0..claim.right.len()).map(|at| case.part(&regime, at)).collect::<Result<Vec<_>, _>>();
+        let parts = (0..claim.right.len())
+            .map(|at| case.part(&regime, at))
+            .collect::<Result<Vec<_>, _>>();
         let parts = parts.map_err(|fault| vec![fault])?;
         wholes.push(whole(&parts, &case.stakes));
         outcomes.push(untested(regime, parts));
     }
-    Ok(Drafted { settled: case.settled(outcomes), wholes })
+    Ok(Drafted {
+        settled: case.settled(outcomes),
+        wholes,
+    })
 }
 
 #[cfg(test)]
@@ -138,10 +170,21 @@ mod tests {
         let unit = Unit::Fraction;
         assert_eq!(words::difference(part, unit), "+25.8 [18.3, 34.2]");
         // The axis that is named nowhere is at the baseline, and both seeds are behind the number.
-        assert!(part.left.selection.contains(&("weighting".to_owned(), "exp(0.4)".to_owned())));
-        assert_eq!((part.left.checkpoint.as_str(), runs(part).len()), ("round 2", 2));
+        assert!(
+            part.left
+                .selection
+                .contains(&("weighting".to_owned(), "exp(0.4)".to_owned()))
+        );
+        assert_eq!(
+            (part.left.checkpoint.as_str(), runs(part).len()),
+            ("round 2", 2)
+        );
         assert_eq!(words::seeds(part, unit), "2/2, sd 13.0");
-        assert!(outcomes.iter().all(|outcome| outcome.corrected >= outcome.p));
+        assert!(
+            outcomes
+                .iter()
+                .all(|outcome| outcome.corrected >= outcome.p)
+        );
     }
 
     #[test]
@@ -155,11 +198,17 @@ mod tests {
 
     #[test]
     fn an_unseen_setting_a_failed_run_and_an_unknown_experiment_were_not_run() {
-        let uniform = CLAIM.replace("method = \"rise\"", "weighting = \"uniform\", method = \"sft\"");
+        let uniform = CLAIM.replace(
+            "method = \"rise\"",
+            "weighting = \"uniform\", method = \"sft\"",
+        );
         let verdicts = settled_on(sample::frame(), &uniform);
         assert_eq!(first(&verdicts).verdict, Verdict::NotRun);
         let why = words::remarks(first(&verdicts)).concat();
-        assert_eq!(why, "left: no run has method = sft, weighting = uniform, base = weak");
+        assert_eq!(
+            why,
+            "left: no run has method = sft, weighting = uniform, base = weak"
+        );
         let mut frame = sample::frame();
         for run in frame.runs.iter_mut().filter(|run| run.axes[0].1 == "weak") {
             run.status = Status::Failed;
@@ -169,37 +218,69 @@ mod tests {
         assert_eq!(first(&verdicts).verdict, Verdict::NotRun);
         let why = words::remarks(first(&verdicts)).concat();
         assert!(
-            why.starts_with("left: no run is finished; base=weak") && why.contains("failed: no space left"),
+            why.starts_with("left: no run is finished; base=weak")
+                && why.contains("failed: no space left"),
             "{why}"
         );
-        let verdicts = settled_on(sample::frame(), &CLAIM.replace("\"ablations\"", "\"ablation\""));
+        let verdicts = settled_on(
+            sample::frame(),
+            &CLAIM.replace("\"ablations\"", "\"ablation\""),
+        );
         let why = words::remarks(first(&verdicts)).concat();
-        assert_eq!(why, "experiment `ablation` is not in this store (did you mean `ablations`?)");
+        assert_eq!(
+            why,
+            "experiment `ablation` is not in this store (did you mean `ablations`?)"
+        );
     }
 
     #[test]
     fn a_failed_seed_is_named_beside_the_verdict() {
         let mut frame = sample::frame();
-        let evaluations: Vec<Key> = frame.runs[1].checkpoints.iter().map(|c| c.evaluation.clone()).collect();
+        let evaluations: Vec<Key> = frame.runs[1]
+            .checkpoints
+            .iter()
+            .map(|c| c.evaluation.clone())
+            .collect();
         frame.scores.retain(|key, _| !evaluations.contains(key));
         frame.runs[1].status = Status::Failed;
         frame.runs[1].error = Some("no space left".to_owned());
         let verdicts = settled_on(frame, CLAIM);
         let outcome = first(&verdicts);
-        assert_eq!(outcome.decisive().unwrap().tested.as_ref().unwrap().difference.seeds, 1);
-        assert!(words::remarks(outcome).concat().contains("seed=1"), "{:?}", words::remarks(outcome));
+        assert_eq!(
+            outcome
+                .decisive()
+                .unwrap()
+                .tested
+                .as_ref()
+                .unwrap()
+                .difference
+                .seeds,
+            1
+        );
+        assert!(
+            words::remarks(outcome).concat().contains("seed=1"),
+            "{:?}",
+            words::remarks(outcome)
+        );
     }
 
     #[test]
     fn several_rivals_all_have_to_be_beaten_and_the_worst_one_decides() {
-        let both = CLAIM
-            .replace("right = { metric", "right = [{ metric = \"m1@t1\" }, { checkpoint = \"base\" }] # {");
+        let both = CLAIM.replace(
+            "right = { metric",
+            "right = [{ metric = \"m1@t1\" }, { checkpoint = \"base\" }] # {",
+        );
         let verdicts = settled_on(sample::frame(), &both);
         let outcome = first(&verdicts);
-        assert_eq!((outcome.verdict, outcome.parts.len(), outcome.decisive), (Verdict::Holds, 2, 0));
+        assert_eq!(
+            (outcome.verdict, outcome.parts.len(), outcome.decisive),
+            (Verdict::Holds, 2, 0)
+        );
         // One that is missing leaves the whole open, unless another one fails.
-        let gone = CLAIM
-            .replace("right = { metric", "right = [{ metric = \"m1@t1\" }, { checkpoint = \"sft\" }] # {");
+        let gone = CLAIM.replace(
+            "right = { metric",
+            "right = [{ metric = \"m1@t1\" }, { checkpoint = \"sft\" }] # {",
+        );
         let verdicts = settled_on(sample::frame(), &gone);
         assert_eq!(first(&verdicts).verdict, Verdict::NotRun);
         assert!(
@@ -210,7 +291,10 @@ mod tests {
         let failing = gone
             .replace("\"m1@t1\" }, {", "\"m1@t5\", checkpoint = \"last\" }, {")
             .replace("per =", "direction = \"below\"\nmargin = 5\nper =");
-        assert_eq!(first(&settled_on(sample::frame_of(500), &failing)).verdict, Verdict::Fails);
+        assert_eq!(
+            first(&settled_on(sample::frame_of(500), &failing)).verdict,
+            Verdict::Fails
+        );
     }
 
     #[test]
@@ -229,7 +313,10 @@ mod tests {
     fn gains_may_be_compared_with_gains() {
         let gain = CLAIM
             .replace("metric = \"m1@t5\"", "metric = \"m1@t5\", over = \"m1@t1\"")
-            .replace("right = { metric = \"m1@t1\" }", "right = { checkpoint = \"base\" }");
+            .replace(
+                "right = { metric = \"m1@t1\" }",
+                "right = { checkpoint = \"base\" }",
+            );
         let verdicts = settled_on(sample::frame(), &gain);
         let part = first(&verdicts).decisive().unwrap();
         // +25.8 after round 2 and −6.7 of the base, in the sample's report.
@@ -296,7 +383,11 @@ mod tests {
     #[test]
     fn different_problems_are_refused() {
         let mut frame = sample::frame();
-        let sft: Vec<Key> = frame.runs[3].checkpoints.iter().map(|c| c.evaluation.clone()).collect();
+        let sft: Vec<Key> = frame.runs[3]
+            .checkpoints
+            .iter()
+            .map(|c| c.evaluation.clone())
+            .collect();
         let stage = |name: &str| StageRow {
             key: Key::of(name),
             kind: "prepare".to_owned(),
@@ -304,10 +395,17 @@ mod tests {
         };
         frame.stages.extend(["one", "other"].map(stage));
         for evaluation in frame.scores.keys() {
-            let name = if sft.contains(evaluation) { "other" } else { "one" };
+            let name = if sft.contains(evaluation) {
+                "other"
+            } else {
+                "one"
+            };
             frame.inputs.insert(evaluation.clone(), vec![Key::of(name)]);
         }
-        let other = CLAIM.replace("right = {", "right = { where = { base = \"weak\", method = \"sft\" },");
+        let other = CLAIM.replace(
+            "right = {",
+            "right = { where = { base = \"weak\", method = \"sft\" },",
+        );
         insta::assert_snapshot!(told(frame, &other), @r#"
         claims.toml:9:9: `claim[0].right`: left and right were measured on different problems, so nothing can be paired
           |
@@ -320,7 +418,10 @@ mod tests {
     #[test]
     fn a_unit_without_a_natural_size_needs_one() {
         let mut frame = sample::frame();
-        frame.metrics.iter_mut().for_each(|metric| metric.unit = "nats".to_owned());
+        frame
+            .metrics
+            .iter_mut()
+            .for_each(|metric| metric.unit = "nats".to_owned());
         insta::assert_snapshot!(told(frame.clone(), CLAIM), @r#"
         claims.toml:8:48: `claim[0].left.metric`: `m1@t5` is counted in nats, for which nothing is of interest by itself
           |

@@ -45,13 +45,25 @@ pub struct Global {
     )]
     pub store: PathBuf,
     /// Answer for people, or as JSON: one document, or one object with a `reason` per line while work goes on
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "human", hide_possible_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "human",
+        hide_possible_values = true
+    )]
     pub format: Format,
     /// Say nothing but the answer and errors
     #[arg(long, short, global = true)]
     pub quiet: bool,
     /// Colour the output: auto, always or never
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
     pub color: ColorChoice,
 }
 
@@ -195,7 +207,9 @@ pub struct BackendsArguments {
 }
 
 fn precision(text: &str) -> Result<Precision, String> {
-    let named = Precision::ALL.into_iter().find(|precision| precision.name() == text);
+    let named = Precision::ALL
+        .into_iter()
+        .find(|precision| precision.name() == text);
     named.ok_or_else(|| "there are f32 and bf16".to_owned())
 }
 
@@ -316,7 +330,9 @@ mod tests {
         let mut command = Arguments::command().term_width(100);
         command.build();
         let found = path.iter().fold(&mut command, |command, name| {
-            command.find_subcommand_mut(name).expect("the command exists")
+            command
+                .find_subcommand_mut(name)
+                .expect("the command exists")
         });
         found.render_help().to_string()
     }
@@ -325,10 +341,17 @@ mod tests {
     fn every_option_is_well_formed_and_explained() {
         Arguments::command().debug_assert();
         let all = Arguments::command();
-        let nested = all.get_subcommands().flat_map(clap::Command::get_subcommands);
+        let nested = all
+            .get_subcommands()
+            .flat_map(clap::Command::get_subcommands);
         for command in all.get_subcommands().chain(nested) {
             for argument in command.get_arguments() {
-                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+                assert!(
+                    argument.get_help().is_some(),
+                    "{} {}",
+                    command.get_name(),
+                    argument.get_id()
+                );
             }
         }
     }

@@ -21,7 +21,10 @@ pub struct Environment {
 impl Environment {
     /// Resolves what was typed.
     pub fn new(global: &Global) -> Self {
-        Self { store: global.store.clone(), output: Output::new(global) }
+        Self {
+            store: global.store.clone(),
+            output: Output::new(global),
+        }
     }
 
     /// The folders of stages.

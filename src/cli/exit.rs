@@ -59,7 +59,11 @@ pub struct Fault {
 impl Fault {
     /// A fault with this exit code.
     pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
-        Self { exit, error: error.into(), hint: None }
+        Self {
+            exit,
+            error: error.into(),
+            hint: None,
+        }
     }
 
     /// A mistake in what was typed.
@@ -117,7 +121,9 @@ impl From<ClaimError> for Fault {
             ClaimError::Spec(error) => error.into(),
             ClaimError::Store(error) => error.into(),
             ClaimError::Report(error) => error.into(),
-            ClaimError::NoClaim { .. } | ClaimError::Earlier { .. } => Self::new(Exit::Usage, error),
+            ClaimError::NoClaim { .. } | ClaimError::Earlier { .. } => {
+                Self::new(Exit::Usage, error)
+            }
         }
     }
 }
@@ -139,14 +145,22 @@ impl From<SweepError> for Fault {
 
 impl From<CheckpointError> for Fault {
     fn from(error: CheckpointError) -> Self {
-        let exit = if error.is_write() { Exit::Write } else { Exit::Usage };
+        let exit = if error.is_write() {
+            Exit::Write
+        } else {
+            Exit::Usage
+        };
         Self::new(exit, error)
     }
 }
 
 impl From<StageError> for Fault {
     fn from(error: StageError) -> Self {
-        let exit = if matches!(error, StageError::Stopped) { Exit::Interrupted } else { Exit::Failed };
+        let exit = if matches!(error, StageError::Stopped) {
+            Exit::Interrupted
+        } else {
+            Exit::Failed
+        };
         Self::new(exit, error)
     }
 }
@@ -197,26 +211,66 @@ mod tests {
     fn a_script_can_tell_a_busy_store_from_a_full_disk_and_a_typo() {
         let path = PathBuf::from("s");
         let code = |error: StoreError| Fault::from(error).exit as u8;
-        assert_eq!(code(StoreError::Busy { path: path.clone(), pid: None }), 5);
-        assert_eq!(code(StoreError::Newer { found: 2, known: 1, path: path.clone() }), 5);
-        assert_eq!(code(StoreError::CannotWrite { path: path.clone(), source: "full".into() }), 6);
+        assert_eq!(
+            code(StoreError::Busy {
+                path: path.clone(),
+                pid: None
+            }),
+            5
+        );
+        assert_eq!(
+            code(StoreError::Newer {
+                found: 2,
+                known: 1,
+                path: path.clone()
+            }),
+            5
+        );
+        assert_eq!(
+            code(StoreError::CannotWrite {
+                path: path.clone(),
+                source: "full".into()
+            }),
+            6
+        );
         assert_eq!(code(StoreError::Missing { path }), 2);
-        assert_eq!(code(StoreError::UnknownRun { given: "x".into(), nearest: None }), 2);
+        assert_eq!(
+            code(StoreError::UnknownRun {
+                given: "x".into(),
+                nearest: None
+            }),
+            2
+        );
     }
 
     #[test]
     fn every_code_is_told_in_the_help() {
-        let told: Vec<u8> =
-            HELP.lines().filter_map(|line| line.trim().split("  ").next()?.parse().ok()).collect();
-        let codes =
-            [Exit::Fine, Exit::Bug, Exit::Usage, Exit::Failed, Exit::Interrupted, Exit::Store, Exit::Write];
+        let told: Vec<u8> = HELP
+            .lines()
+            .filter_map(|line| line.trim().split("  ").next()?.parse().ok())
+            .collect();
+        let codes = [
+            Exit::Fine,
+            Exit::Bug,
+            Exit::Usage,
+            Exit::Failed,
+            Exit::Interrupted,
+            Exit::Store,
+            Exit::Write,
+        ];
         assert_eq!(told, codes.map(|exit| exit as u8));
     }
 
     #[test]
     fn a_report_in_a_place_that_cannot_be_written_is_code_6() {
-        let error = ReportError::Write { path: "r".into(), source: io::Error::other("full") };
+        let error = ReportError::Write {
+            path: "r".into(),
+            source: io::Error::other("full"),
+        };
         assert_eq!(Fault::from(error).exit, Exit::Write);
-        assert_eq!(Fault::from(ReportError::Name("x/y".into())).exit, Exit::Usage);
+        assert_eq!(
+            Fault::from(ReportError::Name("x/y".into())).exit,
+            Exit::Usage
+        );
     }
 }

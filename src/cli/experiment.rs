@@ -35,7 +35,9 @@ pub fn open(arguments: &ExperimentArguments, environment: &Environment) -> Resul
             .and_then(|()| check_endpoints(&cell.cell.spec))
             .map_err(|complaint| Fault::usage(format!("run `{}`: {complaint}", cell.cell.label)))?;
     }
-    let jobs = arguments.jobs.map_or_else(|| fitting_jobs(&plan, &capacity), usize::from);
+    let jobs = arguments
+        .jobs
+        .map_or_else(|| fitting_jobs(&plan, &capacity), usize::from);
     Ok(Opened { plan, jobs })
 }
 
@@ -55,7 +57,11 @@ fn fitting_jobs(plan: &SweepPlan, capacity: &dyn Fn(&str) -> Option<u64>) -> usi
 /// # Errors
 /// If one does not: what it needs, what there is, and what to do.
 pub fn check_memory(plan: &SweepPlan) -> Result<(), Fault> {
-    match plan.cells.iter().find_map(|cell| too_large(cell, &capacity)) {
+    match plan
+        .cells
+        .iter()
+        .find_map(|cell| too_large(cell, &capacity))
+    {
         Some(fault) => Err(fault),
         None => Ok(()),
     }
@@ -66,8 +72,9 @@ fn too_large(cell: &PlannedCell, capacity: &dyn Fn(&str) -> Option<u64>) -> Opti
     let held = capacity(&cell.needs.backend).filter(|held| *held < need)?;
     let (need, held, backend) = (memory(need), memory(held), &cell.needs.backend);
     let label = &cell.cell.label;
-    let complaint =
-        format!("run `{label}` needs about {need} while {during}, and the device of `{backend}` has {held}");
+    let complaint = format!(
+        "run `{label}` needs about {need} while {during}, and the device of `{backend}` has {held}"
+    );
     Some(Fault::usage(complaint).hint("train adapters (`train.lora = {}`), use 16 bits (`base = { hf = ..., precision = \"bf16\" }`), or lower `train.batch` or `max_tokens`; `rise-lab plan` shows what needs how much; `--no-memory-check` begins anyway"))
 }
 
@@ -81,7 +88,11 @@ pub fn cores() -> usize {
 /// # Errors
 /// If anything in the file or in the replacements is wrong.
 pub fn experiment(arguments: &ExperimentArguments) -> Result<ExperimentSpec, Fault> {
-    let mut overrides = arguments.set.iter().map(|text| setting(text)).collect::<Result<Vec<_>, _>>()?;
+    let mut overrides = arguments
+        .set
+        .iter()
+        .map(|text| setting(text))
+        .collect::<Result<Vec<_>, _>>()?;
     if let Some(backend) = &arguments.backend {
         overrides.push(("backend".to_owned(), backend.clone()));
     }
@@ -122,7 +133,13 @@ mod tests {
     #[test]
     fn settings_are_split_at_the_first_equals_sign() {
         let parts = setting("collect.teacher = { model = \"strong\" }").unwrap();
-        assert_eq!(parts, ("collect.teacher".to_owned(), "{ model = \"strong\" }".to_owned()));
+        assert_eq!(
+            parts,
+            (
+                "collect.teacher".to_owned(),
+                "{ model = \"strong\" }".to_owned()
+            )
+        );
         for wrong in ["train.epochs", "=1", "train.epochs="] {
             assert!(setting(wrong).is_err(), "{wrong}");
         }
@@ -143,7 +160,12 @@ mod tests {
     fn a_place_that_is_a_file_cannot_hold_reports() {
         let folder = tempfile::tempdir().unwrap();
         check_writable(&folder.path().join("new/reports")).unwrap();
-        assert_eq!(fs::read_dir(folder.path().join("new/reports")).unwrap().count(), 0);
+        assert_eq!(
+            fs::read_dir(folder.path().join("new/reports"))
+                .unwrap()
+                .count(),
+            0
+        );
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         assert_eq!(check_writable(&file).unwrap_err().exit as u8, 6);

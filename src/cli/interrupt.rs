@@ -20,7 +20,10 @@ impl Interrupt {
     /// # Errors
     /// If the system does not let us.
     pub fn listen() -> Result<Self, Fault> {
-        let interrupt = Self { stop: Arc::default(), working: Arc::new(AtomicBool::new(true)) };
+        let interrupt = Self {
+            stop: Arc::default(),
+            working: Arc::new(AtomicBool::new(true)),
+        };
         let (stop, working) = (Arc::clone(&interrupt.stop), Arc::clone(&interrupt.working));
         ctrlc::set_handler(move || {
             if working.load(Ordering::SeqCst) {

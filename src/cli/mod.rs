@@ -38,7 +38,9 @@ pub fn main() -> ExitCode {
         Err(error) => return wrong_usage(&error),
     };
     let environment = Environment::new(&arguments.global);
-    let ended = catch_unwind(AssertUnwindSafe(|| perform(arguments.command, &environment)));
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        perform(arguments.command, &environment)
+    }));
     let exit = match ended {
         Ok(Ok(exit)) => exit,
         Ok(Err(fault)) => {
@@ -46,7 +48,10 @@ pub fn main() -> ExitCode {
             fault.exit
         }
         Err(_) => {
-            let fault = Fault::new(Exit::Bug, anyhow::anyhow!("rise-lab stumbled over itself, see above"));
+            let fault = Fault::new(
+                Exit::Bug,
+                anyhow::anyhow!("rise-lab stumbled over itself, see above"),
+            );
             environment.output.error(&fault);
             fault.exit
         }
@@ -77,5 +82,9 @@ fn perform(command: Command, environment: &Environment) -> Result<Exit, Fault> {
 fn wrong_usage(error: &clap::Error) -> ExitCode {
     // Nowhere is left to tell of a failure to.
     let _ = error.print();
-    ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { Exit::Fine as u8 })
+    ExitCode::from(if error.use_stderr() {
+        Exit::Usage as u8
+    } else {
+        Exit::Fine as u8
+    })
 }

@@ -88,10 +88,14 @@ impl Output {
     ///
     /// # Errors
     /// If standard output cannot be written; a reader that has seen enough is none.
-    pub fn answer(self, text: impl FnOnce() -> String, document: &impl Serialize) -> Result<(), Fault> {
+    pub fn answer(
+        self,
+        text: impl FnOnce() -> String,
+        document: &impl Serialize,
+    ) -> Result<(), Fault> {
         if self.is_json() {
-            let json =
-                serde_json::to_string_pretty(document).map_err(|error| Fault::new(Exit::Bug, error))?;
+            let json = serde_json::to_string_pretty(document)
+                .map_err(|error| Fault::new(Exit::Bug, error))?;
             return print(&format!("{json}\n"));
         }
         print(&text())
@@ -127,7 +131,9 @@ impl Output {
         }
         let mut stderr = io::stderr().lock();
         // There is no further place to tell of a failure to.
-        let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+        let _ = stderr
+            .write_all(text.as_bytes())
+            .and_then(|()| stderr.flush());
     }
 
     /// Talks to people, unless they want quiet.
@@ -144,17 +150,29 @@ impl Output {
 
     /// The text for an answer in a style, if colours are wanted there.
     pub fn styled(self, style: Style, text: &str) -> String {
-        if self.answers_in_colour { style.paint(text) } else { text.to_owned() }
+        if self.answers_in_colour {
+            style.paint(text)
+        } else {
+            text.to_owned()
+        }
     }
 
     /// The text for standard error in a style, if colours are wanted there.
     pub fn styled_talk(self, style: Style, text: &str) -> String {
-        if self.talk_in_colour { style.paint(text) } else { text.to_owned() }
+        if self.talk_in_colour {
+            style.paint(text)
+        } else {
+            text.to_owned()
+        }
     }
 
     fn shown(self, fault: &Fault) -> String {
         let hint = |hint: &str| format!("{} {hint}", self.styled_talk(Style::Yellow, "hint:"));
-        let mut lines = vec![format!("{} {}", self.styled_talk(Style::Red, "error:"), fault.error)];
+        let mut lines = vec![format!(
+            "{} {}",
+            self.styled_talk(Style::Red, "error:"),
+            fault.error
+        )];
         for cause in fault.error.chain().skip(1).map(ToString::to_string) {
             // Some errors tell their cause themselves; once is enough.
             if !lines.iter().any(|line| line.contains(&cause)) {
@@ -163,7 +181,9 @@ impl Output {
         }
         lines.extend(fault.hint.as_deref().map(hint));
         if fault.exit == Exit::Bug {
-            lines.push(hint("this is a bug in rise-lab; please report it with the command and the file"));
+            lines.push(hint(
+                "this is a bug in rise-lab; please report it with the command and the file",
+            ));
         }
         lines.join("\n")
     }
@@ -171,7 +191,10 @@ impl Output {
 
 fn print(text: &str) -> Result<(), Fault> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         // Whoever reads (`head`, a closed pager) has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Fault::write("standard output".as_ref(), error)),
@@ -189,7 +212,12 @@ mod tests {
     use super::*;
 
     fn plain() -> Output {
-        Output { format: Format::Human, quiet: false, answers_in_colour: false, talk_in_colour: false }
+        Output {
+            format: Format::Human,
+            quiet: false,
+            answers_in_colour: false,
+            talk_in_colour: false,
+        }
     }
 
     #[test]
@@ -202,7 +230,10 @@ mod tests {
         ");
         let told = anyhow::Error::new(io::Error::other("no space left"));
         let twice = Fault::new(Exit::Write, told.context("cannot write a: no space left"));
-        assert_eq!(plain().shown(&twice), "error: cannot write a: no space left");
+        assert_eq!(
+            plain().shown(&twice),
+            "error: cannot write a: no space left"
+        );
         let bug = Fault::new(Exit::Bug, anyhow::anyhow!("lost count"));
         insta::assert_snapshot!(plain().shown(&bug), @r"
         error: lost count
@@ -213,8 +244,14 @@ mod tests {
     #[test]
     fn colours_are_used_only_where_they_are_wanted() {
         assert_eq!(plain().styled(Style::Red, "no"), "no");
-        let colourful = Output { talk_in_colour: true, ..plain() };
-        assert_eq!(colourful.styled_talk(Style::Red, "no"), "\u{1b}[1;31mno\u{1b}[0m");
+        let colourful = Output {
+            talk_in_colour: true,
+            ..plain()
+        };
+        assert_eq!(
+            colourful.styled_talk(Style::Red, "no"),
+            "\u{1b}[1;31mno\u{1b}[0m"
+        );
         assert_eq!(colourful.styled(Style::Red, "no"), "no");
     }
 }

@@ -64,7 +64,17 @@ impl Pace {
         let done = total - open.len();
         let stages = stages.to_vec();
         let (busy, threads) = (BTreeMap::new(), BTreeMap::new());
-        Self { stages, left: open, total, done, jobs, took: 0.0, expected: 0.0, busy, threads }
+        Self {
+            stages,
+            left: open,
+            total,
+            done,
+            jobs,
+            took: 0.0,
+            expected: 0.0,
+            busy,
+            threads,
+        }
     }
 
     /// A worker has begun a stage.
@@ -90,12 +100,23 @@ impl Pace {
 
     /// Something happened inside a worker's stage.
     pub fn advance(&mut self, seat: usize, event: &Event, now: Instant) {
-        let (Some(activity), Event::Progress { done, total, unit, tokens, loss }) =
-            (self.busy.get_mut(&seat), event)
+        let (
+            Some(activity),
+            Event::Progress {
+                done,
+                total,
+                unit,
+                tokens,
+                loss,
+            },
+        ) = (self.busy.get_mut(&seat), event)
         else {
             return;
         };
-        let first = activity.progress.as_ref().map_or((now, *done, *tokens), |progress| progress.first);
+        let first = activity
+            .progress
+            .as_ref()
+            .map_or((now, *done, *tokens), |progress| progress.first);
         activity.progress = Some(Progress {
             done: *done,
             total: *total,
@@ -151,7 +172,10 @@ impl Pace {
         for activity in self.busy.values() {
             let expected = activity.estimate * scale;
             let guess = (expected - (now - activity.begun).as_secs_f64()).max(expected * 0.05);
-            left.insert(activity.key.clone(), activity.seconds_left(now).unwrap_or(guess));
+            left.insert(
+                activity.key.clone(),
+                activity.seconds_left(now).unwrap_or(guess),
+            );
         }
         forecast(&self.stages, &left, self.jobs)
     }
@@ -160,7 +184,9 @@ impl Pace {
     fn scale(&self, now: Instant) -> f64 {
         let running = self.busy.values().filter_map(|activity| activity.pace(now));
         let (took, expected) = running
-            .fold((self.took, self.expected), |(took, expected), pace| (took + pace.0, expected + pace.1));
+            .fold((self.took, self.expected), |(took, expected), pace| {
+                (took + pace.0, expected + pace.1)
+            });
         (took + PRIOR) / (expected + PRIOR)
     }
 }
@@ -174,14 +200,23 @@ impl Activity {
     /// How far it is, from 0 to 1.
     pub fn part(&self) -> f64 {
         self.progress.as_ref().map_or(0.0, |progress| {
-            if progress.total == 0 { 0.0 } else { progress.done as f64 / progress.total as f64 }
+            if progress.total == 0 {
+                0.0
+            } else {
+                progress.done as f64 / progress.total as f64
+            }
         })
     }
 
     /// Everything about it that fits on a line: units, tokens per second, loss, time left, threads.
     pub fn details(&self, now: Instant) -> String {
-        let Some(progress) = &self.progress else { return "starting".to_owned() };
-        let mut parts = vec![format!("{}/{} {}", progress.done, progress.total, progress.unit)];
+        let Some(progress) = &self.progress else {
+            return "starting".to_owned();
+        };
+        let mut parts = vec![format!(
+            "{}/{} {}",
+            progress.done, progress.total, progress.unit
+        )];
         if self.threads > 1 {
             parts.push(format!("{} threads", self.threads));
         }
@@ -191,7 +226,10 @@ impl Activity {
         if let Some(loss) = progress.loss {
             parts.push(format!("loss {}", Unit::Nats.number(loss)));
         }
-        if let Some(seconds) = self.seconds_left(now).filter(|_| progress.done < progress.total) {
+        if let Some(seconds) = self
+            .seconds_left(now)
+            .filter(|_| progress.done < progress.total)
+        {
             parts.push(format!("{} left", duration(seconds)));
         }
         parts.join(", ")
@@ -200,15 +238,22 @@ impl Activity {
     fn seconds_left(&self, now: Instant) -> Option<f64> {
         let progress = self.progress.as_ref()?;
         let (begun, first, _) = progress.first;
-        let (units, elapsed) = (progress.done.saturating_sub(first) as f64, progress.last - begun);
+        let (units, elapsed) = (
+            progress.done.saturating_sub(first) as f64,
+            progress.last - begun,
+        );
         let silent = now.saturating_duration_since(progress.last).as_secs_f64();
-        let left = progress.total.saturating_sub(progress.done) as f64 * elapsed.as_secs_f64() / units;
+        let left =
+            progress.total.saturating_sub(progress.done) as f64 * elapsed.as_secs_f64() / units;
         (units > 0.0).then(|| (left - silent).max(0.0))
     }
 
     /// Seconds that its part done so far took, and was expected to take.
     fn pace(&self, now: Instant) -> Option<(f64, f64)> {
-        let progress = self.progress.as_ref().filter(|progress| progress.total > 0)?;
+        let progress = self
+            .progress
+            .as_ref()
+            .filter(|progress| progress.total > 0)?;
         let part = progress.done.saturating_sub(progress.first.1) as f64 / progress.total as f64;
         (part > 0.0).then(|| ((now - self.begun).as_secs_f64(), part * self.estimate))
     }
@@ -239,16 +284,32 @@ mod tests {
             seed: Seed(0),
             backend: "flex".to_owned(),
         };
-        Stage::new(Kind::Train, label.to_owned(), job, inputs, &json!(label), estimate)
+        Stage::new(
+            Kind::Train,
+            label.to_owned(),
+            job,
+            inputs,
+            &json!(label),
+            estimate,
+        )
     }
 
     fn pace(stages: &[Stage], jobs: usize) -> Pace {
-        let open = stages.iter().map(|stage| (stage.key.clone(), stage.estimate)).collect();
+        let open = stages
+            .iter()
+            .map(|stage| (stage.key.clone(), stage.estimate))
+            .collect();
         Pace::new(stages, open, jobs)
     }
 
     fn progress(done: u64, tokens: u64) -> Event {
-        Event::Progress { done, total: 100, unit: "steps".to_owned(), tokens, loss: Some(1.25) }
+        Event::Progress {
+            done,
+            total: 100,
+            unit: "steps".to_owned(),
+            tokens,
+            loss: Some(1.25),
+        }
     }
 
     #[test]
@@ -262,8 +323,14 @@ mod tests {
         pace.advance(0, &progress(40, 0), at(2));
         pace.advance(0, &progress(60, 50_000), at(12));
         let activity = pace.activity(0).unwrap();
-        assert_eq!(activity.details(at(12)), "60/100 steps, 5.0k tok/s, loss 1.250, 20 s left");
-        assert_eq!(activity.details(at(17)), "60/100 steps, 5.0k tok/s, loss 1.250, 15 s left");
+        assert_eq!(
+            activity.details(at(12)),
+            "60/100 steps, 5.0k tok/s, loss 1.250, 20 s left"
+        );
+        assert_eq!(
+            activity.details(at(17)),
+            "60/100 steps, 5.0k tok/s, loss 1.250, 15 s left"
+        );
         assert!((activity.part() - 0.6).abs() < 1e-12);
         pace.spread(0, 2);
         let shown = "60/100 steps, 2 threads, 5.0k tok/s, loss 1.250, 20 s left";
@@ -271,7 +338,10 @@ mod tests {
         pace.finish(0, 12.0);
         pace.begin(0, &stages[0], at(20));
         pace.advance(0, &progress(1, 0), at(20));
-        assert_eq!(pace.activity(0).unwrap().details(at(20)), "1/100 steps, 2 threads, loss 1.250");
+        assert_eq!(
+            pace.activity(0).unwrap().details(at(20)),
+            "1/100 steps, 2 threads, loss 1.250"
+        );
     }
 
     #[test]
@@ -285,7 +355,11 @@ mod tests {
         pace.begin(0, &stages[0], start);
         pace.finish(0, 2000.0);
         // (2000 + 20) / (1000 + 20) of 500 s.
-        assert!((pace.seconds_left(start) - 990.196).abs() < 0.01, "{}", pace.seconds_left(start));
+        assert!(
+            (pace.seconds_left(start) - 990.196).abs() < 0.01,
+            "{}",
+            pace.seconds_left(start)
+        );
         assert_eq!(pace.stages(), (1, 2));
     }
 

@@ -46,8 +46,13 @@ impl Progress {
     pub fn new(output: Output, stages: &[Stage], open: BTreeMap<Key, f64>, jobs: usize) -> Self {
         let bars = (output.is_live() && !open.is_empty()).then(|| Bars::new(jobs, stages.len()));
         let now = Instant::now();
-        let mut progress =
-            Self { output, pace: Pace::new(stages, open, jobs), bars, spoken: now, forecast: now };
+        let mut progress = Self {
+            output,
+            pace: Pace::new(stages, open, jobs),
+            bars,
+            spoken: now,
+            forecast: now,
+        };
         progress.draw_whole(now);
         progress
     }
@@ -72,23 +77,44 @@ impl Progress {
                 }
                 self.draw_seat(*seat, now);
             }
-            News::Finished { seat, stage, manifest } => {
+            News::Finished {
+                seat,
+                stage,
+                manifest,
+            } => {
                 self.pace.finish(*seat, manifest.seconds);
-                self.line_for_logs(&format!("done    {} in {}", stage.label, duration(manifest.seconds)));
+                self.line_for_logs(&format!(
+                    "done    {} in {}",
+                    stage.label,
+                    duration(manifest.seconds)
+                ));
                 self.draw_seat(*seat, now);
                 self.draw_done();
             }
             News::TakenIn { stage } => self.line_for_logs(&format!("found   {}", stage.label)),
-            News::Failed { seat, stage, reason, lost } => {
+            News::Failed {
+                seat,
+                stage,
+                reason,
+                lost,
+            } => {
                 self.forget(*seat, &stage.key, now);
                 let lost = if *lost > 0 {
                     format!(" ({lost} more stages wait for it in vain)")
                 } else {
                     String::new()
                 };
-                self.note(Style::Red, "failed", &format!("{}: {reason}{lost}", stage.label));
+                self.note(
+                    Style::Red,
+                    "failed",
+                    &format!("{}: {reason}{lost}", stage.label),
+                );
             }
-            News::Died { seat, stage, reason } => {
+            News::Died {
+                seat,
+                stage,
+                reason,
+            } => {
                 self.pace.leave(*seat);
                 self.note(Style::Yellow, "lost", &format!("{}: {reason}", stage.label));
                 self.draw_seat(*seat, now);
@@ -149,7 +175,10 @@ impl Progress {
             }
         } else if now - self.spoken >= HEARTBEAT && self.pace.activities().next().is_some() {
             let left = duration(self.pace.seconds_left(now));
-            self.line_for_logs(&format!("working: {}; about {left} left", self.activities(now)));
+            self.line_for_logs(&format!(
+                "working: {}; about {left} left",
+                self.activities(now)
+            ));
         }
     }
 
@@ -167,7 +196,8 @@ impl Progress {
         let (done, total) = self.pace.stages();
         bars.whole.set_position(done as u64);
         let left = duration(self.pace.seconds_left(now));
-        bars.whole.set_message(format!("{done}/{total} stages, about {left} left"));
+        bars.whole
+            .set_message(format!("{done}/{total} stages, about {left} left"));
     }
 
     /// Moves the bar on without a new forecast, which looks at every stage that is left.
@@ -178,7 +208,9 @@ impl Progress {
     }
 
     fn draw_seat(&self, seat: usize, now: Instant) {
-        let Some(bar) = self.bars.as_ref().and_then(|bars| bars.seats.get(seat)) else { return };
+        let Some(bar) = self.bars.as_ref().and_then(|bars| bars.seats.get(seat)) else {
+            return;
+        };
         if let Some(activity) = self.pace.activity(seat) {
             bar.set_prefix(activity.label().to_owned());
             bar.set_position((activity.part() * STEPS as f64) as u64);
@@ -204,12 +236,17 @@ impl Bars {
         });
         let seats = seats.collect();
         whole.enable_steady_tick(Duration::from_secs(1));
-        Self { screen, whole, seats }
+        Self {
+            screen,
+            whole,
+            seats,
+        }
     }
 }
 
 fn style(template: &str) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template).expect("the templates of this file are well formed");
+    let style =
+        ProgressStyle::with_template(template).expect("the templates of this file are well formed");
     style.progress_chars("━╸─")
 }
 

@@ -49,7 +49,12 @@ pub fn proportion(scores: &[f64]) -> Option<Proportion> {
     let mean = scores.iter().sum::<f64>() / n;
     let middle = (mean + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
     let half = Z / (1.0 + Z * Z / n) * (mean * (1.0 - mean) / n + Z * Z / (4.0 * n * n)).sqrt();
-    Some(Proportion { mean, low: middle - half, high: middle + half, n: scores.len() })
+    Some(Proportion {
+        mean,
+        low: middle - half,
+        high: middle + half,
+        n: scores.len(),
+    })
 }
 
 /// An estimated proportion.
@@ -67,7 +72,13 @@ pub struct Proportion {
 
 impl std::fmt::Display for Proportion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.1} [{:.1}, {:.1}]", self.mean * 1e2, self.low * 1e2, self.high * 1e2)
+        write!(
+            f,
+            "{:.1} [{:.1}, {:.1}]",
+            self.mean * 1e2,
+            self.low * 1e2,
+            self.high * 1e2
+        )
     }
 }
 
@@ -77,18 +88,28 @@ mod tests {
 
     #[test]
     fn durations_read_like_speech() {
-        let shown = [0.0, 0.34, 8.4, 59.6, 200.0, 3600.0, 3900.0].map(duration).join(" | ");
-        assert_eq!(shown, "0 s | 0.3 s | 8 s | 1 min 00 s | 3 min 20 s | 1 h 00 min | 1 h 05 min");
+        let shown = [0.0, 0.34, 8.4, 59.6, 200.0, 3600.0, 3900.0]
+            .map(duration)
+            .join(" | ");
+        assert_eq!(
+            shown,
+            "0 s | 0.3 s | 8 s | 1 min 00 s | 3 min 20 s | 1 h 00 min | 1 h 05 min"
+        );
     }
 
     #[test]
     fn rates_are_short() {
-        assert_eq!([0.0, 840.0, 5234.0, 123_456.0, 1.26e6].map(rate).join(" "), "0 840 5.2k 123k 1.3M");
+        assert_eq!(
+            [0.0, 840.0, 5234.0, 123_456.0, 1.26e6].map(rate).join(" "),
+            "0 840 5.2k 123k 1.3M"
+        );
     }
 
     #[test]
     fn memory_is_short() {
-        let told = [0, 860_160, 412 << 20, 1_400_000_000].map(memory).join(", ");
+        let told = [0, 860_160, 412 << 20, 1_400_000_000]
+            .map(memory)
+            .join(", ");
         assert_eq!(told, "0 kB, 840 kB, 412 MB, 1.3 GB");
     }
 

@@ -15,13 +15,22 @@ impl Table {
     pub fn new<T: Into<String>>(columns: impl IntoIterator<Item = T>) -> Self {
         let columns: Vec<String> = columns.into_iter().map(Into::into).collect();
         let numbers = columns.iter().map(|name| name.starts_with('#')).collect();
-        let head = columns.iter().map(|name| name.strip_prefix('#').unwrap_or(name).to_owned()).collect();
-        Self { head, numbers, rows: Vec::new() }
+        let head = columns
+            .iter()
+            .map(|name| name.strip_prefix('#').unwrap_or(name).to_owned())
+            .collect();
+        Self {
+            head,
+            numbers,
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row; lines within a cell are joined.
     pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
-        let cells = cells.into_iter().map(|cell| cell.into().split('\n').collect::<Vec<_>>().join(" "));
+        let cells = cells
+            .into_iter()
+            .map(|cell| cell.into().split('\n').collect::<Vec<_>>().join(" "));
         self.rows.push(cells.collect());
     }
 
@@ -36,10 +45,18 @@ impl Table {
     }
 
     fn line(&self, cells: &[String], widths: &[usize]) -> String {
-        let cells = cells.iter().zip(widths).zip(&self.numbers).map(|((cell, &width), &number)| {
-            let gap = " ".repeat(width - visible(cell));
-            if number { format!("{gap}{cell}") } else { format!("{cell}{gap}") }
-        });
+        let cells = cells
+            .iter()
+            .zip(widths)
+            .zip(&self.numbers)
+            .map(|((cell, &width), &number)| {
+                let gap = " ".repeat(width - visible(cell));
+                if number {
+                    format!("{gap}{cell}")
+                } else {
+                    format!("{cell}{gap}")
+                }
+            });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     }
 }
@@ -48,7 +65,11 @@ impl Table {
 fn visible(cell: &str) -> usize {
     let mut pieces = cell.split('\u{1b}');
     let plain = pieces.next().map_or(0, |piece| piece.chars().count());
-    let painted = pieces.map(|piece| piece.split_once('m').map_or(0, |(_, rest)| rest.chars().count()));
+    let painted = pieces.map(|piece| {
+        piece
+            .split_once('m')
+            .map_or(0, |(_, rest)| rest.chars().count())
+    });
     plain + painted.sum::<usize>()
 }
 
@@ -59,7 +80,9 @@ impl fmt::Display for Table {
         writeln!(f, "{}", self.line(&self.head, &widths))?;
         let rule: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
         writeln!(f, "{}", rule.join("  "))?;
-        self.rows.iter().try_for_each(|row| writeln!(f, "{}", self.line(row, &widths)))
+        self.rows
+            .iter()
+            .try_for_each(|row| writeln!(f, "{}", self.line(row, &widths)))
     }
 }
 
@@ -73,7 +96,12 @@ mod tests {
         let mut table = Table::new(["status", "error"]);
         table.row([Style::Red.paint("failed"), "x".to_owned()]);
         assert_eq!(visible(&Style::Red.paint("failed")), 6);
-        assert!(table.to_string().ends_with("\u{1b}[1;31mfailed\u{1b}[0m  x\n"), "{table}");
+        assert!(
+            table
+                .to_string()
+                .ends_with("\u{1b}[1;31mfailed\u{1b}[0m  x\n"),
+            "{table}"
+        );
     }
 
     #[test]

@@ -18,7 +18,11 @@ pub struct Watcher {
 impl Watcher {
     /// A watcher that tells `output`.
     pub const fn new(output: Output) -> Self {
-        Self { output, progress: None, unheard: None }
+        Self {
+            output,
+            progress: None,
+            unheard: None,
+        }
     }
 
     /// Hands on some news.

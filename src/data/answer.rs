@@ -44,7 +44,11 @@ pub(super) fn canonical(text: &str) -> Option<String> {
 /// Where the first number begins: at a digit, or at a decimal point before one.
 fn number_start(line: &str) -> Option<usize> {
     let digit = line.find(|c: char| c.is_ascii_digit())?;
-    Some(if line[..digit].ends_with('.') { digit - 1 } else { digit })
+    Some(if line[..digit].ends_with('.') {
+        digit - 1
+    } else {
+        digit
+    })
 }
 
 /// The number that a text begins with, without sign and in canonical form, and what follows it.
@@ -65,13 +69,20 @@ fn leading_number(text: &str) -> Option<(String, &str)> {
         _ => "",
     };
     let whole = if whole.is_empty() { "0" } else { whole };
-    let number = if decimals.is_empty() { whole.to_owned() } else { format!("{whole}.{decimals}") };
+    let number = if decimals.is_empty() {
+        whole.to_owned()
+    } else {
+        format!("{whole}.{decimals}")
+    };
     Some((number, rest))
 }
 
 /// The digits that a text begins with, and what follows them.
 fn split_digits(text: &str) -> (&str, &str) {
-    text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
+    text.split_at(
+        text.find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len()),
+    )
 }
 
 /// The three digits after a thousands comma; `3, 4` and `1,0805` have none.
@@ -88,11 +99,18 @@ fn is_negative(before: &str) -> bool {
     if let Some(ahead) = attached.strip_suffix(minus) {
         return !ahead.ends_with(char::is_alphanumeric);
     }
-    attached.trim_end().strip_suffix(minus).is_some_and(|ahead| ahead.trim().is_empty())
+    attached
+        .trim_end()
+        .strip_suffix(minus)
+        .is_some_and(|ahead| ahead.trim().is_empty())
 }
 
 fn signed(negative: bool, number: String) -> String {
-    if negative && number != "0" { format!("-{number}") } else { number }
+    if negative && number != "0" {
+        format!("-{number}")
+    } else {
+        number
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +149,11 @@ mod tests {
             (" 2+16=18", "2"),
             (" The answer is 18.", "18"),
         ] {
-            assert_eq!(stated(&format!("8-6=2\n####{line}\n99")).as_deref(), Some(answer), "{line:?}");
+            assert_eq!(
+                stated(&format!("8-6=2\n####{line}\n99")).as_deref(),
+                Some(answer),
+                "{line:?}"
+            );
         }
     }
 
@@ -152,7 +174,9 @@ mod tests {
         assert_eq!(canonical(" 1,080 ").as_deref(), Some("1080"));
         assert_eq!(canonical("-10").as_deref(), Some("-10"));
         assert_eq!(canonical("+51.0").as_deref(), Some("51"));
-        for text in ["", "ten", "$5", "5 cards", "1/2", "--5", "1e20", "-", ".", "3-4", "1,08"] {
+        for text in [
+            "", "ten", "$5", "5 cards", "1/2", "--5", "1e20", "-", ".", "3-4", "1,08",
+        ] {
             assert_eq!(canonical(text), None, "{text:?}");
         }
     }
@@ -160,7 +184,11 @@ mod tests {
     fn with_commas(digits: &str) -> String {
         let first = (digits.len() + 2) % 3 + 1;
         let groups: Vec<_> = std::iter::once(&digits[..first])
-            .chain((first..digits.len()).step_by(3).map(|at| &digits[at..at + 3]))
+            .chain(
+                (first..digits.len())
+                    .step_by(3)
+                    .map(|at| &digits[at..at + 3]),
+            )
             .collect();
         groups.join(",")
     }

@@ -57,7 +57,10 @@ impl CorpusConfig {
             ("corrupt_share", self.corrupt_share),
             ("resolve_share", self.resolve_share),
         ];
-        if let Some((field, share)) = shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
+        if let Some((field, share)) = shares
+            .into_iter()
+            .find(|(_, share)| !(0.0..=1.0).contains(share))
+        {
             return Some((field, format!("{share} is not in [0, 1]")));
         }
         if self.solved_in_a_row == 0 {
@@ -65,10 +68,20 @@ impl CorpusConfig {
         }
         if self.corrupt_digits.is_empty() || self.corrupt_digits.contains(&0) {
             let given = &self.corrupt_digits;
-            return Some(("corrupt_digits", format!("{given:?} must be one or more numbers of at least 1")));
+            return Some((
+                "corrupt_digits",
+                format!("{given:?} must be one or more numbers of at least 1"),
+            ));
         }
-        (self.repeats.is_empty() || self.repeats.contains(&0))
-            .then(|| ("repeats", format!("{:?} must be one or more numbers of at least 1", self.repeats)))
+        (self.repeats.is_empty() || self.repeats.contains(&0)).then(|| {
+            (
+                "repeats",
+                format!(
+                    "{:?} must be one or more numbers of at least 1",
+                    self.repeats
+                ),
+            )
+        })
     }
 }
 
@@ -78,8 +91,17 @@ impl CorpusConfig {
 /// # Panics
 /// If the settings have a [`fault`](CorpusConfig::fault).
 #[must_use]
-pub fn documents(problems: &[Problem], config: &CorpusConfig, prompt: &Prompt, seed: Seed) -> Vec<Example> {
-    assert_eq!(config.fault(), None, "settings are checked before they are used");
+pub fn documents(
+    problems: &[Problem],
+    config: &CorpusConfig,
+    prompt: &Prompt,
+    seed: Seed,
+) -> Vec<Example> {
+    assert_eq!(
+        config.fault(),
+        None,
+        "settings are checked before they are used"
+    );
     let solved: Vec<Solved<'_>> = problems.iter().filter_map(Solved::new).collect();
     let mut documents = Vec::new();
     let mut left = solved.as_slice();
@@ -91,7 +113,9 @@ pub fn documents(problems: &[Problem], config: &CorpusConfig, prompt: &Prompt, s
             1
         } else {
             let used = left.len().min(config.solved_in_a_row as usize);
-            left[..used].iter().for_each(|&solved| document.solve(solved, *prompt));
+            left[..used]
+                .iter()
+                .for_each(|&solved| document.solve(solved, *prompt));
             used
         };
         documents.push(document.0);
@@ -109,7 +133,10 @@ struct Solved<'a> {
 
 impl<'a> Solved<'a> {
     fn new(problem: &'a Problem) -> Option<Self> {
-        Some(Self { question: &problem.question, solution: problem.solution.as_deref()? })
+        Some(Self {
+            question: &problem.question,
+            solution: problem.solution.as_deref()?,
+        })
     }
 }
 
@@ -118,7 +145,10 @@ struct Document(Example);
 
 impl Default for Document {
     fn default() -> Self {
-        Self(Example { messages: Vec::new(), weights: Vec::new() })
+        Self(Example {
+            messages: Vec::new(),
+            weights: Vec::new(),
+        })
     }
 }
 
@@ -129,7 +159,13 @@ impl Document {
     }
 
     fn attempt(&mut self, text: &str, weight: f64) {
-        self.push(Message { role: Role::Assistant, text: text.to_owned() }, weight);
+        self.push(
+            Message {
+                role: Role::Assistant,
+                text: text.to_owned(),
+            },
+            weight,
+        );
     }
 
     /// A question and its solution.
@@ -139,13 +175,22 @@ impl Document {
     }
 
     /// A question, and an attempt that is given again after each retry text.
-    fn stubborn(&mut self, solved: Solved<'_>, config: &CorpusConfig, prompt: Prompt, draws: &mut Draws) {
+    fn stubborn(
+        &mut self,
+        solved: Solved<'_>,
+        config: &CorpusConfig,
+        prompt: Prompt,
+        draws: &mut Draws,
+    ) {
         let Solved { question, solution } = solved;
         let repeats = *draws.pick(&config.repeats);
         let mut wrong = (draws.uniform() < config.corrupt_share)
             .then(|| corrupted(solution, &config.corrupt_digits, draws));
         self.push(prompt.opening(question), 0.0);
-        self.attempt(wrong.as_deref().unwrap_or(solution), if wrong.is_some() { 0.0 } else { 1.0 });
+        self.attempt(
+            wrong.as_deref().unwrap_or(solution),
+            if wrong.is_some() { 0.0 } else { 1.0 },
+        );
         for _ in 1..repeats {
             wrong = wrong.filter(|_| draws.uniform() >= config.resolve_share);
             self.push(prompt.retry(question), 0.0);
@@ -157,7 +202,9 @@ impl Document {
 /// The text with some digits replaced by other ones.
 fn corrupted(text: &str, counts: &[u32], draws: &mut Draws) -> String {
     let mut bytes = text.as_bytes().to_vec();
-    let mut places: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at].is_ascii_digit()).collect();
+    let mut places: Vec<usize> = (0..bytes.len())
+        .filter(|&at| bytes[at].is_ascii_digit())
+        .collect();
     draws.shuffle(&mut places);
     let count = *draws.pick(counts);
     for at in places.into_iter().take(count as usize) {
@@ -174,11 +221,21 @@ mod tests {
     use crate::data::{Retry, Sizes, TaskConfig, WordProblems};
 
     fn problems(count: usize) -> Vec<Problem> {
-        let sizes = Sizes { corpus: count, ..Sizes::none(0) };
-        TaskConfig::WordProblems(WordProblems::default()).load(&sizes).unwrap().corpus
+        let sizes = Sizes {
+            corpus: count,
+            ..Sizes::none(0)
+        };
+        TaskConfig::WordProblems(WordProblems::default())
+            .load(&sizes)
+            .unwrap()
+            .corpus
     }
 
-    const PROMPT: Prompt = Prompt { retry: Retry::Incorrect, repeat_question: false, answer_form: None };
+    const PROMPT: Prompt = Prompt {
+        retry: Retry::Incorrect,
+        repeat_question: false,
+        answer_form: None,
+    };
 
     fn made(problems: &[Problem], config: &CorpusConfig) -> Vec<Example> {
         documents(problems, config, &PROMPT, Seed(3))
@@ -193,27 +250,56 @@ mod tests {
     }
 
     fn is_dialogue(document: &Example) -> bool {
-        document.messages.iter().any(|message| message.text == "That is incorrect. Try again.")
+        document
+            .messages
+            .iter()
+            .any(|message| message.text == "That is incorrect. Try again.")
     }
 
     #[test]
     fn without_dialogues_problems_are_solved_three_in_a_row() {
         let problems = problems(7);
-        let config = CorpusConfig { dialogue_share: 0.0, ..CorpusConfig::default() };
+        let config = CorpusConfig {
+            dialogue_share: 0.0,
+            ..CorpusConfig::default()
+        };
         let documents = made(&problems, &config);
-        assert_eq!(documents.iter().map(|document| document.messages.len()).collect::<Vec<_>>(), [6, 6, 2]);
-        let messages: Vec<_> = documents.iter().flat_map(|document| &document.messages).collect();
+        assert_eq!(
+            documents
+                .iter()
+                .map(|document| document.messages.len())
+                .collect::<Vec<_>>(),
+            [6, 6, 2]
+        );
+        let messages: Vec<_> = documents
+            .iter()
+            .flat_map(|document| &document.messages)
+            .collect();
         for (problem, pair) in problems.iter().zip(messages.chunks(2)) {
-            assert_eq!((pair[0].role, &pair[0].text), (Role::User, &problem.question));
-            assert_eq!((pair[1].role, Some(&pair[1].text)), (Role::Assistant, problem.solution.as_ref()));
+            assert_eq!(
+                (pair[0].role, &pair[0].text),
+                (Role::User, &problem.question)
+            );
+            assert_eq!(
+                (pair[1].role, Some(&pair[1].text)),
+                (Role::Assistant, problem.solution.as_ref())
+            );
         }
-        assert!(documents.iter().all(|d| d.weights.chunks(2).all(|pair| pair == [0.0, 1.0])));
+        assert!(
+            documents
+                .iter()
+                .all(|d| d.weights.chunks(2).all(|pair| pair == [0.0, 1.0]))
+        );
     }
 
     #[test]
     fn a_wrong_attempt_is_repeated_and_its_first_time_is_no_target() {
         let problems = problems(50);
-        let config = CorpusConfig { dialogue_share: 1.0, corrupt_share: 1.0, ..CorpusConfig::default() };
+        let config = CorpusConfig {
+            dialogue_share: 1.0,
+            corrupt_share: 1.0,
+            ..CorpusConfig::default()
+        };
         for (document, problem) in made(&problems, &config).iter().zip(&problems) {
             let attempts = attempts(document);
             let first = attempts[0].0;
@@ -246,16 +332,31 @@ mod tests {
     fn documents_come_in_their_shares() {
         let problems = problems(4000);
         let documents = made(&problems, &CorpusConfig::default());
-        let dialogues: Vec<_> = documents.iter().filter(|document| is_dialogue(document)).collect();
+        let dialogues: Vec<_> = documents
+            .iter()
+            .filter(|document| is_dialogue(document))
+            .collect();
         let share = |part: usize, whole: usize| part as f64 / whole as f64;
         assert!((share(dialogues.len(), documents.len()) - 0.5).abs() < 0.04);
-        let wrong = dialogues.iter().filter(|document| attempts(document)[0].1 == 0.0).count();
+        let wrong = dialogues
+            .iter()
+            .filter(|document| attempts(document)[0].1 == 0.0)
+            .count();
         assert!((share(wrong, dialogues.len()) - 0.5).abs() < 0.05);
-        let twice = dialogues.iter().filter(|document| attempts(document).len() == 2).count();
+        let twice = dialogues
+            .iter()
+            .filter(|document| attempts(document).len() == 2)
+            .count();
         assert!((share(twice, dialogues.len()) - 1.0 / 3.0).abs() < 0.05);
         let openings: usize = documents
             .iter()
-            .map(|document| document.messages.iter().filter(|m| m.text.ends_with("now?")).count())
+            .map(|document| {
+                document
+                    .messages
+                    .iter()
+                    .filter(|m| m.text.ends_with("now?"))
+                    .count()
+            })
             .sum();
         assert_eq!(openings, problems.len(), "each problem is used once");
     }
@@ -265,17 +366,29 @@ mod tests {
         let problems = problems(40);
         let config = CorpusConfig::default();
         assert_eq!(made(&problems, &config), made(&problems, &config));
-        assert_ne!(made(&problems, &config), documents(&problems, &config, &PROMPT, Seed(4)));
+        assert_ne!(
+            made(&problems, &config),
+            documents(&problems, &config, &PROMPT, Seed(4))
+        );
     }
 
     #[test]
     fn problems_without_a_solution_are_passed_over() {
         let mut problems = problems(2);
         problems[0].solution = None;
-        let documents = made(&problems, &CorpusConfig { dialogue_share: 0.0, ..CorpusConfig::default() });
+        let documents = made(
+            &problems,
+            &CorpusConfig {
+                dialogue_share: 0.0,
+                ..CorpusConfig::default()
+            },
+        );
         assert_eq!(
             documents,
-            [Example::answered(&problems[1].question, problems[1].solution.as_ref().unwrap())]
+            [Example::answered(
+                &problems[1].question,
+                problems[1].solution.as_ref().unwrap()
+            )]
         );
         assert_eq!(made(&[], &CorpusConfig::default()), []);
     }
@@ -285,11 +398,41 @@ mod tests {
         let field = |config: CorpusConfig| config.fault().map(|(field, _)| field);
         let config = CorpusConfig::default;
         assert_eq!(field(config()), None);
-        assert_eq!(field(CorpusConfig { dialogue_share: 1.5, ..config() }), Some("dialogue_share"));
-        assert_eq!(field(CorpusConfig { resolve_share: f64::NAN, ..config() }), Some("resolve_share"));
-        assert_eq!(field(CorpusConfig { solved_in_a_row: 0, ..config() }), Some("solved_in_a_row"));
-        assert_eq!(field(CorpusConfig { repeats: vec![], ..config() }), Some("repeats"));
-        assert_eq!(field(CorpusConfig { repeats: vec![2, 0], ..config() }), Some("repeats"));
+        assert_eq!(
+            field(CorpusConfig {
+                dialogue_share: 1.5,
+                ..config()
+            }),
+            Some("dialogue_share")
+        );
+        assert_eq!(
+            field(CorpusConfig {
+                resolve_share: f64::NAN,
+                ..config()
+            }),
+            Some("resolve_share")
+        );
+        assert_eq!(
+            field(CorpusConfig {
+                solved_in_a_row: 0,
+                ..config()
+            }),
+            Some("solved_in_a_row")
+        );
+        assert_eq!(
+            field(CorpusConfig {
+                repeats: vec![],
+                ..config()
+            }),
+            Some("repeats")
+        );
+        assert_eq!(
+            field(CorpusConfig {
+                repeats: vec![2, 0],
+                ..config()
+            }),
+            Some("repeats")
+        );
     }
 
     proptest! {

@@ -53,7 +53,13 @@ pub(super) fn deal(
 }
 
 /// The size of a split, if there is room for it.
-fn enough(split: Split, sizes: &Sizes, room: usize, place: &str, rows: usize) -> Result<usize, DataError> {
+fn enough(
+    split: Split,
+    sizes: &Sizes,
+    room: usize,
+    place: &str,
+    rows: usize,
+) -> Result<usize, DataError> {
     let asked = sizes.of(split);
     if asked <= room {
         return Ok(asked);
@@ -90,7 +96,13 @@ mod tests {
     }
 
     fn sizes(corpus: usize, train: usize, validation: usize, test: usize) -> Sizes {
-        Sizes { corpus, train, validation, test, ..Sizes::none(0) }
+        Sizes {
+            corpus,
+            train,
+            validation,
+            test,
+            ..Sizes::none(0)
+        }
     }
 
     fn dealt(sizes: &Sizes) -> Result<Splits, DataError> {
@@ -101,7 +113,11 @@ mod tests {
     fn one_split_alone_may_have_every_row() {
         assert_eq!(dealt(&sizes(0, 0, 0, 80)).unwrap().test.len(), 80);
         assert_eq!(dealt(&sizes(0, 80, 0, 0)).unwrap().train.len(), 80);
-        assert_ne!(dealt(&sizes(0, 80, 0, 0)).unwrap().train, rows(80), "rows are shuffled");
+        assert_ne!(
+            dealt(&sizes(0, 80, 0, 0)).unwrap().train,
+            rows(80),
+            "rows are shuffled"
+        );
     }
 
     #[test]
@@ -116,7 +132,11 @@ mod tests {
             (sizes(0, usize::MAX, 1, usize::MAX), Split::Test, 40),
         ] {
             match dealt(&sizes).unwrap_err() {
-                DataError::TooFew { split: refused, available, .. } => {
+                DataError::TooFew {
+                    split: refused,
+                    available,
+                    ..
+                } => {
                     assert_eq!((refused, available), (split, room), "{sizes:?}");
                 }
                 other => panic!("{other}"),

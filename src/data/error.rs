@@ -102,5 +102,9 @@ pub enum DataError {
 }
 
 fn more(others: usize) -> String {
-    if others == 0 { String::new() } else { format!(", as do {others} others") }
+    if others == 0 {
+        String::new()
+    } else {
+        format!(", as do {others} others")
+    }
 }

@@ -16,7 +16,9 @@ pub(super) fn read_text(path: &Path, expected: &'static str) -> Result<String, D
         offset: error.utf8_error().valid_up_to(),
     })?;
     if text.trim_start_matches(BOM).trim().is_empty() {
-        return Err(DataError::Empty { path: path.to_owned() });
+        return Err(DataError::Empty {
+            path: path.to_owned(),
+        });
     }
     Ok(text.strip_prefix(BOM).map(str::to_owned).unwrap_or(text))
 }
@@ -30,7 +32,11 @@ pub(super) fn fingerprint(path: &Path, expected: &'static str) -> Result<Key, Da
 const BOM: char = '\u{feff}';
 
 fn read(path: &Path, expected: &'static str) -> Result<Vec<u8>, DataError> {
-    fs::read(path).map_err(|source| DataError::Read { path: path.to_owned(), expected, source })
+    fs::read(path).map_err(|source| DataError::Read {
+        path: path.to_owned(),
+        expected,
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -48,7 +54,10 @@ mod tests {
         assert_eq!(text_of("\u{feff}a\u{e9}".as_bytes()).unwrap(), "aé");
         assert!(matches!(text_of(b""), Err(DataError::Empty { .. })));
         assert!(matches!(text_of(b" \n\n"), Err(DataError::Empty { .. })));
-        assert!(matches!(text_of(b"abc\xffdef"), Err(DataError::NotUtf8 { offset: 3, .. })));
+        assert!(matches!(
+            text_of(b"abc\xffdef"),
+            Err(DataError::NotUtf8 { offset: 3, .. })
+        ));
         assert!(matches!(
             text_of("abc\u{e9}".as_bytes()[..4].as_ref()),
             Err(DataError::NotUtf8 { offset: 3, .. })
@@ -57,7 +66,11 @@ mod tests {
 
     #[test]
     fn a_missing_file_says_what_was_expected() {
-        let error = read_text(Path::new("nowhere/train.jsonl"), "the folder of train.jsonl").unwrap_err();
+        let error = read_text(
+            Path::new("nowhere/train.jsonl"),
+            "the folder of train.jsonl",
+        )
+        .unwrap_err();
         assert_eq!(
             error.to_string(),
             "cannot read nowhere/train.jsonl: No such file or directory (os error 2); `path` must be the folder of train.jsonl"

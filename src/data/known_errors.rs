@@ -44,8 +44,12 @@ impl ErrorKind {
 }
 
 /// Rows of GSM8K's files, counted from 1, with their final answer and what their working gives.
-const TRAIN_LABELS: [(usize, &str, &str); 4] =
-    [(357, "66", "64"), (2771, "106", "108"), (4797, "140", "120"), (7183, "4", "10")];
+const TRAIN_LABELS: [(usize, &str, &str); 4] = [
+    (357, "66", "64"),
+    (2771, "106", "108"),
+    (4797, "140", "120"),
+    (7183, "4", "10"),
+];
 const TRAIN_WORKINGS: [(usize, &str, &str); 7] = [
     (787, "3", "9"),
     (1155, "1035", "207"),
@@ -102,7 +106,10 @@ mod tests {
 
     #[test]
     fn every_problem_is_listed_once() {
-        let ids: BTreeSet<String> = known_errors("gsm8k").into_iter().map(|known| known.id).collect();
+        let ids: BTreeSet<String> = known_errors("gsm8k")
+            .into_iter()
+            .map(|known| known.id)
+            .collect();
         assert_eq!((ids.len(), known_errors("gsm8k").len()), (20, 20));
         assert_eq!(known_errors("svamp").len(), 1);
         assert_eq!(known_errors("word-problems"), []);

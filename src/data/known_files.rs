@@ -9,16 +9,34 @@ use crate::domain::Key;
 
 /// (task, file, SHA-256).
 const OFFICIAL: [(&str, &str, &str); 4] = [
-    ("gsm8k", "train.jsonl", "17f347dc51477c50d4efb83959dbb7c56297aba886e5544ee2aaed3024813465"),
-    ("gsm8k", "test.jsonl", "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14"),
-    ("svamp", "SVAMP.json", "5be77703a6d891ae476d7c082787ad361392aa02453b132516cdd5f4e7934e3e"),
-    ("math", "MATH", "c00a767878ffca6f7de268acb9882b0f96d423e06d0ae39ede77fd9fbe26ff74"),
+    (
+        "gsm8k",
+        "train.jsonl",
+        "17f347dc51477c50d4efb83959dbb7c56297aba886e5544ee2aaed3024813465",
+    ),
+    (
+        "gsm8k",
+        "test.jsonl",
+        "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14",
+    ),
+    (
+        "svamp",
+        "SVAMP.json",
+        "5be77703a6d891ae476d7c082787ad361392aa02453b132516cdd5f4e7934e3e",
+    ),
+    (
+        "math",
+        "MATH",
+        "c00a767878ffca6f7de268acb9882b0f96d423e06d0ae39ede77fd9fbe26ff74",
+    ),
 ];
 
 /// Whether a file is the official one; none where there is no official one.
 #[must_use]
 pub fn is_official(task: &str, file: &str, sha256: &Key) -> Option<bool> {
-    let known = OFFICIAL.iter().find(|known| (known.0, known.1) == (task, file))?;
+    let known = OFFICIAL
+        .iter()
+        .find(|known| (known.0, known.1) == (task, file))?;
     Some(known.2 == sha256.as_str())
 }
 
@@ -30,7 +48,10 @@ mod tests {
     fn a_file_is_told_by_its_content() {
         let official = Key::from(OFFICIAL[2].2.to_owned());
         assert_eq!(is_official("svamp", "SVAMP.json", &official), Some(true));
-        assert_eq!(is_official("svamp", "SVAMP.json", &Key::of_bytes(b"")), Some(false));
+        assert_eq!(
+            is_official("svamp", "SVAMP.json", &Key::of_bytes(b"")),
+            Some(false)
+        );
         assert_eq!(is_official("jsonl", "train", &official), None);
     }
 }

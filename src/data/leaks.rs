@@ -47,7 +47,8 @@ pub fn leaks(trained: &[Part], evaluated: &Part) -> Vec<Leak> {
     let mut met: HashMap<Key, (&Part, &Problem)> = HashMap::new();
     for part in trained {
         for problem in &part.problems {
-            met.entry(question_key(&problem.question)).or_insert((part, problem));
+            met.entry(question_key(&problem.question))
+                .or_insert((part, problem));
         }
     }
     let leak = |problem: &Problem| {
@@ -74,16 +75,36 @@ mod tests {
             answer: "1".to_owned(),
             solution: None,
         };
-        Part { name: name.to_owned(), problems: questions.iter().enumerate().map(problem).collect() }
+        Part {
+            name: name.to_owned(),
+            problems: questions.iter().enumerate().map(problem).collect(),
+        }
     }
 
     #[test]
     fn the_same_question_in_other_letters_is_a_leak_and_another_sum_is_not() {
-        let trained = [part("a", &["How many pens?", "What is 2+3?"]), part("b", &["How many cups?"])];
-        let test = part("c", &["What is 2 - 3?", "how  many CUPS", "What is $2 + 3$?", "How many hats?"]);
+        let trained = [
+            part("a", &["How many pens?", "What is 2+3?"]),
+            part("b", &["How many cups?"]),
+        ];
+        let test = part(
+            "c",
+            &[
+                "What is 2 - 3?",
+                "how  many CUPS",
+                "What is $2 + 3$?",
+                "How many hats?",
+            ],
+        );
         let found = leaks(&trained, &test);
-        let pairs: Vec<_> = found.iter().map(|leak| (&*leak.trained_id, &*leak.evaluated_id)).collect();
+        let pairs: Vec<_> = found
+            .iter()
+            .map(|leak| (&*leak.trained_id, &*leak.evaluated_id))
+            .collect();
         assert_eq!(pairs, [("b/0", "c/1"), ("a/1", "c/2")]);
-        assert_eq!((found[0].trained.as_str(), found[0].evaluated.as_str()), ("b", "c"));
+        assert_eq!(
+            (found[0].trained.as_str(), found[0].evaluated.as_str()),
+            ("b", "c")
+        );
     }
 }

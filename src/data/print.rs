@@ -31,15 +31,26 @@ mod tests {
 
     fn problem(id: &str, question: &str, answer: &str) -> Problem {
         let [id, question, answer] = [id, question, answer].map(str::to_owned);
-        Problem { id, question, answer, solution: None }
+        Problem {
+            id,
+            question,
+            answer,
+            solution: None,
+        }
     }
 
     /// `printf '["a/1","how many","3"]\n' | sha256sum`, and the same with a second line.
     #[test]
     fn prints_are_those_of_sha256sum() {
-        let (one, two) = (problem("a/1", " How  many?", "3"), problem("a/2", "Who?", "4"));
+        let (one, two) = (
+            problem("a/1", " How  many?", "3"),
+            problem("a/2", "Who?", "4"),
+        );
         let print = problem_print(&one);
-        assert_eq!(print.as_str(), "3563c6fe23bf9c902682129f8ca4896cbe96ccddde4680c0bca918c89ad08769");
+        assert_eq!(
+            print.as_str(),
+            "3563c6fe23bf9c902682129f8ca4896cbe96ccddde4680c0bca918c89ad08769"
+        );
         assert_eq!(
             problems_print(&[one.clone(), two.clone()]).as_str(),
             "a84c13b38964d388b806e6df115d4b7213a62c2e4c009c52b656af72e8ce3ae9"

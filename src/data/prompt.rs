@@ -25,8 +25,20 @@ const MARKED: &str = include_str!("../../templates/prompt/answer-marked.txt");
 
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut templates = Environment::new();
-    for text in [OPENING, INCORRECT, NEUTRAL, NONE, CRITIQUE, REFINE, REFINE_FROM_STEP, VERIFY, HINT] {
-        templates.add_template(text, text).expect("the shipped templates are well formed");
+    for text in [
+        OPENING,
+        INCORRECT,
+        NEUTRAL,
+        NONE,
+        CRITIQUE,
+        REFINE,
+        REFINE_FROM_STEP,
+        VERIFY,
+        HINT,
+    ] {
+        templates
+            .add_template(text, text)
+            .expect("the shipped templates are well formed");
     }
     templates
 });
@@ -83,14 +95,21 @@ impl Inquiry {
     /// The answer to [`Inquiry::Verify`].
     #[must_use]
     pub const fn verification(right: bool) -> &'static str {
-        if right { VERIFICATIONS[0] } else { VERIFICATIONS[1] }
+        if right {
+            VERIFICATIONS[0]
+        } else {
+            VERIFICATIONS[1]
+        }
     }
 
     /// Whether a verification says that the attempt is right; none where it says neither.
     #[must_use]
     pub fn approves(text: &str) -> Option<bool> {
         let word = text.trim().trim_end_matches('.').to_lowercase();
-        VERIFICATIONS.iter().position(|verification| *verification == word).map(|place| place == 0)
+        VERIFICATIONS
+            .iter()
+            .position(|verification| *verification == word)
+            .map(|place| place == 0)
     }
 
     const fn templates(self, prompt: Prompt) -> [&'static str; 2] {
@@ -126,7 +145,11 @@ pub struct Prompt {
 
 impl Default for Prompt {
     fn default() -> Self {
-        Self { retry: Retry::Incorrect, repeat_question: true, answer_form: None }
+        Self {
+            retry: Retry::Incorrect,
+            repeat_question: true,
+            answer_form: None,
+        }
     }
 }
 
@@ -162,7 +185,12 @@ impl Prompt {
     /// The question, then each attempt with its review and the text that asks for the next one;
     /// ends with a user message.
     #[must_use]
-    pub fn reviewed(&self, question: &str, inquiry: Inquiry, exchanges: &[Exchange<'_>]) -> Dialogue {
+    pub fn reviewed(
+        &self,
+        question: &str,
+        inquiry: Inquiry,
+        exchanges: &[Exchange<'_>],
+    ) -> Dialogue {
         let [about, next] = inquiry.templates(*self);
         let retry = self.retry(question).text;
         let opening = Dialogue(vec![self.opening(question)]);
@@ -197,8 +225,13 @@ impl Prompt {
     #[must_use]
     pub fn refinement(&self, question: &str, attempt: &str, step: usize) -> Dialogue {
         let (repeat_question, asked) = (self.repeat_question, self.asked(question));
-        let request = Self::filled(REFINE_FROM_STEP, context! { question => asked, repeat_question, step });
-        Dialogue(vec![self.opening(question)]).assistant(attempt).user(request)
+        let request = Self::filled(
+            REFINE_FROM_STEP,
+            context! { question => asked, repeat_question, step },
+        );
+        Dialogue(vec![self.opening(question)])
+            .assistant(attempt)
+            .user(request)
     }
 
     /// The key of the text that asks for such a refinement.
@@ -212,7 +245,10 @@ impl Prompt {
     #[must_use]
     pub fn hinted(&self, question: &str, answer: &str) -> Dialogue {
         let text = Self::filled(HINT, context! { question => self.asked(question), answer });
-        Dialogue(vec![Message { role: Role::User, text }])
+        Dialogue(vec![Message {
+            role: Role::User,
+            text,
+        }])
     }
 
     /// The key of the texts that an inquiry uses.
@@ -257,8 +293,14 @@ impl Prompt {
 
     fn render(self, template: &str, question: &str) -> Message {
         let repeat_question = self.repeat_question;
-        let text = Self::filled(template, context! { question => self.asked(question), repeat_question });
-        Message { role: Role::User, text }
+        let text = Self::filled(
+            template,
+            context! { question => self.asked(question), repeat_question },
+        );
+        Message {
+            role: Role::User,
+            text,
+        }
     }
 
     fn filled(template: &str, values: minijinja::Value) -> String {
@@ -303,11 +345,26 @@ mod tests {
     #[test]
     fn retry_texts() {
         let text = |retry, repeat_question| {
-            Prompt { retry, repeat_question, answer_form: None }.retry("How many?").text
+            Prompt {
+                retry,
+                repeat_question,
+                answer_form: None,
+            }
+            .retry("How many?")
+            .text
         };
-        assert_eq!(text(Retry::Incorrect, false), "That is incorrect. Try again.");
-        assert_eq!(text(Retry::Neutral, false), "There may be a mistake. Check and answer again.");
-        assert_eq!(text(Retry::Neutral, true), "There may be a mistake. Check and answer again.\nHow many?");
+        assert_eq!(
+            text(Retry::Incorrect, false),
+            "That is incorrect. Try again."
+        );
+        assert_eq!(
+            text(Retry::Neutral, false),
+            "There may be a mistake. Check and answer again."
+        );
+        assert_eq!(
+            text(Retry::Neutral, true),
+            "There may be a mistake. Check and answer again.\nHow many?"
+        );
         assert_eq!(text(Retry::None, false), "Answer again.");
         assert_eq!(text(Retry::None, true), "Answer again.\nHow many?");
     }
@@ -315,22 +372,39 @@ mod tests {
     #[test]
     fn without_attempts_a_dialogue_is_the_question_itself() {
         let question = "A <b> & \"c\" {{ d }}?\nTwo lines.";
-        assert_eq!(Prompt::default().dialogue(question, &[]), Dialogue::default().user(question));
+        assert_eq!(
+            Prompt::default().dialogue(question, &[]),
+            Dialogue::default().user(question)
+        );
     }
 
     #[test]
     fn the_key_depends_on_the_texts_in_use() {
-        let key = |retry| Prompt { retry, ..Prompt::default() }.template_key();
+        let key = |retry| {
+            Prompt {
+                retry,
+                ..Prompt::default()
+            }
+            .template_key()
+        };
         assert_ne!(key(Retry::Incorrect), key(Retry::Neutral));
         assert_eq!(
             key(Retry::None),
-            Prompt { retry: Retry::None, repeat_question: false, answer_form: None }.template_key()
+            Prompt {
+                retry: Retry::None,
+                repeat_question: false,
+                answer_form: None
+            }
+            .template_key()
         );
     }
 
     #[test]
     fn the_form_of_the_answer_is_said_with_every_question() {
-        let prompt = Prompt { answer_form: Some(AnswerForm::Boxed), ..Prompt::default() };
+        let prompt = Prompt {
+            answer_form: Some(AnswerForm::Boxed),
+            ..Prompt::default()
+        };
         insta::assert_snapshot!(shown(&prompt.dialogue("How many?", &["\\boxed{3}"])), @r"
         user: How many?
         Put the final answer into \boxed{}.
@@ -346,7 +420,11 @@ mod tests {
         Put the final answer into \boxed{}.
         The answer is 3.
         ");
-        let marked = Prompt { answer_form: Some(AnswerForm::Marked), repeat_question: false, ..prompt };
+        let marked = Prompt {
+            answer_form: Some(AnswerForm::Marked),
+            repeat_question: false,
+            ..prompt
+        };
         insta::assert_snapshot!(shown(&marked.dialogue("How many?", &["3"])), @r"
         user: How many?
         End with a line that has #### and then the final answer.
@@ -360,12 +438,18 @@ mod tests {
     #[test]
     fn a_form_changes_keys_and_saying_nothing_does_not() {
         let key = |answer_form| {
-            let prompt = Prompt { answer_form, ..Prompt::default() };
+            let prompt = Prompt {
+                answer_form,
+                ..Prompt::default()
+            };
             (prompt.template_key(), prompt.inquiry_key(Inquiry::Verify))
         };
         assert_eq!(key(None), key(Some(AnswerForm::Unsaid)));
         assert_ne!(key(None).0, key(Some(AnswerForm::Boxed)).0);
-        assert_ne!(key(Some(AnswerForm::Marked)).1, key(Some(AnswerForm::Boxed)).1);
+        assert_ne!(
+            key(Some(AnswerForm::Marked)).1,
+            key(Some(AnswerForm::Boxed)).1
+        );
         assert_eq!(
             Prompt::default().template_key(),
             Key::of(&[OPENING, INCORRECT]),
@@ -376,8 +460,17 @@ mod tests {
     #[test]
     fn settings_are_written_in_kebab_case() {
         let prompt: Prompt = toml::from_str("retry = \"neutral\"").unwrap();
-        assert_eq!(prompt, Prompt { retry: Retry::Neutral, ..Prompt::default() });
-        assert_eq!(serde_json::to_string(&prompt).unwrap(), r#"{"retry":"neutral","repeat_question":true}"#);
+        assert_eq!(
+            prompt,
+            Prompt {
+                retry: Retry::Neutral,
+                ..Prompt::default()
+            }
+        );
+        assert_eq!(
+            serde_json::to_string(&prompt).unwrap(),
+            r#"{"retry":"neutral","repeat_question":true}"#
+        );
         assert!(toml::from_str::<Prompt>("retri = \"neutral\"").is_err());
     }
 }

@@ -57,7 +57,12 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { train: 3000, validation: 200, test: 500, ..Self::none(0) }
+        Self {
+            train: 3000,
+            validation: 200,
+            test: 500,
+            ..Self::none(0)
+        }
     }
 }
 
@@ -154,16 +159,25 @@ pub(super) struct Questions {
 impl Questions {
     /// None so far; repeats are refused unless leaks are allowed.
     pub(super) fn new(sizes: &Sizes) -> Self {
-        Self { met: HashMap::new(), repeats: sizes.allow_leaks }
+        Self {
+            met: HashMap::new(),
+            repeats: sizes.allow_leaks,
+        }
     }
 
     /// Takes a question in, unless it was met before.
-    pub(super) fn add(&mut self, question: &str, place: impl FnOnce() -> String) -> Result<(), DataError> {
+    pub(super) fn add(
+        &mut self,
+        question: &str,
+        place: impl FnOnce() -> String,
+    ) -> Result<(), DataError> {
         let place = place();
         match self.met.insert(asked(question), place.clone()) {
-            Some(first) if !self.repeats => {
-                Err(DataError::Overlap { first, second: place, question: question.to_owned() })
-            }
+            Some(first) if !self.repeats => Err(DataError::Overlap {
+                first,
+                second: place,
+                question: question.to_owned(),
+            }),
             _ => Ok(()),
         }
     }
@@ -178,12 +192,17 @@ pub(super) fn asked(question: &str) -> String {
         token.is_some_and(|token| token.len() > 1 && token.chars().all(char::is_alphabetic))
     };
     let is_dash = |at: usize| {
-        let (before, after) = (at.checked_sub(1).and_then(|at| tokens.get(at)), tokens.get(at + 1));
+        let (before, after) = (
+            at.checked_sub(1).and_then(|at| tokens.get(at)),
+            tokens.get(at + 1),
+        );
         let doubled = before == Some(&"-") || after == Some(&"-");
         tokens[at] == "-" && (doubled || after.is_none() || (is_word(before) && is_word(after)))
     };
     let kept = (0..tokens.len()).filter(|&at| !is_dash(at));
-    kept.map(|at| tokens[at].to_lowercase()).collect::<Vec<_>>().join(" ")
+    kept.map(|at| tokens[at].to_lowercase())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Signs that make another question in mathematics; all else that is no letter or digit is punctuation.
@@ -196,7 +215,9 @@ fn tokens(text: &str) -> Vec<&str> {
     let mut rest = text;
     while let Some(start) = rest.find(|c: char| c.is_alphanumeric() || is_sign(c)) {
         let begun = &rest[start..];
-        let word = begun.find(|c: char| !c.is_alphanumeric()).unwrap_or(begun.len());
+        let word = begun
+            .find(|c: char| !c.is_alphanumeric())
+            .unwrap_or(begun.len());
         // Every sign is one byte.
         let end = if begun.starts_with(is_sign) { 1 } else { word };
         tokens.push(&begun[..end]);
@@ -208,7 +229,10 @@ fn tokens(text: &str) -> Vec<&str> {
 /// A question's words in lower case with one space between them, without punctuation.
 pub(super) fn normalised(question: &str) -> String {
     let mut text = String::with_capacity(question.len());
-    for word in question.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+    for word in question
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+    {
         if !text.is_empty() {
             text.push(' ');
         }
@@ -238,7 +262,12 @@ mod tests {
     use super::*;
 
     fn problem(id: &str, question: &str) -> Problem {
-        Problem { id: id.into(), question: question.into(), answer: "1".into(), solution: None }
+        Problem {
+            id: id.into(),
+            question: question.into(),
+            answer: "1".into(),
+            solution: None,
+        }
     }
 
     #[test]
@@ -253,7 +282,10 @@ mod tests {
     fn what_is_asked_keeps_the_signs_of_mathematics() {
         for (one, other) in [
             ("  How  MANY\npens -- ?", "how many pens"),
-            ("How many half-price pens - all new?", "how many HALF PRICE pens all new"),
+            (
+                "How many half-price pens - all new?",
+                "how many HALF PRICE pens all new",
+            ),
             ("What is $2+3$?", "What is 2 + 3"),
             ("Find $x^{2}$.", "Find x^2"),
             ("Élan: 3 pens, 4 cups", "élan 3 pens 4 cups"),
@@ -277,12 +309,20 @@ mod tests {
     fn a_question_in_two_splits_is_refused_with_both_ids() {
         let mut splits = Splits {
             train: vec![problem("t/train/0", "How many pens?")],
-            test: vec![problem("t/test/0", "How many cards?"), problem("t/test/1", "how many pens")],
+            test: vec![
+                problem("t/test/0", "How many cards?"),
+                problem("t/test/1", "how many pens"),
+            ],
             ..Splits::default()
         };
         let text = splits.check(&Sizes::default()).unwrap_err().to_string();
         insta::assert_snapshot!(text, @r#"t/train/0 and t/test/1 ask the same question, "how many pens"; take one of them out"#);
-        splits.check(&Sizes { allow_leaks: true, ..Sizes::default() }).unwrap();
+        splits
+            .check(&Sizes {
+                allow_leaks: true,
+                ..Sizes::default()
+            })
+            .unwrap();
         splits.test.pop();
         splits.check(&Sizes::default()).unwrap();
     }
@@ -291,11 +331,16 @@ mod tests {
     fn homes_have_their_shares() {
         let mut counts = std::collections::BTreeMap::new();
         for index in 0..8000 {
-            *counts.entry(home(&format!("question {index}"))).or_insert(0) += 1;
+            *counts
+                .entry(home(&format!("question {index}")))
+                .or_insert(0) += 1;
         }
-        for (split, share) in
-            [(Split::Corpus, 4000), (Split::Train, 2000), (Split::Validation, 1000), (Split::Test, 1000)]
-        {
+        for (split, share) in [
+            (Split::Corpus, 4000),
+            (Split::Train, 2000),
+            (Split::Validation, 1000),
+            (Split::Test, 1000),
+        ] {
             let off: i32 = counts[&split] - share;
             assert!(off.abs() < 150, "{split:?} {}", counts[&split]);
         }
@@ -304,7 +349,13 @@ mod tests {
     #[test]
     fn sizes_left_out_have_defaults_and_unknown_ones_are_refused() {
         let sizes: Sizes = toml::from_str("test = 7").unwrap();
-        assert_eq!(sizes, Sizes { test: 7, ..Sizes::default() });
+        assert_eq!(
+            sizes,
+            Sizes {
+                test: 7,
+                ..Sizes::default()
+            }
+        );
         assert!(toml::from_str::<Sizes>("tets = 7").is_err());
     }
 }

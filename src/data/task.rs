@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use crate::domain::Key;
 
-use super::tasks::{Count, FileTask, Gsm8k, Jsonl, JsonlTask, Math, MathTask, Svamp, WordProblems, Wording};
+use super::tasks::{
+    Count, FileTask, Gsm8k, Jsonl, JsonlTask, Math, MathTask, Svamp, WordProblems, Wording,
+};
 use super::{AnswerForm, DataError, GraderConfig, RiseCompat, Sizes, Splits};
 
 /// Where problems come from.
@@ -56,9 +58,16 @@ impl TaskConfig {
     #[must_use]
     pub fn without_path(&self) -> Self {
         match self {
-            Self::Gsm8k(_) => Self::Gsm8k(FileTask { path: PathBuf::new() }),
-            Self::Svamp(_) => Self::Svamp(FileTask { path: PathBuf::new() }),
-            Self::Math(task) => Self::Math(MathTask { path: PathBuf::new(), ..task.clone() }),
+            Self::Gsm8k(_) => Self::Gsm8k(FileTask {
+                path: PathBuf::new(),
+            }),
+            Self::Svamp(_) => Self::Svamp(FileTask {
+                path: PathBuf::new(),
+            }),
+            Self::Math(task) => Self::Math(MathTask {
+                path: PathBuf::new(),
+                ..task.clone()
+            }),
             Self::Jsonl(task) => Self::Jsonl(task.without_path()),
             generated => generated.clone(),
         }
@@ -70,9 +79,10 @@ impl TaskConfig {
     pub fn placed_as(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Gsm8k(_), Self::Gsm8k(_)) | (Self::Svamp(_), Self::Svamp(_)) => other.clone(),
-            (Self::Math(task), Self::Math(other)) => {
-                Self::Math(MathTask { path: other.path.clone(), ..task.clone() })
-            }
+            (Self::Math(task), Self::Math(other)) => Self::Math(MathTask {
+                path: other.path.clone(),
+                ..task.clone()
+            }),
             _ => self.clone(),
         }
     }
@@ -80,7 +90,10 @@ impl TaskConfig {
     /// Whether its problems are made by a generator rather than read from files.
     #[must_use]
     pub const fn is_generated(&self) -> bool {
-        !matches!(self, Self::Gsm8k(_) | Self::Svamp(_) | Self::Math(_) | Self::Jsonl(_))
+        !matches!(
+            self,
+            Self::Gsm8k(_) | Self::Svamp(_) | Self::Math(_) | Self::Jsonl(_)
+        )
     }
 
     /// The name in problem ids and reports.
@@ -135,7 +148,11 @@ impl TaskConfig {
         };
         match fault {
             None => Ok(()),
-            Some((field, fault)) => Err(DataError::Setting { task: self.kind(), field, fault }),
+            Some((field, fault)) => Err(DataError::Setting {
+                task: self.kind(),
+                field,
+                fault,
+            }),
         }
     }
 
@@ -172,7 +189,10 @@ impl TaskConfig {
             Source::Math(task) => Math(task).files()?,
             Source::Jsonl(task) => Jsonl(task).files()?,
         };
-        Ok(files.into_iter().map(|(name, path, sha256)| DataFile { name, path, sha256 }).collect())
+        Ok(files
+            .into_iter()
+            .map(|(name, path, sha256)| DataFile { name, path, sha256 })
+            .collect())
     }
 
     /// What is there of each part of a known data set.
@@ -195,7 +215,9 @@ impl TaskConfig {
     pub fn notes(&self) -> Result<Vec<String>, DataError> {
         match self.source() {
             Source::Math(task) => Math(task).notes(),
-            Source::Words(..) | Source::Gsm8k(_) | Source::Svamp(_) | Source::Jsonl(_) => Ok(Vec::new()),
+            Source::Words(..) | Source::Gsm8k(_) | Source::Svamp(_) | Source::Jsonl(_) => {
+                Ok(Vec::new())
+            }
         }
     }
 
@@ -233,12 +255,14 @@ impl TaskConfig {
     #[must_use]
     pub const fn graders(&self) -> &'static [GraderConfig] {
         match self.grader() {
-            GraderConfig::BoxedLatex => {
-                &[GraderConfig::BoxedLatex, GraderConfig::RiseCompat(RiseCompat::OFFICIAL)]
-            }
-            GraderConfig::Numeric | GraderConfig::RiseCompat(_) => {
-                &[GraderConfig::Numeric, GraderConfig::RiseCompat(RiseCompat::OFFICIAL)]
-            }
+            GraderConfig::BoxedLatex => &[
+                GraderConfig::BoxedLatex,
+                GraderConfig::RiseCompat(RiseCompat::OFFICIAL),
+            ],
+            GraderConfig::Numeric | GraderConfig::RiseCompat(_) => &[
+                GraderConfig::Numeric,
+                GraderConfig::RiseCompat(RiseCompat::OFFICIAL),
+            ],
         }
     }
 
@@ -295,25 +319,46 @@ mod tests {
     }
 
     fn task(toml: &str) -> Result<TaskConfig, String> {
-        toml::from_str::<File>(toml).map(|file| file.task).map_err(|error| error.message().to_owned())
+        toml::from_str::<File>(toml)
+            .map(|file| file.task)
+            .map_err(|error| error.message().to_owned())
     }
 
     #[test]
     fn settings_left_out_are_those_of_the_task() {
-        let words = WordProblems { steps: [2, 3], ..WordProblems::default() };
-        assert_eq!(task("[task.word-problems]\nsteps = [2, 3]"), Ok(TaskConfig::WordProblems(words)));
-        let larger = WordProblems { largest: 60, steps: [2, 3], corpus_steps: [1, 4] };
+        let words = WordProblems {
+            steps: [2, 3],
+            ..WordProblems::default()
+        };
+        assert_eq!(
+            task("[task.word-problems]\nsteps = [2, 3]"),
+            Ok(TaskConfig::WordProblems(words))
+        );
+        let larger = WordProblems {
+            largest: 60,
+            steps: [2, 3],
+            corpus_steps: [1, 4],
+        };
         assert_eq!(
             task("[task.word-problems-larger]\nsteps = [2, 3]"),
             Ok(TaskConfig::WordProblemsLarger(larger))
         );
-        let longer = WordProblems { largest: 9, steps: [5, 6], corpus_steps: [1, 6] };
+        let longer = WordProblems {
+            largest: 9,
+            steps: [5, 6],
+            corpus_steps: [1, 6],
+        };
         assert_eq!(
             task("[task.word-problems-longer]\nlargest = 9"),
             Ok(TaskConfig::WordProblemsLonger(longer))
         );
-        let file = FileTask { path: "data/gsm8k".into() };
-        assert_eq!(task("task = { gsm8k = { path = \"data/gsm8k\" } }"), Ok(TaskConfig::Gsm8k(file)));
+        let file = FileTask {
+            path: "data/gsm8k".into(),
+        };
+        assert_eq!(
+            task("task = { gsm8k = { path = \"data/gsm8k\" } }"),
+            Ok(TaskConfig::Gsm8k(file))
+        );
     }
 
     #[test]
@@ -321,7 +366,10 @@ mod tests {
         insta::assert_snapshot!(task("[task.word-problem]").unwrap_err(), @"unknown variant `word-problem`, expected one of `word-problems`, `word-problems-larger`, `word-problems-longer`, `word-problems-reworded`, `gsm8k`, `svamp`, `math`, `jsonl`");
         for name in ["word-problems", "word-problems-longer"] {
             let error = task(&format!("[task.{name}]\nstep = [1, 2]")).unwrap_err();
-            assert_eq!(error, "unknown field `step`, expected one of `steps`, `corpus_steps`, `largest`");
+            assert_eq!(
+                error,
+                "unknown field `step`, expected one of `steps`, `corpus_steps`, `largest`"
+            );
         }
         insta::assert_snapshot!(task("[task.svamp]").unwrap_err(), @"missing field `path`");
     }
@@ -336,7 +384,9 @@ mod tests {
 
     #[test]
     fn a_fingerprint_holds_settings() {
-        let print = TaskConfig::WordProblemsLarger(WordProblems::larger()).fingerprint().unwrap();
+        let print = TaskConfig::WordProblemsLarger(WordProblems::larger())
+            .fingerprint()
+            .unwrap();
         insta::assert_snapshot!(print, @r#"{"name":"word-problems-larger","version":1,"settings":{"steps":[3,4],"corpus_steps":[1,4],"largest":60}}"#);
     }
 
@@ -345,7 +395,11 @@ mod tests {
         let print = |rows: &str| {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join("SVAMP.json"), rows).unwrap();
-            TaskConfig::Svamp(FileTask { path: folder.path().to_owned() }).fingerprint().unwrap()
+            TaskConfig::Svamp(FileTask {
+                path: folder.path().to_owned(),
+            })
+            .fingerprint()
+            .unwrap()
         };
         assert_eq!(print("[]"), print("[]"));
         assert_ne!(print("[]"), print("[ ]"));

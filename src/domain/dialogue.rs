@@ -32,14 +32,20 @@ impl Dialogue {
     /// The same dialogue with one more user message.
     #[must_use]
     pub fn user(mut self, text: impl Into<String>) -> Self {
-        self.0.push(Message { role: Role::User, text: text.into() });
+        self.0.push(Message {
+            role: Role::User,
+            text: text.into(),
+        });
         self
     }
 
     /// The same dialogue with one more assistant message.
     #[must_use]
     pub fn assistant(mut self, text: impl Into<String>) -> Self {
-        self.0.push(Message { role: Role::Assistant, text: text.into() });
+        self.0.push(Message {
+            role: Role::Assistant,
+            text: text.into(),
+        });
         self
     }
 }

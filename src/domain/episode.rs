@@ -45,7 +45,10 @@ pub struct Candidate {
     pub grade: Grade,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
 const fn is_zero(count: &u32) -> bool {
     *count == 0
 }
@@ -81,7 +84,11 @@ impl Turn {
     /// A turn of several candidates without a review.
     #[must_use]
     pub const fn of(candidates: Vec<Candidate>, chosen: usize) -> Self {
-        Self { candidates, chosen, review: None }
+        Self {
+            candidates,
+            chosen,
+            review: None,
+        }
     }
 
     /// A turn of one candidate.
@@ -116,12 +123,17 @@ impl Episode {
     /// The verdicts of the chosen candidates, turn by turn.
     #[must_use]
     pub fn verdicts(&self) -> Vec<Verdict> {
-        self.turns.iter().map(|turn| turn.chosen().grade.verdict).collect()
+        self.turns
+            .iter()
+            .map(|turn| turn.chosen().grade.verdict)
+            .collect()
     }
 
     /// Whether the last turn is right.
     #[must_use]
     pub fn ends_right(&self) -> bool {
-        self.turns.last().is_some_and(|turn| turn.chosen().grade.verdict.is_right())
+        self.turns
+            .last()
+            .is_some_and(|turn| turn.chosen().grade.verdict.is_right())
     }
 }

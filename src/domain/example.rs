@@ -29,16 +29,24 @@ impl Example {
     #[must_use]
     pub fn of(dialogue: Dialogue, answer: &str) -> Self {
         let Dialogue(messages) = dialogue.assistant(answer);
-        let weights = (1..=messages.len()).map(|place| f64::from(place == messages.len())).collect();
+        let weights = (1..=messages.len())
+            .map(|place| f64::from(place == messages.len()))
+            .collect();
         Self { messages, weights }
     }
 
     /// A question answered once, as plain supervised fine-tuning has it.
     #[must_use]
     pub fn answered(question: &str, answer: &str) -> Self {
-        let message = |role, text: &str| Message { role, text: text.to_owned() };
+        let message = |role, text: &str| Message {
+            role,
+            text: text.to_owned(),
+        };
         Self {
-            messages: vec![message(Role::User, question), message(Role::Assistant, answer)],
+            messages: vec![
+                message(Role::User, question),
+                message(Role::Assistant, answer),
+            ],
             weights: vec![0.0, 1.0],
         }
     }

@@ -22,7 +22,12 @@ pub struct Sampling {
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { temperature: 1.0, top_k: 0, top_p: 1.0, max_tokens: 96 }
+        Self {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            max_tokens: 96,
+        }
     }
 }
 
@@ -31,7 +36,10 @@ impl Sampling {
     #[must_use]
     pub fn fault(&self) -> Option<(&'static str, String)> {
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
-            return Some(("temperature", format!("{} is not a number of at least 0", self.temperature)));
+            return Some((
+                "temperature",
+                format!("{} is not a number of at least 0", self.temperature),
+            ));
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return Some(("top_p", format!("{} is not in (0, 1]", self.top_p)));
@@ -55,7 +63,11 @@ impl Request {
     /// A dialogue to answer from the beginning.
     #[must_use]
     pub const fn new(dialogue: Dialogue, seeds: Vec<Seed>) -> Self {
-        Self { dialogue, seeds, prefix: String::new() }
+        Self {
+            dialogue,
+            seeds,
+            prefix: String::new(),
+        }
     }
 }
 
@@ -142,11 +154,19 @@ impl ScriptedPolicy {
 }
 
 impl Policy for ScriptedPolicy {
-    fn respond(&mut self, requests: &[Request], _: &Sampling) -> Result<Vec<Vec<Attempt>>, PolicyError> {
+    fn respond(
+        &mut self,
+        requests: &[Request],
+        _: &Sampling,
+    ) -> Result<Vec<Vec<Attempt>>, PolicyError> {
         requests
             .iter()
             .map(|request| {
-                let question = request.dialogue.0.first().map_or("", |message| message.text.as_str());
+                let question = request
+                    .dialogue
+                    .0
+                    .first()
+                    .map_or("", |message| message.text.as_str());
                 let earlier = request.dialogue.0.len() / 2;
                 let answers = self
                     .lines
@@ -157,8 +177,18 @@ impl Policy for ScriptedPolicy {
                     .map(|sample| {
                         let text = answers[sample % answers.len()].clone();
                         let count = |text: &str| text.split_whitespace().count() as u32 + 1;
-                        let prompt = request.dialogue.0.iter().map(|message| count(&message.text)).sum();
-                        Attempt { tokens: count(&text), text, prompt, finished: true }
+                        let prompt = request
+                            .dialogue
+                            .0
+                            .iter()
+                            .map(|message| count(&message.text))
+                            .sum();
+                        Attempt {
+                            tokens: count(&text),
+                            text,
+                            prompt,
+                            finished: true,
+                        }
                     })
                     .collect())
             })

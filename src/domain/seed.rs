@@ -36,7 +36,10 @@ impl Seed {
     /// This seed's stream as an iterator-like source.
     #[must_use]
     pub const fn draws(self) -> Draws {
-        Draws { seed: self, next: 0 }
+        Draws {
+            seed: self,
+            next: 0,
+        }
     }
 }
 
@@ -130,6 +133,9 @@ mod tests {
         let xs: Vec<f64> = (0..20_000).map(|_| draws.normal()).collect();
         let mean = xs.iter().sum::<f64>() / xs.len() as f64;
         let variance = xs.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / xs.len() as f64;
-        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
+        assert!(
+            mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05,
+            "{mean} {variance}"
+        );
     }
 }

@@ -56,7 +56,11 @@ pub fn steps_of(text: &str) -> Vec<usize> {
             _ => ends.push(end),
         }
     }
-    if ends.is_empty() { vec![text.len()] } else { ends }
+    if ends.is_empty() {
+        vec![text.len()]
+    } else {
+        ends
+    }
 }
 
 #[cfg(test)]
@@ -75,7 +79,10 @@ mod tests {
 
     #[test]
     fn what_comes_before_the_first_bad_step_is_good() {
-        let step = |end, completed: Option<&str>| Step { end, completed: completed.map(str::to_owned) };
+        let step = |end, completed: Option<&str>| Step {
+            end,
+            completed: completed.map(str::to_owned),
+        };
         let traced = Traced {
             problem: "p".to_owned(),
             text: "a\nb\nc".to_owned(),
@@ -83,7 +90,10 @@ mod tests {
             afresh: None,
             steps: vec![step(2, Some("a\n!")), step(4, None), step(5, None)],
         };
-        assert_eq!((traced.until(0), traced.until(1), traced.until(2)), ("a", "a\nb", "a\nb\nc"));
+        assert_eq!(
+            (traced.until(0), traced.until(1), traced.until(2)),
+            ("a", "a\nb", "a\nb\nc")
+        );
         assert_eq!(traced.first_bad(), Some(1));
     }
 

@@ -17,7 +17,11 @@ pub struct AnalysesConfig {
 
 impl Default for AnalysesConfig {
     fn default() -> Self {
-        Self { unsolved: Vec::new(), likelihood_rollouts: 0, likelihood_turns: 3 }
+        Self {
+            unsolved: Vec::new(),
+            likelihood_rollouts: 0,
+            likelihood_turns: 3,
+        }
     }
 }
 
@@ -28,8 +32,12 @@ impl AnalysesConfig {
         let rising = self.unsolved.windows(2).all(|pair| pair[0] < pair[1]);
         if self.unsolved.first() == Some(&0) || !rising {
             let given = &self.unsolved;
-            return Some(("unsolved", format!("{given:?} must be rising numbers of at least 1")));
+            return Some((
+                "unsolved",
+                format!("{given:?} must be rising numbers of at least 1"),
+            ));
         }
-        (self.likelihood_turns == 0).then(|| ("likelihood_turns", "0 turns have no answer".to_owned()))
+        (self.likelihood_turns == 0)
+            .then(|| ("likelihood_turns", "0 turns have no answer".to_owned()))
     }
 }

@@ -62,8 +62,17 @@ impl Measure {
         meaning: String,
         score: impl Fn(&Log<'_>) -> f64 + 'static,
     ) -> Self {
-        let metric = Metric { name, version: 1, unit: Unit::Fraction, higher_is_better, meaning };
-        Self { metric, score: Box::new(score) }
+        let metric = Metric {
+            name,
+            version: 1,
+            unit: Unit::Fraction,
+            higher_is_better,
+            meaning,
+        };
+        Self {
+            metric,
+            score: Box::new(score),
+        }
     }
 
     /// A fraction that is 0 or 1 on one problem.
@@ -73,7 +82,9 @@ impl Measure {
         meaning: String,
         holds: impl Fn(&Log<'_>) -> bool + 'static,
     ) -> Self {
-        Self::fraction(name, higher_is_better, meaning, move |log| f64::from(holds(log)))
+        Self::fraction(name, higher_is_better, meaning, move |log| {
+            f64::from(holds(log))
+        })
     }
 }
 
@@ -104,17 +115,35 @@ pub(super) struct Log<'a> {
 
 impl<'a> Log<'a> {
     fn new(log: &'a Episode, parallel: &'a [Episode], extent: Extent) -> Self {
-        let mut turns: Vec<&Candidate> = log.turns.iter().take(extent.turns).map(Turn::chosen).collect();
+        let mut turns: Vec<&Candidate> = log
+            .turns
+            .iter()
+            .take(extent.turns)
+            .map(Turn::chosen)
+            .collect();
         let (made, last) = (turns.len(), turns.last().copied());
         if extent.stops {
             turns.extend(last.into_iter().cycle().take(extent.turns - made));
         }
-        let reviews = log.turns.iter().take(made).map(|turn| turn.review.as_ref()).collect();
+        let reviews = log
+            .turns
+            .iter()
+            .take(made)
+            .map(|turn| turn.review.as_ref())
+            .collect();
         let mut samples: Vec<&Episode> = parallel.iter().collect();
         samples.sort_by_key(|episode| episode.sample);
-        let further = samples.iter().filter_map(|episode| episode.turns.first()).map(Turn::chosen);
+        let further = samples
+            .iter()
+            .filter_map(|episode| episode.turns.first())
+            .map(Turn::chosen);
         let firsts: Vec<&Candidate> = turns.first().copied().into_iter().chain(further).collect();
-        assert_eq!(turns.len(), extent.turns, "`{}` has too few turns in its log", log.problem);
+        assert_eq!(
+            turns.len(),
+            extent.turns,
+            "`{}` has too few turns in its log",
+            log.problem
+        );
         assert!(
             firsts.len() >= extent.samples,
             "`{}` has {} first attempts, not {}",
@@ -122,7 +151,12 @@ impl<'a> Log<'a> {
             firsts.len(),
             extent.samples
         );
-        Self { turns, made, reviews, firsts }
+        Self {
+            turns,
+            made,
+            reviews,
+            firsts,
+        }
     }
 
     /// Whether the attempt of a turn, which counts from 1, is right.
@@ -133,11 +167,17 @@ impl<'a> Log<'a> {
 
 /// The grades of some attempts.
 pub(super) fn grades<'a>(candidates: &[&'a Candidate]) -> Vec<&'a Grade> {
-    candidates.iter().map(|candidate| &candidate.grade).collect()
+    candidates
+        .iter()
+        .map(|candidate| &candidate.grade)
+        .collect()
 }
 
 fn measures(extent: Extent) -> impl Iterator<Item = Measure> {
-    assert!(extent.turns > 0 && extent.samples > 0, "{extent:?} leaves nothing to score");
+    assert!(
+        extent.turns > 0 && extent.samples > 0,
+        "{extent:?} leaves nothing to score"
+    );
     FAMILIES.iter().flat_map(move |family| family(extent))
 }
 
@@ -186,7 +226,10 @@ mod tests {
                 '7' => Verdict::Right,
                 _ => Verdict::Wrong,
             };
-            let grade = Grade { answer: (answer != '-').then(|| answer.to_string()), verdict };
+            let grade = Grade {
+                answer: (answer != '-').then(|| answer.to_string()),
+                verdict,
+            };
             let (author, text) = (Author::Policy, answer.to_string());
             Turn::single(Candidate {
                 author,
@@ -205,15 +248,24 @@ mod tests {
     }
 
     const fn extent(turns: usize, samples: usize) -> Extent {
-        Extent { turns, samples, stops: false, verifies: false }
+        Extent {
+            turns,
+            samples,
+            stops: false,
+            verifies: false,
+        }
     }
 
     /// One log, and the further first attempts as one letter each, as a table of scores.
     fn scored(log: &str, further: &str) -> BTreeMap<String, f64> {
-        let parallel: Vec<Episode> =
-            (1..).zip(further.chars()).map(|(sample, answer)| episode(sample, &answer.to_string())).collect();
+        let parallel: Vec<Episode> = (1..)
+            .zip(further.chars())
+            .map(|(sample, answer)| episode(sample, &answer.to_string()))
+            .collect();
         let (turns, samples) = (log.chars().count(), parallel.len() + 1);
-        score(&episode(0, log), &parallel, extent(turns, samples)).into_iter().collect()
+        score(&episode(0, log), &parallel, extent(turns, samples))
+            .into_iter()
+            .collect()
     }
 
     /// The scores, one per line, in the order of the registry.
@@ -352,11 +404,16 @@ mod tests {
     fn parallel_samples_vote_in_the_order_of_their_numbers() {
         let mut parallel = vec![episode(2, "7"), episode(1, "5")];
         let vote = |parallel: &[Episode]| {
-            let scores: BTreeMap<String, f64> =
-                score(&episode(0, "1"), parallel, extent(1, 3)).into_iter().collect();
+            let scores: BTreeMap<String, f64> = score(&episode(0, "1"), parallel, extent(1, 3))
+                .into_iter()
+                .collect();
             scores["m3@t1"]
         };
-        assert_eq!(vote(&parallel), 1.0, "sample 2 was given last and wins the tie");
+        assert_eq!(
+            vote(&parallel),
+            1.0,
+            "sample 2 was given last and wins the tie"
+        );
         parallel.reverse();
         assert_eq!(vote(&parallel), 1.0);
         parallel[0].sample = 3;
@@ -368,9 +425,16 @@ mod tests {
         for (turns, samples) in [(1, 1), (1, 5), (5, 1), (5, 5), (10, 64)] {
             let metrics = metrics(extent(turns, samples));
             let names: BTreeSet<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
-            assert_eq!(names.len(), metrics.len(), "{turns} turns, {samples} samples");
+            assert_eq!(
+                names.len(),
+                metrics.len(),
+                "{turns} turns, {samples} samples"
+            );
             for metric in &metrics {
-                assert!(metric.meaning.ends_with('.') && metric.meaning.len() > 20, "{metric:?}");
+                assert!(
+                    metric.meaning.ends_with('.') && metric.meaning.len() > 20,
+                    "{metric:?}"
+                );
                 assert!(metric.version > 0);
             }
         }

@@ -20,7 +20,10 @@ pub struct VerifierConfig {
 
 impl Default for VerifierConfig {
     fn default() -> Self {
-        Self { samples: 64, ratio: false }
+        Self {
+            samples: 64,
+            ratio: false,
+        }
     }
 }
 
@@ -35,7 +38,10 @@ pub struct Ranked {
 
 /// The numbers of samples that are reported: powers of two, and all.
 fn counts(samples: usize) -> impl Iterator<Item = usize> {
-    (0..).map(|power| 1 << power).take_while(move |&count| count < samples).chain([samples])
+    (0..)
+        .map(|power| 1 << power)
+        .take_while(move |&count| count < samples)
+        .chain([samples])
 }
 
 /// The metrics of a ranking of so many samples, in a fixed order.
@@ -49,13 +55,17 @@ pub fn ranking_metrics(samples: usize) -> Vec<Metric> {
         meaning,
     };
     let best = |count| {
-        let meaning =
-            format!("The attempt that a verifier ranks first among {count} first attempts is right.");
+        let meaning = format!(
+            "The attempt that a verifier ranks first among {count} first attempts is right."
+        );
         metric(format!("best-of-{count}"), meaning)
     };
     let area = "Chance that a verifier ranks a right first attempt above a wrong one of the same problem; \
                 problems without both are left out.";
-    counts(samples).map(best).chain([metric("verifier-auc".to_owned(), area.to_owned())]).collect()
+    counts(samples)
+        .map(best)
+        .chain([metric("verifier-auc".to_owned(), area.to_owned())])
+        .collect()
 }
 
 /// The scores of one problem's attempts, which are in the order of their samples, as (name of the
@@ -65,14 +75,25 @@ pub fn ranking_metrics(samples: usize) -> Vec<Metric> {
 /// all wrong has no `verifier-auc`.
 #[must_use]
 pub fn ranking(samples: &[Ranked]) -> Vec<(String, f64)> {
-    let best = |count: usize| (format!("best-of-{count}"), f64::from(best(&samples[..count])));
+    let best = |count: usize| {
+        (
+            format!("best-of-{count}"),
+            f64::from(best(&samples[..count])),
+        )
+    };
     let area = area(samples).map(|area| ("verifier-auc".to_owned(), area));
     counts(samples.len()).map(best).chain(area).collect()
 }
 
 /// Whether the highest-ranked attempt is right.
 fn best(samples: &[Ranked]) -> bool {
-    let first = samples.iter().reduce(|first, next| if next.value > first.value { next } else { first });
+    let first = samples.iter().reduce(|first, next| {
+        if next.value > first.value {
+            next
+        } else {
+            first
+        }
+    });
     first.is_some_and(|first| first.right)
 }
 
@@ -84,7 +105,11 @@ fn area(samples: &[Ranked]) -> Option<f64> {
     let (mut won, mut all) = (0.0, 0.0);
     for (right, wrong) in pairs {
         all += 1.0;
-        won += if right > wrong { 1.0 } else { f64::from(u8::from(right >= wrong)) / 2.0 };
+        won += if right > wrong {
+            1.0
+        } else {
+            f64::from(u8::from(right >= wrong)) / 2.0
+        };
     }
     (all > 0.0).then(|| won / all)
 }
@@ -96,7 +121,10 @@ mod tests {
     use super::*;
 
     fn ranked(samples: &[(f64, bool)]) -> Vec<Ranked> {
-        samples.iter().map(|&(value, right)| Ranked { value, right }).collect()
+        samples
+            .iter()
+            .map(|&(value, right)| Ranked { value, right })
+            .collect()
     }
 
     fn scores(samples: &[(f64, bool)]) -> Vec<(String, f64)> {
@@ -106,10 +134,24 @@ mod tests {
     #[test]
     fn the_highest_of_the_first_so_many_counts() {
         // The first of 1 is wrong, of 2 right, of 4 wrong, of 5 right.
-        let samples = [(-3.0, false), (-2.0, true), (-1.0, false), (-4.0, true), (-0.5, true)];
-        let expected = [("best-of-1", 0.0), ("best-of-2", 1.0), ("best-of-4", 0.0), ("best-of-5", 1.0)];
+        let samples = [
+            (-3.0, false),
+            (-2.0, true),
+            (-1.0, false),
+            (-4.0, true),
+            (-0.5, true),
+        ];
+        let expected = [
+            ("best-of-1", 0.0),
+            ("best-of-2", 1.0),
+            ("best-of-4", 0.0),
+            ("best-of-5", 1.0),
+        ];
         let found = scores(&samples);
-        assert_eq!(found[..4], expected.map(|(name, value)| (name.to_owned(), value)));
+        assert_eq!(
+            found[..4],
+            expected.map(|(name, value)| (name.to_owned(), value))
+        );
         // Of the 6 pairs, the right ones at -2, -4 and -0.5 win 1, 0 and 2.
         assert_eq!(found[4], ("verifier-auc".to_owned(), 0.5));
     }
@@ -127,7 +169,10 @@ mod tests {
     #[test]
     fn every_score_has_a_meaning_and_only_the_area_may_be_missing() {
         for count in [1, 2, 5, 64] {
-            let names: Vec<String> = ranking_metrics(count).into_iter().map(|metric| metric.name).collect();
+            let names: Vec<String> = ranking_metrics(count)
+                .into_iter()
+                .map(|metric| metric.name)
+                .collect();
             let mixed: Vec<(f64, bool)> = (0..count).map(|n| (n as f64, n == 0)).collect();
             let found: Vec<String> = scores(&mixed).into_iter().map(|(name, _)| name).collect();
             assert_eq!(found[..], names[..found.len()]);

@@ -21,7 +21,13 @@ impl Refined {
     /// The one that is approved most; the earlier among equals.
     #[must_use]
     pub fn favourite(&self) -> usize {
-        (1..3).fold(0, |best, next| if self.approval[next] > self.approval[best] { next } else { best })
+        (1..3).fold(0, |best, next| {
+            if self.approval[next] > self.approval[best] {
+                next
+            } else {
+                best
+            }
+        })
     }
 
     /// Whether the outcome model takes the draft for right.
@@ -35,7 +41,11 @@ type Rule = (&'static str, &'static str, fn(&Refined) -> bool);
 
 /// Every metric, in a fixed order.
 const RULES: [Rule; 6] = [
-    ("global@t2", "The draft's global refinement is right.", |refined| refined.right[1]),
+    (
+        "global@t2",
+        "The draft's global refinement is right.",
+        |refined| refined.right[1],
+    ),
     (
         "local@t2",
         "The draft's local refinement is right, which is told the step that a stepwise model finds first at fault.",
@@ -49,14 +59,24 @@ const RULES: [Rule; 6] = [
     (
         "gated",
         "As `reranked-of-3`, but a draft that the outcome model takes for right is kept unrefined.",
-        |refined| refined.right[if refined.stands() { 0 } else { refined.favourite() }],
+        |refined| {
+            refined.right[if refined.stands() {
+                0
+            } else {
+                refined.favourite()
+            }]
+        },
     ),
-    ("oracle-of-3", "The draft or one of its two refinements is right.", |refined| {
-        refined.right.contains(&true)
-    }),
-    ("orm-accuracy", "What the outcome model says of the draft is true.", |refined| {
-        refined.stands() == refined.right[0]
-    }),
+    (
+        "oracle-of-3",
+        "The draft or one of its two refinements is right.",
+        |refined| refined.right.contains(&true),
+    ),
+    (
+        "orm-accuracy",
+        "What the outcome model says of the draft is true.",
+        |refined| refined.stands() == refined.right[0],
+    ),
 ];
 
 /// The metrics of refined drafts.
@@ -75,7 +95,9 @@ pub fn refinement_metrics() -> Vec<Metric> {
 /// The scores of one problem, as (name of the metric, value) in the order of [`refinement_metrics`].
 #[must_use]
 pub fn refinement(refined: &Refined) -> Vec<(String, f64)> {
-    RULES.map(|(name, _, holds)| (name.to_owned(), f64::from(holds(refined)))).into()
+    RULES
+        .map(|(name, _, holds)| (name.to_owned(), f64::from(holds(refined))))
+        .into()
 }
 
 #[cfg(test)]
@@ -84,7 +106,11 @@ mod tests {
 
     fn line(right: [bool; 3], approval: [f64; 3]) -> String {
         let scores = refinement(&Refined { right, approval });
-        scores.into_iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+        scores
+            .into_iter()
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     #[test]

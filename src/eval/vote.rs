@@ -58,9 +58,18 @@ pub fn majority<'a>(grades: &[&'a Grade]) -> Vote<'a> {
 fn ballot<'a>(grades: &[&'a Grade]) -> Vec<Entry<'a>> {
     let mut ballot: Vec<Entry<'a>> = Vec::new();
     for grade in grades {
-        let Some(answer) = grade.answer.as_deref() else { continue };
+        let Some(answer) = grade.answer.as_deref() else {
+            continue;
+        };
         let before = ballot.iter().position(|entry| entry.answer == answer);
-        let mut entry = before.map_or(Entry { answer, right: false, votes: 0 }, |place| ballot.remove(place));
+        let mut entry = before.map_or(
+            Entry {
+                answer,
+                right: false,
+                votes: 0,
+            },
+            |place| ballot.remove(place),
+        );
         entry.votes += 1;
         entry.right |= grade.verdict.is_right();
         ballot.push(entry);
@@ -78,9 +87,18 @@ mod tests {
     /// Answers in order; `-` is unreadable and `7` is right.
     fn grades(answers: &str) -> Vec<Grade> {
         let grade = |answer: char| match answer {
-            '-' => Grade { answer: None, verdict: Verdict::Unreadable },
-            '7' => Grade { answer: Some("7".to_owned()), verdict: Verdict::Right },
-            other => Grade { answer: Some(other.to_string()), verdict: Verdict::Wrong },
+            '-' => Grade {
+                answer: None,
+                verdict: Verdict::Unreadable,
+            },
+            '7' => Grade {
+                answer: Some("7".to_owned()),
+                verdict: Verdict::Right,
+            },
+            other => Grade {
+                answer: Some(other.to_string()),
+                verdict: Verdict::Wrong,
+            },
         };
         answers.chars().map(grade).collect()
     }
@@ -89,7 +107,16 @@ mod tests {
     fn check(answers: &str, winner: Option<&str>, tied: bool, [low, right, high]: [bool; 3]) {
         let grades = grades(answers);
         let vote = majority(&grades.iter().collect::<Vec<_>>());
-        assert_eq!(vote, Vote { winner, right, tied, high }, "{answers}");
+        assert_eq!(
+            vote,
+            Vote {
+                winner,
+                right,
+                tied,
+                high
+            },
+            "{answers}"
+        );
         assert_eq!(vote.low(), low, "{answers}");
     }
 

@@ -69,8 +69,15 @@ impl Packed {
 
 impl Projection {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Queries, Self::Keys, Self::Values, Self::Output, Self::Gates, Self::Ups, Self::Down];
+    pub const ALL: [Self; 7] = [
+        Self::Queries,
+        Self::Keys,
+        Self::Values,
+        Self::Output,
+        Self::Gates,
+        Self::Ups,
+        Self::Down,
+    ];
 
     /// Its name in Hugging Face's checkpoints.
     #[must_use]
@@ -128,7 +135,12 @@ pub struct LoraConfig {
 
 impl Default for LoraConfig {
     fn default() -> Self {
-        Self { rank: 16, alpha: 32.0, dropout: 0.0, targets: Projection::ALL.into() }
+        Self {
+            rank: 16,
+            alpha: 32.0,
+            dropout: 0.0,
+            targets: Projection::ALL.into(),
+        }
     }
 }
 
@@ -160,7 +172,12 @@ impl LoraConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             return Some(("dropout", format!("{} is not in [0, 1)", self.dropout)));
         }
-        self.targets.is_empty().then(|| ("targets", "without a projection nothing is trained".to_owned()))
+        self.targets.is_empty().then(|| {
+            (
+                "targets",
+                "without a projection nothing is trained".to_owned(),
+            )
+        })
     }
 }
 
@@ -193,15 +210,30 @@ impl Adapters {
         let adapter = |layer: usize, projection: Projection| {
             let (_, rows, columns) = projection.place(config);
             let bound = (rows as f64).sqrt().recip();
-            let mut draws = seed.named(&format!("{layer}.{}", projection.name())).draws();
+            let mut draws = seed
+                .named(&format!("{layer}.{}", projection.name()))
+                .draws();
             let draw = |_| ((2.0 * draws.uniform() - 1.0) * bound) as f32;
             let down: Vec<f32> = (0..rows * lora.rank).map(draw).collect();
             let down = Tensor::from_data(TensorData::new(down, [rows, lora.rank]), device);
             let up = Tensor::zeros([lora.rank, columns.len()], device);
-            Adapter { projection, columns, down, up }
+            Adapter {
+                projection,
+                columns,
+                down,
+                up,
+            }
         };
-        let block = |layer| lora.targets.iter().map(|&projection| adapter(layer, projection)).collect();
-        Self { lora: lora.clone(), blocks: (0..config.layers).map(block).collect() }
+        let block = |layer| {
+            lora.targets
+                .iter()
+                .map(|&projection| adapter(layer, projection))
+                .collect()
+        };
+        Self {
+            lora: lora.clone(),
+            blocks: (0..config.layers).map(block).collect(),
+        }
     }
 
     /// Whether a parameter's name is that of one half of an adapter.
@@ -223,7 +255,9 @@ impl Adapters {
         packed: Packed,
         config: &'a ModelConfig,
     ) -> impl Iterator<Item = &'a Adapter> {
-        self.blocks[layer].iter().filter(move |adapter| adapter.projection.place(config).0 == packed)
+        self.blocks[layer]
+            .iter()
+            .filter(move |adapter| adapter.projection.place(config).0 == packed)
     }
 
     /// Passes every parameter through `visitor`, under the names `LAYER.PROJECTION.down` and `.up`.
@@ -232,16 +266,29 @@ impl Adapters {
         let mut layer = 0;
         let blocks = self.blocks.into_iter().map(|block| {
             let block = block.into_iter().map(|adapter| {
-                let Adapter { projection, columns, down, up } = adapter;
+                let Adapter {
+                    projection,
+                    columns,
+                    down,
+                    up,
+                } = adapter;
                 let down = visitor.visit(&name(layer, projection, "down"), down);
                 let up = visitor.visit(&name(layer, projection, "up"), up);
-                Adapter { projection, columns, down, up }
+                Adapter {
+                    projection,
+                    columns,
+                    down,
+                    up,
+                }
             });
             let block = block.collect();
             layer += 1;
             block
         });
-        Self { lora: self.lora, blocks: blocks.collect() }
+        Self {
+            lora: self.lora,
+            blocks: blocks.collect(),
+        }
     }
 }
 
@@ -260,7 +307,9 @@ impl Weights {
     /// The same model without adapters: each matrix with `alpha / rank A B` added to it, in 32 bits.
     #[must_use]
     pub fn merged(mut self, config: &ModelConfig) -> Self {
-        let Some(adapters) = self.adapters.take() else { return self };
+        let Some(adapters) = self.adapters.take() else {
+            return self;
+        };
         let (scale, blocks) = (adapters.scale(), adapters.blocks);
         for (block, adapters) in self.blocks.iter_mut().zip(blocks) {
             for adapter in adapters {

@@ -40,9 +40,13 @@ impl Gradient {
     pub fn values(&self) -> Cow<'_, [f32]> {
         match self {
             Self::Host(values) => Cow::Borrowed(values),
-            Self::Device(tensor) => {
-                Cow::Owned(tensor.clone().into_data().try_into_vec().expect("gradients are f32"))
-            }
+            Self::Device(tensor) => Cow::Owned(
+                tensor
+                    .clone()
+                    .into_data()
+                    .try_into_vec()
+                    .expect("gradients are f32"),
+            ),
         }
     }
 }
@@ -80,7 +84,10 @@ impl Gradients {
         let device: Vec<f32> = if device.is_empty() {
             Vec::new()
         } else {
-            Tensor::cat(device, 0).into_data().try_into_vec().expect("gradients are f32")
+            Tensor::cat(device, 0)
+                .into_data()
+                .try_into_vec()
+                .expect("gradients are f32")
         };
         (host + device.into_iter().map(f64::from).sum::<f64>()).sqrt()
     }
@@ -92,8 +99,12 @@ impl Gradients {
         impl Visit for Collect<'_> {
             fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
                 if let Some(gradient) = parameter.grad(self.0) {
-                    let values: Vec<f32> = gradient.into_data().try_into_vec().expect("gradients are f32");
-                    self.1.insert(name.to_owned(), Gradient::Host(values.as_slice().into()));
+                    let values: Vec<f32> = gradient
+                        .into_data()
+                        .try_into_vec()
+                        .expect("gradients are f32");
+                    self.1
+                        .insert(name.to_owned(), Gradient::Host(values.as_slice().into()));
                 }
                 parameter
             }
@@ -141,21 +152,39 @@ struct Sum {
 impl<'a> Network<'a> {
     fn new(decoder: &'a Decoder) -> Self {
         let host = decoder.host();
-        let weights: Vec<_> = host.blocks.iter().map(super::host::HostBlock::parts).collect();
-        let turned = weights.iter().map(|weights| Turned::new(weights, &decoder.shape)).collect();
-        let head = (!decoder.config.tied).then(|| transposed(host.head.get(), decoder.vocabulary()));
-        Self { decoder, host, weights, turned, head }
+        let weights: Vec<_> = host
+            .blocks
+            .iter()
+            .map(super::host::HostBlock::parts)
+            .collect();
+        let turned = weights
+            .iter()
+            .map(|weights| Turned::new(weights, &decoder.shape))
+            .collect();
+        let head =
+            (!decoder.config.tied).then(|| transposed(host.head.get(), decoder.vocabulary()));
+        Self {
+            decoder,
+            host,
+            weights,
+            turned,
+            head,
+        }
     }
 
     fn run(&self, batch: &Ragged, targets: &Targets) -> (f64, Gradients) {
         let groups = groups(&batch.lengths, self.decoder.weights().count());
-        let mut sums: Vec<(&[Shard], Sum)> =
-            groups.iter().map(|shards| (shards.as_slice(), self.sum())).collect();
-        self.decoder.threads.each(sums.iter_mut().collect(), |(shards, sum)| {
-            for (number, shard) in shards.iter().enumerate() {
-                self.shard(shard, batch, targets, sum, number > 0);
-            }
-        });
+        let mut sums: Vec<(&[Shard], Sum)> = groups
+            .iter()
+            .map(|shards| (shards.as_slice(), self.sum()))
+            .collect();
+        self.decoder
+            .threads
+            .each(sums.iter_mut().collect(), |(shards, sum)| {
+                for (number, shard) in shards.iter().enumerate() {
+                    self.shard(shard, batch, targets, sum, number > 0);
+                }
+            });
         let mut sums = sums.into_iter().map(|(_, sum)| sum);
         let mut total = sums.next().unwrap_or_else(|| self.nothing());
         for sum in sums {
@@ -169,7 +198,11 @@ impl<'a> Network<'a> {
         Sum {
             loss: 0.0,
             embedding: Buffer::zeros(self.host.embedding.get().len()),
-            blocks: self.weights.iter().map(|_| Parts::gradients(shape)).collect(),
+            blocks: self
+                .weights
+                .iter()
+                .map(|_| Parts::gradients(shape))
+                .collect(),
             norm: Buffer::zeros(shape.width),
             head: self.head.as_ref().map(|head| Buffer::zeros(head.len())),
         }
@@ -178,13 +211,28 @@ impl<'a> Network<'a> {
     /// The gradients of a batch without a single row.
     fn nothing(&self) -> Sum {
         let zeros = |parts: &Parts<&[f32]>| {
-            Parts::from_array(parts.clone().into_array().map(|part| Buffer::zeros(part.len())))
+            Parts::from_array(
+                parts
+                    .clone()
+                    .into_array()
+                    .map(|part| Buffer::zeros(part.len())),
+            )
         };
-        Sum { blocks: self.weights.iter().map(zeros).collect(), ..self.sum() }
+        Sum {
+            blocks: self.weights.iter().map(zeros).collect(),
+            ..self.sum()
+        }
     }
 
     /// Passes a shard through the network and back.
-    fn shard(&self, shard: &Shard, batch: &Ragged, targets: &Targets, sum: &mut Sum, accumulate: bool) {
+    fn shard(
+        &self,
+        shard: &Shard,
+        batch: &Ragged,
+        targets: &Targets,
+        sum: &mut Sum,
+        accumulate: bool,
+    ) {
         let (shape, rows) = (&*self.decoder.shape, shard.rows.clone());
         let lengths = &batch.lengths[shard.sequences.clone()];
         let tokens = &batch.tokens[rows.clone()];
@@ -196,10 +244,23 @@ impl<'a> Network<'a> {
             passed.push((input, kept));
         }
         let mut dx = Buffer::zeros(x.len());
-        sum.loss += self.head(&x, &targets.ids[rows.clone()], &targets.weights[rows], &mut dx, sum);
+        sum.loss += self.head(
+            &x,
+            &targets.ids[rows.clone()],
+            &targets.weights[rows],
+            &mut dx,
+            sum,
+        );
         let blocks = self.weights.iter().zip(&self.turned).zip(&mut sum.blocks);
         for ((input, kept), ((weights, turned), gradients)) in passed.iter().zip(blocks).rev() {
-            let passed = Passed { weights, turned, shape, x: input, kept, lengths };
+            let passed = Passed {
+                weights,
+                turned,
+                shape,
+                x: input,
+                kept,
+                lengths,
+            };
             block::backward(&passed, &mut dx, gradients, accumulate);
         }
         let width = shape.width;
@@ -221,14 +282,27 @@ impl<'a> Network<'a> {
         let head = Head {
             gain: self.host.norm.get(),
             weights: self.host.head.get(),
-            turned: self.head.as_deref().unwrap_or_else(|| self.host.embedding.get()),
+            turned: self
+                .head
+                .as_deref()
+                .unwrap_or_else(|| self.host.embedding.get()),
             epsilon: self.decoder.shape.epsilon,
         };
         let (dweights, tied) = match &mut sum.head {
             Some(head) => (head, false),
             None => (&mut sum.embedding, true),
         };
-        head.loss(x, ids, weights, &mut Sums { dx, dgain: &mut sum.norm, dweights, tied })
+        head.loss(
+            x,
+            ids,
+            weights,
+            &mut Sums {
+                dx,
+                dgain: &mut sum.norm,
+                dweights,
+                tied,
+            },
+        )
     }
 }
 
@@ -247,11 +321,20 @@ impl Sum {
 
     /// The gradients under the names that [`Weights::map`] gives.
     fn named(self) -> Gradients {
-        let mut named =
-            BTreeMap::from([("embedding".to_owned(), self.embedding), ("norm".to_owned(), self.norm)]);
+        let mut named = BTreeMap::from([
+            ("embedding".to_owned(), self.embedding),
+            ("norm".to_owned(), self.norm),
+        ]);
         named.extend(self.head.map(|head| ("head".to_owned(), head)));
         for (layer, parts) in self.blocks.into_iter().enumerate() {
-            let Parts { attention_norm, packed, output, mlp_norm, gate_up, down } = parts;
+            let Parts {
+                attention_norm,
+                packed,
+                output,
+                mlp_norm,
+                gate_up,
+                down,
+            } = parts;
             named.insert(format!("{layer}.attention_norm"), attention_norm);
             named.insert(format!("{layer}.packed"), packed);
             named.insert(format!("{layer}.output"), output);
@@ -259,6 +342,10 @@ impl Sum {
             named.insert(format!("{layer}.gate_up"), gate_up);
             named.insert(format!("{layer}.down"), down);
         }
-        Gradients::new(named.into_iter().map(|(name, values)| (name, Gradient::Host(values))))
+        Gradients::new(
+            named
+                .into_iter()
+                .map(|(name, values)| (name, Gradient::Host(values))),
+        )
     }
 }

@@ -14,7 +14,9 @@ use std::sync::{Mutex, PoisonError};
 pub fn capacity(backend: &str) -> Option<u64> {
     static ASKED: Mutex<BTreeMap<String, Option<u64>>> = Mutex::new(BTreeMap::new());
     let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
-    *asked.entry(backend.to_owned()).or_insert_with(|| ask(backend))
+    *asked
+        .entry(backend.to_owned())
+        .or_insert_with(|| ask(backend))
 }
 
 fn ask(backend: &str) -> Option<u64> {
@@ -28,7 +30,9 @@ fn ask(backend: &str) -> Option<u64> {
 
 /// The line `MemTotal:  24567890 kB`, in bytes.
 fn system(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }
@@ -47,11 +51,18 @@ fn mebibytes(table: &str, number: usize) -> Option<u64> {
 
 /// What AMD's kernel driver says of a card, in bytes.
 fn amd(number: usize) -> Option<u64> {
-    let mut cards: Vec<_> =
-        fs::read_dir("/sys/class/drm").ok()?.flatten().map(|entry| entry.path()).collect();
+    let mut cards: Vec<_> = fs::read_dir("/sys/class/drm")
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
     cards.sort();
     let told = cards.iter().filter_map(|card| {
-        fs::read_to_string(card.join("device/mem_info_vram_total")).ok()?.trim().parse().ok()
+        fs::read_to_string(card.join("device/mem_info_vram_total"))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
     });
     // A card stands there once more for each of its outputs, without this file.
     told.collect::<Vec<u64>>().get(number).copied()
@@ -63,7 +74,10 @@ mod tests {
 
     #[test]
     fn numbers_are_read_in_bytes() {
-        assert_eq!(system("MemFree: 7 kB\nMemTotal:       2048 kB\n"), Some(2 << 20));
+        assert_eq!(
+            system("MemFree: 7 kB\nMemTotal:       2048 kB\n"),
+            Some(2 << 20)
+        );
         assert_eq!(mebibytes("24576\n81920\n", 1), Some(80 << 30));
         assert_eq!(mebibytes("24576\n", 1), None);
         assert_eq!(mebibytes("[N/A]\n", 0), None);

@@ -67,16 +67,25 @@ impl ChatTemplate {
             Err(error) if given.is_some() => return Err(fail(&file, &error)),
             Err(_) => (config, written(&json["chat_template"])),
         };
-        let Some(source) = source else { return Ok(None) };
+        let Some(source) = source else {
+            return Ok(None);
+        };
         let special = special(&json);
         let environment = environment(source).map_err(|error| fail(&path, &told(&error)))?;
-        Ok(Some(Self { path, environment, special }))
+        Ok(Some(Self {
+            path,
+            environment,
+            special,
+        }))
     }
 
     /// The token that ends an answer, by name, if the configuration names one.
     #[must_use]
     pub fn end(&self) -> Option<&str> {
-        self.special.iter().find(|(name, _)| name == "eos_token").map(|(_, token)| token.as_str())
+        self.special
+            .iter()
+            .find(|(name, _)| name == "eos_token")
+            .map(|(_, token)| token.as_str())
     }
 
     /// The file that the template is from.
@@ -90,10 +99,14 @@ impl ChatTemplate {
     pub fn takes_system(&self) -> bool {
         const SAID: &str = "What the system says.";
         let said = |role: &str, content: &str| {
-            Jinja::from_pairs([("role", Jinja::from(role)), ("content", Jinja::from(content))])
+            Jinja::from_pairs([
+                ("role", Jinja::from(role)),
+                ("content", Jinja::from(content)),
+            ])
         };
         let messages = Jinja::from(vec![said("system", SAID), said("user", "A question?")]);
-        self.rendered(messages, true).is_ok_and(|text| text.contains(SAID))
+        self.rendered(messages, true)
+            .is_ok_and(|text| text.contains(SAID))
     }
 
     /// The text of a dialogue; with `open`, up to where the next answer begins.
@@ -101,17 +114,34 @@ impl ChatTemplate {
     /// # Errors
     /// If the template refuses the dialogue, or fails.
     pub fn render(&self, messages: &[Message], open: bool) -> Result<String, ChatError> {
-        self.rendered(Jinja::from(messages.iter().map(said).collect::<Vec<_>>()), open)
+        self.rendered(
+            Jinja::from(messages.iter().map(said).collect::<Vec<_>>()),
+            open,
+        )
     }
 
     fn rendered(&self, messages: Jinja, open: bool) -> Result<String, ChatError> {
         let none = ["tools", "documents"].map(|name| (name.to_owned(), Jinja::from(())));
-        let special = self.special.iter().map(|(name, token)| (name.clone(), Jinja::from(token.as_str())));
-        let own = [("messages", messages), ("add_generation_prompt", Jinja::from(open))];
-        let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let special = self
+            .special
+            .iter()
+            .map(|(name, token)| (name.clone(), Jinja::from(token.as_str())));
+        let own = [
+            ("messages", messages),
+            ("add_generation_prompt", Jinja::from(open)),
+        ];
+        let own = own
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value));
         let context = Jinja::from_pairs(own.chain(none).chain(special));
-        let template = self.environment.get_template("chat").expect("added when it was read");
-        template.render(context).map_err(|error| ChatError { path: self.path.clone(), reason: told(&error) })
+        let template = self
+            .environment
+            .get_template("chat")
+            .expect("added when it was read");
+        template.render(context).map_err(|error| ChatError {
+            path: self.path.clone(),
+            reason: told(&error),
+        })
     }
 }
 
@@ -121,7 +151,10 @@ fn said(message: &Message) -> Jinja {
         Role::User => "user",
         Role::Assistant => "assistant",
     };
-    Jinja::from_pairs([("role", Jinja::from(role)), ("content", Jinja::from(message.text.as_str()))])
+    Jinja::from_pairs([
+        ("role", Jinja::from(role)),
+        ("content", Jinja::from(message.text.as_str())),
+    ])
 }
 
 /// The template in a configuration: a text, or the one called `default` of several.
@@ -150,7 +183,12 @@ fn special(config: &Value) -> Vec<(String, String)> {
 /// The template language as transformers sets it up.
 fn environment(source: String) -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.set_syntax(
+        SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()?,
+    );
     environment.set_unknown_method_callback(unknown_method_callback);
     environment.add_function("raise_exception", refuse);
     environment.add_filter("tojson", json);
@@ -158,13 +196,22 @@ fn environment(source: String) -> Result<Environment<'static>, Error> {
     Ok(environment)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the template language hands over values")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the template language hands over values"
+)]
 fn refuse(reason: String) -> Result<Jinja, Error> {
-    Err(Error::new(ErrorKind::InvalidOperation, format!("refuses the dialogue: {reason}")))
+    Err(Error::new(
+        ErrorKind::InvalidOperation,
+        format!("refuses the dialogue: {reason}"),
+    ))
 }
 
 /// Python's `json.dumps`: with spaces after commas and colons, and nothing escaped for HTML.
-#[expect(clippy::needless_pass_by_value, reason = "the template language hands over values")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the template language hands over values"
+)]
 fn json(value: &Jinja, options: Kwargs) -> Result<String, Error> {
     let indent: Option<usize> = options.get("indent")?;
     options.assert_all_used()?;
@@ -178,7 +225,10 @@ fn dumped(value: &Jinja, indent: Option<usize>, depth: usize) -> Result<String, 
         ValueKind::Bool | ValueKind::Number => value.to_string(),
         ValueKind::String => Value::String(value.to_string()).to_string(),
         ValueKind::Seq => {
-            let items = value.try_iter()?.map(|item| inner(&item)).collect::<Result<_, _>>()?;
+            let items = value
+                .try_iter()?
+                .map(|item| inner(&item))
+                .collect::<Result<_, _>>()?;
             enclosed(['[', ']'], items, indent, depth)
         }
         ValueKind::Map => {
@@ -186,25 +236,47 @@ fn dumped(value: &Jinja, indent: Option<usize>, depth: usize) -> Result<String, 
                 let value = inner(&value.get_item(&name)?)?;
                 Ok(format!("{}: {value}", Value::String(name.to_string())))
             };
-            enclosed(['{', '}'], value.try_iter()?.map(field).collect::<Result<_, Error>>()?, indent, depth)
+            enclosed(
+                ['{', '}'],
+                value.try_iter()?.map(field).collect::<Result<_, Error>>()?,
+                indent,
+                depth,
+            )
         }
-        kind => return Err(Error::new(ErrorKind::InvalidOperation, format!("{kind} has no form in JSON"))),
+        kind => {
+            return Err(Error::new(
+                ErrorKind::InvalidOperation,
+                format!("{kind} has no form in JSON"),
+            ));
+        }
     })
 }
 
-fn enclosed([open, close]: [char; 2], parts: Vec<String>, indent: Option<usize>, depth: usize) -> String {
+fn enclosed(
+    [open, close]: [char; 2],
+    parts: Vec<String>,
+    indent: Option<usize>,
+    depth: usize,
+) -> String {
     if parts.is_empty() {
         return format!("{open}{close}");
     }
-    let line = |depth: usize| indent.map_or_else(String::new, |by| format!("\n{}", " ".repeat(by * depth)));
+    let line = |depth: usize| {
+        indent.map_or_else(String::new, |by| format!("\n{}", " ".repeat(by * depth)))
+    };
     let comma = if indent.is_some() { "," } else { ", " };
-    let parts: Vec<String> = parts.into_iter().map(|part| format!("{}{part}", line(depth + 1))).collect();
+    let parts: Vec<String> = parts
+        .into_iter()
+        .map(|part| format!("{}{part}", line(depth + 1)))
+        .collect();
     format!("{open}{}{}{close}", parts.join(comma), line(depth))
 }
 
 /// The error with its cause, on one line.
 fn told(error: &Error) -> String {
-    let place = error.line().map_or_else(String::new, |line| format!(" (line {line})"));
+    let place = error
+        .line()
+        .map_or_else(String::new, |line| format!(" (line {line})"));
     match error.detail() {
         Some(detail) => format!("{detail}{place}"),
         None => format!("{}{place}", error.kind()),
@@ -218,13 +290,24 @@ mod tests {
     fn template(source: &str, more: &str) -> Result<Option<ChatTemplate>, ChatError> {
         let folder = tempfile::tempdir().unwrap();
         let source = Value::String(source.to_owned());
-        fs::write(folder.path().join(CONFIG), format!("{{\"chat_template\": {source}{more}}}")).unwrap();
+        fs::write(
+            folder.path().join(CONFIG),
+            format!("{{\"chat_template\": {source}{more}}}"),
+        )
+        .unwrap();
         ChatTemplate::read(folder.path())
     }
 
     fn dialogue() -> Vec<Message> {
-        let message = |role, text: &str| Message { role, text: text.to_owned() };
-        vec![message(Role::User, " 1 + 1? "), message(Role::Assistant, "3"), message(Role::User, "Again.")]
+        let message = |role, text: &str| Message {
+            role,
+            text: text.to_owned(),
+        };
+        vec![
+            message(Role::User, " 1 + 1? "),
+            message(Role::Assistant, "3"),
+            message(Role::User, "Again."),
+        ]
     }
 
     #[test]
@@ -232,27 +315,45 @@ mod tests {
         let source = "{% for m in messages %}\n  {% if m.role == 'user' %}\n<u>{{ m['content'].strip() }}\n  \
                       {% else %}\n<a>{{ m['content'] }}{{ eos_token }}\n  {% endif %}\n{% endfor %}\n\
                       {% if add_generation_prompt %}<a>{% endif %}\n";
-        let chat = template(source, ", \"eos_token\": {\"content\": \"</s>\"}").unwrap().unwrap();
+        let chat = template(source, ", \"eos_token\": {\"content\": \"</s>\"}")
+            .unwrap()
+            .unwrap();
         assert_eq!(chat.end(), Some("</s>"));
-        assert_eq!(chat.render(&dialogue(), true).unwrap(), "<u>1 + 1?\n<a>3</s>\n<u>Again.\n<a>");
-        assert_eq!(chat.render(&dialogue()[..2], false).unwrap(), "<u>1 + 1?\n<a>3</s>\n");
+        assert_eq!(
+            chat.render(&dialogue(), true).unwrap(),
+            "<u>1 + 1?\n<a>3</s>\n<u>Again.\n<a>"
+        );
+        assert_eq!(
+            chat.render(&dialogue()[..2], false).unwrap(),
+            "<u>1 + 1?\n<a>3</s>\n"
+        );
     }
 
     #[test]
     fn a_refusal_and_a_fault_say_where() {
-        let refusing = template("{{ raise_exception('no system role') }}", "").unwrap().unwrap();
+        let refusing = template("{{ raise_exception('no system role') }}", "")
+            .unwrap()
+            .unwrap();
         let error = refusing.render(&dialogue(), true).unwrap_err().to_string();
-        assert!(error.ends_with("refuses the dialogue: no system role (line 1)"), "{error}");
+        assert!(
+            error.ends_with("refuses the dialogue: no system role (line 1)"),
+            "{error}"
+        );
         let error = template("{% for %}", "").unwrap_err().to_string();
-        assert!(error.contains("tokenizer_config.json: ") && error.contains("(line 1)"), "{error}");
+        assert!(
+            error.contains("tokenizer_config.json: ") && error.contains("(line 1)"),
+            "{error}"
+        );
         let needy = template("{{ tools[0].name }}", "").unwrap().unwrap();
         assert!(needy.render(&dialogue(), true).is_err());
     }
 
     #[test]
     fn json_is_that_of_python() {
-        let chat =
-            template("{{ messages[0].content | tojson }}{{ {'a': [1, 'ü<']} | tojson(indent=2) }}", "");
+        let chat = template(
+            "{{ messages[0].content | tojson }}{{ {'a': [1, 'ü<']} | tojson(indent=2) }}",
+            "",
+        );
         assert_eq!(
             chat.unwrap().unwrap().render(&dialogue(), false).unwrap(),
             "\" 1 + 1? \"{\n  \"a\": [\n    1,\n    \"ü<\"\n  ]\n}"

@@ -166,11 +166,18 @@ impl ModelConfig {
         if self.head_size.is_none() && !self.width.is_multiple_of(2 * self.heads) {
             return Some((
                 "heads",
-                format!("width {} / {} heads is not an even head size", self.width, self.heads),
+                format!(
+                    "width {} / {} heads is not an even head size",
+                    self.width, self.heads
+                ),
             ));
         }
-        (!self.heads.is_multiple_of(self.kv_heads))
-            .then(|| ("kv_heads", format!("{} does not divide {} heads", self.kv_heads, self.heads)))
+        (!self.heads.is_multiple_of(self.kv_heads)).then(|| {
+            (
+                "kv_heads",
+                format!("{} does not divide {} heads", self.kv_heads, self.heads),
+            )
+        })
     }
 
     /// Number of weights with a vocabulary of `vocabulary` tokens.
@@ -178,7 +185,8 @@ impl ModelConfig {
     pub const fn weights(&self, vocabulary: usize) -> usize {
         let (q, kv) = (self.queries_width(), self.keys_width());
         let attention = self.width * (2 * q + 2 * kv);
-        let extra = self.qkv_bias as usize * (q + 2 * kv) + self.qk_norm as usize * 2 * self.head_size();
+        let extra =
+            self.qkv_bias as usize * (q + 2 * kv) + self.qk_norm as usize * 2 * self.head_size();
         let block = attention + extra + 3 * self.width * self.hidden + 2 * self.width;
         let ends = if self.tied { 1 } else { 2 } * vocabulary * self.width;
         self.layers * block + ends + self.width
@@ -230,6 +238,9 @@ mod tests {
             ..ModelConfig::default()
         };
         // A block: 8 x (12 + 2 x 6) + 12 x 8, 24 of bias, 2 x 6 of norms, 3 x 8 x 16, 2 x 8.
-        assert_eq!(config.weights(10), 2 * (192 + 96 + 24 + 12 + 384 + 16) + 80 + 8);
+        assert_eq!(
+            config.weights(10),
+            2 * (192 + 96 + 24 + 12 + 384 + 16) + 80 + 8
+        );
     }
 }

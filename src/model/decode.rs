@@ -91,7 +91,11 @@ impl Decoder {
     /// If a sequence brings no token or grows beyond the model's positions.
     pub fn advance(&self, news: &[&[u32]], states: &mut [&mut State]) -> Vec<Vec<f32>> {
         let mut session = Session::new(self);
-        session.advance(news, states).chunks_exact(self.vocabulary()).map(<[f32]>::to_vec).collect()
+        session
+            .advance(news, states)
+            .chunks_exact(self.vocabulary())
+            .map(<[f32]>::to_vec)
+            .collect()
     }
 
     /// The parameters as slices.
@@ -102,12 +106,19 @@ impl Decoder {
 
 impl<'a> Session<'a> {
     pub fn new(decoder: &'a Decoder) -> Self {
-        Self { decoder, buffers: Buffers::default(), logits: Vec::new() }
+        Self {
+            decoder,
+            buffers: Buffers::default(),
+            logits: Vec::new(),
+        }
     }
 
     /// As [`Decoder::advance`]; the logits are \[sequences, V\].
     pub fn advance(&mut self, news: &[&[u32]], states: &mut [&mut State]) -> &[f32] {
-        assert!(news.iter().all(|new| !new.is_empty()), "a sequence brings no token");
+        assert!(
+            news.iter().all(|new| !new.is_empty()),
+            "a sequence brings no token"
+        );
         let vocabulary = self.decoder.vocabulary();
         // One more: a pass has at least two rows.
         let wanted = (news.len() + 1) * vocabulary;
@@ -120,7 +131,11 @@ impl<'a> Session<'a> {
                 states[segment.sequence].0.reserve(segment.tokens.len());
             }
             let logits = &mut self.logits[ended * vocabulary..];
-            let pass = Pass { decoder: self.decoder, host: self.decoder.host(), news };
+            let pass = Pass {
+                decoder: self.decoder,
+                host: self.decoder.host(),
+                news,
+            };
             pass.run(&segments, states, &mut self.buffers, logits);
             for segment in &segments {
                 states[segment.sequence].0.fill(segment.tokens.len());
@@ -138,7 +153,11 @@ fn passes(news: &[&[u32]]) -> Vec<Vec<Segment>> {
         let mut from = 0;
         while from < new.len() {
             let to = new.len().min(from + room);
-            segments.push(Segment { sequence, tokens: from..to, ends: to == new.len() });
+            segments.push(Segment {
+                sequence,
+                tokens: from..to,
+                ends: to == new.len(),
+            });
             room -= to - from;
             from = to;
             if room == 0 {
@@ -165,7 +184,9 @@ mod tests {
 
     fn tokens(seed: u64, count: usize) -> Vec<u32> {
         let mut draws = Seed(seed).draws();
-        (0..count).map(|_| draws.between(0, VOCABULARY as i64 - 1) as u32).collect()
+        (0..count)
+            .map(|_| draws.between(0, VOCABULARY as i64 - 1) as u32)
+            .collect()
     }
 
     fn bits(logits: &[f32]) -> Vec<u32> {
@@ -174,7 +195,9 @@ mod tests {
 
     /// Logits of the last token of a sequence that comes whole and alone.
     fn whole(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
-        decoder.advance(&[tokens], &mut [&mut decoder.state()]).remove(0)
+        decoder
+            .advance(&[tokens], &mut [&mut decoder.state()])
+            .remove(0)
     }
 
     proptest! {
@@ -226,7 +249,11 @@ mod tests {
         let news: Vec<&[u32]> = all.iter().map(Vec::as_slice).collect();
         let cut: Vec<Vec<(usize, Range<usize>, bool)>> = passes(&news)
             .into_iter()
-            .map(|pass| pass.into_iter().map(|s| (s.sequence, s.tokens, s.ends)).collect())
+            .map(|pass| {
+                pass.into_iter()
+                    .map(|s| (s.sequence, s.tokens, s.ends))
+                    .collect()
+            })
             .collect();
         assert_eq!(
             cut,
@@ -244,7 +271,13 @@ mod tests {
     fn other_weights_do_not_see_what_these_remember() {
         let decoder = decoder();
         let weights = decoder.weights().clone();
-        let other = decoder.with_weights(Weights { norm: weights.norm.clone() * 2.0, ..weights });
-        assert_ne!(bits(&whole(&decoder, &[1, 2])), bits(&whole(&other, &[1, 2])));
+        let other = decoder.with_weights(Weights {
+            norm: weights.norm.clone() * 2.0,
+            ..weights
+        });
+        assert_ne!(
+            bits(&whole(&decoder, &[1, 2])),
+            bits(&whole(&other, &[1, 2]))
+        );
     }
 }

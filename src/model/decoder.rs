@@ -36,9 +36,18 @@ pub struct Decoder {
 
 impl Kernels {
     /// These, or plain ones where these do not know the architecture, adapters or narrow matrices.
-    pub(super) fn fitting(self, config: &ModelConfig, is_adapted: bool, storage: Precision) -> Self {
+    pub(super) fn fitting(
+        self,
+        config: &ModelConfig,
+        is_adapted: bool,
+        storage: Precision,
+    ) -> Self {
         let is_narrow = storage != Precision::F32;
-        if is_adapted || config.is_plain_only() || is_narrow { Self::Plain } else { self }
+        if is_adapted || config.is_plain_only() || is_narrow {
+            Self::Plain
+        } else {
+            self
+        }
     }
 }
 
@@ -55,7 +64,11 @@ impl Decoder {
     /// A decoder with these weights, which must fit the configuration.
     #[must_use]
     pub fn new(config: ModelConfig, weights: Weights, place: &Place) -> Self {
-        let heads = Heads { queries: config.heads, keys: config.kv_heads, size: config.head_size() };
+        let heads = Heads {
+            queries: config.heads,
+            keys: config.kv_heads,
+            size: config.head_size(),
+        };
         let slowed = |radian: f64| match &config.rope_scaling {
             Some(scaling) => scaling.scaled(radian.recip()).recip(),
             None => radian,
@@ -68,25 +81,55 @@ impl Decoder {
             epsilon: config.norm_epsilon as f32,
             rotary,
         });
-        let Place { precision, activations, rows, halved, storage, .. } = *place;
-        let kernels = place.kernels.fitting(&config, weights.adapters.is_some(), storage);
+        let Place {
+            precision,
+            activations,
+            rows,
+            halved,
+            storage,
+            ..
+        } = *place;
+        let kernels = place
+            .kernels
+            .fitting(&config, weights.adapters.is_some(), storage);
         let (threads, memory) = (place.threads.clone(), Arc::default());
         let noise = Seed(0);
-        Self { config, weights, shape, kernels, precision, activations, rows, halved, noise, threads, memory }
+        Self {
+            config,
+            weights,
+            shape,
+            kernels,
+            precision,
+            activations,
+            rows,
+            halved,
+            noise,
+            threads,
+            memory,
+        }
     }
 
     /// The same decoder with adapters, which alone are trained from now on.
     #[must_use]
     pub fn with_adapters(self, adapters: Adapters) -> Self {
-        let weights = Weights { adapters: Some(adapters), ..self.weights.clone() };
-        Self { kernels: Kernels::Plain, ..self.with_weights(weights) }
+        let weights = Weights {
+            adapters: Some(adapters),
+            ..self.weights.clone()
+        };
+        Self {
+            kernels: Kernels::Plain,
+            ..self.with_weights(weights)
+        }
     }
 
     /// The same decoder with what its adapters do not see drawn from `seed`, where they are trained
     /// with dropout.
     #[must_use]
     pub fn with_noise(self, seed: Seed) -> Self {
-        Self { noise: seed, ..self }
+        Self {
+            noise: seed,
+            ..self
+        }
     }
 
     /// What its dropout is drawn from.
@@ -122,7 +165,11 @@ impl Decoder {
     /// The same decoder with other parameters.
     #[must_use]
     pub fn with_weights(&self, weights: Weights) -> Self {
-        Self { weights, memory: Arc::default(), ..self.clone() }
+        Self {
+            weights,
+            memory: Arc::default(),
+            ..self.clone()
+        }
     }
 
     /// The same decoder with its parameters changed; nothing else of it holds on to the old ones.
@@ -144,7 +191,19 @@ impl Decoder {
         drop(memory);
         let weights = change(weights, &threads);
         let memory = Arc::default();
-        Self { config, weights, shape, kernels, precision, activations, rows, halved, noise, threads, memory }
+        Self {
+            config,
+            weights,
+            shape,
+            kernels,
+            precision,
+            activations,
+            rows,
+            halved,
+            noise,
+            threads,
+            memory,
+        }
     }
 
     /// Its parameters, held by nobody else if nobody else held them before.
@@ -180,13 +239,21 @@ impl Decoder {
     /// The residual stream behind the last block, \[N, D\].
     fn hidden(&self, batch: &Ragged) -> Tensor<2> {
         let (shape, lengths) = (Arc::clone(&self.shape), Arc::clone(&batch.lengths));
-        let call = Call { shape, lengths, threads: self.threads.clone() };
+        let call = Call {
+            shape,
+            lengths,
+            threads: self.threads.clone(),
+        };
         let through = |x, block: &Block| {
             let gains = [block.attention_norm.clone(), block.mlp_norm.clone()];
-            let matrices = [&block.packed, &block.output, &block.gate_up, &block.down].map(Tensor::clone);
+            let matrices =
+                [&block.packed, &block.output, &block.gate_up, &block.down].map(Tensor::clone);
             self.kernels.block(x, gains, matrices, &call)
         };
-        self.weights.blocks.iter().fold(self.embed(&batch.tokens), through)
+        self.weights
+            .blocks
+            .iter()
+            .fold(self.embed(&batch.tokens), through)
     }
 
     fn embed(&self, tokens: &[u32]) -> Tensor<2> {
@@ -197,7 +264,8 @@ impl Decoder {
     }
 
     fn normed(&self, x: Tensor<2>, gain: &Tensor<1>) -> Tensor<2> {
-        self.kernels.rms_norm(x, gain.clone(), self.config.norm_epsilon)
+        self.kernels
+            .rms_norm(x, gain.clone(), self.config.norm_epsilon)
     }
 
     fn head(&self, x: Tensor<2>) -> Tensor<2> {

@@ -67,7 +67,11 @@ pub struct Backend {
 
 /// All backends, the default one first.
 pub const BACKENDS: [Backend; 5] = [
-    Backend { name: "flex", compiled: cfg!(feature = "flex"), needs: "nothing: a CPU" },
+    Backend {
+        name: "flex",
+        compiled: cfg!(feature = "flex"),
+        needs: "nothing: a CPU",
+    },
     Backend {
         name: "vulkan",
         compiled: cfg!(feature = "vulkan"),
@@ -78,8 +82,16 @@ pub const BACKENDS: [Backend; 5] = [
         compiled: cfg!(feature = "wgpu"),
         needs: "a driver for Vulkan, Metal, DirectX 12 or OpenGL",
     },
-    Backend { name: "cuda", compiled: cfg!(feature = "cuda"), needs: "an NVIDIA driver and CUDA's NVRTC" },
-    Backend { name: "tch", compiled: cfg!(feature = "tch"), needs: "LibTorch on the library path" },
+    Backend {
+        name: "cuda",
+        compiled: cfg!(feature = "cuda"),
+        needs: "an NVIDIA driver and CUDA's NVRTC",
+    },
+    Backend {
+        name: "tch",
+        compiled: cfg!(feature = "tch"),
+        needs: "LibTorch on the library path",
+    },
 ];
 
 impl Place {
@@ -97,7 +109,11 @@ impl Place {
     pub fn open(name: &str) -> Result<Self, String> {
         Self::check(name)?;
         let (backend, which) = name.split_once(':').unwrap_or((name, ""));
-        let kernels = if backend == "flex" { Kernels::Fused } else { Kernels::Plain };
+        let kernels = if backend == "flex" {
+            Kernels::Fused
+        } else {
+            Kernels::Plain
+        };
         let device = device(backend, which)?;
         let (precision, storage) = (Precision::F32, Precision::F32);
         Ok(Self {
@@ -123,24 +139,34 @@ impl Place {
     /// # Errors
     /// As [`Place::open`], but for missing devices.
     pub fn check(name: &str) -> Result<(), String> {
-        let compiled: Vec<&str> = BACKENDS.iter().filter(|b| b.compiled).map(|b| b.name).collect();
+        let compiled: Vec<&str> = BACKENDS
+            .iter()
+            .filter(|b| b.compiled)
+            .map(|b| b.name)
+            .collect();
         let compiled = compiled.join(", ");
         let (backend, which) = name.split_once(':').unwrap_or((name, ""));
         let known = BACKENDS.iter().find(|known| known.name == backend);
         match known {
             None => {
                 let all = BACKENDS.map(|backend| backend.name).join(", ");
-                Err(format!("there is no backend `{backend}`; use one of: {all} (compiled in: {compiled})"))
+                Err(format!(
+                    "there is no backend `{backend}`; use one of: {all} (compiled in: {compiled})"
+                ))
             }
-            Some(Backend { compiled: false, .. }) => Err(format!(
+            Some(Backend {
+                compiled: false, ..
+            }) => Err(format!(
                 "backend `{backend}` is not compiled in (compiled in: {compiled}); rebuild with `--features {backend}`"
             )),
-            Some(_) if which.is_empty() || which.parse::<usize>().is_ok() && backend != "flex" => Ok(()),
+            Some(_) if which.is_empty() || which.parse::<usize>().is_ok() && backend != "flex" => {
+                Ok(())
+            }
             Some(_) if backend == "tch" && which == "cpu" => Ok(()),
             Some(_) if backend == "flex" => Err("`flex` has one device; write `flex`".to_owned()),
-            Some(_) => {
-                Err(format!("`{which}` is no device of `{backend}`; write a number, as in `{backend}:0`"))
-            }
+            Some(_) => Err(format!(
+                "`{which}` is no device of `{backend}`; write a number, as in `{backend}:0`"
+            )),
         }
     }
 
@@ -175,11 +201,19 @@ fn device(backend: &str, which: &str) -> Result<Device, String> {
     if number < found.len() {
         return Ok(found.swap_remove(number));
     }
-    let needs = BACKENDS.iter().find(|known| known.name == backend).map_or("", |known| known.needs);
+    let needs = BACKENDS
+        .iter()
+        .find(|known| known.name == backend)
+        .map_or("", |known| known.needs);
     Err(match found.len() {
         0 => format!("backend `{backend}` finds no device here; it needs {needs}"),
-        1 => format!("backend `{backend}` has one device, `{backend}:0`, and not `{backend}:{number}`"),
-        count => format!("backend `{backend}` has devices 0 to {}, and not {number}", count - 1),
+        1 => format!(
+            "backend `{backend}` has one device, `{backend}:0`, and not `{backend}:{number}`"
+        ),
+        count => format!(
+            "backend `{backend}` has devices 0 to {}, and not {number}",
+            count - 1
+        ),
     })
 }
 
@@ -212,7 +246,10 @@ pub fn device_name(device: &Device) -> String {
     }
     match format!("{device:?}") {
         name if name.contains("Flex") => instruction_set(),
-        name => name.trim_start_matches("Device<").trim_end_matches('>').to_owned(),
+        name => name
+            .trim_start_matches("Device<")
+            .trim_end_matches('>')
+            .to_owned(),
     }
 }
 
@@ -222,7 +259,9 @@ pub fn device_name(device: &Device) -> String {
 pub fn is_software(device: &Device) -> bool {
     #[cfg(any(feature = "wgpu", feature = "cuda"))]
     {
-        device.identity().is_some_and(|identity| identity.physical.is_none())
+        device
+            .identity()
+            .is_some_and(|identity| identity.physical.is_none())
     }
     #[cfg(not(any(feature = "wgpu", feature = "cuda")))]
     {
@@ -256,7 +295,10 @@ pub fn instruction_set() -> String {
 
 #[cfg_attr(
     all(target_os = "linux", target_env = "gnu"),
-    expect(unsafe_code, reason = "the allocator's settings exist as C functions only")
+    expect(
+        unsafe_code,
+        reason = "the allocator's settings exist as C functions only"
+    )
 )]
 pub(super) fn tune_allocator() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -95,14 +95,27 @@ pub fn generate_aloud(
         sampling,
         stops,
         heard,
-        places: rows.div_ceil(threads).min(if small { ROWS_OF_SMALL } else { ROWS }),
-        waiting: Mutex::new((0..prompts.len()).filter(|&i| !prompts[i].seeds.is_empty()).collect()),
-        done: Mutex::new(prompts.iter().map(|p| vec![Vec::new(); p.seeds.len()]).collect()),
+        places: rows
+            .div_ceil(threads)
+            .min(if small { ROWS_OF_SMALL } else { ROWS }),
+        waiting: Mutex::new(
+            (0..prompts.len())
+                .filter(|&i| !prompts[i].seeds.is_empty())
+                .collect(),
+        ),
+        done: Mutex::new(
+            prompts
+                .iter()
+                .map(|p| vec![Vec::new(); p.seeds.len()])
+                .collect(),
+        ),
     };
     locked(&decoder.memory.kept).begin();
     decoder.threads.each(vec![&work; threads], Work::run);
     locked(&decoder.memory.kept).end();
-    work.done.into_inner().unwrap_or_else(PoisonError::into_inner)
+    work.done
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Work<'_> {
@@ -149,27 +162,54 @@ impl Work<'_> {
         rows: &mut Vec<Row>,
         entering: &[usize],
     ) {
-        let mut states: Vec<State> = entering.iter().map(|&prompt| self.beginning(prompt)).collect();
-        let lasts: Vec<[u32; 1]> = rows.iter().map(|row| [row.written[row.written.len() - 1]]).collect();
+        let mut states: Vec<State> = entering
+            .iter()
+            .map(|&prompt| self.beginning(prompt))
+            .collect();
+        let lasts: Vec<[u32; 1]> = rows
+            .iter()
+            .map(|row| [row.written[row.written.len() - 1]])
+            .collect();
         let mut news: Vec<&[u32]> = lasts.iter().map(<[u32; 1]>::as_slice).collect();
         news.extend(
-            entering.iter().zip(&states).map(|(&p, state)| &self.prompts[p].tokens[state.filled()..]),
+            entering
+                .iter()
+                .zip(&states)
+                .map(|(&p, state)| &self.prompts[p].tokens[state.filled()..]),
         );
-        let mut all: Vec<&mut State> = rows.iter_mut().map(|row| &mut row.state).chain(&mut states).collect();
-        let mut logits = session.advance(&news, &mut all).chunks_exact(self.decoder.vocabulary());
+        let mut all: Vec<&mut State> = rows
+            .iter_mut()
+            .map(|row| &mut row.state)
+            .chain(&mut states)
+            .collect();
+        let mut logits = session
+            .advance(&news, &mut all)
+            .chunks_exact(self.decoder.vocabulary());
         for (row, logits) in rows.iter_mut().zip(logits.by_ref()) {
             let token = sampler.draw(logits, self.sampling, row.seed, row.written.len());
             (self.heard)(row.prompt, token);
             row.written.push(token);
         }
         for ((&prompt, state), logits) in entering.iter().zip(states).zip(logits) {
-            rows.extend(self.prompts[prompt].seeds.iter().enumerate().map(|(sample, &seed)| {
-                let mut written = Vec::with_capacity(self.sampling.max_tokens);
-                let token = sampler.draw(logits, self.sampling, seed, 0);
-                (self.heard)(prompt, token);
-                written.push(token);
-                Row { prompt, sample, seed, state: state.clone(), written }
-            }));
+            rows.extend(
+                self.prompts[prompt]
+                    .seeds
+                    .iter()
+                    .enumerate()
+                    .map(|(sample, &seed)| {
+                        let mut written = Vec::with_capacity(self.sampling.max_tokens);
+                        let token = sampler.draw(logits, self.sampling, seed, 0);
+                        (self.heard)(prompt, token);
+                        written.push(token);
+                        Row {
+                            prompt,
+                            sample,
+                            seed,
+                            state: state.clone(),
+                            written,
+                        }
+                    }),
+            );
         }
     }
 
@@ -180,12 +220,18 @@ impl Work<'_> {
 
     fn has_ended(&self, row: &Row) -> bool {
         let last = row.written.last();
-        row.written.len() >= self.sampling.max_tokens || last.is_some_and(|last| self.stops.contains(last))
+        row.written.len() >= self.sampling.max_tokens
+            || last.is_some_and(|last| self.stops.contains(last))
     }
 
     fn finish(&self, row: Row) {
         let prompt = &self.prompts[row.prompt].tokens;
-        let tokens = prompt.iter().chain(&row.written).take(row.state.filled()).copied().collect();
+        let tokens = prompt
+            .iter()
+            .chain(&row.written)
+            .take(row.state.filled())
+            .copied()
+            .collect();
         locked(&self.decoder.memory.kept).keep(tokens, row.state);
         locked(&self.done)[row.prompt][row.sample] = row.written;
     }
@@ -201,14 +247,21 @@ mod tests {
     use super::*;
     use crate::model::testing::decoder;
 
-    const SAMPLING: Sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, max_tokens: 24 };
+    const SAMPLING: Sampling = Sampling {
+        temperature: 1.0,
+        top_k: 0,
+        top_p: 1.0,
+        max_tokens: 24,
+    };
 
     /// Prompts of unequal lengths with unequal numbers of samples.
     fn prompts(count: u32) -> Vec<Prompted> {
         (0..count)
             .map(|i| Prompted {
                 tokens: (0..=i * 7 % 41).map(|j| (i * j + j + i) % 37).collect(),
-                seeds: (0..u64::from(i % 4)).map(|sample| Seed(u64::from(i)).at(sample)).collect(),
+                seeds: (0..u64::from(i % 4))
+                    .map(|sample| Seed(u64::from(i)).at(sample))
+                    .collect(),
             })
             .collect()
     }
@@ -217,8 +270,13 @@ mod tests {
     fn next_turn(prompts: &[Prompted], samples: &[Vec<Vec<u32>>]) -> Vec<Prompted> {
         let continued = |(prompt, samples): (&Prompted, &Vec<Vec<u32>>)| {
             let written = samples.first().cloned().unwrap_or_default();
-            let tokens = [&prompt.tokens, &written, &vec![7, 11, 13]].map(Vec::as_slice).concat();
-            Prompted { tokens, seeds: prompt.seeds.iter().map(|seed| seed.at(99)).collect() }
+            let tokens = [&prompt.tokens, &written, &vec![7, 11, 13]]
+                .map(Vec::as_slice)
+                .concat();
+            Prompted {
+                tokens,
+                seeds: prompt.seeds.iter().map(|seed| seed.at(99)).collect(),
+            }
         };
         prompts.iter().zip(samples).map(continued).collect()
     }
@@ -232,7 +290,10 @@ mod tests {
             turn = next_turn(&turn, &samples);
         }
         let kept = locked(&going_on.memory.kept);
-        assert!(kept.beginning(&turn[1].tokens).is_none(), "nothing is left over from the call before");
+        assert!(
+            kept.beginning(&turn[1].tokens).is_none(),
+            "nothing is left over from the call before"
+        );
     }
 
     #[test]
@@ -244,14 +305,24 @@ mod tests {
         for threads in 2..5 {
             let decoder = decoder();
             decoder.threads.set(threads);
-            assert_eq!(generate(&decoder, &prompts, &SAMPLING, &[3, 4]), expected, "{threads} threads");
+            assert_eq!(
+                generate(&decoder, &prompts, &SAMPLING, &[3, 4]),
+                expected,
+                "{threads} threads"
+            );
         }
     }
 
     #[test]
     fn nothing_to_sample_is_nothing_to_do() {
         assert!(generate(&decoder(), &[], &SAMPLING, &[]).is_empty());
-        let silent = Prompted { tokens: vec![1], seeds: Vec::new() };
-        assert_eq!(generate(&decoder(), &[silent], &SAMPLING, &[]), [Vec::<Vec<u32>>::new()]);
+        let silent = Prompted {
+            tokens: vec![1],
+            seeds: Vec::new(),
+        };
+        assert_eq!(
+            generate(&decoder(), &[silent], &SAMPLING, &[]),
+            [Vec::<Vec<u32>>::new()]
+        );
     }
 }

@@ -23,7 +23,9 @@ impl Values {
     #[must_use]
     pub fn of<const R: usize>(parameter: &Tensor<R>) -> Self {
         #[cfg(feature = "flex")]
-        if let Ok(held) = parameter.clone().try_into_primitive::<burn::backend::Flex>()
+        if let Ok(held) = parameter
+            .clone()
+            .try_into_primitive::<burn::backend::Flex>()
             && held.is_contiguous()
             && held.layout().start_offset() == 0
         {
@@ -36,7 +38,9 @@ impl Values {
     #[must_use]
     pub fn copied<const R: usize>(parameter: &Tensor<R>) -> Self {
         let data = parameter.clone().into_data();
-        Self(Held::Copied(data.try_into_vec().expect("parameters are f32")))
+        Self(Held::Copied(
+            data.try_into_vec().expect("parameters are f32"),
+        ))
     }
 
     /// The values.
@@ -99,8 +103,17 @@ impl HostBlock {
     /// Its parameters as slices.
     #[must_use]
     pub fn parts(&self) -> Parts<&[f32]> {
-        let Self { attention_norm, packed, output, mlp_norm, gate_up, down } = self;
-        Parts::from_array([attention_norm, packed, output, mlp_norm, gate_up, down].map(Values::get))
+        let Self {
+            attention_norm,
+            packed,
+            output,
+            mlp_norm,
+            gate_up,
+            down,
+        } = self;
+        Parts::from_array(
+            [attention_norm, packed, output, mlp_norm, gate_up, down].map(Values::get),
+        )
     }
 
     fn new(block: &Block) -> Self {

@@ -37,14 +37,30 @@ impl Kept {
     #[must_use]
     pub fn beginning(&self, tokens: &[u32]) -> Option<State> {
         // Among sorted sequences, the one with the most in common is a neighbour.
-        let below = self.earlier.range::<[u32], _>((Bound::Unbounded, Bound::Included(tokens))).next_back();
-        let above = self.earlier.range::<[u32], _>((Bound::Excluded(tokens), Bound::Unbounded)).next();
+        let below = self
+            .earlier
+            .range::<[u32], _>((Bound::Unbounded, Bound::Included(tokens)))
+            .next_back();
+        let above = self
+            .earlier
+            .range::<[u32], _>((Bound::Excluded(tokens), Bound::Unbounded))
+            .next();
         let shared = |(kept, state): (&Vec<u32>, _)| {
             let most = kept.len().min(tokens.len().saturating_sub(1));
-            (kept.iter().zip(tokens).take(most).take_while(|(a, b)| a == b).count(), state)
+            (
+                kept.iter()
+                    .zip(tokens)
+                    .take(most)
+                    .take_while(|(a, b)| a == b)
+                    .count(),
+                state,
+            )
         };
-        let (length, state): (usize, &State) =
-            below.into_iter().chain(above).map(shared).max_by_key(|(length, _)| *length)?;
+        let (length, state): (usize, &State) = below
+            .into_iter()
+            .chain(above)
+            .map(shared)
+            .max_by_key(|(length, _)| *length)?;
         (length > 0).then(|| state.prefix(length))
     }
 
@@ -53,7 +69,11 @@ impl Kept {
     /// # Panics
     /// If the cache holds another number of tokens.
     pub fn keep(&mut self, tokens: Vec<u32>, state: State) {
-        assert_eq!(tokens.len(), state.filled(), "tokens and cache of different lengths");
+        assert_eq!(
+            tokens.len(),
+            state.filled(),
+            "tokens and cache of different lengths"
+        );
         let bytes = state.bytes();
         if self.bytes + bytes <= BUDGET && self.latest.insert(tokens, state).is_none() {
             self.bytes += bytes;
@@ -85,7 +105,11 @@ mod tests {
     #[test]
     fn the_longest_beginning_is_found_and_never_the_last_token() {
         let mut kept = kept(&[&[1, 2, 3, 4], &[1, 2, 9], &[5, 6, 7, 8, 9]]);
-        assert_eq!(found(&kept, &[1, 2, 3, 4, 5]), 0, "a call does not use what it kept itself");
+        assert_eq!(
+            found(&kept, &[1, 2, 3, 4, 5]),
+            0,
+            "a call does not use what it kept itself"
+        );
         kept.begin();
         assert_eq!(found(&kept, &[1, 2, 3, 4, 5]), 4);
         assert_eq!(found(&kept, &[1, 2, 3, 4]), 3);
@@ -96,7 +120,11 @@ mod tests {
         assert_eq!(found(&kept, &[5]), 0);
         assert_eq!(found(&kept, &[0, 1, 2]), 0);
         kept.end();
-        assert_eq!(found(&kept, &[1, 2, 3, 4, 5]), 0, "what a call did not keep again is gone");
+        assert_eq!(
+            found(&kept, &[1, 2, 3, 4, 5]),
+            0,
+            "what a call did not keep again is gone"
+        );
     }
 
     #[test]
@@ -104,7 +132,10 @@ mod tests {
         let decoder = decoder();
         let mut state = decoder.state();
         decoder.advance(&[&[1, 2]], &mut [&mut state]);
-        let mut kept = Kept { bytes: BUDGET - state.bytes(), ..Kept::default() };
+        let mut kept = Kept {
+            bytes: BUDGET - state.bytes(),
+            ..Kept::default()
+        };
         kept.keep(vec![1, 2], state.clone());
         kept.keep(vec![1, 3], state);
         kept.begin();

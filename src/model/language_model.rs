@@ -29,20 +29,39 @@ impl LanguageModel {
         sampling: &Sampling,
         hear: &(dyn Fn(&str) + Sync),
     ) -> Result<Attempt, PolicyError> {
-        let tokens = self.tokenizer.prompt(dialogue).map_err(|error| other(&error))?;
+        let tokens = self
+            .tokenizer
+            .prompt(dialogue)
+            .map_err(|error| other(&error))?;
         let limit = self.decoder.config().positions;
         if tokens.len() >= limit {
-            return Err(PolicyError::TooLong { tokens: tokens.len(), room: 1, limit });
+            return Err(PolicyError::TooLong {
+                tokens: tokens.len(),
+                room: 1,
+                limit,
+            });
         }
-        let sampling = Sampling { max_tokens: sampling.max_tokens.min(limit - tokens.len()), ..*sampling };
+        let sampling = Sampling {
+            max_tokens: sampling.max_tokens.min(limit - tokens.len()),
+            ..*sampling
+        };
         let told = Mutex::new(Told::default());
         let heard = |_, token| {
             let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
             told.tell(token, &self.tokenizer, hear);
         };
-        let prompts = [Prompted { tokens, seeds: vec![seed] }];
-        let written =
-            generate_aloud(&self.decoder, &prompts, &sampling, &self.tokenizer.stops(), &heard).concat();
+        let prompts = [Prompted {
+            tokens,
+            seeds: vec![seed],
+        }];
+        let written = generate_aloud(
+            &self.decoder,
+            &prompts,
+            &sampling,
+            &self.tokenizer.stops(),
+            &heard,
+        )
+        .concat();
         let attempt = self.attempt(&prompts[0], written.first().map_or(&[], Vec::as_slice));
         let told = told.into_inner().unwrap_or_else(PoisonError::into_inner);
         hear(attempt.text.strip_prefix(&told.text).unwrap_or_default());
@@ -50,19 +69,36 @@ impl LanguageModel {
     }
 
     fn prompted(&self, request: &Request, sampling: &Sampling) -> Result<Prompted, PolicyError> {
-        let mut tokens = self.tokenizer.prompt(&request.dialogue).map_err(|error| other(&error))?;
+        let mut tokens = self
+            .tokenizer
+            .prompt(&request.dialogue)
+            .map_err(|error| other(&error))?;
         tokens.extend(self.tokenizer.encode(&request.prefix));
         let limit = self.decoder.config().positions;
         if tokens.len() + sampling.max_tokens > limit {
-            return Err(PolicyError::TooLong { tokens: tokens.len(), room: sampling.max_tokens, limit });
+            return Err(PolicyError::TooLong {
+                tokens: tokens.len(),
+                room: sampling.max_tokens,
+                limit,
+            });
         }
-        Ok(Prompted { tokens, seeds: request.seeds.clone() })
+        Ok(Prompted {
+            tokens,
+            seeds: request.seeds.clone(),
+        })
     }
 
     fn attempt(&self, prompt: &Prompted, tokens: &[u32]) -> Attempt {
-        let finished = tokens.last().is_some_and(|&last| self.tokenizer.is_end(last));
+        let finished = tokens
+            .last()
+            .is_some_and(|&last| self.tokenizer.is_end(last));
         let (prompt, text) = (prompt.tokens.len() as u32, self.tokenizer.decode(tokens));
-        Attempt { text, tokens: tokens.len() as u32, prompt, finished }
+        Attempt {
+            text,
+            tokens: tokens.len() as u32,
+            prompt,
+            finished,
+        }
     }
 }
 
@@ -98,11 +134,16 @@ impl Policy for LanguageModel {
         requests: &[Request],
         sampling: &Sampling,
     ) -> Result<Vec<Vec<Attempt>>, PolicyError> {
-        let prompts =
-            requests.iter().map(|request| self.prompted(request, sampling)).collect::<Result<Vec<_>, _>>()?;
+        let prompts = requests
+            .iter()
+            .map(|request| self.prompted(request, sampling))
+            .collect::<Result<Vec<_>, _>>()?;
         let samples = generate(&self.decoder, &prompts, sampling, &self.tokenizer.stops());
         let attempts = |(prompt, samples): (&Prompted, &Vec<Vec<u32>>)| {
-            samples.iter().map(|tokens| self.attempt(prompt, tokens)).collect()
+            samples
+                .iter()
+                .map(|tokens| self.attempt(prompt, tokens))
+                .collect()
         };
         Ok(prompts.iter().zip(&samples).map(attempts).collect())
     }

@@ -43,21 +43,33 @@ impl Decoder {
         let mut values = vec![0.0; targets.weights.len()];
         let mut rest = values.as_mut_slice();
         let mut pieces: Vec<(Shard, &mut [f32])> = Vec::new();
-        for shard in groups(&batch.lengths, self.weights().count()).into_iter().flatten() {
+        for shard in groups(&batch.lengths, self.weights().count())
+            .into_iter()
+            .flatten()
+        {
             let (mine, others) = rest.split_at_mut(shard.rows.len());
             pieces.push((shard, mine));
             rest = others;
         }
         self.threads.each(pieces, |(shard, values)| {
             let x = self.passed(&weights, host.embedding.get(), &shard, batch);
-            let (ids, wanted) = (&targets.ids[shard.rows.clone()], &targets.weights[shard.rows]);
+            let (ids, wanted) = (
+                &targets.ids[shard.rows.clone()],
+                &targets.weights[shard.rows],
+            );
             head.log_probabilities(&x, ids, wanted, values);
         });
         values
     }
 
     /// The residual stream behind the last block for one shard's rows.
-    fn passed(&self, weights: &[Parts<&[f32]>], embedding: &[f32], shard: &Shard, batch: &Ragged) -> Buffer {
+    fn passed(
+        &self,
+        weights: &[Parts<&[f32]>],
+        embedding: &[f32],
+        shard: &Shard,
+        batch: &Ragged,
+    ) -> Buffer {
         let width = self.shape.width;
         let tokens = &batch.tokens[shard.rows.clone()];
         let mut x = Buffer::take(tokens.len() * width);
@@ -65,7 +77,12 @@ impl Decoder {
             x.copy_from_slice(&embedding[token as usize * width..][..width]);
         }
         for weights in weights {
-            let _ = block::forward(&mut x, weights, &self.shape, &batch.lengths[shard.sequences.clone()]);
+            let _ = block::forward(
+                &mut x,
+                weights,
+                &self.shape,
+                &batch.lengths[shard.sequences.clone()],
+            );
         }
         x
     }
@@ -79,7 +96,9 @@ impl LanguageModel {
     /// If a dialogue with its answer has more tokens than the model has positions.
     pub fn log_likelihoods(&self, answers: &[(Dialogue, String)]) -> Result<Vec<f64>, PolicyError> {
         let limit = self.decoder.config().positions;
-        let answers = answers.iter().map(|(dialogue, answer)| self.answered(dialogue, answer, limit));
+        let answers = answers
+            .iter()
+            .map(|(dialogue, answer)| self.answered(dialogue, answer, limit));
         let answers: Vec<Answered> = answers.collect::<Result<_, _>>()?;
         let mut values = Vec::with_capacity(answers.len());
         let mut waiting = answers.as_slice();
@@ -96,14 +115,28 @@ impl LanguageModel {
         Ok(values)
     }
 
-    fn answered(&self, dialogue: &Dialogue, answer: &str, limit: usize) -> Result<Answered, PolicyError> {
+    fn answered(
+        &self,
+        dialogue: &Dialogue,
+        answer: &str,
+        limit: usize,
+    ) -> Result<Answered, PolicyError> {
         let answered = dialogue.clone().assistant(answer);
-        let Written { mut tokens, answers } =
-            self.tokenizer.write(&answered.0).map_err(|error| other(&error))?;
+        let Written {
+            mut tokens,
+            answers,
+        } = self
+            .tokenizer
+            .write(&answered.0)
+            .map_err(|error| other(&error))?;
         let Range { start: shown, end } = answers.last().cloned().unwrap_or_default();
         tokens.truncate(end);
         if tokens.len() > limit {
-            return Err(PolicyError::TooLong { tokens: shown, room: tokens.len() - shown, limit });
+            return Err(PolicyError::TooLong {
+                tokens: shown,
+                room: tokens.len() - shown,
+                limit,
+            });
         }
         Ok(Answered { tokens, shown })
     }
@@ -116,9 +149,17 @@ impl LanguageModel {
             ids.extend(&answer.tokens[1..]);
             weights.extend((0..inputs).map(|row| f32::from(u8::from(row + 1 >= answer.shown))));
         }
-        let lengths = answers.iter().map(|answer| answer.tokens.len() - 1).collect();
-        let targets = Targets { ids: ids.into(), weights: weights.into() };
-        let values = self.decoder.log_probabilities(&Ragged { tokens, lengths }, &targets);
+        let lengths = answers
+            .iter()
+            .map(|answer| answer.tokens.len() - 1)
+            .collect();
+        let targets = Targets {
+            ids: ids.into(),
+            weights: weights.into(),
+        };
+        let values = self
+            .decoder
+            .log_probabilities(&Ragged { tokens, lengths }, &targets);
         let mut rest = values.as_slice();
         let sum = |answer: &Answered| {
             let (mine, others) = rest.split_at(answer.tokens.len() - 1);
@@ -153,12 +194,22 @@ mod tests {
         let tokens = (0..rows).map(|_| token()).collect();
         let ids = (0..rows).map(|_| token()).collect();
         let weights = (0..rows).map(|row| [0.0, 1.0, -2.5][row % 3]).collect();
-        (Ragged { tokens, lengths: Arc::from(lengths) }, Targets { ids, weights })
+        (
+            Ragged {
+                tokens,
+                lengths: Arc::from(lengths),
+            },
+            Targets { ids, weights },
+        )
     }
 
     #[test]
     fn they_are_the_log_softmax_of_the_logits() {
-        for (kernels, tied) in [(Kernels::Fused, false), (Kernels::Fused, true), (Kernels::Plain, false)] {
+        for (kernels, tied) in [
+            (Kernels::Fused, false),
+            (Kernels::Fused, true),
+            (Kernels::Plain, false),
+        ] {
             let decoder = testing::with(kernels, tied);
             let (batch, targets) = batch(&[17, 1, 48, 130, 2]);
             let ours = decoder.log_probabilities(&batch, &targets);
@@ -170,7 +221,11 @@ mod tests {
                     _ => f64::from(logits[targets.ids[row] as usize]) - total.ln(),
                 };
                 let off = (f64::from(ours[row]) - expected).abs();
-                assert!(off < 1e-5, "{kernels:?}, row {row}: {} and not {expected}", ours[row]);
+                assert!(
+                    off < 1e-5,
+                    "{kernels:?}, row {row}: {} and not {expected}",
+                    ours[row]
+                );
             }
         }
     }
@@ -182,7 +237,11 @@ mod tests {
         let bits = |threads: usize| -> Vec<u32> {
             let decoder = testing::decoder();
             decoder.threads.set(threads);
-            decoder.log_probabilities(&batch, &targets).into_iter().map(f32::to_bits).collect()
+            decoder
+                .log_probabilities(&batch, &targets)
+                .into_iter()
+                .map(f32::to_bits)
+                .collect()
         };
         assert_eq!(bits(1), bits(2));
         assert_eq!(bits(1), bits(3));
@@ -191,12 +250,24 @@ mod tests {
     #[test]
     fn nothing_has_no_log_probabilities() {
         let (batch, targets) = batch(&[]);
-        assert!(testing::decoder().log_probabilities(&batch, &targets).is_empty());
-        assert!(testing::with(Kernels::Plain, false).log_probabilities(&batch, &targets).is_empty());
+        assert!(
+            testing::decoder()
+                .log_probabilities(&batch, &targets)
+                .is_empty()
+        );
+        assert!(
+            testing::with(Kernels::Plain, false)
+                .log_probabilities(&batch, &targets)
+                .is_empty()
+        );
     }
 
     fn model() -> LanguageModel {
-        let texts = ["How many pens?", "3+4=7\n#### 7", "That is incorrect. Try again."];
+        let texts = [
+            "How many pens?",
+            "3+4=7\n#### 7",
+            "That is incorrect. Try again.",
+        ];
         let tokenizer = Tokenizer::train(texts.into_iter(), 280).unwrap();
         let config = ModelConfig {
             width: 16,
@@ -208,19 +279,38 @@ mod tests {
         };
         let place = Place::open("flex").unwrap();
         let weights = Weights::random(&config, tokenizer.vocabulary(), Seed(7), &place.device);
-        LanguageModel { decoder: Decoder::new(config, weights, &place), tokenizer }
+        LanguageModel {
+            decoder: Decoder::new(config, weights, &place),
+            tokenizer,
+        }
     }
 
     #[test]
     fn an_answer_is_as_likely_as_all_its_tokens_and_its_end() {
         let model = model();
-        let dialogue = Dialogue::default().user("How many pens?").assistant("#### 3").user("Try again.");
+        let dialogue = Dialogue::default()
+            .user("How many pens?")
+            .assistant("#### 3")
+            .user("Try again.");
         let tokens = model.tokenizer.prompt(&dialogue).unwrap();
         let mut expected = 0.0;
         let mut shown = tokens.clone();
-        for next in model.tokenizer.encode("#### 7").into_iter().chain([model.tokenizer.stops()[0]]) {
-            let batch = Ragged { tokens: shown.clone(), lengths: Arc::from([shown.len()]) };
-            let logits: Vec<f32> = model.decoder.logits(&batch).into_data().try_into_vec().unwrap();
+        for next in model
+            .tokenizer
+            .encode("#### 7")
+            .into_iter()
+            .chain([model.tokenizer.stops()[0]])
+        {
+            let batch = Ragged {
+                tokens: shown.clone(),
+                lengths: Arc::from([shown.len()]),
+            };
+            let logits: Vec<f32> = model
+                .decoder
+                .logits(&batch)
+                .into_data()
+                .try_into_vec()
+                .unwrap();
             let last = &logits[logits.len() - model.decoder.vocabulary()..];
             let total: f64 = last.iter().map(|&logit| f64::from(logit).exp()).sum();
             expected += f64::from(last[next as usize]) - total.ln();
@@ -230,13 +320,23 @@ mod tests {
         let values = model.log_likelihoods(&answers).unwrap();
         assert_eq!(values.len(), 400);
         assert!(400 * tokens.len() > ROWS, "one batch only");
-        assert!(values.iter().all(|value| (value - expected).abs() < 1e-4), "{} {expected}", values[0]);
+        assert!(
+            values.iter().all(|value| (value - expected).abs() < 1e-4),
+            "{} {expected}",
+            values[0]
+        );
     }
 
     #[test]
     fn an_answer_that_does_not_fit_is_an_error() {
-        let answers = [(Dialogue::default().user("How many pens?"), "3+4=7\n#### 7".repeat(20))];
+        let answers = [(
+            Dialogue::default().user("How many pens?"),
+            "3+4=7\n#### 7".repeat(20),
+        )];
         let error = model().log_likelihoods(&answers).unwrap_err().to_string();
-        assert!(error.contains("do not fit the model's 64 positions"), "{error}");
+        assert!(
+            error.contains("do not fit the model's 64 positions"),
+            "{error}"
+        );
     }
 }

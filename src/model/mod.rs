@@ -40,7 +40,9 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use config::{ModelConfig, RopeScaling};
 pub use decode::State;
 pub use decoder::{Decoder, Ragged};
-pub use device::{BACKENDS, Backend, Place, Precision, device_name, devices, instruction_set, is_software};
+pub use device::{
+    BACKENDS, Backend, Place, Precision, device_name, devices, instruction_set, is_software,
+};
 pub use generate::{Heard, Prompted, generate, generate_aloud};
 pub use language_model::LanguageModel;
 pub use ops::{Kernels, Targets};

@@ -6,8 +6,13 @@
 use std::any::Any;
 
 /// What a backend without memory says, in lower case: cubecl's pools, wgpu, CUDA, `LibTorch`.
-const WORDS: [&str; 5] =
-    ["out of device memory", "can't allocate", "out of memory", "out-of-memory", "not enough memory"];
+const WORDS: [&str; 5] = [
+    "out of device memory",
+    "can't allocate",
+    "out of memory",
+    "out-of-memory",
+    "not enough memory",
+];
 
 /// Units of memory as they are written, in bytes.
 const UNITS: [(&str, f64); 5] = [
@@ -36,16 +41,24 @@ impl OutOfMemory {
     fn of_text(text: &str) -> Option<Self> {
         let text = text.to_lowercase();
         let place = WORDS.iter().filter_map(|words| text.find(words)).min()?;
-        Some(Self { asked: amount(&text[place..]) })
+        Some(Self {
+            asked: amount(&text[place..]),
+        })
     }
 }
 
 /// The first amount of memory in a text: a number with its unit, or one behind `size:`.
 fn amount(text: &str) -> Option<u64> {
-    let words: Vec<&str> =
-        text.split_whitespace().map(|word| word.trim_matches(['.', ',', '(', ')'])).collect();
+    let words: Vec<&str> = text
+        .split_whitespace()
+        .map(|word| word.trim_matches(['.', ',', '(', ')']))
+        .collect();
     words.windows(2).find_map(|pair| {
-        let (number, unit) = if pair[0] == "size:" { (pair[1], "bytes") } else { (pair[0], pair[1]) };
+        let (number, unit) = if pair[0] == "size:" {
+            (pair[1], "bytes")
+        } else {
+            (pair[0], pair[1])
+        };
         let (_, bytes) = UNITS.iter().find(|(name, _)| *name == unit)?;
         Some((number.parse::<f64>().ok()? * bytes) as u64)
     })
@@ -59,25 +72,49 @@ mod tests {
     fn what_backends_say_is_understood() {
         let asked = |text: &str| OutOfMemory::of_text(text).map(|found| found.asked);
         for (text, expected) in [
-            ("Error while reading data: Caused by: out of device memory allocating 4096 bytes", Some(4096)),
-            ("can't allocate buffer of size: 5368709120\n<backtrace>", Some(5_368_709_120)),
-            ("wgpu error: Out of Memory\n\nCaused by:\n  In Device::create_buffer", None),
+            (
+                "Error while reading data: Caused by: out of device memory allocating 4096 bytes",
+                Some(4096),
+            ),
+            (
+                "can't allocate buffer of size: 5368709120\n<backtrace>",
+                Some(5_368_709_120),
+            ),
+            (
+                "wgpu error: Out of Memory\n\nCaused by:\n  In Device::create_buffer",
+                None,
+            ),
             ("wgpu error: Not enough memory left.", None),
-            ("CUDA out of memory. Tried to allocate 2.50 GiB (GPU 0; 79.11 GiB total)", Some(2_684_354_560)),
-            ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 800 bytes. Error", Some(800)),
+            (
+                "CUDA out of memory. Tried to allocate 2.50 GiB (GPU 0; 79.11 GiB total)",
+                Some(2_684_354_560),
+            ),
+            (
+                "DefaultCPUAllocator: can't allocate memory: you tried to allocate 800 bytes. Error",
+                Some(800),
+            ),
         ] {
             assert_eq!(asked(text), Some(expected), "{text}");
         }
-        assert_eq!(asked("index out of bounds: the len is 3 but the index is 3"), None);
+        assert_eq!(
+            asked("index out of bounds: the len is 3 but the index is 3"),
+            None
+        );
         assert_eq!(asked("the shader needs 4096 bytes"), None);
     }
 
     #[test]
     fn panics_of_both_kinds_of_text_are_read() {
         let text: Box<dyn Any + Send> = Box::new("out of memory");
-        assert_eq!(OutOfMemory::of_panic(&*text), Some(OutOfMemory { asked: None }));
+        assert_eq!(
+            OutOfMemory::of_panic(&*text),
+            Some(OutOfMemory { asked: None })
+        );
         let text: Box<dyn Any + Send> = Box::new("out of memory: 12 bytes".to_owned());
-        assert_eq!(OutOfMemory::of_panic(&*text), Some(OutOfMemory { asked: Some(12) }));
+        assert_eq!(
+            OutOfMemory::of_panic(&*text),
+            Some(OutOfMemory { asked: Some(12) })
+        );
         assert_eq!(OutOfMemory::of_panic(&3), None);
     }
 }

@@ -65,7 +65,9 @@ impl Pass<'_> {
         buffers.x.clear();
         for segment in segments {
             for &token in &self.news[segment.sequence][segment.tokens.clone()] {
-                buffers.x.extend_from_slice(&embedding[token as usize * width..][..width]);
+                buffers
+                    .x
+                    .extend_from_slice(&embedding[token as usize * width..][..width]);
             }
         }
         at_least_two(width, &mut buffers.x)
@@ -85,32 +87,75 @@ impl Pass<'_> {
         let (stride, width) = (decoder.shape.heads.packed(), decoder.shape.heads.width());
         self.normalise(block.attention_norm.get(), rows, buffers);
         let packed = grown(&mut buffers.packed, rows * stride);
-        product([rows, stride, decoder.config.width], packed, &buffers.normed, block.packed.get(), false);
-        let call = Call { heads: &decoder.shape.heads, rotary: &decoder.shape.rotary, layer };
+        product(
+            [rows, stride, decoder.config.width],
+            packed,
+            &buffers.normed,
+            block.packed.get(),
+            false,
+        );
+        let call = Call {
+            heads: &decoder.shape.heads,
+            rotary: &decoder.shape.rotary,
+            layer,
+        };
         let (mut packed, mut mixed) = (packed, grown(&mut buffers.mixed, rows * width));
         for segment in segments {
             let count = segment.tokens.len();
-            let from = if last { count - usize::from(segment.ends) } else { 0 };
+            let from = if last {
+                count - usize::from(segment.ends)
+            } else {
+                0
+            };
             let (mine, others) = packed.split_at_mut(count * stride);
             let (y, rest) = mixed.split_at_mut((count - from) * width);
-            attend(call, &mut states[segment.sequence].0, mine, from, &mut buffers.attention, y);
+            attend(
+                call,
+                &mut states[segment.sequence].0,
+                mine,
+                from,
+                &mut buffers.attention,
+                y,
+            );
             (packed, mixed) = (others, rest);
         }
     }
 
     fn add_mixed(&self, block: &HostBlock, rows: usize, buffers: &mut Buffers) {
-        let sizes = [rows, self.decoder.config.width, self.decoder.shape.heads.width()];
-        product(sizes, &mut buffers.x, &buffers.mixed, block.output.get(), true);
+        let sizes = [
+            rows,
+            self.decoder.config.width,
+            self.decoder.shape.heads.width(),
+        ];
+        product(
+            sizes,
+            &mut buffers.x,
+            &buffers.mixed,
+            block.output.get(),
+            true,
+        );
     }
 
     fn feed_forward(&self, block: &HostBlock, rows: usize, buffers: &mut Buffers) {
         let (width, hidden) = (self.decoder.config.width, self.decoder.config.hidden);
         self.normalise(block.mlp_norm.get(), rows, buffers);
         let packed = grown(&mut buffers.hidden, rows * 2 * hidden);
-        product([rows, 2 * hidden, width], packed, &buffers.normed, block.gate_up.get(), false);
+        product(
+            [rows, 2 * hidden, width],
+            packed,
+            &buffers.normed,
+            block.gate_up.get(),
+            false,
+        );
         let gated = grown(&mut buffers.gated, rows * hidden);
         swiglu::forward(packed, hidden, gated);
-        product([rows, width, hidden], &mut buffers.x, gated, block.down.get(), true);
+        product(
+            [rows, width, hidden],
+            &mut buffers.x,
+            gated,
+            block.down.get(),
+            true,
+        );
     }
 
     fn head(&self, rows: usize, buffers: &mut Buffers, logits: &mut [f32]) {
@@ -121,8 +166,17 @@ impl Pass<'_> {
 
     fn normalise(&self, gain: &[f32], rows: usize, buffers: &mut Buffers) {
         let length = rows * self.decoder.config.width;
-        let (y, inverse) = (grown(&mut buffers.normed, length), grown(&mut buffers.inverse, rows));
-        rms_norm::forward(&buffers.x[..length], gain, self.decoder.shape.epsilon, y, inverse);
+        let (y, inverse) = (
+            grown(&mut buffers.normed, length),
+            grown(&mut buffers.inverse, rows),
+        );
+        rms_norm::forward(
+            &buffers.x[..length],
+            gain,
+            self.decoder.shape.epsilon,
+            y,
+            inverse,
+        );
     }
 }
 

@@ -26,7 +26,11 @@ impl Sampler {
             return greedy(logits);
         }
         self.masses.resize(logits.len(), 0.0);
-        soften(logits, (1.0 / sampling.temperature) as f32, &mut self.masses);
+        soften(
+            logits,
+            (1.0 / sampling.temperature) as f32,
+            &mut self.masses,
+        );
         if sampling.top_k > 0 || sampling.top_p < 1.0 {
             truncate(&mut self.masses, sampling);
         }
@@ -45,8 +49,17 @@ impl Sampler {
         // The first sum beyond the point belongs to a token with a mass. Rounding can leave the
         // point at the very end: then it is the last one with a mass.
         let token = self.reached.partition_point(|&reached| reached <= point);
-        let last = || self.masses.iter().rposition(|&mass| mass > 0.0).unwrap_or(0);
-        if token < self.masses.len() { token as u32 } else { last() as u32 }
+        let last = || {
+            self.masses
+                .iter()
+                .rposition(|&mass| mass > 0.0)
+                .unwrap_or(0)
+        };
+        if token < self.masses.len() {
+            token as u32
+        } else {
+            last() as u32
+        }
     }
 }
 
@@ -63,7 +76,10 @@ fn soften(logits: &[f32], inverse: f32, masses: &mut [f32]) {
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
 fn greedy(logits: &[f32]) -> u32 {
     let highest = exponential::max(logits);
-    logits.iter().position(|&logit| logit >= highest).unwrap_or(0) as u32
+    logits
+        .iter()
+        .position(|&logit| logit >= highest)
+        .unwrap_or(0) as u32
 }
 
 /// Sets the mass of every token outside top-k and top-p to 0. Among equal masses the smaller
@@ -71,9 +87,16 @@ fn greedy(logits: &[f32]) -> u32 {
 fn truncate(masses: &mut [f32], sampling: &Sampling) {
     let mut order: Vec<usize> = (0..masses.len()).collect();
     order.sort_by(|&a, &b| masses[b].total_cmp(&masses[a]).then(a.cmp(&b)));
-    let mut keep = if sampling.top_k > 0 { sampling.top_k.min(order.len()) } else { order.len() };
+    let mut keep = if sampling.top_k > 0 {
+        sampling.top_k.min(order.len())
+    } else {
+        order.len()
+    };
     if sampling.top_p < 1.0 {
-        let total: f64 = order[..keep].iter().map(|&token| f64::from(masses[token])).sum();
+        let total: f64 = order[..keep]
+            .iter()
+            .map(|&token| f64::from(masses[token]))
+            .sum();
         let mut reached = 0.0;
         let enough = order[..keep].iter().position(|&token| {
             reached += f64::from(masses[token]);
@@ -98,7 +121,8 @@ mod tests {
     fn shares(sampling: &Sampling) -> [f64; 4] {
         let mut counts = [0.0; 4];
         for i in 0..20_000 {
-            counts[Sampler::default().draw(&LOGITS, sampling, Seed(5).at(i), 3) as usize] += 1.0 / 20_000.0;
+            counts[Sampler::default().draw(&LOGITS, sampling, Seed(5).at(i), 3) as usize] +=
+                1.0 / 20_000.0;
         }
         counts
     }
@@ -107,26 +131,53 @@ mod tests {
     fn temperature_one_follows_the_softmax() {
         let total: f64 = LOGITS.iter().map(|&x| f64::from(x).exp()).sum();
         for (share, logit) in shares(&Sampling::default()).iter().zip(LOGITS) {
-            assert!((share - f64::from(logit).exp() / total).abs() < 0.01, "{share} {logit}");
+            assert!(
+                (share - f64::from(logit).exp() / total).abs() < 0.01,
+                "{share} {logit}"
+            );
         }
     }
 
     #[test]
     fn temperature_sharpens_and_zero_is_greedy() {
-        let cold = shares(&Sampling { temperature: 0.5, ..Sampling::default() });
+        let cold = shares(&Sampling {
+            temperature: 0.5,
+            ..Sampling::default()
+        });
         let total: f64 = LOGITS.iter().map(|&x| (2.0 * f64::from(x)).exp()).sum();
         assert!((cold[2] - 4.0_f64.exp() / total).abs() < 0.01, "{cold:?}");
-        assert_eq!(shares(&Sampling { temperature: 0.0, ..Sampling::default() })[2].round(), 1.0);
+        assert_eq!(
+            shares(&Sampling {
+                temperature: 0.0,
+                ..Sampling::default()
+            })[2]
+                .round(),
+            1.0
+        );
         assert_eq!(greedy(&[1.0, 3.0, 3.0]), 1);
     }
 
     #[test]
     fn top_k_and_top_p_leave_tokens_out() {
-        let two = shares(&Sampling { top_k: 2, ..Sampling::default() });
+        let two = shares(&Sampling {
+            top_k: 2,
+            ..Sampling::default()
+        });
         assert_eq!((two[0], two[3]), (0.0, 0.0));
         // Masses 0.64, 0.24, 0.09, 0.03: 0.6 needs one token, 0.7 needs two.
-        assert!((shares(&Sampling { top_p: 0.6, ..Sampling::default() })[2] - 1.0).abs() < 1e-9);
-        let wider = shares(&Sampling { top_p: 0.7, ..Sampling::default() });
+        assert!(
+            (shares(&Sampling {
+                top_p: 0.6,
+                ..Sampling::default()
+            })[2]
+                - 1.0)
+                .abs()
+                < 1e-9
+        );
+        let wider = shares(&Sampling {
+            top_p: 0.7,
+            ..Sampling::default()
+        });
         assert!(wider[1] > 0.2 && wider[0] == 0.0, "{wider:?}");
     }
 

@@ -24,7 +24,10 @@ pub fn with(kernels: Kernels, tied: bool) -> Decoder {
         tied,
         ..ModelConfig::default()
     };
-    let place = Place { kernels, ..Place::open("flex").expect("the default backend") };
+    let place = Place {
+        kernels,
+        ..Place::open("flex").expect("the default backend")
+    };
     // Wide weights: what is drawn must depend on what came before.
     let mut weights = Weights::random(&config, VOCABULARY, Seed(3), &place.device);
     weights.embedding = weights.embedding * 50.0;

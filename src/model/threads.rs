@@ -30,7 +30,10 @@ impl Threads {
     /// `count` threads; at least one.
     #[must_use]
     pub fn new(count: usize) -> Self {
-        Self(Arc::new(Shared { wanted: AtomicUsize::new(count.max(1)), pool: Mutex::new(None) }))
+        Self(Arc::new(Shared {
+            wanted: AtomicUsize::new(count.max(1)),
+            pool: Mutex::new(None),
+        }))
     }
 
     /// How many threads work from now on.
@@ -68,8 +71,15 @@ impl Threads {
             return None;
         }
         let mut pool = self.0.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.as_ref().is_none_or(|pool| pool.current_num_threads() != count) {
-            *pool = ThreadPoolBuilder::new().num_threads(count).build().ok().map(Arc::new);
+        if pool
+            .as_ref()
+            .is_none_or(|pool| pool.current_num_threads() != count)
+        {
+            *pool = ThreadPoolBuilder::new()
+                .num_threads(count)
+                .build()
+                .ok()
+                .map(Arc::new);
         }
         pool.clone()
     }
@@ -84,7 +94,9 @@ mod tests {
         for count in [0, 1, 2, 3] {
             let threads = Threads::new(count);
             let mut done = [0; 17];
-            threads.each(done.iter_mut().enumerate().collect(), |(i, slot)| *slot += i + 1);
+            threads.each(done.iter_mut().enumerate().collect(), |(i, slot)| {
+                *slot += i + 1
+            });
             assert_eq!(done.to_vec(), (1..=17).collect::<Vec<_>>());
         }
     }

@@ -78,7 +78,9 @@ pub enum TokenizerError {
         reason: String,
     },
     /// The vocabulary is too small for bytes and control tokens.
-    #[error("a vocabulary of {asked} is too small; 256 bytes and 4 control tokens need at least {least}")]
+    #[error(
+        "a vocabulary of {asked} is too small; 256 bytes and 4 control tokens need at least {least}"
+    )]
     TooSmall {
         /// Tokens asked for.
         asked: usize,
@@ -140,13 +142,19 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::load`], or if the template cannot be read.
     pub fn load_with(path: &Path, chat_template: Option<&Path>) -> Result<Self, TokenizerError> {
-        let fail = |reason: String| TokenizerError::Read { path: path.to_owned(), reason };
+        let fail = |reason: String| TokenizerError::Read {
+            path: path.to_owned(),
+            reason,
+        };
         let inner = read(path).map_err(|error| fail(error.to_string()))?;
         if Control::are_in(&inner) {
             return Self::own(inner).map_err(fail);
         }
         let templated = Templated::read(path, &inner, chat_template)?;
-        Ok(Self { inner, format: Format::Chat(Box::new(templated)) })
+        Ok(Self {
+            inner,
+            format: Format::Chat(Box::new(templated)),
+        })
     }
 
     /// Writes `tokenizer.json`.
@@ -177,7 +185,10 @@ impl Tokenizer {
 
     fn own(mut inner: Inner) -> Result<Self, String> {
         let control = Control::of(&mut inner)?;
-        Ok(Self { inner, format: Format::Own(control) })
+        Ok(Self {
+            inner,
+            format: Format::Own(control),
+        })
     }
 
     /// V: number of tokens.
@@ -207,7 +218,9 @@ impl Tokenizer {
     /// # Errors
     /// What a chat template does not do, with the remedy.
     pub fn rehearse(&self) -> Result<(), TokenizerError> {
-        let asked = Dialogue::default().user("A question?").assistant("An answer.");
+        let asked = Dialogue::default()
+            .user("A question?")
+            .assistant("An answer.");
         match self.write(&asked.user("Again.").assistant("Another one.").0) {
             Err(TokenizerError::Chat(error)) => Err(TokenizerError::Unfit(error)),
             written => written.map(drop),
@@ -248,7 +261,13 @@ impl Tokenizer {
             Format::Own(control) => vec![control.end],
             Format::Chat(templated) => templated.ends.clone(),
         };
-        ids.into_iter().map(|id| self.inner.id_to_token(id).unwrap_or_else(|| format!("{id}"))).collect()
+        ids.into_iter()
+            .map(|id| {
+                self.inner
+                    .id_to_token(id)
+                    .unwrap_or_else(|| format!("{id}"))
+            })
+            .collect()
     }
 
     /// Whether a token ends an answer the way answers should end.
@@ -266,7 +285,11 @@ impl Tokenizer {
     /// Never: byte-level BPE encodes every text.
     #[must_use]
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        self.inner.encode_fast(text, false).expect("byte-level BPE encodes every text").get_ids().to_vec()
+        self.inner
+            .encode_fast(text, false)
+            .expect("byte-level BPE encodes every text")
+            .get_ids()
+            .to_vec()
     }
 
     /// The text of some tokens; control tokens are left out.
@@ -276,7 +299,11 @@ impl Tokenizer {
     #[must_use]
     pub fn decode(&self, tokens: &[u32]) -> String {
         // What ends an answer need not be marked as special.
-        let said: Vec<u32> = tokens.iter().copied().filter(|&token| !self.is_end(token)).collect();
+        let said: Vec<u32> = tokens
+            .iter()
+            .copied()
+            .filter(|&token| !self.is_end(token))
+            .collect();
         self.inner.decode(&said, true).expect("every token decodes")
     }
 
@@ -287,7 +314,9 @@ impl Tokenizer {
     pub fn write(&self, messages: &[Message]) -> Result<Written, TokenizerError> {
         match &self.format {
             Format::Own(control) => Ok(control.write(messages, |text| self.encode(text))),
-            Format::Chat(templated) => templated.writer(|text| self.encode(text)).write(messages, false),
+            Format::Chat(templated) => templated
+                .writer(|text| self.encode(text))
+                .write(messages, false),
         }
     }
 
@@ -302,7 +331,9 @@ impl Tokenizer {
                 tokens.push(control.assistant);
                 Ok(tokens)
             }
-            Format::Chat(templated) => templated.writer(|text| self.encode(text)).prompt(&dialogue.0),
+            Format::Chat(templated) => templated
+                .writer(|text| self.encode(text))
+                .prompt(&dialogue.0),
         }
     }
 }
@@ -317,7 +348,11 @@ fn read(path: &Path) -> tokenizers::Result<Inner> {
 
 /// One more than the last token's number.
 fn rows(inner: &Inner) -> usize {
-    inner.get_vocab(true).into_values().max().map_or(0, |last| last as usize + 1)
+    inner
+        .get_vocab(true)
+        .into_values()
+        .max()
+        .map_or(0, |last| last as usize + 1)
 }
 
 #[cfg(test)]
@@ -327,7 +362,11 @@ mod tests {
     use super::*;
 
     fn tokenizer() -> Tokenizer {
-        let texts = ["Ann has 8 cards. She gives away 16.", "8-6=2\n#### 2", "Ben has 16 pens. He buys 3."];
+        let texts = [
+            "Ann has 8 cards. She gives away 16.",
+            "8-6=2\n#### 2",
+            "Ben has 16 pens. He buys 3.",
+        ];
         Tokenizer::train(texts.into_iter(), 300).unwrap()
     }
 
@@ -335,7 +374,11 @@ mod tests {
     fn digits_stand_alone_and_words_do_not() {
         let tokenizer = tokenizer();
         assert_eq!(tokenizer.encode("16").len(), 2);
-        assert!(tokenizer.encode(" has").len() < 4, "{:?}", tokenizer.encode(" has"));
+        assert!(
+            tokenizer.encode(" has").len() < 4,
+            "{:?}",
+            tokenizer.encode(" has")
+        );
     }
 
     proptest::proptest! {
@@ -371,7 +414,10 @@ mod tests {
         let tokenizer = tokenizer();
         let asked = Dialogue::default().user("Ann has 8 cards.");
         let answered = asked.clone().assistant("#### 8").user("Again.");
-        let (short, long) = (tokenizer.prompt(&asked).unwrap(), tokenizer.prompt(&answered).unwrap());
+        let (short, long) = (
+            tokenizer.prompt(&asked).unwrap(),
+            tokenizer.prompt(&answered).unwrap(),
+        );
         assert_eq!(long[..short.len()], short[..]);
     }
 
@@ -390,7 +436,10 @@ mod tests {
         fs::write(&path, json.to_string()).unwrap();
         let tokenizer = Tokenizer::load(&path).unwrap();
         assert_eq!(tokenizer.encode("ten letter").len(), 10);
-        assert_eq!(tokenizer.decode(&tokenizer.encode("ten letter")), "ten letter");
+        assert_eq!(
+            tokenizer.decode(&tokenizer.encode("ten letter")),
+            "ten letter"
+        );
     }
 
     #[test]
@@ -409,7 +458,9 @@ mod tests {
     fn a_template_is_tried_on_several_turns() {
         let tried = |template: &str| {
             let folder = testing::checkpoint(template, "");
-            Tokenizer::load(&folder.path().join("tokenizer.json")).unwrap().rehearse()
+            Tokenizer::load(&folder.path().join("tokenizer.json"))
+                .unwrap()
+                .rehearse()
         };
         assert!(tried(testing::CHATML).is_ok());
         let shipped = include_str!("../../templates/chat/chatml.jinja");
@@ -417,7 +468,10 @@ mod tests {
         let written = |template: &str| {
             let folder = testing::checkpoint(template, "");
             let template = ChatTemplate::read(folder.path()).unwrap().unwrap();
-            let dialogue = Dialogue::default().user(" Why?\n").assistant("\nSo.").user("Again.");
+            let dialogue = Dialogue::default()
+                .user(" Why?\n")
+                .assistant("\nSo.")
+                .user("Again.");
             template.render(&dialogue.0, true).unwrap()
         };
         assert_eq!(written(shipped), written(testing::CHATML));

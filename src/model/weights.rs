@@ -56,7 +56,9 @@ impl Weights {
     pub fn random(config: &ModelConfig, vocabulary: usize, seed: Seed, device: &Device) -> Self {
         let matrix = |name: String, rows: usize, columns: usize, spread: f64| {
             let mut draws = seed.named(&name).draws();
-            let values = (0..rows * columns).map(|_| (draws.normal() * spread) as f32).collect();
+            let values = (0..rows * columns)
+                .map(|_| (draws.normal() * spread) as f32)
+                .collect();
             Tensor::<2>::from_data(TensorData::new::<f32, _>(values, [rows, columns]), device)
         };
         let linear = |name: String, rows: usize, columns: usize| {
@@ -96,7 +98,8 @@ impl Weights {
             .into_iter()
             .enumerate()
             .map(|(layer, block)| Block {
-                attention_norm: visitor.visit(&format!("{layer}.attention_norm"), block.attention_norm),
+                attention_norm: visitor
+                    .visit(&format!("{layer}.attention_norm"), block.attention_norm),
                 packed: visitor.visit(&format!("{layer}.packed"), block.packed),
                 packed_bias: block
                     .packed_bias
@@ -116,7 +119,13 @@ impl Weights {
         let norm = visitor.visit("norm", self.norm);
         let head = self.head.map(|head| visitor.visit("head", head));
         let adapters = self.adapters.map(|adapters| adapters.map(visitor));
-        Self { embedding, blocks, norm, head, adapters }
+        Self {
+            embedding,
+            blocks,
+            norm,
+            head,
+            adapters,
+        }
     }
 
     /// The same weights as leaves of a gradient graph.

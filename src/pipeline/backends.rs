@@ -65,13 +65,23 @@ pub fn backend_names() -> Vec<&'static str> {
 /// why where there is none.
 #[must_use]
 pub fn backend_devices(name: &str) -> Vec<Listed> {
-    let none = |here, about| vec![Listed { backend: name.to_owned(), here, software: false, about }];
+    let none = |here, about| {
+        vec![Listed {
+            backend: name.to_owned(),
+            here,
+            software: false,
+            about,
+        }]
+    };
     let backend = name.split(':').next().unwrap_or(name);
     let Some(backend) = BACKENDS.iter().find(|known| known.name == backend) else {
         return none(Here::NoDevice, format!("there is no backend `{name}`"));
     };
     if !backend.compiled {
-        return none(Here::NotCompiledIn, format!("rebuild with --features {}", backend.name));
+        return none(
+            Here::NotCompiledIn,
+            format!("rebuild with --features {}", backend.name),
+        );
     }
     let names = device_names(name);
     if names.is_empty() {
@@ -88,16 +98,26 @@ fn device_names(name: &str) -> Vec<String> {
     match (name, devices(name).len()) {
         ("flex", _) => vec!["flex".to_owned()],
         ("tch", 0) => vec!["tch:cpu".to_owned()],
-        (name, count) => (0..count).map(|number| format!("{name}:{number}")).collect(),
+        (name, count) => (0..count)
+            .map(|number| format!("{name}:{number}"))
+            .collect(),
     }
 }
 
 fn listed(backend: String) -> Listed {
     match Place::open(&backend) {
-        Ok(Place { device, .. }) => {
-            Listed { backend, here: Here::Yes, software: is_software(&device), about: device_name(&device) }
-        }
-        Err(about) => Listed { backend, here: Here::NoDevice, software: false, about },
+        Ok(Place { device, .. }) => Listed {
+            backend,
+            here: Here::Yes,
+            software: is_software(&device),
+            about: device_name(&device),
+        },
+        Err(about) => Listed {
+            backend,
+            here: Here::NoDevice,
+            software: false,
+            about,
+        },
     }
 }
 
@@ -105,7 +125,11 @@ fn listed(backend: String) -> Listed {
 #[must_use]
 pub fn backend_precisions(name: &str) -> &'static [Precision] {
     // The fused kernels know one precision.
-    if name == BACKENDS[0].name { &[Precision::F32] } else { &[Precision::F32, Precision::Bf16] }
+    if name == BACKENDS[0].name {
+        &[Precision::F32]
+    } else {
+        &[Precision::F32, Precision::Bf16]
+    }
 }
 
 /// Compares a device with the default one: the differences, or what the device said when it
@@ -115,20 +139,31 @@ pub fn check_device(backend: &str, precision: Precision) -> Checked {
     let compared = places(backend, precision).and_then(|[place, reference]| {
         catch_unwind(AssertUnwindSafe(|| conformance(&place, &reference))).map_err(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
-            said(text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the device failed"))
-                .to_owned()
+            said(
+                text.or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("the device failed"),
+            )
+            .to_owned()
         })
     });
     let conforms = compared.as_ref().is_ok_and(Conformance::holds);
     let error = compared.as_ref().err().cloned();
     let backend = backend.to_owned();
-    Checked { backend, precision, conforms, differences: compared.ok(), error, crashed: false }
+    Checked {
+        backend,
+        precision,
+        conforms,
+        differences: compared.ok(),
+        error,
+        crashed: false,
+    }
 }
 
 /// What a panic is about, in a line.
 fn said(panic: &str) -> &str {
     let line = panic.lines().next().unwrap_or_default();
-    line.strip_prefix("called `Result::unwrap()` on an `Err` value: ").unwrap_or(line)
+    line.strip_prefix("called `Result::unwrap()` on an `Err` value: ")
+        .unwrap_or(line)
 }
 
 fn places(backend: &str, precision: Precision) -> Result<[Place; 2], String> {
@@ -142,7 +177,8 @@ mod tests {
 
     #[test]
     fn a_panic_is_told_without_how_it_came_about() {
-        let panic = "called `Result::unwrap()` on an `Err` value: bf16 is not supported\nnote: more of it";
+        let panic =
+            "called `Result::unwrap()` on an `Err` value: bf16 is not supported\nnote: more of it";
         assert_eq!(said(panic), "bf16 is not supported");
         assert_eq!(said("out of memory"), "out of memory");
         assert_eq!(said(""), "");

@@ -36,9 +36,20 @@ pub fn base_plan(
     }
 }
 
-fn recipe(base: &BaseSpec, backend: &str, models: &Models, graph: &mut Graph) -> Result<BasePlan, PlanError> {
+fn recipe(
+    base: &BaseSpec,
+    backend: &str,
+    models: &Models,
+    graph: &mut Graph,
+) -> Result<BasePlan, PlanError> {
     let print = models.fingerprint(&base.task)?;
-    let problems = graph.add(prepare(&base.task, &print, Split::Corpus, base.problems, base.seed));
+    let problems = graph.add(prepare(
+        &base.task,
+        &print,
+        Split::Corpus,
+        base.problems,
+        base.seed,
+    ));
     let tokenizer = graph.add(tokenizer(base, &problems));
     let content = json!({ "recipe": base.recipe(), "templates": base.wording().template_key() });
     let job = Job::Base {
@@ -49,20 +60,38 @@ fn recipe(base: &BaseSpec, backend: &str, models: &Models, graph: &mut Graph) ->
     };
     let inputs = vec![problems.clone(), tokenizer.clone()];
     let label = format!("base {}", base.name);
-    let weights = graph.add(Stage::new(Kind::Base, label, job, inputs, &content, Estimate::base(base)));
-    Ok(BasePlan { stages: vec![problems, tokenizer, weights.clone()], weights })
+    let weights = graph.add(Stage::new(
+        Kind::Base,
+        label,
+        job,
+        inputs,
+        &content,
+        Estimate::base(base),
+    ));
+    Ok(BasePlan {
+        stages: vec![problems, tokenizer, weights.clone()],
+        weights,
+    })
 }
 
 /// A checkpoint that was trained elsewhere is what its files hold, wherever they lie.
 fn link(linked: &Linked, graph: &mut Graph) -> BasePlan {
-    let Linked { checkpoint, files, .. } = linked;
+    let Linked {
+        checkpoint, files, ..
+    } = linked;
     let content = json!({
         "files": files, "precision": checkpoint.precision, "positions": checkpoint.positions,
     });
-    let job = Job::Link(Box::new(LinkJob { checkpoint: checkpoint.clone(), files: files.clone() }));
+    let job = Job::Link(Box::new(LinkJob {
+        checkpoint: checkpoint.clone(),
+        files: files.clone(),
+    }));
     let label = format!("base {}", checkpoint.label());
     let weights = graph.add(Stage::new(Kind::Base, label, job, vec![], &content, 1.0));
-    BasePlan { stages: vec![weights.clone()], weights }
+    BasePlan {
+        stages: vec![weights.clone()],
+        weights,
+    }
 }
 
 fn tokenizer(base: &BaseSpec, problems: &Key) -> Stage {
@@ -73,8 +102,18 @@ fn tokenizer(base: &BaseSpec, problems: &Key) -> Stage {
         "seed": base.seed,
     });
     let label = format!("tokenize {}", base.name);
-    let job = Job::Tokenize { problems: problems.clone(), base: Box::new(base.clone()) };
-    Stage::new(Kind::Tokenize, label, job, vec![problems.clone()], &content, 3.0)
+    let job = Job::Tokenize {
+        problems: problems.clone(),
+        base: Box::new(base.clone()),
+    };
+    Stage::new(
+        Kind::Tokenize,
+        label,
+        job,
+        vec![problems.clone()],
+        &content,
+        3.0,
+    )
 }
 
 /// The stage that loads one split of a task, whose fingerprint is `print`.
@@ -82,7 +121,11 @@ pub fn prepare(task: &TaskConfig, print: &Value, split: Split, count: usize, see
     let sizes = Sizes::none(seed).with(split, count);
     let content = json!({ "task": print, "split": split, "count": count, "seed": seed });
     let label = format!("prepare {} {}", task.name(), split.name());
-    let job = Job::Prepare { task: task.clone(), split, sizes };
+    let job = Job::Prepare {
+        task: task.clone(),
+        split,
+        sizes,
+    };
     Stage::new(Kind::Prepare, label, job, vec![], &content, 1.0)
 }
 

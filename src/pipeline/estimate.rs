@@ -48,7 +48,9 @@ impl Estimate {
 
     /// Seconds to have so many answers from a model behind an API.
     pub fn asking(endpoint: &Endpoint, answers: usize) -> f64 {
-        let allowed = endpoint.requests_per_minute.map_or(0.0, |limit| 60.0 / f64::from(limit));
+        let allowed = endpoint
+            .requests_per_minute
+            .map_or(0.0, |limit| 60.0 / f64::from(limit));
         1.0 + answers as f64 * (ANSWER / endpoint.concurrency as f64).max(allowed)
     }
 
@@ -60,7 +62,8 @@ impl Estimate {
 
     /// Seconds of an online training: sampling, two passes without gradients, and those with.
     pub fn practice(self, settings: &Reinforce) -> f64 {
-        let attempts = settings.problems * (settings.iterations * settings.samples * settings.turns) as usize;
+        let attempts =
+            settings.problems * (settings.iterations * settings.samples * settings.turns) as usize;
         let passes = 4.0 + 8.0 * f64::from(settings.passes);
         self.sampling(attempts) + attempts as f64 * TOKENS * passes * self.weights / SPEED
     }
@@ -89,16 +92,28 @@ mod tests {
         let [samples, turns] =
             [(1, 5), (5, 1)].map(|(turns, samples)| estimate.evaluating(1000, turns, samples));
         // 5 and 11 first attempts of 80 tokens on 1,000 problems, and a second to begin.
-        assert!((samples - 1.0 - 5.0 * 80.0 * 1000.0 * 2.0 * 5e5 / 8e10).abs() < 1e-9, "{samples}");
-        assert!((turns - 1.0 - 11.0 * 80.0 * 1000.0 * 2.0 * 5e5 / 8e10).abs() < 1e-9, "{turns}");
+        assert!(
+            (samples - 1.0 - 5.0 * 80.0 * 1000.0 * 2.0 * 5e5 / 8e10).abs() < 1e-9,
+            "{samples}"
+        );
+        assert!(
+            (turns - 1.0 - 11.0 * 80.0 * 1000.0 * 2.0 * 5e5 / 8e10).abs() < 1e-9,
+            "{turns}"
+        );
     }
 
     #[test]
     fn training_takes_as_long_as_its_turns_and_epochs() {
         let estimate = Estimate { weights: 5e5 };
-        let train = TrainConfig { epochs: 3, ..TrainConfig::default() };
+        let train = TrainConfig {
+            epochs: 3,
+            ..TrainConfig::default()
+        };
         // Three passes over 1,000 turns of 60 tokens, and a second to begin.
         let seconds = estimate.training(1000, &train) - 1.0;
-        assert!((seconds - 3.0 * 60.0 * 1000.0 * 6.0 * 5e5 / 8e10).abs() < 1e-9, "{seconds}");
+        assert!(
+            (seconds - 3.0 * 60.0 * 1000.0 * 6.0 * 5e5 / 8e10).abs() < 1e-9,
+            "{seconds}"
+        );
     }
 }

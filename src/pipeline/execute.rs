@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::data::DataError;
 use crate::domain::{Event, Key, Observer, PolicyError};
 use crate::model::{
-    Checkpoint, CheckpointError, LanguageModel, OutOfMemory, Place, Threads, TokenizerError, instruction_set,
-    release_memory,
+    Checkpoint, CheckpointError, LanguageModel, OutOfMemory, Place, Threads, TokenizerError,
+    instruction_set, release_memory,
 };
 use crate::remote::{Client, Endpoint, RemoteError};
 use crate::rollout::TeacherError;
@@ -25,8 +25,8 @@ use super::files::Growing;
 use super::halving::within_memory;
 use super::memory::Memory;
 use super::stages::{
-    base, collect, evaluate, improve, likelihood, link, prefer, prepare, rank, refine, reinforce, sample,
-    steps, tokenize, train, unsolved, weigh,
+    base, collect, evaluate, improve, likelihood, link, prefer, prepare, rank, refine, reinforce,
+    sample, steps, tokenize, train, unsolved, weigh,
 };
 use super::{Job, Manifest, Stage, Workspace, WorkspaceError};
 
@@ -106,12 +106,18 @@ pub enum StageError {
 
 /// How much was asked for, in brackets; nothing if the backend did not tell.
 pub(super) fn told(OutOfMemory { asked }: &OutOfMemory) -> String {
-    asked.map_or_else(String::new, |bytes| format!(" ({bytes} bytes were asked for at once)"))
+    asked.map_or_else(String::new, |bytes| {
+        format!(" ({bytes} bytes were asked for at once)")
+    })
 }
 
 impl From<PolicyError> for StageError {
     fn from(error: PolicyError) -> Self {
-        if matches!(error, PolicyError::Stopped) { Self::Stopped } else { Self::Policy(error) }
+        if matches!(error, PolicyError::Stopped) {
+            Self::Stopped
+        } else {
+            Self::Policy(error)
+        }
     }
 }
 
@@ -133,7 +139,11 @@ impl From<TeacherError> for StageError {
 
 impl From<TrainError> for StageError {
     fn from(error: TrainError) -> Self {
-        if matches!(error, TrainError::Stopped) { Self::Stopped } else { Self::Train(error) }
+        if matches!(error, TrainError::Stopped) {
+            Self::Stopped
+        } else {
+            Self::Train(error)
+        }
     }
 }
 
@@ -176,7 +186,15 @@ impl<'a> Desk<'a> {
         observer: &'a mut dyn Observer,
     ) -> Self {
         let places = RefCell::default();
-        Self { folder, workspace, observer, threads, tokens: 0, halved: false, places }
+        Self {
+            folder,
+            workspace,
+            observer,
+            threads,
+            tokens: 0,
+            halved: false,
+            places,
+        }
     }
 }
 
@@ -185,12 +203,19 @@ impl Desk<'_> {
     pub fn place(&self, backend: &str) -> Result<Place, StageError> {
         let place = Place::open(backend).map_err(StageError::Backend)?;
         self.places.borrow_mut().push(place.clone());
-        Ok(Place { threads: self.threads.clone(), halved: self.halved, ..place })
+        Ok(Place {
+            threads: self.threads.clone(),
+            halved: self.halved,
+            ..place
+        })
     }
 
     /// A language model from a finished stage.
     pub fn model(&self, key: &Key, backend: &str) -> Result<LanguageModel, StageError> {
-        Ok(Checkpoint::load(&self.workspace.folder(key), &self.place(backend)?)?)
+        Ok(Checkpoint::load(
+            &self.workspace.folder(key),
+            &self.place(backend)?,
+        )?)
     }
 
     /// A model behind an API. Its answers are kept beside the stages, for all that ask the same.
@@ -208,7 +233,11 @@ impl Desk<'_> {
             tokens: self.tokens,
             loss: None,
         });
-        if self.observer.stop_requested() && done < total { Err(StageError::Stopped) } else { Ok(()) }
+        if self.observer.stop_requested() && done < total {
+            Err(StageError::Stopped)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -250,7 +279,11 @@ impl Desk<'_> {
         self.tokens = done.iter().map(&sampled).sum();
         while done.len() < items.len() {
             self.problems_done(done.len(), items.len())?;
-            let new = make(self, done.len(), &items[done.len()..items.len().min(done.len() + chunk)])?;
+            let new = make(
+                self,
+                done.len(),
+                &items[done.len()..items.len().min(done.len() + chunk)],
+            )?;
             file.append(&new)?;
             self.tokens += new.iter().map(&sampled).sum::<u64>();
             done.extend(new);
@@ -279,23 +312,37 @@ pub(super) struct Made {
 impl Made {
     /// Files and counts of a stage without tensors.
     pub fn plain(files: &[&'static str], counts: Value) -> Self {
-        Self { files: files.to_vec(), counts, backend: None, shipped: None, asked: None, earlier: 0.0 }
+        Self {
+            files: files.to_vec(),
+            counts,
+            backend: None,
+            shipped: None,
+            asked: None,
+            earlier: 0.0,
+        }
     }
 
     /// The same, made on a backend.
     pub fn on(self, backend: &str) -> Self {
-        Self { backend: Some(backend.to_owned()), ..self }
+        Self {
+            backend: Some(backend.to_owned()),
+            ..self
+        }
     }
 
     /// The same, with answers from a model behind an API.
     pub fn asked_of(self, client: &Client) -> Self {
         let Endpoint { model, .. } = client.endpoint();
         let place = client.endpoint().place();
-        Self { asked: Some(json!({ "place": place, "model": model, "served": client.served() })), ..self }
+        Self {
+            asked: Some(json!({ "place": place, "model": model, "served": client.served() })),
+            ..self
+        }
     }
 
     fn origin(&self) -> Value {
-        let mut origin = json!({ "program": env!("CARGO_PKG_VERSION"), "shipped": self.shipped.is_some() });
+        let mut origin =
+            json!({ "program": env!("CARGO_PKG_VERSION"), "shipped": self.shipped.is_some() });
         if let Some(backend) = &self.backend {
             origin["backend"] = json!(backend);
             origin["instruction_set"] = json!(self.shipped.clone().unwrap_or_else(instruction_set));
@@ -334,17 +381,28 @@ fn perform(desk: &mut Desk<'_>, stage: &Stage) -> Result<Made, StageError> {
     match &stage.job {
         Job::Prepare { task, split, sizes } => prepare::run(desk, task, *split, sizes),
         Job::Tokenize { problems, base } => tokenize::run(desk, problems, base),
-        Job::Base { problems, tokenizer, base, backend } => {
-            base::run(desk, problems, tokenizer, base, backend)
-        }
+        Job::Base {
+            problems,
+            tokenizer,
+            base,
+            backend,
+        } => base::run(desk, problems, tokenizer, base, backend),
         Job::Link(job) => link::run(desk, job),
         job @ Job::Collect { .. } => collect::run(desk, job),
         job @ Job::Sample { .. } => sample::run(desk, job),
         job @ Job::Improve { .. } => improve::run(desk, job),
-        Job::Weigh { problems, source, prompt } => weigh::run(desk, problems, source, *prompt),
-        Job::Train { start, examples, train, seed, backend } => {
-            train::run(desk, start, examples, train, *seed, backend)
-        }
+        Job::Weigh {
+            problems,
+            source,
+            prompt,
+        } => weigh::run(desk, problems, source, *prompt),
+        Job::Train {
+            start,
+            examples,
+            train,
+            seed,
+            backend,
+        } => train::run(desk, start, examples, train, *seed, backend),
         job @ Job::Prefer { .. } => prefer::run(desk, job),
         job @ Job::Reinforce { .. } => reinforce::run(desk, job),
         job @ Job::Evaluate { .. } => evaluate::run(desk, job),

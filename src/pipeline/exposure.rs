@@ -34,8 +34,15 @@ impl Drawn {
     /// # Errors
     /// If the data cannot be used.
     pub fn part(&self) -> Result<Part, DataError> {
-        let sizes = Sizes { allow_leaks: true, ..Sizes::none(self.seed) }.with(self.split, self.count);
-        Ok(Part { name: self.name(), problems: self.task.load(&sizes)?.of(self.split).to_vec() })
+        let sizes = Sizes {
+            allow_leaks: true,
+            ..Sizes::none(self.seed)
+        }
+        .with(self.split, self.count);
+        Ok(Part {
+            name: self.name(),
+            problems: self.task.load(&sizes)?.of(self.split).to_vec(),
+        })
     }
 }
 
@@ -55,9 +62,19 @@ impl Exposure {
         // Problems that are read from files are the same for every seed.
         let drawn = |task: &TaskConfig, split, count, seed| {
             let seed = if task.is_generated() { seed } else { 0 };
-            Drawn { task: task.clone(), split, count, seed }
+            Drawn {
+                task: task.clone(),
+                split,
+                count,
+                seed,
+            }
         };
-        let mut trained = vec![drawn(&run.task, Split::Train, run.data.train, run.train_seed())];
+        let mut trained = vec![drawn(
+            &run.task,
+            Split::Train,
+            run.data.train,
+            run.train_seed(),
+        )];
         // What a checkpoint from elsewhere was trained on is not known here.
         if let Base::Recipe(base) = base
             && !base.task.is_generated()
@@ -65,13 +82,21 @@ impl Exposure {
             trained.push(drawn(&base.task, Split::Corpus, base.problems, base.seed));
         }
         let split = run.evaluate.split;
-        let evaluated = drawn(run.evaluated_task(), split, run.data.of(split), run.evaluated_seed());
+        let evaluated = drawn(
+            run.evaluated_task(),
+            split,
+            run.data.of(split),
+            run.evaluated_seed(),
+        );
         Self { trained, evaluated }
     }
 
     /// Whether everything is generated: no two of these splits share a question by construction.
     pub fn is_harmless(&self) -> bool {
-        self.trained.iter().chain([&self.evaluated]).all(|drawn| drawn.task.is_generated())
+        self.trained
+            .iter()
+            .chain([&self.evaluated])
+            .all(|drawn| drawn.task.is_generated())
     }
 
     /// The identity of the comparison.
@@ -81,7 +106,14 @@ impl Exposure {
     pub fn key(&self, models: &Models) -> Result<Key, DataError> {
         let drawn = self.trained.iter().chain([&self.evaluated]);
         let prints: Result<Vec<_>, DataError> = drawn
-            .map(|drawn| Ok((models.fingerprint(&drawn.task)?, drawn.split, drawn.count, drawn.seed)))
+            .map(|drawn| {
+                Ok((
+                    models.fingerprint(&drawn.task)?,
+                    drawn.split,
+                    drawn.count,
+                    drawn.seed,
+                ))
+            })
             .collect();
         Ok(Key::of(&("exposure", prints?)))
     }
@@ -91,7 +123,11 @@ impl Exposure {
     /// # Errors
     /// If the data cannot be used.
     pub fn leaks(&self) -> Result<Vec<Leak>, DataError> {
-        let trained: Vec<Part> = self.trained.iter().map(Drawn::part).collect::<Result<_, _>>()?;
+        let trained: Vec<Part> = self
+            .trained
+            .iter()
+            .map(Drawn::part)
+            .collect::<Result<_, _>>()?;
         Ok(leaks(&trained, &self.evaluated.part()?))
     }
 

@@ -81,15 +81,27 @@ impl Growing {
         };
         let (mut items, mut whole) = (Vec::new(), 0);
         while let Some(length) = bytes[whole..].iter().position(|&byte| byte == b'\n') {
-            let Ok(item) = serde_json::from_slice(&bytes[whole..whole + length]) else { break };
+            let Ok(item) = serde_json::from_slice(&bytes[whole..whole + length]) else {
+                break;
+            };
             items.push(item);
             whole += length + 1;
         }
-        let options = OpenOptions::new().create(true).write(true).truncate(false).open(path);
+        let options = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(path);
         let mut file = options.map_err(fault("write", path))?;
         file.set_len(whole as u64).map_err(fault("write", path))?;
         std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).map_err(fault("write", path))?;
-        Ok((Self { path: path.to_owned(), file }, items))
+        Ok((
+            Self {
+                path: path.to_owned(),
+                file,
+            },
+            items,
+        ))
     }
 
     /// Appends items, each as one line.
@@ -101,7 +113,10 @@ impl Growing {
         for item in items {
             push(&mut text, item);
         }
-        Ok(self.file.write_all(&text).map_err(fault("write", &self.path))?)
+        Ok(self
+            .file
+            .write_all(&text)
+            .map_err(fault("write", &self.path))?)
     }
 }
 

@@ -18,7 +18,9 @@ pub fn within_memory(
     perform: &mut dyn FnMut(&mut Desk<'_>) -> Result<Made, StageError>,
 ) -> Result<Made, StageError> {
     let made = tried(desk, perform);
-    let Err(StageError::Memory(lack)) = made else { return made };
+    let Err(StageError::Memory(lack)) = made else {
+        return made;
+    };
     let note = format!(
         "the device has no memory left{}; once more, with half as much of a batch there at a time",
         told(&lack)
@@ -66,7 +68,9 @@ mod tests {
 
     impl Observer for Notes {
         fn on(&mut self, event: Event) {
-            let Event::Note(note) = event else { panic!("{event:?}") };
+            let Event::Note(note) = event else {
+                panic!("{event:?}")
+            };
             self.0.push(note);
         }
     }
@@ -76,12 +80,16 @@ mod tests {
     fn performed(lacking: usize) -> (Result<Made, StageError>, Vec<String>, Vec<bool>) {
         let folder = tempfile::tempdir().unwrap();
         let workspace = Workspace::new(folder.path());
-        let (mut notes, threads, tries) = (Notes(Vec::new()), Threads::new(1), RefCell::new(Vec::new()));
+        let (mut notes, threads, tries) =
+            (Notes(Vec::new()), Threads::new(1), RefCell::new(Vec::new()));
         let mut desk = Desk::new(folder.path().to_owned(), &workspace, &threads, &mut notes);
         let mut perform = |desk: &mut Desk<'_>| {
             let place = desk.place("flex")?;
             tries.borrow_mut().push(place.halved);
-            assert!(tries.borrow().len() > lacking, "CUDA out of memory. Tried to allocate 2.50 GiB");
+            assert!(
+                tries.borrow().len() > lacking,
+                "CUDA out of memory. Tried to allocate 2.50 GiB"
+            );
             Ok(Made::plain(&[], json!({})))
         };
         let made = within_memory(&mut desk, &mut perform);

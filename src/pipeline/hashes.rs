@@ -36,7 +36,10 @@ impl Hashes {
         let kept = root.join(FILE);
         let text = fs::read_to_string(&kept).unwrap_or_default();
         let entries = serde_json::from_str(&text).unwrap_or_default();
-        Self { kept: Some(kept), entries: RefCell::new(entries) }
+        Self {
+            kept: Some(kept),
+            entries: RefCell::new(entries),
+        }
     }
 
     /// The SHA-256 of a file.
@@ -51,7 +54,10 @@ impl Hashes {
             return Ok(entry.sha256);
         }
         let sha256 = Key::of_reader(File::open(&path)?)?;
-        let entry = Entry { stamp, sha256: sha256.clone() };
+        let entry = Entry {
+            stamp,
+            sha256: sha256.clone(),
+        };
         self.entries.borrow_mut().insert(path, entry);
         self.keep();
         Ok(sha256)
@@ -80,11 +86,16 @@ mod tests {
         // What was kept is believed: a wrong entry with the right stamp comes back.
         let kept = store.path().join(FILE);
         let other = Key::of_bytes(b"other");
-        let text = fs::read_to_string(&kept).unwrap().replace(one.as_str(), other.as_str());
+        let text = fs::read_to_string(&kept)
+            .unwrap()
+            .replace(one.as_str(), other.as_str());
         fs::write(&kept, text).unwrap();
         assert_eq!(Hashes::kept_in(store.path()).of(&path).unwrap(), other);
         fs::write(&path, "three").unwrap();
-        assert_eq!(Hashes::kept_in(store.path()).of(&path).unwrap(), Key::of_bytes(b"three"));
+        assert_eq!(
+            Hashes::kept_in(store.path()).of(&path).unwrap(),
+            Key::of_bytes(b"three")
+        );
     }
 
     #[test]
@@ -93,7 +104,10 @@ mod tests {
         let path = folder.path().join("weights");
         fs::write(&path, "one").unwrap();
         let store = folder.path().join("store");
-        assert_eq!(Hashes::kept_in(&store).of(&path).unwrap(), Key::of_bytes(b"one"));
+        assert_eq!(
+            Hashes::kept_in(&store).of(&path).unwrap(),
+            Key::of_bytes(b"one")
+        );
         assert!(!store.exists());
     }
 }

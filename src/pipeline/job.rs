@@ -330,13 +330,48 @@ impl Job {
     #[must_use]
     pub const fn grading(&self) -> Option<(&Key, &TaskConfig, &GraderConfig)> {
         match self {
-            Self::Collect { problems, task, grader, .. }
-            | Self::Sample { problems, task, grader, .. }
-            | Self::Improve { problems, task, grader, .. }
-            | Self::Evaluate { problems, task, grader, .. }
-            | Self::Rank { problems, task, grader, .. }
-            | Self::Steps { problems, task, grader, .. }
-            | Self::Refine { problems, task, grader, .. } => Some((problems, task, grader)),
+            Self::Collect {
+                problems,
+                task,
+                grader,
+                ..
+            }
+            | Self::Sample {
+                problems,
+                task,
+                grader,
+                ..
+            }
+            | Self::Improve {
+                problems,
+                task,
+                grader,
+                ..
+            }
+            | Self::Evaluate {
+                problems,
+                task,
+                grader,
+                ..
+            }
+            | Self::Rank {
+                problems,
+                task,
+                grader,
+                ..
+            }
+            | Self::Steps {
+                problems,
+                task,
+                grader,
+                ..
+            }
+            | Self::Refine {
+                problems,
+                task,
+                grader,
+                ..
+            } => Some((problems, task, grader)),
             Self::Unsolved { asked, .. } | Self::Likelihood { asked, .. } => {
                 Some((&asked.problems, &asked.task, &asked.grader))
             }

@@ -40,13 +40,30 @@ impl Linked {
     pub fn find(checkpoint: HfCheckpoint, hashes: &Hashes) -> Result<Self, PlanError> {
         let name = checkpoint.label();
         if !checkpoint.hf.is_dir() {
-            return Err(PlanError::NoCheckpoint { name, folder: checkpoint.hf });
+            return Err(PlanError::NoCheckpoint {
+                name,
+                folder: checkpoint.hf,
+            });
         }
-        let fail = |error: CheckpointError| PlanError::Checkpoint { name: name.clone(), error };
-        let Sizes { mut config, vocabulary, .. } = read_sizes(&checkpoint.hf.join(CONFIG)).map_err(fail)?;
-        config.positions = checkpoint.positions.map_or(config.positions, |most| most.min(config.positions));
+        let fail = |error: CheckpointError| PlanError::Checkpoint {
+            name: name.clone(),
+            error,
+        };
+        let Sizes {
+            mut config,
+            vocabulary,
+            ..
+        } = read_sizes(&checkpoint.hf.join(CONFIG)).map_err(fail)?;
+        config.positions = checkpoint
+            .positions
+            .map_or(config.positions, |most| most.min(config.positions));
         let files = files(&checkpoint, hashes).map_err(fail)?;
-        Ok(Self { checkpoint, vocabulary: vocabulary.unwrap_or(0), config, files })
+        Ok(Self {
+            checkpoint,
+            vocabulary: vocabulary.unwrap_or(0),
+            config,
+            files,
+        })
     }
 }
 
@@ -65,7 +82,11 @@ pub fn files(checkpoint: &HfCheckpoint, hashes: &Hashes) -> Result<Files, Checkp
     };
     let mut files = Files::new();
     for member in members(&checkpoint.hf) {
-        let key = if member.exists { Some(hash(&checkpoint.hf.join(&member.name))?) } else { None };
+        let key = if member.exists {
+            Some(hash(&checkpoint.hf.join(&member.name))?)
+        } else {
+            None
+        };
         files.insert(member.name, key);
     }
     if let Some(template) = &checkpoint.chat_template {

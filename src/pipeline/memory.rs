@@ -18,7 +18,9 @@ impl Memory {
     /// their peak is forgotten.
     pub fn begin() -> Self {
         give_back();
-        Self { fresh: forget_peak() }
+        Self {
+            fresh: forget_peak(),
+        }
     }
 
     /// Bytes at the peak since then; none where the system does not tell, or would tell of
@@ -52,7 +54,9 @@ const fn peak() -> Option<u64> {
 /// The line `VmHWM:  123456 kB` of a process's status, in bytes.
 #[cfg(any(target_os = "linux", test))]
 fn high_water(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }
@@ -61,7 +65,10 @@ fn high_water(status: &str) -> Option<u64> {
 /// small stage after a large one would be told to need as much.
 #[cfg_attr(
     all(target_os = "linux", target_env = "gnu"),
-    expect(unsafe_code, reason = "the allocator's trimming exists as a C function only")
+    expect(
+        unsafe_code,
+        reason = "the allocator's trimming exists as a C function only"
+    )
 )]
 fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -90,7 +97,10 @@ mod tests {
         // Where the system does not let us reset the peak there is nothing to test.
         let Some(before) = memory.peak() else { return };
         let much = vec![1_u8; 64 << 20];
-        assert_eq!(much.iter().map(|&byte| u64::from(byte)).sum::<u64>(), 64 << 20);
+        assert_eq!(
+            much.iter().map(|&byte| u64::from(byte)).sum::<u64>(),
+            64 << 20
+        );
         drop(much);
         assert!(memory.peak().unwrap() >= before, "{before}");
         assert!(memory.peak().unwrap() >= 64 << 20);

@@ -36,7 +36,9 @@ mod workspace;
 pub use crate::data::{ErrorKind, GraderConfig, KnownError, Leak, TaskConfig};
 pub use crate::model::checkpoint::{TOKENIZER, WEIGHTS};
 pub use crate::model::{Precision, Threads};
-pub use backends::{Checked, Here, Listed, backend_devices, backend_names, backend_precisions, check_device};
+pub use backends::{
+    Checked, Here, Listed, backend_devices, backend_names, backend_precisions, check_device,
+};
 pub use base_plan::{BasePlan, base_plan};
 pub use example_source::ExampleSource;
 pub use execute::{StageError, execute};
@@ -65,8 +67,11 @@ use crate::spec::RunSpec;
 /// # Errors
 /// If this program cannot encrypt where it has to, or a key is not there: the field, and what to do.
 pub fn check_endpoints(run: &RunSpec) -> Result<(), String> {
-    let told =
-        |(path, endpoint): (&str, &Endpoint)| endpoint.ready().map_err(|fault| format!("`{path}`: {fault}"));
+    let told = |(path, endpoint): (&str, &Endpoint)| {
+        endpoint
+            .ready()
+            .map_err(|fault| format!("`{path}`: {fault}"))
+    };
     run.endpoints().try_for_each(told)
 }
 

@@ -100,7 +100,11 @@ impl PlanError {
     #[must_use]
     pub const fn test_problems(&self) -> Option<usize> {
         match self {
-            Self::Data(DataError::TooFew { split: Split::Test, available, .. }) => Some(*available),
+            Self::Data(DataError::TooFew {
+                split: Split::Test,
+                available,
+                ..
+            }) => Some(*available),
             _ => None,
         }
     }
@@ -124,13 +128,19 @@ impl Models {
     /// The same, with the hashes of large files kept in the store at `root`.
     #[must_use]
     pub fn remembering(self, root: &Path) -> Self {
-        Self { hashes: Hashes::kept_in(root), ..self }
+        Self {
+            hashes: Hashes::kept_in(root),
+            ..self
+        }
     }
 
     /// The same, but every base model is made from its recipe even if a checkpoint comes with it.
     #[must_use]
     pub fn rebuilding(folder: impl Into<PathBuf>) -> Self {
-        Self { rebuild: true, ..Self::new(folder) }
+        Self {
+            rebuild: true,
+            ..Self::new(folder)
+        }
     }
 
     /// The folder.
@@ -152,7 +162,9 @@ impl Models {
         if let BaseModel::Recipe(recipe) = &mut base {
             self.place(recipe)?;
         }
-        self.found.borrow_mut().insert(name.to_owned(), base.clone());
+        self.found
+            .borrow_mut()
+            .insert(name.to_owned(), base.clone());
         Ok(base)
     }
 
@@ -162,15 +174,29 @@ impl Models {
             base.checkpoint = None;
         }
         let recipe = base.recipe().to_string();
-        let Some(shipped) = &mut base.checkpoint else { return Ok(()) };
-        let (name, file) = (base.name.clone(), self.folder.join(format!("{}.toml", base.name)));
+        let Some(shipped) = &mut base.checkpoint else {
+            return Ok(());
+        };
+        let (name, file) = (
+            base.name.clone(),
+            self.folder.join(format!("{}.toml", base.name)),
+        );
         if shipped.recipe != recipe {
             let made_from = shipped.recipe.clone();
-            return Err(PlanError::StaleCheckpoint { name, file, recipe, made_from });
+            return Err(PlanError::StaleCheckpoint {
+                name,
+                file,
+                recipe,
+                made_from,
+            });
         }
         let files = [&shipped.file, &shipped.tokenizer].map(|file| self.folder.join(file));
         if let Some(missing) = files.into_iter().find(|file| !file.exists()) {
-            return Err(PlanError::MissingCheckpoint { name, file, missing });
+            return Err(PlanError::MissingCheckpoint {
+                name,
+                file,
+                missing,
+            });
         }
         let folder = std::path::absolute(&self.folder).unwrap_or_else(|_| self.folder.clone());
         shipped.file = folder.join(&shipped.file);
@@ -193,13 +219,20 @@ impl Models {
                 let task = recipe.task.placed_as(task);
                 Ok(Base::Recipe(Box::new(BaseSpec { task, ..*recipe })))
             }
-            BaseModel::Checkpoint(checkpoint) => Ok(Base::Linked(Box::new(self.linked(checkpoint)?))),
+            BaseModel::Checkpoint(checkpoint) => {
+                Ok(Base::Linked(Box::new(self.linked(checkpoint)?)))
+            }
         }
     }
 
     /// A checkpoint with the hashes of its files, which are made once.
     fn linked(&self, checkpoint: HfCheckpoint) -> Result<Linked, PlanError> {
-        if let Some(found) = self.linked.borrow().iter().find(|linked| linked.checkpoint == checkpoint) {
+        if let Some(found) = self
+            .linked
+            .borrow()
+            .iter()
+            .find(|linked| linked.checkpoint == checkpoint)
+        {
             return Ok(found.clone());
         }
         let linked = Linked::find(checkpoint, &self.hashes)?;
@@ -235,10 +268,16 @@ impl Models {
             }
             Base::Recipe(_) | Base::Linked(_) => 0,
         };
-        let sizes = Sizes { corpus, ..run.data.clone() };
+        let sizes = Sizes {
+            corpus,
+            ..run.data.clone()
+        };
         self.check_problems(&run.task, &sizes)?;
         let drawn = |split, seed| {
-            let sizes = Sizes { allow_leaks: run.data.allow_leaks, ..Sizes::none(seed) };
+            let sizes = Sizes {
+                allow_leaks: run.data.allow_leaks,
+                ..Sizes::none(seed)
+            };
             sizes.with(split, run.data.of(split))
         };
         if run.train_seed() != run.data.seed {

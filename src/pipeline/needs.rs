@@ -40,13 +40,33 @@ impl Needs {
     pub fn of(run: &RunSpec, models: &Models) -> Result<Self, PlanError> {
         let (config, vocabulary, precision) = match models.for_task(&run.base, &run.task)? {
             Base::Recipe(recipe) => (recipe.model, recipe.tokenizer.vocabulary, Precision::F32),
-            Base::Linked(linked) => (linked.config, linked.vocabulary, linked.checkpoint.precision),
+            Base::Linked(linked) => (
+                linked.config,
+                linked.vocabulary,
+                linked.checkpoint.precision,
+            ),
         };
-        let kernels = if run.backend == "flex" { Kernels::Fused } else { Kernels::Plain };
+        let kernels = if run.backend == "flex" {
+            Kernels::Fused
+        } else {
+            Kernels::Plain
+        };
         let (activations, threads) = (Place::room(&run.backend), 1);
-        let frozen = Numbers { kernels, precision, storage: precision, activations, threads };
-        let trained =
-            Numbers { storage: if run.train.lora.is_some() { precision } else { Precision::F32 }, ..frozen };
+        let frozen = Numbers {
+            kernels,
+            precision,
+            storage: precision,
+            activations,
+            threads,
+        };
+        let trained = Numbers {
+            storage: if run.train.lora.is_some() {
+                precision
+            } else {
+                Precision::F32
+            },
+            ..frozen
+        };
         let need = |work: &Work, numbers: &Numbers| footprint(&config, vocabulary, work, numbers);
         let sampled = need(&sampling(run, &config), &frozen);
         Ok(Self {
@@ -54,7 +74,11 @@ impl Needs {
             sampling: sampled,
             training: trains(run).then(|| {
                 let training = need(&training(run, &config), &trained);
-                let cache = if online(run).is_empty() { 0 } else { sampled.cache };
+                let cache = if online(run).is_empty() {
+                    0
+                } else {
+                    sampled.cache
+                };
                 Footprint { cache, ..training }
             }),
             checkpoint: checkpoint(run, &config, vocabulary),
@@ -66,7 +90,11 @@ impl Needs {
     pub fn peak(&self) -> (u64, &'static str) {
         let training = self.training.map_or(0, |training| training.total());
         let sampling = self.sampling.total();
-        if training > sampling { (training, "training") } else { (sampling, "sampling") }
+        if training > sampling {
+            (training, "training")
+        } else {
+            (sampling, "sampling")
+        }
     }
 }
 
@@ -76,25 +104,44 @@ fn trains(run: &RunSpec) -> bool {
 
 /// The longest history that is answered, and the answer.
 fn sampling(run: &RunSpec, config: &ModelConfig) -> Work {
-    let answer = run.evaluate.sampling.max_tokens.max(run.collect.sampling.max_tokens);
+    let answer = run
+        .evaluate
+        .sampling
+        .max_tokens
+        .max(run.collect.sampling.max_tokens);
     let window = match run.evaluate.window {
         Window::Last(attempts) => attempts,
         Window::Trained => own_turns(run),
         Window::All => run.evaluate.turns,
     };
-    let earlier = window.min(run.evaluate.turns.saturating_sub(1)).max(own_turns(run) - 1) as usize;
+    let earlier = window
+        .min(run.evaluate.turns.saturating_sub(1))
+        .max(own_turns(run) - 1) as usize;
     let prompt = QUESTION + earlier * (answer + QUESTION);
     let prompt = prompt.min(config.positions.saturating_sub(answer)).max(1);
-    Work::Sampling { sequences: SAMPLED, prompt, answer }
+    Work::Sampling {
+        sequences: SAMPLED,
+        prompt,
+        answer,
+    }
 }
 
 /// A batch of dialogues with all own turns and the improved one, as long as they may become.
 fn training(run: &RunSpec, config: &ModelConfig) -> Work {
     let turns = own_turns(run) as usize + 1;
     let length = (turns * (run.collect.sampling.max_tokens + QUESTION)).min(config.positions);
-    let trained = run.train.lora.clone().map_or(Trained::All, Trained::Adapters);
+    let trained = run
+        .train
+        .lora
+        .clone()
+        .map_or(Trained::All, Trained::Adapters);
     let has_reference = online(run).iter().any(|stage| stage.rule.has_reference());
-    Work::Training { sequences: run.train.batch, length, trained, has_reference }
+    Work::Training {
+        sequences: run.train.batch,
+        length,
+        trained,
+        has_reference,
+    }
 }
 
 /// What trains on episodes of the model as it is, which are sampled while it is trained.
@@ -108,7 +155,10 @@ fn online(run: &RunSpec) -> Vec<Reinforce> {
 
 /// Own turns of the last round.
 fn own_turns(run: &RunSpec) -> u32 {
-    run.collect.own_turns.in_round(run.rounds.count.max(1)).max(1)
+    run.collect
+        .own_turns
+        .in_round(run.rounds.count.max(1))
+        .max(1)
 }
 
 /// Bytes of what a training leaves behind, in 32 bits.

@@ -48,7 +48,11 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub fn new(run: &'a RunSpec, models: &'a Models, graph: &'a mut Graph) -> Result<Self, PlanError> {
+    pub fn new(
+        run: &'a RunSpec,
+        models: &'a Models,
+        graph: &'a mut Graph,
+    ) -> Result<Self, PlanError> {
         let base = models.for_task(&run.base, &run.task)?;
         models.check_data(run, &base)?;
         let task = models.fingerprint(&run.task)?;
@@ -67,15 +71,29 @@ impl<'a> Plan<'a> {
             done: PlannedRun::default(),
         };
         let (split, problems) = (run.evaluate.split, run.data.train);
-        plan.train = plan.add(prepare(&run.task, &plan.task, Split::Train, problems, run.train_seed()));
+        plan.train = plan.add(prepare(
+            &run.task,
+            &plan.task,
+            Split::Train,
+            problems,
+            run.train_seed(),
+        ));
         let problems = run.data.of(split);
-        plan.test = plan.add(prepare(asked, &plan.asked, split, problems, run.evaluated_seed()));
+        plan.test = plan.add(prepare(
+            asked,
+            &plan.asked,
+            split,
+            problems,
+            run.evaluated_seed(),
+        ));
         Ok(plan)
     }
 
     /// The grader behind the scores: the one that the run names, or that of the evaluated task.
     fn asked_grader(&self) -> GraderConfig {
-        self.run.grader.unwrap_or_else(|| self.run.evaluated_task().grader())
+        self.run
+            .grader
+            .unwrap_or_else(|| self.run.evaluated_task().grader())
     }
 
     fn add(&mut self, stage: Stage) -> Key {
@@ -110,13 +128,21 @@ impl<'a> Plan<'a> {
 
     fn prompt(&self) -> Prompt {
         let (collect, answer_form) = (&self.run.collect, self.run.answer_form());
-        Prompt { retry: collect.retry, repeat_question: collect.repeat_question, answer_form }
+        Prompt {
+            retry: collect.retry,
+            repeat_question: collect.repeat_question,
+            answer_form,
+        }
     }
 
     /// The wording of evaluations.
     fn asked_prompt(&self) -> Prompt {
         let retry = self.run.evaluate.retry.unwrap_or(self.run.collect.retry);
-        Prompt { retry, answer_form: self.run.evaluated_form(), ..self.prompt() }
+        Prompt {
+            retry,
+            answer_form: self.run.evaluated_form(),
+            ..self.prompt()
+        }
     }
 
     fn seed(&self, stage: &str) -> Seed {

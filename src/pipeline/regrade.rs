@@ -35,20 +35,39 @@ impl Scoring {
         let last = episodes.iter().filter_map(|episode| episode.turns.last());
         let verifies = last.into_iter().any(|turn| turn.review.is_some());
         let stops = verifies || shortest < turns;
-        (shortest > 0).then_some(Self(Extent { turns, samples, stops, verifies }))
+        (shortest > 0).then_some(Self(Extent {
+            turns,
+            samples,
+            stops,
+            verifies,
+        }))
     }
 
     /// For an evaluation whose texts are in the database.
     #[must_use]
     pub const fn of_stored(extent: store::Extent) -> Self {
-        let store::Extent { turns, samples, stops, verifies, .. } = extent;
-        Self(Extent { turns: turns as usize, samples: samples as usize, stops, verifies })
+        let store::Extent {
+            turns,
+            samples,
+            stops,
+            verifies,
+            ..
+        } = extent;
+        Self(Extent {
+            turns: turns as usize,
+            samples: samples as usize,
+            stops,
+            verifies,
+        })
     }
 
     /// The program's present metrics.
     #[must_use]
     pub fn metrics(self) -> Vec<MetricRow> {
-        eval::metrics(self.0).into_iter().map(evaluate::row).collect()
+        eval::metrics(self.0)
+            .into_iter()
+            .map(evaluate::row)
+            .collect()
     }
 
     /// The scores that the episodes' own grades come to, problem by problem.
@@ -58,13 +77,18 @@ impl Scoring {
     #[must_use]
     pub fn scores(self, episodes: &[Episode]) -> Vec<ScoreRow> {
         let problems = episodes.chunk_by(|a, b| a.problem == b.problem);
-        problems.flat_map(|episodes| evaluate::score(episodes, self.0)).collect()
+        problems
+            .flat_map(|episodes| evaluate::score(episodes, self.0))
+            .collect()
     }
 }
 
 /// Problems by their ids.
 pub(super) fn problems_by_id(problems: &[Problem]) -> BTreeMap<&str, &Problem> {
-    problems.iter().map(|problem| (problem.id.as_str(), problem)).collect()
+    problems
+        .iter()
+        .map(|problem| (problem.id.as_str(), problem))
+        .collect()
 }
 
 /// The grades of a grader, and the scores they come to where there is something to score; none if
@@ -83,7 +107,11 @@ pub fn regrade(
         let candidates = episode.turns.iter().flat_map(|turn| &turn.candidates);
         grades.extend(candidates.map(|candidate| grader.grade(problem, &candidate.text)));
     }
-    let mut regraded = Regraded { grader: grader.identity(), grades, scores: Vec::new() };
+    let mut regraded = Regraded {
+        grader: grader.identity(),
+        grades,
+        scores: Vec::new(),
+    };
     if let Some(scoring) = scoring.filter(|_| !regraded.is_unread()) {
         // Texts are long; grades change places with them and back.
         swap(episodes, &mut regraded.grades);
@@ -96,7 +124,9 @@ pub fn regrade(
 fn swap(episodes: &mut [Episode], grades: &mut [Grade]) {
     let turns = episodes.iter_mut().flat_map(|episode| &mut episode.turns);
     let candidates = turns.flat_map(|turn| &mut turn.candidates);
-    candidates.zip(grades).for_each(|(candidate, grade)| std::mem::swap(&mut candidate.grade, grade));
+    candidates
+        .zip(grades)
+        .for_each(|(candidate, grade)| std::mem::swap(&mut candidate.grade, grade));
 }
 
 #[cfg(test)]
@@ -106,26 +136,48 @@ mod tests {
 
     fn problem() -> Problem {
         let (id, question) = ("p/1".to_owned(), "How many?".to_owned());
-        Problem { id, question, answer: "18".to_owned(), solution: Some("#### 18".to_owned()) }
+        Problem {
+            id,
+            question,
+            answer: "18".to_owned(),
+            solution: Some("#### 18".to_owned()),
+        }
     }
 
     fn episode(sample: u32, texts: &[&str]) -> Episode {
         let turn = |text: &&str| {
             let grade = GraderConfig::Numeric.grade(&problem(), text);
             let (author, text) = (Author::Policy, (*text).to_owned());
-            Turn::single(Candidate { author, text, tokens: 3, prompt: 9, finished: true, grade })
+            Turn::single(Candidate {
+                author,
+                text,
+                tokens: 3,
+                prompt: 9,
+                finished: true,
+                grade,
+            })
         };
-        Episode { problem: "p/1".to_owned(), sample, turns: texts.iter().map(turn).collect() }
+        Episode {
+            problem: "p/1".to_owned(),
+            sample,
+            turns: texts.iter().map(turn).collect(),
+        }
     }
 
     fn value(scores: &[ScoreRow], metric: &str) -> f64 {
-        scores.iter().find(|score| score.metric == metric).unwrap().value
+        scores
+            .iter()
+            .find(|score| score.metric == metric)
+            .unwrap()
+            .value
     }
 
     #[test]
     fn another_grader_scores_the_same_texts_and_leaves_them_as_they_are() {
-        let mut episodes =
-            vec![episode(0, &["#### 18", "\\boxed{18}"]), episode(1, &["\\boxed{18} #### 17"])];
+        let mut episodes = vec![
+            episode(0, &["#### 18", "\\boxed{18}"]),
+            episode(1, &["\\boxed{18} #### 17"]),
+        ];
         let before = episodes.clone();
         let (problem, scoring) = (problem(), Scoring::of(&episodes).unwrap());
         assert_eq!((scoring.0.turns, scoring.0.samples), (2, 2));
@@ -135,11 +187,17 @@ mod tests {
         assert_eq!(episodes, before);
         assert_eq!(regraded.grader, ("rise-compat".to_owned(), 1));
         let verdicts: Vec<Verdict> = regraded.grades.iter().map(|grade| grade.verdict).collect();
-        assert_eq!(verdicts, [Verdict::Unreadable, Verdict::Right, Verdict::Right]);
+        assert_eq!(
+            verdicts,
+            [Verdict::Unreadable, Verdict::Right, Verdict::Right]
+        );
         let own = scoring.scores(&episodes);
         assert_eq!(own.len(), scoring.metrics().len());
         let both = |metric| (value(&own, metric), value(&regraded.scores, metric));
-        assert_eq!([both("m1@t1"), both("p1@t2"), both("accuracy@t2")], [(1.0, 0.0), (1.0, 1.0), (0.0, 1.0)]);
+        assert_eq!(
+            [both("m1@t1"), both("p1@t2"), both("accuracy@t2")],
+            [(1.0, 0.0), (1.0, 1.0), (0.0, 1.0)]
+        );
     }
 
     #[test]
@@ -148,10 +206,18 @@ mod tests {
         let problem = problem();
         let compat = GraderConfig::RiseCompat(crate::data::RiseCompat::OFFICIAL);
         let scoring = Scoring::of(&episodes);
-        let regraded =
-            regrade(&compat, &BTreeMap::from([("p/1", &problem)]), &mut episodes, scoring).unwrap();
+        let regraded = regrade(
+            &compat,
+            &BTreeMap::from([("p/1", &problem)]),
+            &mut episodes,
+            scoring,
+        )
+        .unwrap();
         assert!(regraded.is_unread() && regraded.grades.len() == 1 && regraded.scores.is_empty());
-        assert_eq!(regrade(&compat, &BTreeMap::new(), &mut episodes, scoring), None);
+        assert_eq!(
+            regrade(&compat, &BTreeMap::new(), &mut episodes, scoring),
+            None
+        );
         assert_eq!(Scoring::of(&[]), None);
     }
 }

@@ -18,7 +18,12 @@ pub fn results(
     manifest: &Manifest,
 ) -> Result<StageResults, StageError> {
     workspace.verify(manifest)?;
-    let holds = |name: &str| manifest.artifacts.iter().any(|artifact| artifact.name == name);
+    let holds = |name: &str| {
+        manifest
+            .artifacts
+            .iter()
+            .any(|artifact| artifact.name == name)
+    };
     let path = |name: &str| workspace.file(&stage.key, name);
     let mut results = StageResults {
         seconds: manifest.seconds,
@@ -38,17 +43,24 @@ pub fn results(
     };
     if let Job::Prepare { split, .. } = stage.job {
         let problems = files::read::<Problem>(&path(PROBLEMS))?;
-        results.problems = problems.into_iter().map(|problem| (split, problem)).collect();
+        results.problems = problems
+            .into_iter()
+            .map(|problem| (split, problem))
+            .collect();
     }
     if holds(EPISODES) {
         results.episodes = files::read::<Episode>(&path(EPISODES))?;
         if let Some((problems, task, grader)) = stage.job.grading() {
             results.grader = Some(grader.identity());
-            let graders: Vec<&GraderConfig> =
-                task.graders().iter().filter(|further| *further != grader).collect();
+            let graders: Vec<&GraderConfig> = task
+                .graders()
+                .iter()
+                .filter(|further| *further != grader)
+                .collect();
             // Where the problems' folder was removed after the stage was done, its texts can be
             // graded from the database later.
-            let problems = files::read::<Problem>(&workspace.file(problems, PROBLEMS)).unwrap_or_default();
+            let problems =
+                files::read::<Problem>(&workspace.file(problems, PROBLEMS)).unwrap_or_default();
             results.beside = beside(stage, &graders, &problems, &mut results.episodes);
         }
     }
@@ -71,5 +83,8 @@ fn beside(
 ) -> Vec<Regraded> {
     let problems = problems_by_id(problems);
     let scoring = Scoring::of_job(&stage.job);
-    graders.iter().filter_map(|grader| regrade(grader, &problems, episodes, scoring)).collect()
+    graders
+        .iter()
+        .filter_map(|grader| regrade(grader, &problems, episodes, scoring))
+        .collect()
 }

@@ -44,6 +44,13 @@ impl Stage {
             "content": content,
             "inputs": inputs,
         }));
-        Self { key, kind, label, job, inputs, estimate }
+        Self {
+            key,
+            kind,
+            label,
+            job,
+            inputs,
+            estimate,
+        }
     }
 }

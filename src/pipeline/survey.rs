@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::data::{
-    Count, DataError, DataFile, KnownError, Leak, Part, TaskConfig, is_official, known_errors, problem_print,
-    problems_print,
+    Count, DataError, DataFile, KnownError, Leak, Part, TaskConfig, is_official, known_errors,
+    problem_print, problems_print,
 };
 use crate::domain::{Key, Split};
 use crate::spec::RunSpec;
@@ -79,7 +79,10 @@ pub struct SurveyedSplit {
 ///
 /// # Errors
 /// If a base model is not there, or a file cannot be used at all.
-pub fn survey<'a>(runs: impl IntoIterator<Item = &'a RunSpec>, models: &Models) -> Result<Survey, PlanError> {
+pub fn survey<'a>(
+    runs: impl IntoIterator<Item = &'a RunSpec>,
+    models: &Models,
+) -> Result<Survey, PlanError> {
     let mut survey = Survey::default();
     let mut drawn: Vec<Drawn> = Vec::new();
     let mut compared: Vec<Exposure> = Vec::new();
@@ -93,7 +96,9 @@ pub fn survey<'a>(runs: impl IntoIterator<Item = &'a RunSpec>, models: &Models) 
         survey.check(models.check_data(run, &base))?;
         if !exposure.is_harmless() && !compared.contains(&exposure) {
             let found = exposure.leaks()?;
-            survey.leaks.extend(found.into_iter().filter(|leak| met.insert(leak.clone())));
+            survey
+                .leaks
+                .extend(found.into_iter().filter(|leak| met.insert(leak.clone())));
             compared.push(exposure);
         }
     }
@@ -107,8 +112,9 @@ pub fn survey<'a>(runs: impl IntoIterator<Item = &'a RunSpec>, models: &Models) 
 
 /// Notes a split, or more of one that is noted.
 fn draw(drawn: &mut Vec<Drawn>, one: &Drawn) {
-    let same =
-        |other: &&mut Drawn| (&other.task, other.split, other.seed) == (&one.task, one.split, one.seed);
+    let same = |other: &&mut Drawn| {
+        (&other.task, other.split, other.seed) == (&one.task, one.split, one.seed)
+    };
     match drawn.iter_mut().find(same) {
         Some(other) => other.count = other.count.max(one.count),
         None => drawn.push(one.clone()),
@@ -131,31 +137,55 @@ impl Survey {
 
 fn task(task: &TaskConfig, mut drawn: Vec<Drawn>) -> Result<Surveyed, DataError> {
     drawn.sort_by_key(|one| one.split);
-    let parts: Vec<(Split, Part)> =
-        drawn.iter().map(|one| Ok((one.split, one.part()?))).collect::<Result<_, DataError>>()?;
-    let files: Vec<SurveyedFile> = task.files()?.into_iter().map(|one| file(task, one)).collect();
+    let parts: Vec<(Split, Part)> = drawn
+        .iter()
+        .map(|one| Ok((one.split, one.part()?)))
+        .collect::<Result<_, DataError>>()?;
+    let files: Vec<SurveyedFile> = task
+        .files()?
+        .into_iter()
+        .map(|one| file(task, one))
+        .collect();
     let mut notes: Vec<String> = task.counts()?.iter().filter_map(Count::deviation).collect();
     notes.extend(task.notes()?);
     let in_use = |known: &KnownError| {
-        parts.iter().any(|(_, part)| part.problems.iter().any(|problem| problem.id == known.id))
+        parts
+            .iter()
+            .any(|(_, part)| part.problems.iter().any(|problem| problem.id == known.id))
     };
     let known_errors = known_errors(task.kind())
         .into_iter()
         .filter(|known| is_about(&files, &known.id) && in_use(known))
         .collect();
-    let splits = parts.iter().map(|(split, part)| measured(*split, part)).collect();
-    Ok(Surveyed { task: task.name().to_owned(), files, splits, notes, known_errors })
+    let splits = parts
+        .iter()
+        .map(|(split, part)| measured(*split, part))
+        .collect();
+    Ok(Surveyed {
+        task: task.name().to_owned(),
+        files,
+        splits,
+        notes,
+        known_errors,
+    })
 }
 
 fn file(task: &TaskConfig, file: DataFile) -> SurveyedFile {
     let official = is_official(task.kind(), file.name, &file.sha256);
-    SurveyedFile { name: file.name.to_owned(), path: file.path, sha256: file.sha256, official }
+    SurveyedFile {
+        name: file.name.to_owned(),
+        path: file.path,
+        sha256: file.sha256,
+        official,
+    }
 }
 
 /// Whether the file that an id names is the official one: in another file, a row may be another problem.
 fn is_about(files: &[SurveyedFile], id: &str) -> bool {
     let of = |file: &SurveyedFile| files.len() == 1 || id.split('/').any(|step| step == file.name);
-    files.iter().any(|file| file.official == Some(true) && of(file))
+    files
+        .iter()
+        .any(|file| file.official == Some(true) && of(file))
 }
 
 fn measured(split: Split, part: &Part) -> SurveyedSplit {
@@ -168,8 +198,14 @@ fn measured(split: Split, part: &Part) -> SurveyedSplit {
         split,
         problems: part.problems.len(),
         longest: longest.map_or(0, |problem| length(&problem.question)),
-        longest_id: longest.map(|problem| problem.id.clone()).unwrap_or_default(),
+        longest_id: longest
+            .map(|problem| problem.id.clone())
+            .unwrap_or_default(),
         fingerprint: problems_print(&part.problems),
-        prints: part.problems.iter().map(|problem| (problem.id.clone(), problem_print(problem))).collect(),
+        prints: part
+            .problems
+            .iter()
+            .map(|problem| (problem.id.clone(), problem_print(problem)))
+            .collect(),
     }
 }

@@ -119,14 +119,28 @@ impl Workspace {
             Ok(text) => text,
             // Where a store's folder is to be is a file: nothing is finished there, and whoever
             // wants to write will say what is wrong.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
                 return Ok(None);
             }
-            Err(source) => return Err(WorkspaceError::Io { action: "read", path, source }),
+            Err(source) => {
+                return Err(WorkspaceError::Io {
+                    action: "read",
+                    path,
+                    source,
+                });
+            }
         };
         serde_json::from_str(&text)
             .map(Some)
-            .map_err(|_| WorkspaceError::Damaged { path, folder: self.folder(key) })
+            .map_err(|_| WorkspaceError::Damaged {
+                path,
+                folder: self.folder(key),
+            })
     }
 
     /// Publishes the working folder of `key` as finished: writes the manifest over the files named
@@ -143,8 +157,18 @@ impl Workspace {
         origin: Value,
     ) -> Result<Manifest, WorkspaceError> {
         let partial = self.partial(key)?;
-        let artifacts = files.iter().map(|name| artifact(&partial, name)).collect::<Result<_, _>>()?;
-        let manifest = Manifest { key: key.clone(), artifacts, seconds, peak_bytes, counts, origin };
+        let artifacts = files
+            .iter()
+            .map(|name| artifact(&partial, name))
+            .collect::<Result<_, _>>()?;
+        let manifest = Manifest {
+            key: key.clone(),
+            artifacts,
+            seconds,
+            peak_bytes,
+            counts,
+            origin,
+        };
         let text = serde_json::to_string_pretty(&manifest).expect("a manifest is plain data");
         write_durably(&partial.join(MANIFEST), text.as_bytes())?;
         let target = self.folder(key);
@@ -163,7 +187,10 @@ impl Workspace {
         let folder = self.folder(&manifest.key);
         for expected in &manifest.artifacts {
             if artifact(&folder, &expected.name).ok().as_ref() != Some(expected) {
-                return Err(WorkspaceError::Damaged { path: folder.join(&expected.name), folder });
+                return Err(WorkspaceError::Damaged {
+                    path: folder.join(&expected.name),
+                    folder,
+                });
             }
         }
         Ok(())
@@ -185,16 +212,28 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), WorkspaceError> {
 fn artifact(folder: &Path, name: &str) -> Result<Artifact, WorkspaceError> {
     let path = folder.join(name);
     let bytes = fs::read(&path).map_err(fault("read", &path))?;
-    File::open(&path).and_then(|file| file.sync_all()).map_err(fault("read", &path))?;
-    Ok(Artifact { name: name.to_owned(), sha256: Key::of_bytes(&bytes), bytes: bytes.len() as u64 })
+    File::open(&path)
+        .and_then(|file| file.sync_all())
+        .map_err(fault("read", &path))?;
+    Ok(Artifact {
+        name: name.to_owned(),
+        sha256: Key::of_bytes(&bytes),
+        bytes: bytes.len() as u64,
+    })
 }
 
 fn sync_folder(folder: &Path) -> Result<(), WorkspaceError> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(fault("write", folder))
+    File::open(folder)
+        .and_then(|file| file.sync_all())
+        .map_err(fault("write", folder))
 }
 
 /// An error builder for `map_err`.
 pub fn fault(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WorkspaceError {
     let path = path.to_owned();
-    move |source| WorkspaceError::Io { action, path, source }
+    move |source| WorkspaceError::Io {
+        action,
+        path,
+        source,
+    }
 }

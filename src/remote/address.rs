@@ -28,19 +28,31 @@ impl Address {
     pub fn read(url: &str) -> Result<Self, String> {
         const FORM: &str = "write something like \"http://localhost:8000/v1\"";
         if url.contains('@') {
-            return Err("a URL with a user or a password is not taken; put the key into an environment \
+            return Err(
+                "a URL with a user or a password is not taken; put the key into an environment \
                         variable, and its name into `key_env`"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         // Behind the path there may be a key.
         let shown = url.split(['?', '#']).next().unwrap_or_default();
-        let uri: Uri = url.parse().map_err(|_| format!("`{shown}` is not a URL; {FORM}"))?;
+        let uri: Uri = url
+            .parse()
+            .map_err(|_| format!("`{shown}` is not a URL; {FORM}"))?;
         let tls = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
-            _ => return Err(format!("`{shown}` begins with neither `http://` nor `https://`; {FORM}")),
+            _ => {
+                return Err(format!(
+                    "`{shown}` begins with neither `http://` nor `https://`; {FORM}"
+                ));
+            }
         };
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_lowercase();
+        let host = uri
+            .host()
+            .unwrap_or_default()
+            .trim_matches(['[', ']'])
+            .to_lowercase();
         if host.is_empty() {
             return Err(format!("`{shown}` names no host; {FORM}"));
         }
@@ -52,9 +64,15 @@ impl Address {
         }
         let base = url.trim_end_matches('/');
         if base.ends_with(CHAT) {
-            return Err(format!("`{url}` is one call of the API; leave `{CHAT}` out"));
+            return Err(format!(
+                "`{url}` is one call of the API; leave `{CHAT}` out"
+            ));
         }
-        Ok(Self { tls, host, chat: format!("{base}{CHAT}") })
+        Ok(Self {
+            tls,
+            host,
+            chat: format!("{base}{CHAT}"),
+        })
     }
 
     /// Whether the server is this machine.
@@ -71,7 +89,10 @@ impl Address {
             Some(IpAddr::V4(ip)) => ip.is_private() || ip.is_link_local(),
             Some(IpAddr::V6(ip)) => ip.is_unique_local() || ip.is_unicast_link_local(),
             None => {
-                !self.host.contains('.') || [".local", ".internal"].iter().any(|end| self.host.ends_with(end))
+                !self.host.contains('.')
+                    || [".local", ".internal"]
+                        .iter()
+                        .any(|end| self.host.ends_with(end))
             }
         };
         self.is_here() || private
@@ -89,8 +110,14 @@ mod tests {
     #[test]
     fn a_base_url_says_where_questions_go() {
         let address = Address::read("https://API.example.com:8443/v1/").unwrap();
-        assert_eq!((address.tls, address.host.as_str()), (true, "api.example.com"));
-        assert_eq!(address.chat, "https://API.example.com:8443/v1/chat/completions");
+        assert_eq!(
+            (address.tls, address.host.as_str()),
+            (true, "api.example.com")
+        );
+        assert_eq!(
+            address.chat,
+            "https://API.example.com:8443/v1/chat/completions"
+        );
         assert_eq!(Address::read("http://[::1]:8000/v1").unwrap().host, "::1");
     }
 
@@ -109,7 +136,10 @@ mod tests {
         .iter()
         .map(|url| Address::read(url).unwrap_err())
         .collect();
-        assert!(!told.iter().any(|complaint| complaint.contains("SECRET")), "{told:?}");
+        assert!(
+            !told.iter().any(|complaint| complaint.contains("SECRET")),
+            "{told:?}"
+        );
         insta::assert_snapshot!(told.join("\n"), @r#"
         `localhost:8000/v1` is not a URL; write something like "http://localhost:8000/v1"
         `ftp://localhost/v1` begins with neither `http://` nor `https://`; write something like "http://localhost:8000/v1"
@@ -124,11 +154,29 @@ mod tests {
 
     #[test]
     fn ones_own_network_is_told_from_the_world() {
-        let local = |host: &str| Address::read(&format!("http://{host}:8000/v1")).unwrap().is_local();
-        for host in ["localhost", "127.0.0.1", "[::1]", "10.1.2.3", "192.168.0.7", "node17", "gpu.local"] {
+        let local = |host: &str| {
+            Address::read(&format!("http://{host}:8000/v1"))
+                .unwrap()
+                .is_local()
+        };
+        for host in [
+            "localhost",
+            "127.0.0.1",
+            "[::1]",
+            "10.1.2.3",
+            "192.168.0.7",
+            "node17",
+            "gpu.local",
+        ] {
             assert!(local(host), "{host}");
         }
-        for host in ["api.openai.com", "8.8.8.8", "[2606:4700::1]", "172.32.0.1", "localhost.example.com"] {
+        for host in [
+            "api.openai.com",
+            "8.8.8.8",
+            "[2606:4700::1]",
+            "172.32.0.1",
+            "localhost.example.com",
+        ] {
             assert!(!local(host), "{host}");
         }
     }

@@ -43,8 +43,11 @@ impl Answers {
     /// If the folder cannot be made.
     pub fn open(root: &Path, place: &str, model: &str) -> Result<Self, RemoteError> {
         let plain = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
-        let name: String =
-            model.chars().map(|letter| if plain(letter) { letter } else { '_' }).take(60).collect();
+        let name: String = model
+            .chars()
+            .map(|letter| if plain(letter) { letter } else { '_' })
+            .take(60)
+            .collect();
         let folder = root.join(format!("{name}-{}", Key::of(&(place, model)).short()));
         fs::create_dir_all(&folder).map_err(RemoteError::disk("make the folder", &folder))?;
         Ok(Self { folder })
@@ -56,7 +59,9 @@ impl Answers {
     }
 
     fn path(&self, key: &Key) -> PathBuf {
-        self.folder.join(&key.as_str()[..2]).join(format!("{key}.json"))
+        self.folder
+            .join(&key.as_str()[..2])
+            .join(format!("{key}.json"))
     }
 
     /// The answer to a question that was put before. A damaged file is no answer, and is written anew.
@@ -110,7 +115,11 @@ impl Answers {
 /// A name that no other thread or process writes to.
 pub fn temporary(path: &Path) -> PathBuf {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
-    path.with_extension(format!("{}-{}.tmp", process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)))
+    path.with_extension(format!(
+        "{}-{}.tmp",
+        process::id(),
+        NUMBER.fetch_add(1, Ordering::Relaxed)
+    ))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -135,7 +144,10 @@ mod tests {
             model: None,
             fingerprint: None,
         };
-        Entry { request: json!({ "model": "m" }), answer }
+        Entry {
+            request: json!({ "model": "m" }),
+            answer,
+        }
     }
 
     #[test]

@@ -16,8 +16,10 @@ pub fn request(
     how: &Sampling,
     seed: Option<u32>,
 ) -> Value {
-    let mut messages: Vec<Value> =
-        system.map(|text| json!({ "role": "system", "content": text })).into_iter().collect();
+    let mut messages: Vec<Value> = system
+        .map(|text| json!({ "role": "system", "content": text }))
+        .into_iter()
+        .collect();
     messages.extend(dialogue.0.iter().map(|message| {
         let role = match message.role {
             Role::User => "user",
@@ -71,7 +73,11 @@ impl Answer {
 
     /// What is left of an answer that the model did not say: an attempt that came to no end.
     pub fn unfinished(self) -> Attempt {
-        Self { finished: false, ..self }.attempt()
+        Self {
+            finished: false,
+            ..self
+        }
+        .attempt()
     }
 
     /// The answer as an attempt.
@@ -91,25 +97,43 @@ impl Answer {
 /// Why it is no answer.
 pub fn answer(body: &str) -> Result<Answer, String> {
     let reply: Value = serde_json::from_str(body).map_err(|error| {
-        if error.is_eof() { "the reply is cut".to_owned() } else { "the reply is not JSON".to_owned() }
+        if error.is_eof() {
+            "the reply is cut".to_owned()
+        } else {
+            "the reply is not JSON".to_owned()
+        }
     })?;
     if let Some(complaint) = complaint(&reply) {
         return Err(format!("the reply is an error: {complaint}"));
     }
     let choice = reply["choices"].get(0).ok_or("the reply has no choice")?;
     let text = choice["message"]["content"].as_str();
-    let reason =
-        choice["finish_reason"].as_str().ok_or("the answer says no `finish_reason`, so it may be cut")?;
+    let reason = choice["finish_reason"]
+        .as_str()
+        .ok_or("the answer says no `finish_reason`, so it may be cut")?;
     let filtered = reason == "content_filter";
     let finished = match reason {
         "stop" | "eos" | "eos_token" | "stop_sequence" | "end_turn" => true,
         "length" | "max_tokens" | "content_filter" => false,
-        other => return Err(format!("the answer ended for the reason `{other}`, and not as a text does")),
+        other => {
+            return Err(format!(
+                "the answer ended for the reason `{other}`, and not as a text does"
+            ));
+        }
     };
     // A filter may leave nothing of an answer.
-    let text = if finished { text.ok_or("the answer has no content")? } else { text.unwrap_or_default() };
+    let text = if finished {
+        text.ok_or("the answer has no content")?
+    } else {
+        text.unwrap_or_default()
+    };
     let count = |name: &str| reply["usage"][name].as_u64().map(|count| count as u32);
-    let name = |name: &str| reply[name].as_str().filter(|name| !name.is_empty()).map(str::to_owned);
+    let name = |name: &str| {
+        reply[name]
+            .as_str()
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+    };
     Ok(Answer {
         text: text.to_owned(),
         finished,
@@ -134,8 +158,16 @@ mod tests {
 
     #[test]
     fn a_request_says_everything_that_changes_an_answer() {
-        let dialogue = Dialogue::default().user("1 + 1?").assistant("3").user("Again.");
-        let how = Sampling { temperature: 0.5, top_p: 0.9, max_tokens: 64, ..Sampling::default() };
+        let dialogue = Dialogue::default()
+            .user("1 + 1?")
+            .assistant("3")
+            .user("Again.");
+        let how = Sampling {
+            temperature: 0.5,
+            top_p: 0.9,
+            max_tokens: 64,
+            ..Sampling::default()
+        };
         let body = request("m", Some("Be brief."), &dialogue, &how, Some(7));
         insta::assert_snapshot!(body, @r#"{"model":"m","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"1 + 1?"},{"role":"assistant","content":"3"},{"role":"user","content":"Again."}],"temperature":0.5,"max_tokens":64,"top_p":0.9,"seed":7}"#);
         let plain = request("m", None, &Dialogue::default(), &Sampling::default(), None);
@@ -147,8 +179,16 @@ mod tests {
         let body = r#"{"model":"m-1","system_fingerprint":"fp","usage":{"prompt_tokens":12,"completion_tokens":3},
             "choices":[{"message":{"role":"assistant","content":"2"},"finish_reason":"stop"}]}"#;
         let read = answer(body).unwrap();
-        assert_eq!((read.model.as_deref(), read.fingerprint.as_deref()), (Some("m-1"), Some("fp")));
-        let expected = Attempt { text: "2".to_owned(), tokens: 3, prompt: 12, finished: true };
+        assert_eq!(
+            (read.model.as_deref(), read.fingerprint.as_deref()),
+            (Some("m-1"), Some("fp"))
+        );
+        let expected = Attempt {
+            text: "2".to_owned(),
+            tokens: 3,
+            prompt: 12,
+            finished: true,
+        };
         assert_eq!(read.attempt(), expected);
         let cut = answer(&body.replace("\"stop\"", "\"length\"")).unwrap();
         assert!(!cut.finished && cut.complaint().is_none());
@@ -157,14 +197,21 @@ mod tests {
     #[test]
     fn what_the_model_did_not_say_is_no_answer_of_it() {
         let body = |content: &str, reason: &str| {
-            let choice = format!("{{\"message\":{{\"content\":{content}}},\"finish_reason\":\"{reason}\"}}");
+            let choice =
+                format!("{{\"message\":{{\"content\":{content}}},\"finish_reason\":\"{reason}\"}}");
             answer(&format!("{{\"choices\":[{choice}]}}")).unwrap()
         };
         let told = |content, reason| body(content, reason).complaint();
         assert_eq!(told("\" \"", "stop"), Some("the answer is blank"));
         assert_eq!(told("null", "length"), Some("the answer is blank"));
-        assert_eq!(told("null", "content_filter"), Some("a filter held the answer back"));
-        assert_eq!(told("\"I\"", "content_filter"), Some("a filter held the answer back"));
+        assert_eq!(
+            told("null", "content_filter"),
+            Some("a filter held the answer back")
+        );
+        assert_eq!(
+            told("\"I\"", "content_filter"),
+            Some("a filter held the answer back")
+        );
         assert_eq!(told("\"I\"", "length"), None);
         let left = body("\" \"", "stop").unfinished();
         assert_eq!((left.text.as_str(), left.finished), (" ", false));

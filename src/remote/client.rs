@@ -115,7 +115,13 @@ impl Client {
         // Servers take 32 bits, some of them with a sign.
         let seed = self.endpoint.send_seed.then_some((seed.0 >> 33) as u32);
         let system = self.endpoint.system.as_deref();
-        chat::request(&self.endpoint.model, system, question.dialogue, question.sampling, seed)
+        chat::request(
+            &self.endpoint.model,
+            system,
+            question.dialogue,
+            question.sampling,
+            seed,
+        )
     }
 
     /// The answer to a question: from the cache, or from the server. `waiting` is told of every wait.
@@ -126,14 +132,19 @@ impl Client {
         waiting: &dyn Fn(&Trouble, Duration),
     ) -> Result<Attempt, RemoteError> {
         let mut request = self.request(question, question.seed);
-        let key = Key::of(&json!({ "request": request, "sample": format!("{:016x}", question.seed.0) }));
+        let key =
+            Key::of(&json!({ "request": request, "sample": format!("{:016x}", question.seed.0) }));
         if let Some(answer) = self.answers.get(&key) {
             self.count(|ledger| ledger.cached += 1);
             return Ok(answer.attempt());
         }
         let most = self.endpoint.retries + 1;
         for tries in 1..=most {
-            if !self.pace.wait(stop).map_err(RemoteError::disk("use", self.answers.folder()))? {
+            if !self
+                .pace
+                .wait(stop)
+                .map_err(RemoteError::disk("use", self.answers.folder()))?
+            {
                 return Err(RemoteError::Stopped);
             }
             self.count(|ledger| {
@@ -143,7 +154,13 @@ impl Client {
             let (trouble, left) = match self.put(&request)? {
                 Heard::Answer(answer) => {
                     self.count(|ledger| ledger.answered(&answer));
-                    self.answers.put(&key, &Entry { request, answer: answer.clone() })?;
+                    self.answers.put(
+                        &key,
+                        &Entry {
+                            request,
+                            answer: answer.clone(),
+                        },
+                    )?;
                     return Ok(answer.attempt());
                 }
                 Heard::Nothing(trouble, answer) => {
@@ -183,7 +200,11 @@ impl Client {
             Ok(body) => body,
             Err(trouble) => return Ok(Heard::Trouble(trouble)),
         };
-        let odd = |said: String| Trouble { status: Some(200), body: body.clone(), ..Trouble::passing(said) };
+        let odd = |said: String| Trouble {
+            status: Some(200),
+            body: body.clone(),
+            ..Trouble::passing(said)
+        };
         let answer = match chat::answer(&body) {
             Ok(answer) => answer,
             Err(said) => return Ok(Heard::Trouble(odd(said))),
@@ -227,11 +248,21 @@ impl Client {
 
     fn refused(&self, trouble: Trouble) -> RemoteError {
         let (model, url) = (self.endpoint.model.clone(), self.transport.url().to_owned());
-        RemoteError::Refused { model, url, said: trouble.said }
+        RemoteError::Refused {
+            model,
+            url,
+            said: trouble.said,
+        }
     }
 
     fn gave_up(&self, tries: u32, trouble: Trouble) -> RemoteError {
         let (model, url) = (self.endpoint.model.clone(), self.transport.url().to_owned());
-        RemoteError::GaveUp { model, url, tries, said: trouble.said, record: self.troubles.path().to_owned() }
+        RemoteError::GaveUp {
+            model,
+            url,
+            tries,
+            said: trouble.said,
+            record: self.troubles.path().to_owned(),
+        }
     }
 }

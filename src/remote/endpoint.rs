@@ -147,15 +147,20 @@ impl Endpoint {
             max_tokens: self.max_tokens.unwrap_or(1),
             ..Sampling::default()
         };
-        let nothing =
-            |field: &'static str, wrong: bool, complaint: &str| wrong.then(|| (field, complaint.to_owned()));
+        let nothing = |field: &'static str, wrong: bool, complaint: &str| {
+            wrong.then(|| (field, complaint.to_owned()))
+        };
         let most = f64::from(24 * 60 * 60);
         let usable = self.timeout > 0.0 && self.timeout <= most;
         let free = |price: f64| price.is_finite() && price >= 0.0;
         sampling
             .fault()
             .or_else(|| {
-                nothing("concurrency", self.concurrency == 0, "0 questions at a time are never answered")
+                nothing(
+                    "concurrency",
+                    self.concurrency == 0,
+                    "0 questions at a time are never answered",
+                )
             })
             .or_else(|| {
                 nothing(
@@ -168,7 +173,10 @@ impl Endpoint {
                 (!usable).then(|| {
                     (
                         "timeout",
-                        format!("{} is not a number of seconds above 0 and up to a day", self.timeout),
+                        format!(
+                            "{} is not a number of seconds above 0 and up to a day",
+                            self.timeout
+                        ),
                     )
                 })
             })
@@ -180,7 +188,9 @@ impl Endpoint {
                 )
             })
             .or_else(|| {
-                let wrong = self.price.is_some_and(|price| !(free(price.input) && free(price.output)));
+                let wrong = self
+                    .price
+                    .is_some_and(|price| !(free(price.input) && free(price.output)));
                 nothing("price", wrong, "a price is a number of at least 0")
             })
     }
@@ -224,9 +234,14 @@ impl Endpoint {
             Some(name) => Secret::from_environment(name).map(Some),
             // A host's key is not handed to whatever listens on a local port.
             None if local => Ok(None),
-            None => Secret::from_environment(KEY).map(Some).map_err(|complaint| {
-                format!("{complaint}; {} wants a key (`key_env` names another variable)", self.base_url)
-            }),
+            None => Secret::from_environment(KEY)
+                .map(Some)
+                .map_err(|complaint| {
+                    format!(
+                        "{complaint}; {} wants a key (`key_env` names another variable)",
+                        self.base_url
+                    )
+                }),
         }
     }
 
@@ -293,9 +308,10 @@ mod tests {
     fn fault(change: impl FnOnce(&mut Endpoint)) -> String {
         let mut endpoint = Endpoint::new("http://localhost:8000/v1", "m");
         change(&mut endpoint);
-        endpoint
-            .fault()
-            .map_or_else(|| "none".to_owned(), |(field, complaint)| format!("{field}: {complaint}"))
+        endpoint.fault().map_or_else(
+            || "none".to_owned(),
+            |(field, complaint)| format!("{field}: {complaint}"),
+        )
     }
 
     #[test]
@@ -309,7 +325,12 @@ mod tests {
             fault(|e| e.concurrency = 0),
             fault(|e| e.timeout = 0.0),
             fault(|e| e.requests_per_minute = Some(0)),
-            fault(|e| e.price = Some(Price { input: -1.0, output: 1.0 })),
+            fault(|e| {
+                e.price = Some(Price {
+                    input: -1.0,
+                    output: 1.0,
+                })
+            }),
             fault(|e| e.key_env = Some("sk-proj-123".to_owned())),
         ];
         insta::assert_snapshot!(told.join("\n"), @"
@@ -336,11 +357,17 @@ mod tests {
             retries: 0,
             requests_per_minute: Some(3),
             key_env: Some("OTHER".to_owned()),
-            price: Some(Price { input: 1.0, output: 2.0 }),
+            price: Some(Price {
+                input: 1.0,
+                output: 2.0,
+            }),
             sees: Some(Sees::Question),
             ..one.clone()
         };
-        assert_eq!((one.identity(), one.essence()), (moved.identity(), moved.essence()));
+        assert_eq!(
+            (one.identity(), one.essence()),
+            (moved.identity(), moved.essence())
+        );
         let hosted = Endpoint::new("https://api.example.com/v1", "m");
         let elsewhere = Endpoint::new("https://other.example.com/v1", "m");
         for (a, b) in [(&one, &hosted), (&hosted, &elsewhere)] {
@@ -349,7 +376,11 @@ mod tests {
         }
         assert_ne!(
             one.identity(),
-            Endpoint { system: Some("Be brief.".to_owned()), ..one.clone() }.identity()
+            Endpoint {
+                system: Some("Be brief.".to_owned()),
+                ..one.clone()
+            }
+            .identity()
         );
     }
 
@@ -358,12 +389,24 @@ mod tests {
         let local = Endpoint::new("http://localhost:8000/v1", "m");
         assert!(local.secret().unwrap().is_none());
         local.ready().unwrap();
-        let named = Endpoint { key_env: Some("RISE_LAB_NO_SUCH_KEY".to_owned()), ..local };
+        let named = Endpoint {
+            key_env: Some("RISE_LAB_NO_SUCH_KEY".to_owned()),
+            ..local
+        };
         insta::assert_snapshot!(named.ready().unwrap_err(), @"the environment variable `RISE_LAB_NO_SUCH_KEY` is not set; put the key into it");
     }
 
     #[test]
     fn a_price_by_hand() {
-        assert!((Price { input: 0.5, output: 2.0 }.of(2_000_000, 500_000) - 2.0).abs() < 1e-12);
+        assert!(
+            (Price {
+                input: 0.5,
+                output: 2.0
+            }
+            .of(2_000_000, 500_000)
+                - 2.0)
+                .abs()
+                < 1e-12
+        );
     }
 }

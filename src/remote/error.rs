@@ -55,14 +55,25 @@ pub enum RemoteError {
 
 impl RemoteError {
     /// An error builder for `map_err`.
-    pub(super) fn disk(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn disk(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Disk { action, path, source }
+        move |source| Self::Disk {
+            action,
+            path,
+            source,
+        }
     }
 }
 
 impl From<RemoteError> for PolicyError {
     fn from(error: RemoteError) -> Self {
-        if matches!(error, RemoteError::Stopped) { Self::Stopped } else { Self::Other(error.to_string()) }
+        if matches!(error, RemoteError::Stopped) {
+            Self::Stopped
+        } else {
+            Self::Other(error.to_string())
+        }
     }
 }

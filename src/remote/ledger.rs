@@ -34,13 +34,17 @@ impl Ledger {
     pub(super) fn answered(&mut self, answer: &Answer) {
         self.prompt_tokens += u64::from(answer.prompt_tokens.unwrap_or(0));
         self.completion_tokens += u64::from(answer.completion_tokens.unwrap_or(0));
-        self.uncounted += u64::from(answer.prompt_tokens.is_none() || answer.completion_tokens.is_none());
+        self.uncounted +=
+            u64::from(answer.prompt_tokens.is_none() || answer.completion_tokens.is_none());
     }
 
     /// The counts in a file; nothing where there is none, or a damaged one.
     #[must_use]
     pub fn load(path: &Path) -> Self {
-        fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+        fs::read(path)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
     }
 
     pub(super) fn save(&self, path: &Path) -> Result<(), RemoteError> {

@@ -28,12 +28,19 @@ impl Pace {
     /// So many requests a minute at most; `file` holds the time of the next one.
     pub fn new(file: PathBuf, per_minute: Option<u32>) -> Self {
         let gap = per_minute.map(|count| Duration::from_mins(1) / count.max(1));
-        Self { file, gap, held: Mutex::new(Instant::now()) }
+        Self {
+            file,
+            gap,
+            held: Mutex::new(Instant::now()),
+        }
     }
 
     /// Lets nobody of this process ask before so much time has passed.
     pub fn hold(&self, wait: Duration) {
-        let mut held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut held = self
+            .held
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         *held = (*held).max(Instant::now() + wait);
     }
 
@@ -43,12 +50,20 @@ impl Pace {
     /// If the file cannot be read or written.
     pub fn wait(&self, stop: &AtomicBool) -> io::Result<bool> {
         loop {
-            let held = *self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let held = *self
+                .held
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             if !rest(held.saturating_duration_since(Instant::now()), stop) {
                 return Ok(false);
             }
             // Somebody may have been asked to wait meanwhile.
-            if *self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner) <= Instant::now() {
+            if *self
+                .held
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                <= Instant::now()
+            {
                 break;
             }
         }
@@ -76,13 +91,24 @@ pub fn rest(time: Duration, stop: &AtomicBool) -> bool {
 
 /// Takes the next free turn, and tells how long it is until then.
 fn reserve(path: &Path, gap: Duration) -> io::Result<Duration> {
-    let mut file: File = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path)?;
+    let mut file: File = OpenOptions::new()
+        .create(true)
+        .read(true)
+        .write(true)
+        .truncate(false)
+        .open(path)?;
     file.lock()?;
     let mut text = String::new();
     file.read_to_string(&mut text)?;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let next = text.trim().parse().map_or(now, Duration::from_micros);
-    let mine = if next > now + gap * QUEUE { now } else { next.max(now) };
+    let mine = if next > now + gap * QUEUE {
+        now
+    } else {
+        next.max(now)
+    };
     file.set_len(0)?;
     file.rewind()?;
     file.write_all((mine + gap).as_micros().to_string().as_bytes())?;
@@ -115,9 +141,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pace");
         std::fs::write(&file, u64::MAX.to_string()).unwrap();
-        assert_eq!(reserve(&file, Duration::from_millis(1)).unwrap(), Duration::ZERO);
+        assert_eq!(
+            reserve(&file, Duration::from_millis(1)).unwrap(),
+            Duration::ZERO
+        );
         std::fs::write(&file, "rubbish").unwrap();
-        assert_eq!(reserve(&file, Duration::from_millis(1)).unwrap(), Duration::ZERO);
+        assert_eq!(
+            reserve(&file, Duration::from_millis(1)).unwrap(),
+            Duration::ZERO
+        );
     }
 
     #[test]

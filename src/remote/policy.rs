@@ -47,7 +47,15 @@ impl<'a> Listening<'a> {
         most: usize,
     ) -> Self {
         let problems = problems.map(|count| count as u64);
-        Self { client, observer, problems, most: most.max(1) as u64, answered: 0, tokens: 0, noted: None }
+        Self {
+            client,
+            observer,
+            problems,
+            most: most.max(1) as u64,
+            answered: 0,
+            tokens: 0,
+            noted: None,
+        }
     }
 
     /// The same, with tokens that were sampled before.
@@ -126,9 +134,17 @@ impl Policy for Listening<'_> {
         }
         let questions: Vec<Question<'_>> = requests
             .iter()
-            .flat_map(|Request { dialogue, seeds, .. }| {
-                seeds.iter().map(move |&seed| Question { dialogue, sampling, seed })
-            })
+            .flat_map(
+                |Request {
+                     dialogue, seeds, ..
+                 }| {
+                    seeds.iter().map(move |&seed| Question {
+                        dialogue,
+                        sampling,
+                        seed,
+                    })
+                },
+            )
             .collect();
         let mut answers: Vec<Option<Attempt>> = vec![None; questions.len()];
         let (stop, next) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -144,9 +160,17 @@ impl Policy for Listening<'_> {
         });
         ended?;
         let mut answers = answers.into_iter();
-        let taken =
-            |request: &Request| answers.by_ref().take(request.seeds.len()).collect::<Option<Vec<_>>>();
-        requests.iter().map(taken).collect::<Option<_>>().ok_or(PolicyError::Stopped)
+        let taken = |request: &Request| {
+            answers
+                .by_ref()
+                .take(request.seeds.len())
+                .collect::<Option<Vec<_>>>()
+        };
+        requests
+            .iter()
+            .map(taken)
+            .collect::<Option<_>>()
+            .ok_or(PolicyError::Stopped)
     }
 }
 
@@ -160,13 +184,19 @@ fn work(
 ) {
     let waiting = |trouble: &super::retry::Trouble, wait: Duration| {
         let seconds = wait.as_secs_f64();
-        let note = format!("`{}`: {}; trying again in {seconds:.1} s", client.endpoint().model, trouble.said);
+        let note = format!(
+            "`{}`: {}; trying again in {seconds:.1} s",
+            client.endpoint().model,
+            trouble.said
+        );
         // Whoever listened is gone only when everything ends.
         let _ = sender.send(News::Waits(note));
     };
     while !stop.load(Ordering::SeqCst) {
         let place = next.fetch_add(1, Ordering::SeqCst);
-        let Some(question) = questions.get(place) else { return };
+        let Some(question) = questions.get(place) else {
+            return;
+        };
         let ended = client.ask(question, stop, &waiting);
         // At once, and not when it is heard: nobody is to ask a server that has refused.
         if ended.is_err() {

@@ -30,12 +30,21 @@ pub struct Trouble {
 impl Trouble {
     /// A fault that may pass.
     pub fn passing(said: impl Into<String>) -> Self {
-        Self { said: said.into(), status: None, passes: true, wait: None, body: String::new() }
+        Self {
+            said: said.into(),
+            status: None,
+            passes: true,
+            wait: None,
+            body: String::new(),
+        }
     }
 
     /// A fault that stays.
     pub fn lasting(said: impl Into<String>) -> Self {
-        Self { passes: false, ..Self::passing(said) }
+        Self {
+            passes: false,
+            ..Self::passing(said)
+        }
     }
 }
 
@@ -69,9 +78,14 @@ mod tests {
     #[test]
     fn pauses_fill_a_range_that_doubles_up_to_a_limit() {
         for (tries, limit) in [(1, 0.5), (2, 1.0), (5, 8.0), (8, 60.0), (40, 60.0)] {
-            let pauses: Vec<f64> = (0..2_000).map(|seed| pause(tries, Seed(seed)).as_secs_f64()).collect();
+            let pauses: Vec<f64> = (0..2_000)
+                .map(|seed| pause(tries, Seed(seed)).as_secs_f64())
+                .collect();
             let mean = pauses.iter().sum::<f64>() / 2_000.0;
-            assert!(pauses.iter().all(|pause| (0.0..limit).contains(pause)), "{tries}");
+            assert!(
+                pauses.iter().all(|pause| (0.0..limit).contains(pause)),
+                "{tries}"
+            );
             assert!((mean / limit - 0.5).abs() < 0.03, "{tries}: {mean}");
         }
     }

@@ -19,7 +19,9 @@ impl Secret {
         let value = env::var(name).unwrap_or_default();
         let value = value.trim();
         if value.is_empty() {
-            return Err(format!("the environment variable `{name}` is not set; put the key into it"));
+            return Err(format!(
+                "the environment variable `{name}` is not set; put the key into it"
+            ));
         }
         if !value.chars().all(|letter| letter.is_ascii_graphic()) {
             return Err(format!(
@@ -36,7 +38,11 @@ impl Secret {
 
     /// A text in which the key does not occur; some servers repeat it in their complaints.
     pub fn hide(&self, text: String) -> String {
-        if self.0.len() < SHORTEST { text } else { text.replace(&self.0, "[key]") }
+        if self.0.len() < SHORTEST {
+            text
+        } else {
+            text.replace(&self.0, "[key]")
+        }
     }
 }
 
@@ -54,6 +60,9 @@ mod tests {
     fn a_key_has_no_readable_form() {
         let secret = Secret("sk-12345678".to_owned());
         assert_eq!(format!("{secret:?}"), "Secret");
-        assert_eq!(secret.hide("wrong key sk-12345678!".to_owned()), "wrong key [key]!");
+        assert_eq!(
+            secret.hide("wrong key sk-12345678!".to_owned()),
+            "wrong key [key]!"
+        );
     }
 }

@@ -45,11 +45,17 @@ impl Transport {
             .max_idle_connections_per_host(endpoint.concurrency)
             .user_agent(concat!("rise-lab/", env!("CARGO_PKG_VERSION")));
         // What a proxy outside sees as localhost is another machine.
-        let config = if address.is_here() { config.proxy(None) } else { config };
+        let config = if address.is_here() {
+            config.proxy(None)
+        } else {
+            config
+        };
         // The system's certificates, so that a host with a certificate of one's own institution is trusted.
         #[cfg(feature = "https")]
         let config = config.tls_config(
-            ureq::tls::TlsConfig::builder().root_certs(ureq::tls::RootCerts::PlatformVerifier).build(),
+            ureq::tls::TlsConfig::builder()
+                .root_certs(ureq::tls::RootCerts::PlatformVerifier)
+                .build(),
         );
         Ok(Self {
             agent: Agent::new_with_config(config.build()),
@@ -69,7 +75,10 @@ impl Transport {
     /// # Errors
     /// If there is no such reply.
     pub fn send(&self, body: &str) -> Result<String, Trouble> {
-        let mut request = self.agent.post(&self.url).header("Content-Type", "application/json");
+        let mut request = self
+            .agent
+            .post(&self.url)
+            .header("Content-Type", "application/json");
         if let Some(secret) = &self.secret {
             request = request.header("Authorization", secret.header());
         }
@@ -79,7 +88,12 @@ impl Transport {
         let read = reply.body_mut().with_config().limit(LARGEST).read_to_vec();
         let bytes = match read {
             Ok(bytes) => bytes,
-            Err(error) if status == 200 => return Err(Trouble { status: Some(200), ..broken(&error) }),
+            Err(error) if status == 200 => {
+                return Err(Trouble {
+                    status: Some(200),
+                    ..broken(&error)
+                });
+            }
             // The status says enough.
             Err(_) => Vec::new(),
         };
@@ -88,7 +102,11 @@ impl Transport {
             Some(secret) => secret.hide(text),
             None => text,
         };
-        if status == 200 { Ok(text) } else { Err(self.refused(status, wait, text)) }
+        if status == 200 {
+            Ok(text)
+        } else {
+            Err(self.refused(status, wait, text))
+        }
     }
 
     /// What a reply with another status means.
@@ -96,7 +114,11 @@ impl Transport {
         let reply: Value = serde_json::from_str(&body).unwrap_or_default();
         let complaint = complaint(&reply).unwrap_or_else(|| body.trim().to_owned());
         let complaint: String = complaint.chars().take(SHOWN).collect();
-        let told = if complaint.is_empty() { String::new() } else { format!(": {complaint}") };
+        let told = if complaint.is_empty() {
+            String::new()
+        } else {
+            format!(": {complaint}")
+        };
         let spent = reply["error"]["code"] == "insufficient_quota";
         let late = wait.filter(|wait| *wait > PATIENCE);
         let advice = match status {
@@ -107,7 +129,9 @@ impl Transport {
             ),
             401 | 403 => match &self.key_name {
                 Some(name) => format!("; look at the key in the environment variable `{name}`"),
-                None => "; name the environment variable that holds its key in `key_env`".to_owned(),
+                None => {
+                    "; name the environment variable that holds its key in `key_env`".to_owned()
+                }
             },
             404 => "; look at `base_url` and `model`".to_owned(),
             _ => String::new(),
@@ -123,7 +147,10 @@ impl Transport {
 }
 
 fn wish<B>(reply: &Response<B>) -> Option<Duration> {
-    retry_after(reply.headers().get("retry-after")?.to_str().ok()?, SystemTime::now())
+    retry_after(
+        reply.headers().get("retry-after")?.to_str().ok()?,
+        SystemTime::now(),
+    )
 }
 
 /// What a reply that did not come, or not as a whole, means.

@@ -26,7 +26,9 @@ pub struct Troubles {
 impl Troubles {
     /// The record in the folder of a model's answers.
     pub fn in_folder(folder: &Path) -> Self {
-        Self { path: folder.join(FILE) }
+        Self {
+            path: folder.join(FILE),
+        }
     }
 
     /// The file.
@@ -39,7 +41,9 @@ impl Troubles {
     /// # Errors
     /// If the disk refuses.
     pub fn add(&self, question: &Key, tries: u32, trouble: &Trouble) -> Result<(), RemoteError> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let line = json!({
             "time": now.as_secs(),
             "question": question.short(),
@@ -48,7 +52,10 @@ impl Troubles {
             "status": trouble.status,
             "reply": trouble.body.chars().take(SHOWN).collect::<String>(),
         });
-        let file = OpenOptions::new().create(true).append(true).open(&self.path);
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.path);
         file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
             .map_err(RemoteError::disk("write", &self.path))
     }

@@ -104,7 +104,8 @@ impl Context {
     /// Never: a context is plain data.
     #[must_use]
     pub fn json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(&self.value()).expect("plain data is valid JSON");
+        let mut text =
+            serde_json::to_string_pretty(&self.value()).expect("plain data is valid JSON");
         text.push('\n');
         text
     }
@@ -145,9 +146,12 @@ pub fn rounded(value: Value) -> Value {
             Number::from_f64(number).map_or(Value::Null, Value::Number)
         }
         Value::Array(items) => Value::Array(items.into_iter().map(rounded).collect()),
-        Value::Object(members) => {
-            Value::Object(members.into_iter().map(|(name, member)| (name, rounded(member))).collect())
-        }
+        Value::Object(members) => Value::Object(
+            members
+                .into_iter()
+                .map(|(name, member)| (name, rounded(member)))
+                .collect(),
+        ),
         other => other,
     }
 }

@@ -44,19 +44,30 @@ pub struct Attempt {
 /// A few dialogues per headline group, the first of each outcome by problem id.
 #[must_use]
 pub fn choose(study: &Study<'_>) -> Vec<Shown> {
-    study.groups().iter().flat_map(|group| of_group(study, group)).collect()
+    study
+        .groups()
+        .iter()
+        .flat_map(|group| of_group(study, group))
+        .collect()
 }
 
 fn of_group(study: &Study<'_>, group: &super::study::Group) -> Vec<Shown> {
     let Some((setting, last)) = group.setting.and_then(|at| Some((at, study.last(at)?))) else {
         return Vec::new();
     };
-    let Some(evaluation) = study.shown_of(setting) else { return Vec::new() };
+    let Some(evaluation) = study.shown_of(setting) else {
+        return Vec::new();
+    };
     let episodes = study.frame.episodes.get(&evaluation).into_iter().flatten();
-    let by_problem: BTreeMap<&str, &Episode> =
-        episodes.filter(|episode| episode.sample == 0).map(|e| (e.problem.as_str(), e)).collect();
+    let by_problem: BTreeMap<&str, &Episode> = episodes
+        .filter(|episode| episode.sample == 0)
+        .map(|e| (e.problem.as_str(), e))
+        .collect();
     let shown = |outcome: &str, episode: &Episode| {
-        let text = study.frame.texts.get(&(evaluation.clone(), episode.problem.clone()));
+        let text = study
+            .frame
+            .texts
+            .get(&(evaluation.clone(), episode.problem.clone()));
         Shown {
             group: group.title.clone(),
             checkpoint: last.to_owned(),
@@ -64,14 +75,27 @@ fn of_group(study: &Study<'_>, group: &super::study::Group) -> Vec<Shown> {
             problem: episode.problem.clone(),
             question: text.map(|problem| problem.question.clone()),
             answer: text.map(|problem| problem.answer.clone()),
-            turns: episode.turns.iter().map(|turn| attempt(turn.chosen())).collect(),
+            turns: episode
+                .turns
+                .iter()
+                .map(|turn| attempt(turn.chosen()))
+                .collect(),
         }
     };
     let pick = |outcome: &'static str, fits: fn(&[Verdict]) -> bool, count: usize| {
-        let fitting = by_problem.values().filter(move |episode| fits(&episode.verdicts()));
-        fitting.take(count).map(|episode| shown(outcome, episode)).collect::<Vec<_>>()
+        let fitting = by_problem
+            .values()
+            .filter(move |episode| fits(&episode.verdicts()));
+        fitting
+            .take(count)
+            .map(|episode| shown(outcome, episode))
+            .collect::<Vec<_>>()
     };
-    [pick("corrected", corrected, SHOWN.0), pick("lost", lost, SHOWN.1)].concat()
+    [
+        pick("corrected", corrected, SHOWN.0),
+        pick("lost", lost, SHOWN.1),
+    ]
+    .concat()
 }
 
 fn attempt(candidate: &crate::domain::Candidate) -> Attempt {
@@ -84,8 +108,13 @@ fn attempt(candidate: &crate::domain::Candidate) -> Attempt {
 
 /// Wrong at first, right from some turn on until the end.
 fn corrected(verdicts: &[Verdict]) -> bool {
-    let wrong = verdicts.iter().take_while(|verdict| !verdict.is_right()).count();
-    wrong > 0 && wrong < verdicts.len() && verdicts[wrong..].iter().all(|verdict| verdict.is_right())
+    let wrong = verdicts
+        .iter()
+        .take_while(|verdict| !verdict.is_right())
+        .count();
+    wrong > 0
+        && wrong < verdicts.len()
+        && verdicts[wrong..].iter().all(|verdict| verdict.is_right())
 }
 
 /// Right at first and not at the end.
@@ -104,7 +133,9 @@ mod tests {
         use Verdict::{Right, Unreadable, Wrong};
         assert!(corrected(&[Wrong, Right, Right]) && corrected(&[Unreadable, Wrong, Right]));
         assert!(
-            !corrected(&[Wrong, Right, Wrong]) && !corrected(&[Right, Right]) && !corrected(&[Wrong, Wrong])
+            !corrected(&[Wrong, Right, Wrong])
+                && !corrected(&[Right, Right])
+                && !corrected(&[Wrong, Wrong])
         );
         assert!(lost(&[Right, Right, Wrong]) && !lost(&[Right, Wrong, Right]) && !lost(&[]));
     }
@@ -114,8 +145,23 @@ mod tests {
         let frame = sample::frame();
         let shown = choose(&Study::of(&frame));
         let outcomes: Vec<&str> = shown.iter().map(|shown| shown.outcome.as_str()).collect();
-        assert_eq!(outcomes, ["corrected", "corrected", "lost", "corrected", "corrected", "lost"]);
+        assert_eq!(
+            outcomes,
+            [
+                "corrected",
+                "corrected",
+                "lost",
+                "corrected",
+                "corrected",
+                "lost"
+            ]
+        );
         assert!(shown[0].problem < shown[1].problem);
-        assert!(shown[0].question.as_ref().is_some_and(|question| question.contains("cards")));
+        assert!(
+            shown[0]
+                .question
+                .as_ref()
+                .is_some_and(|question| question.contains("cards"))
+        );
     }
 }

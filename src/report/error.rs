@@ -11,7 +11,9 @@ pub enum ReportError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The name cannot be a folder.
-    #[error("'{0}' cannot name the report's folder; rename the experiment with letters, digits, '-' and '_'")]
+    #[error(
+        "'{0}' cannot name the report's folder; rename the experiment with letters, digits, '-' and '_'"
+    )]
     Name(String),
     /// The `[report]` part of the experiment file is not understood.
     #[error(

@@ -39,11 +39,17 @@ pub struct Finding {
 /// The headline of every group.
 #[must_use]
 pub fn answers(study: &Study<'_>) -> Vec<Answer> {
-    study.groups().iter().map(|group| answer(study, group)).collect()
+    study
+        .groups()
+        .iter()
+        .map(|group| answer(study, group))
+        .collect()
 }
 
 fn answer(study: &Study<'_>, group: &Group) -> Answer {
-    let known = group.setting.and_then(|setting| Some((setting, study.last(setting)?)));
+    let known = group
+        .setting
+        .and_then(|setting| Some((setting, study.last(setting)?)));
     let said = known.and_then(|(setting, last)| spoken(study, setting, last));
     let (sentences, tone) = said.unwrap_or_else(|| {
         let why = match group.setting {
@@ -52,7 +58,11 @@ fn answer(study: &Study<'_>, group: &Group) -> Answer {
         };
         (vec![why.to_owned()], "missing".to_owned())
     });
-    Answer { title: group.title.clone(), sentences, tone }
+    Answer {
+        title: group.title.clone(),
+        sentences,
+        tone,
+    }
 }
 
 fn spoken(study: &Study<'_>, setting: usize, last: &str) -> Option<(Vec<String>, String)> {
@@ -60,12 +70,18 @@ fn spoken(study: &Study<'_>, setting: usize, last: &str) -> Option<(Vec<String>,
     let (sequential, parallel, first) = (&measures.sequential, &measures.parallel, &measures.first);
     let estimate = study.estimate(setting, last, sequential)?;
     let against = |checkpoint: &str, metric: &str| {
-        let comparison = study.compare((setting, checkpoint, sequential), (setting, checkpoint, metric));
+        let comparison = study.compare(
+            (setting, checkpoint, sequential),
+            (setting, checkpoint, metric),
+        );
         comparison.map(|comparison| comparison.difference)
     };
     let gain = against(last, first)?;
     let solved = solved(&estimate, last, sequential, measures.turns);
-    let mut sentences = vec![format!("{solved}: {} the same model's first turn ({first}).", standing(&gain))];
+    let mut sentences = vec![format!(
+        "{solved}: {} the same model's first turn ({first}).",
+        standing(&gain)
+    )];
     if let Some(votes) = against(last, parallel) {
         let samples = measures.samples;
         sentences.push(format!(
@@ -86,19 +102,36 @@ fn spoken(study: &Study<'_>, setting: usize, last: &str) -> Option<(Vec<String>,
 }
 
 fn solved(estimate: &Estimate, last: &str, sequential: &str, turns: u32) -> String {
-    let state = if last == "base" { "Untrained".to_owned() } else { format!("After {last}") };
-    if estimate.value == 0.0 {
-        format!("Nothing is solved: {} ({sequential}) {}", percent(estimate), lowered(&state))
-    } else if estimate.high < NOTHING {
-        format!("Next to nothing is solved: {} ({sequential}) {}", percent(estimate), lowered(&state))
+    let state = if last == "base" {
+        "Untrained".to_owned()
     } else {
-        format!("{state}, voting over {turns} turns ({sequential}) solves {}", percent(estimate))
+        format!("After {last}")
+    };
+    if estimate.value == 0.0 {
+        format!(
+            "Nothing is solved: {} ({sequential}) {}",
+            percent(estimate),
+            lowered(&state)
+        )
+    } else if estimate.high < NOTHING {
+        format!(
+            "Next to nothing is solved: {} ({sequential}) {}",
+            percent(estimate),
+            lowered(&state)
+        )
+    } else {
+        format!(
+            "{state}, voting over {turns} turns ({sequential}) solves {}",
+            percent(estimate)
+        )
     }
 }
 
 fn lowered(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
+    letters.next().map_or(String::new(), |first| {
+        first.to_lowercase().chain(letters).collect()
+    })
 }
 
 fn of_base(gain: &Estimate) -> String {
@@ -120,7 +153,9 @@ fn behind(estimate: &Estimate) -> String {
             counted(estimate.seeds, "training seed"),
             spread * 100.0
         ),
-        None => format!("{problems}, one training seed, so the spread between trainings is unknown."),
+        None => {
+            format!("{problems}, one training seed, so the spread between trainings is unknown.")
+        }
     }
 }
 
@@ -128,8 +163,14 @@ fn behind(estimate: &Estimate) -> String {
 #[must_use]
 pub fn findings(study: &Study<'_>) -> Vec<Finding> {
     let of_group = |group: &Group| {
-        let duels = group.setting.map(|setting| duels(study, setting, group.sft)).unwrap_or_default();
-        duels.into_iter().map(|duel| finding(&group.title, &duel)).collect::<Vec<_>>()
+        let duels = group
+            .setting
+            .map(|setting| duels(study, setting, group.sft))
+            .unwrap_or_default();
+        duels
+            .into_iter()
+            .map(|duel| finding(&group.title, &duel))
+            .collect::<Vec<_>>()
     };
     study.groups().iter().flat_map(of_group).collect()
 }
@@ -138,10 +179,17 @@ fn finding(group: &str, duel: &Duel) -> Finding {
     let verdict = duel.outcome.verdict;
     let (outcome, relation) = match verdict {
         Verdict::Better => ("wins", format!("is {}", standing(&duel.outcome.difference))),
-        Verdict::Worse => ("loses", format!("is {}", standing(&duel.outcome.difference))),
-        Verdict::NoClearDifference => {
-            ("undecided", format!("is not clearly different ({}) from", points(&duel.outcome.difference)))
-        }
+        Verdict::Worse => (
+            "loses",
+            format!("is {}", standing(&duel.outcome.difference)),
+        ),
+        Verdict::NoClearDifference => (
+            "undecided",
+            format!(
+                "is not clearly different ({}) from",
+                points(&duel.outcome.difference)
+            ),
+        ),
     };
     Finding {
         group: group.to_owned(),
@@ -152,7 +200,9 @@ fn finding(group: &str, duel: &Duel) -> Finding {
 
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+    letters.next().map_or(String::new(), |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }
 
 #[cfg(test)]
@@ -184,7 +234,11 @@ mod tests {
             }
         }
         let answers = answers(&Study::of(&frame));
-        assert!(answers[0].sentences[0].starts_with("Nothing is solved: 0.0 % [0.0, "), "{:?}", answers[0]);
+        assert!(
+            answers[0].sentences[0].starts_with("Nothing is solved: 0.0 % [0.0, "),
+            "{:?}",
+            answers[0]
+        );
         assert_ne!(answers[0].tone, "better");
     }
 
@@ -193,7 +247,10 @@ mod tests {
         let mut frame = sample::frame();
         frame.scores.clear();
         let answers = answers(&Study::of(&frame));
-        assert_eq!(answers[0].sentences, ["No run of this group has finished yet, so nothing can be said."]);
+        assert_eq!(
+            answers[0].sentences,
+            ["No run of this group has finished yet, so nothing can be said."]
+        );
         assert!(findings(&Study::of(&frame)).is_empty());
     }
 }

@@ -80,13 +80,21 @@ impl Unit {
     /// `[low, high]`.
     #[must_use]
     pub fn interval(self, estimate: &Estimate) -> String {
-        format!("[{}, {}]", self.number(estimate.low), self.number(estimate.high))
+        format!(
+            "[{}, {}]",
+            self.number(estimate.low),
+            self.number(estimate.high)
+        )
     }
 
     fn scaled(self, value: f64) -> f64 {
         let scaled = nine_decimals(value) * self.scale();
         // No "-0.0".
-        if scaled.abs() < 0.5 * 0.1_f64.powi(self.decimals() as i32) { 0.0 } else { scaled }
+        if scaled.abs() < 0.5 * 0.1_f64.powi(self.decimals() as i32) {
+            0.0
+        } else {
+            scaled
+        }
     }
 }
 
@@ -101,13 +109,21 @@ pub fn nine_decimals(number: f64) -> f64 {
 /// `66.5 % [62.4, 70.6]`.
 #[must_use]
 pub fn percent(estimate: &Estimate) -> String {
-    format!("{} % {}", Unit::Fraction.number(estimate.value), Unit::Fraction.interval(estimate))
+    format!(
+        "{} % {}",
+        Unit::Fraction.number(estimate.value),
+        Unit::Fraction.interval(estimate)
+    )
 }
 
 /// `+16.8 points [13.1, 20.6]`.
 #[must_use]
 pub fn points(difference: &Estimate) -> String {
-    format!("{} points {}", Unit::Fraction.signed(difference.value), Unit::Fraction.interval(difference))
+    format!(
+        "{} points {}",
+        Unit::Fraction.signed(difference.value),
+        Unit::Fraction.interval(difference)
+    )
 }
 
 /// Where something stands against something else: `16.8 points [13.1, 20.6] above`.
@@ -115,10 +131,17 @@ pub fn points(difference: &Estimate) -> String {
 pub fn standing(difference: &Estimate) -> String {
     let unit = Unit::Fraction;
     if difference.above_zero() {
-        format!("{} points {} above", unit.number(difference.value), unit.interval(difference))
+        format!(
+            "{} points {} above",
+            unit.number(difference.value),
+            unit.interval(difference)
+        )
     } else if difference.below_zero() {
         let (low, high) = (unit.number(-difference.high), unit.number(-difference.low));
-        format!("{} points [{low}, {high}] below", unit.number(-difference.value))
+        format!(
+            "{} points [{low}, {high}] below",
+            unit.number(-difference.value)
+        )
     } else {
         format!("not clearly different ({}) from", points(difference))
     }
@@ -139,7 +162,11 @@ pub fn amount(number: f64) -> String {
         place += 1;
     }
     let text = format!("{value:.*}", digits(value));
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    let text = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &text
+    };
     format!("{text}{}", PREFIXES[place])
 }
 
@@ -156,20 +183,36 @@ pub fn money(amount: f64) -> String {
 /// A p value: three decimals, or `< 0.001`.
 #[must_use]
 pub fn p_value(p: f64) -> String {
-    if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p:.3}") }
+    if p < 0.001 {
+        "p < 0.001".to_owned()
+    } else {
+        format!("p = {p:.3}")
+    }
 }
 
 /// `1 problem`, `2 problems`.
 #[must_use]
 pub fn counted(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+    if count == 1 {
+        format!("1 {word}")
+    } else {
+        format!("{count} {word}s")
+    }
 }
 
 /// A name for files and anchors: lower-case letters, digits and single dashes.
 #[must_use]
 pub fn slug(text: &str) -> String {
-    let spaced: String =
-        text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect();
+    let spaced: String = text
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                ' '
+            }
+        })
+        .collect();
     spaced.split_whitespace().collect::<Vec<_>>().join("-")
 }
 
@@ -189,7 +232,11 @@ pub fn number_repeats<'n>(names: impl Iterator<Item = &'n mut String>) {
 
 fn minus(text: &str) -> String {
     let text = text.replace('-', "\u{2212}");
-    if text.trim_start_matches('+').chars().all(|c| "0.".contains(c)) {
+    if text
+        .trim_start_matches('+')
+        .chars()
+        .all(|c| "0.".contains(c))
+    {
         return text.trim_start_matches('+').to_owned();
     }
     text
@@ -200,20 +247,40 @@ mod tests {
     use super::*;
 
     fn estimate(value: f64, low: f64, high: f64) -> Estimate {
-        Estimate { value, low, high, level: 0.95, problems: 9, seeds: 1, by_seed: vec![value] }
+        Estimate {
+            value,
+            low,
+            high,
+            level: 0.95,
+            problems: 9,
+            seeds: 1,
+            by_seed: vec![value],
+        }
     }
 
     #[test]
     fn numbers_as_people_read_them() {
-        assert_eq!(percent(&estimate(0.665, 0.6244, 0.706)), "66.5 % [62.4, 70.6]");
-        assert_eq!(points(&estimate(-0.038, -0.054, -0.022)), "−3.8 points [−5.4, −2.2]");
+        assert_eq!(
+            percent(&estimate(0.665, 0.6244, 0.706)),
+            "66.5 % [62.4, 70.6]"
+        );
+        assert_eq!(
+            points(&estimate(-0.038, -0.054, -0.022)),
+            "−3.8 points [−5.4, −2.2]"
+        );
         assert_eq!(Unit::Fraction.signed(-0.0001), "0.0");
         assert_eq!(Unit::Count.number(28.04), "28.0");
         assert_eq!(
-            (Unit::Nats.signed(-0.0123).as_str(), Unit::Nats.signed(0.0004).as_str()),
+            (
+                Unit::Nats.signed(-0.0123).as_str(),
+                Unit::Nats.signed(0.0004).as_str()
+            ),
             ("−0.012", "0.000")
         );
-        assert_eq!((p_value(0.000_2).as_str(), p_value(0.04).as_str()), ("p < 0.001", "p = 0.040"));
+        assert_eq!(
+            (p_value(0.000_2).as_str(), p_value(0.04).as_str()),
+            ("p < 0.001", "p = 0.040")
+        );
     }
 
     #[test]
@@ -228,14 +295,28 @@ mod tests {
 
     #[test]
     fn large_numbers_have_three_digits() {
-        let shown = [0.0, 7.0, 40.5, 999.4, 61_200.0, 999_600.0, 8.37e9, 1.65e11, 2.9e18].map(amount);
-        assert_eq!(shown, ["0", "7", "40.5", "999", "61.2 k", "1 M", "8.37 G", "165 G", "2.9 E"]);
+        let shown = [
+            0.0, 7.0, 40.5, 999.4, 61_200.0, 999_600.0, 8.37e9, 1.65e11, 2.9e18,
+        ]
+        .map(amount);
+        assert_eq!(
+            shown,
+            [
+                "0", "7", "40.5", "999", "61.2 k", "1 M", "8.37 G", "165 G", "2.9 E"
+            ]
+        );
     }
 
     #[test]
     fn a_loss_reads_as_a_loss() {
-        assert_eq!(standing(&estimate(0.168, 0.131, 0.206)), "16.8 points [13.1, 20.6] above");
-        assert_eq!(standing(&estimate(-0.038, -0.054, -0.022)), "3.8 points [2.2, 5.4] below");
+        assert_eq!(
+            standing(&estimate(0.168, 0.131, 0.206)),
+            "16.8 points [13.1, 20.6] above"
+        );
+        assert_eq!(
+            standing(&estimate(-0.038, -0.054, -0.022)),
+            "3.8 points [2.2, 5.4] below"
+        );
         let unclear = "not clearly different (+0.4 points [−1.0, 1.8]) from";
         assert_eq!(standing(&estimate(0.004, -0.01, 0.018)), unclear);
     }

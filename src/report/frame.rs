@@ -106,7 +106,10 @@ pub fn read(reader: &Reader, experiment: &str) -> Result<Frame, ReportError> {
     }
     let shown: BTreeSet<Key> = Study::of(&frame).shown().into_iter().collect();
     for stage in shown {
-        let sequential = reader.episodes(&stage)?.into_iter().filter(|episode| episode.sample == 0);
+        let sequential = reader
+            .episodes(&stage)?
+            .into_iter()
+            .filter(|episode| episode.sample == 0);
         frame.episodes.insert(stage, sequential.collect());
     }
     read_texts(reader, &mut frame)?;
@@ -133,12 +136,16 @@ pub fn measured(reader: &Reader, experiment: &str) -> Result<Frame, ReportError>
     frame.stages.sort_by(|a, b| a.key.cmp(&b.key));
     frame.stages.dedup_by(|a, b| a.key == b.key);
     for stage in &frame.stages {
-        frame.inputs.insert(stage.key.clone(), reader.inputs(&stage.key)?);
+        frame
+            .inputs
+            .insert(stage.key.clone(), reader.inputs(&stage.key)?);
     }
     read_scores(reader, &mut frame)?;
     for evaluation in frame.scores.keys() {
         let grader = reader.grader(evaluation)?;
-        frame.graders.extend(grader.map(|(name, version)| (name, u64::from(version))));
+        frame
+            .graders
+            .extend(grader.map(|(name, version)| (name, u64::from(version))));
     }
     Ok(frame)
 }
@@ -148,7 +155,11 @@ fn runs(reader: &Reader, experiment: &str) -> Result<Vec<Run>, ReportError> {
     rows.sort_by_key(|checkpoint| checkpoint.position);
     let mut checkpoints: BTreeMap<Key, Vec<Checkpoint>> = BTreeMap::new();
     for row in rows {
-        let checkpoint = Checkpoint { name: row.name, weights: row.weights, evaluation: row.evaluation };
+        let checkpoint = Checkpoint {
+            name: row.name,
+            weights: row.weights,
+            evaluation: row.evaluation,
+        };
         checkpoints.entry(row.run).or_default().push(checkpoint);
     }
     let mut rows = reader.runs(experiment)?;
@@ -168,11 +179,17 @@ fn runs(reader: &Reader, experiment: &str) -> Result<Vec<Run>, ReportError> {
 
 /// Evaluations that are finished; a stage without rows would otherwise look like a metric of no problems.
 fn read_scores(reader: &Reader, frame: &mut Frame) -> Result<(), ReportError> {
-    let done: BTreeSet<&Key> =
-        frame.stages.iter().filter(|stage| stage.status == Status::Done).map(|stage| &stage.key).collect();
+    let done: BTreeSet<&Key> = frame
+        .stages
+        .iter()
+        .filter(|stage| stage.status == Status::Done)
+        .map(|stage| &stage.key)
+        .collect();
     let checkpoints = frame.runs.iter().flat_map(|run| &run.checkpoints);
-    let evaluations: BTreeSet<Key> =
-        checkpoints.map(|c| c.evaluation.clone()).filter(|key| done.contains(key)).collect();
+    let evaluations: BTreeSet<Key> = checkpoints
+        .map(|c| c.evaluation.clone())
+        .filter(|key| done.contains(key))
+        .collect();
     let mut rows = Vec::new();
     for evaluation in evaluations {
         let scores = reader.scores(&evaluation)?;
@@ -180,10 +197,15 @@ fn read_scores(reader: &Reader, frame: &mut Frame) -> Result<(), ReportError> {
     }
     let numbers = numbers(rows.iter().flat_map(|(_, scores)| scores));
     for (evaluation, scores) in &rows {
-        frame.scores.insert(evaluation.clone(), columns(scores, |problem| numbers.get(problem).copied()));
+        frame.scores.insert(
+            evaluation.clone(),
+            columns(scores, |problem| numbers.get(problem).copied()),
+        );
     }
-    let mut problems: Vec<(u32, String)> =
-        numbers.into_iter().map(|(id, number)| (number, id.to_owned())).collect();
+    let mut problems: Vec<(u32, String)> = numbers
+        .into_iter()
+        .map(|(id, number)| (number, id.to_owned()))
+        .collect();
     problems.sort_unstable();
     frame.problems = problems.into_iter().map(|(_, id)| id).collect();
     Ok(())
@@ -192,28 +214,47 @@ fn read_scores(reader: &Reader, frame: &mut Frame) -> Result<(), ReportError> {
 /// A stage's scores, which come metric by metric, by metric; problems without a number are left out.
 fn columns(scores: &[ScoreRow], number: impl Fn(&str) -> Option<u32>) -> Scores {
     let column = |scores: &[ScoreRow]| {
-        let places = scores.iter().filter_map(|score| Some((number(&score.problem)?, score.value)));
+        let places = scores
+            .iter()
+            .filter_map(|score| Some((number(&score.problem)?, score.value)));
         let mut column: Vec<(u32, f64)> = places.collect();
         column.sort_by_key(|place| place.0);
         (scores[0].metric.clone(), column)
     };
-    scores.chunk_by(|a, b| a.metric == b.metric).map(column).collect()
+    scores
+        .chunk_by(|a, b| a.metric == b.metric)
+        .map(column)
+        .collect()
 }
 
 /// The evaluations behind the headline under every further grader that is stored.
 fn others(reader: &Reader, frame: &Frame) -> Result<Others, ReportError> {
     let mut others = Others::new();
     for evaluation in Study::of(frame).headline() {
-        for rows in reader.graders_of(&evaluation)?.into_iter().filter(|rows| !rows.own) {
+        for rows in reader
+            .graders_of(&evaluation)?
+            .into_iter()
+            .filter(|rows| !rows.own)
+        {
             let number = |problem: &str| {
-                let place = frame.problems.binary_search_by(|known| known.as_str().cmp(problem)).ok()?;
+                let place = frame
+                    .problems
+                    .binary_search_by(|known| known.as_str().cmp(problem))
+                    .ok()?;
                 u32::try_from(place).ok()
             };
             let scores = columns(&reader.scores_under(&evaluation, &rows.grader)?, number);
             let (disagreements, attempts) = reader.disagreement(&evaluation, &rows.grader)?;
-            let other = Other { scores, attempts, disagreements };
+            let other = Other {
+                scores,
+                attempts,
+                disagreements,
+            };
             let grader = (rows.grader.0, u64::from(rows.grader.1));
-            others.entry(grader).or_default().insert(evaluation.clone(), other);
+            others
+                .entry(grader)
+                .or_default()
+                .insert(evaluation.clone(), other);
         }
     }
     Ok(others)
@@ -231,14 +272,19 @@ fn numbers<'s>(scores: impl Iterator<Item = &'s ScoreRow>) -> HashMap<&'s str, u
 /// Stages that trained a checkpoint of a run; the shared base models are left out.
 fn trained(frame: &Frame) -> BTreeSet<Key> {
     let checkpoints = frame.runs.iter().flat_map(|run| &run.checkpoints);
-    checkpoints.filter(|c| c.name != "base").map(|c| c.weights.clone()).collect()
+    checkpoints
+        .filter(|c| c.name != "base")
+        .map(|c| c.weights.clone())
+        .collect()
 }
 
 fn read_texts(reader: &Reader, frame: &mut Frame) -> Result<(), ReportError> {
     for (stage, episodes) in &frame.episodes {
         for episode in episodes {
             if let Some(problem) = reader.problem(stage, &episode.problem)? {
-                frame.texts.insert((stage.clone(), episode.problem.clone()), problem);
+                frame
+                    .texts
+                    .insert((stage.clone(), episode.problem.clone()), problem);
             }
         }
     }
@@ -252,7 +298,9 @@ mod tests {
     use super::*;
     use crate::domain::Split;
     use crate::report::{sample, write};
-    use crate::store::{CheckpointRow, ExperimentRow, PlannedRun, PlannedStage, StageResults, Store};
+    use crate::store::{
+        CheckpointRow, ExperimentRow, PlannedRun, PlannedStage, StageResults, Store,
+    };
 
     /// Puts a frame into a database the way a sweep would.
     fn stored(frame: &Frame, folder: &std::path::Path) {
@@ -269,7 +317,11 @@ mod tests {
         for (run, position) in frame.runs.iter().zip(0..) {
             for c in &run.checkpoints {
                 stages.push(planned(&c.weights, "train", vec![prepare.clone()]));
-                stages.push(planned(&c.evaluation, "evaluate", vec![c.weights.clone(), prepare.clone()]));
+                stages.push(planned(
+                    &c.evaluation,
+                    "evaluate",
+                    vec![c.weights.clone(), prepare.clone()],
+                ));
             }
             let checkpoint = |(c, position): (&Checkpoint, u32)| CheckpointRow {
                 run: run.key.clone(),
@@ -278,7 +330,10 @@ mod tests {
                 weights: c.weights.clone(),
                 evaluation: c.evaluation.clone(),
             };
-            let own = run.checkpoints.iter().flat_map(|c| [c.weights.clone(), c.evaluation.clone()]);
+            let own = run
+                .checkpoints
+                .iter()
+                .flat_map(|c| [c.weights.clone(), c.evaluation.clone()]);
             runs.push(PlannedRun {
                 key: run.key.clone(),
                 label: run.label.clone(),
@@ -305,22 +360,46 @@ mod tests {
             meaning: "Made up.".to_owned(),
         };
         let names: BTreeSet<&String> = frame.scores.values().flat_map(BTreeMap::keys).collect();
-        store.metrics(&names.iter().map(metric).collect::<Vec<_>>()).unwrap();
-        let texts: BTreeMap<&String, &Problem> =
-            frame.texts.iter().map(|((_, id), text)| (id, text)).collect();
-        let problems = texts.values().map(|text| (Split::Test, (*text).clone())).collect();
-        store.stage_done(&prepare, &StageResults { problems, ..StageResults::default() }).unwrap();
+        store
+            .metrics(&names.iter().map(metric).collect::<Vec<_>>())
+            .unwrap();
+        let texts: BTreeMap<&String, &Problem> = frame
+            .texts
+            .iter()
+            .map(|((_, id), text)| (id, text))
+            .collect();
+        let problems = texts
+            .values()
+            .map(|text| (Split::Test, (*text).clone()))
+            .collect();
+        store
+            .stage_done(
+                &prepare,
+                &StageResults {
+                    problems,
+                    ..StageResults::default()
+                },
+            )
+            .unwrap();
         for c in frame.runs.iter().flat_map(|run| &run.checkpoints) {
             let points = frame.curves.get(&c.weights).cloned().unwrap_or_default();
-            store.stage_done(&c.weights, &StageResults { points, ..StageResults::default() }).unwrap();
+            store
+                .stage_done(
+                    &c.weights,
+                    &StageResults {
+                        points,
+                        ..StageResults::default()
+                    },
+                )
+                .unwrap();
             let line = |metric: &String, (problem, value): &(u32, f64)| ScoreRow {
                 metric: metric.clone(),
                 problem: frame.problems[*problem as usize].clone(),
                 value: *value,
             };
             let columns = frame.scores[&c.evaluation].iter();
-            let scores =
-                columns.flat_map(|(metric, column)| column.iter().map(move |place| line(metric, place)));
+            let scores = columns
+                .flat_map(|(metric, column)| column.iter().map(move |place| line(metric, place)));
             let results = StageResults {
                 scores: scores.collect(),
                 episodes: frame.episodes[&c.evaluation].clone(),
@@ -330,7 +409,9 @@ mod tests {
             store.stage_done(&c.evaluation, &results).unwrap();
         }
         for run in &frame.runs {
-            store.run_status(&frame.name, &run.key, run.status, run.error.as_deref()).unwrap();
+            store
+                .run_status(&frame.name, &run.key, run.status, run.error.as_deref())
+                .unwrap();
         }
     }
 
@@ -344,7 +425,10 @@ mod tests {
         assert_eq!(read.scores, frame.scores);
         assert_eq!(read.curves.len(), frame.curves.len());
         let evaluated = &read.runs[0].checkpoints[1];
-        assert_eq!(read.inputs[&evaluated.evaluation], [evaluated.weights.clone(), Key::of("prepare")]);
+        assert_eq!(
+            read.inputs[&evaluated.evaluation],
+            [evaluated.weights.clone(), Key::of("prepare")]
+        );
         assert_eq!(read.wishes.headline[0].title, "Weak");
         assert_eq!(read.graders, BTreeSet::from([("numeric".to_owned(), 2)]));
         assert_eq!(read.episodes.len(), 1);
@@ -360,10 +444,22 @@ mod tests {
         let reader = Reader::open(store.path()).unwrap();
         let written = write(&reader, "ablations", out.path()).unwrap();
         assert!(written.index.ends_with("ablations/index.html") && written.index.exists());
-        assert!(written.headline[0].starts_with("After round 2"), "{:?}", written.headline);
+        assert!(
+            written.headline[0].starts_with("After round 2"),
+            "{:?}",
+            written.headline
+        );
         let first = std::fs::read(written.folder.join("context.json")).unwrap();
         write(&reader, "ablations", out.path()).unwrap();
-        assert_eq!(std::fs::read(written.folder.join("context.json")).unwrap(), first);
-        assert!(write(&reader, "ablation", out.path()).unwrap_err().to_string().contains("ablations"));
+        assert_eq!(
+            std::fs::read(written.folder.join("context.json")).unwrap(),
+            first
+        );
+        assert!(
+            write(&reader, "ablation", out.path())
+                .unwrap_err()
+                .to_string()
+                .contains("ablations")
+        );
     }
 }

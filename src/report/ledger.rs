@@ -46,7 +46,10 @@ pub struct Spent {
 }
 
 /// Only some experiments ask a model behind an API.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
 fn is_nothing(amount: &f64) -> bool {
     *amount == 0.0
 }
@@ -101,7 +104,10 @@ impl<'s> Ledger<'s> {
     /// A ledger of these stages.
     #[must_use]
     pub fn of(stages: &'s [StageRow], inputs: &'s BTreeMap<Key, Vec<Key>>) -> Self {
-        Self { stages: stages.iter().map(|stage| (&stage.key, stage)).collect(), inputs }
+        Self {
+            stages: stages.iter().map(|stage| (&stage.key, stage)).collect(),
+            inputs,
+        }
     }
 
     /// What a checkpoint took; none before all of its stages are done.
@@ -116,7 +122,10 @@ impl<'s> Ledger<'s> {
             }
         }
         let evaluation: BTreeSet<&Key> = all.difference(&training).copied().collect();
-        Some(Cost { training: self.sum(&training)?, evaluation: self.sum(&evaluation)? })
+        Some(Cost {
+            training: self.sum(&training)?,
+            evaluation: self.sum(&evaluation)?,
+        })
     }
 
     /// A stage and all that it was made from, without what is given.
@@ -124,7 +133,9 @@ impl<'s> Ledger<'s> {
         let mut found = BTreeSet::new();
         let mut open: Vec<&Key> = vec![key];
         while let Some(key) = open.pop() {
-            let Some((&key, stage)) = self.stages.get_key_value(key) else { continue };
+            let Some((&key, stage)) = self.stages.get_key_value(key) else {
+                continue;
+            };
             if !GIVEN.contains(&stage.kind.as_str()) && found.insert(key) {
                 open.extend(self.inputs.get(key).into_iter().flatten());
             }
@@ -133,15 +144,25 @@ impl<'s> Ledger<'s> {
     }
 
     fn sum(&self, keys: &BTreeSet<&Key>) -> Option<Spent> {
-        let nothing = Spent { flops: Some(0.0), ..Spent::default() };
-        keys.iter().try_fold(nothing, |sum, key| Some(sum.plus(self.spent(key)?)))
+        let nothing = Spent {
+            flops: Some(0.0),
+            ..Spent::default()
+        };
+        keys.iter()
+            .try_fold(nothing, |sum, key| Some(sum.plus(self.spent(key)?)))
     }
 
     fn spent(&self, key: &Key) -> Option<Spent> {
-        let stage = self.stages.get(key).filter(|stage| stage.status == Status::Done)?;
+        let stage = self
+            .stages
+            .get(key)
+            .filter(|stage| stage.status == Status::Done)?;
         let count = |name: &str| self.count(key, name).unwrap_or(0.0);
-        let (read, sampled, trained) =
-            (count("prompt_tokens"), count("sampled_tokens"), count("trained_tokens"));
+        let (read, sampled, trained) = (
+            count("prompt_tokens"),
+            count("sampled_tokens"),
+            count("trained_tokens"),
+        );
         let per_parameter = FORWARD * (read + sampled) + TRAINED * trained;
         let derived = || {
             if per_parameter > 0.0 {
@@ -162,7 +183,11 @@ impl<'s> Ledger<'s> {
     }
 
     fn count(&self, key: &Key, name: &str) -> Option<f64> {
-        self.stages.get(key)?.counts.get(name).and_then(Value::as_f64)
+        self.stages
+            .get(key)?
+            .counts
+            .get(name)
+            .and_then(Value::as_f64)
     }
 
     /// The size of the model that a stage works with: its own count, or that of the nearest stage
@@ -206,14 +231,39 @@ mod tests {
     fn graph(size: &Value) -> (Vec<StageRow>, BTreeMap<Key, Vec<Key>>) {
         let stages = vec![
             stage("problems", "prepare", 1.0, json!({})),
-            stage("base", "base", 900.0, json!({ "trained_tokens": 1_000_000, "parameters": size })),
-            stage("collect 1", "collect", 10.0, json!({ "sampled_tokens": 1_000, "prompt_tokens": 500 })),
-            stage("improve 1", "improve", 2.0, json!({ "teacher_calls": 40, "sampled_tokens": 0 })),
+            stage(
+                "base",
+                "base",
+                900.0,
+                json!({ "trained_tokens": 1_000_000, "parameters": size }),
+            ),
+            stage(
+                "collect 1",
+                "collect",
+                10.0,
+                json!({ "sampled_tokens": 1_000, "prompt_tokens": 500 }),
+            ),
+            stage(
+                "improve 1",
+                "improve",
+                2.0,
+                json!({ "teacher_calls": 40, "sampled_tokens": 0 }),
+            ),
             stage("round 1", "train", 20.0, json!({ "trained_tokens": 3_000 })),
-            stage("collect 2", "collect", 11.0, json!({ "sampled_tokens": 2_000, "flops": 7 })),
+            stage(
+                "collect 2",
+                "collect",
+                11.0,
+                json!({ "sampled_tokens": 2_000, "flops": 7 }),
+            ),
             stage("round 2", "train", 40.0, json!({ "trained_tokens": 6_000 })),
             stage("verifier", "train", 5.0, json!({ "trained_tokens": 100 })),
-            stage("evaluate 2", "evaluate", 3.0, json!({ "sampled_tokens": 10_000, "prompt_tokens": 0 })),
+            stage(
+                "evaluate 2",
+                "evaluate",
+                3.0,
+                json!({ "sampled_tokens": 10_000, "prompt_tokens": 0 }),
+            ),
         ];
         let inputs: [(&str, &[&str]); 7] = [
             ("collect 1", &["problems", "base"]),
@@ -225,7 +275,13 @@ mod tests {
             ("evaluate 2", &["problems", "round 2", "verifier"]),
         ];
         let keys = |names: &[&str]| names.iter().map(|name| Key::of(*name)).collect();
-        (stages, inputs.into_iter().map(|(name, inputs)| (Key::of(name), keys(inputs))).collect())
+        (
+            stages,
+            inputs
+                .into_iter()
+                .map(|(name, inputs)| (Key::of(name), keys(inputs)))
+                .collect(),
+        )
     }
 
     fn second() -> Checkpoint {
@@ -251,8 +307,12 @@ mod tests {
             ..Spent::default()
         };
         assert_eq!(cost.training, expected);
-        let expected =
-            Spent { sampled: 10_000.0, flops: Some(2_000_000.0), seconds: 3.0, ..Spent::default() };
+        let expected = Spent {
+            sampled: 10_000.0,
+            flops: Some(2_000_000.0),
+            seconds: 3.0,
+            ..Spent::default()
+        };
         assert_eq!(cost.evaluation, expected);
     }
 
@@ -262,7 +322,10 @@ mod tests {
         stages[3].counts = json!({
             "teacher_calls": 40, "remote_prompt_tokens": 900, "remote_completion_tokens": 100, "remote_price": 0.25
         });
-        let cost = Ledger::of(&stages, &inputs).cost(&second()).unwrap().training;
+        let cost = Ledger::of(&stages, &inputs)
+            .cost(&second())
+            .unwrap()
+            .training;
         assert_eq!((cost.remote, cost.price), (1_000.0, 0.25));
         assert_eq!((cost.sampled, cost.flops), (3_000.0, Some(5_760_007.0)));
         let json = serde_json::to_value(Spent::default()).unwrap();
@@ -274,7 +337,11 @@ mod tests {
         let (stages, inputs) = graph(&Value::Null);
         let cost = Ledger::of(&stages, &inputs).cost(&second()).unwrap();
         assert_eq!(
-            (cost.training.sampled, cost.training.flops, cost.evaluation.flops),
+            (
+                cost.training.sampled,
+                cost.training.flops,
+                cost.evaluation.flops
+            ),
             (3_000.0, None, None)
         );
     }
@@ -283,9 +350,18 @@ mod tests {
     fn an_unfinished_stage_leaves_the_cost_open_and_a_base_model_costs_its_evaluation() {
         let (mut stages, mut inputs) = graph(&json!(100));
         inputs.insert(Key::of("evaluate 2"), vec![Key::of("base")]);
-        let base = Checkpoint { weights: Key::of("base"), ..second() };
+        let base = Checkpoint {
+            weights: Key::of("base"),
+            ..second()
+        };
         let cost = Ledger::of(&stages, &inputs).cost(&base).unwrap();
-        assert_eq!(cost.training, Spent { flops: Some(0.0), ..Spent::default() });
+        assert_eq!(
+            cost.training,
+            Spent {
+                flops: Some(0.0),
+                ..Spent::default()
+            }
+        );
         assert_eq!(cost.evaluation.flops, Some(2_000_000.0));
         stages[6].status = Status::Running;
         assert_eq!(Ledger::of(&stages, &inputs).cost(&second()), None);

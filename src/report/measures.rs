@@ -33,12 +33,21 @@ impl Measures {
     pub fn among<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
         let shapes: BTreeSet<(char, u32, u32)> = names.into_iter().filter_map(shape).collect();
         let votes = || shapes.iter().filter(|(kind, _, _)| *kind == 'm');
-        let turns = votes().filter(|vote| vote.1 == 1 && vote.2 > 1).map(|vote| vote.2).max();
+        let turns = votes()
+            .filter(|vote| vote.1 == 1 && vote.2 > 1)
+            .map(|vote| vote.2)
+            .max();
         let turns = turns.unwrap_or(5);
         // As many samples as turns is the fair baseline; there may be more for other purposes.
-        let parallel = || votes().filter(|vote| vote.1 > 1 && vote.2 == 1).map(|vote| vote.1);
-        let samples =
-            parallel().find(|&samples| samples == turns).or_else(|| parallel().max()).unwrap_or(turns);
+        let parallel = || {
+            votes()
+                .filter(|vote| vote.1 > 1 && vote.2 == 1)
+                .map(|vote| vote.1)
+        };
+        let samples = parallel()
+            .find(|&samples| samples == turns)
+            .or_else(|| parallel().max())
+            .unwrap_or(turns);
         Self {
             first: "m1@t1".to_owned(),
             parallel: format!("m{samples}@t1"),
@@ -69,11 +78,22 @@ mod tests {
 
     #[test]
     fn counts_are_read_off_the_names() {
-        let names = ["m1@t1", "m8@t1", "m1@t3", "m1@t3-low", "p1@t3", "accuracy@t10", "tokens"];
+        let names = [
+            "m1@t1",
+            "m8@t1",
+            "m1@t3",
+            "m1@t3-low",
+            "p1@t3",
+            "accuracy@t10",
+            "tokens",
+        ];
         let measures = Measures::among(names);
         assert_eq!(measures.columns(), ["m1@t1", "m8@t1", "m1@t3", "p1@t3"]);
         let names = ["m1@t1", "m1@t3", "m3@t1", "m8@t1"];
         assert_eq!(Measures::among(names).parallel, "m3@t1");
-        assert_eq!(Measures::among([]).columns(), ["m1@t1", "m5@t1", "m1@t5", "p1@t5"]);
+        assert_eq!(
+            Measures::among([]).columns(),
+            ["m1@t1", "m5@t1", "m1@t5", "p1@t5"]
+        );
     }
 }

@@ -68,6 +68,15 @@ pub fn write(reader: &Reader, experiment: &str, out: &Path) -> Result<Written, R
     let context = Context::of(&read(reader, experiment)?);
     let files = render(&context)?;
     let folder = publish(&files, experiment, out, MARK)?;
-    let headline = context.answers.iter().flat_map(|answer| answer.sentences.clone()).collect();
-    Ok(Written { index: folder.join("index.html"), folder, files: files.len(), headline })
+    let headline = context
+        .answers
+        .iter()
+        .flat_map(|answer| answer.sentences.clone())
+        .collect();
+    Ok(Written {
+        index: folder.join("index.html"),
+        folder,
+        files: files.len(),
+        headline,
+    })
 }

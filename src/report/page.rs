@@ -28,8 +28,14 @@ pub fn drawn(figure: &Figure) -> Result<Drawn, ReportError> {
     Ok(Drawn {
         inline: inline(&drawing, &format!("{}. {}", figure.title, figure.reading)),
         files: [
-            File { path: path("svg"), bytes: drawing.into_bytes() },
-            File { path: path("png"), bytes: image },
+            File {
+                path: path("svg"),
+                bytes: drawing.into_bytes(),
+            },
+            File {
+                path: path("png"),
+                bytes: image,
+            },
         ],
     })
 }
@@ -39,5 +45,8 @@ pub fn drawn(figure: &Figure) -> Result<Drawn, ReportError> {
 /// # Errors
 /// If the template is broken.
 pub fn page(name: &str, view: &impl Serialize) -> Result<File, ReportError> {
-    Ok(File { path: name.to_owned(), bytes: filled(&format!("claims/{name}"), view)?.into_bytes() })
+    Ok(File {
+        path: name.to_owned(),
+        bytes: filled(&format!("claims/{name}"), view)?.into_bytes(),
+    })
 }

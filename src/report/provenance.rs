@@ -61,21 +61,39 @@ pub struct RunLine {
 /// Gathers the provenance of a frame.
 #[must_use]
 pub fn provenance(frame: &Frame) -> Provenance {
-    let done = || frame.stages.iter().filter(|stage| stage.status == Status::Done);
+    let done = || {
+        frame
+            .stages
+            .iter()
+            .filter(|stage| stage.status == Status::Done)
+    };
     let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
     done().for_each(|stage| *kinds.entry(stage.kind.clone()).or_default() += 1);
-    let origins: BTreeSet<Vec<(String, String)>> =
-        done().map(|stage| origin(&stage.origin)).filter(|origin| !origin.is_empty()).collect();
-    let used: BTreeSet<&str> =
-        frame.scores.values().flat_map(|scores| scores.keys().map(String::as_str)).collect();
+    let origins: BTreeSet<Vec<(String, String)>> = done()
+        .map(|stage| origin(&stage.origin))
+        .filter(|origin| !origin.is_empty())
+        .collect();
+    let used: BTreeSet<&str> = frame
+        .scores
+        .values()
+        .flat_map(|scores| scores.keys().map(String::as_str))
+        .collect();
     // The newest version of a name is the one that scores are read under.
     let newest: BTreeMap<&str, Metric> = frame
         .metrics
         .iter()
         .filter(|metric| used.contains(metric.name.as_str()))
         .map(|metric| {
-            let (name, version, meaning) = (metric.name.clone(), metric.version, metric.meaning.clone());
-            (metric.name.as_str(), Metric { name, version, meaning })
+            let (name, version, meaning) =
+                (metric.name.clone(), metric.version, metric.meaning.clone());
+            (
+                metric.name.as_str(),
+                Metric {
+                    name,
+                    version,
+                    meaning,
+                },
+            )
         })
         .collect();
     Provenance {
@@ -90,8 +108,15 @@ pub fn provenance(frame: &Frame) -> Provenance {
 }
 
 fn origin(value: &Value) -> Vec<(String, String)> {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    ORIGIN.iter().filter_map(|&name| Some((name.to_owned(), text(value.get(name)?)))).collect()
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    ORIGIN
+        .iter()
+        .filter_map(|&name| Some((name.to_owned(), text(value.get(name)?))))
+        .collect()
 }
 
 fn line(run: &super::Run) -> RunLine {
@@ -123,15 +148,27 @@ mod tests {
     fn hosts_and_durations_stay_out() {
         let frame = sample::frame();
         let provenance = provenance(&frame);
-        let expected: [&[(&str, &str)]; 1] =
-            [&[("backend", "flex"), ("instruction_set", "avx2"), ("program", "0.1.0")]];
+        let expected: [&[(&str, &str)]; 1] = [&[
+            ("backend", "flex"),
+            ("instruction_set", "avx2"),
+            ("program", "0.1.0"),
+        ]];
         let shown: Vec<Vec<(&str, &str)>> = provenance
             .origins
             .iter()
-            .map(|origin| origin.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect())
+            .map(|origin| {
+                origin
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.as_str()))
+                    .collect()
+            })
             .collect();
         assert_eq!(shown, expected);
-        assert!(!serde_json::to_string(&provenance).unwrap().contains("laptop"));
+        assert!(
+            !serde_json::to_string(&provenance)
+                .unwrap()
+                .contains("laptop")
+        );
     }
 
     #[test]
@@ -141,7 +178,10 @@ mod tests {
         frame.runs[0].error = Some("no space left".to_owned());
         frame.runs[1].status = Status::Interrupted;
         let runs = provenance(&frame).runs;
-        assert_eq!((runs[0].state.as_str(), runs[0].error.as_deref()), ("failed", Some("no space left")));
+        assert_eq!(
+            (runs[0].state.as_str(), runs[0].error.as_deref()),
+            ("failed", Some("no space left"))
+        );
         assert_eq!(runs[1].state, "missing");
     }
 }

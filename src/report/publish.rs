@@ -19,14 +19,18 @@ pub fn place(experiment: &str, out: &Path) -> Result<PathBuf, ReportError> {
 
 /// The same for a report that is told by another file.
 fn place_of(experiment: &str, out: &Path, mark: &str) -> Result<PathBuf, ReportError> {
-    let plain =
-        !experiment.is_empty() && !experiment.starts_with('.') && !experiment.contains(['/', '\\', '\0']);
+    let plain = !experiment.is_empty()
+        && !experiment.starts_with('.')
+        && !experiment.contains(['/', '\\', '\0']);
     if !plain {
         return Err(ReportError::Name(experiment.to_owned()));
     }
     let place = out.join(experiment);
     if place.exists() && !place.join(mark).exists() && !is_empty(&place) {
-        return Err(ReportError::Taken { place, mark: mark.to_owned() });
+        return Err(ReportError::Taken {
+            place,
+            mark: mark.to_owned(),
+        });
     }
     Ok(place)
 }
@@ -36,9 +40,17 @@ fn place_of(experiment: &str, out: &Path, mark: &str) -> Result<PathBuf, ReportE
 ///
 /// # Errors
 /// If there is no [`place`] for it, or a file cannot be written.
-pub fn publish(files: &[File], experiment: &str, out: &Path, mark: &str) -> Result<PathBuf, ReportError> {
+pub fn publish(
+    files: &[File],
+    experiment: &str,
+    out: &Path,
+    mark: &str,
+) -> Result<PathBuf, ReportError> {
     let place = place_of(experiment, out, mark)?;
-    let (fresh, old) = (out.join(format!(".{experiment}.new")), out.join(format!(".{experiment}.old")));
+    let (fresh, old) = (
+        out.join(format!(".{experiment}.new")),
+        out.join(format!(".{experiment}.old")),
+    );
     if !place.exists() && old.join(mark).exists() {
         // A crash between the two renames below left the earlier report aside.
         tried(fs::rename(&old, &place), &place)?;
@@ -71,7 +83,10 @@ fn remove(folder: &Path) -> Result<(), ReportError> {
 }
 
 fn tried<T>(result: io::Result<T>, path: &Path) -> Result<T, ReportError> {
-    result.map_err(|source| ReportError::Write { path: path.to_owned(), source })
+    result.map_err(|source| ReportError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -79,7 +94,10 @@ mod tests {
     use super::*;
 
     fn file(path: &str, text: &str) -> File {
-        File { path: path.to_owned(), bytes: text.as_bytes().to_vec() }
+        File {
+            path: path.to_owned(),
+            bytes: text.as_bytes().to_vec(),
+        }
     }
 
     #[test]
@@ -90,8 +108,10 @@ mod tests {
         let place = publish(&[file(MARK, "2")], "quickstart", out.path(), MARK).unwrap();
         assert_eq!(fs::read_to_string(place.join(MARK)).unwrap(), "2");
         assert!(!place.join("tables").exists());
-        let left: Vec<_> =
-            fs::read_dir(out.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> = fs::read_dir(out.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         assert_eq!(left, ["quickstart"]);
     }
 
@@ -114,6 +134,9 @@ mod tests {
         fs::write(out.path().join("x/thesis.tex"), "precious").unwrap();
         let error = publish(&[file(MARK, "1")], "x", out.path(), MARK).unwrap_err();
         assert!(matches!(error, ReportError::Taken { .. }), "{error}");
-        assert!(matches!(publish(&[], "../x", out.path(), MARK), Err(ReportError::Name(_))));
+        assert!(matches!(
+            publish(&[], "../x", out.path(), MARK),
+            Err(ReportError::Name(_))
+        ));
     }
 }

@@ -56,7 +56,10 @@ pub fn render(context: &Context) -> Result<Vec<File>, ReportError> {
     let mut figures = Vec::new();
     for figure in &context.figures {
         let drawn = svg(figure)?;
-        files.push(File { path: format!("figures/{}.png", figure.id), bytes: png(&figure.id, &drawn)? });
+        files.push(File {
+            path: format!("figures/{}.png", figure.id),
+            bytes: png(&figure.id, &drawn)?,
+        });
         figures.push(ShownFigure {
             id: &figure.id,
             section: figure.section,
@@ -69,7 +72,9 @@ pub fn render(context: &Context) -> Result<Vec<File>, ReportError> {
     let tables: Vec<ShownTable<'_>> = context.tables.iter().map(shown).collect();
     let environment = environment()?;
     for (table, raw) in tables.iter().zip(&context.tables) {
-        let tex = environment.get_template("table.tex")?.render(context! { table => plain(table) })?;
+        let tex = environment
+            .get_template("table.tex")?
+            .render(context! { table => plain(table) })?;
         files.push(text_file(&format!("tables/{}.tex", table.id), tex));
         files.push(text_file(&format!("tables/{}.csv", table.id), csv(raw)));
     }
@@ -77,7 +82,10 @@ pub fn render(context: &Context) -> Result<Vec<File>, ReportError> {
         let values = context! {
             report => plain(context), tables => plain(&tables), figures => plain(&figures), fonts => plain(&fonts())
         };
-        files.push(text_file(page, environment.get_template(page)?.render(values)?));
+        files.push(text_file(
+            page,
+            environment.get_template(page)?.render(values)?,
+        ));
     }
     Ok(files)
 }
@@ -94,7 +102,10 @@ fn fonts() -> (String, String) {
 }
 
 fn text_file(path: &str, text: String) -> File {
-    File { path: path.to_owned(), bytes: text.into_bytes() }
+    File {
+        path: path.to_owned(),
+        bytes: text.into_bytes(),
+    }
 }
 
 fn shown(table: &Table) -> ShownTable<'_> {
@@ -119,7 +130,11 @@ fn environment() -> Result<Environment<'static>, ReportError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(
-        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build()?,
+        SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .keep_trailing_newline(true)
+            .build()?,
     );
     environment.set_auto_escape_callback(|name| match name.rsplit('.').next() {
         Some("html" | "css") => AutoEscape::Html,
@@ -129,12 +144,30 @@ fn environment() -> Result<Environment<'static>, ReportError> {
     environment.add_filter("tex", |text: String| latex(&text));
     environment.add_filter("fence", |text: String| fence(&text));
     for (name, template) in [
-        ("index.html", include_str!("../../templates/report/index.html.jinja")),
-        ("style.css", include_str!("../../templates/report/style.css")),
-        ("index.md", include_str!("../../templates/report/index.md.jinja")),
-        ("table.tex", include_str!("../../templates/report/table.tex.jinja")),
-        ("claims/index.html", include_str!("../../templates/claims/index.html.jinja")),
-        ("claims/index.md", include_str!("../../templates/claims/index.md.jinja")),
+        (
+            "index.html",
+            include_str!("../../templates/report/index.html.jinja"),
+        ),
+        (
+            "style.css",
+            include_str!("../../templates/report/style.css"),
+        ),
+        (
+            "index.md",
+            include_str!("../../templates/report/index.md.jinja"),
+        ),
+        (
+            "table.tex",
+            include_str!("../../templates/report/table.tex.jinja"),
+        ),
+        (
+            "claims/index.html",
+            include_str!("../../templates/claims/index.html.jinja"),
+        ),
+        (
+            "claims/index.md",
+            include_str!("../../templates/claims/index.md.jinja"),
+        ),
     ] {
         environment.add_template(name, template)?;
     }
@@ -153,9 +186,11 @@ fn plain<T: Serialize>(data: &T) -> Value {
             },
             Json::String(text) => Value::from(text),
             Json::Array(items) => Value::from(items.into_iter().map(value).collect::<Vec<_>>()),
-            Json::Object(members) => {
-                Value::from_pairs(members.into_iter().map(|(name, member)| (name, value(member))))
-            }
+            Json::Object(members) => Value::from_pairs(
+                members
+                    .into_iter()
+                    .map(|(name, member)| (name, value(member))),
+            ),
         }
     }
     value(serde_json::to_value(data).expect("a context is plain data"))
@@ -163,7 +198,11 @@ fn plain<T: Serialize>(data: &T) -> Value {
 
 /// One line per row and column of the table, numbers as fractions.
 fn csv(table: &Table) -> String {
-    let mut lines = vec![format!("group,{},column,{}", quoted(&table.head), NUMBERS.join(","))];
+    let mut lines = vec![format!(
+        "group,{},column,{}",
+        quoted(&table.head),
+        NUMBERS.join(",")
+    )];
     let mut group = "";
     for row in &table.rows {
         group = row.heading.as_deref().unwrap_or(group);
@@ -250,11 +289,17 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let all =
-            chunk.iter().fold(0_u32, |all, &byte| (all << 8) | u32::from(byte)) << (8 * (3 - chunk.len()));
+        let all = chunk
+            .iter()
+            .fold(0_u32, |all, &byte| (all << 8) | u32::from(byte))
+            << (8 * (3 - chunk.len()));
         for place in 0..4 {
             let digit = DIGITS[(all >> (18 - 6 * place)) as usize & 63];
-            text.push(if place <= chunk.len() { char::from(digit) } else { '=' });
+            text.push(if place <= chunk.len() {
+                char::from(digit)
+            } else {
+                '='
+            });
         }
     }
     text
@@ -269,12 +314,16 @@ mod tests {
 
     /// The report of the sample, rendered once for all tests.
     fn files() -> &'static [File] {
-        static FILES: LazyLock<Vec<File>> = LazyLock::new(|| render(&Context::of(&sample::frame())).unwrap());
+        static FILES: LazyLock<Vec<File>> =
+            LazyLock::new(|| render(&Context::of(&sample::frame())).unwrap());
         &FILES
     }
 
     fn text(files: &[File], path: &str) -> String {
-        let file = files.iter().find(|file| file.path == path).unwrap_or_else(|| panic!("{path} is missing"));
+        let file = files
+            .iter()
+            .find(|file| file.path == path)
+            .unwrap_or_else(|| panic!("{path} is missing"));
         String::from_utf8(file.bytes.clone()).unwrap()
     }
 
@@ -289,7 +338,10 @@ mod tests {
     #[test]
     fn specials_are_taken_literally() {
         assert_eq!(markdown("a|b *c* <d>\n_e_"), r"a\|b \*c\* \<d\> \_e\_");
-        assert_eq!(markdown("up 3.1 [−2.0, 8.2], [x](y)"), r"up 3.1 [−2.0, 8.2], \[x\](y)");
+        assert_eq!(
+            markdown("up 3.1 [−2.0, 8.2], [x](y)"),
+            r"up 3.1 [−2.0, 8.2], \[x\](y)"
+        );
         assert_eq!(
             latex(r"50 % of {x_1} & \y ~ −3"),
             r"50 \% of \{x\_1\} \& \textbackslash{}y \textasciitilde{} $-$3"
@@ -302,8 +354,12 @@ mod tests {
     fn the_page_is_one_file_that_needs_no_network() {
         let page = text(files(), "index.html");
         let outside = page.replace("http://www.w3.org/2000/svg", "");
-        assert!(!outside.contains("http") && !outside.contains("src=") && !outside.contains("@import"));
-        assert!(page.contains("<svg class=\"figure\"") && page.contains("prefers-color-scheme: dark"));
+        assert!(
+            !outside.contains("http") && !outside.contains("src=") && !outside.contains("@import")
+        );
+        assert!(
+            page.contains("<svg class=\"figure\"") && page.contains("prefers-color-scheme: dark")
+        );
     }
 
     #[test]
@@ -313,7 +369,8 @@ mod tests {
         let files = render(&Context::of(&frame)).unwrap();
         assert!(!text(&files, "index.html").contains("<script>alert"));
         assert!(
-            text(&files, "index.md").contains(r"Is \<script\>alert(1)\</script\> a \*question\* \| or not?")
+            text(&files, "index.md")
+                .contains(r"Is \<script\>alert(1)\</script\> a \*question\* \| or not?")
         );
     }
 

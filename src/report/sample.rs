@@ -15,14 +15,29 @@ use super::{Checkpoint, Frame, Other, Run, Scores, Wishes};
 type Habits = (f64, f64, f64);
 
 /// Base, weighting, method, seeds, and how each checkpoint behaves.
-type Made = (&'static str, &'static str, &'static str, &'static [u64], &'static [(&'static str, Habits)]);
+type Made = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [u64],
+    &'static [(&'static str, Habits)],
+);
 
-const WEAK: [(&str, Habits); 3] =
-    [("base", (0.20, 0.01, 0.20)), ("round 1", (0.36, 0.20, 0.17)), ("round 2", (0.50, 0.24, 0.10))];
-const UNIFORM: [(&str, Habits); 3] =
-    [("base", (0.20, 0.01, 0.20)), ("round 1", (0.25, 0.18, 0.17)), ("round 2", (0.32, 0.18, 0.14))];
-const STRONG: [(&str, Habits); 3] =
-    [("base", (0.68, 0.01, 0.03)), ("round 1", (0.74, 0.30, 0.09)), ("round 2", (0.78, 0.33, 0.08))];
+const WEAK: [(&str, Habits); 3] = [
+    ("base", (0.20, 0.01, 0.20)),
+    ("round 1", (0.36, 0.20, 0.17)),
+    ("round 2", (0.50, 0.24, 0.10)),
+];
+const UNIFORM: [(&str, Habits); 3] = [
+    ("base", (0.20, 0.01, 0.20)),
+    ("round 1", (0.25, 0.18, 0.17)),
+    ("round 2", (0.32, 0.18, 0.14)),
+];
+const STRONG: [(&str, Habits); 3] = [
+    ("base", (0.68, 0.01, 0.03)),
+    ("round 1", (0.74, 0.30, 0.09)),
+    ("round 2", (0.78, 0.33, 0.08)),
+];
 const WEAK_SFT: [(&str, Habits); 2] = [("base", (0.20, 0.01, 0.20)), ("sft", (0.59, 0.01, 0.15))];
 const STRONG_SFT: [(&str, Habits); 2] = [("base", (0.68, 0.01, 0.03)), ("sft", (0.77, 0.01, 0.08))];
 
@@ -39,8 +54,14 @@ pub(crate) fn frame_of(problems: usize) -> Frame {
         wishes: Wishes::default(),
         sharing: (48, 20),
         graders: [("numeric".to_owned(), 1)].into(),
-        problems: (0..problems).map(|at| format!("word-problems/test/{at:04}")).collect(),
-        metrics: ["m1@t1", "m1@t5"].map(metric).into_iter().chain(nats()).collect(),
+        problems: (0..problems)
+            .map(|at| format!("word-problems/test/{at:04}"))
+            .collect(),
+        metrics: ["m1@t1", "m1@t5"]
+            .map(metric)
+            .into_iter()
+            .chain(nats())
+            .collect(),
         ..Frame::default()
     };
     let cells: [Made; 5] = [
@@ -63,15 +84,30 @@ pub(crate) fn frame_of(problems: usize) -> Frame {
 /// A further grader that finds nothing right.
 fn others(frame: &Frame) -> BTreeMap<Key, Other> {
     let nothing = |scores: &Scores| -> Scores {
-        let zeros = |column: &Vec<(u32, f64)>| column.iter().map(|&(problem, _)| (problem, 0.0)).collect();
-        scores.iter().map(|(metric, column)| (metric.clone(), zeros(column))).collect()
+        let zeros =
+            |column: &Vec<(u32, f64)>| column.iter().map(|&(problem, _)| (problem, 0.0)).collect();
+        scores
+            .iter()
+            .map(|(metric, column)| (metric.clone(), zeros(column)))
+            .collect()
     };
-    let other = |scores| Other { scores: nothing(scores), attempts: 20, disagreements: 5 };
-    frame.scores.iter().map(|(evaluation, scores)| (evaluation.clone(), other(scores))).collect()
+    let other = |scores| Other {
+        scores: nothing(scores),
+        attempts: 20,
+        disagreements: 5,
+    };
+    frame
+        .scores
+        .iter()
+        .map(|(evaluation, scores)| (evaluation.clone(), other(scores)))
+        .collect()
 }
 
 fn nats() -> [MetricRow; 3] {
-    ["nll@t1", "nll@t2", "nll@t3"].map(|name| MetricRow { unit: "nats".to_owned(), ..metric(name) })
+    ["nll@t1", "nll@t2", "nll@t3"].map(|name| MetricRow {
+        unit: "nats".to_owned(),
+        ..metric(name)
+    })
 }
 
 fn metric(name: &str) -> MetricRow {
@@ -84,29 +120,63 @@ fn metric(name: &str) -> MetricRow {
     }
 }
 
-fn add_run(frame: &mut Frame, axes: &[(&str, &str)], seed: u64, habits: &[(&str, Habits)], problems: usize) {
-    let axes: Vec<(String, String)> = axes.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-    let words: Vec<String> = axes.iter().map(|(path, label)| format!("{path}={label}")).collect();
+fn add_run(
+    frame: &mut Frame,
+    axes: &[(&str, &str)],
+    seed: u64,
+    habits: &[(&str, Habits)],
+    problems: usize,
+) {
+    let axes: Vec<(String, String)> = axes
+        .iter()
+        .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+        .collect();
+    let words: Vec<String> = axes
+        .iter()
+        .map(|(path, label)| format!("{path}={label}"))
+        .collect();
     let label = format!("{} seed={seed}", words.join(" "));
     let mut checkpoints = Vec::new();
     for (name, habits) in habits {
-        let (weights, evaluation) =
-            (Key::of(&format!("train {label} {name}")), Key::of(&format!("evaluate {label} {name}")));
+        let (weights, evaluation) = (
+            Key::of(&format!("train {label} {name}")),
+            Key::of(&format!("evaluate {label} {name}")),
+        );
         let verdicts = simulate(*habits, &format!("{label} {name}"), problems);
         frame.scores.insert(evaluation.clone(), scores(&verdicts));
-        frame.episodes.insert(evaluation.clone(), episodes(&frame.problems, &verdicts));
+        frame
+            .episodes
+            .insert(evaluation.clone(), episodes(&frame.problems, &verdicts));
         if *name != "base" {
-            frame.curves.insert(weights.clone(), curve(&format!("{label} {name}")));
+            frame
+                .curves
+                .insert(weights.clone(), curve(&format!("{label} {name}")));
         }
         let kind = if *name == "base" { "base" } else { "train" };
-        frame.stages.push(stage(&weights, kind, json!({ "trained_tokens": 61_200, "parameters": 450_000 })));
-        frame.stages.push(stage(&evaluation, "evaluate", json!({ "sampled_tokens": 9_300 })));
-        frame.inputs.insert(evaluation.clone(), vec![weights.clone()]);
-        checkpoints.push(Checkpoint { name: (*name).to_owned(), weights, evaluation });
+        frame.stages.push(stage(
+            &weights,
+            kind,
+            json!({ "trained_tokens": 61_200, "parameters": 450_000 }),
+        ));
+        frame.stages.push(stage(
+            &evaluation,
+            "evaluate",
+            json!({ "sampled_tokens": 9_300 }),
+        ));
+        frame
+            .inputs
+            .insert(evaluation.clone(), vec![weights.clone()]);
+        checkpoints.push(Checkpoint {
+            name: (*name).to_owned(),
+            weights,
+            evaluation,
+        });
     }
     for id in &frame.problems {
         for checkpoint in &checkpoints {
-            frame.texts.insert((checkpoint.evaluation.clone(), id.clone()), problem(id));
+            frame
+                .texts
+                .insert((checkpoint.evaluation.clone(), id.clone()), problem(id));
         }
     }
     frame.runs.push(Run {
@@ -156,16 +226,25 @@ fn simulate((first, gain, loss): Habits, name: &str, problems: usize) -> Vec<[bo
     let one = |difficulty: f64, stream: &mut Stream| {
         let mut right = [false; 9];
         // The problem's difficulty is shared by all its attempts, as in life.
-        let chance = (first + 0.6 * (0.5 - difficulty) * first * (1.0 - first) * 4.0).clamp(0.0, 1.0);
+        let chance =
+            (first + 0.6 * (0.5 - difficulty) * first * (1.0 - first) * 4.0).clamp(0.0, 1.0);
         right[0] = stream.uniform() < chance;
         for turn in 1..5 {
             let draw = stream.uniform();
-            right[turn] = if right[turn - 1] { draw >= loss } else { draw < gain };
+            right[turn] = if right[turn - 1] {
+                draw >= loss
+            } else {
+                draw < gain
+            };
         }
-        right[5..].iter_mut().for_each(|sample| *sample = stream.uniform() < chance);
+        right[5..]
+            .iter_mut()
+            .for_each(|sample| *sample = stream.uniform() < chance);
         right
     };
-    (0..problems).map(|at| one((at as f64 * 0.618_034).fract(), &mut stream)).collect()
+    (0..problems)
+        .map(|at| one((at as f64 * 0.618_034).fract(), &mut stream))
+        .collect()
 }
 
 /// What the analyses of a checkpoint give, roughly.
@@ -173,9 +252,18 @@ fn analyses(right: &[bool; 9], problem: u32, put: &mut impl FnMut(&str, f64)) {
     let truth = |holds: bool| f64::from(u8::from(holds));
     for turn in 2..=5 {
         let (before, now) = (right[turn - 2], right[turn - 1]);
-        put(&format!("edit@t{turn}"), if before == now { 0.1 } else { 0.4 });
-        put(&format!("same@t{turn}"), truth(before == now && problem.is_multiple_of(2)));
-        put(&format!("corrected-small@t{turn}"), truth(!before && now && problem.is_multiple_of(3)));
+        put(
+            &format!("edit@t{turn}"),
+            if before == now { 0.1 } else { 0.4 },
+        );
+        put(
+            &format!("same@t{turn}"),
+            truth(before == now && problem.is_multiple_of(2)),
+        );
+        put(
+            &format!("corrected-small@t{turn}"),
+            truth(!before && now && problem.is_multiple_of(3)),
+        );
         put(&format!("right-to-right@t{turn}"), truth(before && now));
     }
     let unsolved = !right[0] && !right[5..].contains(&true);
@@ -194,8 +282,12 @@ fn analyses(right: &[bool; 9], problem: u32, put: &mut impl FnMut(&str, f64)) {
 fn scores(verdicts: &[[bool; 9]]) -> Scores {
     let mut scores: BTreeMap<String, Vec<(u32, f64)>> = BTreeMap::new();
     for (right, problem) in verdicts.iter().zip(0..) {
-        let mut put =
-            |metric: &str, value: f64| scores.entry(metric.to_owned()).or_default().push((problem, value));
+        let mut put = |metric: &str, value: f64| {
+            scores
+                .entry(metric.to_owned())
+                .or_default()
+                .push((problem, value))
+        };
         let sequential = right[..5].iter().filter(|&&right| right).count();
         let parallel = usize::from(right[0]) + right[5..].iter().filter(|&&right| right).count();
         let truth = |holds: bool| f64::from(u8::from(holds));
@@ -230,22 +322,35 @@ fn scores(verdicts: &[[bool; 9]]) -> Scores {
 
 fn episodes(ids: &[String], verdicts: &[[bool; 9]]) -> Vec<Episode> {
     let candidate = |right: bool| {
-        let (text, answer) =
-            if right { ("8-6=2\n2+16=18\n#### 18", "18") } else { ("8-6=2\n2+16=19\n#### 19", "19") };
-        let verdict = if right { Verdict::Right } else { Verdict::Wrong };
+        let (text, answer) = if right {
+            ("8-6=2\n2+16=18\n#### 18", "18")
+        } else {
+            ("8-6=2\n2+16=19\n#### 19", "19")
+        };
+        let verdict = if right {
+            Verdict::Right
+        } else {
+            Verdict::Wrong
+        };
         Candidate {
             author: Author::Policy,
             text: text.to_owned(),
             tokens: 28,
             prompt: 40,
             finished: true,
-            grade: Grade { answer: Some(answer.to_owned()), verdict },
+            grade: Grade {
+                answer: Some(answer.to_owned()),
+                verdict,
+            },
         }
     };
     let episode = |(id, right): (&String, &[bool; 9])| Episode {
         problem: id.clone(),
         sample: 0,
-        turns: right[..5].iter().map(|&right| Turn::single(candidate(right))).collect(),
+        turns: right[..5]
+            .iter()
+            .map(|&right| Turn::single(candidate(right)))
+            .collect(),
     };
     ids.iter().zip(verdicts).map(episode).collect()
 }

@@ -66,7 +66,10 @@ impl<'f> Study<'f> {
     pub fn of(frame: &'f Frame) -> Self {
         let mut settings: Vec<Setting<'f>> = Vec::new();
         for run in &frame.runs {
-            match settings.iter_mut().find(|setting| setting.runs[0].axes == run.axes) {
+            match settings
+                .iter_mut()
+                .find(|setting| setting.runs[0].axes == run.axes)
+            {
                 Some(setting) => setting.runs.push(run),
                 None => settings.push(Setting { runs: vec![run] }),
             }
@@ -77,13 +80,34 @@ impl<'f> Study<'f> {
                 axes.push(path.clone());
             }
         }
-        let measures =
-            Measures::among(frame.scores.values().flat_map(|scores| scores.keys().map(String::as_str)));
+        let measures = Measures::among(
+            frame
+                .scores
+                .values()
+                .flat_map(|scores| scores.keys().map(String::as_str)),
+        );
         let (baseline, regimes) = (BTreeMap::new(), Vec::new());
         let (estimates, comparisons) = (Known::default(), Known::default());
-        let mut study = Self { frame, settings, measures, axes, baseline, regimes, estimates, comparisons };
-        study.regimes = frame.wishes.regimes.clone().unwrap_or_else(|| study.separating());
-        study.baseline = study.axes.iter().map(|path| (path.clone(), study.usual(path))).collect();
+        let mut study = Self {
+            frame,
+            settings,
+            measures,
+            axes,
+            baseline,
+            regimes,
+            estimates,
+            comparisons,
+        };
+        study.regimes = frame
+            .wishes
+            .regimes
+            .clone()
+            .unwrap_or_else(|| study.separating());
+        study.baseline = study
+            .axes
+            .iter()
+            .map(|path| (path.clone(), study.usual(path)))
+            .collect();
         study.baseline.extend(frame.wishes.baseline.clone());
         study
     }
@@ -93,14 +117,18 @@ impl<'f> Study<'f> {
     fn separating(&self) -> Vec<String> {
         let part = |setting: usize, field: &str| self.settings[setting].runs[0].spec.get(field);
         let alone = |path: &str, a: usize, b: usize| {
-            self.value(a, path) != self.value(b, path) && self.agreement(a, b) + 1 == self.axes.len()
+            self.value(a, path) != self.value(b, path)
+                && self.agreement(a, b) + 1 == self.axes.len()
         };
         let separates = |path: &&String| {
             let named = *path == "base" || *path == "task" || path.starts_with("task.");
             let pairs = (0..self.settings.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
             named
                 || pairs.into_iter().any(|(a, b)| {
-                    alone(path, a, b) && ["base", "task"].iter().any(|field| part(a, field) != part(b, field))
+                    alone(path, a, b)
+                        && ["base", "task"]
+                            .iter()
+                            .any(|field| part(a, field) != part(b, field))
                 })
         };
         self.axes.iter().filter(separates).cloned().collect()
@@ -119,7 +147,12 @@ impl<'f> Study<'f> {
             }
         }
         // `max_by_key` returns the last of equals, hence the reversal.
-        counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(value, _)| value).unwrap_or_default()
+        counts
+            .into_iter()
+            .rev()
+            .max_by_key(|(_, count)| *count)
+            .map(|(value, _)| value)
+            .unwrap_or_default()
     }
 
     /// A setting's value label on an axis; for a path that is no axis of it, what its specification says.
@@ -143,14 +176,20 @@ impl<'f> Study<'f> {
         let run = self.settings[setting].runs[0];
         match run.spec.get("method").and_then(Value::as_str) {
             Some(method) => method == "sft",
-            None => run.checkpoints.iter().any(|checkpoint| checkpoint.name == "sft"),
+            None => run
+                .checkpoints
+                .iter()
+                .any(|checkpoint| checkpoint.name == "sft"),
         }
     }
 
     /// The values that define a setting's regime.
     #[must_use]
     pub fn regime(&self, setting: usize) -> Vec<Option<String>> {
-        self.regimes.iter().map(|path| self.value(setting, path)).collect()
+        self.regimes
+            .iter()
+            .map(|path| self.value(setting, path))
+            .collect()
     }
 
     /// A regime's name; empty where the experiment has only one.
@@ -159,7 +198,13 @@ impl<'f> Study<'f> {
         let named: Vec<String> = self
             .regimes
             .iter()
-            .filter_map(|path| Some(format!("{} = {}", last_part(path), self.value(setting, path)?)))
+            .filter_map(|path| {
+                Some(format!(
+                    "{} = {}",
+                    last_part(path),
+                    self.value(setting, path)?
+                ))
+            })
             .collect();
         named.join(", ")
     }
@@ -167,32 +212,49 @@ impl<'f> Study<'f> {
     /// Whether a setting has the baseline's value on every axis but the excepted ones.
     #[must_use]
     pub fn at_baseline(&self, setting: usize, except: &[&str]) -> bool {
-        let axes = self.axes.iter().filter(|path| !except.contains(&path.as_str()));
-        axes.into_iter().all(|path| match self.value(setting, path) {
-            Some(value) => self.baseline.get(path) == Some(&value),
-            None => true,
-        })
+        let axes = self
+            .axes
+            .iter()
+            .filter(|path| !except.contains(&path.as_str()));
+        axes.into_iter()
+            .all(|path| match self.value(setting, path) {
+                Some(value) => self.baseline.get(path) == Some(&value),
+                None => true,
+            })
     }
 
     /// On how many axes two settings agree.
     fn agreement(&self, a: usize, b: usize) -> usize {
-        self.axes.iter().filter(|path| self.value(a, path) == self.value(b, path)).count()
+        self.axes
+            .iter()
+            .filter(|path| self.value(a, path) == self.value(b, path))
+            .count()
     }
 
     /// The setting that speaks for a regime: RISE with the baseline's values, else the nearest to it.
     #[must_use]
     pub fn speaker(&self, candidates: &[usize]) -> Option<usize> {
         let distance = |setting: usize| {
-            let off = |path: &&String| self.value(setting, path).as_ref() != self.baseline.get(*path);
-            self.axes.iter().filter(|path| !self.regimes.contains(path)).filter(off).count()
+            let off =
+                |path: &&String| self.value(setting, path).as_ref() != self.baseline.get(*path);
+            self.axes
+                .iter()
+                .filter(|path| !self.regimes.contains(path))
+                .filter(off)
+                .count()
         };
-        candidates.iter().copied().min_by_key(|&at| (self.is_sft(at), distance(at), at))
+        candidates
+            .iter()
+            .copied()
+            .min_by_key(|&at| (self.is_sft(at), distance(at), at))
     }
 
     /// The supervised fine-tuning setting of the same regime that is otherwise most like this one.
     #[must_use]
     pub fn sft_like(&self, setting: usize) -> Option<usize> {
-        let same = |&at: &usize| self.is_sft(at) && self.regime(at) == self.regime(setting) && at != setting;
+        let same = |&at: &usize| {
+            self.is_sft(at) && self.regime(at) == self.regime(setting) && at != setting
+        };
         let others = (0..self.settings.len()).filter(same);
         others.max_by_key(|&at| (self.agreement(at, setting), std::cmp::Reverse(at)))
     }
@@ -202,7 +264,10 @@ impl<'f> Study<'f> {
     pub fn by_regime(&self) -> Vec<Vec<usize>> {
         let mut regimes: Vec<Vec<usize>> = Vec::new();
         for setting in 0..self.settings.len() {
-            match regimes.iter_mut().find(|members| self.regime(members[0]) == self.regime(setting)) {
+            match regimes
+                .iter_mut()
+                .find(|members| self.regime(members[0]) == self.regime(setting))
+            {
                 Some(members) => members.push(setting),
                 None => regimes.push(vec![setting]),
             }
@@ -218,19 +283,31 @@ impl<'f> Study<'f> {
             Group {
                 title,
                 setting,
-                sft: setting.filter(|&at| !self.is_sft(at)).and_then(|at| self.sft_like(at)),
+                sft: setting
+                    .filter(|&at| !self.is_sft(at))
+                    .and_then(|at| self.sft_like(at)),
             }
         };
         if self.frame.wishes.headline.is_empty() {
             let named = |members: &Vec<usize>| {
                 let name = self.regime_name(members[0]);
-                group(if name.is_empty() { "All problems".to_owned() } else { name }, members)
+                group(
+                    if name.is_empty() {
+                        "All problems".to_owned()
+                    } else {
+                        name
+                    },
+                    members,
+                )
             };
             return self.by_regime().iter().map(named).collect();
         }
         let wished = self.frame.wishes.headline.iter().map(|headline| {
             let belongs = |&at: &usize| {
-                headline.selector.iter().all(|(path, label)| self.value(at, path).as_ref() == Some(label))
+                headline
+                    .selector
+                    .iter()
+                    .all(|(path, label)| self.value(at, path).as_ref() == Some(label))
             };
             let members: Vec<usize> = (0..self.settings.len()).filter(belongs).collect();
             group(headline.name(), &members)
@@ -253,13 +330,19 @@ impl<'f> Study<'f> {
     }
 
     fn scored(&self, checkpoint: &Checkpoint) -> bool {
-        self.frame.scores.get(&checkpoint.evaluation).is_some_and(|scores| !scores.is_empty())
+        self.frame
+            .scores
+            .get(&checkpoint.evaluation)
+            .is_some_and(|scores| !scores.is_empty())
     }
 
     /// The checkpoint that a setting ends with, once every round of it has been evaluated for some seed.
     #[must_use]
     pub fn last(&self, setting: usize) -> Option<&'f str> {
-        let complete = self.settings[setting].runs.iter().filter(|run| run.status == Status::Done);
+        let complete = self.settings[setting]
+            .runs
+            .iter()
+            .filter(|run| run.status == Status::Done);
         let last = complete.filter_map(|run| run.checkpoints.iter().rfind(|c| self.scored(c)));
         last.map(|checkpoint| checkpoint.name.as_str()).next()
     }
@@ -270,8 +353,15 @@ impl<'f> Study<'f> {
         let mut evaluations = Vec::new();
         for group in self.groups() {
             for setting in group.setting.into_iter().chain(group.sft) {
-                let checkpoints = self.settings[setting].runs.iter().flat_map(|run| &run.checkpoints);
-                evaluations.extend(checkpoints.filter(|c| self.scored(c)).map(|c| c.evaluation.clone()));
+                let checkpoints = self.settings[setting]
+                    .runs
+                    .iter()
+                    .flat_map(|run| &run.checkpoints);
+                evaluations.extend(
+                    checkpoints
+                        .filter(|c| self.scored(c))
+                        .map(|c| c.evaluation.clone()),
+                );
             }
         }
         evaluations.sort_unstable();
@@ -283,22 +373,34 @@ impl<'f> Study<'f> {
     #[must_use]
     pub fn name(&self, setting: usize) -> String {
         let axes = &self.settings[setting].runs[0].axes;
-        axes.iter().map(|(path, label)| format!("{path}={label}")).collect::<Vec<_>>().join(" ")
+        axes.iter()
+            .map(|(path, label)| format!("{path}={label}"))
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// Evaluations whose episodes are shown as dialogues: the last checkpoint of each headline group
     /// at its first finished seed.
     #[must_use]
     pub fn shown(&self) -> Vec<Key> {
-        self.groups().iter().filter_map(|group| self.shown_of(group.setting?)).collect()
+        self.groups()
+            .iter()
+            .filter_map(|group| self.shown_of(group.setting?))
+            .collect()
     }
 
     /// The evaluation whose episodes speak for a setting.
     #[must_use]
     pub fn shown_of(&self, setting: usize) -> Option<Key> {
         let last = self.last(setting)?;
-        let checkpoints = self.settings[setting].runs.iter().flat_map(|run| &run.checkpoints);
-        checkpoints.into_iter().find(|c| c.name == last && self.scored(c)).map(|c| c.evaluation.clone())
+        let checkpoints = self.settings[setting]
+            .runs
+            .iter()
+            .flat_map(|run| &run.checkpoints);
+        checkpoints
+            .into_iter()
+            .find(|c| c.name == last && self.scored(c))
+            .map(|c| c.evaluation.clone())
     }
 }
 
@@ -348,7 +450,10 @@ mod tests {
         let study = Study::of(&frame);
         let groups = study.groups();
         assert_eq!(groups[0].setting, Some(1));
-        assert_eq!((groups[1].setting, groups[1].title.as_str()), (None, "Nothing"));
+        assert_eq!(
+            (groups[1].setting, groups[1].title.as_str()),
+            (None, "Nothing")
+        );
     }
 
     #[test]

@@ -23,8 +23,11 @@ impl Headline {
     /// The title, or what the group's runs have in common.
     #[must_use]
     pub fn name(&self) -> String {
-        let values: Vec<String> =
-            self.selector.iter().map(|(path, label)| format!("{path} = {label}")).collect();
+        let values: Vec<String> = self
+            .selector
+            .iter()
+            .map(|(path, label)| format!("{path} = {label}"))
+            .collect();
         match (self.title.is_empty(), values.is_empty()) {
             (false, _) => self.title.clone(),
             (true, true) => "All runs".to_owned(),
@@ -69,7 +72,10 @@ fn labels<'de, D: serde::Deserializer<'de>>(from: D) -> Result<BTreeMap<String, 
         Value::String(text) => text,
         other => other.to_string(),
     };
-    Ok(values.into_iter().map(|(path, value)| (path, label(value))).collect())
+    Ok(values
+        .into_iter()
+        .map(|(path, value)| (path, label(value)))
+        .collect())
 }
 
 #[cfg(test)]
@@ -91,7 +97,14 @@ mod tests {
     #[test]
     fn a_group_without_a_title_is_called_by_its_values() {
         let selector = BTreeMap::from([("base".to_owned(), "weak".to_owned())]);
-        assert_eq!(Headline { title: String::new(), selector }.name(), "base = weak");
+        assert_eq!(
+            Headline {
+                title: String::new(),
+                selector
+            }
+            .name(),
+            "base = weak"
+        );
         assert_eq!(Headline::default().name(), "All runs");
     }
 
@@ -99,6 +112,9 @@ mod tests {
     fn a_misspelt_field_of_a_group_is_named() {
         let json = serde_json::json!({ "headline": [{ "title": "Weak", "were": {} }] });
         let message = Wishes::of("ablations", &json).unwrap_err().to_string();
-        assert!(message.contains("ablations") && message.contains("were"), "{message}");
+        assert!(
+            message.contains("ablations") && message.contains("were"),
+            "{message}"
+        );
     }
 }

@@ -15,7 +15,11 @@ pub type Grader<'a> = &'a dyn Fn(&Problem, &str) -> Grade;
 /// Sample 0 of a turn belongs to the sequential log, so that the log's first turn and the further
 /// parallel samples of the same problem are draws of one family.
 pub(super) fn seed_of(seed: Seed, problem: &Problem, turn: usize, sample: u32) -> Seed {
-    seed.named(&problem.id).named("turn").at(turn as u64).named("sample").at(u64::from(sample))
+    seed.named(&problem.id)
+        .named("turn")
+        .at(turn as u64)
+        .named("sample")
+        .at(u64::from(sample))
 }
 
 /// A question put to a policy, and the problem by which its answers are graded.
@@ -34,12 +38,17 @@ pub(super) struct Respondent<'a> {
 
 impl Respondent<'_> {
     /// The graded answers, one list per question and one candidate per seed, in order.
-    pub(super) fn answer(&mut self, asked: Vec<Asked<'_>>) -> Result<Vec<Vec<Candidate>>, PolicyError> {
+    pub(super) fn answer(
+        &mut self,
+        asked: Vec<Asked<'_>>,
+    ) -> Result<Vec<Vec<Candidate>>, PolicyError> {
         if asked.is_empty() {
             return Ok(Vec::new());
         }
-        let (problems, requests): (Vec<_>, Vec<_>) =
-            asked.into_iter().map(|asked| (asked.problem, asked.request)).unzip();
+        let (problems, requests): (Vec<_>, Vec<_>) = asked
+            .into_iter()
+            .map(|asked| (asked.problem, asked.request))
+            .unzip();
         let answers = self.policy.respond(&requests, self.sampling)?;
         let given: Vec<usize> = answers.iter().map(Vec::len).collect();
         let wanted: Vec<usize> = requests.iter().map(|request| request.seeds.len()).collect();
@@ -86,7 +95,11 @@ mod tests {
     struct Forgetful;
 
     impl Policy for Forgetful {
-        fn respond(&mut self, requests: &[Request], _: &Sampling) -> Result<Vec<Vec<Attempt>>, PolicyError> {
+        fn respond(
+            &mut self,
+            requests: &[Request],
+            _: &Sampling,
+        ) -> Result<Vec<Vec<Attempt>>, PolicyError> {
             Ok(requests.iter().skip(1).map(|_| Vec::new()).collect())
         }
     }
@@ -110,9 +123,23 @@ mod tests {
         let problem = problem(1);
         let request = Request::new(Dialogue::default().user("?"), vec![Seed(1), Seed(2)]);
         let sampling = Sampling::default();
-        let mut respondent =
-            Respondent { policy: &mut Forgetful, author: Author::Policy, sampling: &sampling, grade: &grade };
-        let error = respondent.answer(vec![Asked { problem: &problem, request }]).unwrap_err();
-        assert!(error.to_string().contains("gave 0 attempts where 2 were asked for"), "{error}");
+        let mut respondent = Respondent {
+            policy: &mut Forgetful,
+            author: Author::Policy,
+            sampling: &sampling,
+            grade: &grade,
+        };
+        let error = respondent
+            .answer(vec![Asked {
+                problem: &problem,
+                request,
+            }])
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("gave 0 attempts where 2 were asked for"),
+            "{error}"
+        );
     }
 }

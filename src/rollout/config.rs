@@ -273,7 +273,13 @@ mod tests {
 
     #[test]
     fn rounds_grow_the_own_turns_unless_they_are_fixed() {
-        assert_eq!([1, 2, 3].map(|round| OwnTurns::Round.in_round(round)), [1, 2, 3]);
-        assert_eq!([1, 2, 3].map(|round| OwnTurns::Fixed(2).in_round(round)), [2, 2, 2]);
+        assert_eq!(
+            [1, 2, 3].map(|round| OwnTurns::Round.in_round(round)),
+            [1, 2, 3]
+        );
+        assert_eq!(
+            [1, 2, 3].map(|round| OwnTurns::Fixed(2).in_round(round)),
+            [2, 2, 2]
+        );
     }
 }

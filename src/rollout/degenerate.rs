@@ -29,7 +29,8 @@ mod tests {
 
     #[test]
     fn the_limits_are_those_of_the_official_code() {
-        let words = |count: usize| "Again\t".repeat(count / 2) + &"again ".repeat(count - count / 2);
+        let words =
+            |count: usize| "Again\t".repeat(count / 2) + &"again ".repeat(count - count / 2);
         assert!(!is_degenerate(&words(150)));
         assert!(is_degenerate(&words(151)));
         assert!(!is_degenerate(&"é".repeat(300)));

@@ -42,27 +42,44 @@ impl Environment<'_> {
     /// If there is no turn, or the environment has nothing to ask.
     #[must_use]
     pub fn about_last(&self, question: &str, turns: &[Turn]) -> Dialogue {
-        let (last, earlier) = turns.split_last().expect("there is an attempt to ask about");
+        let (last, earlier) = turns
+            .split_last()
+            .expect("there is an attempt to ask about");
         let inquiry = self.inquiry.expect("the protocol asks about attempts");
-        self.prompt.inquiry(question, inquiry, &exchanges(self.shown(earlier)), &last.chosen().text)
+        self.prompt.inquiry(
+            question,
+            inquiry,
+            &exchanges(self.shown(earlier)),
+            &last.chosen().text,
+        )
     }
 
     fn shown<'t>(&self, turns: &'t [Turn]) -> &'t [Turn] {
-        let hidden = self.window.map_or(0, |window| turns.len().saturating_sub(window as usize));
+        let hidden = self
+            .window
+            .map_or(0, |window| turns.len().saturating_sub(window as usize));
         &turns[hidden..]
     }
 
     /// Whether the stop rule, or the policy's own approval, ends the episode after these turns.
     #[must_use]
     pub fn is_over(&self, turns: &[Turn]) -> bool {
-        let Some(last) = turns.last() else { return false };
-        let approved = last.review.as_ref().is_some_and(|review| review.approves == Some(true));
+        let Some(last) = turns.last() else {
+            return false;
+        };
+        let approved = last
+            .review
+            .as_ref()
+            .is_some_and(|review| review.approves == Some(true));
         approved || (self.stop_on_success && last.chosen().grade.verdict.is_right())
     }
 }
 
 fn texts(turns: &[Turn]) -> Vec<&str> {
-    turns.iter().map(|turn| turn.chosen().text.as_str()).collect()
+    turns
+        .iter()
+        .map(|turn| turn.chosen().text.as_str())
+        .collect()
 }
 
 fn exchanges(turns: &[Turn]) -> Vec<Exchange<'_>> {
@@ -83,11 +100,25 @@ mod tests {
     /// The assistant messages shown after attempts `a`, `b`, `c` under a window.
     fn shown(window: Option<u32>) -> Vec<String> {
         let prompt = prompt();
-        let environment = Environment { prompt: &prompt, window, stop_on_success: false, inquiry: None };
+        let environment = Environment {
+            prompt: &prompt,
+            window,
+            stop_on_success: false,
+            inquiry: None,
+        };
         let turns = ["a", "b", "c"].map(|text| turn(&problem(1), text));
         let state = environment.state("How many?", &turns);
-        assert!(state.0[0].text.contains("How many?"), "the question slid out of the window");
-        state.0.iter().skip(1).step_by(2).map(|message| message.text.clone()).collect()
+        assert!(
+            state.0[0].text.contains("How many?"),
+            "the question slid out of the window"
+        );
+        state
+            .0
+            .iter()
+            .skip(1)
+            .step_by(2)
+            .map(|message| message.text.clone())
+            .collect()
     }
 
     #[test]
@@ -104,8 +135,16 @@ mod tests {
     fn only_a_right_last_attempt_ends_an_episode_and_only_where_the_rule_says_so() {
         let prompt = prompt();
         let (wrong, right) = (turn(&problem(1), "#### 7"), turn(&problem(1), "#### 1"));
-        let stopping = Environment { prompt: &prompt, window: None, stop_on_success: true, inquiry: None };
-        let going_on = Environment { stop_on_success: false, ..stopping };
+        let stopping = Environment {
+            prompt: &prompt,
+            window: None,
+            stop_on_success: true,
+            inquiry: None,
+        };
+        let going_on = Environment {
+            stop_on_success: false,
+            ..stopping
+        };
         assert!(stopping.is_over(&[wrong.clone(), right.clone()]));
         assert!(!stopping.is_over(&[right.clone(), wrong]));
         assert!(!stopping.is_over(&[]));

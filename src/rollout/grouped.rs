@@ -31,22 +31,39 @@ pub fn grouped(
         stop_on_success: plan.stop_on_success,
         inquiry: None,
     };
-    let mut respondent = Respondent { policy, author: plan.author, sampling: &plan.sampling, grade };
-    let fresh = |problem: &Problem, sample| Episode { problem: problem.id.clone(), sample, turns: vec![] };
-    let mut groups: Vec<Vec<Episode>> =
-        problems.iter().map(|problem| (0..samples).map(|sample| fresh(problem, sample)).collect()).collect();
+    let mut respondent = Respondent {
+        policy,
+        author: plan.author,
+        sampling: &plan.sampling,
+        grade,
+    };
+    let fresh = |problem: &Problem, sample| Episode {
+        problem: problem.id.clone(),
+        sample,
+        turns: vec![],
+    };
+    let mut groups: Vec<Vec<Episode>> = problems
+        .iter()
+        .map(|problem| (0..samples).map(|sample| fresh(problem, sample)).collect())
+        .collect();
     for turn in 0..plan.turns as usize {
         let (mut places, mut asked) = (Vec::new(), Vec::new());
         for (number, (problem, group)) in problems.iter().zip(&groups).enumerate() {
-            let open: Vec<usize> =
-                (0..group.len()).filter(|&sample| !environment.is_over(&group[sample].turns)).collect();
+            let open: Vec<usize> = (0..group.len())
+                .filter(|&sample| !environment.is_over(&group[sample].turns))
+                .collect();
             // Before the first turn all samples of a problem are shown the same.
             let together = if turn == 0 { open.len().max(1) } else { 1 };
             for samples in open.chunks(together) {
                 let dialogue = environment.state(&problem.question, &group[samples[0]].turns);
-                let seeds =
-                    samples.iter().map(|&sample| seed_of(seed, problem, turn, sample as u32)).collect();
-                asked.push(Asked { problem, request: Request::new(dialogue, seeds) });
+                let seeds = samples
+                    .iter()
+                    .map(|&sample| seed_of(seed, problem, turn, sample as u32))
+                    .collect();
+                asked.push(Asked {
+                    problem,
+                    request: Request::new(dialogue, seeds),
+                });
                 places.extend(samples.iter().map(|&sample| (number, sample)));
             }
         }
@@ -72,23 +89,49 @@ mod tests {
         for (group, problem) in groups.iter().zip(&problems) {
             let samples: Vec<u32> = group.iter().map(|episode| episode.sample).collect();
             assert_eq!(samples, [0, 1, 2, 3]);
-            assert!(group.iter().all(|episode| episode.problem == problem.id && episode.turns.len() == 3));
-            assert!(group.iter().skip(1).all(|episode| episode.turns != group[0].turns));
+            assert!(
+                group
+                    .iter()
+                    .all(|episode| episode.problem == problem.id && episode.turns.len() == 3)
+            );
+            assert!(
+                group
+                    .iter()
+                    .skip(1)
+                    .all(|episode| episode.turns != group[0].turns)
+            );
         }
-        let first: Vec<Episode> = groups.into_iter().map(|mut group| group.remove(0)).collect();
-        assert_eq!(first, rollout(&mut Dice, &problems, &plan(3), Seed(1), &grade).unwrap());
+        let first: Vec<Episode> = groups
+            .into_iter()
+            .map(|mut group| group.remove(0))
+            .collect();
+        assert_eq!(
+            first,
+            rollout(&mut Dice, &problems, &plan(3), Seed(1), &grade).unwrap()
+        );
     }
 
     #[test]
     fn a_stop_rule_ends_each_sample_for_itself() {
         let problems: Vec<Problem> = (0..8).map(problem).collect();
-        let stopping = Unroll { stop_on_success: true, ..plan(4) };
+        let stopping = Unroll {
+            stop_on_success: true,
+            ..plan(4)
+        };
         let groups = grouped(&mut Dice, &problems, &stopping, 6, Seed(2), &grade).unwrap();
-        let lengths: Vec<usize> = groups.iter().flatten().map(|episode| episode.turns.len()).collect();
+        let lengths: Vec<usize> = groups
+            .iter()
+            .flatten()
+            .map(|episode| episode.turns.len())
+            .collect();
         assert!(lengths.contains(&1) && lengths.contains(&4), "{lengths:?}");
         for episode in groups.iter().flatten() {
             let (_, earlier) = episode.turns.split_last().unwrap();
-            assert!(earlier.iter().all(|turn| !turn.chosen().grade.verdict.is_right()));
+            assert!(
+                earlier
+                    .iter()
+                    .all(|turn| !turn.chosen().grade.verdict.is_right())
+            );
             assert!(episode.turns.len() == 4 || episode.ends_right());
         }
     }

@@ -20,7 +20,9 @@ mod testing;
 mod trace;
 
 pub use attempt::Grader;
-pub use config::{Checkpoints, CollectConfig, EvaluateConfig, OwnTurns, Protocol, Rollouts, Teacher, Window};
+pub use config::{
+    Checkpoints, CollectConfig, EvaluateConfig, OwnTurns, Protocol, Rollouts, Teacher, Window,
+};
 pub use environment::Environment;
 pub use grouped::grouped;
 pub use parallel::parallel;

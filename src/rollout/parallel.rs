@@ -32,19 +32,32 @@ pub fn parallel(
         .iter()
         .map(|problem| {
             let dialogue = plan.prompt.dialogue(&problem.question, &[]);
-            let seeds = (1..samples).map(|sample| seed_of(seed, problem, 0, sample)).collect();
-            Asked { problem, request: Request::new(dialogue, seeds) }
+            let seeds = (1..samples)
+                .map(|sample| seed_of(seed, problem, 0, sample))
+                .collect();
+            Asked {
+                problem,
+                request: Request::new(dialogue, seeds),
+            }
         })
         .collect();
-    let answers =
-        Respondent { policy, author: plan.author, sampling: &plan.sampling, grade }.answer(asked)?;
-    let episodes = problems.iter().zip(answers).flat_map(|(problem, candidates)| {
-        (1..).zip(candidates).map(|(sample, candidate)| Episode {
-            problem: problem.id.clone(),
-            sample,
-            turns: vec![Turn::single(candidate)],
-        })
-    });
+    let answers = Respondent {
+        policy,
+        author: plan.author,
+        sampling: &plan.sampling,
+        grade,
+    }
+    .answer(asked)?;
+    let episodes = problems
+        .iter()
+        .zip(answers)
+        .flat_map(|(problem, candidates)| {
+            (1..).zip(candidates).map(|(sample, candidate)| Episode {
+                problem: problem.id.clone(),
+                sample,
+                turns: vec![Turn::single(candidate)],
+            })
+        });
     Ok(episodes.collect())
 }
 
@@ -58,17 +71,29 @@ mod tests {
     #[test]
     fn samples_are_numbered_from_one_within_each_problem() {
         let problems = [1, 2].map(problem);
-        let mut policy = ScriptedPolicy::new().line(&key(&problems[0]), 0, &["#### 1", "#### 8"]).line(
-            &key(&problems[1]),
-            0,
-            &["#### 3", "#### 2"],
-        );
+        let mut policy = ScriptedPolicy::new()
+            .line(&key(&problems[0]), 0, &["#### 1", "#### 8"])
+            .line(&key(&problems[1]), 0, &["#### 3", "#### 2"]);
         let episodes = parallel(&mut policy, &problems, &plan(5), 3, Seed(0), &grade).unwrap();
         let seen: Vec<(&str, u32, bool)> = episodes
             .iter()
-            .map(|episode| (episode.problem.as_str(), episode.sample, episode.ends_right()))
+            .map(|episode| {
+                (
+                    episode.problem.as_str(),
+                    episode.sample,
+                    episode.ends_right(),
+                )
+            })
             .collect();
-        assert_eq!(seen, [("toy/1", 1, true), ("toy/1", 2, false), ("toy/2", 1, false), ("toy/2", 2, true)]);
+        assert_eq!(
+            seen,
+            [
+                ("toy/1", 1, true),
+                ("toy/1", 2, false),
+                ("toy/2", 1, false),
+                ("toy/2", 2, true)
+            ]
+        );
         assert!(episodes.iter().all(|episode| episode.turns.len() == 1));
         assert_eq!(policy.asked, 4);
     }
@@ -76,7 +101,10 @@ mod tests {
     #[test]
     fn one_sample_is_the_log_itself() {
         let mut policy = ScriptedPolicy::new();
-        assert_eq!(parallel(&mut policy, &[problem(1)], &plan(5), 1, Seed(0), &grade).unwrap(), []);
+        assert_eq!(
+            parallel(&mut policy, &[problem(1)], &plan(5), 1, Seed(0), &grade).unwrap(),
+            []
+        );
         assert_eq!(policy.asked, 0);
     }
 
@@ -87,10 +115,17 @@ mod tests {
         let many = parallel(&mut Dice, &problems, &plan(5), 9, Seed(4), &grade).unwrap();
         assert!(few.iter().all(|episode| many.contains(episode)));
         let log = rollout(&mut Dice, &problems, &plan(1), Seed(4), &grade).unwrap();
-        let mut texts: Vec<&str> =
-            log.iter().chain(&many).map(|e| e.turns[0].chosen().text.as_str()).collect();
+        let mut texts: Vec<&str> = log
+            .iter()
+            .chain(&many)
+            .map(|e| e.turns[0].chosen().text.as_str())
+            .collect();
         texts.sort_unstable();
         texts.dedup();
-        assert_eq!(texts.len(), 6 * 9, "two attempts were drawn from the same seed");
+        assert_eq!(
+            texts.len(),
+            6 * 9,
+            "two attempts were drawn from the same seed"
+        );
     }
 }

@@ -25,10 +25,19 @@ pub fn rationalise(
         let dialogue = prompt.hinted(&problem.question, &problem.answer);
         Asked {
             problem,
-            request: Request::new(dialogue, vec![seed_of(seed.named("hint"), problem, 0, sample)]),
+            request: Request::new(
+                dialogue,
+                vec![seed_of(seed.named("hint"), problem, 0, sample)],
+            ),
         }
     });
-    let answers = Respondent { policy, author: Author::Policy, sampling, grade }.answer(asked.collect())?;
+    let answers = Respondent {
+        policy,
+        author: Author::Policy,
+        sampling,
+        grade,
+    }
+    .answer(asked.collect())?;
     let episode = |(problem, candidates): (&&Problem, _)| Episode {
         problem: problem.id.clone(),
         sample,

@@ -2,7 +2,9 @@
 //!
 //! Must not know what the dialogue asks for.
 
-use crate::domain::{Author, Candidate, Dialogue, Policy, PolicyError, Problem, Request, Sampling, Seed};
+use crate::domain::{
+    Author, Candidate, Dialogue, Policy, PolicyError, Problem, Request, Sampling, Seed,
+};
 
 use super::attempt::{Asked, Grader, Respondent, seed_of};
 
@@ -21,7 +23,13 @@ pub fn refine(
         problem,
         request: Request::new(dialogue, vec![seed_of(seed, problem, 1, 0)]),
     });
-    let answers = Respondent { policy, author: Author::Policy, sampling, grade }.answer(asked.collect())?;
+    let answers = Respondent {
+        policy,
+        author: Author::Policy,
+        sampling,
+        grade,
+    }
+    .answer(asked.collect())?;
     Ok(answers.into_iter().flatten().collect())
 }
 
@@ -34,11 +42,25 @@ mod tests {
     #[test]
     fn each_dialogue_gets_one_answer() {
         let problems = [problem(1), problem(2)];
-        let mut policy = ScriptedPolicy::new().line("one", 1, &["#### 1"]).line("two", 1, &["#### 1"]);
-        let dialogue = |text: &str| Dialogue::default().user(text).assistant("#### 9").user("again");
-        let drafts = vec![(&problems[0], dialogue("one")), (&problems[1], dialogue("two"))];
+        let mut policy =
+            ScriptedPolicy::new()
+                .line("one", 1, &["#### 1"])
+                .line("two", 1, &["#### 1"]);
+        let dialogue = |text: &str| {
+            Dialogue::default()
+                .user(text)
+                .assistant("#### 9")
+                .user("again")
+        };
+        let drafts = vec![
+            (&problems[0], dialogue("one")),
+            (&problems[1], dialogue("two")),
+        ];
         let answers = refine(&mut policy, drafts, &Sampling::default(), Seed(0), &grade).unwrap();
-        let right: Vec<bool> = answers.iter().map(|answer| answer.grade.verdict.is_right()).collect();
+        let right: Vec<bool> = answers
+            .iter()
+            .map(|answer| answer.grade.verdict.is_right())
+            .collect();
         assert_eq!(right, [true, false]);
     }
 }

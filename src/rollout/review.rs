@@ -4,7 +4,9 @@
 //! what is done with the answers.
 
 use crate::data::Inquiry;
-use crate::domain::{Attempt, Episode, Policy, PolicyError, Problem, Request, Review, Sampling, Seed};
+use crate::domain::{
+    Attempt, Episode, Policy, PolicyError, Problem, Request, Review, Sampling, Seed,
+};
 
 use super::attempt::seed_of;
 use super::environment::Environment;
@@ -28,7 +30,10 @@ pub(super) fn review(
         .collect();
     let answers = policy.respond(&requests, sampling)?;
     for (&index, answers) in open.iter().zip(answers) {
-        let said = answers.into_iter().next().map(|answer| of(environment.inquiry, answer));
+        let said = answers
+            .into_iter()
+            .next()
+            .map(|answer| of(environment.inquiry, answer));
         if let Some(turn) = episodes[index].turns.last_mut() {
             turn.review = said;
         }
@@ -38,8 +43,17 @@ pub(super) fn review(
 
 fn of(inquiry: Option<Inquiry>, answer: Attempt) -> Review {
     let verifies = inquiry == Some(Inquiry::Verify);
-    let approves = if verifies { Inquiry::approves(&answer.text) } else { None };
-    Review { text: answer.text, tokens: answer.tokens, prompt: answer.prompt, approves }
+    let approves = if verifies {
+        Inquiry::approves(&answer.text)
+    } else {
+        None
+    };
+    Review {
+        text: answer.text,
+        tokens: answer.tokens,
+        prompt: answer.prompt,
+        approves,
+    }
 }
 
 #[cfg(test)]
@@ -54,11 +68,19 @@ mod tests {
     struct Doubter(Vec<Dialogue>);
 
     impl Policy for Doubter {
-        fn respond(&mut self, requests: &[Request], _: &Sampling) -> Result<Vec<Vec<Attempt>>, PolicyError> {
+        fn respond(
+            &mut self,
+            requests: &[Request],
+            _: &Sampling,
+        ) -> Result<Vec<Vec<Attempt>>, PolicyError> {
             let answer = |request: &Request| {
                 let said = |role: Role| request.dialogue.0.iter().filter(move |m| m.role == role);
-                let asked = said(Role::User).next_back().map_or("", |message| message.text.as_str());
-                let latest = said(Role::Assistant).next_back().map_or("", |message| message.text.as_str());
+                let asked = said(Role::User)
+                    .next_back()
+                    .map_or("", |message| message.text.as_str());
+                let latest = said(Role::Assistant)
+                    .next_back()
+                    .map_or("", |message| message.text.as_str());
                 let text = match asked {
                     "Is that right?" if latest == "#### 1" => "Yes.",
                     "Is that right?" => "no",
@@ -66,19 +88,34 @@ mod tests {
                     _ if latest.is_empty() => "#### 7",
                     _ => "#### 1",
                 };
-                vec![Attempt { text: text.to_owned(), tokens: 2, prompt: 5, finished: true }]
+                vec![Attempt {
+                    text: text.to_owned(),
+                    tokens: 2,
+                    prompt: 5,
+                    finished: true,
+                }]
             };
-            self.0.extend(requests.iter().map(|request| request.dialogue.clone()));
+            self.0
+                .extend(requests.iter().map(|request| request.dialogue.clone()));
             Ok(requests.iter().map(answer).collect())
         }
     }
 
     fn unrolled(protocol: Protocol, window: Option<u32>) -> (Episode, Vec<String>) {
         let mut policy = Doubter::default();
-        let unroll = Unroll { window, protocol, ..plan(3) };
+        let unroll = Unroll {
+            window,
+            protocol,
+            ..plan(3)
+        };
         let episodes = rollout(&mut policy, &[problem(1)], &unroll, Seed(0), &grade).unwrap();
         let line = |dialogue: &Dialogue| {
-            dialogue.0.iter().map(|message| message.text.as_str()).collect::<Vec<_>>().join(" | ")
+            dialogue
+                .0
+                .iter()
+                .map(|message| message.text.as_str())
+                .collect::<Vec<_>>()
+                .join(" | ")
         };
         (episodes[0].clone(), policy.0.iter().map(line).collect())
     }
@@ -113,8 +150,17 @@ mod tests {
             .iter()
             .map(|turn| turn.review.as_ref().map(|review| review.text.as_str()))
             .collect();
-        assert_eq!(said, [Some("It is too large."), Some("It is too large."), None]);
-        assert_eq!(episode.turns[0].review.as_ref().and_then(|review| review.approves), None);
+        assert_eq!(
+            said,
+            [Some("It is too large."), Some("It is too large."), None]
+        );
+        assert_eq!(
+            episode.turns[0]
+                .review
+                .as_ref()
+                .and_then(|review| review.approves),
+            None
+        );
         insta::assert_snapshot!(shown.join("\n---\n"), @"
             What is the number 1?
             ---

@@ -71,48 +71,82 @@ pub fn rollout(
         stop_on_success: plan.stop_on_success,
         inquiry: plan.protocol.inquiry(),
     };
-    let mut respondent = Respondent { policy, author: plan.author, sampling: &plan.sampling, grade };
+    let mut respondent = Respondent {
+        policy,
+        author: plan.author,
+        sampling: &plan.sampling,
+        grade,
+    };
     let mut episodes: Vec<Episode> = problems.iter().map(fresh).collect();
     for turn in 0..plan.turns as usize {
-        let open: Vec<usize> =
-            (0..problems.len()).filter(|&index| !environment.is_over(&episodes[index].turns)).collect();
+        let open: Vec<usize> = (0..problems.len())
+            .filter(|&index| !environment.is_over(&episodes[index].turns))
+            .collect();
         let ask = |places: &[usize], seed: Seed, episodes: &[Episode]| -> Vec<Asked<'_>> {
             let asked = |&index: &usize| {
                 let problem = &problems[index];
                 let dialogue = environment.state(&problem.question, &episodes[index].turns[..turn]);
-                Asked { problem, request: Request::new(dialogue, vec![seed_of(seed, problem, turn, 0)]) }
+                Asked {
+                    problem,
+                    request: Request::new(dialogue, vec![seed_of(seed, problem, turn, 0)]),
+                }
             };
             places.iter().map(asked).collect()
         };
-        for (&index, candidates) in open.iter().zip(respondent.answer(ask(&open, seed, &episodes))?) {
+        for (&index, candidates) in open
+            .iter()
+            .zip(respondent.answer(ask(&open, seed, &episodes))?)
+        {
             episodes[index].turns.push(Turn::of(candidates, 0));
         }
         for redraw in 1..=plan.redraws {
-            let again: Vec<usize> =
-                open.iter().copied().filter(|&index| ends_degenerate(&episodes[index])).collect();
+            let again: Vec<usize> = open
+                .iter()
+                .copied()
+                .filter(|&index| ends_degenerate(&episodes[index]))
+                .collect();
             let seed = seed.named("redraw").at(u64::from(redraw));
-            for (&index, candidates) in again.iter().zip(respondent.answer(ask(&again, seed, &episodes))?) {
+            for (&index, candidates) in again
+                .iter()
+                .zip(respondent.answer(ask(&again, seed, &episodes))?)
+            {
                 episodes[index].turns[turn].candidates.extend(candidates);
                 episodes[index].turns[turn].chosen += 1;
             }
         }
         // Nothing follows from a critique of the last attempt.
         let last = turn + 1 == plan.turns as usize;
-        let asks = environment.inquiry.is_some_and(|inquiry| !last || inquiry == Inquiry::Verify);
+        let asks = environment
+            .inquiry
+            .is_some_and(|inquiry| !last || inquiry == Inquiry::Verify);
         if asks && !open.is_empty() {
             let places = (problems, open.as_slice());
-            review(respondent.policy, &environment, places, &mut episodes, &plan.sampling, seed)?;
+            review(
+                respondent.policy,
+                &environment,
+                places,
+                &mut episodes,
+                &plan.sampling,
+                seed,
+            )?;
         }
     }
     Ok(episodes)
 }
 
 fn ends_degenerate(episode: &Episode) -> bool {
-    episode.turns.last().is_some_and(|turn| is_degenerate(&turn.chosen().text))
+    episode
+        .turns
+        .last()
+        .is_some_and(|turn| is_degenerate(&turn.chosen().text))
 }
 
 fn fresh(problem: &Problem) -> Episode {
-    Episode { problem: problem.id.clone(), sample: 0, turns: Vec::new() }
+    Episode {
+        problem: problem.id.clone(),
+        sample: 0,
+        turns: Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -148,7 +182,11 @@ mod tests {
         let problems = [1, 2, 3].map(problem);
         let mut policy = script();
         let episodes = rollout(&mut policy, &problems, &plan(3), Seed(0), &grade).unwrap();
-        let expected = [[Right, Wrong, Right], [Unreadable, Right, Right], [Wrong, Wrong, Wrong]];
+        let expected = [
+            [Right, Wrong, Right],
+            [Unreadable, Right, Right],
+            [Wrong, Wrong, Wrong],
+        ];
         assert_eq!(verdicts(&episodes), expected);
         assert_eq!(policy.asked, 9);
     }
@@ -158,9 +196,20 @@ mod tests {
         use Verdict::{Right, Unreadable, Wrong};
         let problems = [1, 2, 3].map(problem);
         let mut policy = script();
-        let stopping = Unroll { stop_on_success: true, author: Author::Other, ..plan(3) };
+        let stopping = Unroll {
+            stop_on_success: true,
+            author: Author::Other,
+            ..plan(3)
+        };
         let episodes = rollout(&mut policy, &problems, &stopping, Seed(0), &grade).unwrap();
-        assert_eq!(verdicts(&episodes), [vec![Right], vec![Unreadable, Right], vec![Wrong, Wrong, Wrong]]);
+        assert_eq!(
+            verdicts(&episodes),
+            [
+                vec![Right],
+                vec![Unreadable, Right],
+                vec![Wrong, Wrong, Wrong]
+            ]
+        );
         assert_eq!(policy.asked, 6);
         let candidate: &Candidate = episodes[1].turns[1].chosen();
         assert_eq!(
@@ -182,8 +231,16 @@ mod tests {
                     0 => "#### 1".to_owned(),
                     _ => "again ".repeat(200),
                 };
-                let attempt = |text| crate::domain::Attempt { text, tokens: 1, prompt: 1, finished: true };
-                Ok(requests.iter().map(|request| vec![attempt(text(request))]).collect())
+                let attempt = |text| crate::domain::Attempt {
+                    text,
+                    tokens: 1,
+                    prompt: 1,
+                    finished: true,
+                };
+                Ok(requests
+                    .iter()
+                    .map(|request| vec![attempt(text(request))])
+                    .collect())
             }
         }
         let problems: Vec<Problem> = (0..30).map(problem).collect();
@@ -191,23 +248,46 @@ mod tests {
             let plan = Unroll { redraws, ..plan(1) };
             let episodes = rollout(&mut Stutterer, &problems, &plan, Seed(0), &grade).unwrap();
             for turn in episodes.iter().flat_map(|episode| &episode.turns) {
-                assert_eq!(turn.chosen + 1, turn.candidates.len(), "the last draw stands");
+                assert_eq!(
+                    turn.chosen + 1,
+                    turn.candidates.len(),
+                    "the last draw stands"
+                );
                 let earlier = &turn.candidates[..turn.chosen];
-                assert!(earlier.iter().all(|candidate| is_degenerate(&candidate.text)));
+                assert!(
+                    earlier
+                        .iter()
+                        .all(|candidate| is_degenerate(&candidate.text))
+                );
             }
-            let stands = episodes.iter().filter(|episode| ends_degenerate(episode)).count();
-            (stands, episodes.iter().map(|episode| episode.turns[0].candidates.len()).max())
+            let stands = episodes
+                .iter()
+                .filter(|episode| ends_degenerate(episode))
+                .count();
+            (
+                stands,
+                episodes
+                    .iter()
+                    .map(|episode| episode.turns[0].candidates.len())
+                    .max(),
+            )
         };
         let (kept, most) = draws(0);
         assert!(kept > 10 && most == Some(1));
         let (left, most) = draws(2);
-        assert!((1..kept).contains(&left) && most == Some(3), "{left} of {kept} are left, {most:?} draws");
+        assert!(
+            (1..kept).contains(&left) && most == Some(3),
+            "{left} of {kept} are left, {most:?} draws"
+        );
     }
 
     #[test]
     fn a_policy_sees_no_more_than_its_window() {
         // The script counts the attempts it is shown: with a window of 1, turn 3 looks like turn 2.
-        let narrow = Unroll { window: Some(1), ..plan(3) };
+        let narrow = Unroll {
+            window: Some(1),
+            ..plan(3)
+        };
         let episodes = rollout(&mut script(), &[problem(3)], &narrow, Seed(0), &grade).unwrap();
         assert_eq!(episodes[0].turns[2].chosen().text, "#### 4");
         let wide = rollout(&mut script(), &[problem(3)], &plan(3), Seed(0), &grade).unwrap();

@@ -104,7 +104,9 @@ pub enum TeacherError {
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// A reference solution was asked for where there is none.
-    #[error("problem `{0}` has no reference solution; choose another `teacher` or a task with solutions")]
+    #[error(
+        "problem `{0}` has no reference solution; choose another `teacher` or a task with solutions"
+    )]
     NoSolution(String),
     /// An episode is about a problem that was not handed over.
     #[error("an episode is about problem `{0}`, which is not among the problems to improve on")]
@@ -136,7 +138,9 @@ pub fn improve(
     let mut states = Vec::new();
     for &index in &failed {
         let id = &episodes[index].problem;
-        let problem = problems.get(id.as_str()).ok_or_else(|| TeacherError::UnknownProblem(id.clone()))?;
+        let problem = problems
+            .get(id.as_str())
+            .ok_or_else(|| TeacherError::UnknownProblem(id.clone()))?;
         states.push((*problem, episodes[index].turns.as_slice()));
     }
     let turns = source.improved(&states, plan, seed, grade)?;
@@ -158,7 +162,11 @@ impl Improved {
     fn count(&mut self, turn: &Turn) {
         self.asked += 1;
         self.answers += turn.candidates.len() as u64;
-        self.tokens += turn.candidates.iter().map(|candidate| u64::from(candidate.tokens)).sum::<u64>();
+        self.tokens += turn
+            .candidates
+            .iter()
+            .map(|candidate| u64::from(candidate.tokens))
+            .sum::<u64>();
         self.right += u64::from(turn.chosen().grade.verdict.is_right());
     }
 }
@@ -173,30 +181,67 @@ impl Source<'_> {
         grade: Grader<'_>,
     ) -> Result<Vec<Turn>, TeacherError> {
         match self {
-            Self::Reference => states.iter().map(|(problem, _)| reference(problem, grade)).collect(),
+            Self::Reference => states
+                .iter()
+                .map(|(problem, _)| reference(problem, grade))
+                .collect(),
             Self::Model(policy) => {
-                let sampling = Sampling { temperature: MODEL_TEMPERATURE, ..plan.sampling };
-                Self::Other { policy, sees: Sees::Question, sampling }.improved(states, plan, seed, grade)
+                let sampling = Sampling {
+                    temperature: MODEL_TEMPERATURE,
+                    ..plan.sampling
+                };
+                Self::Other {
+                    policy,
+                    sees: Sees::Question,
+                    sampling,
+                }
+                .improved(states, plan, seed, grade)
             }
-            Self::Other { policy, sees, sampling } => {
+            Self::Other {
+                policy,
+                sees,
+                sampling,
+            } => {
                 let author = Author::Teacher;
-                ask(Respondent { policy, author, sampling: &sampling, grade }, states, |problem, turns| {
-                    let shown = if sees == Sees::Dialogue { turns } else { &[] };
-                    let dialogue = whole(plan).state(&problem.question, shown);
-                    Request::new(dialogue, vec![seed_of(seed.named("teacher"), problem, turns.len(), 0)])
-                })
+                ask(
+                    Respondent {
+                        policy,
+                        author,
+                        sampling: &sampling,
+                        grade,
+                    },
+                    states,
+                    |problem, turns| {
+                        let shown = if sees == Sees::Dialogue { turns } else { &[] };
+                        let dialogue = whole(plan).state(&problem.question, shown);
+                        Request::new(
+                            dialogue,
+                            vec![seed_of(seed.named("teacher"), problem, turns.len(), 0)],
+                        )
+                    },
+                )
             }
             Self::Oneself { best_of: 0, .. } => Err(TeacherError::NoSamples),
             Self::Oneself { policy, best_of } => {
                 let author = Author::Policy;
                 let sampling = &plan.sampling;
-                ask(Respondent { policy, author, sampling, grade }, states, |problem, turns| {
-                    let sample = |sample| seed_of(seed.named("teacher"), problem, turns.len(), sample);
-                    Request::new(
-                        whole(plan).state(&problem.question, turns),
-                        (0..best_of).map(sample).collect(),
-                    )
-                })
+                ask(
+                    Respondent {
+                        policy,
+                        author,
+                        sampling,
+                        grade,
+                    },
+                    states,
+                    |problem, turns| {
+                        let sample =
+                            |sample| seed_of(seed.named("teacher"), problem, turns.len(), sample);
+                        Request::new(
+                            whole(plan).state(&problem.question, turns),
+                            (0..best_of).map(sample).collect(),
+                        )
+                    },
+                )
             }
         }
     }
@@ -204,14 +249,29 @@ impl Source<'_> {
 
 /// The environment in which the whole dialogue is seen.
 const fn whole(plan: &Improvement) -> Environment<'_> {
-    Environment { prompt: &plan.prompt, window: None, stop_on_success: true, inquiry: None }
+    Environment {
+        prompt: &plan.prompt,
+        window: None,
+        stop_on_success: true,
+        inquiry: None,
+    }
 }
 
 /// The reference solution as a turn.
 fn reference(problem: &Problem, grade: Grader<'_>) -> Result<Turn, TeacherError> {
-    let text = problem.solution.clone().ok_or_else(|| TeacherError::NoSolution(problem.id.clone()))?;
+    let text = problem
+        .solution
+        .clone()
+        .ok_or_else(|| TeacherError::NoSolution(problem.id.clone()))?;
     let grade = grade(problem, &text);
-    Ok(Turn::single(Candidate { author: Author::Teacher, text, tokens: 0, prompt: 0, finished: true, grade }))
+    Ok(Turn::single(Candidate {
+        author: Author::Teacher,
+        text,
+        tokens: 0,
+        prompt: 0,
+        finished: true,
+        grade,
+    }))
 }
 
 /// Asks about every state at once; of several answers the first best is carried forward.
@@ -220,7 +280,10 @@ fn ask(
     states: &[(&Problem, &[Turn])],
     request: impl Fn(&Problem, &[Turn]) -> Request,
 ) -> Result<Vec<Turn>, TeacherError> {
-    let asked = states.iter().map(|&(problem, turns)| Asked { problem, request: request(problem, turns) });
+    let asked = states.iter().map(|&(problem, turns)| Asked {
+        problem,
+        request: request(problem, turns),
+    });
     let answers = respondent.answer(asked.collect())?;
     Ok(answers
         .into_iter()
@@ -234,16 +297,31 @@ fn ask(
 /// The first of those with the maximal reward, as the official code chooses.
 fn first_best(candidates: &[Candidate]) -> usize {
     let reward = |index: usize| candidates[index].grade.verdict.reward();
-    (1..candidates.len()).fold(0, |best, index| if reward(index) > reward(best) { index } else { best })
+    (1..candidates.len()).fold(0, |best, index| {
+        if reward(index) > reward(best) {
+            index
+        } else {
+            best
+        }
+    })
 }
 
 fn latest_right(episode: &Episode) -> Option<&Candidate> {
-    episode.turns.iter().rev().map(Turn::chosen).find(|candidate| candidate.grade.verdict.is_right())
+    episode
+        .turns
+        .iter()
+        .rev()
+        .map(Turn::chosen)
+        .find(|candidate| candidate.grade.verdict.is_right())
 }
 
 /// Adds the latest right attempt once more; it is not sampled again and costs no tokens.
 fn repeat_right(episode: &mut Episode) {
-    let copy = latest_right(episode).map(|right| Candidate { tokens: 0, prompt: 0, ..right.clone() });
+    let copy = latest_right(episode).map(|right| Candidate {
+        tokens: 0,
+        prompt: 0,
+        ..right.clone()
+    });
     episode.turns.extend(copy.map(Turn::single));
 }
 
@@ -254,26 +332,48 @@ mod tests {
     use crate::rollout::testing::{Dice, candidate, grade, key, problem, prompt, turn};
 
     fn plan(stop_on_success: bool) -> Improvement {
-        Improvement { prompt: prompt(), sampling: Sampling::default(), stop_on_success }
+        Improvement {
+            prompt: prompt(),
+            sampling: Sampling::default(),
+            stop_on_success,
+        }
     }
 
     fn episode(number: u32, texts: &[&str]) -> Episode {
         let problem = problem(number);
         let turns = texts.iter().map(|text| turn(&problem, text)).collect();
-        Episode { problem: problem.id, sample: 0, turns }
+        Episode {
+            problem: problem.id,
+            sample: 0,
+            turns,
+        }
     }
 
     /// Failed twice; right at once; wrong, then right.
     fn episodes() -> Vec<Episode> {
-        vec![episode(1, &["#### 7", "eh"]), episode(2, &["#### 2"]), episode(3, &["#### 7", "#### 3"])]
+        vec![
+            episode(1, &["#### 7", "eh"]),
+            episode(2, &["#### 2"]),
+            episode(3, &["#### 7", "#### 3"]),
+        ]
     }
 
     fn improve_all(source: Source<'_>, stop_on_success: bool) -> (Vec<Episode>, Improved) {
         let problems = [1, 2, 3].map(problem);
-        let (after, improved) =
-            improve(source, episodes(), &problems, &plan(stop_on_success), Seed(0), &grade).unwrap();
+        let (after, improved) = improve(
+            source,
+            episodes(),
+            &problems,
+            &plan(stop_on_success),
+            Seed(0),
+            &grade,
+        )
+        .unwrap();
         let mut seen = Improved::default();
-        episodes().iter().zip(&after).for_each(|(before, after)| seen.add(&Improved::between(before, after)));
+        episodes()
+            .iter()
+            .zip(&after)
+            .for_each(|(before, after)| seen.add(&Improved::between(before, after)));
         assert_eq!(seen, improved, "seen from outside");
         (after, improved)
     }
@@ -290,7 +390,9 @@ mod tests {
             requests: &[Request],
             how: &Sampling,
         ) -> Result<Vec<Vec<Attempt>>, PolicyError> {
-            let seen = requests.iter().map(|r| (r.dialogue.clone(), r.seeds.len(), how.temperature));
+            let seen = requests
+                .iter()
+                .map(|r| (r.dialogue.clone(), r.seeds.len(), how.temperature));
             self.asked.extend(seen);
             Dice.respond(requests, how)
         }
@@ -306,14 +408,27 @@ mod tests {
         );
         assert!(after[0].ends_right());
         assert_eq!(after[1..], episodes()[1..]);
-        assert_eq!(improved, Improved { asked: 1, answers: 1, tokens: 0, right: 1, kept: 0 });
+        assert_eq!(
+            improved,
+            Improved {
+                asked: 1,
+                answers: 1,
+                tokens: 0,
+                right: 1,
+                kept: 0
+            }
+        );
     }
 
     #[test]
     fn a_right_attempt_is_kept_as_the_answer_to_the_retry_text() {
         let (after, improved) = improve_all(Source::Reference, false);
         let texts = |episode: &Episode| {
-            episode.turns.iter().map(|turn| turn.chosen().text.clone()).collect::<Vec<_>>()
+            episode
+                .turns
+                .iter()
+                .map(|turn| turn.chosen().text.clone())
+                .collect::<Vec<_>>()
         };
         assert_eq!(texts(&after[0]), ["#### 7", "eh", "It says so. #### 1"]);
         assert_eq!(texts(&after[1]), ["#### 2", "#### 2"]);
@@ -327,7 +442,15 @@ mod tests {
     fn who_was_right_and_then_wrong_needs_no_teacher() {
         let lost = vec![episode(2, &["#### 2", "#### 5"])];
         let run = |keep: bool| {
-            improve(Source::Reference, lost.clone(), &[problem(2)], &plan(!keep), Seed(0), &grade).unwrap()
+            improve(
+                Source::Reference,
+                lost.clone(),
+                &[problem(2)],
+                &plan(!keep),
+                Seed(0),
+                &grade,
+            )
+            .unwrap()
         };
         assert_eq!(run(false), (lost.clone(), Improved::default()));
         let (kept, improved) = run(true);
@@ -339,7 +462,10 @@ mod tests {
     fn a_stronger_model_is_shown_the_plain_question_at_its_own_temperature() {
         let mut spy = Spy::default();
         let (after, improved) = improve_all(Source::Model(&mut spy), true);
-        assert_eq!(spy.asked, [(prompt().dialogue(&problem(1).question, &[]), 1, 0.7)]);
+        assert_eq!(
+            spy.asked,
+            [(prompt().dialogue(&problem(1).question, &[]), 1, 0.7)]
+        );
         let last = after[0].turns[2].chosen();
         assert_eq!(last.author, Author::Teacher);
         assert_eq!(improved.tokens, u64::from(last.tokens));
@@ -347,11 +473,28 @@ mod tests {
 
     #[test]
     fn another_teacher_is_shown_what_it_is_to_see_and_samples_in_its_own_way() {
-        let sampling = Sampling { temperature: 0.2, max_tokens: 5, ..Sampling::default() };
-        for (sees, attempts) in [(Sees::Question, &[][..]), (Sees::Dialogue, &["#### 7", "eh"][..])] {
+        let sampling = Sampling {
+            temperature: 0.2,
+            max_tokens: 5,
+            ..Sampling::default()
+        };
+        for (sees, attempts) in [
+            (Sees::Question, &[][..]),
+            (Sees::Dialogue, &["#### 7", "eh"][..]),
+        ] {
             let mut spy = Spy::default();
-            let (after, _) = improve_all(Source::Other { policy: &mut spy, sees, sampling }, true);
-            assert_eq!(spy.asked, [(prompt().dialogue(&problem(1).question, attempts), 1, 0.2)]);
+            let (after, _) = improve_all(
+                Source::Other {
+                    policy: &mut spy,
+                    sees,
+                    sampling,
+                },
+                true,
+            );
+            assert_eq!(
+                spy.asked,
+                [(prompt().dialogue(&problem(1).question, attempts), 1, 0.2)]
+            );
             assert_eq!(after[0].turns[2].chosen().author, Author::Teacher);
         }
     }
@@ -359,22 +502,55 @@ mod tests {
     #[test]
     fn oneself_sees_every_failed_attempt_and_takes_the_first_best_of_its_samples() {
         let mut spy = Spy::default();
-        improve_all(Source::Oneself { policy: &mut spy, best_of: 4 }, true);
-        assert_eq!(spy.asked, [(prompt().dialogue(&problem(1).question, &["#### 7", "eh"]), 4, 1.0)]);
+        improve_all(
+            Source::Oneself {
+                policy: &mut spy,
+                best_of: 4,
+            },
+            true,
+        );
+        assert_eq!(
+            spy.asked,
+            [(
+                prompt().dialogue(&problem(1).question, &["#### 7", "eh"]),
+                4,
+                1.0
+            )]
+        );
 
         let lines = ["eh", "#### 7", "so #### 1", "thus #### 1"];
         let mut policy = ScriptedPolicy::new().line(&key(&problem(1)), 2, &lines);
-        let (after, improved) = improve_all(Source::Oneself { policy: &mut policy, best_of: 4 }, true);
+        let (after, improved) = improve_all(
+            Source::Oneself {
+                policy: &mut policy,
+                best_of: 4,
+            },
+            true,
+        );
         let last = &after[0].turns[2];
         assert_eq!((last.candidates.len(), last.chosen), (4, 2));
         assert_eq!(last.chosen().author, Author::Policy);
-        assert_eq!(improved, Improved { asked: 1, answers: 4, tokens: 2 + 3 + 4 + 4, right: 1, kept: 0 });
+        assert_eq!(
+            improved,
+            Improved {
+                asked: 1,
+                answers: 4,
+                tokens: 2 + 3 + 4 + 4,
+                right: 1,
+                kept: 0
+            }
+        );
     }
 
     #[test]
     fn a_wrong_answer_is_better_than_an_unreadable_one_and_the_first_of_equals_wins() {
         let chosen = |texts: &[&str]| {
-            first_best(&texts.iter().map(|text| candidate(&problem(1), text)).collect::<Vec<_>>())
+            first_best(
+                &texts
+                    .iter()
+                    .map(|text| candidate(&problem(1), text))
+                    .collect::<Vec<_>>(),
+            )
         };
         assert_eq!(chosen(&["eh", "#### 5", "#### 6"]), 1);
         assert_eq!(chosen(&["eh", "oh"]), 0);
@@ -385,11 +561,20 @@ mod tests {
         let problems: Vec<Problem> = (0..8).map(problem).collect();
         let failed: Vec<Episode> = (0..8).map(|number| episode(number, &["#### 99"])).collect();
         let run = |episodes: Vec<Episode>| {
-            let oneself = Source::Oneself { policy: &mut Dice, best_of: 3 };
-            improve(oneself, episodes, &problems, &plan(true), Seed(6), &grade).unwrap().0
+            let oneself = Source::Oneself {
+                policy: &mut Dice,
+                best_of: 3,
+            };
+            improve(oneself, episodes, &problems, &plan(true), Seed(6), &grade)
+                .unwrap()
+                .0
         };
         let together = run(failed.clone());
-        let apart: Vec<Episode> = failed.chunks(3).rev().flat_map(|chunk| run(chunk.to_vec())).collect();
+        let apart: Vec<Episode> = failed
+            .chunks(3)
+            .rev()
+            .flat_map(|chunk| run(chunk.to_vec()))
+            .collect();
         assert!(together.iter().all(|episode| apart.contains(episode)));
     }
 
@@ -397,15 +582,28 @@ mod tests {
     fn without_own_turns_the_teacher_answers_the_question() {
         let before = vec![episode(1, &[])];
         let plan = plan(true);
-        let (after, _) = improve(Source::Reference, before, &[problem(1)], &plan, Seed(0), &grade).unwrap();
+        let (after, _) = improve(
+            Source::Reference,
+            before,
+            &[problem(1)],
+            &plan,
+            Seed(0),
+            &grade,
+        )
+        .unwrap();
         assert_eq!(after[0].turns.len(), 1);
     }
 
     #[test]
     fn what_cannot_be_improved_is_named() {
-        let bare = Problem { solution: None, ..problem(1) };
+        let bare = Problem {
+            solution: None,
+            ..problem(1)
+        };
         let failing = |source, problems: &[Problem]| {
-            improve(source, episodes(), problems, &plan(true), Seed(0), &grade).unwrap_err().to_string()
+            improve(source, episodes(), problems, &plan(true), Seed(0), &grade)
+                .unwrap_err()
+                .to_string()
         };
         insta::assert_snapshot!(
             failing(Source::Reference, &[bare]),

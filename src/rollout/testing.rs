@@ -2,8 +2,8 @@
 
 use crate::data::{Prompt, Retry};
 use crate::domain::{
-    Attempt, Author, Candidate, Dialogue, Grade, Policy, PolicyError, Problem, Request, Sampling, Turn,
-    Verdict,
+    Attempt, Author, Candidate, Dialogue, Grade, Policy, PolicyError, Problem, Request, Sampling,
+    Turn, Verdict,
 };
 
 use super::Unroll;
@@ -20,7 +20,9 @@ pub(super) fn problem(number: u32) -> Problem {
 
 /// Reads what follows the last `####`.
 pub(super) fn grade(problem: &Problem, text: &str) -> Grade {
-    let answer = text.rsplit_once("####").map(|(_, answer)| answer.trim().to_owned());
+    let answer = text
+        .rsplit_once("####")
+        .map(|(_, answer)| answer.trim().to_owned());
     let verdict = match &answer {
         None => Verdict::Unreadable,
         Some(answer) if *answer == problem.answer => Verdict::Right,
@@ -32,7 +34,14 @@ pub(super) fn grade(problem: &Problem, text: &str) -> Grade {
 /// A finished attempt of the policy, graded.
 pub(super) fn candidate(problem: &Problem, text: &str) -> Candidate {
     let grade = grade(problem, text);
-    Candidate { author: Author::Policy, text: text.to_owned(), tokens: 3, prompt: 9, finished: true, grade }
+    Candidate {
+        author: Author::Policy,
+        text: text.to_owned(),
+        tokens: 3,
+        prompt: 9,
+        finished: true,
+        grade,
+    }
 }
 
 /// A turn of one attempt.
@@ -42,7 +51,10 @@ pub(super) fn turn(problem: &Problem, text: &str) -> Turn {
 
 /// The official retry text, with the question repeated.
 pub(super) fn prompt() -> Prompt {
-    Prompt { retry: Retry::Incorrect, ..Prompt::default() }
+    Prompt {
+        retry: Retry::Incorrect,
+        ..Prompt::default()
+    }
 }
 
 /// So many turns with the whole history and without a stop rule.
@@ -59,9 +71,17 @@ pub(super) fn key(problem: &Problem) -> String {
 pub(super) struct Dice;
 
 impl Policy for Dice {
-    fn respond(&mut self, requests: &[Request], _: &Sampling) -> Result<Vec<Vec<Attempt>>, PolicyError> {
+    fn respond(
+        &mut self,
+        requests: &[Request],
+        _: &Sampling,
+    ) -> Result<Vec<Vec<Attempt>>, PolicyError> {
         let answers = |request: &Request| {
-            request.seeds.iter().map(|seed| roll(seed.0, &request.dialogue)).collect::<Vec<_>>()
+            request
+                .seeds
+                .iter()
+                .map(|seed| roll(seed.0, &request.dialogue))
+                .collect::<Vec<_>>()
         };
         Ok(requests.iter().map(answers).collect())
     }
@@ -69,6 +89,14 @@ impl Policy for Dice {
 
 fn roll(seed: u64, dialogue: &Dialogue) -> Attempt {
     let shown: usize = dialogue.0.iter().map(|message| message.text.len()).sum();
-    let text = format!("{seed} after {shown} letters #### {}", (seed ^ shown as u64) % 4);
-    Attempt { text, tokens: (seed % 50) as u32, prompt: 9, finished: !seed.is_multiple_of(7) }
+    let text = format!(
+        "{seed} after {shown} letters #### {}",
+        (seed ^ shown as u64) % 4
+    );
+    Attempt {
+        text,
+        tokens: (seed % 50) as u32,
+        prompt: 9,
+        finished: !seed.is_multiple_of(7),
+    }
 }

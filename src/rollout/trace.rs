@@ -9,7 +9,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::Prompt;
-use crate::domain::{Attempt, Policy, PolicyError, Problem, Request, Sampling, Seed, Step, Traced, steps_of};
+use crate::domain::{
+    Attempt, Policy, PolicyError, Problem, Request, Sampling, Seed, Step, Traced, steps_of,
+};
 
 use super::attempt::Grader;
 
@@ -26,7 +28,10 @@ pub struct GloreConfig {
 
 impl Default for GloreConfig {
     fn default() -> Self {
-        Self { attempts: 4, rollouts: 4 }
+        Self {
+            attempts: 4,
+            rollouts: 4,
+        }
     }
 }
 
@@ -77,11 +82,20 @@ pub fn trace(
     seed: Seed,
     grade: Grader<'_>,
 ) -> Result<Vec<Trace>, PolicyError> {
-    let requests: Vec<Request> = asked.iter().flat_map(|asked| requests(asked, onward, seed)).collect();
-    let mut answers =
-        if requests.is_empty() { Vec::new() } else { policy.respond(&requests, &onward.sampling)? }
-            .into_iter();
-    Ok(asked.iter().map(|asked| judged(asked, &mut answers, grade)).collect())
+    let requests: Vec<Request> = asked
+        .iter()
+        .flat_map(|asked| requests(asked, onward, seed))
+        .collect();
+    let mut answers = if requests.is_empty() {
+        Vec::new()
+    } else {
+        policy.respond(&requests, &onward.sampling)?
+    }
+    .into_iter();
+    Ok(asked
+        .iter()
+        .map(|asked| judged(asked, &mut answers, grade))
+        .collect())
 }
 
 /// One request per step of the wrong attempts that something may follow.
@@ -90,31 +104,62 @@ fn requests(asked: &Tracing<'_>, onward: Onward, seed: Seed) -> Vec<Request> {
     let of = |(number, text): (usize, &&str)| -> Vec<Request> {
         let ends = steps_of(text);
         let step = |(step, &end): (usize, &usize)| {
-            let seed = seed.named("attempt").at(number as u64).named("step").at(step as u64);
+            let seed = seed
+                .named("attempt")
+                .at(number as u64)
+                .named("step")
+                .at(step as u64);
             let dialogue = onward.prompt.dialogue(&asked.problem.question, &[]);
-            let seeds = (0..onward.rollouts).map(|sample| seed.at(u64::from(sample))).collect();
-            Request { prefix: text[..end].to_owned(), ..Request::new(dialogue, seeds) }
+            let seeds = (0..onward.rollouts)
+                .map(|sample| seed.at(u64::from(sample)))
+                .collect();
+            Request {
+                prefix: text[..end].to_owned(),
+                ..Request::new(dialogue, seeds)
+            }
         };
-        ends[..ends.len() - 1].iter().enumerate().map(step).collect()
+        ends[..ends.len() - 1]
+            .iter()
+            .enumerate()
+            .map(step)
+            .collect()
     };
     asked.wrong.iter().enumerate().flat_map(of).collect()
 }
 
 /// The labels of one problem's attempts; takes the answers to its requests.
-fn judged(asked: &Tracing<'_>, answers: &mut impl Iterator<Item = Vec<Attempt>>, grade: Grader<'_>) -> Trace {
+fn judged(
+    asked: &Tracing<'_>,
+    answers: &mut impl Iterator<Item = Vec<Attempt>>,
+    grade: Grader<'_>,
+) -> Trace {
     let mut trace = Trace::default();
     for text in &asked.wrong {
         let ends = steps_of(text);
         let mut steps: Vec<Step> = Vec::with_capacity(ends.len());
         for &end in &ends[..ends.len() - 1] {
             let drawn = answers.next().unwrap_or_default();
-            trace.prompt += drawn.iter().map(|attempt| u64::from(attempt.prompt)).sum::<u64>();
-            trace.sampled += drawn.iter().map(|attempt| u64::from(attempt.tokens)).sum::<u64>();
-            let mut whole = drawn.iter().map(|attempt| format!("{}{}", &text[..end], attempt.text));
+            trace.prompt += drawn
+                .iter()
+                .map(|attempt| u64::from(attempt.prompt))
+                .sum::<u64>();
+            trace.sampled += drawn
+                .iter()
+                .map(|attempt| u64::from(attempt.tokens))
+                .sum::<u64>();
+            let mut whole = drawn
+                .iter()
+                .map(|attempt| format!("{}{}", &text[..end], attempt.text));
             let right = |whole: &String| grade(asked.problem, whole).verdict.is_right();
-            steps.push(Step { end, completed: whole.find(right) });
+            steps.push(Step {
+                end,
+                completed: whole.find(right),
+            });
         }
-        steps.push(Step { end: text.len(), completed: None });
+        steps.push(Step {
+            end: text.len(),
+            completed: None,
+        });
         let mut later = None;
         for step in steps.iter_mut().rev() {
             step.completed = step.completed.take().or_else(|| later.take());
@@ -124,15 +169,26 @@ fn judged(asked: &Tracing<'_>, answers: &mut impl Iterator<Item = Vec<Attempt>>,
     }
     for text in &asked.right {
         let whole = Some((*text).to_owned());
-        let steps = steps_of(text).into_iter().map(|end| Step { end, completed: whole.clone() });
-        trace.attempts.push(traced(asked, text, true, steps.collect()));
+        let steps = steps_of(text).into_iter().map(|end| Step {
+            end,
+            completed: whole.clone(),
+        });
+        trace
+            .attempts
+            .push(traced(asked, text, true, steps.collect()));
     }
     trace
 }
 
 fn traced(asked: &Tracing<'_>, text: &str, right: bool, steps: Vec<Step>) -> Traced {
     let (problem, afresh) = (asked.problem.id.clone(), asked.afresh.map(str::to_owned));
-    Traced { problem, text: text.to_owned(), right, afresh, steps }
+    Traced {
+        problem,
+        text: text.to_owned(),
+        right,
+        afresh,
+        steps,
+    }
 }
 
 #[cfg(test)]
@@ -144,39 +200,76 @@ mod tests {
     struct Table(Vec<(&'static str, Vec<&'static str>)>);
 
     impl Policy for Table {
-        fn respond(&mut self, requests: &[Request], _: &Sampling) -> Result<Vec<Vec<Attempt>>, PolicyError> {
+        fn respond(
+            &mut self,
+            requests: &[Request],
+            _: &Sampling,
+        ) -> Result<Vec<Vec<Attempt>>, PolicyError> {
             let answers = |request: &Request| {
                 let known = self.0.iter().find(|(prefix, _)| *prefix == request.prefix);
-                let (_, said) = known.ok_or_else(|| PolicyError::Unscripted(request.prefix.clone()))?;
+                let (_, said) =
+                    known.ok_or_else(|| PolicyError::Unscripted(request.prefix.clone()))?;
                 assert_eq!(request.seeds.len(), said.len());
-                let attempt =
-                    |text: &&str| Attempt { text: (*text).to_owned(), tokens: 2, prompt: 10, finished: true };
+                let attempt = |text: &&str| Attempt {
+                    text: (*text).to_owned(),
+                    tokens: 2,
+                    prompt: 10,
+                    finished: true,
+                };
                 Ok(said.iter().map(attempt).collect())
             };
             requests.iter().map(answers).collect()
         }
     }
 
-    fn labels(table: Vec<(&'static str, Vec<&'static str>)>, wrong: &[&str], right: &[&str]) -> Trace {
+    fn labels(
+        table: Vec<(&'static str, Vec<&'static str>)>,
+        wrong: &[&str],
+        right: &[&str],
+    ) -> Trace {
         let problem = problem(7);
         let (wrong, right) = (wrong.to_vec(), right.to_vec());
-        let asked = [Tracing { problem: &problem, wrong, afresh: right.first().copied(), right }];
-        let onward = Onward { prompt: prompt(), sampling: Sampling::default(), rollouts: 2 };
-        trace(&mut Table(table), &asked, onward, Seed(3), &grade).unwrap().remove(0)
+        let asked = [Tracing {
+            problem: &problem,
+            wrong,
+            afresh: right.first().copied(),
+            right,
+        }];
+        let onward = Onward {
+            prompt: prompt(),
+            sampling: Sampling::default(),
+            rollouts: 2,
+        };
+        trace(&mut Table(table), &asked, onward, Seed(3), &grade)
+            .unwrap()
+            .remove(0)
     }
 
     fn good(traced: &Traced) -> Vec<bool> {
-        traced.steps.iter().map(|step| step.completed.is_some()).collect()
+        traced
+            .steps
+            .iter()
+            .map(|step| step.completed.is_some())
+            .collect()
     }
 
     #[test]
     fn a_step_is_good_if_any_continuation_is_right() {
-        let table = vec![("a\n", vec!["x\n#### 6", "#### 7"]), ("a\nb\n", vec!["#### 8", "#### 9"])];
+        let table = vec![
+            ("a\n", vec!["x\n#### 6", "#### 7"]),
+            ("a\nb\n", vec!["#### 8", "#### 9"]),
+        ];
         let trace = labels(table, &["a\nb\n#### 8"], &["c\n#### 7"]);
-        let [wrong, right] = trace.attempts.as_slice() else { panic!("{trace:?}") };
+        let [wrong, right] = trace.attempts.as_slice() else {
+            panic!("{trace:?}")
+        };
         assert_eq!(good(wrong), [true, false, false]);
         assert_eq!(wrong.first_bad(), Some(1));
-        assert_eq!(wrong.steps[0].completed.as_deref(), Some("a\n#### 7"), "the good steps are kept");
+        assert_eq!(
+            wrong.steps[0].completed.as_deref(),
+            Some("a\n#### 7"),
+            "the good steps are kept"
+        );
         assert_eq!(wrong.afresh.as_deref(), Some("c\n#### 7"));
         assert_eq!((good(right), right.first_bad()), (vec![true, true], None));
         assert_eq!((trace.prompt, trace.sampled), (40, 8));
@@ -184,16 +277,25 @@ mod tests {
 
     #[test]
     fn what_leads_to_a_good_step_is_good() {
-        let table = vec![("a\n", vec!["#### 1", "#### 2"]), ("a\nb\n", vec!["#### 8", "#### 7"])];
+        let table = vec![
+            ("a\n", vec!["#### 1", "#### 2"]),
+            ("a\nb\n", vec!["#### 8", "#### 7"]),
+        ];
         let trace = labels(table, &["a\nb\n#### 8"], &[]);
         assert_eq!(good(&trace.attempts[0]), [true, true, false]);
-        assert_eq!(trace.attempts[0].steps[0].completed.as_deref(), Some("a\nb\n#### 7"));
+        assert_eq!(
+            trace.attempts[0].steps[0].completed.as_deref(),
+            Some("a\nb\n#### 7")
+        );
     }
 
     #[test]
     fn one_step_alone_and_right_attempts_ask_for_nothing() {
         let trace = labels(vec![], &["#### 8"], &["a\n#### 7"]);
         assert_eq!(good(&trace.attempts[0]), [false]);
-        assert_eq!((trace.prompt, trace.sampled, trace.attempts.len()), (0, 0, 2));
+        assert_eq!(
+            (trace.prompt, trace.sampled, trace.attempts.len()),
+            (0, 0, 2)
+        );
     }
 }

@@ -147,8 +147,14 @@ impl BaseSpec {
     /// The wording of the corpus, with what its task says about the form of answers.
     #[must_use]
     pub fn wording(&self) -> Prompt {
-        let form = self.prompt.answer_form.or_else(|| self.task.answer_form(self.task.grader()));
-        Prompt { answer_form: form, ..self.prompt }
+        let form = self
+            .prompt
+            .answer_form
+            .or_else(|| self.task.answer_form(self.task.grader()));
+        Prompt {
+            answer_form: form,
+            ..self.prompt
+        }
     }
 
     /// All that is wrong with the recipe.
@@ -163,28 +169,70 @@ impl BaseSpec {
                 "256 bytes and 4 control tokens need at least 260",
             ),
             (train.slices == 0, "train.slices", "0 slices train nothing"),
-            (train.documents_per_slice == 0, "train.documents_per_slice", "0 documents train nothing"),
-            (train.batch == 0, "train.batch", "a batch has at least 1 document"),
-            (!positive(train.learning_rate), "train.learning_rate", "not above 0"),
+            (
+                train.documents_per_slice == 0,
+                "train.documents_per_slice",
+                "0 documents train nothing",
+            ),
+            (
+                train.batch == 0,
+                "train.batch",
+                "a batch has at least 1 document",
+            ),
+            (
+                !positive(train.learning_rate),
+                "train.learning_rate",
+                "not above 0",
+            ),
             (!positive(train.decay), "train.decay", "not above 0"),
-            (!(0.0..=1.0).contains(&train.warmup), "train.warmup", "not between 0 and 1"),
-            (!(0.0..=1.0).contains(&train.final_rate), "train.final_rate", "not between 0 and 1"),
-            (!(0.0..1.0).contains(&train.beta1), "train.beta1", "not in [0, 1)"),
-            (!(0.0..1.0).contains(&train.beta2), "train.beta2", "not in [0, 1)"),
+            (
+                !(0.0..=1.0).contains(&train.warmup),
+                "train.warmup",
+                "not between 0 and 1",
+            ),
+            (
+                !(0.0..=1.0).contains(&train.final_rate),
+                "train.final_rate",
+                "not between 0 and 1",
+            ),
+            (
+                !(0.0..1.0).contains(&train.beta1),
+                "train.beta1",
+                "not in [0, 1)",
+            ),
+            (
+                !(0.0..1.0).contains(&train.beta2),
+                "train.beta2",
+                "not in [0, 1)",
+            ),
             (
                 !(0.0..f64::INFINITY).contains(&train.weight_decay),
                 "train.weight_decay",
                 "not a number of at least 0",
             ),
-            (!(0.0..f64::INFINITY).contains(&train.clip), "train.clip", "not a number of at least 0"),
+            (
+                !(0.0..f64::INFINITY).contains(&train.clip),
+                "train.clip",
+                "not a number of at least 0",
+            ),
         ];
-        let faults =
-            rules.into_iter().filter(|rule| rule.0).map(|(_, path, complaint)| Fault::new(path, complaint));
-        let sizes =
-            self.model.fault().map(|(field, complaint)| Fault::new(format!("model.{field}"), complaint));
-        let corpus =
-            self.corpus.fault().map(|(field, complaint)| Fault::new(format!("corpus.{field}"), complaint));
-        let task = self.task.check().err().map(|error| Fault::new("task", error.to_string()));
+        let faults = rules
+            .into_iter()
+            .filter(|rule| rule.0)
+            .map(|(_, path, complaint)| Fault::new(path, complaint));
+        let sizes = self
+            .model
+            .fault()
+            .map(|(field, complaint)| Fault::new(format!("model.{field}"), complaint));
+        let corpus = self
+            .corpus
+            .fault()
+            .map(|(field, complaint)| Fault::new(format!("corpus.{field}"), complaint));
+        let task = self
+            .task
+            .check()
+            .err()
+            .map(|error| Fault::new("task", error.to_string()));
         faults.chain(sizes).chain(corpus).chain(task).collect()
     }
 }
@@ -199,21 +247,35 @@ fn positive(number: f64) -> bool {
 /// # Errors
 /// If there is no such file (with the nearest name that there is), or anything in it is wrong.
 pub fn resolve(models_folder: &Path, name: &str) -> Result<BaseSpec, SpecError> {
-    let (file, tree) = (file_of(models_folder, name), source_of(models_folder, name)?);
+    let (file, tree) = (
+        file_of(models_folder, name),
+        source_of(models_folder, name)?,
+    );
     let mut base: BaseSpec = read_all(&tree, "").map_err(SpecError::Faulty)?;
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = file
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let mut faults = base.faults();
     if base.name.is_empty() {
         base.name = stem;
     } else if base.name != stem {
-        faults.push(Fault::new("name", format!("is \"{}\" in a file called {stem}.toml", base.name)));
+        faults.push(Fault::new(
+            "name",
+            format!("is \"{}\" in a file called {stem}.toml", base.name),
+        ));
     }
     let placed = faults.into_iter().map(|fault| {
         let place = tree.closest(&fault.path);
         fault.at(place)
     });
     let faults: Vec<_> = placed.collect();
-    if faults.is_empty() { Ok(base) } else { Err(SpecError::Faulty(faults)) }
+    if faults.is_empty() {
+        Ok(base)
+    } else {
+        Err(SpecError::Faulty(faults))
+    }
 }
 
 /// What the file of a base model says, untyped.
@@ -225,18 +287,30 @@ pub(super) fn source_of(models_folder: &Path, name: &str) -> Result<Node, SpecEr
 
 /// The file of a base model.
 pub(super) fn file_of(models_folder: &Path, name: &str) -> PathBuf {
-    if Path::new(name).extension().is_some_and(|extension| extension == "toml") {
-        return models_folder.parent().unwrap_or_else(|| Path::new("")).join(name);
+    if Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+    {
+        return models_folder
+            .parent()
+            .unwrap_or_else(|| Path::new(""))
+            .join(name);
     }
     models_folder.join(format!("{name}.toml"))
 }
 
 /// What to do about a base model that is not there.
 fn advice(models_folder: &Path, name: &str) -> String {
-    let entries = std::fs::read_dir(models_folder).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(models_folder)
+        .into_iter()
+        .flatten()
+        .flatten();
     let mut names: Vec<String> = entries
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
         .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
         .collect();
     names.sort();
@@ -244,7 +318,9 @@ fn advice(models_folder: &Path, name: &str) -> String {
         return format!("put the recipe of base model `{name}` there");
     }
     let meant = nearest(name, names.iter().map(String::as_str));
-    let meant = meant.map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
+    let meant = meant
+        .map(|meant| format!("did you mean `{meant}`? "))
+        .unwrap_or_default();
     format!("{meant}base models there: {}", names.join(", "))
 }
 
@@ -252,8 +328,7 @@ fn advice(models_folder: &Path, name: &str) -> String {
 mod tests {
     use super::*;
 
-    const RECIPE: &str =
-        "description = \"d\"\nproblems = 80000\ntask = { word-problems = {} }\n[train]\nslices = 5\n";
+    const RECIPE: &str = "description = \"d\"\nproblems = 80000\ntask = { word-problems = {} }\n[train]\nslices = 5\n";
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -273,7 +348,10 @@ mod tests {
     fn a_recipe_takes_its_name_from_its_file() {
         let folder = folder(&[("weak.toml", RECIPE)]);
         let base = resolve(folder.path(), "weak").unwrap();
-        assert_eq!((base.name.as_str(), base.train.decay, base.model.width), ("weak", 0.85, 96));
+        assert_eq!(
+            (base.name.as_str(), base.train.decay, base.model.width),
+            ("weak", 0.85, 96)
+        );
     }
 
     #[test]
@@ -287,9 +365,20 @@ mod tests {
             instruction_set: "avx512".to_owned(),
             recipe: String::new(),
         };
-        let same = BaseSpec { name: "x".to_owned(), checkpoint: Some(shipped), ..base.clone() };
+        let same = BaseSpec {
+            name: "x".to_owned(),
+            checkpoint: Some(shipped),
+            ..base.clone()
+        };
         assert_eq!(base.recipe(), same.recipe());
-        assert_ne!(base.recipe(), BaseSpec { seed: 1, ..base.clone() }.recipe());
+        assert_ne!(
+            base.recipe(),
+            BaseSpec {
+                seed: 1,
+                ..base.clone()
+            }
+            .recipe()
+        );
     }
 
     #[test]

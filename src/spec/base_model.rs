@@ -67,7 +67,10 @@ impl HfCheckpoint {
     #[must_use]
     pub fn fault(&self) -> Option<(&'static str, &'static str)> {
         if self.hf.as_os_str().is_empty() {
-            return Some(("hf", "is empty: give the folder of a checkpoint in Hugging Face's layout"));
+            return Some((
+                "hf",
+                "is empty: give the folder of a checkpoint in Hugging Face's layout",
+            ));
         }
         (self.positions == Some(0)).then_some(("positions", "a sequence has at least 1 token"))
     }
@@ -78,7 +81,10 @@ impl HfCheckpoint {
         if !self.name.is_empty() {
             return self.name.clone();
         }
-        let last = self.hf.file_name().map(|name| name.to_string_lossy().into_owned());
+        let last = self
+            .hf
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
         last.unwrap_or_else(|| self.hf.display().to_string())
     }
 }
@@ -164,7 +170,11 @@ pub fn resolve_model(models_folder: &Path, name: &str) -> Result<BaseModel, Spec
     }
     if checkpoint.name.is_empty() {
         let file = file_of(models_folder, name);
-        checkpoint.name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        checkpoint.name = file
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
     }
     Ok(BaseModel::Checkpoint(checkpoint))
 }

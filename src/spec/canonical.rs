@@ -24,7 +24,9 @@ fn shorten<T: DeserializeOwned + PartialEq>(value: &T, json: &mut Value, path: &
     let Some(object) = at(json, path) else { return };
     let names: Vec<String> = object.keys().cloned().collect();
     for name in names {
-        let Some(member) = at(json, path).and_then(|object| object.shift_remove(&name)) else { continue };
+        let Some(member) = at(json, path).and_then(|object| object.shift_remove(&name)) else {
+            continue;
+        };
         if serde_json::from_value::<T>(json.clone()).is_ok_and(|short| short == *value) {
             continue;
         }
@@ -38,7 +40,9 @@ fn shorten<T: DeserializeOwned + PartialEq>(value: &T, json: &mut Value, path: &
 }
 
 fn at<'a>(json: &'a mut Value, path: &[String]) -> Option<&'a mut serde_json::Map<String, Value>> {
-    path.iter().try_fold(json, |json, step| json.get_mut(step)).and_then(Value::as_object_mut)
+    path.iter()
+        .try_fold(json, |json, step| json.get_mut(step))
+        .and_then(Value::as_object_mut)
 }
 
 #[cfg(test)]
@@ -65,7 +69,10 @@ mod tests {
 
     impl Default for Inner {
         fn default() -> Self {
-            Self { rate: 0.1, count: 3 }
+            Self {
+                rate: 0.1,
+                count: 3,
+            }
         }
     }
 
@@ -83,13 +90,26 @@ mod tests {
 
     #[test]
     fn defaults_are_left_out_at_every_depth() {
-        let mut outer = Outer { name: String::new(), inner: Inner::default(), pick: Pick::Plain };
+        let mut outer = Outer {
+            name: String::new(),
+            inner: Inner::default(),
+            pick: Pick::Plain,
+        };
         assert_eq!(short(&outer), r#"{"name":""}"#);
         outer.inner.count = 4;
         assert_eq!(short(&outer), r#"{"name":"","inner":{"count":4}}"#);
-        outer.pick = Pick::Deep(Inner { rate: 0.2, count: 3 });
-        assert_eq!(short(&outer), r#"{"name":"","inner":{"count":4},"pick":{"deep":{"rate":0.2}}}"#);
+        outer.pick = Pick::Deep(Inner {
+            rate: 0.2,
+            count: 3,
+        });
+        assert_eq!(
+            short(&outer),
+            r#"{"name":"","inner":{"count":4},"pick":{"deep":{"rate":0.2}}}"#
+        );
         outer.pick = Pick::Deep(Inner::default());
-        assert_eq!(short(&outer), r#"{"name":"","inner":{"count":4},"pick":{"deep":{}}}"#);
+        assert_eq!(
+            short(&outer),
+            r#"{"name":"","inner":{"count":4},"pick":{"deep":{}}}"#
+        );
     }
 }

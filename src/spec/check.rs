@@ -44,7 +44,13 @@ impl RunSpec {
         let grader = self.grader.filter(|grader| *grader != self.task.grader());
         let task = self.task.without_path();
         let (collect, boost) = (self.collect.essence(), self.boost.essence());
-        let mut value = canonical(&Self { task, boost, collect, grader, ..self.clone() });
+        let mut value = canonical(&Self {
+            task,
+            boost,
+            collect,
+            grader,
+            ..self.clone()
+        });
         if let Some(members) = value.as_object_mut() {
             members.remove("backend");
         }
@@ -52,12 +58,32 @@ impl RunSpec {
     }
 
     fn check_data(&self, faults: &mut Vec<Fault>) {
-        refuse(faults, self.base.is_empty(), "base", "no base model is named");
-        refuse(faults, self.data.train == 0, "data.train", "0 leaves nothing to train on");
-        refuse(faults, self.data.test == 0, "data.test", "0 leaves nothing to evaluate on");
+        refuse(
+            faults,
+            self.base.is_empty(),
+            "base",
+            "no base model is named",
+        );
+        refuse(
+            faults,
+            self.data.train == 0,
+            "data.train",
+            "0 leaves nothing to train on",
+        );
+        refuse(
+            faults,
+            self.data.test == 0,
+            "data.test",
+            "0 leaves nothing to evaluate on",
+        );
         check_task(&self.task, "task", faults);
         let read = self.data.train_draw != TrainDraw::Shared && !self.task.is_generated();
-        refuse(faults, read, "data.train_draw", same_for_every_seed(&self.task));
+        refuse(
+            faults,
+            read,
+            "data.train_draw",
+            same_for_every_seed(&self.task),
+        );
         let (boost, train) = (self.boost.problems, self.data.train);
         refuse(
             faults,
@@ -68,24 +94,54 @@ impl RunSpec {
     }
 
     fn check_rounds(&self, faults: &mut Vec<Fault>) {
-        let idle = self.rounds.count == 0 && self.boost.problems == 0 && self.method.goes_in_rounds();
+        let idle =
+            self.rounds.count == 0 && self.boost.problems == 0 && self.method.goes_in_rounds();
         let method = serde_json::to_value(self.method).unwrap_or_default();
         let method = method.as_str().unwrap_or_default();
-        refuse(faults, idle, "rounds.count", format!("0 rounds leave the method `{method}` nothing to do"));
+        refuse(
+            faults,
+            idle,
+            "rounds.count",
+            format!("0 rounds leave the method `{method}` nothing to do"),
+        );
         let Self { boost, .. } = self;
-        for (path, capable) in
-            [("boost.model", boost.model.is_some()), ("boost.openai", boost.openai.is_some())]
-        {
+        for (path, capable) in [
+            ("boost.model", boost.model.is_some()),
+            ("boost.openai", boost.openai.is_some()),
+        ] {
             let complaint = "with `boost.problems` = 0 there is no boost to take part in";
             refuse(faults, capable && boost.problems == 0, path, complaint);
         }
         let both = boost.model.is_some() && boost.openai.is_some();
-        refuse(faults, both, "boost.openai", "`boost.model` is given too; leave one of them out");
-        refuse(faults, self.boost.turns > MOST_TURNS, "boost.turns", too_many(self.boost.turns));
-        refuse(faults, self.candidates == 0, "candidates", "0 samples leave nothing to choose from");
+        refuse(
+            faults,
+            both,
+            "boost.openai",
+            "`boost.model` is given too; leave one of them out",
+        );
+        refuse(
+            faults,
+            self.boost.turns > MOST_TURNS,
+            "boost.turns",
+            too_many(self.boost.turns),
+        );
+        refuse(
+            faults,
+            self.candidates == 0,
+            "candidates",
+            "0 samples leave nothing to choose from",
+        );
         let verifier = self.verifier.samples;
-        refuse(faults, verifier == 0, "verifier.samples", "0 samples leave nothing to rank");
-        let sizes = [("glore.attempts", self.glore.attempts), ("glore.rollouts", self.glore.rollouts)];
+        refuse(
+            faults,
+            verifier == 0,
+            "verifier.samples",
+            "0 samples leave nothing to rank",
+        );
+        let sizes = [
+            ("glore.attempts", self.glore.attempts),
+            ("glore.rollouts", self.glore.rollouts),
+        ];
         for (path, size) in sizes {
             refuse(faults, size == 0, path, "0 of them leave no step to judge");
         }
@@ -96,35 +152,80 @@ impl RunSpec {
             "rounds.count",
             "0 rounds leave the verifier nothing to learn from",
         );
-        let PreferenceConfig { beta, epochs, learning_rate } = self.preference;
-        for (path, value) in [("preference.beta", beta), ("preference.learning_rate", learning_rate)] {
+        let PreferenceConfig {
+            beta,
+            epochs,
+            learning_rate,
+        } = self.preference;
+        for (path, value) in [
+            ("preference.beta", beta),
+            ("preference.learning_rate", learning_rate),
+        ] {
             let usable = value.is_finite() && value > 0.0;
             refuse(faults, !usable, path, format!("{value} is not above 0"));
         }
-        refuse(faults, epochs == 0, "preference.epochs", "0 epochs train nothing");
+        refuse(
+            faults,
+            epochs == 0,
+            "preference.epochs",
+            "0 epochs train nothing",
+        );
         if let Some((field, complaint)) = self.weighting.fault() {
             let rule = serde_json::to_value(self.weighting).expect("settings are plain data");
-            let rule = rule.as_object().and_then(|rule| rule.keys().next().cloned()).unwrap_or_default();
+            let rule = rule
+                .as_object()
+                .and_then(|rule| rule.keys().next().cloned())
+                .unwrap_or_default();
             faults.push(Fault::new(format!("weighting.{rule}.{field}"), complaint));
         }
     }
 
     fn check_collect(&self, faults: &mut Vec<Fault>) {
         let idle = self.collect.trajectories == 0;
-        refuse(faults, idle, "collect.trajectories", "0 trajectories leave nothing to train on");
+        refuse(
+            faults,
+            idle,
+            "collect.trajectories",
+            "0 trajectories leave nothing to train on",
+        );
         let none = self.collect.own_turns == OwnTurns::Fixed(0);
-        refuse(faults, none, "collect.own_turns", "0 own turns leave nothing to improve");
+        refuse(
+            faults,
+            none,
+            "collect.own_turns",
+            "0 own turns leave nothing to improve",
+        );
         if let OwnTurns::Fixed(turns) = self.collect.own_turns {
-            refuse(faults, turns > MOST_TURNS, "collect.own_turns", too_many(turns));
+            refuse(
+                faults,
+                turns > MOST_TURNS,
+                "collect.own_turns",
+                too_many(turns),
+            );
         }
         if let Teacher::Oneself { best_of } = self.collect.teacher {
-            refuse(faults, best_of == 0, "collect.teacher.self.best_of", "0 samples have no best one");
+            refuse(
+                faults,
+                best_of == 0,
+                "collect.teacher.self.best_of",
+                "0 samples have no best one",
+            );
         }
         if let Teacher::Model(name) = &self.collect.teacher {
-            refuse(faults, name.is_empty(), "collect.teacher.model", "no base model is named");
+            refuse(
+                faults,
+                name.is_empty(),
+                "collect.teacher.model",
+                "no base model is named",
+            );
         }
         if let Rollouts::Model(name) = &self.collect.rollouts {
-            refuse(faults, name.is_empty(), "collect.rollouts.model", "no base model is named");
+            refuse(
+                faults,
+                name.is_empty(),
+                "collect.rollouts.model",
+                "no base model is named",
+            );
         }
         sampling(faults, "collect.sampling", self.collect.sampling.fault());
         self.check_endpoints(faults);
@@ -132,19 +233,31 @@ impl RunSpec {
 
     /// Models behind an API, whose settings are checked without asking them.
     fn check_endpoints(&self, faults: &mut Vec<Fault>) {
-        let boost = self.boost.openai.as_deref().map(|endpoint| ("boost.openai", endpoint));
+        let boost = self
+            .boost
+            .openai
+            .as_deref()
+            .map(|endpoint| ("boost.openai", endpoint));
         // Those of a method that does not unroll are checked as well: an axis may choose another one.
         for (path, endpoint) in self.collect.endpoints().chain(boost) {
             sampling(faults, path, endpoint.fault());
             let shut = self.collect.sampling.top_k > 0;
-            let complaint =
-                "the API of a server has no `top_k`; leave it at 0, or choose another teacher or rollouts";
+            let complaint = "the API of a server has no `top_k`; leave it at 0, or choose another teacher or rollouts";
             refuse(faults, shut, "collect.sampling.top_k", complaint);
         }
-        let rollouts = self.collect.endpoints().filter(|(path, _)| path.starts_with("collect.rollouts"));
+        let rollouts = self
+            .collect
+            .endpoints()
+            .filter(|(path, _)| path.starts_with("collect.rollouts"));
         for (path, endpoint) in rollouts.chain(boost) {
-            let complaint = "rollouts are always shown their own dialogue; only a teacher has `sees`";
-            refuse(faults, endpoint.sees.is_some(), &format!("{path}.sees"), complaint);
+            let complaint =
+                "rollouts are always shown their own dialogue; only a teacher has `sees`";
+            refuse(
+                faults,
+                endpoint.sees.is_some(),
+                &format!("{path}.sees"),
+                complaint,
+            );
         }
     }
 
@@ -153,8 +266,18 @@ impl RunSpec {
         if let Some((field, complaint)) = train.lora.as_ref().and_then(LoraConfig::fault) {
             faults.push(Fault::new(format!("train.lora.{field}"), complaint));
         }
-        refuse(faults, train.epochs == 0, "train.epochs", "0 epochs train nothing");
-        refuse(faults, train.batch == 0, "train.batch", "a batch has at least 1 target");
+        refuse(
+            faults,
+            train.epochs == 0,
+            "train.epochs",
+            "0 epochs train nothing",
+        );
+        refuse(
+            faults,
+            train.batch == 0,
+            "train.batch",
+            "a batch has at least 1 target",
+        );
         let rate = train.learning_rate;
         refuse(
             faults,
@@ -162,14 +285,30 @@ impl RunSpec {
             "train.learning_rate",
             format!("{rate} is not above 0"),
         );
-        let parts = [("train.warmup", train.warmup), ("train.final_rate", train.final_rate)];
+        let parts = [
+            ("train.warmup", train.warmup),
+            ("train.final_rate", train.final_rate),
+        ];
         for (path, part) in parts {
-            refuse(faults, !(0.0..=1.0).contains(&part), path, format!("{part} is not between 0 and 1"));
+            refuse(
+                faults,
+                !(0.0..=1.0).contains(&part),
+                path,
+                format!("{part} is not between 0 and 1"),
+            );
         }
         for (path, beta) in [("train.beta1", train.beta1), ("train.beta2", train.beta2)] {
-            refuse(faults, !(0.0..1.0).contains(&beta), path, format!("{beta} is not in [0, 1)"));
+            refuse(
+                faults,
+                !(0.0..1.0).contains(&beta),
+                path,
+                format!("{beta} is not in [0, 1)"),
+            );
         }
-        for (path, size) in [("train.weight_decay", train.weight_decay), ("train.clip", train.clip)] {
+        for (path, size) in [
+            ("train.weight_decay", train.weight_decay),
+            ("train.clip", train.clip),
+        ] {
             refuse(
                 faults,
                 !(size.is_finite() && size >= 0.0),
@@ -181,11 +320,18 @@ impl RunSpec {
 
     fn check_online(&self, faults: &mut Vec<Fault>) {
         let (grpo, score) = (&self.grpo, &self.score);
-        let stages =
-            [("grpo", grpo.stage(), grpo.learning_rate), ("score", score.second(), score.learning_rate)];
+        let stages = [
+            ("grpo", grpo.stage(), grpo.learning_rate),
+            ("score", score.second(), score.learning_rate),
+        ];
         for (table, stage, rate) in stages {
             let at = |field: &str| format!("{table}.{field}");
-            refuse(faults, stage.problems == 0, &at("problems"), "0 problems leave nothing to answer");
+            refuse(
+                faults,
+                stage.problems == 0,
+                &at("problems"),
+                "0 problems leave nothing to answer",
+            );
             refuse(
                 faults,
                 stage.samples < 2,
@@ -193,10 +339,20 @@ impl RunSpec {
                 "an advantage needs at least 2 episodes to compare",
             );
             let usable = rate.is_finite() && rate > 0.0;
-            refuse(faults, !usable, &at("learning_rate"), format!("{rate} is not above 0"));
+            refuse(
+                faults,
+                !usable,
+                &at("learning_rate"),
+                format!("{rate} is not above 0"),
+            );
             let discount = stage.discount;
             let outside = !(0.0..=1.0).contains(&discount);
-            refuse(faults, outside, &at("discount"), format!("{discount} is not between 0 and 1"));
+            refuse(
+                faults,
+                outside,
+                &at("discount"),
+                format!("{discount} is not between 0 and 1"),
+            );
             let unreadable = stage.unreadable;
             refuse(
                 faults,
@@ -205,12 +361,37 @@ impl RunSpec {
                 format!("{unreadable} is not a number"),
             );
         }
-        refuse(faults, grpo.iterations == 0, "grpo.iterations", "0 iterations train nothing");
-        refuse(faults, grpo.turns == 0, "grpo.turns", "an episode has at least 1 turn");
-        refuse(faults, grpo.turns > MOST_TURNS, "grpo.turns", too_many(grpo.turns));
-        refuse(faults, grpo.passes == 0, "grpo.passes", "0 passes train nothing");
+        refuse(
+            faults,
+            grpo.iterations == 0,
+            "grpo.iterations",
+            "0 iterations train nothing",
+        );
+        refuse(
+            faults,
+            grpo.turns == 0,
+            "grpo.turns",
+            "an episode has at least 1 turn",
+        );
+        refuse(
+            faults,
+            grpo.turns > MOST_TURNS,
+            "grpo.turns",
+            too_many(grpo.turns),
+        );
+        refuse(
+            faults,
+            grpo.passes == 0,
+            "grpo.passes",
+            "0 passes train nothing",
+        );
         let idle = score.stage_one == 0 && score.stage_two == 0;
-        refuse(faults, idle, "score.stage_one", "0 iterations in both stages train nothing");
+        refuse(
+            faults,
+            idle,
+            "score.stage_one",
+            "0 iterations in both stages train nothing",
+        );
         let sizes = [
             ("grpo.clip", grpo.clip),
             ("grpo.kl", grpo.kl),
@@ -221,7 +402,12 @@ impl RunSpec {
         ];
         for (path, size) in sizes {
             let usable = size.is_finite() && size >= 0.0;
-            refuse(faults, !usable, path, format!("{size} is not a number of at least 0"));
+            refuse(
+                faults,
+                !usable,
+                path,
+                format!("{size} is not a number of at least 0"),
+            );
         }
     }
 
@@ -231,12 +417,37 @@ impl RunSpec {
         }
         let evaluate = &self.evaluate;
         let read = evaluate.data_seed.is_some() && !self.evaluated_task().is_generated();
-        refuse(faults, read, "evaluate.data_seed", same_for_every_seed(self.evaluated_task()));
-        refuse(faults, evaluate.turns == 0, "evaluate.turns", "an evaluation has at least 1 turn");
-        refuse(faults, evaluate.turns > MOST_TURNS, "evaluate.turns", too_many(evaluate.turns));
-        refuse(faults, evaluate.samples == 0, "evaluate.samples", "an evaluation has at least 1 sample");
+        refuse(
+            faults,
+            read,
+            "evaluate.data_seed",
+            same_for_every_seed(self.evaluated_task()),
+        );
+        refuse(
+            faults,
+            evaluate.turns == 0,
+            "evaluate.turns",
+            "an evaluation has at least 1 turn",
+        );
+        refuse(
+            faults,
+            evaluate.turns > MOST_TURNS,
+            "evaluate.turns",
+            too_many(evaluate.turns),
+        );
+        refuse(
+            faults,
+            evaluate.samples == 0,
+            "evaluate.samples",
+            "an evaluation has at least 1 sample",
+        );
         let blind = evaluate.window == Window::Last(0);
-        refuse(faults, blind, "evaluate.window", "a window of 0 shows the model no attempt to improve on");
+        refuse(
+            faults,
+            blind,
+            "evaluate.window",
+            "a window of 0 shows the model no attempt to improve on",
+        );
         sampling(faults, "evaluate.sampling", evaluate.sampling.fault());
         sampling(faults, "analyses", self.analyses.fault());
     }
@@ -254,7 +465,9 @@ fn sampling(faults: &mut Vec<Fault>, path: &str, fault: Option<(&'static str, St
 
 fn same_for_every_seed(task: &TaskConfig) -> String {
     let name = task.name();
-    format!("the problems of `{name}` are read from files and are the same for every seed; leave it out")
+    format!(
+        "the problems of `{name}` are read from files and are the same for every seed; leave it out"
+    )
 }
 
 fn too_many(turns: u32) -> String {
@@ -282,7 +495,10 @@ fn check_task(task: &TaskConfig, path: &str, faults: &mut Vec<Fault>) {
     match task.check() {
         Ok(()) => {}
         Err(DataError::Setting { task, field, fault }) => {
-            faults.push(Fault::new(format!("{path}.{task}.{field}"), fault.trim_start_matches("= ")));
+            faults.push(Fault::new(
+                format!("{path}.{task}.{field}"),
+                fault.trim_start_matches("= "),
+            ));
         }
         Err(other) => faults.push(Fault::new(path, other.to_string())),
     }

@@ -50,7 +50,10 @@ impl ExperimentSpec {
     /// The folder of base models: `models` beside the experiment file.
     #[must_use]
     pub fn models_folder(&self) -> PathBuf {
-        self.path.parent().unwrap_or_else(|| Path::new("")).join("models")
+        self.path
+            .parent()
+            .unwrap_or_else(|| Path::new(""))
+            .join("models")
     }
 }
 
@@ -90,8 +93,12 @@ pub fn read(path: &Path, overrides: &[(String, String)]) -> Result<ExperimentSpe
     let seeds = seeds_of(&tree, &mut faults);
     let template = template_of(&tree).map_err(|more| faults.extend(more)).ok();
     let parts = |name: &str| tree.get(name).cloned().unwrap_or_else(Node::empty);
-    let sweep = sweep(&parts("sweep")).map_err(|more| faults.extend(more)).ok();
-    let wishes = read_all::<Wishes>(&parts("report"), "report").map_err(|more| faults.extend(more)).ok();
+    let sweep = sweep(&parts("sweep"))
+        .map_err(|more| faults.extend(more))
+        .ok();
+    let wishes = read_all::<Wishes>(&parts("report"), "report")
+        .map_err(|more| faults.extend(more))
+        .ok();
     match (template, sweep, wishes) {
         (Some(template), Some(sweep), Some(wishes)) if faults.is_empty() => Ok(ExperimentSpec {
             name: form.name,
@@ -112,7 +119,11 @@ pub fn read(path: &Path, overrides: &[(String, String)]) -> Result<ExperimentSpe
 fn template_of(tree: &Node) -> Result<Template, Vec<Fault>> {
     let Some(run) = tree.get("run") else {
         let fault = Fault::new("run", "this table is required: it holds the baseline run");
-        return Err(vec![fault.hint("write [run] with at least `base` and `task`.").at(tree.place.as_ref())]);
+        return Err(vec![
+            fault
+                .hint("write [run] with at least `base` and `task`.")
+                .at(tree.place.as_ref()),
+        ]);
     };
     Template::new(run.clone())
 }
@@ -127,7 +138,10 @@ pub(super) fn text_of(path: &Path, advice: &str) -> Result<String, SpecError> {
     let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string(), advice))?;
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
-        unreadable(format!("byte {good} is not UTF-8"), "save the file as UTF-8 text")
+        unreadable(
+            format!("byte {good} is not UTF-8"),
+            "save the file as UTF-8 text",
+        )
     })
 }
 
@@ -135,13 +149,16 @@ pub(super) fn text_of(path: &Path, advice: &str) -> Result<String, SpecError> {
 fn extend(tree: &mut Node, path: &Path, parent: &str) -> Result<(), SpecError> {
     let place = tree.get("extends").and_then(|node| node.place.clone());
     let file = path.parent().unwrap_or_else(|| Path::new("")).join(parent);
-    let text = text_of(&file, "`extends` is a path relative to the file that says it")?;
+    let text = text_of(
+        &file,
+        "`extends` is a path relative to the file that says it",
+    )?;
     let mut below = Node::parse(&file.display().to_string(), &text)?;
     let form: Form = read_all(&below, "").map_err(SpecError::Faulty)?;
     if form.extends.is_some() {
         let complaint = format!("{parent} extends another file itself");
-        let fault =
-            Fault::new("extends", complaint).hint("only one level is possible; write the settings out.");
+        let fault = Fault::new("extends", complaint)
+            .hint("only one level is possible; write the settings out.");
         return Err(fault.at(place.as_ref()).into());
     }
     for name in ["name", "question"] {
@@ -161,7 +178,9 @@ fn set(tree: &mut Node, at: &str, value: &str) -> Result<(), SpecError> {
     let line = |value: &str| Node::parse("--set", &format!("{at} = {value}"));
     let quoted = || line(&Value::String(value.to_owned()).to_string());
     let node = line(value).or_else(|_| quoted())?;
-    let Some(node) = node.find(at) else { return Err(Fault::new(at, "not a path of fields").into()) };
+    let Some(node) = node.find(at) else {
+        return Err(Fault::new(at, "not a path of fields").into());
+    };
     let inside_run = |path: &str| path.strip_prefix("run.").is_some_and(is_record);
     tree.lay(&format!("run.{at}"), node, &inside_run)?;
     Ok(())
@@ -169,27 +188,40 @@ fn set(tree: &mut Node, at: &str, value: &str) -> Result<(), SpecError> {
 
 fn header_faults(tree: &Node) -> Vec<Fault> {
     let mut faults = vec![];
-    if let Some(Node { content: Content::Text(name), place, .. }) = tree.get("name") {
+    if let Some(Node {
+        content: Content::Text(name),
+        place,
+        ..
+    }) = tree.get("name")
+    {
         let tame = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
         if name.is_empty() || !name.chars().all(tame) {
             let fault = Fault::new("name", format!("\"{name}\" cannot be the name of a folder"));
-            faults.push(fault.hint("use letters, digits, - and _ only.").at(place.as_ref()));
+            faults.push(
+                fault
+                    .hint("use letters, digits, - and _ only.")
+                    .at(place.as_ref()),
+            );
         }
     } else {
-        let fault =
-            Fault::new("name", "this field is required").hint("write name = \"...\" in the first line.");
+        let fault = Fault::new("name", "this field is required")
+            .hint("write name = \"...\" in the first line.");
         faults.push(fault.at(tree.place.as_ref()));
     }
     if let Some(seed) = tree.find("run.seed") {
         faults.push(
-            Fault::new("run.seed", "not set here").hint(SEEDS).at(seed.name.as_ref().or(seed.place.as_ref())),
+            Fault::new("run.seed", "not set here")
+                .hint(SEEDS)
+                .at(seed.name.as_ref().or(seed.place.as_ref())),
         );
     }
     faults
 }
 
 fn seeds_of(tree: &Node, faults: &mut Vec<Fault>) -> Vec<u64> {
-    let Some(node) = tree.get("seeds") else { return vec![0] };
+    let Some(node) = tree.get("seeds") else {
+        return vec![0];
+    };
     let seeds: Vec<u64> = typed(node).unwrap_or_default();
     if let Some(complaint) = seeds_complaint(&seeds) {
         faults.push(Fault::new("seeds", complaint).at(node.place.as_ref()));
@@ -199,7 +231,10 @@ fn seeds_of(tree: &Node, faults: &mut Vec<Fault>) -> Vec<u64> {
 
 /// What is wrong with a list of seeds, if anything.
 pub(super) fn seeds_complaint(seeds: &[u64]) -> Option<String> {
-    let repeated = seeds.iter().enumerate().find(|(index, seed)| seeds[..*index].contains(seed));
+    let repeated = seeds
+        .iter()
+        .enumerate()
+        .find(|(index, seed)| seeds[..*index].contains(seed));
     match repeated {
         _ if seeds.is_empty() => {
             Some("an empty list of seeds leaves no run; leave it out for seeds = [0]".to_owned())

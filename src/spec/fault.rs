@@ -43,7 +43,11 @@ impl From<Fault> for SpecError {
 }
 
 fn listed(faults: &[Fault]) -> String {
-    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    faults
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A text and the name under which people know it.
@@ -76,28 +80,51 @@ impl Place {
     fn excerpt(&self) -> String {
         let (number, column, line) = self.line();
         let rest = line.chars().count().saturating_sub(column - 1);
-        let meant = self.source.text.get(self.start..self.end).unwrap_or_default();
-        let length = meant.lines().next().unwrap_or_default().chars().count().clamp(1, rest.max(1));
+        let meant = self
+            .source
+            .text
+            .get(self.start..self.end)
+            .unwrap_or_default();
+        let length = meant
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .count()
+            .clamp(1, rest.max(1));
         let margin = " ".repeat(number.to_string().len());
         let indent = " ".repeat(column - 1);
         let line = veiled(line);
-        format!("{margin} |\n{number} | {line}\n{margin} | {indent}{}", "^".repeat(length))
+        format!(
+            "{margin} |\n{number} | {line}\n{margin} | {indent}{}",
+            "^".repeat(length)
+        )
     }
 }
 
 /// A line of a file without what of a URL may be a key: what stands before its host or behind its path.
 fn veiled(line: &str) -> String {
     let quotes = ['"', '\''];
-    let url = line.find("base_url").and_then(|name| Some(name + line[name..].find(quotes)? + 1));
-    let Some(from) = url else { return line.to_owned() };
-    let to = line[from..].find(quotes).map_or(line.len(), |end| from + end);
+    let url = line
+        .find("base_url")
+        .and_then(|name| Some(name + line[name..].find(quotes)? + 1));
+    let Some(from) = url else {
+        return line.to_owned();
+    };
+    let to = line[from..]
+        .find(quotes)
+        .map_or(line.len(), |end| from + end);
     let url = &line[from..to];
     let behind = url.find(['?', '#']).map_or(url.len(), |at| at + 1);
     let before = url[..behind].rfind('@').unwrap_or(0);
     let scheme = url.find("://").map_or(0, |at| at + 3).min(before);
     let hidden = |part: &str| "*".repeat(part.chars().count());
-    let parts =
-        [&url[..scheme], &hidden(&url[scheme..before]), &url[before..behind], &hidden(&url[behind..])];
+    let parts = [
+        &url[..scheme],
+        &hidden(&url[scheme..before]),
+        &url[before..behind],
+        &hidden(&url[behind..]),
+    ];
     format!("{}{}{}", &line[..from], parts.concat(), &line[to..])
 }
 
@@ -138,7 +165,13 @@ impl Fault {
     /// A fault of the field at `path`.
     #[must_use]
     pub fn new(path: impl Into<String>, complaint: impl Into<String>) -> Self {
-        Self { path: path.into(), complaint: complaint.into(), hints: vec![], kind: Kind::Other, place: None }
+        Self {
+            path: path.into(),
+            complaint: complaint.into(),
+            hints: vec![],
+            kind: Kind::Other,
+            place: None,
+        }
     }
 
     /// The same fault with one more hint.
@@ -167,7 +200,11 @@ impl Fault {
 
     /// Puts a step in front of the path, on the way up from the value.
     pub(super) fn under(mut self, step: &str) -> Self {
-        let joint = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+        let joint = if self.path.is_empty() || self.path.starts_with('[') {
+            ""
+        } else {
+            "."
+        };
         self.path = format!("{step}{joint}{}", self.path);
         self
     }
@@ -185,8 +222,13 @@ impl fmt::Display for Fault {
         if let Some(place) = &self.place {
             write!(f, "\n{}", place.excerpt())?;
         }
-        let margin = self.place.as_ref().map_or(1, |place| place.line().0.to_string().len());
-        self.hints.iter().try_for_each(|hint| write!(f, "\n{} = {hint}", " ".repeat(margin)))
+        let margin = self
+            .place
+            .as_ref()
+            .map_or(1, |place| place.line().0.to_string().len());
+        self.hints
+            .iter()
+            .try_for_each(|hint| write!(f, "\n{} = {hint}", " ".repeat(margin)))
     }
 }
 
@@ -197,18 +239,26 @@ impl std::error::Error for Fault {}
 pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const CLOSE: f64 = 0.8;
     let plain = |text: &str| text.to_lowercase().replace('_', "-");
-    let scored = names.into_iter().map(|other| (strsim::jaro_winkler(&plain(name), &plain(other)), other));
+    let scored = names
+        .into_iter()
+        .map(|other| (strsim::jaro_winkler(&plain(name), &plain(other)), other));
     let best = scored.fold(None, |best: Option<(f64, &str)>, next| match best {
         Some(best) if best.0 >= next.0 => Some(best),
         _ => Some(next),
     });
-    best.filter(|(score, _)| *score >= CLOSE).map(|(_, name)| name)
+    best.filter(|(score, _)| *score >= CLOSE)
+        .map(|(_, name)| name)
 }
 
 /// Hints for a name that does not exist: the nearest one, and all of them.
 pub(super) fn suggestions(name: &str, names: &[&str]) -> Vec<String> {
-    let meant = nearest(name, names.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
-    let all = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let meant =
+        nearest(name, names.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
+    let all = names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
     let valid = (!names.is_empty()).then(|| format!("valid here: {all}."));
     meant.into_iter().chain(valid).collect()
 }
@@ -224,9 +274,15 @@ mod tests {
                 "base_url = \"http://host/v1?key=SECRET\", model = \"m?\"",
                 "base_url = \"http://host/v1?**********\", model = \"m?\"",
             ),
-            ("base_url = 'http://me:SECRET@host/v1'", "base_url = 'http://*********@host/v1'"),
+            (
+                "base_url = 'http://me:SECRET@host/v1'",
+                "base_url = 'http://*********@host/v1'",
+            ),
             ("base_url = \"host/v1#SECRET", "base_url = \"host/v1#******"),
-            ("base_url = \"http://host/v1\"", "base_url = \"http://host/v1\""),
+            (
+                "base_url = \"http://host/v1\"",
+                "base_url = \"http://host/v1\"",
+            ),
             ("base = \"a?b\"", "base = \"a?b\""),
         ] {
             assert_eq!(veiled(line), told);
@@ -234,8 +290,15 @@ mod tests {
     }
 
     fn place(text: &str, start: usize, end: usize) -> Place {
-        let source = Source { name: "a.toml".to_owned(), text: text.to_owned() };
-        Place { source: Arc::new(source), start, end }
+        let source = Source {
+            name: "a.toml".to_owned(),
+            text: text.to_owned(),
+        };
+        Place {
+            source: Arc::new(source),
+            start,
+            end,
+        }
     }
 
     #[test]

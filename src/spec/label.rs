@@ -11,11 +11,20 @@ pub fn label(value: &Value) -> String {
             Some(float) if !number.is_i64() && !number.is_u64() => float.to_string(),
             _ => number.to_string(),
         },
-        Value::Array(items) => format!("[{}]", items.iter().map(label).collect::<Vec<_>>().join(",")),
+        Value::Array(items) => format!(
+            "[{}]",
+            items.iter().map(label).collect::<Vec<_>>().join(",")
+        ),
         Value::Object(members) if members.len() == 1 => {
             let named = members.iter().map(|(name, inner)| (name, inside(inner)));
             named
-                .map(|(name, inner)| if inner.is_empty() { name.clone() } else { format!("{name}({inner})") })
+                .map(|(name, inner)| {
+                    if inner.is_empty() {
+                        name.clone()
+                    } else {
+                        format!("{name}({inner})")
+                    }
+                })
                 .collect()
         }
         Value::Object(_) => format!("{{{}}}", inside(value)),
@@ -25,11 +34,17 @@ pub fn label(value: &Value) -> String {
 
 /// What stands between the brackets. A sole temperature goes without its name.
 fn inside(value: &Value) -> String {
-    let Value::Object(members) = value else { return label(value) };
+    let Value::Object(members) = value else {
+        return label(value);
+    };
     if let (1, Some(temperature)) = (members.len(), members.get("temperature")) {
         return label(temperature);
     }
-    members.iter().map(|(name, member)| format!("{name}={}", label(member))).collect::<Vec<_>>().join(",")
+    members
+        .iter()
+        .map(|(name, member)| format!("{name}={}", label(member)))
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 #[cfg(test)]

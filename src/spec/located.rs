@@ -34,7 +34,10 @@ impl Located {
     /// # Errors
     /// If it is not TOML.
     pub fn text(name: &str, text: &str) -> Result<Self, Fault> {
-        Ok(Self { path: String::new(), node: Node::parse(name, text)? })
+        Ok(Self {
+            path: String::new(),
+            node: Node::parse(name, text)?,
+        })
     }
 
     /// The settings.
@@ -81,22 +84,35 @@ impl Located {
         known: &[&str],
     ) -> Fault {
         let fault = self.fault(steps, complaint);
-        suggestions(given, known).into_iter().fold(fault, Fault::hint)
+        suggestions(given, known)
+            .into_iter()
+            .fold(fault, Fault::hint)
     }
 
     /// The same of the *name* of a member, which does not exist.
     #[must_use]
-    pub fn unknown_name(&self, steps: &[&str], complaint: impl Into<String>, known: &[&str]) -> Fault {
+    pub fn unknown_name(
+        &self,
+        steps: &[&str],
+        complaint: impl Into<String>,
+        known: &[&str],
+    ) -> Fault {
         let node = self.reach(steps, |_| {});
         let given = steps.last().copied().unwrap_or_default();
         let fault = Fault::new(self.path_of(steps), complaint)
             .at(node.and_then(|node| node.name.as_ref()))
             .at(self.node.place.as_ref());
-        suggestions(given, known).into_iter().fold(fault, Fault::hint)
+        suggestions(given, known)
+            .into_iter()
+            .fold(fault, Fault::hint)
     }
 
     /// The node at the end of the steps, telling of each one on the way.
-    fn reach<'n>(&'n self, steps: &[&str], mut on_the_way: impl FnMut(&'n Node)) -> Option<&'n Node> {
+    fn reach<'n>(
+        &'n self,
+        steps: &[&str],
+        mut on_the_way: impl FnMut(&'n Node),
+    ) -> Option<&'n Node> {
         steps.iter().try_fold(&self.node, |node, step| {
             let next = node.get(step)?;
             on_the_way(next);
@@ -105,9 +121,11 @@ impl Located {
     }
 
     fn path_of(&self, steps: &[&str]) -> String {
-        steps.iter().fold(self.path.clone(), |path, step| match step.parse::<usize>() {
-            Ok(item) => format!("{path}[{item}]"),
-            Err(_) => super::tree::join(&path, step),
+        steps.iter().fold(self.path.clone(), |path, step| {
+            match step.parse::<usize>() {
+                Ok(item) => format!("{path}[{item}]"),
+                Err(_) => super::tree::join(&path, step),
+            }
         })
     }
 }

@@ -4,8 +4,8 @@
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess,
-    Unexpected, VariantAccess, Visitor,
+    self, DeserializeOwned, DeserializeSeed, EnumAccess, Expected, IntoDeserializer, MapAccess,
+    SeqAccess, Unexpected, VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
@@ -34,7 +34,10 @@ pub(super) fn read_all<T: DeserializeOwned>(node: &Node, above: &str) -> Result<
             Err(fault) => fault,
         };
         let removed = node.remove(fault.path.split('[').next().unwrap_or_default());
-        faults.push(Fault { path: join(above, &fault.path), ..fault });
+        faults.push(Fault {
+            path: join(above, &fault.path),
+            ..fault
+        });
         if !removed || faults.len() == SHOWN {
             return Err(faults);
         }
@@ -55,7 +58,10 @@ impl de::Error for Fault {
     }
 
     fn unknown_field(name: &str, names: &'static [&'static str]) -> Self {
-        Self { hints: suggestions(name, names), ..Self::new(name, "unknown field").of(Kind::Unknown) }
+        Self {
+            hints: suggestions(name, names),
+            ..Self::new(name, "unknown field").of(Kind::Unknown)
+        }
     }
 
     fn unknown_variant(name: &str, names: &'static [&'static str]) -> Self {
@@ -108,8 +114,14 @@ impl<'de> de::Deserializer<'de> for &'de Node {
             Content::Whole(number) => visitor.visit_i64(*number),
             Content::Number(number) => visitor.visit_f64(*number),
             Content::Flag(flag) => visitor.visit_bool(*flag),
-            Content::List(items) => visitor.visit_seq(Items { items: items.iter(), index: 0 }),
-            Content::Table(members) => visitor.visit_map(Members { members: members.iter(), current: None }),
+            Content::List(items) => visitor.visit_seq(Items {
+                items: items.iter(),
+                index: 0,
+            }),
+            Content::Table(members) => visitor.visit_map(Members {
+                members: members.iter(),
+                current: None,
+            }),
         }
         .map_err(|fault| fault.at(self.place.as_ref()))
     }
@@ -158,19 +170,38 @@ impl<'de> de::Deserializer<'de> for &'de Node {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         let choice = match &self.content {
-            Content::Text(name) => Choice { name, whole: self, settings: None },
-            Content::Table(members) if members.len() == 1 => {
-                Choice { name: &members[0].0, whole: self, settings: Some(&members[0].1) }
-            }
+            Content::Text(name) => Choice {
+                name,
+                whole: self,
+                settings: None,
+            },
+            Content::Table(members) if members.len() == 1 => Choice {
+                name: &members[0].0,
+                whole: self,
+                settings: Some(&members[0].1),
+            },
             Content::Table(members) => {
-                let found =
-                    members.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-                let complaint =
-                    format!("expected one choice, found {}", if found.is_empty() { "none" } else { &found });
-                return Err(Fault { hints: suggestions("", variants), ..Fault::new("", complaint) }
-                    .at(self.place.as_ref()));
+                let found = members
+                    .iter()
+                    .map(|(name, _)| format!("`{name}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                let complaint = format!(
+                    "expected one choice, found {}",
+                    if found.is_empty() { "none" } else { &found }
+                );
+                return Err(Fault {
+                    hints: suggestions("", variants),
+                    ..Fault::new("", complaint)
+                }
+                .at(self.place.as_ref()));
             }
-            _ => return Err(Fault { hints: suggestions("", variants), ..self.mismatch("a choice") }),
+            _ => {
+                return Err(Fault {
+                    hints: suggestions("", variants),
+                    ..self.mismatch("a choice")
+                });
+            }
         };
         visitor.visit_enum(choice)
     }
@@ -193,16 +224,24 @@ struct Members<'de> {
 impl<'de> MapAccess<'de> for Members<'de> {
     type Error = Fault;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Fault> {
         self.current = self.members.next();
-        let Some((name, node)) = self.current else { return Ok(None) };
+        let Some((name, node)) = self.current else {
+            return Ok(None);
+        };
         let key: StrDeserializer<'_, Fault> = name.as_str().into_deserializer();
-        seed.deserialize(key).map(Some).map_err(|fault| fault.at(node.name.as_ref()))
+        seed.deserialize(key)
+            .map(Some)
+            .map_err(|fault| fault.at(node.name.as_ref()))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
         let (name, node) = self.current.expect("serde asks for a key before its value");
-        seed.deserialize(node).map_err(|fault| fault.under(name).at(node.place.as_ref()))
+        seed.deserialize(node)
+            .map_err(|fault| fault.under(name).at(node.place.as_ref()))
     }
 }
 
@@ -214,11 +253,18 @@ struct Items<'de> {
 impl<'de> SeqAccess<'de> for Items<'de> {
     type Error = Fault;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
-        let Some(node) = self.items.next() else { return Ok(None) };
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Fault> {
+        let Some(node) = self.items.next() else {
+            return Ok(None);
+        };
         self.index += 1;
         let step = format!("[{}]", self.index - 1);
-        seed.deserialize(node).map(Some).map_err(|fault| fault.under(&step).at(node.place.as_ref()))
+        seed.deserialize(node)
+            .map(Some)
+            .map_err(|fault| fault.under(&step).at(node.place.as_ref()))
     }
 }
 
@@ -245,9 +291,13 @@ impl<'de> EnumAccess<'de> for Choice<'de> {
     type Variant = Self;
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
-        let place = self.settings.map_or(&self.whole.place, |settings| &settings.name);
+        let place = self
+            .settings
+            .map_or(&self.whole.place, |settings| &settings.name);
         let key: StrDeserializer<'_, Fault> = self.name.into_deserializer();
-        let variant = seed.deserialize(key).map_err(|fault| fault.at(place.as_ref()))?;
+        let variant = seed
+            .deserialize(key)
+            .map_err(|fault| fault.at(place.as_ref()))?;
         Ok((variant, self))
     }
 }
@@ -256,14 +306,19 @@ impl<'de> VariantAccess<'de> for Choice<'de> {
     type Error = Fault;
 
     fn unit_variant(self) -> Result<(), Fault> {
-        let Some(settings) = self.settings else { return Ok(()) };
+        let Some(settings) = self.settings else {
+            return Ok(());
+        };
         let complaint = format!("`{}` takes no settings", self.name);
-        Err(Fault::new("", complaint).hint(format!("write \"{}\".", self.name)).at(settings.place.as_ref()))
+        Err(Fault::new("", complaint)
+            .hint(format!("write \"{}\".", self.name))
+            .at(settings.place.as_ref()))
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
         let settings = self.settings("...")?;
-        seed.deserialize(settings).map_err(|fault| fault.under(self.name).at(settings.place.as_ref()))
+        seed.deserialize(settings)
+            .map_err(|fault| fault.under(self.name).at(settings.place.as_ref()))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
@@ -276,7 +331,11 @@ impl<'de> VariantAccess<'de> for Choice<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        let form = fields.iter().map(|field| format!("{field} = ...")).collect::<Vec<_>>().join(", ");
+        let form = fields
+            .iter()
+            .map(|field| format!("{field} = ..."))
+            .collect::<Vec<_>>()
+            .join(", ");
         let settings = self.settings(&format!("{{ {form} }}"))?;
         de::Deserializer::deserialize_map(settings, visitor).map_err(|fault| fault.under(self.name))
     }
@@ -316,13 +375,18 @@ mod tests {
     fn faults(text: &str) -> String {
         let node = Node::parse("a.toml", text).unwrap();
         let faults = read_all::<Settings>(&node, "run").unwrap_err();
-        faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        faults
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     #[test]
     fn every_form_of_a_choice_is_read() {
         for pick in ["\"plain\"", "{ named = \"x\" }", "{ best = { of = 3 } }"] {
-            let node = Node::parse("a.toml", &format!("count = 1\nrate = 2\npick = {pick}")).unwrap();
+            let node =
+                Node::parse("a.toml", &format!("count = 1\nrate = 2\npick = {pick}")).unwrap();
             assert!(read::<Settings>(&node).is_ok(), "{pick}");
         }
     }

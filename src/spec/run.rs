@@ -55,9 +55,12 @@ impl Method {
     #[must_use]
     pub const fn goes_in_rounds(self) -> bool {
         match self {
-            Self::Rise | Self::SftRight | Self::SftRightAndWrong | Self::Rft | Self::Star | Self::VStar => {
-                true
-            }
+            Self::Rise
+            | Self::SftRight
+            | Self::SftRightAndWrong
+            | Self::Rft
+            | Self::Star
+            | Self::VStar => true,
             Self::Sft
             | Self::PairSft
             | Self::SelfRefine
@@ -100,7 +103,11 @@ pub struct PreferenceConfig {
 
 impl Default for PreferenceConfig {
     fn default() -> Self {
-        Self { beta: 0.1, epochs: 1, learning_rate: 1e-4 }
+        Self {
+            beta: 0.1,
+            epochs: 1,
+            learning_rate: 1e-4,
+        }
     }
 }
 
@@ -118,7 +125,11 @@ pub struct RoundsConfig {
 
 impl Default for RoundsConfig {
     fn default() -> Self {
-        Self { count: 2, start: Start::Base, data: Data::Union }
+        Self {
+            count: 2,
+            start: Start::Base,
+            data: Data::Union,
+        }
     }
 }
 
@@ -203,8 +214,14 @@ impl BoostConfig {
     /// The same settings without those that change no attempt.
     #[must_use]
     pub fn essence(&self) -> Self {
-        let openai = self.openai.as_ref().map(|endpoint| Box::new(endpoint.essence()));
-        Self { openai, ..self.clone() }
+        let openai = self
+            .openai
+            .as_ref()
+            .map(|endpoint| Box::new(endpoint.essence()));
+        Self {
+            openai,
+            ..self.clone()
+        }
     }
 }
 
@@ -212,7 +229,11 @@ impl RunSpec {
     /// The models behind an API that take part, by the path of their settings.
     pub fn endpoints(&self) -> impl Iterator<Item = (&'static str, &Endpoint)> {
         let unrolled = self.method.unrolls().then(|| self.collect.endpoints());
-        let boost = self.boost.openai.as_deref().map(|endpoint| ("boost.openai", endpoint));
+        let boost = self
+            .boost
+            .openai
+            .as_deref()
+            .map(|endpoint| ("boost.openai", endpoint));
         unrolled.into_iter().flatten().chain(boost)
     }
 
@@ -246,7 +267,9 @@ impl RunSpec {
     /// What is said about the form of answers to the run's own task.
     #[must_use]
     pub fn answer_form(&self) -> Option<AnswerForm> {
-        self.collect.answer_form.or_else(|| self.task.answer_form(self.grader()))
+        self.collect
+            .answer_form
+            .or_else(|| self.task.answer_form(self.grader()))
     }
 
     /// The same where checkpoints are evaluated. A model that was told a form and is asked another
@@ -254,7 +277,9 @@ impl RunSpec {
     #[must_use]
     pub fn evaluated_form(&self) -> Option<AnswerForm> {
         let own = self.answer_form();
-        let Some(asked) = &self.evaluate.task else { return own };
+        let Some(asked) = &self.evaluate.task else {
+            return own;
+        };
         let grader = self.grader.unwrap_or_else(|| asked.grader());
         let read = |form: &AnswerForm| *form == AnswerForm::Unsaid || *form == grader.answer_form();
         own.filter(read).or_else(|| asked.answer_form(grader))

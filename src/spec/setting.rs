@@ -22,7 +22,11 @@ pub struct Setting {
 
 impl Setting {
     pub(super) fn new(path: &str, origin: &str, value: &Node) -> Self {
-        Self { path: path.to_owned(), origin: origin.to_owned(), value: value.clone() }
+        Self {
+            path: path.to_owned(),
+            origin: origin.to_owned(),
+            value: value.clone(),
+        }
     }
 
     /// The value in a few characters.
@@ -44,7 +48,9 @@ impl Setting {
     /// Whether this setting decides the field at `path`, lies in it, or holds it.
     fn concerns(&self, path: &str) -> bool {
         let within = |inner: &str, outer: &str| {
-            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            inner
+                .strip_prefix(outer)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
         within(path, &self.path) || within(&self.path, path)
     }
@@ -61,9 +67,17 @@ impl Template {
     pub(super) fn new(table: Node) -> Result<Self, Vec<Fault>> {
         let spec = read_all(&table, "run")?;
         let template = Self { table, spec };
-        let faults =
-            template.spec.faults().into_iter().map(|fault| template.placed(fault)).collect::<Vec<_>>();
-        if faults.is_empty() { Ok(template) } else { Err(faults) }
+        let faults = template
+            .spec
+            .faults()
+            .into_iter()
+            .map(|fault| template.placed(fault))
+            .collect::<Vec<_>>();
+        if faults.is_empty() {
+            Ok(template)
+        } else {
+            Err(faults)
+        }
     }
 
     /// The baseline itself.
@@ -79,7 +93,9 @@ impl Template {
             return label(&node.value());
         }
         let spec = serde_json::to_value(&self.spec).expect("settings are plain data");
-        path.split('.').try_fold(&spec, |value, step| value.get(step)).map_or_else(|| "-".to_owned(), label)
+        path.split('.')
+            .try_fold(&spec, |value, step| value.get(step))
+            .map_or_else(|| "-".to_owned(), label)
     }
 
     /// The baseline with some settings, later ones over earlier ones.
@@ -88,8 +104,16 @@ impl Template {
     /// If a path does not exist, a value does not fit, or the settings contradict each other.
     pub fn with(&self, settings: &[Setting]) -> Result<RunSpec, Vec<Fault>> {
         let spec = self.compose(settings).map_err(|fault| vec![fault])?;
-        let faults = spec.faults().into_iter().map(|fault| self.blamed(fault, settings)).collect::<Vec<_>>();
-        if faults.is_empty() { Ok(spec) } else { Err(faults) }
+        let faults = spec
+            .faults()
+            .into_iter()
+            .map(|fault| self.blamed(fault, settings))
+            .collect::<Vec<_>>();
+        if faults.is_empty() {
+            Ok(spec)
+        } else {
+            Err(faults)
+        }
     }
 
     /// Whether a run has a value at a path: giving it this value changes nothing.
@@ -97,7 +121,9 @@ impl Template {
     /// # Errors
     /// If no run could have it, because a name in it does not exist.
     pub fn holds(&self, settings: &[Setting], wanted: &Setting) -> Result<bool, Fault> {
-        let Ok(before) = self.compose(settings) else { return Ok(false) };
+        let Ok(before) = self.compose(settings) else {
+            return Ok(false);
+        };
         let mut all = settings.to_vec();
         all.push(wanted.clone());
         match self.compose(&all) {
@@ -124,12 +150,19 @@ impl Template {
     fn placed(&self, fault: Fault) -> Fault {
         let place = self.table.closest(&fault.path);
         let fault = fault.at(place);
-        Fault { path: super::tree::join("run", &fault.path), ..fault }
+        Fault {
+            path: super::tree::join("run", &fault.path),
+            ..fault
+        }
     }
 
     /// Shows a fault at the last setting that concerns it, or else in the baseline.
     fn blamed(&self, fault: Fault, settings: &[Setting]) -> Fault {
-        let Some(setting) = settings.iter().rev().find(|setting| setting.concerns(&fault.path)) else {
+        let Some(setting) = settings
+            .iter()
+            .rev()
+            .find(|setting| setting.concerns(&fault.path))
+        else {
             return self.placed(fault);
         };
         let unknown = fault.kind == Kind::Unknown && setting.path.starts_with(&fault.path);
@@ -154,7 +187,10 @@ impl Template {
         list_paths("", &spec, &mut paths);
         let last = |path: &str| path.rsplit('.').next().map(str::to_owned);
         // The right name in the wrong table is a closer miss than a similar path.
-        let moved = paths.iter().find(|other| last(other) == last(path)).cloned();
+        let moved = paths
+            .iter()
+            .find(|other| last(other) == last(path))
+            .cloned();
         moved.or_else(|| nearest(path, paths.iter().map(String::as_str)).map(str::to_owned))
     }
 }
@@ -163,7 +199,9 @@ impl Template {
 pub(super) const SEEDS: &str = "seeds are listed at the top of the experiment: seeds = [0, 1].";
 
 fn list_paths(above: &str, value: &Value, paths: &mut Vec<String>) {
-    let Value::Object(members) = value else { return };
+    let Value::Object(members) = value else {
+        return;
+    };
     for (name, member) in members {
         let path = super::tree::join(above, name);
         list_paths(&path, member, paths);
@@ -188,7 +226,14 @@ mod tests {
         for path in ["collect", "collect.sampling", "train", "evaluate"] {
             assert!(is_record(path), "{path}");
         }
-        for path in ["task", "weighting", "collect.teacher", "evaluate.window", "base", "nothing"] {
+        for path in [
+            "task",
+            "weighting",
+            "collect.teacher",
+            "evaluate.window",
+            "base",
+            "nothing",
+        ] {
             assert!(!is_record(path), "{path}");
         }
     }

@@ -158,9 +158,14 @@ pub(super) fn sweep(node: &Node) -> Result<SweepSpec, Vec<Fault>> {
     if let Some(table) = node.get("axes") {
         path_axes("", table, &mut axes)?;
     }
-    let rules: Vec<Rule> =
-        items("seeds").iter().zip(form.seeds).map(|(node, form)| rule(node, form)).collect();
-    let wrong = rules.iter().filter_map(|rule| Some(rule.cells.fault(seeds_complaint(&rule.seeds)?)));
+    let rules: Vec<Rule> = items("seeds")
+        .iter()
+        .zip(form.seeds)
+        .map(|(node, form)| rule(node, form))
+        .collect();
+    let wrong = rules
+        .iter()
+        .filter_map(|rule| Some(rule.cells.fault(seeds_complaint(&rule.seeds)?)));
     let wrong: Vec<Fault> = wrong.collect();
     if !wrong.is_empty() {
         return Err(wrong);
@@ -168,26 +173,52 @@ pub(super) fn sweep(node: &Node) -> Result<SweepSpec, Vec<Fault>> {
     Ok(SweepSpec {
         mode: form.mode,
         axes,
-        list: items("list").iter().map(|cell| extra("this cell", cell)).collect(),
-        exclude: items("exclude").iter().map(|cell| extra("this exclusion", cell)).collect(),
+        list: items("list")
+            .iter()
+            .map(|cell| extra("this cell", cell))
+            .collect(),
+        exclude: items("exclude")
+            .iter()
+            .map(|cell| extra("this exclusion", cell))
+            .collect(),
         seeds: rules,
     })
 }
 
 fn rule(node: &Node, form: RuleForm) -> Rule {
-    Rule { cells: member(node, "where", "this rule"), seeds: form.seeds }
+    Rule {
+        cells: member(node, "where", "this rule"),
+        seeds: form.seeds,
+    }
 }
 
 fn named_axis(node: &Node) -> Axis {
-    let text = |node: &Node, name: &str| node.get(name).map(|node| label(&node.value())).unwrap_or_default();
+    let text = |node: &Node, name: &str| {
+        node.get(name)
+            .map(|node| label(&node.value()))
+            .unwrap_or_default()
+    };
     let name = text(node, "name");
-    let values = node.get("values").map_or(&[][..], Node::items).iter().map(|value| {
-        let label = text(value, "label");
-        let origin = format!("axis `{name}`, value `{label}`,");
-        AxisValue { settings: member(value, "set", &origin).settings, label, place: value.place.clone() }
-    });
+    let values = node
+        .get("values")
+        .map_or(&[][..], Node::items)
+        .iter()
+        .map(|value| {
+            let label = text(value, "label");
+            let origin = format!("axis `{name}`, value `{label}`,");
+            AxisValue {
+                settings: member(value, "set", &origin).settings,
+                label,
+                place: value.place.clone(),
+            }
+        });
     let place = node.get("name").and_then(|name| name.place.clone());
-    Axis { values: values.collect(), name, named: true, place }
+    Axis {
+        values: values.collect(),
+        name,
+        named: true,
+        place,
+    }
 }
 
 /// Axes by path; a path may be written in quotes or as tables within tables.
@@ -198,8 +229,10 @@ fn path_axes(above: &str, table: &Node, axes: &mut Vec<Axis>) -> Result<(), Vec<
             Content::List(values) => axes.push(path_axis(&path, node, values)),
             Content::Table(_) => path_axes(&path, node, axes)?,
             _ => {
-                let complaint = format!("axis `{path}` has one value where a list of values is expected");
-                let fault = Fault::new(format!("sweep.axes.{path}"), complaint).at(node.place.as_ref());
+                let complaint =
+                    format!("axis `{path}` has one value where a list of values is expected");
+                let fault =
+                    Fault::new(format!("sweep.axes.{path}"), complaint).at(node.place.as_ref());
                 return Err(vec![fault.hint("put brackets around it: [...].")]);
             }
         }
@@ -211,8 +244,19 @@ fn path_axis(path: &str, node: &Node, values: &[Node]) -> Axis {
     let origin = format!("axis `{path}`");
     let value = |value: &Node| {
         // The name is where a wrong path is shown, the place where a wrong value is.
-        let setting = Setting::new(path, &origin, &Node { name: node.name.clone(), ..value.clone() });
-        AxisValue { label: setting.label(), settings: vec![setting], place: value.place.clone() }
+        let setting = Setting::new(
+            path,
+            &origin,
+            &Node {
+                name: node.name.clone(),
+                ..value.clone()
+            },
+        );
+        AxisValue {
+            label: setting.label(),
+            settings: vec![setting],
+            place: value.place.clone(),
+        }
     };
     Axis {
         name: path.to_owned(),
@@ -223,11 +267,22 @@ fn path_axis(path: &str, node: &Node, values: &[Node]) -> Axis {
 }
 
 fn extra(origin: &str, node: &Node) -> Extra {
-    let settings = node.members().iter().map(|(path, value)| Setting::new(path, origin, value));
-    Extra { settings: settings.collect(), place: node.place.clone() }
+    let settings = node
+        .members()
+        .iter()
+        .map(|(path, value)| Setting::new(path, origin, value));
+    Extra {
+        settings: settings.collect(),
+        place: node.place.clone(),
+    }
 }
 
 fn member(node: &Node, name: &str, origin: &str) -> Extra {
-    node.get(name)
-        .map_or_else(|| Extra { settings: vec![], place: node.place.clone() }, |node| extra(origin, node))
+    node.get(name).map_or_else(
+        || Extra {
+            settings: vec![],
+            place: node.place.clone(),
+        },
+        |node| extra(origin, node),
+    )
 }

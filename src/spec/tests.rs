@@ -24,9 +24,15 @@ fn read_in(files: &[(&str, &str)], overrides: &[(&str, &str)]) -> Result<Experim
     for (name, text) in files {
         fs::write(folder.path().join(name), text).unwrap();
     }
-    let overrides: Vec<_> =
-        overrides.iter().map(|&(path, value)| (path.to_owned(), value.to_owned())).collect();
-    let told = |error: SpecError| error.to_string().replace(&format!("{}/", folder.path().display()), "");
+    let overrides: Vec<_> = overrides
+        .iter()
+        .map(|&(path, value)| (path.to_owned(), value.to_owned()))
+        .collect();
+    let told = |error: SpecError| {
+        error
+            .to_string()
+            .replace(&format!("{}/", folder.path().display()), "")
+    };
     read(&folder.path().join("a.toml"), &overrides).map_err(told)
 }
 
@@ -50,12 +56,19 @@ fn with(extra: &str) -> String {
 #[test]
 fn a_plain_file_reads() {
     let experiment = good(PLAIN);
-    assert_eq!((experiment.name.as_str(), experiment.seeds.as_slice()), ("plain", [0, 1].as_slice()));
+    assert_eq!(
+        (experiment.name.as_str(), experiment.seeds.as_slice()),
+        ("plain", [0, 1].as_slice())
+    );
     assert_eq!(experiment.text, PLAIN);
     assert!(experiment.models_folder().ends_with("models"));
     let run = experiment.template.baseline();
     assert_eq!(
-        (run.base.to_string().as_str(), run.collect.sampling.temperature, run.train.epochs),
+        (
+            run.base.to_string().as_str(),
+            run.collect.sampling.temperature,
+            run.train.epochs
+        ),
         ("weak", 0.7, 3)
     );
 }
@@ -327,7 +340,10 @@ learning_rate = -1e-3
 
 #[test]
 fn problems_from_files_have_no_seed() {
-    let files = PLAIN.replace("word-problems = { steps = [3, 4] }", "gsm8k = { path = \"data\" }");
+    let files = PLAIN.replace(
+        "word-problems = { steps = [3, 4] }",
+        "gsm8k = { path = \"data\" }",
+    );
     insta::assert_snapshot!(message(&format!("{files}\n[run.evaluate]\ndata_seed = 3\n")), @r"
     a.toml:13:13: `run.evaluate.data_seed`: the problems of `gsm8k` are read from files and are the same for every seed; leave it out
        |
@@ -391,7 +407,10 @@ fn files_that_cannot_be_read_are_named() {
     let path = folder.path().join("a.toml");
     fs::write(&path, b"name = \"\xff\"").unwrap();
     let cut = read(&path, &[]).unwrap_err().to_string();
-    assert!(cut.ends_with("a.toml: byte 8 is not UTF-8; save the file as UTF-8 text"), "{cut}");
+    assert!(
+        cut.ends_with("a.toml: byte 8 is not UTF-8; save the file as UTF-8 text"),
+        "{cut}"
+    );
 }
 
 #[test]
@@ -404,17 +423,33 @@ fn a_file_is_laid_over_the_one_it_extends() {
     let experiment = read_in(&[("a.toml", child), ("b.toml", &parent)], &[]).unwrap();
     let run = experiment.template.baseline();
     assert_eq!(
-        (experiment.name.as_str(), experiment.question.as_str(), experiment.seeds.len()),
+        (
+            experiment.name.as_str(),
+            experiment.question.as_str(),
+            experiment.seeds.len()
+        ),
         ("child", "", 2)
     );
-    assert_eq!((run.base.to_string().as_str(), run.collect.sampling.temperature), ("strong", 0.7));
-    assert_eq!(json!(run.collect.teacher), json!({ "self": { "best_of": 8 } }));
+    assert_eq!(
+        (
+            run.base.to_string().as_str(),
+            run.collect.sampling.temperature
+        ),
+        ("strong", 0.7)
+    );
+    assert_eq!(
+        json!(run.collect.teacher),
+        json!({ "self": { "best_of": 8 } })
+    );
 }
 
 #[test]
 fn faults_in_the_extended_file_point_there() {
     let child = "extends = \"b.toml\"\nname = \"child\"\n[run]\nbase = \"strong\"\n";
-    let files = [("a.toml", child), ("b.toml", &PLAIN.replace("temperature", "heat"))];
+    let files = [
+        ("a.toml", child),
+        ("b.toml", &PLAIN.replace("temperature", "heat")),
+    ];
     insta::assert_snapshot!(read_in(&files, &[]).unwrap_err(), @r"
     b.toml:10:1: `run.collect.sampling.heat`: unknown field
        |
@@ -422,7 +457,13 @@ fn faults_in_the_extended_file_point_there() {
        | ^^^^
        = valid here: `temperature`, `top_k`, `top_p`, `max_tokens`.
     ");
-    let files = [("a.toml", child), ("b.toml", &PLAIN.replace("name = \"plain\"", "extends = \"c.toml\""))];
+    let files = [
+        ("a.toml", child),
+        (
+            "b.toml",
+            &PLAIN.replace("name = \"plain\"", "extends = \"c.toml\""),
+        ),
+    ];
     insta::assert_snapshot!(read_in(&files, &[]).unwrap_err(), @r#"
     a.toml:1:11: `extends`: b.toml extends another file itself
       |
@@ -441,9 +482,19 @@ fn overrides_reach_any_field_of_the_run() {
         ("data.train", "50"),
         ("collect.sampling.top_k", "5"),
     ];
-    let run = read_in(&[("a.toml", PLAIN)], &overrides).unwrap().template.baseline().clone();
-    assert_eq!((run.base.to_string().as_str(), run.data.train), ("strong", 50));
-    assert_eq!((run.collect.sampling.top_k, run.collect.sampling.temperature), (5, 0.7));
+    let run = read_in(&[("a.toml", PLAIN)], &overrides)
+        .unwrap()
+        .template
+        .baseline()
+        .clone();
+    assert_eq!(
+        (run.base.to_string().as_str(), run.data.train),
+        ("strong", 50)
+    );
+    assert_eq!(
+        (run.collect.sampling.top_k, run.collect.sampling.temperature),
+        (5, 0.7)
+    );
     insta::assert_snapshot!(read_in(&[("a.toml", PLAIN)], &[("data.trian", "50")]).unwrap_err(), @r"
     --set:1:6: `run.data.trian`: unknown field
       |
@@ -463,16 +514,46 @@ fn overrides_reach_any_field_of_the_run() {
 #[test]
 fn only_what_changes_numbers_changes_the_key() {
     let plain = run("");
-    assert_eq!(plain.key(), RunSpec { backend: "wgpu".to_owned(), ..plain.clone() }.key());
+    assert_eq!(
+        plain.key(),
+        RunSpec {
+            backend: "wgpu".to_owned(),
+            ..plain.clone()
+        }
+        .key()
+    );
     assert_eq!(plain.key(), run("[run.train]\nepochs = 3\n").key());
     assert_ne!(plain.key(), run("[run.train]\nepochs = 4\n").key());
-    assert_ne!(plain.key(), RunSpec { seed: 1, ..plain.clone() }.key());
-    assert_ne!(plain.key(), RunSpec { method: Method::Sft, ..plain.clone() }.key());
+    assert_ne!(
+        plain.key(),
+        RunSpec {
+            seed: 1,
+            ..plain.clone()
+        }
+        .key()
+    );
+    assert_ne!(
+        plain.key(),
+        RunSpec {
+            method: Method::Sft,
+            ..plain.clone()
+        }
+        .key()
+    );
     let read_from = |path: &str| {
-        let task = serde_json::from_value(serde_json::json!({ "gsm8k": { "path": path } })).unwrap();
-        RunSpec { task, ..plain.clone() }.key()
+        let task =
+            serde_json::from_value(serde_json::json!({ "gsm8k": { "path": path } })).unwrap();
+        RunSpec {
+            task,
+            ..plain.clone()
+        }
+        .key()
     };
-    assert_eq!(read_from("here"), read_from("there"), "the place of a file is not what is in it");
+    assert_eq!(
+        read_from("here"),
+        read_from("there"),
+        "the place of a file is not what is in it"
+    );
 }
 
 /// A key that moves here makes every stored run a stranger: raise a version instead, or accept
@@ -514,12 +595,19 @@ temperature = 0
 
 #[test]
 fn every_model_that_a_run_needs_is_named() {
-    let extra = "[run.collect]\nteacher = { model = \"strong\" }\nrollouts = { model = \"other\" }\n";
+    let extra =
+        "[run.collect]\nteacher = { model = \"strong\" }\nrollouts = { model = \"other\" }\n";
     let run = good(&PLAIN.replace("[run.collect.sampling]\ntemperature = 0.7\n", extra))
         .template
         .baseline()
         .clone();
-    assert_eq!(models_of(&run).into_iter().collect::<Vec<_>>(), ["other", "strong", "weak"]);
-    let sft = RunSpec { method: Method::Sft, ..run };
+    assert_eq!(
+        models_of(&run).into_iter().collect::<Vec<_>>(),
+        ["other", "strong", "weak"]
+    );
+    let sft = RunSpec {
+        method: Method::Sft,
+        ..run
+    };
     assert_eq!(models_of(&sft).into_iter().collect::<Vec<_>>(), ["weak"]);
 }

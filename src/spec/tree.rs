@@ -33,21 +33,39 @@ pub(super) enum Content {
 impl Node {
     /// A table without members, written nowhere.
     pub(super) const fn empty() -> Self {
-        Self { content: Content::Table(vec![]), place: None, name: None }
+        Self {
+            content: Content::Table(vec![]),
+            place: None,
+            name: None,
+        }
     }
 
     /// Reads a TOML text.
     pub(super) fn parse(name: &str, text: &str) -> Result<Self, Fault> {
-        let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
+        let source = Arc::new(Source {
+            name: name.to_owned(),
+            text: text.to_owned(),
+        });
         let table = DeTable::parse(text).map_err(|error| {
             let span = error.span().unwrap_or(0..0);
-            let place = Place { source: Arc::clone(&source), start: span.start, end: span.end };
-            Fault::new("", format!("not valid TOML: {}", error.message().replace('\n', "; ")))
-                .at(Some(&place))
+            let place = Place {
+                source: Arc::clone(&source),
+                start: span.start,
+                end: span.end,
+            };
+            Fault::new(
+                "",
+                format!("not valid TOML: {}", error.message().replace('\n', "; ")),
+            )
+            .at(Some(&place))
         })?;
         let (start, end) = (table.span().start, table.span().end);
         let content = members(table.into_inner(), &source)?;
-        Ok(Self { content, place: Some(Place { source, start, end }), name: None })
+        Ok(Self {
+            content,
+            place: Some(Place { source, start, end }),
+            name: None,
+        })
     }
 
     /// The members of a table, in the order of the file; none for anything else.
@@ -69,7 +87,11 @@ impl Node {
     /// The member of that name, or the item of that number.
     pub(super) fn get(&self, name: &str) -> Option<&Self> {
         let item = || self.items().get(name.parse::<usize>().ok()?);
-        self.members().iter().find(|(other, _)| other == name).map(|(_, node)| node).or_else(item)
+        self.members()
+            .iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, node)| node)
+            .or_else(item)
     }
 
     /// Where the value at a dotted path is written, or else the innermost table around it.
@@ -86,9 +108,15 @@ impl Node {
 
     /// Takes out the value at a dotted path; whether there was one.
     pub(super) fn remove(&mut self, path: &str) -> bool {
-        let (step, rest) = path.split_once('.').map_or((path, None), |(step, rest)| (step, Some(rest)));
-        let Content::Table(members) = &mut self.content else { return false };
-        let Some(index) = members.iter().position(|(name, _)| name == step) else { return false };
+        let (step, rest) = path
+            .split_once('.')
+            .map_or((path, None), |(step, rest)| (step, Some(rest)));
+        let Content::Table(members) = &mut self.content else {
+            return false;
+        };
+        let Some(index) = members.iter().position(|(name, _)| name == step) else {
+            return false;
+        };
         if let Some(rest) = rest {
             return members[index].1.remove(rest);
         }
@@ -116,23 +144,34 @@ impl Node {
         value: &Self,
         is_record: &dyn Fn(&str) -> bool,
     ) -> Result<(), Fault> {
-        let (step, rest) = path.split_once('.').map_or((path, None), |(step, rest)| (step, Some(rest)));
+        let (step, rest) = path
+            .split_once('.')
+            .map_or((path, None), |(step, rest)| (step, Some(rest)));
         let label = super::label(&self.value());
         let Content::Table(members) = &mut self.content else {
             let complaint = format!("`{above}` is `{label}` here, so nothing can be set inside it");
             return Err(Fault::new(join(above, path), complaint).at(value.name.as_ref()));
         };
-        let index = members.iter().position(|(name, _)| name == step).unwrap_or_else(|| {
-            members.push((step.to_owned(), Self { name: value.name.clone(), ..Self::empty() }));
-            members.len() - 1
-        });
+        let index = members
+            .iter()
+            .position(|(name, _)| name == step)
+            .unwrap_or_else(|| {
+                members.push((
+                    step.to_owned(),
+                    Self {
+                        name: value.name.clone(),
+                        ..Self::empty()
+                    },
+                ));
+                members.len() - 1
+            });
         let here = join(above, step);
         let member = &mut members[index].1;
         match (rest, &value.content, &member.content) {
             (Some(rest), _, _) => member.lay_at(&here, rest, value, is_record),
-            (None, Content::Table(fields), Content::Table(_)) if is_record(&here) => {
-                fields.iter().try_for_each(|(name, field)| member.lay_at(&here, name, field, is_record))
-            }
+            (None, Content::Table(fields), Content::Table(_)) if is_record(&here) => fields
+                .iter()
+                .try_for_each(|(name, field)| member.lay_at(&here, name, field, is_record)),
             _ => {
                 *member = value.clone();
                 Ok(())
@@ -151,7 +190,10 @@ impl Node {
             Content::Flag(flag) => json!(flag),
             Content::List(items) => items.iter().map(Self::value).collect(),
             Content::Table(members) => Value::Object(
-                members.iter().map(|(name, node)| (name.clone(), node.value())).collect::<Map<_, _>>(),
+                members
+                    .iter()
+                    .map(|(name, node)| (name.clone(), node.value()))
+                    .collect::<Map<_, _>>(),
             ),
         }
     }
@@ -159,7 +201,11 @@ impl Node {
 
 /// Two parts of a dotted path as one.
 pub(super) fn join(above: &str, step: &str) -> String {
-    if above.is_empty() { step.to_owned() } else { format!("{above}.{step}") }
+    if above.is_empty() {
+        step.to_owned()
+    } else {
+        format!("{above}.{step}")
+    }
 }
 
 fn members(table: DeTable<'_>, source: &Arc<Source>) -> Result<Content, Fault> {
@@ -167,35 +213,65 @@ fn members(table: DeTable<'_>, source: &Arc<Source>) -> Result<Content, Fault> {
     members.sort_by_key(|(name, _)| name.span().start);
     let members = members.into_iter().map(|(name, value)| {
         let span = name.span();
-        let place = Place { source: Arc::clone(source), start: span.start, end: span.end };
-        Ok((name.into_inner().into_owned(), Node { name: Some(place), ..node(value, source)? }))
+        let place = Place {
+            source: Arc::clone(source),
+            start: span.start,
+            end: span.end,
+        };
+        Ok((
+            name.into_inner().into_owned(),
+            Node {
+                name: Some(place),
+                ..node(value, source)?
+            },
+        ))
     });
     Ok(Content::Table(members.collect::<Result<_, Fault>>()?))
 }
 
 fn node(value: Spanned<DeValue<'_>>, source: &Arc<Source>) -> Result<Node, Fault> {
     let span = value.span();
-    let place = Some(Place { source: Arc::clone(source), start: span.start, end: span.end });
+    let place = Some(Place {
+        source: Arc::clone(source),
+        start: span.start,
+        end: span.end,
+    });
     let wrong = |complaint: String| Fault::new("", complaint).at(place.as_ref());
     let content = match value.into_inner() {
         DeValue::String(text) => Content::Text(text.into_owned()),
         DeValue::Boolean(flag) => Content::Flag(flag),
         DeValue::Integer(number) => Content::Whole(
-            i64::from_str_radix(number.as_str(), number.radix())
-                .map_err(|_| wrong(format!("{} is too large for a whole number", number.as_str())))?,
+            i64::from_str_radix(number.as_str(), number.radix()).map_err(|_| {
+                wrong(format!(
+                    "{} is too large for a whole number",
+                    number.as_str()
+                ))
+            })?,
         ),
         DeValue::Float(number) => Content::Number(
-            number.as_str().parse().map_err(|_| wrong(format!("{} is not a number", number.as_str())))?,
+            number
+                .as_str()
+                .parse()
+                .map_err(|_| wrong(format!("{} is not a number", number.as_str())))?,
         ),
         DeValue::Datetime(_) => {
-            return Err(wrong("dates have no meaning here; put quotes around a text".to_owned()));
+            return Err(wrong(
+                "dates have no meaning here; put quotes around a text".to_owned(),
+            ));
         }
-        DeValue::Array(items) => {
-            Content::List(items.into_iter().map(|item| node(item, source)).collect::<Result<_, Fault>>()?)
-        }
+        DeValue::Array(items) => Content::List(
+            items
+                .into_iter()
+                .map(|item| node(item, source))
+                .collect::<Result<_, Fault>>()?,
+        ),
         DeValue::Table(table) => members(table, source)?,
     };
-    Ok(Node { content, place, name: None })
+    Ok(Node {
+        content,
+        place,
+        name: None,
+    })
 }
 
 #[cfg(test)]
@@ -209,16 +285,24 @@ mod tests {
     #[test]
     fn members_keep_the_order_of_the_file() {
         let node = tree("z = 1\na = 0x10\n[m.y]\nx = 2.5\n[m.b]\n");
-        assert_eq!(node.value().to_string(), r#"{"z":1,"a":16,"m":{"y":{"x":2.5},"b":{}}}"#);
+        assert_eq!(
+            node.value().to_string(),
+            r#"{"z":1,"a":16,"m":{"y":{"x":2.5},"b":{}}}"#
+        );
     }
 
     #[test]
     fn records_are_merged_and_choices_are_replaced() {
         let mut node = tree("a = { keep = 1, choice = { model = \"x\" } }");
         let over = tree("a = { more = 2, choice = { oneself = 8 } }");
-        node.lay("a", over.get("a").unwrap(), &|path| path == "a").unwrap();
-        assert_eq!(node.value().to_string(), r#"{"a":{"keep":1,"choice":{"oneself":8},"more":2}}"#);
-        node.lay("b.c", over.find("a.more").unwrap(), &|_| true).unwrap();
+        node.lay("a", over.get("a").unwrap(), &|path| path == "a")
+            .unwrap();
+        assert_eq!(
+            node.value().to_string(),
+            r#"{"a":{"keep":1,"choice":{"oneself":8},"more":2}}"#
+        );
+        node.lay("b.c", over.find("a.more").unwrap(), &|_| true)
+            .unwrap();
         assert_eq!(node.find("b.c").unwrap().value(), json!(2));
         assert!(node.remove("b.c") && !node.remove("b.c") && !node.remove("a.keep.deeper"));
     }
@@ -227,7 +311,13 @@ mod tests {
     fn nothing_is_set_inside_a_text() {
         let mut node = tree("weighting = \"uniform\"");
         let value = tree("x = 1");
-        let fault = node.lay("weighting.exp.temperature", value.get("x").unwrap(), &|_| true).unwrap_err();
+        let fault = node
+            .lay(
+                "weighting.exp.temperature",
+                value.get("x").unwrap(),
+                &|_| true,
+            )
+            .unwrap_err();
         insta::assert_snapshot!(fault, @r"
         a.toml:1:1: `weighting.exp.temperature`: `weighting` is `uniform` here, so nothing can be set inside it
           |

@@ -39,5 +39,8 @@ pub struct Wishes {
 /// If it is not a table.
 pub fn labels<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Labels, D::Error> {
     let values = Map::<String, Value>::deserialize(deserializer)?;
-    Ok(values.into_iter().map(|(name, value)| (name, label(&value))).collect())
+    Ok(values
+        .into_iter()
+        .map(|(name, value)| (name, label(&value)))
+        .collect())
 }

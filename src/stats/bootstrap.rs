@@ -45,7 +45,10 @@ mod tests {
         let values: Vec<f64> = (0..500).map(|i| f64::from(u8::from(i % 5 < 2))).collect();
         let (low, high) = mean_interval(&values, Stream::named("coins"));
         let half = 1.96 * (0.4_f64 * 0.6 / 500.0).sqrt();
-        assert!((low - (0.4 - half)).abs() < 0.005 && (high - (0.4 + half)).abs() < 0.005, "{low} {high}");
+        assert!(
+            (low - (0.4 - half)).abs() < 0.005 && (high - (0.4 + half)).abs() < 0.005,
+            "{low} {high}"
+        );
     }
 
     #[test]
@@ -53,8 +56,11 @@ mod tests {
         let mut draw = Stream::named("truth");
         let covered = (0..400)
             .filter(|sample| {
-                let values: Vec<f64> = (0..120).map(|_| f64::from(u8::from(draw.uniform() < 0.3))).collect();
-                let (low, high) = mean_interval(&values, Stream::named(&format!("sample {sample}")));
+                let values: Vec<f64> = (0..120)
+                    .map(|_| f64::from(u8::from(draw.uniform() < 0.3)))
+                    .collect();
+                let (low, high) =
+                    mean_interval(&values, Stream::named(&format!("sample {sample}")));
                 low <= 0.3 && 0.3 <= high
             })
             .count();

@@ -87,7 +87,10 @@ pub struct Stakes {
 impl Stakes {
     /// The interval in the claim's direction.
     fn turned(&self, difference: &Estimate) -> (f64, f64) {
-        let ends = (self.direction.sign() * difference.low, self.direction.sign() * difference.high);
+        let ends = (
+            self.direction.sign() * difference.low,
+            self.direction.sign() * difference.high,
+        );
         (ends.0.min(ends.1), ends.0.max(ends.1))
     }
 
@@ -112,7 +115,12 @@ impl Stakes {
     /// of the data.
     fn rival(&self, ruling: Ruling) -> f64 {
         let passes = (ruling == Ruling::Fails) == self.direction.denies();
-        self.direction.sign() * if passes { self.margin } else { self.margin + self.worth }
+        self.direction.sign()
+            * if passes {
+                self.margin
+            } else {
+                self.margin + self.worth
+            }
     }
 }
 
@@ -152,7 +160,11 @@ impl Tested {
         let by_interval = stakes.by_interval(&difference);
         let (certain, small) = stakes.certain_and_small(&difference);
         let rival = stakes.rival(by_interval);
-        let values: Vec<f64> = differences.by_problem().into_iter().map(|(_, value)| value).collect();
+        let values: Vec<f64> = differences
+            .by_problem()
+            .into_iter()
+            .map(|(_, value)| value)
+            .collect();
         let shifted: Vec<f64> = values.iter().map(|value| value - rival).collect();
         let p = uniform.map_or_else(
             || sign_flip(&shifted, Stream::of(&shifted)),
@@ -171,9 +183,19 @@ impl Tested {
     /// How many independent seeds have a difference of the same sign as all together.
     #[must_use]
     pub fn agreeing(&self) -> usize {
-        let sign = |value: f64| if value == 0.0 { 0 } else { value.signum() as i32 };
+        let sign = |value: f64| {
+            if value == 0.0 {
+                0
+            } else {
+                value.signum() as i32
+            }
+        };
         let all = sign(self.difference.value);
-        self.difference.by_seed.iter().filter(|&&value| sign(value) == all).count()
+        self.difference
+            .by_seed
+            .iter()
+            .filter(|&&value| sign(value) == all)
+            .count()
     }
 }
 
@@ -184,7 +206,11 @@ fn p_of_uniform(difference: &Estimate, rival: f64, (least, most): (f64, f64)) ->
     if distance < f64::EPSILON {
         return 1.0;
     }
-    let room = if rival < difference.value { difference.value - least } else { most - difference.value };
+    let room = if rival < difference.value {
+        difference.value - least
+    } else {
+        most - difference.value
+    };
     let share = (distance / room).min(1.0);
     (2.0 * (1.0 - share).powi(difference.problems as i32)).min(1.0)
 }
@@ -207,25 +233,44 @@ impl Whole {
     pub fn of(parts: &[Tested], stakes: &Stakes) -> Option<Self> {
         let failing = |at: &usize| parts[*at].by_interval == Ruling::Fails;
         let places = || 0..parts.len();
-        if let Some(at) = places().filter(failing).min_by(|&a, &b| parts[a].p.total_cmp(&parts[b].p)) {
+        if let Some(at) = places()
+            .filter(failing)
+            .min_by(|&a, &b| parts[a].p.total_cmp(&parts[b].p))
+        {
             let p = (parts[at].p * parts.len() as f64).min(1.0);
-            return Some(Self { by_interval: Ruling::Fails, decisive: at, p });
+            return Some(Self {
+                by_interval: Ruling::Fails,
+                decisive: at,
+                p,
+            });
         }
         let by_interval = parts.iter().map(|part| part.by_interval).max()?;
         let favour = |at: usize| {
             let turned = stakes.direction.sign() * parts[at].difference.value;
-            if stakes.direction.denies() { -turned } else { turned }
+            if stakes.direction.denies() {
+                -turned
+            } else {
+                turned
+            }
         };
         let decisive = places().min_by(|&a, &b| favour(a).total_cmp(&favour(b)))?;
         let p = parts.iter().map(|part| part.p).fold(0.0, f64::max);
-        Some(Self { by_interval, decisive, p })
+        Some(Self {
+            by_interval,
+            decisive,
+            p,
+        })
     }
 
     /// The ruling, given the p value after Holm's correction within its family: interval and test must
     /// agree.
     #[must_use]
     pub fn ruling(&self, corrected: f64) -> Ruling {
-        if corrected <= ALPHA { self.by_interval } else { Ruling::UnderPowered }
+        if corrected <= ALPHA {
+            self.by_interval
+        } else {
+            Ruling::UnderPowered
+        }
     }
 }
 
@@ -236,12 +281,25 @@ mod tests {
 
     fn interval(low: f64, high: f64) -> Estimate {
         let value = f64::midpoint(low, high);
-        Estimate { value, low, high, level: LEVEL, problems: 100, seeds: 1, by_seed: vec![value] }
+        Estimate {
+            value,
+            low,
+            high,
+            level: LEVEL,
+            problems: 100,
+            seeds: 1,
+            by_seed: vec![value],
+        }
     }
 
     fn ruled(direction: Direction, low: f64, high: f64) -> Ruling {
         // At least 1 point, of interest from 3 points on.
-        Stakes { direction, margin: 0.01, worth: 0.02 }.by_interval(&interval(low, high))
+        Stakes {
+            direction,
+            margin: 0.01,
+            worth: 0.02,
+        }
+        .by_interval(&interval(low, high))
     }
 
     #[test]
@@ -260,16 +318,36 @@ mod tests {
         ];
         for ((low, high), above, not_above) in cases {
             let (low, high) = (low / 100.0, high / 100.0);
-            assert_eq!(ruled(Direction::Above, low, high), above, "above {low} {high}");
-            assert_eq!(ruled(Direction::NotAbove, low, high), not_above, "not above {low} {high}");
-            assert_eq!(ruled(Direction::Below, -high, -low), above, "below {low} {high}");
-            assert_eq!(ruled(Direction::NotBelow, -high, -low), not_above, "not below {low} {high}");
+            assert_eq!(
+                ruled(Direction::Above, low, high),
+                above,
+                "above {low} {high}"
+            );
+            assert_eq!(
+                ruled(Direction::NotAbove, low, high),
+                not_above,
+                "not above {low} {high}"
+            );
+            assert_eq!(
+                ruled(Direction::Below, -high, -low),
+                above,
+                "below {low} {high}"
+            );
+            assert_eq!(
+                ruled(Direction::NotBelow, -high, -low),
+                not_above,
+                "not below {low} {high}"
+            );
         }
     }
 
     #[test]
     fn the_test_is_against_what_the_ruling_denies() {
-        let stakes = |direction| Stakes { direction, margin: 0.01, worth: 0.02 };
+        let stakes = |direction| Stakes {
+            direction,
+            margin: 0.01,
+            worth: 0.02,
+        };
         let rival = |direction, ruling| (stakes(direction).rival(ruling) * 100.0).round() as i32;
         assert_eq!(rival(Direction::Above, Ruling::Holds), 1);
         assert_eq!(rival(Direction::Above, Ruling::UnderPowered), 1);
@@ -282,11 +360,23 @@ mod tests {
     }
 
     fn differences(values: &[f64]) -> Panel {
-        let scores = values.iter().zip(0..).map(|(&value, problem)| (problem, value)).collect();
-        Panel(vec![Row { seed: 0, source: "s".to_owned(), scores }])
+        let scores = values
+            .iter()
+            .zip(0..)
+            .map(|(&value, problem)| (problem, value))
+            .collect();
+        Panel(vec![Row {
+            seed: 0,
+            source: "s".to_owned(),
+            scores,
+        }])
     }
 
-    const ABOVE: Stakes = Stakes { direction: Direction::Above, margin: 0.0, worth: 0.02 };
+    const ABOVE: Stakes = Stakes {
+        direction: Direction::Above,
+        margin: 0.0,
+        worth: 0.02,
+    };
     const FRACTIONS: Option<(f64, f64)> = Some((-1.0, 1.0));
 
     #[test]
@@ -297,7 +387,9 @@ mod tests {
         // 9 against 1 discordant pair: 2 * (1 + 10) / 2^10.
         assert!((tested.p - 22.0 / 1024.0).abs() < 1e-12, "{}", tested.p);
         assert!((tested.difference.value - 0.16).abs() < 1e-12);
-        assert!((tested.detectable.unwrap() - 2.801_585 * 0.421_900_9 / 50.0_f64.sqrt()).abs() < 1e-4);
+        assert!(
+            (tested.detectable.unwrap() - 2.801_585 * 0.421_900_9 / 50.0_f64.sqrt()).abs() < 1e-4
+        );
     }
 
     #[test]
@@ -305,7 +397,10 @@ mod tests {
         let values = [vec![1.0; 9], vec![-1.0; 1], vec![0.0; 40]].concat();
         let tested = Tested::of(&differences(&values), &ABOVE, FRACTIONS).unwrap();
         let whole = Whole::of(std::slice::from_ref(&tested), &ABOVE).unwrap();
-        assert_eq!((whole.ruling(tested.p), whole.ruling(0.05)), (Ruling::Holds, Ruling::Holds));
+        assert_eq!(
+            (whole.ruling(tested.p), whole.ruling(0.05)),
+            (Ruling::Holds, Ruling::Holds)
+        );
         assert_eq!(whole.ruling(0.051), Ruling::UnderPowered);
         assert_eq!(Whole::of(&[], &ABOVE), None);
     }
@@ -314,17 +409,33 @@ mod tests {
     fn nothing_ever_differing_is_not_certainty() {
         // 1 - 0.025^(1/50) = 0.071: with 50 problems up to 7 % of them could differ.
         let few = Tested::of(&differences(&[0.0; 50]), &ABOVE, FRACTIONS).unwrap();
-        assert!((few.difference.high - 0.071_122).abs() < 1e-5 && few.by_interval == Ruling::UnderPowered);
+        assert!(
+            (few.difference.high - 0.071_122).abs() < 1e-5
+                && few.by_interval == Ruling::UnderPowered
+        );
         assert!((few.p - 1.0).abs() < 1e-12, "{}", few.p);
         // 1 - 0.025^(1/500) = 0.0074, below the 2 points of interest; 2 * 0.98^500 is the chance to
         // miss that many.
         let many = Tested::of(&differences(&[0.0; 500]), &ABOVE, FRACTIONS).unwrap();
-        assert!((many.difference.high - 0.007_350_6).abs() < 1e-6 && many.by_interval == Ruling::Fails);
-        assert!((many.p - 2.0 * 0.98_f64.powi(500)).abs() < 1e-12, "{}", many.p);
-        let denied = Stakes { direction: Direction::NotAbove, ..ABOVE };
+        assert!(
+            (many.difference.high - 0.007_350_6).abs() < 1e-6 && many.by_interval == Ruling::Fails
+        );
+        assert!(
+            (many.p - 2.0 * 0.98_f64.powi(500)).abs() < 1e-12,
+            "{}",
+            many.p
+        );
+        let denied = Stakes {
+            direction: Direction::NotAbove,
+            ..ABOVE
+        };
         let open = Tested::of(&differences(&[0.0; 50]), &denied, FRACTIONS).unwrap();
         assert_eq!(open.by_interval, Ruling::UnderPowered);
-        assert!((open.p - 2.0 * 0.98_f64.powi(50)).abs() < 1e-12, "{}", open.p);
+        assert!(
+            (open.p - 2.0 * 0.98_f64.powi(50)).abs() < 1e-12,
+            "{}",
+            open.p
+        );
         // What lies above 0 cannot be negative.
         let none = Tested::of(&differences(&[0.0; 500]), &ABOVE, Some((0.0, 1.0))).unwrap();
         assert!(none.difference.low.abs() < 1e-12);
@@ -351,14 +462,32 @@ mod tests {
             p,
             detectable: None,
         };
-        let holds = [part(0.2, Ruling::Holds, 0.001), part(0.1, Ruling::Holds, 0.02)];
+        let holds = [
+            part(0.2, Ruling::Holds, 0.001),
+            part(0.1, Ruling::Holds, 0.02),
+        ];
         let whole = Whole::of(&holds, &ABOVE).unwrap();
-        assert_eq!((whole.by_interval, whole.decisive, whole.p), (Ruling::Holds, 1, 0.02));
-        let open = [part(0.2, Ruling::Holds, 0.001), part(0.03, Ruling::UnderPowered, 0.4)];
+        assert_eq!(
+            (whole.by_interval, whole.decisive, whole.p),
+            (Ruling::Holds, 1, 0.02)
+        );
+        let open = [
+            part(0.2, Ruling::Holds, 0.001),
+            part(0.03, Ruling::UnderPowered, 0.4),
+        ];
         let whole = Whole::of(&open, &ABOVE).unwrap();
-        assert_eq!((whole.by_interval, whole.decisive, whole.p), (Ruling::UnderPowered, 1, 0.4));
-        let fails = [part(-0.2, Ruling::Fails, 0.01), part(0.03, Ruling::UnderPowered, 0.4)];
+        assert_eq!(
+            (whole.by_interval, whole.decisive, whole.p),
+            (Ruling::UnderPowered, 1, 0.4)
+        );
+        let fails = [
+            part(-0.2, Ruling::Fails, 0.01),
+            part(0.03, Ruling::UnderPowered, 0.4),
+        ];
         let whole = Whole::of(&fails, &ABOVE).unwrap();
-        assert_eq!((whole.by_interval, whole.decisive, whole.p), (Ruling::Fails, 0, 0.02));
+        assert_eq!(
+            (whole.by_interval, whole.decisive, whole.p),
+            (Ruling::Fails, 0, 0.02)
+        );
     }
 }

@@ -33,14 +33,26 @@ impl Estimate {
     /// what other problems of the same kind would do to these very models.
     #[must_use]
     pub fn of(panel: &Panel) -> Option<Self> {
-        let values: Vec<f64> = panel.by_problem().into_iter().map(|(_, value)| value).collect();
+        let values: Vec<f64> = panel
+            .by_problem()
+            .into_iter()
+            .map(|(_, value)| value)
+            .collect();
         if values.is_empty() {
             return None;
         }
         let by_seed = panel.by_seed();
         let (low, high) = mean_interval(&values, Stream::of(&values));
         let (value, problems, seeds) = (mean(&values), values.len(), by_seed.len());
-        Some(Self { value, low, high, level: LEVEL, problems, seeds, by_seed })
+        Some(Self {
+            value,
+            low,
+            high,
+            level: LEVEL,
+            problems,
+            seeds,
+            by_seed,
+        })
     }
 
     /// The same for scores that lie in [0, 1].
@@ -86,17 +98,31 @@ mod tests {
     use super::*;
 
     fn panel(scores: &[f64]) -> Panel {
-        let scores = scores.iter().zip(0..).map(|(&score, problem)| (problem, score)).collect();
-        Panel(vec![Row { seed: 0, source: "s".to_owned(), scores }])
+        let scores = scores
+            .iter()
+            .zip(0..)
+            .map(|(&score, problem)| (problem, score))
+            .collect();
+        Panel(vec![Row {
+            seed: 0,
+            source: "s".to_owned(),
+            scores,
+        }])
     }
 
     #[test]
     fn nothing_solved_is_not_certainty() {
         let none = Estimate::of_fraction(&panel(&[0.0; 500])).unwrap();
         // 1 - 0.025^(1/500).
-        assert!(none.low == 0.0 && (none.high - 0.007_350_6).abs() < 1e-6, "{none:?}");
+        assert!(
+            none.low == 0.0 && (none.high - 0.007_350_6).abs() < 1e-6,
+            "{none:?}"
+        );
         let all = Estimate::of_fraction(&panel(&[1.0; 10])).unwrap();
-        assert!((all.low - 0.691_502).abs() < 1e-5 && (all.high - 1.0).abs() < 1e-12, "{all:?}");
+        assert!(
+            (all.low - 0.691_502).abs() < 1e-5 && (all.high - 1.0).abs() < 1e-12,
+            "{all:?}"
+        );
     }
 
     #[test]

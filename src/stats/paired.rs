@@ -20,7 +20,11 @@ pub struct Comparison {
 pub fn compare(panel: &Panel, baseline: &Panel) -> Option<Comparison> {
     let panel = panel.minus(baseline);
     let difference = Estimate::of(&panel)?;
-    let values: Vec<f64> = panel.by_problem().into_iter().map(|(_, value)| value).collect();
+    let values: Vec<f64> = panel
+        .by_problem()
+        .into_iter()
+        .map(|(_, value)| value)
+        .collect();
     Some(Comparison {
         difference,
         p: sign_flip(&values, Stream::of(&values)),
@@ -50,7 +54,13 @@ fn lattice(differences: &[f64]) -> Option<Vec<i64>> {
         })
     };
     let scale = (1..=12_u32).map(f64::from).find(|&scale| whole(scale))?;
-    Some(differences.iter().map(|d| (d * scale).round() as i64).filter(|&d| d != 0).collect())
+    Some(
+        differences
+            .iter()
+            .map(|d| (d * scale).round() as i64)
+            .filter(|&d| d != 0)
+            .collect(),
+    )
 }
 
 fn exact(steps: &[i64]) -> f64 {
@@ -69,14 +79,25 @@ fn exact(steps: &[i64]) -> f64 {
     }
     let distance = observed.unsigned_abs() as usize;
     let as_far = |at: usize| at.abs_diff(reach) >= distance;
-    let p: f64 = chance.iter().enumerate().filter(|(at, _)| as_far(*at)).map(|(_, p)| p).sum();
+    let p: f64 = chance
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| as_far(*at))
+        .map(|(_, p)| p)
+        .sum();
     p.min(1.0)
 }
 
 fn sampled(differences: &[f64], mut stream: Stream) -> f64 {
     const FLIPS: u32 = 10_000;
     let observed = differences.iter().sum::<f64>().abs();
-    let mut signed = || differences.iter().map(|d| if stream.coin() { *d } else { -d }).sum::<f64>().abs();
+    let mut signed = || {
+        differences
+            .iter()
+            .map(|d| if stream.coin() { *d } else { -d })
+            .sum::<f64>()
+            .abs()
+    };
     let as_far = (0..FLIPS).filter(|_| signed() >= observed - 1e-12).count();
     (as_far + 1) as f64 / f64::from(FLIPS + 1)
 }
@@ -117,14 +138,26 @@ mod tests {
     #[test]
     fn a_comparison_holds_difference_interval_and_test() {
         let panel = |scores: &[f64]| {
-            let scores = scores.iter().zip(0..).map(|(&score, problem)| (problem, score)).collect();
-            Panel(vec![Row { seed: 0, source: "s".to_owned(), scores }])
+            let scores = scores
+                .iter()
+                .zip(0..)
+                .map(|(&score, problem)| (problem, score))
+                .collect();
+            Panel(vec![Row {
+                seed: 0,
+                source: "s".to_owned(),
+                scores,
+            }])
         };
         let after = panel(&[1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0]);
         let before = panel(&[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]);
         let comparison = compare(&after, &before).unwrap();
         assert!((comparison.difference.value - 0.5).abs() < 1e-12);
-        assert!((comparison.p - 2.0 * 8.0 / 128.0).abs() < 1e-12, "{}", comparison.p);
+        assert!(
+            (comparison.p - 2.0 * 8.0 / 128.0).abs() < 1e-12,
+            "{}",
+            comparison.p
+        );
         assert_eq!(compare(&after, &Panel::default()), None);
     }
 }

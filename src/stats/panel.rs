@@ -21,7 +21,10 @@ impl Panel {
     /// The rows of distinct sources, each at its first seed.
     fn distinct(&self) -> Vec<&Row> {
         let mut seen = BTreeSet::new();
-        self.0.iter().filter(|row| !row.scores.is_empty() && seen.insert(&row.source)).collect()
+        self.0
+            .iter()
+            .filter(|row| !row.scores.is_empty() && seen.insert(&row.source))
+            .collect()
     }
 
     /// One number per problem: its mean over the distinct sources that have it, by problem number.
@@ -33,13 +36,17 @@ impl Panel {
             *sum += score;
             *count += 1;
         }
-        sums.into_iter().map(|(problem, (sum, count))| (problem, sum / f64::from(count))).collect()
+        sums.into_iter()
+            .map(|(problem, (sum, count))| (problem, sum / f64::from(count)))
+            .collect()
     }
 
     /// One number per distinct source: its mean over problems.
     #[must_use]
     pub fn by_seed(&self) -> Vec<f64> {
-        let mean = |row: &&Row| row.scores.iter().map(|score| score.1).sum::<f64>() / row.scores.len() as f64;
+        let mean = |row: &&Row| {
+            row.scores.iter().map(|score| score.1).sum::<f64>() / row.scores.len() as f64
+        };
         self.distinct().iter().map(mean).collect()
     }
 
@@ -53,7 +60,13 @@ impl Panel {
             .0
             .iter()
             .filter_map(|row| {
-                Some(difference(row, other.0.iter().find(|candidate| candidate.seed == row.seed)?))
+                Some(difference(
+                    row,
+                    other
+                        .0
+                        .iter()
+                        .find(|candidate| candidate.seed == row.seed)?,
+                ))
             })
             .collect();
         if shared.iter().any(|row| !row.scores.is_empty()) {
@@ -63,7 +76,11 @@ impl Panel {
     }
 
     fn averaged(&self) -> Row {
-        Row { seed: 0, source: "mean over seeds".to_owned(), scores: self.by_problem() }
+        Row {
+            seed: 0,
+            source: "mean over seeds".to_owned(),
+            scores: self.by_problem(),
+        }
     }
 }
 
@@ -74,7 +91,11 @@ fn difference(row: &Row, other: &Row) -> Row {
         .iter()
         .filter_map(|&(problem, score)| Some((problem, score - others.get(&problem)?)))
         .collect();
-    Row { seed: row.seed, source: format!("{} - {}", row.source, other.source), scores }
+    Row {
+        seed: row.seed,
+        source: format!("{} - {}", row.source, other.source),
+        scores,
+    }
 }
 
 #[cfg(test)]
@@ -82,27 +103,43 @@ mod tests {
     use super::*;
 
     fn row(seed: u64, source: &str, scores: &[(u32, f64)]) -> Row {
-        Row { seed, source: source.to_owned(), scores: scores.to_vec() }
+        Row {
+            seed,
+            source: source.to_owned(),
+            scores: scores.to_vec(),
+        }
     }
 
     #[test]
     fn problems_are_averaged_over_seeds_and_seeds_over_problems() {
-        let panel = Panel(vec![row(0, "a", &[(1, 1.0), (2, 0.0)]), row(1, "b", &[(1, 0.0), (2, 0.0)])]);
+        let panel = Panel(vec![
+            row(0, "a", &[(1, 1.0), (2, 0.0)]),
+            row(1, "b", &[(1, 0.0), (2, 0.0)]),
+        ]);
         assert_eq!(panel.by_problem(), [(1, 0.5), (2, 0.0)]);
         assert_eq!(panel.by_seed(), [0.5, 0.0]);
     }
 
     #[test]
     fn a_shared_evaluation_counts_once() {
-        let panel = Panel(vec![row(0, "base", &[(1, 1.0)]), row(1, "base", &[(1, 1.0)])]);
+        let panel = Panel(vec![
+            row(0, "base", &[(1, 1.0)]),
+            row(1, "base", &[(1, 1.0)]),
+        ]);
         assert_eq!(panel.by_seed(), [1.0]);
     }
 
     #[test]
     fn differences_pair_seeds_and_problems() {
-        let a = Panel(vec![row(0, "a0", &[(1, 1.0), (2, 1.0), (3, 1.0)]), row(1, "a1", &[(1, 1.0)])]);
+        let a = Panel(vec![
+            row(0, "a0", &[(1, 1.0), (2, 1.0), (3, 1.0)]),
+            row(1, "a1", &[(1, 1.0)]),
+        ]);
         let b = Panel(vec![row(0, "b0", &[(1, 0.0), (2, 1.0)])]);
-        assert_eq!(a.minus(&b), Panel(vec![row(0, "a0 - b0", &[(1, 1.0), (2, 0.0)])]));
+        assert_eq!(
+            a.minus(&b),
+            Panel(vec![row(0, "a0 - b0", &[(1, 1.0), (2, 0.0)])])
+        );
     }
 
     #[test]

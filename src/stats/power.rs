@@ -23,7 +23,9 @@ mod tests {
     #[test]
     fn by_hand() {
         // 100 problems, half +1 and half -1: deviation sqrt(100/99), so 2.801585 * 1.00504 / 10.
-        let differences: Vec<f64> = (0..100).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
+        let differences: Vec<f64> = (0..100)
+            .map(|i| if i % 2 == 0 { 1.0 } else { -1.0 })
+            .collect();
         assert!((detectable(&differences).unwrap() - 0.281_57).abs() < 1e-4);
         assert_eq!(detectable(&[1.0]), None);
     }

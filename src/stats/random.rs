@@ -15,7 +15,11 @@ impl Stream {
     /// The stream of these numbers.
     #[must_use]
     pub fn of(values: &[f64]) -> Self {
-        Self::hashed(values.iter().flat_map(|value| value.to_bits().to_le_bytes()))
+        Self::hashed(
+            values
+                .iter()
+                .flat_map(|value| value.to_bits().to_le_bytes()),
+        )
     }
 
     /// FNV-1a; the generator mixes it further.
@@ -65,6 +69,9 @@ mod tests {
         let mut stream = Stream::named("even");
         let mut counts = [0_u32; 7];
         (0..70_000).for_each(|_| counts[stream.below(7)] += 1);
-        assert!(counts.iter().all(|&count| (9_600..10_400).contains(&count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|&count| (9_600..10_400).contains(&count)),
+            "{counts:?}"
+        );
     }
 }

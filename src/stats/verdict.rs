@@ -58,9 +58,21 @@ mod tests {
             seeds: 1,
             by_seed: vec![value],
         };
-        assert_eq!(Verdict::of(&estimate(0.1, 0.05, 0.15), Some(0.01)), Verdict::Better);
-        assert_eq!(Verdict::of(&estimate(0.1, 0.05, 0.15), Some(0.2)), Verdict::NoClearDifference);
-        assert_eq!(Verdict::of(&estimate(-0.1, -0.15, -0.05), None), Verdict::Worse);
-        assert_eq!(Verdict::of(&estimate(0.1, -0.05, 0.15), None).word(), "no clear difference");
+        assert_eq!(
+            Verdict::of(&estimate(0.1, 0.05, 0.15), Some(0.01)),
+            Verdict::Better
+        );
+        assert_eq!(
+            Verdict::of(&estimate(0.1, 0.05, 0.15), Some(0.2)),
+            Verdict::NoClearDifference
+        );
+        assert_eq!(
+            Verdict::of(&estimate(-0.1, -0.15, -0.05), None),
+            Verdict::Worse
+        );
+        assert_eq!(
+            Verdict::of(&estimate(0.1, -0.05, 0.15), None).word(),
+            "no clear difference"
+        );
     }
 }

@@ -35,7 +35,8 @@ macro_rules! named_column {
             fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
                 let text = value.as_str()?;
                 let mut all = $all.into_iter();
-                all.find(|&known| $name(known) == text).ok_or_else(|| unknown(stringify!($type), text))
+                all.find(|&known| $name(known) == text)
+                    .ok_or_else(|| unknown(stringify!($type), text))
             }
         }
     };
@@ -43,8 +44,16 @@ macro_rules! named_column {
 
 named_column!(Status, Status::ALL, Status::name);
 named_column!(Split, Split::ALL, Split::name);
-named_column!(Verdict, [Verdict::Unreadable, Verdict::Wrong, Verdict::Right], Verdict::name);
-named_column!(Author, [Author::Policy, Author::Other, Author::Teacher], author_name);
+named_column!(
+    Verdict,
+    [Verdict::Unreadable, Verdict::Wrong, Verdict::Right],
+    Verdict::name
+);
+named_column!(
+    Author,
+    [Author::Policy, Author::Other, Author::Teacher],
+    author_name
+);
 
 const fn author_name(author: Author) -> &'static str {
     match author {
@@ -63,7 +72,9 @@ pub(super) struct Json(pub(super) Value);
 
 impl FromSql for Json {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        serde_json::from_str(value.as_str()?).map(Self).map_err(FromSqlError::other)
+        serde_json::from_str(value.as_str()?)
+            .map(Self)
+            .map_err(FromSqlError::other)
     }
 }
 
@@ -73,7 +84,9 @@ pub(super) struct Axes(pub(super) Vec<(String, String)>);
 impl FromSql for Axes {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         // Straight into strings: a list of runs reads every run's.
-        serde_json::from_str(value.as_str()?).map(Self).map_err(FromSqlError::other)
+        serde_json::from_str(value.as_str()?)
+            .map(Self)
+            .map_err(FromSqlError::other)
     }
 }
 
@@ -85,7 +98,9 @@ mod tests {
 
     fn round_trip<T: ToSql + FromSql>(value: T) -> T {
         let memory = Connection::open_in_memory().unwrap();
-        memory.query_row("SELECT ?1", [value], |row| row.get(0)).unwrap()
+        memory
+            .query_row("SELECT ?1", [value], |row| row.get(0))
+            .unwrap()
     }
 
     #[test]
@@ -110,6 +125,10 @@ mod tests {
     fn a_word_without_meaning_is_an_error() {
         let memory = Connection::open_in_memory().unwrap();
         let read = memory.query_row("SELECT 'finished'", [], |row| row.get::<_, Status>(0));
-        assert!(read.unwrap_err().to_string().contains("`finished` is no status"));
+        assert!(
+            read.unwrap_err()
+                .to_string()
+                .contains("`finished` is no status")
+        );
     }
 }

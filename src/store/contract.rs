@@ -15,7 +15,8 @@ use crate::domain::{Author, Candidate, Episode, Grade, Key, Point, Problem, Spli
 
 use super::{
     Added, ArtifactRow, CheckpointRow, ExperimentRow, Extent, GraderRows, MetricRow, PlannedRun,
-    PlannedStage, Reader, Regraded, RunRow, ScoreRow, Sharing, StageResults, Status, Store, StoreError,
+    PlannedStage, Reader, Regraded, RunRow, ScoreRow, Sharing, StageResults, Status, Store,
+    StoreError,
 };
 
 fn key(name: &str) -> Key {
@@ -24,12 +25,22 @@ fn key(name: &str) -> Key {
 
 fn experiment(name: &str) -> ExperimentRow {
     let (question, toml) = ("Does it work?".to_owned(), format!("name = \"{name}\"\n"));
-    ExperimentRow { name: name.to_owned(), question, toml, report: json!({ "baseline": null }) }
+    ExperimentRow {
+        name: name.to_owned(),
+        question,
+        toml,
+        report: json!({ "baseline": null }),
+    }
 }
 
 fn stage(name: &str, inputs: &[&str]) -> PlannedStage {
     let inputs = inputs.iter().map(|input| key(input)).collect();
-    PlannedStage { key: key(name), kind: name.to_owned(), label: format!("the {name}"), inputs }
+    PlannedStage {
+        key: key(name),
+        kind: name.to_owned(),
+        label: format!("the {name}"),
+        inputs,
+    }
 }
 
 /// Two runs that share `prepare` and `base`; the second has an evaluation of its own.
@@ -48,7 +59,10 @@ fn run(name: &str, position: u32, evaluation: &str) -> PlannedRun {
         label: format!("base={name} seed=3"),
         position,
         seed: 3,
-        axes: vec![("base".to_owned(), name.to_owned()), ("rounds".to_owned(), "2".to_owned())],
+        axes: vec![
+            ("base".to_owned(), name.to_owned()),
+            ("rounds".to_owned(), "2".to_owned()),
+        ],
         spec: json!({ "seed": 3, "base": name }),
         stages: vec![key("prepare"), key("base"), key(evaluation)],
         checkpoints: vec![CheckpointRow {
@@ -62,12 +76,17 @@ fn run(name: &str, position: u32, evaluation: &str) -> PlannedRun {
 }
 
 fn runs() -> Vec<PlannedRun> {
-    vec![run("weak", 0, "evaluate"), run("strong", 1, "evaluate greedily")]
+    vec![
+        run("weak", 0, "evaluate"),
+        run("strong", 1, "evaluate greedily"),
+    ]
 }
 
 fn planned(folder: &Path) -> Store {
     let mut store = Store::open(folder).unwrap();
-    store.experiment(&experiment("one"), &runs(), &stages()).unwrap();
+    store
+        .experiment(&experiment("one"), &runs(), &stages())
+        .unwrap();
     store
 }
 
@@ -79,7 +98,12 @@ fn fresh() -> (TempDir, Store) {
 
 fn problem(id: &str) -> Problem {
     let solution = (id != "p/9").then(|| "2 + 2 = 4\n#### 4".to_owned());
-    Problem { id: id.to_owned(), question: format!("What is {id}?"), answer: "4".to_owned(), solution }
+    Problem {
+        id: id.to_owned(),
+        question: format!("What is {id}?"),
+        answer: "4".to_owned(),
+        solution,
+    }
 }
 
 fn candidate(text: &str, verdict: Verdict) -> Candidate {
@@ -96,11 +120,25 @@ fn candidate(text: &str, verdict: Verdict) -> Candidate {
 }
 
 fn episode(problem: &str, sample: u32) -> Episode {
-    let teacher =
-        Candidate { author: Author::Teacher, tokens: 0, prompt: 0, ..candidate("4", Verdict::Right) };
-    let cut = Candidate { finished: false, ..candidate("", Verdict::Unreadable) };
-    let turns = vec![Turn::of(vec![cut, candidate("5", Verdict::Wrong)], 1), Turn::single(teacher)];
-    Episode { problem: problem.to_owned(), sample, turns }
+    let teacher = Candidate {
+        author: Author::Teacher,
+        tokens: 0,
+        prompt: 0,
+        ..candidate("4", Verdict::Right)
+    };
+    let cut = Candidate {
+        finished: false,
+        ..candidate("", Verdict::Unreadable)
+    };
+    let turns = vec![
+        Turn::of(vec![cut, candidate("5", Verdict::Wrong)], 1),
+        Turn::single(teacher),
+    ];
+    Episode {
+        problem: problem.to_owned(),
+        sample,
+        turns,
+    }
 }
 
 fn metric(version: u32) -> MetricRow {
@@ -114,17 +152,31 @@ fn metric(version: u32) -> MetricRow {
 }
 
 fn score(problem: &str, value: f64) -> ScoreRow {
-    ScoreRow { metric: "m1@t1".to_owned(), problem: problem.to_owned(), value }
+    ScoreRow {
+        metric: "m1@t1".to_owned(),
+        problem: problem.to_owned(),
+        value,
+    }
 }
 
 fn prepared() -> StageResults {
-    let problems =
-        vec![(Split::Test, problem("p/9")), (Split::Test, problem("p/10")), (Split::Train, problem("p/1"))];
-    StageResults { problems, ..StageResults::default() }
+    let problems = vec![
+        (Split::Test, problem("p/9")),
+        (Split::Test, problem("p/10")),
+        (Split::Train, problem("p/1")),
+    ];
+    StageResults {
+        problems,
+        ..StageResults::default()
+    }
 }
 
 fn evaluated() -> StageResults {
-    let file = ArtifactRow { name: "episodes.jsonl".to_owned(), sha256: key("bytes"), bytes: 12 };
+    let file = ArtifactRow {
+        name: "episodes.jsonl".to_owned(),
+        sha256: key("bytes"),
+        bytes: 12,
+    };
     StageResults {
         seconds: 1.5,
         peak_bytes: Some(3 << 30),
@@ -141,7 +193,11 @@ fn evaluated() -> StageResults {
 }
 
 fn point(step: u64, value: f64) -> Point {
-    Point { series: "loss".to_owned(), step, value }
+    Point {
+        series: "loss".to_owned(),
+        step,
+        value,
+    }
 }
 
 fn evaluate(store: &mut Store) {

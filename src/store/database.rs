@@ -65,7 +65,11 @@ impl Store {
         let path = folder.join(DATABASE);
         let connection = writing_connection(&path)?;
         let reader = Reader::open(folder)?;
-        let mut store = Self { connection, reader, _lock: lock };
+        let mut store = Self {
+            connection,
+            reader,
+            _lock: lock,
+        };
         store.interrupt_leftovers()?;
         Ok(store)
     }
@@ -84,7 +88,8 @@ impl Store {
     ) -> Result<T, StoreError> {
         let connection = &mut self.connection;
         let attempt = || {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = work(&transaction)?;
             transaction.commit()?;
             Ok(value)
@@ -95,8 +100,14 @@ impl Store {
     /// Marks what a dead process left behind; the lock says that nobody is working on it.
     fn interrupt_leftovers(&mut self) -> Result<(), StoreError> {
         self.write("marking interrupted work", |transaction| {
-            transaction.execute("UPDATE stages SET status = 'interrupted' WHERE status = 'running'", [])?;
-            transaction.execute("UPDATE runs SET status = 'interrupted' WHERE status = 'running'", [])?;
+            transaction.execute(
+                "UPDATE stages SET status = 'interrupted' WHERE status = 'running'",
+                [],
+            )?;
+            transaction.execute(
+                "UPDATE runs SET status = 'interrupted' WHERE status = 'running'",
+                [],
+            )?;
             Ok(())
         })
     }
@@ -135,7 +146,8 @@ impl Reader {
     #[must_use]
     pub fn is_being_written(&self) -> bool {
         let lock = self.path.with_file_name(LOCK);
-        File::open(lock).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        File::open(lock)
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// Where the database lies.
@@ -159,7 +171,10 @@ impl Reader {
 }
 
 fn cannot_write(path: &Path, source: io::Error) -> StoreError {
-    StoreError::CannotWrite { path: path.to_owned(), source: source.into() }
+    StoreError::CannotWrite {
+        path: path.to_owned(),
+        source: source.into(),
+    }
 }
 
 /// Takes the store's lock and leaves our process id in it for whoever comes second.
@@ -167,16 +182,26 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
     let path = folder.join(LOCK);
     let refused = |source| cannot_write(&path, source);
     // Not truncated: until the lock is ours the content is another process's.
-    let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+    let options = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path);
     let mut file = options.map_err(refused)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            return Err(StoreError::Busy { path: folder.to_owned(), pid: holder(&mut file) });
+            return Err(StoreError::Busy {
+                path: folder.to_owned(),
+                pid: holder(&mut file),
+            });
         }
         Err(TryLockError::Error(source)) => return Err(refused(source)),
     }
-    file.set_len(0).and_then(|()| file.rewind()).map_err(refused)?;
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .map_err(refused)?;
     write!(file, "{}", std::process::id()).map_err(refused)?;
     Ok(file)
 }
@@ -190,13 +215,21 @@ fn holder(file: &mut File) -> Option<u32> {
 
 fn writing_connection(path: &Path) -> Result<Connection, StoreError> {
     let at = |source| StoreError::sql(path, "opening the database", source);
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(at)?;
     connection.busy_timeout(PATIENCE).map_err(at)?;
     migrate::to_latest(&mut connection, path)?;
     let mode = configure(&connection).map_err(at)?;
-    if mode == "wal" { Ok(connection) } else { Err(StoreError::NoLog { path: path.to_owned(), mode }) }
+    if mode == "wal" {
+        Ok(connection)
+    } else {
+        Err(StoreError::NoLog {
+            path: path.to_owned(),
+            mode,
+        })
+    }
 }
 
 /// Sets what holds for the writing connection; returns the journal mode that it got.

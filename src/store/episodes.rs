@@ -21,7 +21,10 @@ pub(super) struct Names<'a> {
 
 impl<'a> Names<'a> {
     pub(super) fn new(connection: &'a Connection) -> Self {
-        Self { connection, known: HashMap::new() }
+        Self {
+            connection,
+            known: HashMap::new(),
+        }
     }
 
     /// The row number of a problem id, which is new or known.
@@ -32,18 +35,29 @@ impl<'a> Names<'a> {
         let add = "INSERT INTO problem_names (name) VALUES (?1) ON CONFLICT (name) DO NOTHING";
         self.connection.prepare_cached(add)?.execute([name])?;
         let find = "SELECT id FROM problem_names WHERE name = ?1";
-        let id = self.connection.prepare_cached(find)?.query_row([name], |row| row.get(0))?;
+        let id = self
+            .connection
+            .prepare_cached(find)?
+            .query_row([name], |row| row.get(0))?;
         self.known.insert(name.to_owned(), id);
         Ok(id)
     }
 }
 
 /// The row number of a grader's version, which is new or known.
-pub(super) fn grader_id(connection: &Connection, name: &str, version: u32) -> rusqlite::Result<i64> {
+pub(super) fn grader_id(
+    connection: &Connection,
+    name: &str,
+    version: u32,
+) -> rusqlite::Result<i64> {
     let add = "INSERT INTO graders (name, version) VALUES (?1, ?2) ON CONFLICT (name, version) DO NOTHING";
-    connection.prepare_cached(add)?.execute(params![name, version])?;
+    connection
+        .prepare_cached(add)?
+        .execute(params![name, version])?;
     let find = "SELECT id FROM graders WHERE name = ?1 AND version = ?2";
-    connection.prepare_cached(find)?.query_row(params![name, version], |row| row.get(0))
+    connection
+        .prepare_cached(find)?
+        .query_row(params![name, version], |row| row.get(0))
 }
 
 pub(super) fn add_problems(
@@ -57,7 +71,15 @@ pub(super) fn add_problems(
     let mut add = connection.prepare_cached(sql)?;
     for (position, (split, problem)) in (0_u32..).zip(problems) {
         let id = names.id(&problem.id)?;
-        add.execute(params![stage, position, id, split, problem.question, problem.answer, problem.solution])?;
+        add.execute(params![
+            stage,
+            position,
+            id,
+            split,
+            problem.question,
+            problem.answer,
+            problem.solution
+        ])?;
     }
     Ok(())
 }
@@ -76,7 +98,12 @@ pub(super) fn add_episodes(
     for episode in episodes {
         check(episode)?;
         let problem = names.id(&episode.problem)?;
-        let id = add.insert(params![stage, problem, episode.sample, episode.turns.len() as u32])?;
+        let id = add.insert(params![
+            stage,
+            problem,
+            episode.sample,
+            episode.turns.len() as u32
+        ])?;
         for (number, turn) in (0_u32..).zip(&episode.turns) {
             candidates.add(id, number, turn)?;
         }
@@ -86,10 +113,15 @@ pub(super) fn add_episodes(
 
 /// A turn without a chosen candidate could not be read back.
 fn check(episode: &Episode) -> Result<(), Fault> {
-    let broken = episode.turns.iter().position(|turn| turn.chosen >= turn.candidates.len());
+    let broken = episode
+        .turns
+        .iter()
+        .position(|turn| turn.chosen >= turn.candidates.len());
     broken.map_or(Ok(()), |turn| {
         let (problem, sample) = (&episode.problem, episode.sample);
-        Err(Fault::Results(format!("turn {turn} of sample {sample} on `{problem}` has no chosen candidate")))
+        Err(Fault::Results(format!(
+            "turn {turn} of sample {sample} on `{problem}` has no chosen candidate"
+        )))
     })
 }
 
@@ -112,31 +144,66 @@ impl<'a> Candidates<'a> {
         let text = "INSERT INTO candidates
                         (episode, turn, candidate, author, text, tokens, prompt, finished, chosen)
                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-        let grade = "INSERT INTO grades (candidate, grader, answer, verdict) VALUES (?1, ?2, ?3, ?4)";
+        let grade =
+            "INSERT INTO grades (candidate, grader, answer, verdict) VALUES (?1, ?2, ?3, ?4)";
         let review = "INSERT INTO reviews (episode, turn, text, tokens, prompt, approves)
                       VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let prepare = |sql| connection.prepare_cached(sql);
-        let beside = beside.iter().map(|(grader, grades)| (*grader, grades.iter())).collect();
-        Ok(Self { text: prepare(text)?, grade: prepare(grade)?, review: prepare(review)?, grader, beside })
+        let beside = beside
+            .iter()
+            .map(|(grader, grades)| (*grader, grades.iter()))
+            .collect();
+        Ok(Self {
+            text: prepare(text)?,
+            grade: prepare(grade)?,
+            review: prepare(review)?,
+            grader,
+            beside,
+        })
     }
 
     fn add(&mut self, episode: i64, number: u32, turn: &Turn) -> rusqlite::Result<()> {
         for (index, candidate) in turn.candidates.iter().enumerate() {
-            let Candidate { author, text, tokens, prompt, finished, grade } = candidate;
+            let Candidate {
+                author,
+                text,
+                tokens,
+                prompt,
+                finished,
+                grade,
+            } = candidate;
             let chosen = index == turn.chosen;
-            let values =
-                params![episode, number, index as u32, author, text, tokens, prompt, finished, chosen];
+            let values = params![
+                episode,
+                number,
+                index as u32,
+                author,
+                text,
+                tokens,
+                prompt,
+                finished,
+                chosen
+            ];
             let id = self.text.insert(values)?;
-            self.grade.execute(params![id, self.grader, grade.answer, grade.verdict])?;
+            self.grade
+                .execute(params![id, self.grader, grade.answer, grade.verdict])?;
             // Text by text rather than grader by grader: rows are then added in the table's order.
             for (grader, grades) in &mut self.beside {
                 if let Some(grade) = grades.next() {
-                    self.grade.execute(params![id, *grader, grade.answer, grade.verdict])?;
+                    self.grade
+                        .execute(params![id, *grader, grade.answer, grade.verdict])?;
                 }
             }
         }
-        if let Some(Review { text, tokens, prompt, approves }) = &turn.review {
-            self.review.execute(params![episode, number, text, tokens, prompt, approves])?;
+        if let Some(Review {
+            text,
+            tokens,
+            prompt,
+            approves,
+        }) = &turn.review
+        {
+            self.review
+                .execute(params![episode, number, text, tokens, prompt, approves])?;
         }
         Ok(())
     }
@@ -194,14 +261,22 @@ impl Reader {
         self.read("reading episodes", |connection| {
             let mut episodes = Vec::new();
             for (row, problem, episode) in episode_rows(connection, stage)? {
-                let episode = Episode { turns: turns(connection, row)?, ..episode };
+                let episode = Episode {
+                    turns: turns(connection, row)?,
+                    ..episode
+                };
                 episodes.push((problem, episode));
             }
-            let places = places(connection, stage, episodes.iter().map(|(problem, _)| *problem))?;
+            let places = places(
+                connection,
+                stage,
+                episodes.iter().map(|(problem, _)| *problem),
+            )?;
             let place = |problem: &i64| places.get(problem).copied().unwrap_or((usize::MAX, 0));
             episodes.sort_by(|(a, left), (b, right)| {
                 let order = place(a).cmp(&place(b));
-                order.then_with(|| (&left.problem, left.sample).cmp(&(&right.problem, right.sample)))
+                order
+                    .then_with(|| (&left.problem, left.sample).cmp(&(&right.problem, right.sample)))
             });
             Ok(episodes.into_iter().map(|(_, episode)| episode).collect())
         })
@@ -209,11 +284,19 @@ impl Reader {
 }
 
 pub(super) fn problem_of(row: &Row<'_>) -> rusqlite::Result<Problem> {
-    Ok(Problem { id: row.get(0)?, question: row.get(1)?, answer: row.get(2)?, solution: row.get(3)? })
+    Ok(Problem {
+        id: row.get(0)?,
+        question: row.get(1)?,
+        answer: row.get(2)?,
+        solution: row.get(3)?,
+    })
 }
 
 /// (row number of the episode, row number of its problem, the episode without its turns).
-fn episode_rows(connection: &Connection, stage: &Key) -> rusqlite::Result<Vec<(i64, i64, Episode)>> {
+fn episode_rows(
+    connection: &Connection,
+    stage: &Key,
+) -> rusqlite::Result<Vec<(i64, i64, Episode)>> {
     let sql = "SELECT e.id, e.problem, n.name, e.sample
                FROM stages s
                JOIN episodes e ON e.stage = s.id
@@ -221,7 +304,11 @@ fn episode_rows(connection: &Connection, stage: &Key) -> rusqlite::Result<Vec<(i
                WHERE s.key = ?1";
     let mut episodes = connection.prepare_cached(sql)?;
     let rows = episodes.query_map([stage], |row| {
-        let episode = Episode { problem: row.get(2)?, sample: row.get(3)?, turns: Vec::new() };
+        let episode = Episode {
+            problem: row.get(2)?,
+            sample: row.get(3)?,
+            turns: Vec::new(),
+        };
         Ok((row.get(0)?, row.get(1)?, episode))
     })?;
     rows.collect()
@@ -259,11 +346,20 @@ fn turns(connection: &Connection, episode: i64) -> rusqlite::Result<Vec<Turn>> {
 
 /// What was said about the turns of one episode, by turn.
 fn reviews(connection: &Connection, episode: i64) -> rusqlite::Result<Vec<(u32, Review)>> {
-    let sql = "SELECT turn, text, tokens, prompt, approves FROM reviews WHERE episode = ?1 ORDER BY turn";
+    let sql =
+        "SELECT turn, text, tokens, prompt, approves FROM reviews WHERE episode = ?1 ORDER BY turn";
     let mut reviews = connection.prepare_cached(sql)?;
     let rows = reviews.query_map([episode], |row| {
         let (text, tokens) = (row.get(1)?, row.get(2)?);
-        Ok((row.get(0)?, Review { text, tokens, prompt: row.get(3)?, approves: row.get(4)? }))
+        Ok((
+            row.get(0)?,
+            Review {
+                text,
+                tokens,
+                prompt: row.get(3)?,
+                approves: row.get(4)?,
+            },
+        ))
     })?;
     rows.collect()
 }
@@ -275,7 +371,10 @@ fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
         tokens: row.get(4)?,
         prompt: row.get(8)?,
         finished: row.get(5)?,
-        grade: Grade { answer: row.get(6)?, verdict: row.get(7)? },
+        grade: Grade {
+            answer: row.get(6)?,
+            verdict: row.get(7)?,
+        },
     })
 }
 
@@ -291,7 +390,9 @@ fn places(
     let mut places = HashMap::new();
     for problem in problems {
         for (distance, source) in sources.iter().enumerate() {
-            let found = find.query_row([source, &problem], |row| row.get(0)).optional()?;
+            let found = find
+                .query_row([source, &problem], |row| row.get(0))
+                .optional()?;
             if let Some(position) = found {
                 places.insert(problem, (distance, position));
                 break;

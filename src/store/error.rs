@@ -102,7 +102,9 @@ pub enum StoreError {
         source: Cause,
     },
     /// A query that is not one read.
-    #[error("only one statement that reads is allowed here, such as `SELECT ... FROM run_scores`: {what}")]
+    #[error(
+        "only one statement that reads is allowed here, such as `SELECT ... FROM run_scores`: {what}"
+    )]
     ReadOnlyQuery {
         /// What is wrong with it.
         what: &'static str,
@@ -164,7 +166,9 @@ pub enum StoreError {
         name: String,
     },
     /// A metric that means something else under the same version.
-    #[error("metric `{name}` version {version} is stored with another unit or direction; raise its version")]
+    #[error(
+        "metric `{name}` version {version} is stored with another unit or direction; raise its version"
+    )]
     MetricChanged {
         /// Its name.
         name: String,
@@ -191,7 +195,9 @@ pub enum StoreError {
 
 /// ` (did you mean ...?)`, or nothing.
 fn suggestion(nearest: Option<&str>) -> String {
-    nearest.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+    nearest
+        .map(|name| format!(" (did you mean `{name}`?)"))
+        .unwrap_or_default()
 }
 
 impl StoreError {
@@ -200,24 +206,42 @@ impl StoreError {
         let path = path.to_owned();
         if matches!(
             source,
-            rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::IntegralValueOutOfRange(..)
+            rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
         ) {
-            return Self::Damaged { path, what: source.to_string() };
+            return Self::Damaged {
+                path,
+                what: source.to_string(),
+            };
         }
         match source.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => Self::Foreign { path, what: "it is not an SQLite file" },
-            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, what: source.to_string() },
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                Self::Locked { path, seconds: super::database::PATIENCE.as_secs() }
-            }
+            Some(ErrorCode::NotADatabase) => Self::Foreign {
+                path,
+                what: "it is not an SQLite file",
+            },
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged {
+                path,
+                what: source.to_string(),
+            },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked {
+                path,
+                seconds: super::database::PATIENCE.as_secs(),
+            },
             Some(
                 ErrorCode::ReadOnly
                 | ErrorCode::CannotOpen
                 | ErrorCode::PermissionDenied
                 | ErrorCode::DiskFull
                 | ErrorCode::SystemIoFailure,
-            ) => Self::CannotWrite { path, source: source.into() },
-            _ => Self::Sql { path, doing, source: source.into() },
+            ) => Self::CannotWrite {
+                path,
+                source: source.into(),
+            },
+            _ => Self::Sql {
+                path,
+                doing,
+                source: source.into(),
+            },
         }
     }
 }
@@ -249,7 +273,11 @@ impl Fault {
     pub(super) fn at(self, path: &Path, doing: &'static str) -> StoreError {
         match self {
             Self::Engine(source) => StoreError::sql(path, doing, source),
-            Self::Results(what) => StoreError::Sql { path: path.to_owned(), doing, source: what.into() },
+            Self::Results(what) => StoreError::Sql {
+                path: path.to_owned(),
+                doing,
+                source: what.into(),
+            },
             Self::Ours(error) => error,
         }
     }
@@ -271,7 +299,10 @@ mod tests {
     #[test]
     fn the_nearest_name_is_close_or_none() {
         let known = ["quickstart", "ablations"];
-        assert_eq!(nearest("quikstart", known.into_iter()), Some("quickstart".to_owned()));
+        assert_eq!(
+            nearest("quikstart", known.into_iter()),
+            Some("quickstart".to_owned())
+        );
         assert_eq!(nearest("zzz", known.into_iter()), None);
     }
 
@@ -279,12 +310,37 @@ mod tests {
     fn messages_name_the_place_and_the_way_out() {
         let path = PathBuf::from("store");
         let shown = [
-            StoreError::Busy { path: path.clone(), pid: Some(17) }.to_string(),
-            StoreError::Busy { path: path.clone(), pid: None }.to_string(),
-            StoreError::Newer { found: 9, known: 1, path: path.clone() }.to_string(),
-            StoreError::CannotWrite { path, source: "disk full".into() }.to_string(),
-            StoreError::UnknownRun { given: "weka".into(), nearest: Some("weak".into()) }.to_string(),
-            StoreError::UnknownExperiment { given: "a".into(), nearest: None }.to_string(),
+            StoreError::Busy {
+                path: path.clone(),
+                pid: Some(17),
+            }
+            .to_string(),
+            StoreError::Busy {
+                path: path.clone(),
+                pid: None,
+            }
+            .to_string(),
+            StoreError::Newer {
+                found: 9,
+                known: 1,
+                path: path.clone(),
+            }
+            .to_string(),
+            StoreError::CannotWrite {
+                path,
+                source: "disk full".into(),
+            }
+            .to_string(),
+            StoreError::UnknownRun {
+                given: "weka".into(),
+                nearest: Some("weak".into()),
+            }
+            .to_string(),
+            StoreError::UnknownExperiment {
+                given: "a".into(),
+                nearest: None,
+            }
+            .to_string(),
         ];
         insta::assert_snapshot!(shown.join("\n"), @r#"
         store: another rise-lab process (process 17) is working on this store; wait for it, stop it, or name another store with `--store`

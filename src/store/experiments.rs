@@ -67,7 +67,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.write("recording an experiment", |transaction| {
             upsert_experiment(transaction, row)?;
-            stages.iter().try_for_each(|stage| add_stage(transaction, stage))?;
+            stages
+                .iter()
+                .try_for_each(|stage| add_stage(transaction, stage))?;
             forget_runs(transaction, &row.name, runs)?;
             for run in runs {
                 let id = upsert_run(transaction, &row.name, run)?;
@@ -84,13 +86,17 @@ fn upsert_experiment(connection: &Connection, row: &ExperimentRow) -> rusqlite::
     let sql = "INSERT INTO experiments (name, question, toml, report) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT (name) DO UPDATE
                SET question = excluded.question, toml = excluded.toml, report = excluded.report";
-    connection.execute(sql, params![row.name, row.question, row.toml, row.report.to_string()])?;
+    connection.execute(
+        sql,
+        params![row.name, row.question, row.toml, row.report.to_string()],
+    )?;
     Ok(())
 }
 
 /// A stage that is known keeps its row: its key stands for what it does.
 fn add_stage(connection: &Connection, stage: &PlannedStage) -> Result<(), Fault> {
-    let sql = "INSERT INTO stages (key, kind, label, inputs, status) VALUES (?1, ?2, ?3, ?4, 'queued')
+    let sql =
+        "INSERT INTO stages (key, kind, label, inputs, status) VALUES (?1, ?2, ?3, ?4, 'queued')
                ON CONFLICT (key) DO NOTHING";
     let inputs = Value::from(stage.inputs.iter().map(Key::as_str).collect::<Vec<_>>());
     connection.prepare_cached(sql)?.execute(params![
@@ -102,13 +108,21 @@ fn add_stage(connection: &Connection, stage: &PlannedStage) -> Result<(), Fault>
     Ok(())
 }
 
-fn forget_runs(connection: &Connection, experiment: &str, kept: &[PlannedRun]) -> rusqlite::Result<()> {
+fn forget_runs(
+    connection: &Connection,
+    experiment: &str,
+    kept: &[PlannedRun],
+) -> rusqlite::Result<()> {
     let kept: HashSet<&str> = kept.iter().map(|run| run.key.as_str()).collect();
     let mut known = connection.prepare("SELECT id, key FROM runs WHERE experiment = ?1")?;
-    let known = known.query_map([experiment], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+    let known = known.query_map([experiment], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+    })?;
     for run in known.collect::<rusqlite::Result<Vec<_>>>()? {
         if !kept.contains(run.1.as_str()) {
-            connection.prepare_cached("DELETE FROM runs WHERE id = ?1")?.execute([run.0])?;
+            connection
+                .prepare_cached("DELETE FROM runs WHERE id = ?1")?
+                .execute([run.0])?;
         }
     }
     Ok(())
@@ -118,29 +132,50 @@ fn upsert_run(connection: &Connection, experiment: &str, run: &PlannedRun) -> Re
     let seed = i64::try_from(run.seed).map_err(|_| {
         bad_run(
             run,
-            format!("its seed {} is above {}, the largest that fits the database", run.seed, i64::MAX),
+            format!(
+                "its seed {} is above {}, the largest that fits the database",
+                run.seed,
+                i64::MAX
+            ),
         )
     })?;
-    let axes = run.axes.iter().map(|(path, label)| Value::from(vec![path.as_str(), label.as_str()]));
+    let axes = run
+        .axes
+        .iter()
+        .map(|(path, label)| Value::from(vec![path.as_str(), label.as_str()]));
     let axes = Value::Array(axes.collect());
     let sql = "INSERT INTO runs (experiment, key, position, label, seed, axes, spec, status)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued')
                ON CONFLICT (experiment, key) DO UPDATE
                SET position = excluded.position, label = excluded.label, axes = excluded.axes, spec = excluded.spec
                RETURNING id";
-    let values =
-        params![experiment, run.key, run.position, run.label, seed, axes.to_string(), run.spec.to_string()];
-    Ok(connection.prepare_cached(sql)?.query_row(values, |row| row.get(0))?)
+    let values = params![
+        experiment,
+        run.key,
+        run.position,
+        run.label,
+        seed,
+        axes.to_string(),
+        run.spec.to_string()
+    ];
+    Ok(connection
+        .prepare_cached(sql)?
+        .query_row(values, |row| row.get(0))?)
 }
 
 fn bad_run(run: &PlannedRun, what: String) -> Fault {
-    Fault::Ours(StoreError::BadRun { label: run.label.clone(), what })
+    Fault::Ours(StoreError::BadRun {
+        label: run.label.clone(),
+        what,
+    })
 }
 
 fn link_stages(connection: &Connection, id: i64, run: &PlannedRun) -> Result<(), Fault> {
-    connection.prepare_cached("DELETE FROM run_stages WHERE run = ?1")?.execute([id])?;
-    let mut link =
-        connection.prepare_cached("INSERT INTO run_stages (run, position, stage) VALUES (?1, ?2, ?3)")?;
+    connection
+        .prepare_cached("DELETE FROM run_stages WHERE run = ?1")?
+        .execute([id])?;
+    let mut link = connection
+        .prepare_cached("INSERT INTO run_stages (run, position, stage) VALUES (?1, ?2, ?3)")?;
     for (position, stage) in (0_u32..).zip(&run.stages) {
         link.execute(params![id, position, id_of(connection, stage)?])?;
     }
@@ -148,18 +183,26 @@ fn link_stages(connection: &Connection, id: i64, run: &PlannedRun) -> Result<(),
 }
 
 fn link_checkpoints(connection: &Connection, id: i64, run: &PlannedRun) -> Result<(), Fault> {
-    connection.prepare_cached("DELETE FROM checkpoints WHERE run = ?1")?.execute([id])?;
-    let sql =
-        "INSERT INTO checkpoints (run, position, name, weights, evaluation) VALUES (?1, ?2, ?3, ?4, ?5)";
+    connection
+        .prepare_cached("DELETE FROM checkpoints WHERE run = ?1")?
+        .execute([id])?;
+    let sql = "INSERT INTO checkpoints (run, position, name, weights, evaluation) VALUES (?1, ?2, ?3, ?4, ?5)";
     let mut link = connection.prepare_cached(sql)?;
     for row in &run.checkpoints {
         if row.run != run.key {
             return Err(bad_run(
                 run,
-                format!("its checkpoint `{}` belongs to run {}", row.name, row.run.short()),
+                format!(
+                    "its checkpoint `{}` belongs to run {}",
+                    row.name,
+                    row.run.short()
+                ),
             ));
         }
-        let (weights, evaluation) = (id_of(connection, &row.weights)?, id_of(connection, &row.evaluation)?);
+        let (weights, evaluation) = (
+            id_of(connection, &row.weights)?,
+            id_of(connection, &row.evaluation)?,
+        );
         link.execute(params![id, row.position, row.name, weights, evaluation])?;
     }
     Ok(())
@@ -181,8 +224,9 @@ impl Reader {
     /// If the database fails.
     pub fn experiments(&self) -> Result<Vec<ExperimentRow>, StoreError> {
         self.read("reading the experiments", |connection| {
-            let mut all = connection
-                .prepare_cached("SELECT name, question, toml, report FROM experiments ORDER BY name")?;
+            let mut all = connection.prepare_cached(
+                "SELECT name, question, toml, report FROM experiments ORDER BY name",
+            )?;
             let rows = all.query_map([], experiment_row)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
@@ -195,7 +239,10 @@ impl Reader {
     pub fn experiment_named(&self, name: &str) -> Result<ExperimentRow, StoreError> {
         self.read("reading an experiment", |connection| {
             let sql = "SELECT name, question, toml, report FROM experiments WHERE name = ?1";
-            let found = connection.prepare_cached(sql)?.query_row([name], experiment_row).optional()?;
+            let found = connection
+                .prepare_cached(sql)?
+                .query_row([name], experiment_row)
+                .optional()?;
             match found {
                 Some(row) => Ok(row),
                 None => Err(unknown_experiment(connection, name)?.into()),
@@ -206,12 +253,22 @@ impl Reader {
 
 fn unknown_experiment(connection: &Connection, given: &str) -> rusqlite::Result<StoreError> {
     let mut names = connection.prepare("SELECT name FROM experiments")?;
-    let names: Vec<String> = names.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let names: Vec<String> = names
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
     let nearest = nearest(given, names.iter().map(String::as_str));
-    Ok(StoreError::UnknownExperiment { given: given.to_owned(), nearest })
+    Ok(StoreError::UnknownExperiment {
+        given: given.to_owned(),
+        nearest,
+    })
 }
 
 fn experiment_row(row: &Row<'_>) -> rusqlite::Result<ExperimentRow> {
     let Json(report) = row.get(3)?;
-    Ok(ExperimentRow { name: row.get(0)?, question: row.get(1)?, toml: row.get(2)?, report })
+    Ok(ExperimentRow {
+        name: row.get(0)?,
+        question: row.get(1)?,
+        toml: row.get(2)?,
+        report,
+    })
 }

@@ -21,7 +21,9 @@ impl Regraded {
     /// Whether no answer could be read in any text.
     #[must_use]
     pub fn is_unread(&self) -> bool {
-        self.grades.iter().all(|grade| grade.answer.is_none() && grade.verdict == Verdict::Unreadable)
+        self.grades
+            .iter()
+            .all(|grade| grade.answer.is_none() && grade.verdict == Verdict::Unreadable)
     }
 }
 
@@ -32,9 +34,13 @@ pub(super) fn add_unread(
     grader: i64,
     attempts: usize,
 ) -> rusqlite::Result<bool> {
-    let sql = "INSERT INTO unread (stage, grader, attempts) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    let sql =
+        "INSERT INTO unread (stage, grader, attempts) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     let attempts = i64::try_from(attempts).unwrap_or(i64::MAX);
-    Ok(connection.prepare_cached(sql)?.execute(params![stage, grader, attempts])? > 0)
+    Ok(connection
+        .prepare_cached(sql)?
+        .execute(params![stage, grader, attempts])?
+        > 0)
 }
 
 impl Store {
@@ -64,7 +70,14 @@ impl Store {
                 added.grades = grades.map_err(|fault| contradiction(stage, fault))?;
             }
             let mut names = Names::new(transaction);
-            added.scores = add_scores(transaction, id, grader, &mut names, &under.scores, Known::Stays)?;
+            added.scores = add_scores(
+                transaction,
+                id,
+                grader,
+                &mut names,
+                &under.scores,
+                Known::Stays,
+            )?;
             Ok(added)
         })
     }
@@ -80,7 +93,10 @@ fn finished(connection: &Connection, key: &Key) -> Result<i64, Fault> {
 }
 
 fn bad(key: &Key, what: &str) -> Fault {
-    Fault::Ours(StoreError::BadResults { key: key.clone(), what: what.to_owned() })
+    Fault::Ours(StoreError::BadResults {
+        key: key.clone(),
+        what: what.to_owned(),
+    })
 }
 
 /// Adds one grade per text, in the order of the episodes; returns how many are new.
@@ -101,7 +117,9 @@ fn add_grades(
     let mut add = connection.prepare_cached(add)?;
     let (mut rest, mut added) = (grades.iter(), 0);
     for episode in episodes {
-        let ids = texts.query_map(params![stage, episode.problem, episode.sample], |row| row.get(0))?;
+        let ids = texts.query_map(params![stage, episode.problem, episode.sample], |row| {
+            row.get(0)
+        })?;
         let ids: Vec<i64> = ids.collect::<rusqlite::Result<_>>()?;
         let expected: usize = episode.turns.iter().map(|turn| turn.candidates.len()).sum();
         if ids.len() != expected {
@@ -128,8 +146,10 @@ impl Reader {
             let id = id_of(connection, stage)?;
             let attempts = "SELECT count(*) FROM episodes e JOIN candidates c ON c.episode = e.id
                             WHERE e.stage = ?1";
-            let attempts: u64 =
-                connection.prepare_cached(attempts)?.query_row([id], |row| row.get::<_, i64>(0))? as u64;
+            let attempts: u64 = connection
+                .prepare_cached(attempts)?
+                .query_row([id], |row| row.get::<_, i64>(0))?
+                as u64;
             let sql = "SELECT g.id, g.name, g.version, coalesce(g.id = s.grader, 0),
                         (SELECT count(*) FROM episodes e
                          JOIN candidates c ON c.episode = e.id
@@ -197,10 +217,16 @@ impl Reader {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn scores_under(&self, stage: &Key, grader: &(String, u32)) -> Result<Vec<ScoreRow>, StoreError> {
+    pub fn scores_under(
+        &self,
+        stage: &Key,
+        grader: &(String, u32),
+    ) -> Result<Vec<ScoreRow>, StoreError> {
         self.read("reading scores", |connection| {
             let sql = "SELECT id FROM graders WHERE name = ?1 AND version = ?2";
-            let id = connection.prepare_cached(sql)?.query_row(params![grader.0, grader.1], |row| row.get(0));
+            let id = connection
+                .prepare_cached(sql)?
+                .query_row(params![grader.0, grader.1], |row| row.get(0));
             match id.optional()? {
                 Some(id) => super::scores::scores_of(connection, stage, Some(id)),
                 None => Ok(Vec::new()),
@@ -213,9 +239,14 @@ impl Reader {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn disagreement(&self, stage: &Key, grader: &(String, u32)) -> Result<(u64, u64), StoreError> {
+    pub fn disagreement(
+        &self,
+        stage: &Key,
+        grader: &(String, u32),
+    ) -> Result<(u64, u64), StoreError> {
         self.read("comparing graders", |connection| {
-            let sql = "SELECT coalesce(sum((a.verdict = 'right') <> (b.verdict = 'right')), 0), count(*)
+            let sql =
+                "SELECT coalesce(sum((a.verdict = 'right') <> (b.verdict = 'right')), 0), count(*)
                        FROM stages s
                        JOIN graders g ON g.name = ?2 AND g.version = ?3
                        JOIN episodes e ON e.stage = s.id
@@ -224,9 +255,9 @@ impl Reader {
                        JOIN grades b ON b.candidate = c.id AND b.grader = g.id
                        WHERE s.key = ?1";
             let counts = params![stage, grader.0, grader.1];
-            let counts = connection
-                .prepare_cached(sql)?
-                .query_row(counts, |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64)))?;
+            let counts = connection.prepare_cached(sql)?.query_row(counts, |row| {
+                Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64))
+            })?;
             Ok(counts)
         })
     }
@@ -264,7 +295,8 @@ fn scored(
     let sql = "SELECT m.name, m.version, count(*) FROM scores s JOIN metrics m ON m.id = s.metric
                WHERE s.stage = ?1 AND s.grader = ?2 GROUP BY m.id";
     let mut scores = connection.prepare_cached(sql)?;
-    let rows = scores
-        .query_map([stage, grader], |row| Ok(((row.get(0)?, row.get(1)?), row.get::<_, i64>(2)? as u64)))?;
+    let rows = scores.query_map([stage, grader], |row| {
+        Ok(((row.get(0)?, row.get(1)?), row.get::<_, i64>(2)? as u64))
+    })?;
     rows.collect()
 }

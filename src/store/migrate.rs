@@ -32,17 +32,27 @@ pub(super) fn version(connection: &Connection, path: &Path) -> Result<i32, Store
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let doing = "reading the schema version";
     let at = |source| StoreError::sql(path, doing, source);
-    let (application, found) = (number("application_id").map_err(at)?, number("user_version").map_err(at)?);
+    let (application, found) = (
+        number("application_id").map_err(at)?,
+        number("user_version").map_err(at)?,
+    );
     if application != APPLICATION {
-        let objects: i64 =
-            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(at)?;
+        let objects: i64 = connection
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .map_err(at)?;
         let empty = application == 0 && found == 0 && objects == 0;
-        let foreign =
-            StoreError::Foreign { path: path.to_owned(), what: "it is a database of another program" };
+        let foreign = StoreError::Foreign {
+            path: path.to_owned(),
+            what: "it is a database of another program",
+        };
         return if empty { Ok(0) } else { Err(foreign) };
     }
     if found > KNOWN {
-        return Err(StoreError::Newer { found, known: KNOWN, path: path.to_owned() });
+        return Err(StoreError::Newer {
+            found,
+            known: KNOWN,
+            path: path.to_owned(),
+        });
     }
     Ok(found)
 }
@@ -76,7 +86,10 @@ fn apply(connection: &mut Connection, number: i32, step: &str) -> Result<(), Fau
 /// What the engine would have checked if foreign keys had been on during the step.
 fn check_references(connection: &Connection) -> Result<(), Fault> {
     let mut check = connection.prepare("PRAGMA foreign_key_check")?;
-    let broken = check.query_map([], |row| row.get::<_, String>(0))?.next().transpose()?;
+    let broken = check
+        .query_map([], |row| row.get::<_, String>(0))?
+        .next()
+        .transpose()?;
     match broken {
         None => Ok(()),
         Some(table) => Err(Fault::Ours(StoreError::Damaged {
@@ -103,7 +116,10 @@ mod tests {
     /// A database made by `sql`, as another program or version would have left it.
     fn made_by(sql: &str) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
-        Connection::open(database(&folder)).unwrap().execute_batch(sql).unwrap();
+        Connection::open(database(&folder))
+            .unwrap()
+            .execute_batch(sql)
+            .unwrap();
         folder
     }
 
@@ -113,7 +129,9 @@ mod tests {
         to_latest(&mut memory, Path::new("memory")).unwrap();
         assert_eq!(version(&memory, Path::new("memory")).unwrap(), KNOWN);
         to_latest(&mut memory, Path::new("memory")).unwrap();
-        let sound: String = memory.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        let sound: String = memory
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .unwrap();
         assert_eq!(sound, "ok");
     }
 
@@ -121,11 +139,16 @@ mod tests {
     fn the_final_schema() {
         let mut memory = Connection::open_in_memory().unwrap();
         to_latest(&mut memory, Path::new("memory")).unwrap();
-        let sql = "SELECT s.type || ' ' || s.name || ': ' || group_concat(c.name, ' ' ORDER BY c.cid)
+        let sql =
+            "SELECT s.type || ' ' || s.name || ': ' || group_concat(c.name, ' ' ORDER BY c.cid)
                    FROM sqlite_schema s JOIN pragma_table_info(s.name) c
                    WHERE s.type IN ('table', 'view') GROUP BY s.name ORDER BY s.type, s.name";
         let mut lines = memory.prepare(sql).unwrap();
-        let lines: Vec<String> = lines.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let lines: Vec<String> = lines
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         table artifacts: stage name sha256 bytes
         table candidates: id episode turn candidate author text tokens finished chosen prompt
@@ -166,8 +189,9 @@ mod tests {
         to_latest(&mut memory, Path::new("memory")).unwrap();
         let sql = "SELECT count(*), sum(strict) FROM pragma_table_list
                    WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite%'";
-        let (all, strict): (i64, i64) =
-            memory.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let (all, strict): (i64, i64) = memory
+            .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
         assert_eq!(all, strict);
     }
 
@@ -187,18 +211,24 @@ mod tests {
                    INSERT INTO checkpoints VALUES (1, 0, 'base', 2, 1);";
         memory.execute_batch(old).unwrap();
         let shown = |memory: &Connection| {
-            let sql = "SELECT run || ' ' || checkpoint || ' ' || metric || ' ' || problems || ' ' || mean
+            let sql =
+                "SELECT run || ' ' || checkpoint || ' ' || metric || ' ' || problems || ' ' || mean
                        FROM run_scores ORDER BY 1";
             let mut lines = memory.prepare(sql).unwrap();
-            lines.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect::<Vec<String>>()
+            lines
+                .query_map([], |row| row.get(0))
+                .unwrap()
+                .map(Result::unwrap)
+                .collect::<Vec<String>>()
         };
         let before = shown(&memory);
         assert_eq!(before, ["r base m1@t1 2 0.5", "r base tokens 1 70.0"]);
         to_latest(&mut memory, Path::new("memory")).unwrap();
         assert_eq!(shown(&memory), before);
         let kept = "SELECT seconds, peak_bytes FROM stage_costs WHERE stage = 'e'";
-        let kept: (f64, Option<i64>) =
-            memory.query_row(kept, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let kept: (f64, Option<i64>) = memory
+            .query_row(kept, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
         assert_eq!(kept, (2.5, None));
     }
 
@@ -213,26 +243,51 @@ mod tests {
     fn a_step_that_breaks_a_reference_is_refused() {
         let mut memory = Connection::open_in_memory().unwrap();
         memory.pragma_update(None, "foreign_keys", false).unwrap();
-        let broken = "CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE b (a REFERENCES a (id));
+        let broken =
+            "CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE b (a REFERENCES a (id));
                       INSERT INTO b VALUES (1);";
-        assert!(matches!(apply(&mut memory, 1, broken), Err(Fault::Ours(StoreError::Damaged { .. }))));
+        assert!(matches!(
+            apply(&mut memory, 1, broken),
+            Err(Fault::Ours(StoreError::Damaged { .. }))
+        ));
     }
 
     #[test]
     fn a_newer_database_is_refused() {
-        let folder = made_by(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 99;"));
-        let newer = |result| matches!(result, Err(StoreError::Newer { found: 99, known: KNOWN, .. }));
+        let folder = made_by(&format!(
+            "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 99;"
+        ));
+        let newer = |result| {
+            matches!(
+                result,
+                Err(StoreError::Newer {
+                    found: 99,
+                    known: KNOWN,
+                    ..
+                })
+            )
+        };
         assert!(newer(Store::open(folder.path()).map(drop)));
         assert!(newer(Reader::open(folder.path()).map(drop)));
     }
 
     #[test]
     fn a_database_of_another_program_is_refused_and_left_alone() {
-        for sql in ["CREATE TABLE notes (text)", "PRAGMA application_id = 7", "PRAGMA user_version = 3"] {
+        for sql in [
+            "CREATE TABLE notes (text)",
+            "PRAGMA application_id = 7",
+            "PRAGMA user_version = 3",
+        ] {
             let folder = made_by(sql);
             let before = fs::read(database(&folder)).unwrap();
-            assert!(matches!(Store::open(folder.path()), Err(StoreError::Foreign { .. })), "{sql}");
-            assert!(matches!(Reader::open(folder.path()), Err(StoreError::Foreign { .. })), "{sql}");
+            assert!(
+                matches!(Store::open(folder.path()), Err(StoreError::Foreign { .. })),
+                "{sql}"
+            );
+            assert!(
+                matches!(Reader::open(folder.path()), Err(StoreError::Foreign { .. })),
+                "{sql}"
+            );
             assert_eq!(fs::read(database(&folder)).unwrap(), before, "{sql}");
         }
     }
@@ -242,8 +297,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = "name = \"quickstart\"\n".repeat(100);
         fs::write(database(&folder), &text).unwrap();
-        assert!(matches!(Store::open(folder.path()), Err(StoreError::Foreign { .. })));
-        assert!(matches!(Reader::open(folder.path()), Err(StoreError::Foreign { .. })));
+        assert!(matches!(
+            Store::open(folder.path()),
+            Err(StoreError::Foreign { .. })
+        ));
+        assert!(matches!(
+            Reader::open(folder.path()),
+            Err(StoreError::Foreign { .. })
+        ));
         assert_eq!(fs::read_to_string(database(&folder)).unwrap(), text);
     }
 
@@ -251,7 +312,10 @@ mod tests {
     fn a_database_that_was_only_just_created_is_taken_over() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(database(&folder), []).unwrap();
-        assert!(matches!(Reader::open(folder.path()), Err(StoreError::Missing { .. })));
+        assert!(matches!(
+            Reader::open(folder.path()),
+            Err(StoreError::Missing { .. })
+        ));
         Store::open(folder.path()).unwrap();
         Reader::open(folder.path()).unwrap();
     }

@@ -26,7 +26,7 @@ pub use error::StoreError;
 pub use experiments::{PlannedRun, PlannedStage};
 pub use query::Table;
 pub use rows::{
-    Added, ArtifactRow, CheckpointRow, ExperimentRow, Extent, GraderRows, MetricRow, Regraded, RunLine,
-    RunRow, ScoreRow, Sharing, StageRow, Standing, Status,
+    Added, ArtifactRow, CheckpointRow, ExperimentRow, Extent, GraderRows, MetricRow, Regraded,
+    RunLine, RunRow, ScoreRow, Sharing, StageRow, Standing, Status,
 };
 pub use stages::StageResults;

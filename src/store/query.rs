@@ -33,21 +33,31 @@ impl Reader {
     /// # Errors
     /// If it is not exactly one statement, if it might write, or if it cannot be evaluated.
     pub fn query(&self, sql: &str, limit: usize) -> Result<Table, StoreError> {
-        self.read("answering a query", |connection| answer(connection, sql, limit))
+        self.read("answering a query", |connection| {
+            answer(connection, sql, limit)
+        })
     }
 
     /// The same as [`Reader::query`], but stops after `time`.
     ///
     /// # Errors
     /// As for [`Reader::query`], and if the time is over.
-    pub fn query_within(&self, sql: &str, limit: usize, time: Duration) -> Result<Table, StoreError> {
+    pub fn query_within(
+        &self,
+        sql: &str,
+        limit: usize,
+        time: Duration,
+    ) -> Result<Table, StoreError> {
         self.read("answering a query", |connection| {
             interrupted_after(connection, time, || answer(connection, sql, limit)).map_err(
                 |fault| match fault {
                     Fault::Engine(source)
                         if source.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
                     {
-                        StoreError::SlowQuery { seconds: time.as_secs_f64() }.into()
+                        StoreError::SlowQuery {
+                            seconds: time.as_secs_f64(),
+                        }
+                        .into()
                     }
                     other => other,
                 },
@@ -79,11 +89,19 @@ fn answer(connection: &Connection, sql: &str, limit: usize) -> Result<Table, Fau
     let mut rows = Vec::new();
     while let Some(row) = answer.next().map_err(bad_query)? {
         if rows.len() == limit {
-            return Ok(Table { columns, rows, more: true });
+            return Ok(Table {
+                columns,
+                rows,
+                more: true,
+            });
         }
         rows.push(values(row, columns.len())?);
     }
-    Ok(Table { columns, rows, more: false })
+    Ok(Table {
+        columns,
+        rows,
+        more: false,
+    })
 }
 
 fn reading_statement<'a>(connection: &'a Connection, sql: &str) -> Result<Statement<'a>, Fault> {
@@ -109,9 +127,15 @@ fn refused(what: &'static str) -> Fault {
 /// A mistake in the query is the user's to mend; anything else is the engine's.
 fn bad_query(error: Error) -> Fault {
     match &error {
-        Error::SqlInputError { msg, .. } => StoreError::BadQuery { message: msg.clone() }.into(),
+        Error::SqlInputError { msg, .. } => StoreError::BadQuery {
+            message: msg.clone(),
+        }
+        .into(),
         Error::SqliteFailure(code, Some(message)) if code.code == ErrorCode::Unknown => {
-            StoreError::BadQuery { message: message.clone() }.into()
+            StoreError::BadQuery {
+                message: message.clone(),
+            }
+            .into()
         }
         Error::InvalidParameterCount(..) => {
             let message = "it has parameters, and there is nothing to fill them with".to_owned();
@@ -122,7 +146,9 @@ fn bad_query(error: Error) -> Fault {
 }
 
 fn values(row: &Row<'_>, columns: usize) -> rusqlite::Result<Vec<Value>> {
-    (0..columns).map(|column| row.get_ref(column).map(value)).collect()
+    (0..columns)
+        .map(|column| row.get_ref(column).map(value))
+        .collect()
 }
 
 fn value(cell: ValueRef<'_>) -> Value {
@@ -137,7 +163,10 @@ fn value(cell: ValueRef<'_>) -> Value {
 
 fn hexadecimal(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 #[cfg(test)]
@@ -155,12 +184,22 @@ mod tests {
 
     #[test]
     fn every_kind_of_value_is_shown() {
-        let table =
-            ask("SELECT 1 AS a, 0.5 AS b, 'x' AS c, NULL AS d, x'0aff' AS e, 9e999 AS f", 10).unwrap();
+        let table = ask(
+            "SELECT 1 AS a, 0.5 AS b, 'x' AS c, NULL AS d, x'0aff' AS e, 9e999 AS f",
+            10,
+        )
+        .unwrap();
         assert_eq!(table.columns, ["a", "b", "c", "d", "e", "f"]);
         assert_eq!(
             table.rows,
-            [vec![json!(1), json!(0.5), json!("x"), json!(null), json!("0aff"), json!(null)]]
+            [vec![
+                json!(1),
+                json!(0.5),
+                json!("x"),
+                json!(null),
+                json!("0aff"),
+                json!(null)
+            ]]
         );
     }
 
@@ -188,7 +227,10 @@ mod tests {
             "-- nothing",
         ];
         for sql in refused {
-            assert!(matches!(ask(sql, 1), Err(StoreError::ReadOnlyQuery { .. })), "{sql}");
+            assert!(
+                matches!(ask(sql, 1), Err(StoreError::ReadOnlyQuery { .. })),
+                "{sql}"
+            );
         }
     }
 
@@ -196,8 +238,16 @@ mod tests {
     fn a_mistake_is_explained() {
         insta::assert_snapshot!(ask("SELECT mean FROM run_score", 1).unwrap_err(), @"this query cannot be run: no such table: run_score; `SELECT name, sql FROM sqlite_schema` lists every table and view");
         insta::assert_snapshot!(ask("SELECT 1; DELETE FROM runs", 1).unwrap_err(), @"only one statement that reads is allowed here, such as `SELECT ... FROM run_scores`: there is more than one");
-        for sql in ["SELEC 1", "SELECT ?1", "SELECT json('{')", "SELECT abs(-9223372036854775808)"] {
-            assert!(matches!(ask(sql, 1), Err(StoreError::BadQuery { .. })), "{sql}");
+        for sql in [
+            "SELEC 1",
+            "SELECT ?1",
+            "SELECT json('{')",
+            "SELECT abs(-9223372036854775808)",
+        ] {
+            assert!(
+                matches!(ask(sql, 1), Err(StoreError::BadQuery { .. })),
+                "{sql}"
+            );
         }
     }
 
@@ -205,9 +255,19 @@ mod tests {
     fn an_endless_query_is_stopped() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+        let endless =
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
         let stopped = store.query_within(endless, 1, Duration::from_millis(20));
-        assert!(matches!(stopped, Err(StoreError::SlowQuery { .. })), "{stopped:?}");
-        assert_eq!(store.query_within("SELECT 1", 1, Duration::from_mins(1)).unwrap().rows, [[json!(1)]]);
+        assert!(
+            matches!(stopped, Err(StoreError::SlowQuery { .. })),
+            "{stopped:?}"
+        );
+        assert_eq!(
+            store
+                .query_within("SELECT 1", 1, Duration::from_mins(1))
+                .unwrap()
+                .rows,
+            [[json!(1)]]
+        );
     }
 }

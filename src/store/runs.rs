@@ -50,7 +50,11 @@ impl Store {
             let mut change = transaction.prepare_cached(sql)?;
             for (run, status, error) in changes {
                 if change.execute(params![experiment, run, status, error])? == 0 {
-                    return Err(StoreError::UnknownRun { given: run.to_string(), nearest: None }.into());
+                    return Err(StoreError::UnknownRun {
+                        given: run.to_string(),
+                        nearest: None,
+                    }
+                    .into());
                 }
             }
             Ok(())
@@ -65,7 +69,8 @@ impl Reader {
     /// If the database fails.
     pub fn runs(&self, experiment: &str) -> Result<Vec<RunRow>, StoreError> {
         self.read("reading runs", |connection| {
-            let sql = format!("SELECT {COLUMNS} FROM runs WHERE experiment = ?1 ORDER BY position, key");
+            let sql =
+                format!("SELECT {COLUMNS} FROM runs WHERE experiment = ?1 ORDER BY position, key");
             let mut runs = connection.prepare_cached(&sql)?;
             let rows = runs.query_map([experiment], run_row)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -80,7 +85,11 @@ impl Reader {
     pub fn run_lines(&self, experiment: Option<&str>) -> Result<Vec<RunLine>, StoreError> {
         self.read("listing runs", |connection| {
             // One condition for both would keep the engine from its index on experiments.
-            let wanted = if experiment.is_some() { "experiment = ?1" } else { "?1 IS NULL" };
+            let wanted = if experiment.is_some() {
+                "experiment = ?1"
+            } else {
+                "?1 IS NULL"
+            };
             let sql = format!(
                 "SELECT experiment, key, label, seed, axes, status, error FROM runs
                  WHERE {wanted} ORDER BY experiment, position, key"
@@ -118,7 +127,11 @@ impl Reader {
                 _ => {
                     keys.truncate(SHOWN);
                     let candidates = keys.iter().map(|key| key.short().to_owned()).collect();
-                    Err(StoreError::AmbiguousRun { given: given.to_owned(), candidates }.into())
+                    Err(StoreError::AmbiguousRun {
+                        given: given.to_owned(),
+                        candidates,
+                    }
+                    .into())
                 }
             }
         })
@@ -152,7 +165,8 @@ fn matching_keys(connection: &Connection, given: &str) -> rusqlite::Result<Vec<K
     if !found.is_empty() || !digits {
         return Ok(found);
     }
-    let prefix = "SELECT DISTINCT key FROM runs WHERE substr(key, 1, length(?1)) = lower(?1) ORDER BY key";
+    let prefix =
+        "SELECT DISTINCT key FROM runs WHERE substr(key, 1, length(?1)) = lower(?1) ORDER BY key";
     keys(connection, prefix, given)
 }
 
@@ -169,9 +183,15 @@ fn first_with_key(connection: &Connection, key: &Key) -> rusqlite::Result<RunRow
 
 fn unknown_run(connection: &Connection, given: &str) -> Result<Fault, rusqlite::Error> {
     let mut labels = connection.prepare("SELECT DISTINCT label FROM runs")?;
-    let labels: Vec<String> = labels.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let labels: Vec<String> = labels
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
     let nearest = nearest(given, labels.iter().map(String::as_str));
-    Ok(StoreError::UnknownRun { given: given.to_owned(), nearest }.into())
+    Ok(StoreError::UnknownRun {
+        given: given.to_owned(),
+        nearest,
+    }
+    .into())
 }
 
 fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
@@ -216,7 +236,15 @@ fn checkpoint_row(row: &Row<'_>) -> rusqlite::Result<CheckpointRow> {
 /// The row number of an experiment's run.
 pub(super) fn run_id(connection: &Connection, experiment: &str, run: &Key) -> Result<i64, Fault> {
     let sql = "SELECT id FROM runs WHERE experiment = ?1 AND key = ?2";
-    let found =
-        connection.prepare_cached(sql)?.query_row(params![experiment, run], |row| row.get(0)).optional()?;
-    found.ok_or_else(|| StoreError::UnknownRun { given: run.to_string(), nearest: None }.into())
+    let found = connection
+        .prepare_cached(sql)?
+        .query_row(params![experiment, run], |row| row.get(0))
+        .optional()?;
+    found.ok_or_else(|| {
+        StoreError::UnknownRun {
+            given: run.to_string(),
+            nearest: None,
+        }
+        .into()
+    })
 }

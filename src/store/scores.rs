@@ -21,7 +21,8 @@ impl Store {
     /// fails.
     pub fn metrics(&mut self, rows: &[MetricRow]) -> Result<(), StoreError> {
         self.write("recording metrics", |transaction| {
-            rows.iter().try_for_each(|row| upsert_metric(transaction, row))
+            rows.iter()
+                .try_for_each(|row| upsert_metric(transaction, row))
         })
     }
 }
@@ -31,20 +32,38 @@ fn upsert_metric(connection: &Connection, row: &MetricRow) -> Result<(), Fault> 
         "INSERT INTO metrics (name, version, unit, higher_is_better, meaning) VALUES (?1, ?2, ?3, ?4, ?5)
                ON CONFLICT (name, version) DO UPDATE SET meaning = excluded.meaning
                WHERE unit = excluded.unit AND higher_is_better IS excluded.higher_is_better";
-    let values = params![row.name, row.version, row.unit, row.higher_is_better, row.meaning];
+    let values = params![
+        row.name,
+        row.version,
+        row.unit,
+        row.higher_is_better,
+        row.meaning
+    ];
     match connection.prepare_cached(sql)?.execute(values)? {
-        0 => Err(StoreError::MetricChanged { name: row.name.clone(), version: row.version }.into()),
+        0 => Err(StoreError::MetricChanged {
+            name: row.name.clone(),
+            version: row.version,
+        }
+        .into()),
         _ => Ok(()),
     }
 }
 
-pub(super) fn add_points(connection: &Connection, stage: i64, points: &[Point]) -> Result<(), Fault> {
+pub(super) fn add_points(
+    connection: &Connection,
+    stage: i64,
+    points: &[Point],
+) -> Result<(), Fault> {
     let sql = "INSERT INTO points (stage, series, step, value) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT (stage, series, step) DO UPDATE SET value = excluded.value";
     let mut add = connection.prepare_cached(sql)?;
     for point in points {
-        let step = i64::try_from(point.step)
-            .map_err(|_| Fault::Results(format!("step {} of `{}` is too large", point.step, point.series)))?;
+        let step = i64::try_from(point.step).map_err(|_| {
+            Fault::Results(format!(
+                "step {} of `{}` is too large",
+                point.step, point.series
+            ))
+        })?;
         add.execute(params![stage, point.series, step, point.value])?;
     }
     Ok(())
@@ -81,13 +100,22 @@ pub(super) fn add_scores(
     let mut added = 0;
     // Every metric is named once per problem; one look-up each is enough.
     let mut metrics: BTreeMap<&str, i64> = BTreeMap::new();
-    for ScoreRow { metric, problem, value } in scores {
+    for ScoreRow {
+        metric,
+        problem,
+        value,
+    } in scores
+    {
         if value.is_nan() {
-            return Err(Fault::Results(format!("the score `{metric}` of `{problem}` is not a number")));
+            return Err(Fault::Results(format!(
+                "the score `{metric}` of `{problem}` is not a number"
+            )));
         }
         let metric = match metrics.get(metric.as_str()) {
             Some(&id) => id,
-            None => *metrics.entry(metric).or_insert(latest_metric(connection, metric)?),
+            None => *metrics
+                .entry(metric)
+                .or_insert(latest_metric(connection, metric)?),
         };
         let problem = names.id(problem)?;
         added += add.execute(params![stage, metric, grader, problem, value])? as u64;
@@ -98,8 +126,16 @@ pub(super) fn add_scores(
 /// The row number of a metric's newest version.
 fn latest_metric(connection: &Connection, name: &str) -> Result<i64, Fault> {
     let sql = "SELECT id FROM metrics WHERE name = ?1 ORDER BY version DESC LIMIT 1";
-    let found = connection.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?;
-    found.ok_or_else(|| StoreError::UnknownMetric { name: name.to_owned() }.into())
+    let found = connection
+        .prepare_cached(sql)?
+        .query_row([name], |row| row.get(0))
+        .optional()?;
+    found.ok_or_else(|| {
+        StoreError::UnknownMetric {
+            name: name.to_owned(),
+        }
+        .into()
+    })
 }
 
 impl Reader {
@@ -136,7 +172,9 @@ impl Reader {
     /// # Errors
     /// If the database fails.
     pub fn scores(&self, stage: &Key) -> Result<Vec<ScoreRow>, StoreError> {
-        self.read("reading scores", |connection| scores_of(connection, stage, None))
+        self.read("reading scores", |connection| {
+            scores_of(connection, stage, None)
+        })
     }
 
     /// The curves of a stage, by series and then step; a value that is not a number is NaN.
@@ -145,12 +183,17 @@ impl Reader {
     /// If the database fails.
     pub fn points(&self, stage: &Key) -> Result<Vec<Point>, StoreError> {
         self.read("reading curves", |connection| {
-            let sql = "SELECT p.series, p.step, p.value FROM stages s JOIN points p ON p.stage = s.id
+            let sql =
+                "SELECT p.series, p.step, p.value FROM stages s JOIN points p ON p.stage = s.id
                        WHERE s.key = ?1 ORDER BY p.series, p.step";
             let mut points = connection.prepare_cached(sql)?;
             let rows = points.query_map([stage], |row| {
                 let value = row.get::<_, Option<f64>>(2)?.unwrap_or(f64::NAN);
-                Ok(Point { series: row.get(0)?, step: row.get::<_, i64>(1)? as u64, value })
+                Ok(Point {
+                    series: row.get(0)?,
+                    step: row.get::<_, i64>(1)? as u64,
+                    value,
+                })
             })?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
@@ -178,7 +221,11 @@ pub(super) fn scores_of(
         ORDER BY n.name, p.name";
     let mut scores = connection.prepare_cached(sql)?;
     let rows = scores.query_map(params![stage, grader], |row| {
-        Ok(ScoreRow { metric: row.get(0)?, problem: row.get(1)?, value: row.get(2)? })
+        Ok(ScoreRow {
+            metric: row.get(0)?,
+            problem: row.get(1)?,
+            value: row.get(2)?,
+        })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

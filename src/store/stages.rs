@@ -19,8 +19,7 @@ use super::runs::run_id;
 use super::scores::{Known, add_points, add_scores};
 
 /// The columns of a stage `s`, in the order of [`stage_row`].
-pub(super) const COLUMNS: &str =
-    "s.key, s.kind, s.label, s.status, s.seconds, s.counts, s.origin, s.error, s.attempts, s.peak_bytes";
+pub(super) const COLUMNS: &str = "s.key, s.kind, s.label, s.status, s.seconds, s.counts, s.origin, s.error, s.attempts, s.peak_bytes";
 
 /// The longest chain of inputs that is followed, so that a damaged database cannot hold us for ever.
 const DEEPEST: u32 = 256;
@@ -66,7 +65,9 @@ impl Store {
                 "UPDATE stages SET status = 'running', attempts = attempts + 1, error = NULL,
                  started = {NOW}, ended = NULL WHERE id = ?1"
             );
-            transaction.prepare_cached(&sql)?.execute([unfinished(transaction, key)?])?;
+            transaction
+                .prepare_cached(&sql)?
+                .execute([unfinished(transaction, key)?])?;
             Ok(())
         })
     }
@@ -87,11 +88,19 @@ impl Store {
         self.stage_stopped(key, Status::Interrupted, None)
     }
 
-    fn stage_stopped(&mut self, key: &Key, status: Status, error: Option<&str>) -> Result<(), StoreError> {
+    fn stage_stopped(
+        &mut self,
+        key: &Key,
+        status: Status,
+        error: Option<&str>,
+    ) -> Result<(), StoreError> {
         self.write("recording the end of a stage", |transaction| {
-            let sql = format!("UPDATE stages SET status = ?2, error = ?3, ended = {NOW} WHERE id = ?1");
+            let sql =
+                format!("UPDATE stages SET status = ?2, error = ?3, ended = {NOW} WHERE id = ?1");
             let id = unfinished(transaction, key)?;
-            transaction.prepare_cached(&sql)?.execute(params![id, status, error])?;
+            transaction
+                .prepare_cached(&sql)?
+                .execute(params![id, status, error])?;
             Ok(())
         })
     }
@@ -120,14 +129,21 @@ pub(super) fn contradiction(key: &Key, fault: Fault) -> Fault {
         Fault::Results(what) => what,
         other => return other,
     };
-    Fault::Ours(StoreError::BadResults { key: key.clone(), what })
+    Fault::Ours(StoreError::BadResults {
+        key: key.clone(),
+        what,
+    })
 }
 
 fn add_results(connection: &Connection, stage: i64, results: &StageResults) -> Result<(), Fault> {
     let grader = match &results.grader {
         Some((name, version)) => Some(grader_id(connection, name, *version)?),
         None if results.episodes.is_empty() && results.scores.is_empty() => None,
-        None => return Err(Fault::Results("there are episodes or scores, but no grader".to_owned())),
+        None => {
+            return Err(Fault::Results(
+                "there are episodes or scores, but no grader".to_owned(),
+            ));
+        }
     };
     let mut names = Names::new(connection);
     add_artifacts(connection, stage, &results.artifacts)?;
@@ -143,11 +159,35 @@ fn add_results(connection: &Connection, stage: i64, results: &StageResults) -> R
                 beside.push((id, under));
             }
         }
-        let grades: Vec<_> = beside.iter().map(|(id, under)| (*id, under.grades.as_slice())).collect();
-        add_episodes(connection, stage, grader, &mut names, &results.episodes, &grades)?;
-        add_scores(connection, stage, grader, &mut names, &results.scores, Known::Contradicts)?;
+        let grades: Vec<_> = beside
+            .iter()
+            .map(|(id, under)| (*id, under.grades.as_slice()))
+            .collect();
+        add_episodes(
+            connection,
+            stage,
+            grader,
+            &mut names,
+            &results.episodes,
+            &grades,
+        )?;
+        add_scores(
+            connection,
+            stage,
+            grader,
+            &mut names,
+            &results.scores,
+            Known::Contradicts,
+        )?;
         for (id, under) in beside {
-            add_scores(connection, stage, id, &mut names, &under.scores, Known::Contradicts)?;
+            add_scores(
+                connection,
+                stage,
+                id,
+                &mut names,
+                &under.scores,
+                Known::Contradicts,
+            )?;
         }
     }
     // Last, because nothing of a stage may change once it is done.
@@ -157,7 +197,9 @@ fn add_results(connection: &Connection, stage: i64, results: &StageResults) -> R
     );
     let (counts, origin) = (object(&results.counts), object(&results.origin));
     // No process has more memory than fits.
-    let peak = results.peak_bytes.and_then(|bytes| i64::try_from(bytes).ok());
+    let peak = results
+        .peak_bytes
+        .and_then(|bytes| i64::try_from(bytes).ok());
     let values = params![stage, results.seconds, counts, origin, grader, peak];
     connection.prepare_cached(&sql)?.execute(values)?;
     Ok(())
@@ -165,10 +207,18 @@ fn add_results(connection: &Connection, stage: i64, results: &StageResults) -> R
 
 /// A JSON object as text; nothing is an empty one.
 fn object(value: &Value) -> String {
-    if value.is_null() { "{}".to_owned() } else { value.to_string() }
+    if value.is_null() {
+        "{}".to_owned()
+    } else {
+        value.to_string()
+    }
 }
 
-fn add_artifacts(connection: &Connection, stage: i64, artifacts: &[ArtifactRow]) -> Result<(), Fault> {
+fn add_artifacts(
+    connection: &Connection,
+    stage: i64,
+    artifacts: &[ArtifactRow],
+) -> Result<(), Fault> {
     let sql = "INSERT INTO artifacts (stage, name, sha256, bytes) VALUES (?1, ?2, ?3, ?4)";
     let mut add = connection.prepare_cached(sql)?;
     for artifact in artifacts {
@@ -220,7 +270,10 @@ impl Reader {
     pub fn stage(&self, key: &Key) -> Result<Option<StageRow>, StoreError> {
         self.read("reading a stage", |connection| {
             let sql = format!("SELECT {COLUMNS} FROM stages s WHERE s.key = ?1");
-            Ok(connection.prepare_cached(&sql)?.query_row([key], stage_row).optional()?)
+            Ok(connection
+                .prepare_cached(&sql)?
+                .query_row([key], stage_row)
+                .optional()?)
         })
     }
 
@@ -286,8 +339,15 @@ impl Reader {
             let sql = "SELECT count(*), count(DISTINCT u.stage)
                        FROM runs r JOIN run_stages u ON u.run = r.id WHERE r.experiment = ?1";
             let count = |row: &Row<'_>, column| row.get::<_, i64>(column).map(|count| count as u64);
-            let sharing = |row: &Row<'_>| Ok(Sharing { asked: count(row, 0)?, distinct: count(row, 1)? });
-            Ok(connection.prepare_cached(sql)?.query_row([experiment], sharing)?)
+            let sharing = |row: &Row<'_>| {
+                Ok(Sharing {
+                    asked: count(row, 0)?,
+                    distinct: count(row, 1)?,
+                })
+            };
+            Ok(connection
+                .prepare_cached(sql)?
+                .query_row([experiment], sharing)?)
         })
     }
 
@@ -311,12 +371,17 @@ impl Reader {
     /// If the database fails.
     pub fn artifacts(&self, key: &Key) -> Result<Vec<ArtifactRow>, StoreError> {
         self.read("reading the files of a stage", |connection| {
-            let sql = "SELECT a.name, a.sha256, a.bytes FROM stages s JOIN artifacts a ON a.stage = s.id
+            let sql =
+                "SELECT a.name, a.sha256, a.bytes FROM stages s JOIN artifacts a ON a.stage = s.id
                        WHERE s.key = ?1 ORDER BY a.name";
             let mut artifacts = connection.prepare_cached(sql)?;
             let rows = artifacts.query_map([key], |row| {
                 let bytes = row.get::<_, i64>(2)? as u64;
-                Ok(ArtifactRow { name: row.get(0)?, sha256: row.get(1)?, bytes })
+                Ok(ArtifactRow {
+                    name: row.get(0)?,
+                    sha256: row.get(1)?,
+                    bytes,
+                })
             })?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })

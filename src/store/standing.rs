@@ -30,7 +30,8 @@ impl Reader {
                           GROUP BY r.experiment, s.status";
             let (mut runs, mut stages) = (counts(connection, runs)?, counts(connection, stages)?);
             let mut noteworthy = noteworthy(connection)?;
-            let mut names = connection.prepare_cached("SELECT name FROM experiments ORDER BY name")?;
+            let mut names =
+                connection.prepare_cached("SELECT name FROM experiments ORDER BY name")?;
             let mut standing = |experiment: String| Standing {
                 runs: runs.remove(&experiment).unwrap_or_default(),
                 stages: stages.remove(&experiment).unwrap_or_default(),
@@ -38,7 +39,9 @@ impl Reader {
                 experiment,
             };
             let names = names.query_map([], |row| row.get(0))?;
-            Ok(names.map(|name| name.map(&mut standing)).collect::<rusqlite::Result<_>>()?)
+            Ok(names
+                .map(|name| name.map(&mut standing))
+                .collect::<rusqlite::Result<_>>()?)
         })
     }
 }
@@ -49,7 +52,10 @@ fn counts(connection: &Connection, sql: &str) -> rusqlite::Result<Counts> {
     let mut rows = counted.query([])?;
     while let Some(row) = rows.next()? {
         let count = row.get::<_, i64>(2)? as u64;
-        counts.entry(row.get(0)?).or_default().push((row.get(1)?, count));
+        counts
+            .entry(row.get(0)?)
+            .or_default()
+            .push((row.get(1)?, count));
     }
     Ok(counts)
 }
@@ -68,7 +74,10 @@ fn noteworthy(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Vec<
     let mut rows = found.query([])?;
     let mut noteworthy: BTreeMap<String, Vec<StageRow>> = BTreeMap::new();
     while let Some(row) = rows.next()? {
-        noteworthy.entry(row.get("experiment")?).or_default().push(stage_row(row)?);
+        noteworthy
+            .entry(row.get("experiment")?)
+            .or_default()
+            .push(stage_row(row)?);
     }
     Ok(noteworthy)
 }

@@ -39,8 +39,17 @@ impl<'a> Axes<'a> {
                 names.push(setting.path.clone());
             }
         }
-        let axes = Self { template, declared: &sweep.axes, names, baseline: vec![] };
-        let baseline = axes.names.iter().map(|name| axes.baseline_label(name)).collect();
+        let axes = Self {
+            template,
+            declared: &sweep.axes,
+            names,
+            baseline: vec![],
+        };
+        let baseline = axes
+            .names
+            .iter()
+            .map(|name| axes.baseline_label(name))
+            .collect();
         Self { baseline, ..axes }
     }
 
@@ -61,12 +70,17 @@ impl<'a> Axes<'a> {
 
     /// Whether a value changes nothing about the baseline.
     pub(super) fn is_baseline(&self, value: &AxisValue) -> bool {
-        self.template.with(&value.settings).is_ok_and(|spec| spec == *self.template.baseline())
+        self.template
+            .with(&value.settings)
+            .is_ok_and(|spec| spec == *self.template.baseline())
     }
 
     /// The cell that changes nothing.
     pub(super) fn start(&self) -> Draft {
-        Draft { settings: vec![], labels: self.baseline.clone() }
+        Draft {
+            settings: vec![],
+            labels: self.baseline.clone(),
+        }
     }
 
     /// The cell that some pairs of axis or field and value spell out.
@@ -109,23 +123,38 @@ impl<'a> Axes<'a> {
 /// The value of a named axis that a pair asks for by its label.
 fn named_value<'a>(axis: &'a Axis, pair: &Setting) -> Result<&'a AxisValue, Fault> {
     let wanted = pair.label();
-    axis.values.iter().find(|value| value.label == wanted).ok_or_else(|| {
-        let labels: Vec<&str> = axis.values.iter().map(|value| value.label.as_str()).collect();
-        let fault = pair.fault(format!("axis `{}` has no value `{wanted}`", axis.name));
-        let meant = nearest(&wanted, labels.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
-        let all = format!(
-            "it has: {}.",
-            labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ")
-        );
-        meant.into_iter().chain([all]).fold(fault, Fault::hint)
-    })
+    axis.values
+        .iter()
+        .find(|value| value.label == wanted)
+        .ok_or_else(|| {
+            let labels: Vec<&str> = axis
+                .values
+                .iter()
+                .map(|value| value.label.as_str())
+                .collect();
+            let fault = pair.fault(format!("axis `{}` has no value `{wanted}`", axis.name));
+            let meant = nearest(&wanted, labels.iter().copied())
+                .map(|meant| format!("did you mean `{meant}`?"));
+            let all = format!(
+                "it has: {}.",
+                labels
+                    .iter()
+                    .map(|label| format!("`{label}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            );
+            meant.into_iter().chain([all]).fold(fault, Fault::hint)
+        })
 }
 
 /// What is wrong with the axes themselves.
 pub(super) fn faults(sweep: &SweepSpec) -> Vec<Fault> {
     let mut faults = vec![];
     for (index, axis) in sweep.axes.iter().enumerate() {
-        if sweep.axes[..index].iter().any(|other| other.name == axis.name) {
+        if sweep.axes[..index]
+            .iter()
+            .any(|other| other.name == axis.name)
+        {
             faults.push(axis.fault(format!("axis `{}` is there twice", axis.name)));
         }
         if axis.values.is_empty() {
@@ -135,9 +164,14 @@ pub(super) fn faults(sweep: &SweepSpec) -> Vec<Fault> {
             );
         }
         for (index, value) in axis.values.iter().enumerate() {
-            if axis.values[..index].iter().any(|other| other.label == value.label) {
-                faults
-                    .push(value.fault(format!("axis `{}` has the value `{}` twice", axis.name, value.label)));
+            if axis.values[..index]
+                .iter()
+                .any(|other| other.label == value.label)
+            {
+                faults.push(value.fault(format!(
+                    "axis `{}` has the value `{}` twice",
+                    axis.name, value.label
+                )));
             }
         }
     }

@@ -12,8 +12,10 @@ use std::cmp::Reverse;
 /// The sum is never above `cores`, unless there are more stages than that.
 #[must_use]
 pub fn divide(cores: usize, paths: &[Option<u64>]) -> Vec<usize> {
-    let mut busy: Vec<(Reverse<u64>, usize)> =
-        (0..).zip(paths).filter_map(|(seat, path)| Some((Reverse((*path)?), seat))).collect();
+    let mut busy: Vec<(Reverse<u64>, usize)> = (0..)
+        .zip(paths)
+        .filter_map(|(seat, path)| Some((Reverse((*path)?), seat)))
+        .collect();
     busy.sort_unstable();
     let mut threads = vec![0; paths.len()];
     for (rank, &(_, seat)) in busy.iter().enumerate() {

@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Deserializer;
 
 use crate::pipeline::{
-    Checked, Here, Listed, Precision, backend_devices, backend_names, backend_precisions, check_backend,
-    check_device,
+    Checked, Here, Listed, Precision, backend_devices, backend_names, backend_precisions,
+    check_backend, check_device,
 };
 
 /// Signals that the system sends to a program that breaks its rules: SIGILL, SIGBUS, SIGFPE, SIGSEGV.
@@ -50,7 +50,10 @@ impl Drivers {
     /// # Errors
     /// If the system does not tell where this program lies.
     pub fn apart() -> io::Result<Self> {
-        Ok(Self::Apart(Program { path: std::env::current_exe()?, args: vec!["backends".into()] }))
+        Ok(Self::Apart(Program {
+            path: std::env::current_exe()?,
+            args: vec!["backends".into()],
+        }))
     }
 
     /// Every device of every backend, or of the one that is named.
@@ -68,7 +71,11 @@ impl Drivers {
         check_backend(name)?;
         let listed = self.devices(name);
         // Who asks from another process is told all that there is to tell.
-        if matches!(self, Self::Here) { Ok(listed) } else { some(name, listed) }
+        if matches!(self, Self::Here) {
+            Ok(listed)
+        } else {
+            some(name, listed)
+        }
     }
 
     /// Compares every device, or those of the backend that is named, with the default backend; in one
@@ -76,38 +83,70 @@ impl Drivers {
     ///
     /// # Errors
     /// If the one that is named has no device: why.
-    pub fn check(&self, only: Option<&str>, precision: Option<Precision>) -> Result<Vec<Checked>, String> {
+    pub fn check(
+        &self,
+        only: Option<&str>,
+        precision: Option<Precision>,
+    ) -> Result<Vec<Checked>, String> {
         let mut listed = self.list(only)?;
         if let Some(name) = only {
             listed = some(name, listed)?;
         }
-        Ok(listed.into_iter().flat_map(|listed| self.checked(&listed, precision)).collect())
+        Ok(listed
+            .into_iter()
+            .flat_map(|listed| self.checked(&listed, precision))
+            .collect())
     }
 
     fn checked(&self, listed: &Listed, only: Option<Precision>) -> Vec<Checked> {
         let precisions = backend_precisions(&listed.backend).iter().copied();
         let wanted = precisions.filter(|precision| only.is_none_or(|only| only == *precision));
         match listed.here {
-            Here::Yes => wanted.map(|precision| self.compared(&listed.backend, precision)).collect(),
+            Here::Yes => wanted
+                .map(|precision| self.compared(&listed.backend, precision))
+                .collect(),
             Here::Crashed => {
-                let death = Death { crashed: true, how: listed.about.clone() };
-                wanted.map(|precision| dead(&listed.backend, precision, death.clone())).collect()
+                let death = Death {
+                    crashed: true,
+                    how: listed.about.clone(),
+                };
+                wanted
+                    .map(|precision| dead(&listed.backend, precision, death.clone()))
+                    .collect()
             }
             Here::NoDevice | Here::NotCompiledIn => Vec::new(),
         }
     }
 
     fn devices(&self, name: &str) -> Vec<Listed> {
-        let Some(program) = self.program(name) else { return backend_devices(name) };
-        program.ask(&["list", name]).unwrap_or_else(|Death { crashed, how }| {
-            let here = if crashed { Here::Crashed } else { Here::NoDevice };
-            vec![Listed { backend: name.to_owned(), here, software: false, about: how }]
-        })
+        let Some(program) = self.program(name) else {
+            return backend_devices(name);
+        };
+        program
+            .ask(&["list", name])
+            .unwrap_or_else(|Death { crashed, how }| {
+                let here = if crashed {
+                    Here::Crashed
+                } else {
+                    Here::NoDevice
+                };
+                vec![Listed {
+                    backend: name.to_owned(),
+                    here,
+                    software: false,
+                    about: how,
+                }]
+            })
     }
 
     fn compared(&self, name: &str, precision: Precision) -> Checked {
-        let Some(program) = self.program(name) else { return check_device(name, precision) };
-        let none = || Death { crashed: false, how: "the process compared nothing".to_owned() };
+        let Some(program) = self.program(name) else {
+            return check_device(name, precision);
+        };
+        let none = || Death {
+            crashed: false,
+            how: "the process compared nothing".to_owned(),
+        };
         program
             .ask(&["check", name, "--precision", precision.name()])
             .and_then(|mut checked| checked.pop().ok_or_else(none))
@@ -132,7 +171,10 @@ impl Program {
             .args(["--in-process", "--format", "json"])
             .stdin(Stdio::null())
             .output()
-            .map_err(|error| Death { crashed: false, how: format!("cannot start a process: {error}") })?;
+            .map_err(|error| Death {
+                crashed: false,
+                how: format!("cannot start a process: {error}"),
+            })?;
         answer(&output.stdout).ok_or_else(|| death(output.status, &output.stderr))
     }
 }
@@ -140,7 +182,13 @@ impl Program {
 /// The devices of a backend that is named, if there is one.
 fn some(name: &str, listed: Vec<Listed>) -> Result<Vec<Listed>, String> {
     match listed.as_slice() {
-        [Listed { here: Here::NoDevice, about, .. }] => Err(format!("there is no `{name}` here: {about}")),
+        [
+            Listed {
+                here: Here::NoDevice,
+                about,
+                ..
+            },
+        ] => Err(format!("there is no `{name}` here: {about}")),
         _ => Ok(listed),
     }
 }
@@ -152,8 +200,15 @@ fn answer<T: DeserializeOwned>(printed: &[u8]) -> Option<Vec<T>> {
         *end += line.len();
         Some((*end - line.len(), line))
     });
-    let mut places = begins.filter(|(_, line)| line.starts_with('[')).map(|(place, _)| place);
-    places.find_map(|place| Deserializer::from_str(&text[place..]).into_iter().next()?.ok())
+    let mut places = begins
+        .filter(|(_, line)| line.starts_with('['))
+        .map(|(place, _)| place);
+    places.find_map(|place| {
+        Deserializer::from_str(&text[place..])
+            .into_iter()
+            .next()?
+            .ok()
+    })
 }
 
 /// How a process ended, as its status and its last words tell.
@@ -162,12 +217,18 @@ fn death(status: ExitStatus, errors: &[u8]) -> Death {
         let breaks = BREAKS.contains(&signal);
         let how = if breaks { "crashed" } else { "was ended" };
         let place = if breaks { " inside the driver" } else { "" };
-        return Death { crashed: true, how: format!("{how} (signal {signal}){place}") };
+        return Death {
+            crashed: true,
+            how: format!("{how} (signal {signal}){place}"),
+        };
     }
     let errors = String::from_utf8_lossy(errors);
     let last = errors.lines().map(str::trim).rfind(|line| !line.is_empty());
     let words = last.map_or_else(String::new, |last| format!(": {last}"));
-    Death { crashed: false, how: format!("the process gave no answer ({status}){words}") }
+    Death {
+        crashed: false,
+        how: format!("the process gave no answer ({status}){words}"),
+    }
 }
 
 #[cfg(unix)]
@@ -183,7 +244,14 @@ const fn signal(_status: ExitStatus) -> Option<i32> {
 
 fn dead(backend: &str, precision: Precision, Death { crashed, how }: Death) -> Checked {
     let backend = backend.to_owned();
-    Checked { backend, precision, conforms: false, differences: None, error: Some(how), crashed }
+    Checked {
+        backend,
+        precision,
+        conforms: false,
+        differences: None,
+        error: Some(how),
+        crashed,
+    }
 }
 
 #[cfg(all(test, unix))]
@@ -192,17 +260,27 @@ mod tests {
 
     /// A program that runs a shell script instead of asking a driver.
     fn script(text: &str) -> Drivers {
-        Drivers::Apart(Program { path: "/bin/sh".into(), args: vec!["-c".into(), text.into()] })
+        Drivers::Apart(Program {
+            path: "/bin/sh".into(),
+            args: vec!["-c".into(), text.into()],
+        })
     }
 
     #[test]
     fn a_process_that_crashes_is_told_as_such() {
-        let Checked { conforms, error, crashed, .. } =
-            script("kill -SEGV $$").compared("vulkan:0", Precision::Bf16);
+        let Checked {
+            conforms,
+            error,
+            crashed,
+            ..
+        } = script("kill -SEGV $$").compared("vulkan:0", Precision::Bf16);
         assert!(!conforms && crashed);
         assert_eq!(error.unwrap(), "crashed (signal 11) inside the driver");
         let killed = script("kill -KILL $$").compared("vulkan:0", Precision::F32);
-        assert_eq!((killed.crashed, killed.error.unwrap().as_str()), (true, "was ended (signal 9)"));
+        assert_eq!(
+            (killed.crashed, killed.error.unwrap().as_str()),
+            (true, "was ended (signal 9)")
+        );
         let listed = script("kill -BUS $$").devices("cuda");
         assert_eq!((listed.len(), listed[0].here), (1, Here::Crashed));
         assert_eq!(listed[0].about, "crashed (signal 7) inside the driver");
@@ -213,7 +291,13 @@ mod tests {
         let drivers = script("kill -SEGV $$");
         let crashed = drivers.devices("vulkan").remove(0);
         let checked = drivers.checked(&crashed, None);
-        assert_eq!(checked.iter().map(|checked| checked.precision).collect::<Vec<_>>(), Precision::ALL);
+        assert_eq!(
+            checked
+                .iter()
+                .map(|checked| checked.precision)
+                .collect::<Vec<_>>(),
+            Precision::ALL
+        );
         assert!(checked.iter().all(|checked| checked.crashed));
         assert_eq!(drivers.checked(&crashed, Some(Precision::Bf16)).len(), 1);
         // The default backend is this program's own.
@@ -223,14 +307,22 @@ mod tests {
 
     #[test]
     fn an_end_without_an_answer_tells_its_last_words() {
-        let told = |text| script(text).compared("tch:cpu", Precision::F32).error.unwrap();
+        let told = |text| {
+            script(text)
+                .compared("tch:cpu", Precision::F32)
+                .error
+                .unwrap()
+        };
         insta::assert_snapshot!(
             told("echo libtorch.so: cannot open >&2; echo >&2; exit 127"),
             @"the process gave no answer (exit status: 127): libtorch.so: cannot open"
         );
         insta::assert_snapshot!(told("echo '['; echo 1"), @"the process gave no answer (exit status: 0)");
         insta::assert_snapshot!(told("echo '[]'"), @"the process compared nothing");
-        let nowhere = Drivers::Apart(Program { path: "/no/such/program".into(), args: vec![] });
+        let nowhere = Drivers::Apart(Program {
+            path: "/no/such/program".into(),
+            args: vec![],
+        });
         let error = nowhere.compared("tch", Precision::F32).error.unwrap();
         assert!(error.starts_with("cannot start a process: "), "{error}");
     }
@@ -245,7 +337,10 @@ mod tests {
         };
         let json = serde_json::to_string_pretty(&[&listed]).unwrap();
         let noisy = format!("[mesa] hello\nMESA: warning\n{json}\nMESA: bye\n");
-        assert_eq!(answer::<Listed>(noisy.as_bytes()), Some(vec![listed.clone()]));
+        assert_eq!(
+            answer::<Listed>(noisy.as_bytes()),
+            Some(vec![listed.clone()])
+        );
         assert_eq!(answer::<Listed>(b"[mesa] hello\n"), None);
         let asked = script(&format!("echo '{}'", json.replace('\n', " "))).devices("wgpu");
         assert_eq!(asked, vec![listed]);
@@ -266,6 +361,12 @@ mod tests {
             some("vulkan:7", vec![none("backend `vulkan` has one device, `vulkan:0`, and not `vulkan:7`")]).unwrap_err(),
             @"there is no `vulkan:7` here: backend `vulkan` has one device, `vulkan:0`, and not `vulkan:7`"
         );
-        assert_eq!(Drivers::Here.check(Some("flex"), Some(Precision::Bf16)).unwrap().len(), 0);
+        assert_eq!(
+            Drivers::Here
+                .check(Some("flex"), Some(Precision::Bf16))
+                .unwrap()
+                .len(),
+            0
+        );
     }
 }

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::Key;
-use crate::spec::{AxisValue, ExperimentSpec, Extra, Fault, Mode, RunSpec, SpecError, SweepSpec, nearest};
+use crate::spec::{
+    AxisValue, ExperimentSpec, Extra, Fault, Mode, RunSpec, SpecError, SweepSpec, nearest,
+};
 
 use super::axis::{self, Axes, Draft};
 
@@ -45,9 +47,16 @@ pub fn expand(experiment: &ExperimentSpec) -> Result<Vec<Cell>, SpecError> {
     let mut faults = vec![];
     for (draft, seeds) in drafts.iter().zip(seeds) {
         match experiment.template.with(&draft.settings) {
-            Ok(spec) => cells.extend(seeds.iter().map(|&seed| cell(draft, &axes, sweep.mode, &spec, seed))),
+            Ok(spec) => cells.extend(
+                seeds
+                    .iter()
+                    .map(|&seed| cell(draft, &axes, sweep.mode, &spec, seed)),
+            ),
             Err(more) => {
-                faults.extend(more.into_iter().map(|fault| in_cell(fault, draft, &axes, sweep.mode)));
+                faults.extend(
+                    more.into_iter()
+                        .map(|fault| in_cell(fault, draft, &axes, sweep.mode)),
+                );
             }
         }
     }
@@ -67,30 +76,54 @@ fn refuse(faults: Vec<Fault>) -> Result<(), SpecError> {
             told.push(fault);
         }
     }
-    if told.is_empty() { Ok(()) } else { Err(SpecError::Faulty(told)) }
+    if told.is_empty() {
+        Ok(())
+    } else {
+        Err(SpecError::Faulty(told))
+    }
 }
 
 /// What is wrong with the way in which axes are to be combined.
 fn mode_faults(experiment: &ExperimentSpec) -> Vec<Fault> {
     let sweep = &experiment.sweep;
-    let lengths: Vec<String> =
-        sweep.axes.iter().map(|axis| format!("`{}` has {}", axis.name, axis.values.len())).collect();
-    let uneven = sweep.axes.windows(2).any(|pair| pair[0].values.len() != pair[1].values.len());
+    let lengths: Vec<String> = sweep
+        .axes
+        .iter()
+        .map(|axis| format!("`{}` has {}", axis.name, axis.values.len()))
+        .collect();
+    let uneven = sweep
+        .axes
+        .windows(2)
+        .any(|pair| pair[0].values.len() != pair[1].values.len());
     let by_path = sweep.axes.iter().find(|axis| !axis.named);
     match sweep.mode {
         Mode::Zip if uneven => {
-            let complaint =
-                format!("`zip` takes one value of each axis at a time, but {}", lengths.join(", "));
-            vec![experiment.fault("sweep.mode", complaint).hint("give every axis as many values.")]
-        }
-        Mode::List if sweep.list.is_empty() => {
+            let complaint = format!(
+                "`zip` takes one value of each axis at a time, but {}",
+                lengths.join(", ")
+            );
             vec![
-                experiment.fault("sweep.mode", "`list` runs the cells of [[sweep.list]], and there are none"),
+                experiment
+                    .fault("sweep.mode", complaint)
+                    .hint("give every axis as many values."),
             ]
         }
+        Mode::List if sweep.list.is_empty() => {
+            vec![experiment.fault(
+                "sweep.mode",
+                "`list` runs the cells of [[sweep.list]], and there are none",
+            )]
+        }
         Mode::List => by_path
-            .map(|axis| axis.fault(format!("mode `list` makes no cells of axis `{}`", axis.name)))
-            .map(|fault| fault.hint("choose another mode, or write its values into [[sweep.list]]."))
+            .map(|axis| {
+                axis.fault(format!(
+                    "mode `list` makes no cells of axis `{}`",
+                    axis.name
+                ))
+            })
+            .map(|fault| {
+                fault.hint("choose another mode, or write its values into [[sweep.list]].")
+            })
             .into_iter()
             .collect(),
         _ => vec![],
@@ -109,18 +142,32 @@ fn combined(sweep: &SweepSpec, axes: &Axes<'_>) -> Vec<Draft> {
 
 /// Every combination; the last axis changes fastest.
 fn grid(sweep: &SweepSpec, axes: &Axes<'_>) -> Vec<Draft> {
-    sweep.axes.iter().enumerate().fold(vec![axes.start()], |drafts, (index, axis)| {
-        let moved = drafts.iter().flat_map(|draft| axis.values.iter().map(move |value| (draft, value)));
-        moved.map(|(draft, value)| placed(draft, index, value)).collect()
-    })
+    sweep
+        .axes
+        .iter()
+        .enumerate()
+        .fold(vec![axes.start()], |drafts, (index, axis)| {
+            let moved = drafts
+                .iter()
+                .flat_map(|draft| axis.values.iter().map(move |value| (draft, value)));
+            moved
+                .map(|(draft, value)| placed(draft, index, value))
+                .collect()
+        })
 }
 
 /// The first values together, the second values together, and so on; the baseline if nothing varies.
 fn zip(sweep: &SweepSpec, axes: &Axes<'_>) -> Vec<Draft> {
     let length = sweep.axes.first().map_or(1, |axis| axis.values.len());
     let row = |row: usize| {
-        let values = sweep.axes.iter().enumerate().map(|(index, axis)| (index, &axis.values[row]));
-        values.fold(axes.start(), |draft, (index, value)| placed(&draft, index, value))
+        let values = sweep
+            .axes
+            .iter()
+            .enumerate()
+            .map(|(index, axis)| (index, &axis.values[row]));
+        values.fold(axes.start(), |draft, (index, value)| {
+            placed(&draft, index, value)
+        })
     };
     (0..length).map(row).collect()
 }
@@ -128,10 +175,15 @@ fn zip(sweep: &SweepSpec, axes: &Axes<'_>) -> Vec<Draft> {
 /// The baseline, then each other value of each axis alone.
 fn around(sweep: &SweepSpec, axes: &Axes<'_>) -> Vec<Draft> {
     let start = axes.start();
-    let values =
-        sweep.axes.iter().enumerate().flat_map(|(index, axis)| axis.values.iter().map(move |v| (index, v)));
+    let values = sweep
+        .axes
+        .iter()
+        .enumerate()
+        .flat_map(|(index, axis)| axis.values.iter().map(move |v| (index, v)));
     let others = values.filter(|(_, value)| !axes.is_baseline(value));
-    let moved: Vec<Draft> = others.map(|(index, value)| placed(&start, index, value)).collect();
+    let moved: Vec<Draft> = others
+        .map(|(index, value)| placed(&start, index, value))
+        .collect();
     [start].into_iter().chain(moved).collect()
 }
 
@@ -141,14 +193,23 @@ fn placed(draft: &Draft, index: usize, value: &AxisValue) -> Draft {
     draft
 }
 
-fn without_excluded(drafts: Vec<Draft>, sweep: &SweepSpec, axes: &Axes<'_>) -> Result<Vec<Draft>, SpecError> {
+fn without_excluded(
+    drafts: Vec<Draft>,
+    sweep: &SweepSpec,
+    axes: &Axes<'_>,
+) -> Result<Vec<Draft>, SpecError> {
     let mut excluded = vec![false; drafts.len()];
     for exclusion in &sweep.exclude {
         for index in matching(&drafts, exclusion, axes, "this exclusion")? {
             excluded[index] = true;
         }
     }
-    Ok(drafts.into_iter().zip(excluded).filter(|(_, excluded)| !excluded).map(|(draft, _)| draft).collect())
+    Ok(drafts
+        .into_iter()
+        .zip(excluded)
+        .filter(|(_, excluded)| !excluded)
+        .map(|(draft, _)| draft)
+        .collect())
 }
 
 /// The seeds of each cell.
@@ -167,21 +228,38 @@ fn seeds_of(
 }
 
 /// The cells that have all values of a table; at least one.
-fn matching(drafts: &[Draft], table: &Extra, axes: &Axes<'_>, what: &str) -> Result<Vec<usize>, SpecError> {
+fn matching(
+    drafts: &[Draft],
+    table: &Extra,
+    axes: &Axes<'_>,
+    what: &str,
+) -> Result<Vec<usize>, SpecError> {
     let mut found = vec![];
     for (index, draft) in drafts.iter().enumerate() {
         if axes.matches(draft, &table.settings)? {
             found.push(index);
         }
     }
-    if found.is_empty() { Err(table.fault(format!("{what} fits no cell")).into()) } else { Ok(found) }
+    if found.is_empty() {
+        Err(table.fault(format!("{what} fits no cell")).into())
+    } else {
+        Ok(found)
+    }
 }
 
 fn cell(draft: &Draft, axes: &Axes<'_>, mode: Mode, spec: &RunSpec, seed: u64) -> Cell {
     Cell {
         label: format!("{} seed={seed}", name(draft, axes, mode)),
-        axes: axes.names.iter().cloned().zip(draft.labels.iter().cloned()).collect(),
-        spec: RunSpec { seed, ..spec.clone() },
+        axes: axes
+            .names
+            .iter()
+            .cloned()
+            .zip(draft.labels.iter().cloned())
+            .collect(),
+        spec: RunSpec {
+            seed,
+            ..spec.clone()
+        },
     }
 }
 
@@ -191,8 +269,14 @@ fn name(draft: &Draft, axes: &Axes<'_>, mode: Mode) -> String {
     let all = matches!(mode, Mode::Grid | Mode::Zip);
     let values = axes.names.iter().zip(&draft.labels).zip(&axes.baseline);
     let told = values.filter(|((_, label), baseline)| all || label != baseline);
-    let told: Vec<String> = told.map(|((axis, label), _)| format!("{axis}={label}")).collect();
-    if told.is_empty() { "baseline".to_owned() } else { told.join(" ") }
+    let told: Vec<String> = told
+        .map(|((axis, label), _)| format!("{axis}={label}"))
+        .collect();
+    if told.is_empty() {
+        "baseline".to_owned()
+    } else {
+        told.join(" ")
+    }
 }
 
 fn in_cell(fault: Fault, draft: &Draft, axes: &Axes<'_>, mode: Mode) -> Fault {
@@ -212,12 +296,16 @@ fn repeated(cells: &[Cell], experiment: &ExperimentSpec) -> Vec<Fault> {
             } else {
                 format!("cells `{first}` and `{label}` are the same run")
             };
-            let fault = experiment.fault("sweep", complaint).hint("leave one of them out.");
+            let fault = experiment
+                .fault("sweep", complaint)
+                .hint("leave one of them out.");
             let backend = cell.axes.iter().any(|(axis, _)| axis == "backend");
             let hint = "the backend is not part of what a run is, so it cannot be compared within a sweep.";
             faults.push(if backend { fault.hint(hint) } else { fault });
         } else if !labels.insert(label) {
-            faults.push(experiment.fault("sweep", format!("two different cells are called `{label}`")));
+            faults.push(
+                experiment.fault("sweep", format!("two different cells are called `{label}`")),
+            );
         }
     }
     faults
@@ -227,33 +315,51 @@ fn repeated(cells: &[Cell], experiment: &ExperimentSpec) -> Vec<Fault> {
 fn wish_faults(cells: &[Cell], axes: &Axes<'_>, experiment: &ExperimentSpec) -> Vec<Fault> {
     let wishes = &experiment.wishes;
     let headline = wishes.headline.iter().enumerate();
-    let tables = headline.map(|(index, family)| (format!("report.headline.{index}.where"), &family.cells));
+    let tables =
+        headline.map(|(index, family)| (format!("report.headline.{index}.where"), &family.cells));
     let mut faults = vec![];
     for (path, table) in tables.chain([("report.baseline".to_owned(), &wishes.baseline)]) {
         let held = |cell: &Cell| {
-            table.iter().all(|(axis, label)| cell.axes.contains(&(axis.clone(), label.clone())))
+            table
+                .iter()
+                .all(|(axis, label)| cell.axes.contains(&(axis.clone(), label.clone())))
         };
-        let unknown = table.keys().filter_map(|axis| unknown_axis(&path, axis, axes, experiment));
+        let unknown = table
+            .keys()
+            .filter_map(|axis| unknown_axis(&path, axis, axes, experiment));
         let before = faults.len();
         faults.extend(unknown);
         if faults.len() == before && !cells.iter().any(held) {
             faults.push(
-                experiment.fault(&path, "no cell has these values").hint(values_of(cells, table.keys())),
+                experiment
+                    .fault(&path, "no cell has these values")
+                    .hint(values_of(cells, table.keys())),
             );
         }
     }
     let regimes = wishes.regimes.iter().flatten();
-    faults.extend(regimes.filter_map(|axis| unknown_axis("report.regimes", axis, axes, experiment)));
+    faults
+        .extend(regimes.filter_map(|axis| unknown_axis("report.regimes", axis, axes, experiment)));
     faults
 }
 
-fn unknown_axis(path: &str, name: &str, axes: &Axes<'_>, experiment: &ExperimentSpec) -> Option<Fault> {
+fn unknown_axis(
+    path: &str,
+    name: &str,
+    axes: &Axes<'_>,
+    experiment: &ExperimentSpec,
+) -> Option<Fault> {
     if axes.names.iter().any(|axis| axis == name) {
         return None;
     }
     let fault = experiment.fault(path, format!("`{name}` is not an axis of this sweep"));
     let meant = nearest(name, axes.names.iter().map(String::as_str));
-    let all = axes.names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let all = axes
+        .names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
     Some(match meant {
         Some(meant) => fault.hint(format!("did you mean `{meant}`?")),
         None => fault.hint(format!("its axes: {all}.")),
@@ -264,14 +370,22 @@ fn unknown_axis(path: &str, name: &str, axes: &Axes<'_>, experiment: &Experiment
 fn values_of<'a>(cells: &[Cell], axes: impl Iterator<Item = &'a String>) -> String {
     let told = axes.map(|axis| {
         let mut labels: Vec<&str> = vec![];
-        for (_, label) in cells.iter().flat_map(|cell| &cell.axes).filter(|(name, _)| name == axis) {
+        for (_, label) in cells
+            .iter()
+            .flat_map(|cell| &cell.axes)
+            .filter(|(name, _)| name == axis)
+        {
             if !labels.contains(&label.as_str()) {
                 labels.push(label);
             }
         }
         format!(
             "`{axis}` is one of {}",
-            labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ")
+            labels
+                .iter()
+                .map(|label| format!("`{label}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
         )
     });
     format!("{}.", told.collect::<Vec<_>>().join("; "))

@@ -34,7 +34,9 @@ impl StoreLedger<'_> {
         if changes.is_empty() {
             return Ok(());
         }
-        let changes = changes.iter().map(|change| (&change.run, change.status, change.error.as_deref()));
+        let changes = changes
+            .iter()
+            .map(|change| (&change.run, change.status, change.error.as_deref()));
         Ok(self.store.run_statuses(self.experiment, changes)?)
     }
 
@@ -53,9 +55,12 @@ impl StoreLedger<'_> {
     }
 
     fn store_results(&mut self, stage: &Stage, manifest: &Manifest) -> Result<(), SweepError> {
-        let unusable = |reason: String| SweepError::Results { label: stage.label.clone(), reason };
-        let results =
-            results(stage, self.workspace, manifest).map_err(|error| unusable(error.to_string()))?;
+        let unusable = |reason: String| SweepError::Results {
+            label: stage.label.clone(),
+            reason,
+        };
+        let results = results(stage, self.workspace, manifest)
+            .map_err(|error| unusable(error.to_string()))?;
         match self.store.stage_done(&stage.key, &results) {
             Err(error @ StoreError::BadResults { .. }) => Err(unusable(error.to_string())),
             other => Ok(other?),
@@ -84,7 +89,10 @@ impl Ledger for StoreLedger<'_> {
         if !self.recorded.contains(&stage.key) {
             self.store.stage_failed(&stage.key, reason)?;
         }
-        let changes = self.runs.fail(&stage.key, &format!("stage `{}` failed: {reason}", stage.label));
+        let changes = self.runs.fail(
+            &stage.key,
+            &format!("stage `{}` failed: {reason}", stage.label),
+        );
         self.note(&changes)
     }
 

@@ -48,7 +48,13 @@ pub fn perform(
     session: Session<'_>,
     watch: &mut dyn FnMut(News<'_>),
 ) -> Result<Performed, SweepError> {
-    let Session { store, workspace, command, jobs, stop } = session;
+    let Session {
+        store,
+        workspace,
+        command,
+        jobs,
+        stop,
+    } = session;
     let experiment = &plan.experiment.name;
     register(plan, store)?;
     let recorded = recorded(store, experiment)?;
@@ -58,11 +64,26 @@ pub fn perform(
         .filter(|(key, _)| !recorded.contains(key))
         .map(|(key, manifest)| (key.clone(), manifest.clone()))
         .collect();
-    let work = Work { stages: plan.graph.stages(), open: plan.open(&recorded), published };
+    let work = Work {
+        stages: plan.graph.stages(),
+        open: plan.open(&recorded),
+        published,
+    };
     // A run is done when its results are recorded, whether or not the files are still there.
-    let runs = Runs::new(plan.cells.iter().map(|cell| (&cell.key, cell.run.stages.as_slice())), &recorded);
+    let runs = Runs::new(
+        plan.cells
+            .iter()
+            .map(|cell| (&cell.key, cell.run.stages.as_slice())),
+        &recorded,
+    );
     let standing = runs.standing();
-    let mut ledger = StoreLedger { store, workspace, experiment, runs, recorded };
+    let mut ledger = StoreLedger {
+        store,
+        workspace,
+        experiment,
+        runs,
+        recorded,
+    };
     ledger.note(&standing)?;
     let outcome = schedule::run(&work, &mut ledger, command, jobs, stop, watch)?;
     ledger.close()?;
@@ -92,7 +113,11 @@ pub fn build(
             open.insert(stage.key.clone(), stage.estimate);
         }
     }
-    let work = Work { stages: graph.stages(), open, published: BTreeMap::new() };
+    let work = Work {
+        stages: graph.stages(),
+        open,
+        published: BTreeMap::new(),
+    };
     schedule::run(&work, &mut Unrecorded, command, jobs, stop, watch)
 }
 
@@ -126,8 +151,10 @@ fn register(plan: &SweepPlan, store: &mut Store) -> Result<(), SweepError> {
         toml: experiment.text.clone(),
         report: experiment.report.clone(),
     };
-    let runs: Vec<PlannedRun> =
-        (0..).zip(&plan.cells).map(|(position, cell)| run_row(position, cell)).collect();
+    let runs: Vec<PlannedRun> = (0..)
+        .zip(&plan.cells)
+        .map(|(position, cell)| run_row(position, cell))
+        .collect();
     let stages: Vec<PlannedStage> = plan
         .graph
         .stages()
@@ -145,13 +172,15 @@ fn register(plan: &SweepPlan, store: &mut Store) -> Result<(), SweepError> {
 
 fn run_row(position: u32, cell: &PlannedCell) -> PlannedRun {
     let checkpoints =
-        (0..).zip(&cell.run.checkpoints).map(|(position, (name, weights, evaluation))| CheckpointRow {
-            run: cell.key.clone(),
-            position,
-            name: name.clone(),
-            weights: weights.clone(),
-            evaluation: evaluation.clone(),
-        });
+        (0..)
+            .zip(&cell.run.checkpoints)
+            .map(|(position, (name, weights, evaluation))| CheckpointRow {
+                run: cell.key.clone(),
+                position,
+                name: name.clone(),
+                weights: weights.clone(),
+                evaluation: evaluation.clone(),
+            });
     PlannedRun {
         key: cell.key.clone(),
         label: cell.cell.label.clone(),
@@ -167,5 +196,9 @@ fn run_row(position: u32, cell: &PlannedCell) -> PlannedRun {
 /// The experiment's stages whose results are in the database.
 fn recorded(store: &Store, experiment: &str) -> Result<BTreeSet<Key>, SweepError> {
     let stages = store.stages(experiment)?;
-    Ok(stages.into_iter().filter(|stage| stage.status == Status::Done).map(|stage| stage.key).collect())
+    Ok(stages
+        .into_iter()
+        .filter(|stage| stage.status == Status::Done)
+        .map(|stage| stage.key)
+        .collect())
 }

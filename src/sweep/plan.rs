@@ -50,12 +50,25 @@ impl SweepPlan {
         let mut graph = Graph::default();
         let mut cells = Vec::new();
         for cell in expand(&experiment)? {
-            let failed = |source| SweepError::Plan { label: cell.label.clone(), source: Box::new(source) };
+            let failed = |source| SweepError::Plan {
+                label: cell.label.clone(),
+                source: Box::new(source),
+            };
             let run = plan(&cell.spec, models, &mut graph).map_err(failed)?;
             let needs = Needs::of(&cell.spec, models).map_err(failed)?;
-            cells.push(PlannedCell { key: cell.spec.key(), cell, run, needs });
+            cells.push(PlannedCell {
+                key: cell.spec.key(),
+                cell,
+                run,
+                needs,
+            });
         }
-        let mut plan = Self { experiment, cells, graph, finished: BTreeMap::new() };
+        let mut plan = Self {
+            experiment,
+            cells,
+            graph,
+            finished: BTreeMap::new(),
+        };
         plan.look(workspace)?;
         Ok(plan)
     }
@@ -77,7 +90,10 @@ impl SweepPlan {
     /// Stages that the runs ask for, shared ones counted once per run.
     #[must_use]
     pub fn asked(&self) -> usize {
-        self.cells.iter().map(|cell| distinct(&cell.run.stages)).sum()
+        self.cells
+            .iter()
+            .map(|cell| distinct(&cell.run.stages))
+            .sum()
     }
 
     /// Expected seconds of the stages that must be executed, given those whose results are
@@ -102,7 +118,12 @@ impl SweepPlan {
     pub fn disk(&self) -> u64 {
         let mut checkpoints: BTreeMap<&Key, u64> = BTreeMap::new();
         for cell in &self.cells {
-            for key in cell.run.stages.iter().filter(|key| self.leaves_a_checkpoint(key)) {
+            for key in cell
+                .run
+                .stages
+                .iter()
+                .filter(|key| self.leaves_a_checkpoint(key))
+            {
                 checkpoints.insert(key, cell.needs.checkpoint);
             }
         }
@@ -111,7 +132,8 @@ impl SweepPlan {
 
     fn leaves_a_checkpoint(&self, key: &Key) -> bool {
         let trains = |kind| matches!(kind, Kind::Train | Kind::Prefer | Kind::Reinforce);
-        self.graph.get(key).is_some_and(|stage| trains(stage.kind)) && !self.finished.contains_key(key)
+        self.graph.get(key).is_some_and(|stage| trains(stage.kind))
+            && !self.finished.contains_key(key)
     }
 
     /// The run that needs the most memory on its device.
@@ -143,16 +165,33 @@ mod tests {
     fn plan(finished: &[&str]) -> SweepPlan {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.toml");
-        let text = "name = \"x\"\nseeds = [0, 1]\n[run]\nbase = \"weak\"\ntask = { word-problems = {} }\n";
+        let text =
+            "name = \"x\"\nseeds = [0, 1]\n[run]\nbase = \"weak\"\ntask = { word-problems = {} }\n";
         std::fs::write(&file, text).unwrap();
         let experiment = read(&file, &[]).unwrap();
-        let stages =
-            stages(&[("prepare", "", 1.0), ("base", "prepare", 8.0), ("a", "base", 2.0), ("b", "base", 4.0)]);
-        let cells = expand(&experiment).unwrap().into_iter().zip(["a", "b"]).map(|(cell, own)| {
-            let stages = ["prepare", "base", "base", own].map(key).to_vec();
-            let run = PlannedRun { stages, checkpoints: vec![] };
-            PlannedCell { key: key(&cell.label), cell, run, needs: crate::sweep::samples::needs() }
-        });
+        let stages = stages(&[
+            ("prepare", "", 1.0),
+            ("base", "prepare", 8.0),
+            ("a", "base", 2.0),
+            ("b", "base", 4.0),
+        ]);
+        let cells = expand(&experiment)
+            .unwrap()
+            .into_iter()
+            .zip(["a", "b"])
+            .map(|(cell, own)| {
+                let stages = ["prepare", "base", "base", own].map(key).to_vec();
+                let run = PlannedRun {
+                    stages,
+                    checkpoints: vec![],
+                };
+                PlannedCell {
+                    key: key(&cell.label),
+                    cell,
+                    run,
+                    needs: crate::sweep::samples::needs(),
+                }
+            });
         let manifest = |label: &&str| Manifest {
             key: key(label),
             artifacts: vec![],
@@ -161,14 +200,29 @@ mod tests {
             counts: json!({}),
             origin: json!({}),
         };
-        let finished = finished.iter().map(|label| (key(label), manifest(label))).collect();
-        SweepPlan { cells: cells.collect(), experiment, graph: graph(&stages), finished }
+        let finished = finished
+            .iter()
+            .map(|label| (key(label), manifest(label)))
+            .collect();
+        SweepPlan {
+            cells: cells.collect(),
+            experiment,
+            graph: graph(&stages),
+            finished,
+        }
     }
 
     fn open(plan: &SweepPlan, recorded: &[&str]) -> String {
         let open = plan.open(&recorded.iter().map(|label| key(label)).collect());
-        let stages = plan.graph.stages().iter().filter(|stage| open.contains_key(&stage.key));
-        stages.map(|stage| stage.label.as_str()).collect::<Vec<_>>().join(" ")
+        let stages = plan
+            .graph
+            .stages()
+            .iter()
+            .filter(|stage| open.contains_key(&stage.key));
+        stages
+            .map(|stage| stage.label.as_str())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[test]
@@ -190,7 +244,10 @@ mod tests {
     fn files_that_are_gone_are_made_again_only_if_something_reads_them() {
         let all = ["prepare", "base", "a", "b"];
         assert_eq!(open(&plan(&[]), &all), "");
-        assert_eq!(open(&plan(&["prepare"]), &["prepare", "base", "a"]), "base b");
+        assert_eq!(
+            open(&plan(&["prepare"]), &["prepare", "base", "a"]),
+            "base b"
+        );
         assert_eq!(open(&plan(&["base"]), &["prepare", "base", "a"]), "b");
     }
 }

@@ -35,8 +35,15 @@ impl WorkerCommand {
     /// # Errors
     /// If the system does not tell where this program lies.
     pub fn this_program(store: &Path) -> io::Result<Self> {
-        let args = vec!["worker".into(), "--store".into(), store.as_os_str().to_owned()];
-        Ok(Self { program: std::env::current_exe()?, args })
+        let args = vec![
+            "worker".into(),
+            "--store".into(),
+            store.as_os_str().to_owned(),
+        ];
+        Ok(Self {
+            program: std::env::current_exe()?,
+            args,
+        })
     }
 
     fn spawn(&self) -> io::Result<Child> {
@@ -101,7 +108,13 @@ impl Pool {
     pub fn new(command: WorkerCommand, seats: usize) -> Self {
         let (sender, receiver) = channel();
         let seats = (0..seats).map(|_| None).collect();
-        Self { command, seats, sender, receiver, generations: 0 }
+        Self {
+            command,
+            seats,
+            sender,
+            receiver,
+            generations: 0,
+        }
     }
 
     /// Gives an order to a seat's worker, starting one if there is none. A worker that is
@@ -113,7 +126,10 @@ impl Pool {
         if self.seats[seat].is_none() {
             self.seats[seat] = Some(self.start(seat)?);
         }
-        if let Some(input) = self.seats[seat].as_mut().and_then(|worker| worker.input.as_mut()) {
+        if let Some(input) = self.seats[seat]
+            .as_mut()
+            .and_then(|worker| worker.input.as_mut())
+        {
             // A closed pipe means that the process is dead, which its output will tell.
             let _ = send(input, order);
         }
@@ -127,7 +143,10 @@ impl Pool {
                 Ok(heard) => heard,
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
             };
-            if self.seats[seat].as_ref().is_none_or(|worker| worker.generation != generation) {
+            if self.seats[seat]
+                .as_ref()
+                .is_none_or(|worker| worker.generation != generation)
+            {
                 continue;
             }
             return Some(match (answer, self.seats[seat].take()) {
@@ -157,8 +176,16 @@ impl Pool {
         if let Some(output) = child.stdout.take() {
             listen(output, seat, generation, self.sender.clone());
         }
-        let errors = child.stderr.take().map(|errors| thread::spawn(move || last_words(errors)));
-        Ok(Worker { child, input, generation, errors })
+        let errors = child
+            .stderr
+            .take()
+            .map(|errors| thread::spawn(move || last_words(errors)));
+        Ok(Worker {
+            child,
+            input,
+            generation,
+            errors,
+        })
     }
 }
 
@@ -176,7 +203,12 @@ impl Drop for Pool {
     }
 }
 
-fn listen(output: ChildStdout, seat: usize, generation: u64, sender: Sender<(usize, u64, Option<Answer>)>) {
+fn listen(
+    output: ChildStdout,
+    seat: usize,
+    generation: u64,
+    sender: Sender<(usize, u64, Option<Answer>)>,
+) {
     thread::spawn(move || {
         let mut output = BufReader::new(output);
         while let Some(answer) = receive(&mut output) {
@@ -191,7 +223,11 @@ fn listen(output: ChildStdout, seat: usize, generation: u64, sender: Sender<(usi
 
 fn last_words(errors: ChildStderr) -> VecDeque<String> {
     let mut lines = VecDeque::new();
-    for line in BufReader::new(errors).lines().map_while(Result::ok).filter(|line| !line.trim().is_empty()) {
+    for line in BufReader::new(errors)
+        .lines()
+        .map_while(Result::ok)
+        .filter(|line| !line.trim().is_empty())
+    {
         if lines.len() == LAST_WORDS {
             lines.pop_front();
         }
@@ -209,10 +245,19 @@ fn bury(mut worker: Worker) -> String {
     }
     // A process that closed its output and lives on is of no use.
     let _ = worker.child.kill();
-    let how = worker.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-    let words = worker.errors.and_then(|errors| errors.join().ok()).unwrap_or_default();
+    let how = worker
+        .child
+        .wait()
+        .map_or_else(|error| error.to_string(), |status| status.to_string());
+    let words = worker
+        .errors
+        .and_then(|errors| errors.join().ok())
+        .unwrap_or_default();
     if words.is_empty() {
         return format!("the worker process ended ({how})");
     }
-    format!("the worker process ended ({how}): {}", Vec::from(words).join(" | "))
+    format!(
+        "the worker process ended ({how}): {}",
+        Vec::from(words).join(" | ")
+    )
 }

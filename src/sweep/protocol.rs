@@ -85,7 +85,10 @@ mod tests {
     fn a_number_of_threads_survives_the_way_to_a_worker() {
         let mut wire = Vec::new();
         send(&mut wire, &Order::Threads(2)).unwrap();
-        assert_eq!(String::from_utf8(wire.clone()).unwrap(), "{\"threads\":2}\n");
+        assert_eq!(
+            String::from_utf8(wire.clone()).unwrap(),
+            "{\"threads\":2}\n"
+        );
         assert_eq!(receive(&mut wire.as_slice()), Some(Order::Threads(2)));
     }
 

@@ -25,27 +25,45 @@ impl Queue {
     /// `seconds`: the time that each is expected to take.
     #[must_use]
     pub fn new(stages: &[Stage], seconds: &BTreeMap<Key, f64>) -> Self {
-        let places: BTreeMap<&Key, usize> =
-            stages.iter().enumerate().map(|(place, stage)| (&stage.key, place)).collect();
+        let places: BTreeMap<&Key, usize> = stages
+            .iter()
+            .enumerate()
+            .map(|(place, stage)| (&stage.key, place))
+            .collect();
         let mut queue = Self {
             dependants: vec![Vec::new(); stages.len()],
             waits: vec![None; stages.len()],
             path: vec![0; stages.len()],
             ready: BTreeSet::new(),
         };
-        for (place, stage) in stages.iter().enumerate().filter(|(_, stage)| seconds.contains_key(&stage.key))
+        for (place, stage) in stages
+            .iter()
+            .enumerate()
+            .filter(|(_, stage)| seconds.contains_key(&stage.key))
         {
-            let inputs: BTreeSet<usize> =
-                stage.inputs.iter().filter_map(|input| places.get(input).copied()).collect();
-            let open = inputs.iter().filter(|&&input| seconds.contains_key(&stages[input].key)).count();
+            let inputs: BTreeSet<usize> = stage
+                .inputs
+                .iter()
+                .filter_map(|input| places.get(input).copied())
+                .collect();
+            let open = inputs
+                .iter()
+                .filter(|&&input| seconds.contains_key(&stages[input].key))
+                .count();
             queue.waits[place] = Some(open);
             for input in inputs {
                 queue.dependants[input].push(place);
             }
         }
         for (place, stage) in stages.iter().enumerate().rev() {
-            let own = seconds.get(&stage.key).map_or(0, |&seconds| (seconds.max(0.0) * 1e3) as u64);
-            let after = queue.dependants[place].iter().map(|&next| queue.path[next]).max().unwrap_or(0);
+            let own = seconds
+                .get(&stage.key)
+                .map_or(0, |&seconds| (seconds.max(0.0) * 1e3) as u64);
+            let after = queue.dependants[place]
+                .iter()
+                .map(|&next| queue.path[next])
+                .max()
+                .unwrap_or(0);
             queue.path[place] = own + after;
         }
         for place in 0..stages.len() {
@@ -90,7 +108,12 @@ impl Queue {
         while let Some(place) = open.pop() {
             self.waits[place] = None;
             self.ready.remove(&(Reverse(self.path[place]), place));
-            open.extend(self.dependants[place].iter().copied().filter(|&next| lost.insert(next)));
+            open.extend(
+                self.dependants[place]
+                    .iter()
+                    .copied()
+                    .filter(|&next| lost.insert(next)),
+            );
         }
         lost.into_iter().collect()
     }
@@ -120,7 +143,9 @@ pub fn forecast(stages: &[Stage], seconds: &BTreeMap<Key, f64>, jobs: usize) -> 
             let takes = (seconds[&stages[place].key].max(0.0) * 1e3) as u64;
             busy.push(Reverse((now + takes, place)));
         }
-        let Some(Reverse((end, place))) = busy.pop() else { break };
+        let Some(Reverse((end, place))) = busy.pop() else {
+            break;
+        };
         now = end;
         queue.finish(place);
     }
@@ -133,12 +158,21 @@ mod tests {
     use crate::sweep::samples::{seconds, stages};
 
     fn labels(stages: &[Stage], places: &[usize]) -> String {
-        places.iter().map(|&place| stages[place].label.as_str()).collect::<Vec<_>>().join(" ")
+        places
+            .iter()
+            .map(|&place| stages[place].label.as_str())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[test]
     fn a_stage_waits_for_its_inputs_and_long_paths_go_first() {
-        let stages = stages(&[("a", "", 1.0), ("short", "a", 2.0), ("long", "a", 1.0), ("end", "long", 9.0)]);
+        let stages = stages(&[
+            ("a", "", 1.0),
+            ("short", "a", 2.0),
+            ("long", "a", 1.0),
+            ("end", "long", 9.0),
+        ]);
         let mut queue = Queue::new(&stages, &seconds(&stages));
         let first = queue.take().unwrap();
         assert_eq!(queue.take(), None);
@@ -158,7 +192,12 @@ mod tests {
 
     #[test]
     fn a_failure_takes_along_what_depends_on_it_and_nothing_else() {
-        let stages = stages(&[("a", "", 1.0), ("b", "a", 1.0), ("c", "b", 1.0), ("d", "", 1.0)]);
+        let stages = stages(&[
+            ("a", "", 1.0),
+            ("b", "a", 1.0),
+            ("c", "b", 1.0),
+            ("d", "", 1.0),
+        ]);
         let mut queue = Queue::new(&stages, &seconds(&stages));
         assert_eq!(queue.take(), Some(0));
         assert_eq!(labels(&stages, &queue.fail(0)), "b c");
@@ -187,7 +226,12 @@ mod tests {
 
     #[test]
     fn the_forecast_overlaps_what_can_overlap() {
-        let stages = stages(&[("a", "", 2.0), ("b", "a", 3.0), ("c", "a", 4.0), ("d", "b c", 1.0)]);
+        let stages = stages(&[
+            ("a", "", 2.0),
+            ("b", "a", 3.0),
+            ("c", "a", 4.0),
+            ("d", "b c", 1.0),
+        ]);
         let seconds = seconds(&stages);
         assert!((forecast(&stages, &seconds, 1) - 10.0).abs() < 1e-9);
         assert!((forecast(&stages, &seconds, 2) - 7.0).abs() < 1e-9);

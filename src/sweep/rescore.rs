@@ -31,7 +31,10 @@ pub struct Lack {
 impl Lack {
     /// The graders whose rows are to be added, by name and version.
     pub fn graders(&self) -> impl Iterator<Item = (String, u32)> {
-        self.scores_of.iter().cloned().chain(self.graders.iter().map(GraderConfig::identity))
+        self.scores_of
+            .iter()
+            .cloned()
+            .chain(self.graders.iter().map(GraderConfig::identity))
     }
 }
 
@@ -59,7 +62,11 @@ pub struct Sum {
 
 impl Sum {
     fn add(&mut self, added: Added) {
-        let Added { grades, scores, unread } = added;
+        let Added {
+            grades,
+            scores,
+            unread,
+        } = added;
         self.stages += u64::from(grades > 0 || scores > 0 || unread);
         self.grades += grades;
         self.scores += scores;
@@ -83,11 +90,14 @@ impl Rescoring {
             for run in reader.runs(&reader.experiment_named(experiment)?.name)? {
                 let wanted = grader.map_or_else(|| applicable(&run), |grader| vec![grader]);
                 for stage in reader.stages_of(experiment, &run.key)? {
-                    let fresh =
-                        stage.status == Status::Done && has_texts(&stage) && seen.insert(stage.key.clone());
+                    let fresh = stage.status == Status::Done
+                        && has_texts(&stage)
+                        && seen.insert(stage.key.clone());
                     if fresh {
                         rescoring.stages += 1;
-                        rescoring.lacks.extend(lack(reader, &stage, &wanted, grader.is_some())?);
+                        rescoring
+                            .lacks
+                            .extend(lack(reader, &stage, &wanted, grader.is_some())?);
                     }
                 }
             }
@@ -114,13 +124,19 @@ impl Rescoring {
             }
             let mut episodes = store.episodes(&lack.stage)?;
             let problems = store.problems_behind(&lack.stage)?;
-            let problems: BTreeMap<&str, &Problem> =
-                problems.iter().map(|(id, problem)| (id.as_str(), problem)).collect();
-            let own = lack.scores_of.iter().zip(lack.scoring).map(|(grader, scoring)| Regraded {
-                grader: grader.clone(),
-                grades: Vec::new(),
-                scores: scoring.scores(&episodes),
-            });
+            let problems: BTreeMap<&str, &Problem> = problems
+                .iter()
+                .map(|(id, problem)| (id.as_str(), problem))
+                .collect();
+            let own = lack
+                .scores_of
+                .iter()
+                .zip(lack.scoring)
+                .map(|(grader, scoring)| Regraded {
+                    grader: grader.clone(),
+                    grades: Vec::new(),
+                    scores: scoring.scores(&episodes),
+                });
             let mut all: Vec<Regraded> = own.collect();
             for grader in &lack.graders {
                 let regraded = regrade(grader, &problems, &mut episodes, lack.scoring);
@@ -139,15 +155,23 @@ impl Rescoring {
 }
 
 fn has_texts(stage: &StageRow) -> bool {
-    [Kind::Collect, Kind::Sample, Kind::Improve, Kind::Evaluate, Kind::Unsolved]
-        .iter()
-        .any(|kind| kind.name() == stage.kind)
+    [
+        Kind::Collect,
+        Kind::Sample,
+        Kind::Improve,
+        Kind::Evaluate,
+        Kind::Unsolved,
+    ]
+    .iter()
+    .any(|kind| kind.name() == stage.kind)
 }
 
 /// The graders that apply to a run's task; none for a task that this program does not know.
 fn applicable(run: &RunRow) -> Vec<GraderConfig> {
     let task = run.spec.get("task").cloned().unwrap_or_default();
-    serde_json::from_value::<TaskConfig>(task).map(|task| task.graders().to_vec()).unwrap_or_default()
+    serde_json::from_value::<TaskConfig>(task)
+        .map(|task| task.graders().to_vec())
+        .unwrap_or_default()
 }
 
 fn lack(
@@ -157,22 +181,42 @@ fn lack(
     only: bool,
 ) -> Result<Option<Lack>, SweepError> {
     let rows = reader.graders_of(&stage.key)?;
-    let extent = if stage.kind == Kind::Evaluate.name() { reader.extent(&stage.key)? } else { None };
+    let extent = if stage.kind == Kind::Evaluate.name() {
+        reader.extent(&stage.key)?
+    } else {
+        None
+    };
     let scoring = extent.map(Scoring::of_stored);
     let problems = extent.map_or(0, |extent| extent.problems);
     let scored = |rows: &GraderRows| {
-        let has = |metric: (String, u32)| rows.scores.get(&metric).is_some_and(|&count| count >= problems);
+        let has = |metric: (String, u32)| {
+            rows.scores
+                .get(&metric)
+                .is_some_and(|&count| count >= problems)
+        };
         let metrics = scoring.map(Scoring::metrics).unwrap_or_default();
-        metrics.into_iter().all(|metric| has((metric.name, metric.version)))
+        metrics
+            .into_iter()
+            .all(|metric| has((metric.name, metric.version)))
     };
-    let complete = |rows: &GraderRows| rows.unread || (rows.graded >= rows.attempts && scored(rows));
+    let complete =
+        |rows: &GraderRows| rows.unread || (rows.graded >= rows.attempts && scored(rows));
     let named = |grader: &(String, u32)| wanted.iter().any(|wanted| wanted.identity() == *grader);
-    let own = rows.iter().find(|rows| rows.own && (!only || named(&rows.grader)));
+    let own = rows
+        .iter()
+        .find(|rows| rows.own && (!only || named(&rows.grader)));
     let scores_of = own.filter(|own| !scored(own)).map(|own| own.grader.clone());
     let present = |grader: &GraderConfig| rows.iter().find(|rows| rows.grader == grader.identity());
-    let missing = |grader: &&GraderConfig| !present(grader).is_some_and(|rows| rows.own || complete(rows));
+    let missing =
+        |grader: &&GraderConfig| !present(grader).is_some_and(|rows| rows.own || complete(rows));
     let graders: Vec<GraderConfig> = wanted.iter().filter(missing).copied().collect();
-    let lack = Lack { stage: stage.key.clone(), label: stage.label.clone(), scores_of, graders, scoring };
+    let lack = Lack {
+        stage: stage.key.clone(),
+        label: stage.label.clone(),
+        scores_of,
+        graders,
+        scoring,
+    };
     let lacking = lack.graders().next().is_some();
     Ok(lacking.then_some(lack))
 }

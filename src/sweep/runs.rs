@@ -42,16 +42,31 @@ impl Run {
 impl Runs {
     /// Runs with the stages that each needs, of which those in `done` are finished.
     #[must_use]
-    pub fn new<'a>(runs: impl IntoIterator<Item = (&'a Key, &'a [Key])>, done: &BTreeSet<Key>) -> Self {
+    pub fn new<'a>(
+        runs: impl IntoIterator<Item = (&'a Key, &'a [Key])>,
+        done: &BTreeSet<Key>,
+    ) -> Self {
         let mut users: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
         let mut all = Vec::new();
         for (place, (key, stages)) in runs.into_iter().enumerate() {
-            let open: BTreeSet<Key> = stages.iter().filter(|stage| !done.contains(stage)).cloned().collect();
+            let open: BTreeSet<Key> = stages
+                .iter()
+                .filter(|stage| !done.contains(stage))
+                .cloned()
+                .collect();
             for stage in stages.iter().collect::<BTreeSet<_>>() {
                 users.entry(stage.clone()).or_default().push(place);
             }
-            let status = if open.is_empty() { Status::Done } else { Status::Queued };
-            all.push(Run { key: key.clone(), status, open });
+            let status = if open.is_empty() {
+                Status::Done
+            } else {
+                Status::Queued
+            };
+            all.push(Run {
+                key: key.clone(),
+                status,
+                open,
+            });
         }
         Self { runs: all, users }
     }
@@ -59,12 +74,21 @@ impl Runs {
     /// Where every run stands at first.
     #[must_use]
     pub fn standing(&self) -> Vec<Change> {
-        self.runs.iter().map(|run| Change { run: run.key.clone(), status: run.status, error: None }).collect()
+        self.runs
+            .iter()
+            .map(|run| Change {
+                run: run.key.clone(),
+                status: run.status,
+                error: None,
+            })
+            .collect()
     }
 
     /// A stage is begun: runs that wait for it are running.
     pub fn begin(&mut self, stage: &Key) -> Vec<Change> {
-        self.change(stage, |run| (run.status == Status::Queued).then_some((Status::Running, None)))
+        self.change(stage, |run| {
+            (run.status == Status::Queued).then_some((Status::Running, None))
+        })
     }
 
     /// A stage is finished: runs that needed nothing else are done.
@@ -77,15 +101,25 @@ impl Runs {
 
     /// A stage has failed: so have the runs that need it.
     pub fn fail(&mut self, stage: &Key, reason: &str) -> Vec<Change> {
-        self.change(stage, |run| (!run.is_settled()).then(|| (Status::Failed, Some(reason.to_owned()))))
+        self.change(stage, |run| {
+            (!run.is_settled()).then(|| (Status::Failed, Some(reason.to_owned())))
+        })
     }
 
     /// No more stages are executed: runs that were begun are interrupted.
     pub fn leave(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
-        for run in self.runs.iter_mut().filter(|run| run.status == Status::Running) {
+        for run in self
+            .runs
+            .iter_mut()
+            .filter(|run| run.status == Status::Running)
+        {
             run.status = Status::Interrupted;
-            changes.push(Change { run: run.key.clone(), status: run.status, error: None });
+            changes.push(Change {
+                run: run.key.clone(),
+                status: run.status,
+                error: None,
+            });
         }
         changes
     }
@@ -106,7 +140,11 @@ impl Runs {
             let run = &mut self.runs[place];
             if let Some((status, error)) = decide(run) {
                 run.status = status;
-                changes.push(Change { run: run.key.clone(), status, error });
+                changes.push(Change {
+                    run: run.key.clone(),
+                    status,
+                    error,
+                });
             }
         }
         changes
@@ -121,13 +159,26 @@ mod tests {
     fn runs(done: &[&str]) -> Runs {
         let done = done.iter().map(|label| key(label)).collect();
         let (first, second) = ([key("base"), key("a")], [key("base"), key("b"), key("b")]);
-        Runs::new([(&key("run 1"), &first[..]), (&key("run 2"), &second[..])], &done)
+        Runs::new(
+            [(&key("run 1"), &first[..]), (&key("run 2"), &second[..])],
+            &done,
+        )
     }
 
     fn shown(changes: &[Change]) -> String {
-        let name = |run: &Key| if *run == key("run 1") { "run 1" } else { "run 2" };
+        let name = |run: &Key| {
+            if *run == key("run 1") {
+                "run 1"
+            } else {
+                "run 2"
+            }
+        };
         let shown = changes.iter().map(|change| {
-            let error = change.error.as_deref().map(|error| format!(" ({error})")).unwrap_or_default();
+            let error = change
+                .error
+                .as_deref()
+                .map(|error| format!(" ({error})"))
+                .unwrap_or_default();
             format!("{} {:?}{error}", name(&change.run), change.status)
         });
         shown.collect::<Vec<_>>().join(", ")
@@ -137,7 +188,10 @@ mod tests {
     fn a_shared_stage_moves_every_run_that_needs_it() {
         let mut runs = runs(&[]);
         assert_eq!(shown(&runs.standing()), "run 1 Queued, run 2 Queued");
-        assert_eq!(shown(&runs.begin(&key("base"))), "run 1 Running, run 2 Running");
+        assert_eq!(
+            shown(&runs.begin(&key("base"))),
+            "run 1 Running, run 2 Running"
+        );
         assert_eq!(shown(&runs.finish(&key("base"))), "");
         assert_eq!(shown(&runs.finish(&key("b"))), "run 2 Done");
         assert_eq!(shown(&runs.leave()), "run 1 Interrupted");
@@ -146,21 +200,33 @@ mod tests {
 
     #[test]
     fn a_run_whose_stages_are_all_there_is_done_at_once() {
-        assert_eq!(shown(&runs(&["base", "b"]).standing()), "run 1 Queued, run 2 Done");
+        assert_eq!(
+            shown(&runs(&["base", "b"]).standing()),
+            "run 1 Queued, run 2 Done"
+        );
     }
 
     #[test]
     fn a_finished_stage_that_must_be_made_again_and_cannot_fails_those_who_wait_for_it() {
         let mut runs = runs(&["base", "b"]);
-        assert_eq!(shown(&runs.fail(&key("base"), "gone")), "run 1 Failed (gone)");
+        assert_eq!(
+            shown(&runs.fail(&key("base"), "gone")),
+            "run 1 Failed (gone)"
+        );
         assert_eq!(runs.count(Status::Done), 1);
     }
 
     #[test]
     fn a_failed_run_stays_failed_with_its_first_reason() {
         let mut runs = runs(&[]);
-        assert_eq!(shown(&runs.fail(&key("b"), "no room")), "run 2 Failed (no room)");
-        assert_eq!(shown(&runs.fail(&key("base"), "later")), "run 1 Failed (later)");
+        assert_eq!(
+            shown(&runs.fail(&key("b"), "no room")),
+            "run 2 Failed (no room)"
+        );
+        assert_eq!(
+            shown(&runs.fail(&key("base"), "later")),
+            "run 1 Failed (later)"
+        );
         assert_eq!(shown(&runs.finish(&key("b"))), "");
         assert_eq!(shown(&runs.leave()), "");
     }

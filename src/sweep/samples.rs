@@ -9,14 +9,30 @@ use crate::pipeline::{Footprint, Graph, Job, Kind, Needs, Stage};
 
 /// Stages from (label, labels of the inputs, expected seconds), inputs first.
 pub fn stages(rows: &[(&str, &str, f64)]) -> Vec<Stage> {
-    rows.iter().map(|&(label, inputs, estimate)| stage(label, inputs, estimate)).collect()
+    rows.iter()
+        .map(|&(label, inputs, estimate)| stage(label, inputs, estimate))
+        .collect()
 }
 
 /// What a small run needs.
 pub fn needs() -> Needs {
-    let sampling = Footprint { weights: 4 << 20, cache: 60 << 20, ..Footprint::default() };
-    let training = Footprint { weights: 4 << 20, moments: 8 << 20, activations: 90 << 20, ..sampling };
-    Needs { backend: "flex".to_owned(), sampling, training: Some(training), checkpoint: 4 << 20 }
+    let sampling = Footprint {
+        weights: 4 << 20,
+        cache: 60 << 20,
+        ..Footprint::default()
+    };
+    let training = Footprint {
+        weights: 4 << 20,
+        moments: 8 << 20,
+        activations: 90 << 20,
+        ..sampling
+    };
+    Needs {
+        backend: "flex".to_owned(),
+        sampling,
+        training: Some(training),
+        checkpoint: 4 << 20,
+    }
 }
 
 /// The same stages as a graph.
@@ -30,7 +46,10 @@ pub fn graph(stages: &[Stage]) -> Graph {
 
 /// The expected seconds of all stages.
 pub fn seconds(stages: &[Stage]) -> BTreeMap<Key, f64> {
-    stages.iter().map(|stage| (stage.key.clone(), stage.estimate)).collect()
+    stages
+        .iter()
+        .map(|stage| (stage.key.clone(), stage.estimate))
+        .collect()
 }
 
 /// The key of the sample stage with this label.
@@ -46,7 +65,8 @@ fn stage(label: &str, inputs: &str, estimate: f64) -> Stage {
         job: Job::Train {
             start: key("start"),
             examples: Vec::new(),
-            train: serde_json::from_value(json!({})).expect("every setting of a training has a default"),
+            train: serde_json::from_value(json!({}))
+                .expect("every setting of a training has a default"),
             seed: Seed(0),
             backend: "flex".to_owned(),
         },

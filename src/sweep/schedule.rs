@@ -105,7 +105,11 @@ pub fn run(
         watch,
         outcome: Outcome::default(),
     };
-    (coordinator.watch)(News::Begun { stages: work.stages, open: &work.open, jobs: seats });
+    (coordinator.watch)(News::Begun {
+        stages: work.stages,
+        open: &work.open,
+        jobs: seats,
+    });
     coordinator.take_in(&work.published)?;
     coordinator.work()?;
     Ok(coordinator.outcome)
@@ -134,7 +138,9 @@ impl Coordinator<'_> {
     /// Writes down what a killed coordinator did not come to.
     fn take_in(&mut self, published: &BTreeMap<Key, Manifest>) -> Result<(), SweepError> {
         for (place, stage) in self.stages.iter().enumerate() {
-            let Some(manifest) = published.get(&stage.key) else { continue };
+            let Some(manifest) = published.get(&stage.key) else {
+                continue;
+            };
             match self.ledger.done(stage, manifest) {
                 Ok(()) => {
                     self.outcome.taken_in += 1;
@@ -150,7 +156,11 @@ impl Coordinator<'_> {
     fn work(&mut self) -> Result<(), SweepError> {
         loop {
             self.heed_stop();
-            let begun = if self.stops == 0 { self.assign()? } else { Vec::new() };
+            let begun = if self.stops == 0 {
+                self.assign()?
+            } else {
+                Vec::new()
+            };
             self.share()?;
             for (seat, place) in begun {
                 self.order(seat, &Order::Stage(Box::new(self.stages[place].clone())))?;
@@ -173,7 +183,9 @@ impl Coordinator<'_> {
             if self.doing[seat].is_some() {
                 continue;
             }
-            let Some(place) = self.queue.take() else { break };
+            let Some(place) = self.queue.take() else {
+                break;
+            };
             let stage = &self.stages[place];
             self.ledger.started(stage)?;
             self.doing[seat] = Some(place);
@@ -185,8 +197,11 @@ impl Coordinator<'_> {
 
     /// Divides the cores anew between the busy workers, in the middle of their stages too.
     fn share(&mut self) -> Result<(), SweepError> {
-        let paths: Vec<Option<u64>> =
-            self.doing.iter().map(|doing| doing.map(|place| self.queue.path(place))).collect();
+        let paths: Vec<Option<u64>> = self
+            .doing
+            .iter()
+            .map(|doing| doing.map(|place| self.queue.path(place)))
+            .collect();
         let shares = divide(self.cores, &paths);
         let changed = |seat: &usize| shares[*seat] > 0 && shares[*seat] != self.threads[*seat];
         let mut changed: Vec<usize> = (0..shares.len()).filter(changed).collect();
@@ -230,7 +245,9 @@ impl Coordinator<'_> {
             (self.watch)(News::Threads { seat, threads: 1 });
         }
         // An idle worker that ends is replaced when its seat is needed again.
-        let Some(place) = self.doing[seat] else { return Ok(()) };
+        let Some(place) = self.doing[seat] else {
+            return Ok(());
+        };
         let stage = &self.stages[place];
         if let Heard::Answer(Answer::Event(event)) = heard {
             (self.watch)(News::Event { seat, stage, event });
@@ -251,12 +268,18 @@ impl Coordinator<'_> {
         let stage = &self.stages[place];
         match self.ledger.done(stage, manifest) {
             Ok(()) => {}
-            Err(SweepError::Results { reason, .. }) => return self.fail(Some(seat), place, &reason),
+            Err(SweepError::Results { reason, .. }) => {
+                return self.fail(Some(seat), place, &reason);
+            }
             Err(error) => return Err(error),
         }
         self.queue.finish(place);
         self.outcome.executed += 1;
-        (self.watch)(News::Finished { seat, stage, manifest });
+        (self.watch)(News::Finished {
+            seat,
+            stage,
+            manifest,
+        });
         Ok(())
     }
 
@@ -264,8 +287,15 @@ impl Coordinator<'_> {
         let stage = &self.stages[place];
         let lost = self.queue.fail(place).len();
         self.ledger.failed(stage, reason)?;
-        self.outcome.failed.insert(stage.key.clone(), reason.to_owned());
-        (self.watch)(News::Failed { seat, stage, reason, lost });
+        self.outcome
+            .failed
+            .insert(stage.key.clone(), reason.to_owned());
+        (self.watch)(News::Failed {
+            seat,
+            stage,
+            reason,
+            lost,
+        });
         Ok(())
     }
 
@@ -280,7 +310,11 @@ impl Coordinator<'_> {
     /// have been out of memory, or somebody killed the process.
     fn mourn(&mut self, seat: usize, place: usize, reason: &str) -> Result<(), SweepError> {
         let stage = &self.stages[place];
-        (self.watch)(News::Died { seat, stage, reason });
+        (self.watch)(News::Died {
+            seat,
+            stage,
+            reason,
+        });
         let deaths = self.deaths.entry(place).or_default();
         *deaths += 1;
         if *deaths >= DEATHS {
@@ -360,14 +394,21 @@ mod tests {
 
     fn command(folder: &tempfile::TempDir) -> WorkerCommand {
         let script = format!("cd '{}' || exit 1; {SCRIPT}", folder.path().display());
-        WorkerCommand { program: "sh".into(), args: vec!["-c".into(), script.into()] }
+        WorkerCommand {
+            program: "sh".into(),
+            args: vec!["-c".into(), script.into()],
+        }
     }
 
     /// Runs the stages with one job; asks for `stops` stops as soon as a worker waits.
     fn diary(rows: &[(&str, &str, f64)], stops: usize) -> (String, Outcome) {
         let folder = tempfile::tempdir().unwrap();
         let stages = stages(rows);
-        let work = Work { stages: &stages, open: seconds(&stages), published: BTreeMap::new() };
+        let work = Work {
+            stages: &stages,
+            open: seconds(&stages),
+            published: BTreeMap::new(),
+        };
         let (stop, mut diary) = (Stop::default(), Diary::default());
         let mut watch = |news: News<'_>| {
             if matches!(news, News::Event { .. }) {
@@ -380,19 +421,48 @@ mod tests {
 
     #[test]
     fn stages_are_executed_once_and_after_their_inputs() {
-        let (lines, outcome) = diary(&[("a", "", 1.0), ("short", "a", 1.0), ("long", "a", 2.0)], 0);
-        assert_eq!(lines, "started a\ndone a\nstarted long\ndone long\nstarted short\ndone short");
-        assert_eq!(outcome, Outcome { executed: 3, ..Outcome::default() });
+        let (lines, outcome) = diary(
+            &[("a", "", 1.0), ("short", "a", 1.0), ("long", "a", 2.0)],
+            0,
+        );
+        assert_eq!(
+            lines,
+            "started a\ndone a\nstarted long\ndone long\nstarted short\ndone short"
+        );
+        assert_eq!(
+            outcome,
+            Outcome {
+                executed: 3,
+                ..Outcome::default()
+            }
+        );
     }
 
     #[test]
     fn several_workers_respect_the_order_too() {
         let folder = tempfile::tempdir().unwrap();
-        let stages =
-            stages(&[("a", "", 1.0), ("b", "a", 1.0), ("c", "a", 1.0), ("d", "b c", 1.0), ("e", "", 1.0)]);
-        let work = Work { stages: &stages, open: seconds(&stages), published: BTreeMap::new() };
+        let stages = stages(&[
+            ("a", "", 1.0),
+            ("b", "a", 1.0),
+            ("c", "a", 1.0),
+            ("d", "b c", 1.0),
+            ("e", "", 1.0),
+        ]);
+        let work = Work {
+            stages: &stages,
+            open: seconds(&stages),
+            published: BTreeMap::new(),
+        };
         let mut diary = Diary::default();
-        let outcome = run(&work, &mut diary, command(&folder), 3, &Stop::default(), &mut |_| {}).unwrap();
+        let outcome = run(
+            &work,
+            &mut diary,
+            command(&folder),
+            3,
+            &Stop::default(),
+            &mut |_| {},
+        )
+        .unwrap();
         assert_eq!(outcome.executed, 5);
         let at = |line: &str| diary.lines.iter().position(|found| found == line).unwrap();
         assert!(at("done a") < at("started b") && at("done a") < at("started c"));
@@ -402,8 +472,17 @@ mod tests {
     #[test]
     fn a_lone_stage_has_all_cores_and_gives_them_back() {
         let folder = tempfile::tempdir().unwrap();
-        let stages = stages(&[("a", "", 1.0), ("b", "a", 1.0), ("c", "a", 1.0), ("d", "b c", 1.0)]);
-        let work = Work { stages: &stages, open: seconds(&stages), published: BTreeMap::new() };
+        let stages = stages(&[
+            ("a", "", 1.0),
+            ("b", "a", 1.0),
+            ("c", "a", 1.0),
+            ("d", "b c", 1.0),
+        ]);
+        let work = Work {
+            stages: &stages,
+            open: seconds(&stages),
+            published: BTreeMap::new(),
+        };
         let (mut lines, mut threads, mut busy) = (Vec::new(), [1, 1], [false, false]);
         let mut watch = |news: News<'_>| match news {
             News::Started { seat, stage } => {
@@ -411,18 +490,41 @@ mod tests {
                 lines.push(format!("{seat} begins {}", stage.label));
             }
             News::Finished { seat, .. } => busy[seat] = false,
-            News::Threads { seat, threads: count } => {
+            News::Threads {
+                seat,
+                threads: count,
+            } => {
                 threads[seat] = count;
-                let used: usize = (0..2).filter(|&seat| busy[seat]).map(|seat| threads[seat]).sum();
+                let used: usize = (0..2)
+                    .filter(|&seat| busy[seat])
+                    .map(|seat| threads[seat])
+                    .sum();
                 assert!(used <= 2, "{used} threads on 2 cores");
                 lines.push(format!("{seat} has {count}"));
             }
             _ => {}
         };
         let mut diary = Diary::default();
-        let outcome = run(&work, &mut diary, command(&folder), 2, &Stop::default(), &mut watch).unwrap();
+        let outcome = run(
+            &work,
+            &mut diary,
+            command(&folder),
+            2,
+            &Stop::default(),
+            &mut watch,
+        )
+        .unwrap();
         assert_eq!(outcome.executed, 4);
-        assert_eq!(lines[..5], ["0 begins a", "0 has 2", "0 begins b", "1 begins c", "0 has 1"]);
+        assert_eq!(
+            lines[..5],
+            [
+                "0 begins a",
+                "0 has 2",
+                "0 begins b",
+                "1 begins c",
+                "0 has 1"
+            ]
+        );
         // Before `d`, while `b` goes on without `c`, or with it.
         assert!(lines[5..].contains(&"0 has 2".to_owned()), "{lines:?}");
     }
@@ -439,7 +541,10 @@ mod tests {
 
     #[test]
     fn the_third_death_is_a_failure_with_the_last_words() {
-        let (_, outcome) = diary(&[("dies", "", 2.0), ("lost", "dies", 1.0), ("other", "", 1.0)], 0);
+        let (_, outcome) = diary(
+            &[("dies", "", 2.0), ("lost", "dies", 1.0), ("other", "", 1.0)],
+            0,
+        );
         assert_eq!(outcome.executed, 1);
         assert!(!outcome.interrupted);
         assert_eq!(
@@ -450,9 +555,17 @@ mod tests {
 
     #[test]
     fn a_failure_skips_what_depends_on_it_and_nothing_else() {
-        let rows = [("fails", "", 9.0), ("lost", "fails", 1.0), ("later", "lost", 1.0), ("other", "", 1.0)];
+        let rows = [
+            ("fails", "", 9.0),
+            ("lost", "fails", 1.0),
+            ("later", "lost", 1.0),
+            ("other", "", 1.0),
+        ];
         let (lines, outcome) = diary(&rows, 0);
-        assert_eq!(lines, "started fails\nfailed fails: no such word\nstarted other\ndone other");
+        assert_eq!(
+            lines,
+            "started fails\nfailed fails: no such word\nstarted other\ndone other"
+        );
         assert_eq!(outcome.failed.len(), 1);
         assert!(!outcome.interrupted);
     }
@@ -491,7 +604,15 @@ mod tests {
             published: BTreeMap::from([(key("a"), manifest)]),
         };
         let mut diary = Diary::default();
-        let outcome = run(&work, &mut diary, command(&folder), 1, &Stop::default(), &mut |_| {}).unwrap();
+        let outcome = run(
+            &work,
+            &mut diary,
+            command(&folder),
+            1,
+            &Stop::default(),
+            &mut |_| {},
+        )
+        .unwrap();
         assert_eq!(diary.lines, ["done a", "started b", "done b"]);
         assert_eq!((outcome.taken_in, outcome.executed), (1, 1));
     }
@@ -500,19 +621,52 @@ mod tests {
     fn results_that_cannot_be_read_fail_their_stage_alone() {
         let folder = tempfile::tempdir().unwrap();
         let stages = stages(&[("a", "", 2.0), ("b", "a", 1.0), ("c", "", 1.0)]);
-        let work = Work { stages: &stages, open: seconds(&stages), published: BTreeMap::new() };
-        let mut diary = Diary { unreadable: Some("a"), ..Diary::default() };
-        let outcome = run(&work, &mut diary, command(&folder), 1, &Stop::default(), &mut |_| {}).unwrap();
-        assert_eq!(diary.lines, ["started a", "failed a: cut short", "started c", "done c"]);
+        let work = Work {
+            stages: &stages,
+            open: seconds(&stages),
+            published: BTreeMap::new(),
+        };
+        let mut diary = Diary {
+            unreadable: Some("a"),
+            ..Diary::default()
+        };
+        let outcome = run(
+            &work,
+            &mut diary,
+            command(&folder),
+            1,
+            &Stop::default(),
+            &mut |_| {},
+        )
+        .unwrap();
+        assert_eq!(
+            diary.lines,
+            ["started a", "failed a: cut short", "started c", "done c"]
+        );
         assert_eq!(outcome.failed[&key("a")], "cut short");
     }
 
     #[test]
     fn a_program_that_is_not_there_is_an_error_of_the_sweep() {
         let stages = stages(&[("a", "", 1.0)]);
-        let work = Work { stages: &stages, open: seconds(&stages), published: BTreeMap::new() };
-        let command = WorkerCommand { program: "/no/such/program".into(), args: Vec::new() };
-        let error = run(&work, &mut Diary::default(), command, 1, &Stop::default(), &mut |_| {}).unwrap_err();
+        let work = Work {
+            stages: &stages,
+            open: seconds(&stages),
+            published: BTreeMap::new(),
+        };
+        let command = WorkerCommand {
+            program: "/no/such/program".into(),
+            args: Vec::new(),
+        };
+        let error = run(
+            &work,
+            &mut Diary::default(),
+            command,
+            1,
+            &Stop::default(),
+            &mut |_| {},
+        )
+        .unwrap_err();
         assert!(matches!(error, SweepError::Worker(_)), "{error}");
     }
 }

@@ -35,7 +35,8 @@ pub fn serve(
 ) -> io::Result<()> {
     // One number for the life of the process: whoever works reads it, the listener changes it.
     let threads = Threads::default();
-    let perform = |stage: &Stage, observer: &mut dyn Observer| execute(stage, workspace, &threads, observer);
+    let perform =
+        |stage: &Stage, observer: &mut dyn Observer| execute(stage, workspace, &threads, observer);
     serve_with(perform, &threads, input, output, orphaned)
 }
 
@@ -48,7 +49,12 @@ fn serve_with<W: Write>(
 ) -> io::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     for stage in listen(input, Arc::clone(&stop), threads.clone(), orphaned) {
-        let mut voice = Voice { output: &mut *output, stop: &stop, told: None, broken: None };
+        let mut voice = Voice {
+            output: &mut *output,
+            stop: &stop,
+            told: None,
+            broken: None,
+        };
         let answer = match catch_unwind(AssertUnwindSafe(|| perform(&stage, &mut voice))) {
             Ok(Ok(manifest)) => Answer::Done(manifest),
             Ok(Err(StageError::Stopped)) => Answer::Stopped,
@@ -105,7 +111,9 @@ impl<W> Voice<'_, W> {
             Event::Point(_) => false,
             Event::Note(_) => true,
             Event::Progress { done, total, .. } => {
-                let due = self.told.is_none_or(|told| told.elapsed() >= PROGRESS_EVERY);
+                let due = self
+                    .told
+                    .is_none_or(|told| told.elapsed() >= PROGRESS_EVERY);
                 if due {
                     self.told = Some(Instant::now());
                 }
@@ -184,7 +192,10 @@ mod tests {
     ) -> Vec<Answer> {
         let (sender, receiver) = channel();
         for label in labels {
-            order(&sender, &Order::Stage(Box::new(stages(&[(label, "", 1.0)]).remove(0))));
+            order(
+                &sender,
+                &Order::Stage(Box::new(stages(&[(label, "", 1.0)]).remove(0))),
+            );
         }
         drop(sender);
         let mut output = Vec::new();
@@ -200,14 +211,25 @@ mod tests {
             assert!(stage.label != "bad", "the number was {}", 3);
             Ok(manifest(stage))
         });
-        assert_eq!(answers[0], Answer::Failed("this is a bug: the number was 3".to_owned()));
-        assert_eq!(answers[1], Answer::Done(manifest(&stages(&[("good", "", 1.0)])[0])));
+        assert_eq!(
+            answers[0],
+            Answer::Failed("this is a bug: the number was 3".to_owned())
+        );
+        assert_eq!(
+            answers[1],
+            Answer::Done(manifest(&stages(&[("good", "", 1.0)])[0]))
+        );
     }
 
     #[test]
     fn progress_is_thinned_out_but_its_end_is_told() {
-        let progress =
-            |done| Event::Progress { done, total: 50, unit: "steps".to_owned(), tokens: 0, loss: None };
+        let progress = |done| Event::Progress {
+            done,
+            total: 50,
+            unit: "steps".to_owned(),
+            tokens: 0,
+            loss: None,
+        };
         let answers = answers(&["a"], |stage, observer| {
             (1..=50).for_each(|done| observer.on(progress(done)));
             observer.on(Event::Note("slow disk".to_owned()));
@@ -215,14 +237,20 @@ mod tests {
         });
         assert_eq!(answers.first(), Some(&Answer::Event(progress(1))));
         assert_eq!(answers[answers.len() - 3], Answer::Event(progress(50)));
-        assert_eq!(answers[answers.len() - 2], Answer::Event(Event::Note("slow disk".to_owned())));
+        assert_eq!(
+            answers[answers.len() - 2],
+            Answer::Event(Event::Note("slow disk".to_owned()))
+        );
         assert!(answers.len() < 20, "{answers:?}");
     }
 
     #[test]
     fn a_stop_reaches_a_stage_that_is_being_executed() {
         let (sender, receiver) = channel();
-        order(&sender, &Order::Stage(Box::new(stages(&[("endless", "", 1.0)]).remove(0))));
+        order(
+            &sender,
+            &Order::Stage(Box::new(stages(&[("endless", "", 1.0)]).remove(0))),
+        );
         let mut sender = Some(sender);
         let mut output = Vec::new();
         let endless = |_: &Stage, observer: &mut dyn Observer| {
@@ -243,7 +271,10 @@ mod tests {
     fn another_number_of_threads_reaches_a_stage_that_is_being_executed() {
         let (sender, receiver) = channel();
         order(&sender, &Order::Threads(2));
-        order(&sender, &Order::Stage(Box::new(stages(&[("long", "", 1.0)]).remove(0))));
+        order(
+            &sender,
+            &Order::Stage(Box::new(stages(&[("long", "", 1.0)]).remove(0))),
+        );
         let mut sender = Some(sender);
         let (threads, mut seen) = (Threads::default(), Vec::new());
         let shared = threads.clone();
@@ -266,12 +297,17 @@ mod tests {
     #[test]
     fn the_end_of_the_coordinator_is_noticed_in_the_middle_of_a_stage() {
         let (sender, receiver) = channel();
-        order(&sender, &Order::Stage(Box::new(stages(&[("endless", "", 1.0)]).remove(0))));
+        order(
+            &sender,
+            &Order::Stage(Box::new(stages(&[("endless", "", 1.0)]).remove(0))),
+        );
         let (orphaned, noticed) = channel();
         let mut sender = Some(sender);
         let wait = |stage: &Stage, _: &mut dyn Observer| {
             drop(sender.take());
-            noticed.recv_timeout(Duration::from_secs(20)).expect("orphaned is called at once");
+            noticed
+                .recv_timeout(Duration::from_secs(20))
+                .expect("orphaned is called at once");
             Ok(manifest(stage))
         };
         let input = BufReader::new(Pipe(receiver, Vec::new()));

@@ -39,15 +39,28 @@ pub enum Unfit {
 ///
 /// # Errors
 /// If it has more than `positions` tokens, none of them is a target, or a chat template refuses it.
-pub fn encode(example: &Example, tokenizer: &Tokenizer, positions: usize) -> Result<Encoded, Unfit> {
+pub fn encode(
+    example: &Example,
+    tokenizer: &Tokenizer,
+    positions: usize,
+) -> Result<Encoded, Unfit> {
     let Written { tokens, answers } = tokenizer.write(&example.messages)?;
     if tokens.len() > positions {
-        return Err(Unfit::TooLong { tokens: tokens.len() });
+        return Err(Unfit::TooLong {
+            tokens: tokens.len(),
+        });
     }
     let messages = example.messages.iter().zip(&example.weights);
-    let weights = messages.filter(|(message, _)| message.role == Role::Assistant).map(|(_, weight)| *weight);
-    let targets = answers.into_iter().zip(weights).filter(|(_, weight)| *weight != 0.0);
-    let targets: Vec<_> = targets.map(|(answer, weight)| (answer.start, answer.end, weight)).collect();
+    let weights = messages
+        .filter(|(message, _)| message.role == Role::Assistant)
+        .map(|(_, weight)| *weight);
+    let targets = answers
+        .into_iter()
+        .zip(weights)
+        .filter(|(_, weight)| *weight != 0.0);
+    let targets: Vec<_> = targets
+        .map(|(answer, weight)| (answer.start, answer.end, weight))
+        .collect();
     if targets.iter().all(|(from, to, _)| from >= to) {
         return Err(Unfit::NoTarget);
     }
@@ -83,13 +96,28 @@ impl Batch {
 
 /// The order of one epoch: indices of examples, cut where a batch is full (see [`Normalise`]).
 #[must_use]
-pub fn epoch(examples: &[Encoded], batch: usize, normalise: Normalise, seed: Seed) -> Vec<Vec<usize>> {
-    order(examples.len(), &|index| normalise.size(&examples[index]), batch, seed)
+pub fn epoch(
+    examples: &[Encoded],
+    batch: usize,
+    normalise: Normalise,
+    seed: Seed,
+) -> Vec<Vec<usize>> {
+    order(
+        examples.len(),
+        &|index| normalise.size(&examples[index]),
+        batch,
+        seed,
+    )
 }
 
 /// The order of one epoch over `count` items, cut where their sizes fill a batch.
 #[must_use]
-pub fn order(count: usize, size: &dyn Fn(usize) -> usize, batch: usize, seed: Seed) -> Vec<Vec<usize>> {
+pub fn order(
+    count: usize,
+    size: &dyn Fn(usize) -> usize,
+    batch: usize,
+    seed: Seed,
+) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..count).collect();
     let mut draws: Draws = seed.draws();
     draws.shuffle(&mut order);
@@ -102,7 +130,10 @@ pub fn order(count: usize, size: &dyn Fn(usize) -> usize, batch: usize, seed: Se
             filled = 0;
         }
         filled += more;
-        batches.last_mut().expect("there is always a last batch").push(index);
+        batches
+            .last_mut()
+            .expect("there is always a last batch")
+            .push(index);
     }
     batches.retain(|batch| !batch.is_empty());
     batches
@@ -113,7 +144,10 @@ mod tests {
     use super::*;
 
     fn encoded(tokens: usize, targets: &[(usize, usize, f64)]) -> Encoded {
-        Encoded { tokens: (0..tokens as u32).collect(), targets: targets.to_vec() }
+        Encoded {
+            tokens: (0..tokens as u32).collect(),
+            targets: targets.to_vec(),
+        }
     }
 
     #[test]
@@ -128,15 +162,21 @@ mod tests {
         let batch = Batch::new(&[&a, &b], Normalise::Token);
         // 3 each and 1, over 3 + 3 + 1.
         let seventh = 1.0 / 7.0;
-        for (weight, expected) in batch.targets.weights.iter().zip([0.0, 0.0, 3.0, 3.0, 1.0, 0.0]) {
+        for (weight, expected) in batch
+            .targets
+            .weights
+            .iter()
+            .zip([0.0, 0.0, 3.0, 3.0, 1.0, 0.0])
+        {
             assert!((weight - expected * seventh).abs() < 1e-7);
         }
     }
 
     #[test]
     fn an_epoch_holds_every_example_once_in_batches_of_targets() {
-        let examples: Vec<Encoded> =
-            (0..50).map(|i| encoded(9, &[(1, 3, 1.0), (5, 8, 1.0)][..=i % 2])).collect();
+        let examples: Vec<Encoded> = (0..50)
+            .map(|i| encoded(9, &[(1, 3, 1.0), (5, 8, 1.0)][..=i % 2]))
+            .collect();
         let batches = epoch(&examples, 8, Normalise::Example, Seed(3));
         let mut seen: Vec<usize> = batches.concat();
         seen.sort_unstable();

@@ -10,7 +10,9 @@ use std::time::Instant;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::domain::{Sampling, Seed};
-use crate::model::{Decoder, ModelConfig, Place, Precision, Prompted, Ragged, Targets, Weights, generate};
+use crate::model::{
+    Decoder, ModelConfig, Place, Precision, Prompted, Ragged, Targets, Weights, generate,
+};
 
 use super::{AdamW, Batch, TrainConfig, step};
 
@@ -53,8 +55,16 @@ impl Limits {
     /// Sums in another order differ in their last bits; numbers of 16 bits in their third digit.
     const fn of(precision: Precision) -> Self {
         match precision {
-            Precision::F32 => Self { log_probability: 2e-3, part: 1e-3, same: 0.95 },
-            Precision::Bf16 => Self { log_probability: 0.3, part: 0.05, same: 0.5 },
+            Precision::F32 => Self {
+                log_probability: 2e-3,
+                part: 1e-3,
+                same: 0.95,
+            },
+            Precision::Bf16 => Self {
+                log_probability: 0.3,
+                part: 0.05,
+                same: 0.5,
+            },
         }
     }
 }
@@ -94,9 +104,17 @@ pub fn conformance(place: &Place, reference: &Place) -> Conformance {
     let began = Instant::now();
     let played = play(place);
     let seconds = began.elapsed().as_secs_f64();
-    let apart = |a: &[f32], b: &[f32]| greatest(a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())));
-    let parts = |a: &[f64], b: &[f64]| greatest(a.iter().zip(b).map(|(a, b)| (a - b).abs() / b.abs()));
-    let pairs = || played.continuations.iter().flatten().zip(expected.continuations.iter().flatten());
+    let apart =
+        |a: &[f32], b: &[f32]| greatest(a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())));
+    let parts =
+        |a: &[f64], b: &[f64]| greatest(a.iter().zip(b).map(|(a, b)| (a - b).abs() / b.abs()));
+    let pairs = || {
+        played
+            .continuations
+            .iter()
+            .flatten()
+            .zip(expected.continuations.iter().flatten())
+    };
     Conformance {
         log_probability: apart(&played.log_probabilities, &expected.log_probabilities),
         loss: parts(&played.losses, &expected.losses),
@@ -109,7 +127,13 @@ pub fn conformance(place: &Place, reference: &Place) -> Conformance {
 
 /// The greatest value; not a number if one is none.
 fn greatest(values: impl Iterator<Item = f64>) -> f64 {
-    values.fold(0.0, |most, value| if value.is_nan() || most.is_nan() { f64::NAN } else { most.max(value) })
+    values.fold(0.0, |most, value| {
+        if value.is_nan() || most.is_nan() {
+            f64::NAN
+        } else {
+            most.max(value)
+        }
+    })
 }
 
 fn play(place: &Place) -> Played {
@@ -125,7 +149,12 @@ fn play(place: &Place) -> Played {
         norms.push(stepped.norm);
         decoder = stepped.decoder;
     }
-    Played { log_probabilities, losses, norms, continuations }
+    Played {
+        log_probabilities,
+        losses,
+        norms,
+        continuations,
+    }
 }
 
 fn decoder(place: &Place) -> Decoder {
@@ -146,28 +175,48 @@ fn decoder(place: &Place) -> Decoder {
 
 fn tokens(seed: u64, count: usize) -> Vec<u32> {
     let mut draws = Seed(seed).draws();
-    (0..count).map(|_| draws.between(0, VOCABULARY as i64 - 1) as u32).collect()
+    (0..count)
+        .map(|_| draws.between(0, VOCABULARY as i64 - 1) as u32)
+        .collect()
 }
 
 /// Sequences of unequal lengths with targets of unequal weights, some of them 0.
 fn batch() -> Batch {
     let lengths: Vec<usize> = vec![40, 7, 63, 22, 1, 35];
     let count = lengths.iter().sum();
-    let weights: Arc<[f32]> = (0..count).map(|row| (row % 4) as f32 / (1.5 * count as f32)).collect();
-    let targets = Targets { ids: tokens(1, count).into(), weights };
+    let weights: Arc<[f32]> = (0..count)
+        .map(|row| (row % 4) as f32 / (1.5 * count as f32))
+        .collect();
+    let targets = Targets {
+        ids: tokens(1, count).into(),
+        weights,
+    };
     Batch {
-        inputs: Ragged { tokens: tokens(2, count), lengths: lengths.into() },
+        inputs: Ragged {
+            tokens: tokens(2, count),
+            lengths: lengths.into(),
+        },
         target_tokens: count - count.div_ceil(4),
         targets,
     }
 }
 
 fn prompts() -> Vec<Prompted> {
-    (0..24).map(|i| Prompted { tokens: tokens(i, 1 + 5 * i as usize), seeds: vec![Seed(i)] }).collect()
+    (0..24)
+        .map(|i| Prompted {
+            tokens: tokens(i, 1 + 5 * i as usize),
+            seeds: vec![Seed(i)],
+        })
+        .collect()
 }
 
 const fn sampling() -> Sampling {
-    Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, max_tokens: 24 }
+    Sampling {
+        temperature: 0.0,
+        top_k: 0,
+        top_p: 1.0,
+        max_tokens: 24,
+    }
 }
 
 #[cfg(test)]
@@ -182,25 +231,45 @@ mod tests {
     #[test]
     fn a_place_conforms_to_itself() {
         let same = conformance(&flex(), &flex());
-        assert_eq!((same.log_probability, same.loss, same.norm, same.same), (0.0, 0.0, 0.0, 1.0));
+        assert_eq!(
+            (same.log_probability, same.loss, same.norm, same.same),
+            (0.0, 0.0, 0.0, 1.0)
+        );
         assert!(same.holds());
     }
 
     #[test]
     fn the_way_through_tensors_conforms() {
-        let plain = conformance(&Place { kernels: Kernels::Plain, ..flex() }, &flex());
+        let plain = conformance(
+            &Place {
+                kernels: Kernels::Plain,
+                ..flex()
+            },
+            &flex(),
+        );
         assert!(plain.holds() && plain.log_probability > 0.0, "{plain:?}");
-        let half = Place { kernels: Kernels::Plain, precision: Precision::Bf16, ..flex() };
+        let half = Place {
+            kernels: Kernels::Plain,
+            precision: Precision::Bf16,
+            ..flex()
+        };
         let half = conformance(&half, &flex());
-        assert!(half.holds() && half.log_probability > plain.log_probability, "{half:?}");
+        assert!(
+            half.holds() && half.log_probability > plain.log_probability,
+            "{half:?}"
+        );
     }
 
     #[test]
     fn what_is_not_a_number_does_not_conform() {
         let fine = conformance(&flex(), &flex());
-        let wrong = Conformance { loss: f64::NAN, ..fine.clone() };
+        let wrong = Conformance {
+            loss: f64::NAN,
+            ..fine.clone()
+        };
         assert!(!wrong.holds());
-        let read: Conformance = serde_json::from_str(&serde_json::to_string(&wrong).unwrap()).unwrap();
+        let read: Conformance =
+            serde_json::from_str(&serde_json::to_string(&wrong).unwrap()).unwrap();
         assert!(read.loss.is_nan() && !read.holds() && (read.same - fine.same).abs() < 1e-9);
         assert!(!Conformance { same: 0.9, ..fine }.holds());
         assert!(greatest([1.0, f64::NAN, 2.0].into_iter()).is_nan());

@@ -30,8 +30,8 @@ pub use batch::{Batch, Encoded, Unfit, encode, order};
 pub use config::{Data, Start, TrainConfig};
 pub use conformance::{Conformance, conformance};
 pub use examples::{
-    Layout, Pool, Summary, answers, deduplicated, examples, outcomes, pairs, preferences, refinements,
-    stepwise, trajectories, verified,
+    Layout, Pool, Summary, answers, deduplicated, examples, outcomes, pairs, preferences,
+    refinements, stepwise, trajectories, verified,
 };
 pub use objective::Normalise;
 pub use optimise::{Objective, TrainError, Trained, Weighed, optimise};

@@ -130,16 +130,44 @@ pub fn optimise(
         None => (start, AdamW::default(), Place::default()),
     };
     let (noise, kept) = (decoder.noise(), place.seconds);
-    let mut run = Running { folder, noise, adam, place, began: Instant::now(), kept };
-    let steps: Vec<usize> = objectives.iter().map(|objective| objective.steps()).collect();
+    let mut run = Running {
+        folder,
+        noise,
+        adam,
+        place,
+        began: Instant::now(),
+        kept,
+    };
+    let steps: Vec<usize> = objectives
+        .iter()
+        .map(|objective| objective.steps())
+        .collect();
     let total = steps.iter().sum();
     for (number, objective) in objectives.iter_mut().enumerate().skip(run.place.phase) {
         run.enter(number);
-        decoder = run.follow(decoder, *objective, (steps[..number].iter().sum(), total), observer)?;
+        decoder = run.follow(
+            decoder,
+            *objective,
+            (steps[..number].iter().sum(), total),
+            observer,
+        )?;
     }
     progress::forget(folder);
-    let Place { points, tokens, counts, seconds: earlier, .. } = run.place;
-    Ok(Trained { decoder, points, steps: total, tokens, counts, earlier })
+    let Place {
+        points,
+        tokens,
+        counts,
+        seconds: earlier,
+        ..
+    } = run.place;
+    Ok(Trained {
+        decoder,
+        points,
+        steps: total,
+        tokens,
+        counts,
+        earlier,
+    })
 }
 
 /// A training on its way.
@@ -201,14 +229,27 @@ impl Running<'_> {
         Ok(decoder)
     }
 
-    fn step(&mut self, decoder: Decoder, objective: &mut dyn Objective) -> Result<Stepped, TrainError> {
+    fn step(
+        &mut self,
+        decoder: Decoder,
+        objective: &mut dyn Objective,
+    ) -> Result<Stepped, TrainError> {
         let step = self.place.step;
-        let Weighed { batch, loss, readings, counts } = objective.batch(step, &decoder)?;
+        let Weighed {
+            batch,
+            loss,
+            readings,
+            counts,
+        } = objective.batch(step, &decoder)?;
         let config = objective.config();
         let rate = rate(config, step, objective.steps());
         let decoder = decoder.with_noise(self.noise.at(self.place.phase as u64).at(step as u64));
         let stepped = super::step(decoder, &batch, &mut self.adam, config, rate);
-        let loss = if stepped.loss.is_finite() { loss.unwrap_or(stepped.loss) } else { stepped.loss };
+        let loss = if stepped.loss.is_finite() {
+            loss.unwrap_or(stepped.loss)
+        } else {
+            stepped.loss
+        };
         if !loss.is_finite() {
             return Err(TrainError::Diverged { step, loss });
         }
@@ -230,17 +271,34 @@ impl Running<'_> {
         if !whole && self.place.step != steps {
             return;
         }
-        let since = if whole { every } else { self.place.step % every } as f64;
+        let since = if whole {
+            every
+        } else {
+            self.place.step % every
+        } as f64;
         let step = (before + self.place.step) as u64;
         let means = std::mem::take(&mut self.place.readings);
         let readings = means.into_iter().map(|(series, sum)| (series, sum / since));
-        let own = [("loss", std::mem::take(&mut self.place.pending) / since), ("gradient norm", norm)];
-        let all = own.into_iter().map(|(series, value)| (series.to_owned(), value)).chain(readings);
-        self.place.points.extend(all.map(|(series, value)| Point { series, step, value }));
+        let own = [
+            ("loss", std::mem::take(&mut self.place.pending) / since),
+            ("gradient norm", norm),
+        ];
+        let all = own
+            .into_iter()
+            .map(|(series, value)| (series.to_owned(), value))
+            .chain(readings);
+        self.place.points.extend(all.map(|(series, value)| Point {
+            series,
+            step,
+            value,
+        }));
     }
 
     fn keep(&mut self, decoder: &Decoder) -> Result<(), TrainError> {
-        let place = Place { seconds: self.seconds(), ..self.place.clone() };
+        let place = Place {
+            seconds: self.seconds(),
+            ..self.place.clone()
+        };
         progress::keep(self.folder, decoder.weights(), &self.adam, &place)?;
         self.kept = place.seconds;
         Ok(())

@@ -49,9 +49,20 @@ impl AdamW {
         threads: &Threads,
     ) -> (Weights, f64) {
         let norm = gradients.norm();
-        let clipped = if config.clip > 0.0 { (config.clip / (norm + 1e-6)).min(1.0) } else { 1.0 };
+        let clipped = if config.clip > 0.0 {
+            (config.clip / (norm + 1e-6)).min(1.0)
+        } else {
+            1.0
+        };
         self.steps += 1;
-        let mut update = Update { state: self, gradients, scale: clipped as f32, config, rate, threads };
+        let mut update = Update {
+            state: self,
+            gradients,
+            scale: clipped as f32,
+            config,
+            rate,
+            threads,
+        };
         (weights.map(&mut update), norm)
     }
 }
@@ -68,7 +79,11 @@ struct Update<'a> {
 
 impl Update<'_> {
     fn numbers(&self, rank: usize) -> Numbers {
-        let decay = if rank > 1 { self.rate * self.config.weight_decay } else { 0.0 };
+        let decay = if rank > 1 {
+            self.rate * self.config.weight_decay
+        } else {
+            0.0
+        };
         let (beta1, beta2) = (self.config.beta1, self.config.beta2);
         let steps = self.state.steps as i32;
         Numbers {
@@ -84,11 +99,15 @@ impl Update<'_> {
 
 impl Visit for Update<'_> {
     fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
-        let Some(gradient) = self.gradients.held(name) else { return parameter };
+        let Some(gradient) = self.gradients.held(name) else {
+            return parameter;
+        };
         let numbers = self.numbers(R);
         match gradient {
             Gradient::Host(gradient) => self.on_host(name, parameter, gradient, &numbers),
-            Gradient::Device(gradient) => self.on_device(name, parameter, (**gradient).clone(), &numbers),
+            Gradient::Device(gradient) => {
+                self.on_device(name, parameter, (**gradient).clone(), &numbers)
+            }
         }
     }
 }
@@ -102,15 +121,26 @@ impl Update<'_> {
         numbers: &Numbers,
     ) -> Tensor<R> {
         let (device, shape) = (parameter.device(), parameter.shape());
-        let mut values: Vec<f32> = parameter.into_data().try_into_vec().expect("parameters are f32");
+        let mut values: Vec<f32> = parameter
+            .into_data()
+            .try_into_vec()
+            .expect("parameters are f32");
         let kept = self.state.moments.remove(name).map(Moments::into_host);
-        let [mut first, mut second] = kept.unwrap_or_else(|| [(); 2].map(|()| vec![0.0; values.len()]));
+        let [mut first, mut second] =
+            kept.unwrap_or_else(|| [(); 2].map(|()| vec![0.0; values.len()]));
         let moments = first.chunks_mut(PIECE).zip(second.chunks_mut(PIECE));
-        let pieces = values.chunks_mut(PIECE).zip(gradient.chunks(PIECE)).zip(moments).collect();
-        self.threads.each(pieces, |((values, gradient), (first, second))| {
-            advance(values, gradient, first, second, numbers);
-        });
-        self.state.moments.insert(name.to_owned(), Moments::Host([first, second]));
+        let pieces = values
+            .chunks_mut(PIECE)
+            .zip(gradient.chunks(PIECE))
+            .zip(moments)
+            .collect();
+        self.threads
+            .each(pieces, |((values, gradient), (first, second))| {
+                advance(values, gradient, first, second, numbers);
+            });
+        self.state
+            .moments
+            .insert(name.to_owned(), Moments::Host([first, second]));
         Tensor::from_data(TensorData::new(values, shape), &device)
     }
 }
@@ -124,13 +154,20 @@ impl Update<'_> {
         n: &Numbers,
     ) -> Tensor<R> {
         let shape = parameter.shape();
-        let kept = self.state.moments.remove(name).map(|kept| kept.into_device(&gradient));
-        let [first, second] = kept.unwrap_or_else(|| [gradient.zeros_like(), gradient.zeros_like()]);
+        let kept = self
+            .state
+            .moments
+            .remove(name)
+            .map(|kept| kept.into_device(&gradient));
+        let [first, second] =
+            kept.unwrap_or_else(|| [gradient.zeros_like(), gradient.zeros_like()]);
         let g = gradient * n.scale;
         let first = first * n.beta1 + g.clone() * (1.0 - n.beta1);
         let second = second * n.beta2 + g.square() * (1.0 - n.beta2);
         let step = first.clone() * n.rate / (second.clone().sqrt() / n.correction + EPSILON);
-        self.state.moments.insert(name.to_owned(), Moments::Device(Box::new([first, second])));
+        self.state
+            .moments
+            .insert(name.to_owned(), Moments::Device(Box::new([first, second])));
         (parameter.reshape([step.dims()[0]]) * n.keep - step).reshape(shape)
     }
 }
@@ -149,9 +186,9 @@ impl Moments {
 
     fn into_device(self, like: &Tensor<1>) -> [Tensor<1>; 2] {
         match self {
-            Self::Host(values) => {
-                values.map(|values| Tensor::from_data(TensorData::from(values.as_slice()), &like.device()))
-            }
+            Self::Host(values) => values.map(|values| {
+                Tensor::from_data(TensorData::from(values.as_slice()), &like.device())
+            }),
             Self::Device(tensors) => *tensors,
         }
     }
@@ -167,7 +204,13 @@ struct Numbers {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
-fn advance(values: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32], n: &Numbers) {
+fn advance(
+    values: &mut [f32],
+    gradient: &[f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    n: &Numbers,
+) {
     for (((w, g), m), v) in values.iter_mut().zip(gradient).zip(first).zip(second) {
         let g = g * n.scale;
         *m = n.beta1 * *m + (1.0 - n.beta1) * g;

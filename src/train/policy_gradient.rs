@@ -98,8 +98,16 @@ impl Rule {
     #[must_use]
     pub fn shaped(&self, earned: &[f64]) -> Vec<f64> {
         let with = |shaping: f64| -> Vec<f64> {
-            let progress = |turn: usize| if turn == 0 { 0.0 } else { earned[turn] - earned[turn - 1] };
-            (0..earned.len()).map(|turn| earned[turn] + shaping * progress(turn)).collect()
+            let progress = |turn: usize| {
+                if turn == 0 {
+                    0.0
+                } else {
+                    earned[turn] - earned[turn - 1]
+                }
+            };
+            (0..earned.len())
+                .map(|turn| earned[turn] + shaping * progress(turn))
+                .collect()
         };
         match *self {
             Self::Grpo { shaping, .. } | Self::ScoreSecond { shaping, .. } => with(shaping),
@@ -118,12 +126,20 @@ impl Rule {
         let count = credits.len() as f64;
         match self {
             Self::Grpo { .. } => {
-                let deviation = (centered.iter().map(|value| value * value).sum::<f64>() / count).sqrt();
-                let scale = if deviation > 0.0 { deviation.recip() } else { 0.0 };
+                let deviation =
+                    (centered.iter().map(|value| value * value).sum::<f64>() / count).sqrt();
+                let scale = if deviation > 0.0 {
+                    deviation.recip()
+                } else {
+                    0.0
+                };
                 centered.iter().map(|value| value * scale).collect()
             }
             // R_i - mean of the others = (R_i - mean of all) G / (G - 1).
-            _ if credits.len() > 1 => centered.iter().map(|value| value * count / (count - 1.0)).collect(),
+            _ if credits.len() > 1 => centered
+                .iter()
+                .map(|value| value * count / (count - 1.0))
+                .collect(),
             _ => credits.to_vec(),
         }
     }
@@ -154,14 +170,25 @@ impl Rule {
         match *self {
             Self::Grpo { clip, kl, .. } => {
                 let ratio = (said.now - said.then).exp();
-                let (free, bound) = (ratio * advantage, ratio.clamp(1.0 - clip, 1.0 + clip) * advantage);
+                let (free, bound) = (
+                    ratio * advantage,
+                    ratio.clamp(1.0 - clip, 1.0 + clip) * advantage,
+                );
                 let clipped = bound < free;
                 let pull = kl * ((said.reference - said.now).exp() - 1.0);
                 let push = if clipped { 0.0 } else { free } + pull;
-                Token { loss: kl * said.kl_3() - free.min(bound), push, clipped }
+                Token {
+                    loss: kl * said.kl_3() - free.min(bound),
+                    push,
+                    clipped,
+                }
             }
-            Self::ScoreFirst { kl, kl_first } if turn == 0 => reinforce(advantage, kl + kl_first, said),
-            Self::ScoreFirst { kl, .. } | Self::ScoreSecond { kl, .. } => reinforce(advantage, kl, said),
+            Self::ScoreFirst { kl, kl_first } if turn == 0 => {
+                reinforce(advantage, kl + kl_first, said)
+            }
+            Self::ScoreFirst { kl, .. } | Self::ScoreSecond { kl, .. } => {
+                reinforce(advantage, kl, said)
+            }
         }
     }
 
@@ -178,7 +205,11 @@ impl Rule {
 fn reinforce(advantage: f64, kl: f64, said: Said) -> Token {
     let apart = said.now - said.reference;
     let loss = 0.5 * kl * apart * apart - advantage * said.now;
-    Token { loss, push: advantage - kl * apart, clipped: false }
+    Token {
+        loss,
+        push: advantage - kl * apart,
+        clipped: false,
+    }
 }
 
 /// What each turn is credited with: its reward, and those of later turns at γ per turn.
@@ -198,13 +229,26 @@ mod tests {
 
     use super::*;
 
-    const GRPO: Rule = Rule::Grpo { clip: 0.2, kl: 0.04, shaping: 0.5 };
-    const FIRST: Rule = Rule::ScoreFirst { kl: 0.01, kl_first: 0.1 };
-    const SECOND: Rule = Rule::ScoreSecond { kl: 0.01, shaping: 10.0 };
+    const GRPO: Rule = Rule::Grpo {
+        clip: 0.2,
+        kl: 0.04,
+        shaping: 0.5,
+    };
+    const FIRST: Rule = Rule::ScoreFirst {
+        kl: 0.01,
+        kl_first: 0.1,
+    };
+    const SECOND: Rule = Rule::ScoreSecond {
+        kl: 0.01,
+        shaping: 10.0,
+    };
 
     #[track_caller]
     fn near(value: f64, expected: f64) {
-        assert!((value - expected).abs() < 1e-6, "{value} and not {expected}");
+        assert!(
+            (value - expected).abs() < 1e-6,
+            "{value} and not {expected}"
+        );
     }
 
     #[test]
@@ -231,8 +275,14 @@ mod tests {
         // Mean 1/4, standard deviation √(3/16): 0.75 / 0.4330 and -0.25 / 0.4330.
         let advantages = GRPO.advantages(&[1.0, 0.0, 0.0, 0.0]);
         near(advantages[0], 3.0_f64.sqrt());
-        advantages[1..].iter().for_each(|&other| near(other, -1.0 / 3.0_f64.sqrt()));
-        assert_eq!(GRPO.advantages(&[0.1, 0.1, 0.1]), [0.0; 3], "equal rewards say exactly nothing");
+        advantages[1..]
+            .iter()
+            .for_each(|&other| near(other, -1.0 / 3.0_f64.sqrt()));
+        assert_eq!(
+            GRPO.advantages(&[0.1, 0.1, 0.1]),
+            [0.0; 3],
+            "equal rewards say exactly nothing"
+        );
         assert_eq!(GRPO.advantages(&[1.0]), [0.0]);
     }
 
@@ -241,14 +291,24 @@ mod tests {
         // 1 - 0 and 0 - 1/3 each.
         let advantages = SECOND.advantages(&[1.0, 0.0, 0.0, 0.0]);
         near(advantages[0], 1.0);
-        advantages[1..].iter().for_each(|&other| near(other, -1.0 / 3.0));
+        advantages[1..]
+            .iter()
+            .for_each(|&other| near(other, -1.0 / 3.0));
         assert_eq!(FIRST.advantages(&[11.0, 11.0]), [0.0, 0.0]);
-        assert_eq!(FIRST.advantages(&[2.0]), [2.0], "alone there is nobody to compare with");
+        assert_eq!(
+            FIRST.advantages(&[2.0]),
+            [2.0],
+            "alone there is nobody to compare with"
+        );
     }
 
     #[test]
     fn distance_from_the_reference_by_hand() {
-        let said = |now, reference| Said { now, then: now, reference };
+        let said = |now, reference| Said {
+            now,
+            then: now,
+            reference,
+        };
         assert_eq!(said(-1.0, -1.0).kl_3(), 0.0);
         // Ratio 2: 2 - ln 2 - 1; ratio 1/2: 1/2 + ln 2 - 1.
         near(said(0.5_f64.ln(), 0.0).kl_3(), 0.306_853);
@@ -257,9 +317,17 @@ mod tests {
 
     #[test]
     fn grpo_tokens_by_hand() {
-        let said = |ratio: f64| Said { now: ratio.ln() - 2.0, then: -2.0, reference: ratio.ln() - 2.0 };
+        let said = |ratio: f64| Said {
+            now: ratio.ln() - 2.0,
+            then: -2.0,
+            reference: ratio.ln() - 2.0,
+        };
         let token = |advantage, ratio| {
-            let Token { loss, push, clipped } = GRPO.token(1, advantage, said(ratio));
+            let Token {
+                loss,
+                push,
+                clipped,
+            } = GRPO.token(1, advantage, said(ratio));
             (loss, push, clipped)
         };
         let cases = [
@@ -279,7 +347,15 @@ mod tests {
             assert_eq!(found.2, clipped, "{advantage} {ratio}");
         }
         // The reference says e times as much: β (e - 1) towards it, β (e - 2) of loss.
-        let pulled = GRPO.token(0, 0.0, Said { now: -2.0, then: -2.0, reference: -1.0 });
+        let pulled = GRPO.token(
+            0,
+            0.0,
+            Said {
+                now: -2.0,
+                then: -2.0,
+                reference: -1.0,
+            },
+        );
         near(pulled.push, 0.04 * (std::f64::consts::E - 1.0));
         near(pulled.loss, 0.04 * (std::f64::consts::E - 2.0));
         near(GRPO.share(4), 0.25);
@@ -287,7 +363,11 @@ mod tests {
 
     #[test]
     fn score_tokens_by_hand() {
-        let said = Said { now: -1.0, then: -1.0, reference: -3.0 };
+        let said = Said {
+            now: -1.0,
+            then: -1.0,
+            reference: -3.0,
+        };
         // Held by β1 + β2 at turn 1 and by β1 at turn 2; 2 apart.
         near(FIRST.token(0, 0.0, said).push, -0.22);
         near(FIRST.token(0, 0.0, said).loss, 0.22);
@@ -301,7 +381,10 @@ mod tests {
         let numbers = (0.05..0.5, 0.0..1.0, 0.0..12.0);
         (0..3, numbers).prop_map(|(rule, (clip, kl, shaping))| match rule {
             0 => Rule::Grpo { clip, kl, shaping },
-            1 => Rule::ScoreFirst { kl, kl_first: shaping },
+            1 => Rule::ScoreFirst {
+                kl,
+                kl_first: shaping,
+            },
             _ => Rule::ScoreSecond { kl, shaping },
         })
     }

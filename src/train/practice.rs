@@ -34,8 +34,14 @@ impl Trajectory {
         tokenizer: &Tokenizer,
         positions: usize,
     ) -> Result<Self, Unfit> {
-        let Written { mut tokens, answers } = tokenizer.write(messages)?;
-        let finished = attempts.iter().map(|(finished, _)| *finished).chain(std::iter::repeat(true));
+        let Written {
+            mut tokens,
+            answers,
+        } = tokenizer.write(messages)?;
+        let finished = attempts
+            .iter()
+            .map(|(finished, _)| *finished)
+            .chain(std::iter::repeat(true));
         let targets: Vec<(usize, usize, f64)> = answers
             .into_iter()
             .zip(finished)
@@ -45,10 +51,15 @@ impl Trajectory {
         let end = targets.last().map_or(0, |&(_, end, _)| end);
         tokens.truncate(end);
         if tokens.len() > positions + 1 {
-            return Err(Unfit::TooLong { tokens: tokens.len() });
+            return Err(Unfit::TooLong {
+                tokens: tokens.len(),
+            });
         }
         let rewards = attempts.iter().map(|(_, reward)| *reward).collect();
-        Ok(Self { encoded: Encoded { tokens, targets }, rewards })
+        Ok(Self {
+            encoded: Encoded { tokens, targets },
+            rewards,
+        })
     }
 }
 
@@ -87,18 +98,44 @@ struct Drawn {
 impl<'a> Practice<'a> {
     /// Online training that is held near `reference`, which is kept only where the rule asks for it.
     #[must_use]
-    pub fn new(settings: Reinforce, config: TrainConfig, reference: Decoder, sampler: Sampler<'a>) -> Self {
+    pub fn new(
+        settings: Reinforce,
+        config: TrainConfig,
+        reference: Decoder,
+        sampler: Sampler<'a>,
+    ) -> Self {
         let reference = settings.rule.has_reference().then_some(reference);
-        Self { settings, config, reference, sampler, drawn: None }
+        Self {
+            settings,
+            config,
+            reference,
+            sampler,
+            drawn: None,
+        }
     }
 
     /// Episodes of the policy as it is.
-    fn draw(&mut self, iteration: u32, decoder: &Decoder) -> Result<Vec<(&'static str, u64)>, TrainError> {
+    fn draw(
+        &mut self,
+        iteration: u32,
+        decoder: &Decoder,
+    ) -> Result<Vec<(&'static str, u64)>, TrainError> {
         let Sampled { groups, mut counts } = (self.sampler)(decoder, iteration)?;
         let trajectories: Vec<&Trajectory> = groups.iter().flatten().collect();
-        let rows = Rows::new(&trajectories.iter().map(|one| &one.encoded).collect::<Vec<_>>());
-        let advantages: Vec<Vec<f64>> = groups.iter().flat_map(|group| self.advantages(group)).collect();
-        let of_span = rows.spans.iter().map(|span| (advantages[span.example][span.target], span.target));
+        let rows = Rows::new(
+            &trajectories
+                .iter()
+                .map(|one| &one.encoded)
+                .collect::<Vec<_>>(),
+        );
+        let advantages: Vec<Vec<f64>> = groups
+            .iter()
+            .flat_map(|group| self.advantages(group))
+            .collect();
+        let of_span = rows
+            .spans
+            .iter()
+            .map(|span| (advantages[span.example][span.target], span.target));
         let advantages = of_span.collect();
         let then = decoder.log_probabilities(&rows.inputs, &rows.targets());
         let mut forward = rows.tokens();
@@ -111,7 +148,14 @@ impl<'a> Practice<'a> {
         };
         counts.push(("forward_tokens", forward));
         let (count, readings) = (trajectories.len(), readings(&groups));
-        self.drawn = Some(Drawn { rows, advantages, trajectories: count, then, reference, readings });
+        self.drawn = Some(Drawn {
+            rows,
+            advantages,
+            trajectories: count,
+            then,
+            reference,
+            readings,
+        });
         Ok(counts)
     }
 
@@ -124,7 +168,9 @@ impl<'a> Practice<'a> {
         let mut advantages = vec![Vec::with_capacity(turns); group.len()];
         for turn in 0..turns {
             // Those that came so far are compared with each other.
-            let here: Vec<usize> = (0..group.len()).filter(|&sample| turn < all[sample].len()).collect();
+            let here: Vec<usize> = (0..group.len())
+                .filter(|&sample| turn < all[sample].len())
+                .collect();
             let credits: Vec<f64> = here.iter().map(|&sample| all[sample][turn]).collect();
             for (&sample, advantage) in here.iter().zip(rule.advantages(&credits)) {
                 advantages[sample].push(advantage);
@@ -154,13 +200,19 @@ impl Objective for Practice<'_> {
         if first {
             counts = self.draw((step / self.settings.passes as usize) as u32, decoder)?;
         }
-        let drawn = self.drawn.as_ref().expect("a training rests before it draws only");
+        let drawn = self
+            .drawn
+            .as_ref()
+            .expect("a training rests before it draws only");
         let again = || decoder.log_probabilities(&drawn.rows.inputs, &drawn.rows.targets());
         let now = if first { drawn.then.clone() } else { again() };
         if !first {
             counts.push(("forward_tokens", drawn.rows.tokens()));
         }
-        Ok(Weighed { counts, ..drawn.weigh(&self.settings, &now) })
+        Ok(Weighed {
+            counts,
+            ..drawn.weigh(&self.settings, &now)
+        })
     }
 }
 
@@ -176,7 +228,11 @@ impl Drawn {
             for row in span.rows.clone() {
                 let [now, then, reference] =
                     [now, &self.then, &self.reference].map(|all| f64::from(all[row]));
-                let said = Said { now, then, reference };
+                let said = Said {
+                    now,
+                    then,
+                    reference,
+                };
                 let token = rule.token(turn, advantage, said);
                 weights[row] = (share * token.push) as f32;
                 loss += share * token.loss;
@@ -189,21 +245,39 @@ impl Drawn {
         let mut readings = self.readings.clone();
         readings.push(("divergence".to_owned(), of_tokens(kl)));
         readings.push(("clipped".to_owned(), of_tokens(clipped as f64)));
-        Weighed { batch: self.rows.weighed(weights), loss: Some(loss), readings, counts: Vec::new() }
+        Weighed {
+            batch: self.rows.weighed(weights),
+            loss: Some(loss),
+            readings,
+            counts: Vec::new(),
+        }
     }
 }
 
 /// What each turn earned on average, and at how many of the problems its episodes differ.
 fn readings(groups: &[Vec<Trajectory>]) -> Vec<(String, f64)> {
-    let turns = groups.iter().flatten().map(|one| one.rewards.len()).max().unwrap_or(0);
+    let turns = groups
+        .iter()
+        .flatten()
+        .map(|one| one.rewards.len())
+        .max()
+        .unwrap_or(0);
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     let of = |turn: usize| {
         let at = |group: &[Trajectory]| -> Vec<f64> {
-            group.iter().filter_map(|one| one.rewards.get(turn).copied()).collect()
+            group
+                .iter()
+                .filter_map(|one| one.rewards.get(turn).copied())
+                .collect()
         };
         let all: Vec<Vec<f64>> = groups.iter().map(|group| at(group)).collect();
-        let mixed =
-            |rewards: &Vec<f64>| f64::from(rewards.windows(2).any(|two| two[0].total_cmp(&two[1]).is_ne()));
+        let mixed = |rewards: &Vec<f64>| {
+            f64::from(
+                rewards
+                    .windows(2)
+                    .any(|two| two[0].total_cmp(&two[1]).is_ne()),
+            )
+        };
         let mixed = mean(&all.iter().map(mixed).collect::<Vec<f64>>());
         [
             (format!("reward turn {}", turn + 1), mean(&all.concat())),

@@ -32,9 +32,15 @@ impl Pair {
     ///
     /// # Errors
     /// If one of its dialogues has more than `positions` tokens, or no target to compare.
-    pub fn encode(preference: &Preference, tokenizer: &Tokenizer, positions: usize) -> Result<Self, Unfit> {
+    pub fn encode(
+        preference: &Preference,
+        tokenizer: &Tokenizer,
+        positions: usize,
+    ) -> Result<Self, Unfit> {
         let side = |example| encode(example, tokenizer, positions);
-        Ok(Self { sides: [side(&preference.chosen)?, side(&preference.rejected)?] })
+        Ok(Self {
+            sides: [side(&preference.chosen)?, side(&preference.rejected)?],
+        })
     }
 }
 
@@ -58,7 +64,11 @@ pub fn judge(beta: f64, policy: [f64; 2], reference: [f64; 2]) -> Judged {
     let margin = beta * ((policy[0] - reference[0]) - (policy[1] - reference[1]));
     // Softplus of minus the margin, in the form that does not overflow.
     let loss = (-margin.abs()).exp().ln_1p() + (-margin).max(0.0);
-    Judged { loss, push: beta / (1.0 + margin.exp()), margin }
+    Judged {
+        loss,
+        push: beta / (1.0 + margin.exp()),
+        margin,
+    }
 }
 
 /// Direct preference optimisation over epochs of pairs in a shuffled order; the configuration's
@@ -89,7 +99,14 @@ impl<'a> Preferences<'a> {
         if pairs.is_empty() || pairs.iter().any(empty) {
             return Err(TrainError::NoExamples);
         }
-        let epoch = |number: u32| order(pairs.len(), &|_| 1, config.batch, seed.at(u64::from(number)));
+        let epoch = |number: u32| {
+            order(
+                pairs.len(),
+                &|_| 1,
+                config.batch,
+                seed.at(u64::from(number)),
+            )
+        };
         let batches = (0..config.epochs).flat_map(epoch).collect();
         let (mut said, mut reference_tokens) = (Vec::with_capacity(pairs.len()), 0);
         for pairs in pairs.chunks(PAIRS) {
@@ -97,13 +114,25 @@ impl<'a> Preferences<'a> {
             said.extend(sums(reference, &rows, pairs.len()));
             reference_tokens += rows.tokens();
         }
-        Ok(Self { pairs, beta, config, batches, reference: said, reference_tokens })
+        Ok(Self {
+            pairs,
+            beta,
+            config,
+            batches,
+            reference: said,
+            reference_tokens,
+        })
     }
 }
 
 /// Both sides of every pair in turn.
 fn rows(pairs: &[&Pair]) -> Rows {
-    Rows::new(&pairs.iter().flat_map(|pair| &pair.sides).collect::<Vec<_>>())
+    Rows::new(
+        &pairs
+            .iter()
+            .flat_map(|pair| &pair.sides)
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// Sums of log-probabilities over the targets of either side of each pair.
@@ -111,7 +140,10 @@ fn sums(decoder: &Decoder, rows: &Rows, pairs: usize) -> Vec<[f64; 2]> {
     let values = decoder.log_probabilities(&rows.inputs, &rows.targets());
     let mut sums = vec![[0.0; 2]; pairs];
     for span in &rows.spans {
-        let sum: f64 = values[span.rows.clone()].iter().map(|&value| f64::from(value)).sum();
+        let sum: f64 = values[span.rows.clone()]
+            .iter()
+            .map(|&value| f64::from(value))
+            .sum();
         sums[span.example / 2][span.example % 2] += sum;
     }
     sums
@@ -128,11 +160,17 @@ impl Objective for Preferences<'_> {
 
     fn batch(&mut self, step: usize, decoder: &Decoder) -> Result<Weighed, TrainError> {
         let chosen = &self.batches[step];
-        let rows = rows(&chosen.iter().map(|&index| &self.pairs[index]).collect::<Vec<_>>());
+        let rows = rows(
+            &chosen
+                .iter()
+                .map(|&index| &self.pairs[index])
+                .collect::<Vec<_>>(),
+        );
         let count = chosen.len() as f64;
         let said = sums(decoder, &rows, chosen.len()).into_iter().zip(chosen);
-        let judged: Vec<Judged> =
-            said.map(|(policy, &index)| judge(self.beta, policy, self.reference[index])).collect();
+        let judged: Vec<Judged> = said
+            .map(|(policy, &index)| judge(self.beta, policy, self.reference[index]))
+            .collect();
         let mut weights = vec![0.0; rows.ids.len()];
         for span in &rows.spans {
             let sign = if span.example % 2 == 0 { 1.0 } else { -1.0 };
@@ -141,7 +179,10 @@ impl Objective for Preferences<'_> {
         let mean = |value: &dyn Fn(&Judged) -> f64| judged.iter().map(value).sum::<f64>() / count;
         let readings = vec![
             ("reward margin".to_owned(), mean(&|judged| judged.margin)),
-            ("accuracy".to_owned(), mean(&|judged| f64::from(u8::from(judged.margin > 0.0)))),
+            (
+                "accuracy".to_owned(),
+                mean(&|judged| f64::from(u8::from(judged.margin > 0.0))),
+            ),
         ];
         let counts = vec![("forward_tokens", rows.tokens())];
         Ok(Weighed {

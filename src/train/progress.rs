@@ -59,15 +59,27 @@ pub struct ProgressError {
 }
 
 fn failure(action: &'static str, path: &Path, reason: &dyn std::fmt::Display) -> ProgressError {
-    ProgressError { action, path: path.to_owned(), reason: reason.to_string() }
+    ProgressError {
+        action,
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
 }
 
 /// Keeps weights, moments and place in `folder`.
 ///
 /// # Errors
 /// If the disk refuses.
-pub fn keep(folder: &Path, weights: &Weights, adam: &AdamW, place: &Place) -> Result<(), ProgressError> {
-    let mut trained = Trained { adapters: weights.adapters.is_some(), values: Values::default() };
+pub fn keep(
+    folder: &Path,
+    weights: &Weights,
+    adam: &AdamW,
+    place: &Place,
+) -> Result<(), ProgressError> {
+    let mut trained = Trained {
+        adapters: weights.adapters.is_some(),
+        values: Values::default(),
+    };
     let _ = weights.clone().map(&mut trained);
     let mut values = trained.values;
     for (name, moments) in &adam.moments {
@@ -79,7 +91,12 @@ pub fn keep(folder: &Path, weights: &Weights, adam: &AdamW, place: &Place) -> Re
     let tensors = format!("progress-{}-{}.safetensors", place.phase, place.step);
     let path = folder.join(&tensors);
     fs::write(&path, &bytes).map_err(|error| failure("keep", &path, &error))?;
-    let record = Record { place: place.clone(), steps: adam.steps, tensors, sha256: Key::of_bytes(&bytes) };
+    let record = Record {
+        place: place.clone(),
+        steps: adam.steps,
+        tensors,
+        sha256: Key::of_bytes(&bytes),
+    };
     let before = read(folder).map(|record| record.tensors);
     let (path, temporary) = (folder.join(RECORD), folder.join("progress.tmp"));
     let text = serde_json::to_string(&record).expect("a record is plain data");
@@ -97,31 +114,60 @@ pub fn keep(folder: &Path, weights: &Weights, adam: &AdamW, place: &Place) -> Re
 ///
 /// # Errors
 /// If the file is there and cannot be read.
-pub fn take_up(folder: &Path, weights: &Weights) -> Result<Option<(Weights, AdamW, Place)>, ProgressError> {
-    let Some(record) = read(folder) else { return Ok(None) };
+pub fn take_up(
+    folder: &Path,
+    weights: &Weights,
+) -> Result<Option<(Weights, AdamW, Place)>, ProgressError> {
+    let Some(record) = read(folder) else {
+        return Ok(None);
+    };
     let path = folder.join(&record.tensors);
-    let Ok(bytes) = fs::read(&path) else { return Ok(None) };
+    let Ok(bytes) = fs::read(&path) else {
+        return Ok(None);
+    };
     if Key::of_bytes(&bytes) != record.sha256 {
         return Ok(None);
     }
     let file = SafeTensors::deserialize(&bytes).map_err(|error| failure("read", &path, &error))?;
     let floats = |name: &str| -> Option<Vec<f32>> {
         let (values, _) = file.tensor(name).ok()?.data().as_chunks::<4>();
-        Some(values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+        Some(
+            values
+                .iter()
+                .map(|bytes| f32::from_le_bytes(*bytes))
+                .collect(),
+        )
     };
-    let mut replace = Replace { adapters: weights.adapters.is_some(), floats: &floats, missing: false };
+    let mut replace = Replace {
+        adapters: weights.adapters.is_some(),
+        floats: &floats,
+        missing: false,
+    };
     let restored = weights.clone().map(&mut replace);
     if replace.missing {
         return Ok(None);
     }
-    let names = file.names().into_iter().filter_map(|name| name.strip_prefix("first/"));
+    let names = file
+        .names()
+        .into_iter()
+        .filter_map(|name| name.strip_prefix("first/"));
     let moments = names
         .filter_map(|name| {
-            let pair = [floats(&format!("first/{name}"))?, floats(&format!("second/{name}"))?];
+            let pair = [
+                floats(&format!("first/{name}"))?,
+                floats(&format!("second/{name}"))?,
+            ];
             Some((name.to_owned(), Moments::Host(pair)))
         })
         .collect();
-    Ok(Some((restored, AdamW { moments, steps: record.steps }, record.place)))
+    Ok(Some((
+        restored,
+        AdamW {
+            moments,
+            steps: record.steps,
+        },
+        record.place,
+    )))
 }
 
 /// Removes whatever progress `folder` holds.
@@ -145,7 +191,15 @@ impl Values {
         let bytes: BTreeMap<&String, Vec<u8>> = self
             .0
             .iter()
-            .map(|(name, values)| (name, values.iter().flat_map(|value| value.to_le_bytes()).collect()))
+            .map(|(name, values)| {
+                (
+                    name,
+                    values
+                        .iter()
+                        .flat_map(|value| value.to_le_bytes())
+                        .collect(),
+                )
+            })
             .collect();
         let views = bytes.iter().map(|(name, bytes)| {
             let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes);
@@ -160,7 +214,11 @@ impl Visit for Trained {
         if self.adapters && !Adapters::is_name(name) {
             return parameter;
         }
-        let values = parameter.clone().into_data().try_into_vec().expect("parameters are f32");
+        let values = parameter
+            .clone()
+            .into_data()
+            .try_into_vec()
+            .expect("parameters are f32");
         self.values.0.insert(format!("weights/{name}"), values);
         parameter
     }

@@ -67,7 +67,11 @@ impl GrpoConfig {
             passes: self.passes,
             discount: self.discount,
             unreadable: self.unreadable,
-            rule: Rule::Grpo { clip: self.clip, kl: self.kl, shaping: self.shaping },
+            rule: Rule::Grpo {
+                clip: self.clip,
+                kl: self.kl,
+                shaping: self.shaping,
+            },
         }
     }
 }
@@ -119,13 +123,25 @@ impl ScoreConfig {
     /// What stage I does: turn 2 is rewarded, turn 1 is held.
     #[must_use]
     pub const fn first(&self) -> Reinforce {
-        self.stage(self.stage_one, Rule::ScoreFirst { kl: self.kl, kl_first: self.kl_first })
+        self.stage(
+            self.stage_one,
+            Rule::ScoreFirst {
+                kl: self.kl,
+                kl_first: self.kl_first,
+            },
+        )
     }
 
     /// What stage II does: both turns are rewarded, progress most.
     #[must_use]
     pub const fn second(&self) -> Reinforce {
-        self.stage(self.stage_two, Rule::ScoreSecond { kl: self.kl, shaping: self.shaping })
+        self.stage(
+            self.stage_two,
+            Rule::ScoreSecond {
+                kl: self.kl,
+                shaping: self.shaping,
+            },
+        )
     }
 
     const fn stage(&self, iterations: u32, rule: Rule) -> Reinforce {

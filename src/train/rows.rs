@@ -36,19 +36,32 @@ impl Rows {
     /// Puts examples together.
     #[must_use]
     pub fn new(examples: &[&Encoded]) -> Self {
-        let lengths = examples.iter().map(|example| example.tokens.len() - 1).collect();
+        let lengths = examples
+            .iter()
+            .map(|example| example.tokens.len() - 1)
+            .collect();
         let (mut tokens, mut ids, mut spans) = (Vec::new(), Vec::new(), Vec::new());
         for (number, example) in examples.iter().enumerate() {
             let first = tokens.len();
             tokens.extend(&example.tokens[..example.tokens.len() - 1]);
             ids.extend(&example.tokens[1..]);
-            spans.extend(example.targets.iter().enumerate().map(|(target, &(from, to, _))| Span {
-                example: number,
-                target,
-                rows: first + from - 1..first + to - 1,
-            }));
+            spans.extend(
+                example
+                    .targets
+                    .iter()
+                    .enumerate()
+                    .map(|(target, &(from, to, _))| Span {
+                        example: number,
+                        target,
+                        rows: first + from - 1..first + to - 1,
+                    }),
+            );
         }
-        Self { inputs: Ragged { tokens, lengths }, ids: Arc::from(ids), spans }
+        Self {
+            inputs: Ragged { tokens, lengths },
+            ids: Arc::from(ids),
+            spans,
+        }
     }
 
     /// Every token of every target, for its log-probability.
@@ -58,7 +71,10 @@ impl Rows {
         for span in &self.spans {
             weights[span.rows.clone()].fill(1.0);
         }
-        Targets { ids: Arc::clone(&self.ids), weights: Arc::from(weights) }
+        Targets {
+            ids: Arc::clone(&self.ids),
+            weights: Arc::from(weights),
+        }
     }
 
     /// A batch of the same rows with these weights, \[N\].
@@ -67,7 +83,10 @@ impl Rows {
         Batch {
             inputs: self.inputs.clone(),
             target_tokens: weights.iter().filter(|&&weight| weight != 0.0).count(),
-            targets: Targets { ids: Arc::clone(&self.ids), weights: Arc::from(weights) },
+            targets: Targets {
+                ids: Arc::clone(&self.ids),
+                weights: Arc::from(weights),
+            },
         }
     }
 

@@ -18,8 +18,12 @@ mod tests {
 
     #[test]
     fn rises_then_falls_to_the_final_rate() {
-        let config =
-            TrainConfig { learning_rate: 1.0, warmup: 0.1, final_rate: 0.1, ..TrainConfig::default() };
+        let config = TrainConfig {
+            learning_rate: 1.0,
+            warmup: 0.1,
+            final_rate: 0.1,
+            ..TrainConfig::default()
+        };
         assert!((rate(&config, 0, 100) - 0.1).abs() < 1e-3);
         assert!((rate(&config, 9, 100) - 0.982).abs() < 1e-3);
         assert!((rate(&config, 50, 100) - 0.55).abs() < 1e-9);

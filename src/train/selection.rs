@@ -36,13 +36,21 @@ pub enum Selection {
 
 impl Selection {
     /// Every criterion.
-    pub const ALL: [Self; 6] =
-        [Self::All, Self::Better, Self::Best, Self::Success, Self::BetterStrict, Self::BestStrict];
+    pub const ALL: [Self; 6] = [
+        Self::All,
+        Self::Better,
+        Self::Best,
+        Self::Success,
+        Self::BetterStrict,
+        Self::BestStrict,
+    ];
 
     /// The indices of the turns that become targets, in order.
     #[must_use]
     pub fn picks(self, rewards: &[Reward]) -> Vec<usize> {
-        (0..rewards.len()).filter(|&turn| self.keeps(rewards, turn)).collect()
+        (0..rewards.len())
+            .filter(|&turn| self.keeps(rewards, turn))
+            .collect()
     }
 
     /// Whether a turn is kept among the turns with these rewards.
@@ -53,9 +61,12 @@ impl Selection {
             Self::Better => earlier.last().is_none_or(|&before| reward > before),
             Self::Best => earlier.iter().all(|&before| reward >= before),
             Self::Success => reward.0 >= 1.0,
-            Self::BetterStrict => earlier.last().map_or(reward.0 >= 1.0, |&before| reward > before),
+            Self::BetterStrict => earlier
+                .last()
+                .map_or(reward.0 >= 1.0, |&before| reward > before),
             Self::BestStrict => {
-                earlier.iter().all(|&before| reward > before) && later.iter().all(|&after| reward >= after)
+                earlier.iter().all(|&before| reward > before)
+                    && later.iter().all(|&after| reward >= after)
             }
         }
     }
@@ -78,30 +89,71 @@ mod tests {
     fn criteria_behave_as_in_the_official_code() {
         assert_eq!(
             kept(&[0.0, 0.0, 1.0]),
-            [vec![0, 1, 2], vec![0, 2], vec![0, 1, 2], vec![2], vec![2], vec![2]]
+            [
+                vec![0, 1, 2],
+                vec![0, 2],
+                vec![0, 1, 2],
+                vec![2],
+                vec![2],
+                vec![2]
+            ]
         );
         assert_eq!(
             kept(&[0.0, -1.0, 1.0]),
-            [vec![0, 1, 2], vec![0, 2], vec![0, 2], vec![2], vec![2], vec![2]]
+            [
+                vec![0, 1, 2],
+                vec![0, 2],
+                vec![0, 2],
+                vec![2],
+                vec![2],
+                vec![2]
+            ]
         );
-        assert_eq!(kept(&[1.0]), [vec![0], vec![0], vec![0], vec![0], vec![0], vec![0]]);
+        assert_eq!(
+            kept(&[1.0]),
+            [vec![0], vec![0], vec![0], vec![0], vec![0], vec![0]]
+        );
     }
 
     #[test]
     fn better_looks_at_the_turn_before_and_best_at_all_of_them() {
         assert_eq!(
             kept(&[0.0, -1.0, 0.0]),
-            [vec![0, 1, 2], vec![0, 2], vec![0, 2], vec![], vec![2], vec![0]]
+            [
+                vec![0, 1, 2],
+                vec![0, 2],
+                vec![0, 2],
+                vec![],
+                vec![2],
+                vec![0]
+            ]
         );
         assert_eq!(
             kept(&[1.0, -1.0, 0.0]),
-            [vec![0, 1, 2], vec![0, 2], vec![0], vec![0], vec![0, 2], vec![0]]
+            [
+                vec![0, 1, 2],
+                vec![0, 2],
+                vec![0],
+                vec![0],
+                vec![0, 2],
+                vec![0]
+            ]
         );
     }
 
     #[test]
     fn standing_by_a_right_attempt_is_kept_by_all_but_better() {
-        assert_eq!(kept(&[1.0, 1.0]), [vec![0, 1], vec![0], vec![0, 1], vec![0, 1], vec![0], vec![0]]);
+        assert_eq!(
+            kept(&[1.0, 1.0]),
+            [
+                vec![0, 1],
+                vec![0],
+                vec![0, 1],
+                vec![0, 1],
+                vec![0],
+                vec![0]
+            ]
+        );
     }
 
     #[test]
@@ -112,7 +164,17 @@ mod tests {
     #[test]
     fn names_are_those_of_experiment_files() {
         let names = Selection::ALL.map(|selection| serde_json::to_value(selection).unwrap());
-        assert_eq!(names, ["all", "better", "best", "success", "better-strict", "best-strict"]);
+        assert_eq!(
+            names,
+            [
+                "all",
+                "better",
+                "best",
+                "success",
+                "better-strict",
+                "best-strict"
+            ]
+        );
     }
 
     proptest! {

@@ -22,7 +22,13 @@ pub struct Stepped {
 /// A loss that is not finite is returned like any other, with weights that mean nothing. Weights
 /// that nobody else holds are moved in place.
 #[must_use]
-pub fn step(decoder: Decoder, batch: &Batch, adam: &mut AdamW, config: &TrainConfig, rate: f64) -> Stepped {
+pub fn step(
+    decoder: Decoder,
+    batch: &Batch,
+    adam: &mut AdamW,
+    config: &TrainConfig,
+    rate: f64,
+) -> Stepped {
     let (loss, gradients) = decoder.loss_and_gradients(&batch.inputs, &batch.targets);
     let mut norm = 0.0;
     let decoder = decoder.map_weights(|weights, threads| {
@@ -30,5 +36,9 @@ pub fn step(decoder: Decoder, batch: &Batch, adam: &mut AdamW, config: &TrainCon
         norm = before;
         weights
     });
-    Stepped { decoder, loss, norm }
+    Stepped {
+        decoder,
+        loss,
+        norm,
+    }
 }

@@ -43,9 +43,14 @@ impl Trainer<'_> {
         if phases.iter().any(|phase| phase.examples.is_empty()) {
             return Err(TrainError::NoExamples);
         }
-        let mut schedules: Vec<_> = phases.iter().map(|phase| Schedule::new(phase, self.normalise)).collect();
-        let mut objectives: Vec<&mut dyn Objective> =
-            schedules.iter_mut().map(|schedule| schedule as &mut dyn Objective).collect();
+        let mut schedules: Vec<_> = phases
+            .iter()
+            .map(|phase| Schedule::new(phase, self.normalise))
+            .collect();
+        let mut objectives: Vec<&mut dyn Objective> = schedules
+            .iter_mut()
+            .map(|schedule| schedule as &mut dyn Objective)
+            .collect();
         optimise(self.folder, start, &mut objectives, observer)
     }
 }
@@ -60,9 +65,18 @@ struct Schedule<'a> {
 impl<'a> Schedule<'a> {
     fn new(phase: &'a Phase<'a>, normalise: Normalise) -> Self {
         let order = |number: u32| {
-            epoch(phase.examples, phase.config.batch, normalise, phase.seed.at(u64::from(number)))
+            epoch(
+                phase.examples,
+                phase.config.batch,
+                normalise,
+                phase.seed.at(u64::from(number)),
+            )
         };
-        Self { phase, normalise, batches: (0..phase.config.epochs).flat_map(order).collect() }
+        Self {
+            phase,
+            normalise,
+            batches: (0..phase.config.epochs).flat_map(order).collect(),
+        }
     }
 }
 
@@ -76,8 +90,16 @@ impl Objective for Schedule<'_> {
     }
 
     fn batch(&mut self, step: usize, _: &Decoder) -> Result<Weighed, TrainError> {
-        let examples: Vec<&Encoded> = self.batches[step].iter().map(|&i| &self.phase.examples[i]).collect();
+        let examples: Vec<&Encoded> = self.batches[step]
+            .iter()
+            .map(|&i| &self.phase.examples[i])
+            .collect();
         let batch = Batch::new(&examples, self.normalise);
-        Ok(Weighed { batch, loss: None, readings: Vec::new(), counts: Vec::new() })
+        Ok(Weighed {
+            batch,
+            loss: None,
+            readings: Vec::new(),
+            counts: Vec::new(),
+        })
     }
 }

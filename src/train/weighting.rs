@@ -65,7 +65,12 @@ impl Weighting {
     pub fn fault(&self) -> Option<(&'static str, String)> {
         let temperature = self.temperature()?;
         let usable = temperature.is_finite() && temperature > 0.0;
-        (!usable).then(|| ("temperature", format!("{temperature} is not a number above 0")))
+        (!usable).then(|| {
+            (
+                "temperature",
+                format!("{temperature} is not a number above 0"),
+            )
+        })
     }
 
     const fn temperature(&self) -> Option<f64> {
@@ -85,8 +90,12 @@ impl Weighting {
     /// If `TurnAdvantage` is not given the mean of every turn.
     #[must_use]
     pub fn weights(&self, rewards: &[Reward], prompt: &[Reward], turn_means: &[f64]) -> Vec<f64> {
-        let each =
-            |weight: &dyn Fn(f64) -> f64| rewards.iter().map(|reward| weight(reward.0)).collect::<Vec<f64>>();
+        let each = |weight: &dyn Fn(f64) -> f64| {
+            rewards
+                .iter()
+                .map(|reward| weight(reward.0))
+                .collect::<Vec<f64>>()
+        };
         let centred = |value: &dyn Fn(f64) -> f64| {
             let mean_of: Vec<f64> = prompt.iter().map(|reward| value(reward.0)).collect();
             above_mean(&each(value), &mean_of)
@@ -95,9 +104,10 @@ impl Weighting {
             Self::Uniform => each(&|_| 1.0),
             Self::SuccessOnly => each(&|reward| f64::from(reward >= 1.0)),
             Self::Exp { temperature } => each(&|reward| (reward / temperature).exp()),
-            Self::Centered { temperature } => {
-                centred(&|reward| reward).into_iter().map(|r| (r / temperature).exp()).collect()
-            }
+            Self::Centered { temperature } => centred(&|reward| reward)
+                .into_iter()
+                .map(|r| (r / temperature).exp())
+                .collect(),
             Self::CenteredExp { temperature } => centred(&|reward| (reward / temperature).exp()),
             Self::TurnAdvantage { temperature } => {
                 assert!(
@@ -106,8 +116,13 @@ impl Weighting {
                     turn_means.len(),
                     rewards.len()
                 );
-                let advantages = rewards.iter().zip(turn_means).map(|(reward, mean)| reward.0 - mean);
-                advantages.map(|advantage| (advantage / temperature).exp()).collect()
+                let advantages = rewards
+                    .iter()
+                    .zip(turn_means)
+                    .map(|(reward, mean)| reward.0 - mean);
+                advantages
+                    .map(|advantage| (advantage / temperature).exp())
+                    .collect()
             }
         }
     }
@@ -121,13 +136,20 @@ pub(super) fn centered(values: &[f64]) -> Vec<f64> {
 /// The values minus the mean of others; exactly 0 where all are equal.
 fn above_mean(values: &[f64], others: &[f64]) -> Vec<f64> {
     let count = others.len() as f64;
-    values.iter().map(|value| others.iter().map(|other| value - other).sum::<f64>() / count).collect()
+    values
+        .iter()
+        .map(|value| others.iter().map(|other| value - other).sum::<f64>() / count)
+        .collect()
 }
 
 /// The mean reward of each turn over the episodes that reached it.
 #[must_use]
 pub fn turn_means(episodes: &[Episode]) -> Vec<f64> {
-    let turns = episodes.iter().map(|episode| episode.turns.len()).max().unwrap_or(0);
+    let turns = episodes
+        .iter()
+        .map(|episode| episode.turns.len())
+        .max()
+        .unwrap_or(0);
     let mean = |turn: usize| {
         let reached: Vec<f64> = episodes
             .iter()
@@ -170,20 +192,39 @@ mod tests {
         let weights = weighting.weights(&values, &values, &[0.3, 0.9, 1.0]);
         assert_eq!(weights.len(), expected.len());
         for (weight, expected) in weights.iter().zip(expected) {
-            assert!((weight - expected).abs() < 5e-4, "{weighting:?}: {weights:?}, not {expected:?}");
+            assert!(
+                (weight - expected).abs() < 5e-4,
+                "{weighting:?}: {weights:?}, not {expected:?}"
+            );
         }
     }
 
     #[test]
     fn exponential_weights_are_those_of_the_official_code() {
-        check(Weighting::default(), &[-1.0, 0.0, 1.0], &[0.0821, 1.0, 12.1825]);
-        check(Weighting::Exp { temperature: 1.0 }, &[-1.0, 0.0, 1.0], &[0.3679, 1.0, std::f64::consts::E]);
+        check(
+            Weighting::default(),
+            &[-1.0, 0.0, 1.0],
+            &[0.0821, 1.0, 12.1825],
+        );
+        check(
+            Weighting::Exp { temperature: 1.0 },
+            &[-1.0, 0.0, 1.0],
+            &[0.3679, 1.0, std::f64::consts::E],
+        );
     }
 
     #[test]
     fn both_readings_of_centring_on_a_wrong_then_right_trajectory() {
-        check(Weighting::Centered { temperature: TAU }, &[0.0, 1.0], &[0.2865, 3.4903]);
-        check(Weighting::CenteredExp { temperature: TAU }, &[0.0, 1.0], &[-5.5912, 5.5912]);
+        check(
+            Weighting::Centered { temperature: TAU },
+            &[0.0, 1.0],
+            &[0.2865, 3.4903],
+        );
+        check(
+            Weighting::CenteredExp { temperature: TAU },
+            &[0.0, 1.0],
+            &[-5.5912, 5.5912],
+        );
     }
 
     #[test]
@@ -191,30 +232,48 @@ mod tests {
         // A trajectory 0, 1 beside another 1: the mean is 2/3; exp(-(2/3) / 0.4), exp((1/3) / 0.4).
         let (own, prompt) = (rewards(&[0.0, 1.0]), rewards(&[0.0, 1.0, 1.0]));
         let weights = Weighting::Centered { temperature: TAU }.weights(&own, &prompt, &[]);
-        assert!((weights[0] - 0.1889).abs() < 5e-4 && (weights[1] - 2.3010).abs() < 5e-4, "{weights:?}");
+        assert!(
+            (weights[0] - 0.1889).abs() < 5e-4 && (weights[1] - 2.3010).abs() < 5e-4,
+            "{weights:?}"
+        );
         // exp(0), exp(2.5) twice: the mean is (1 + 2 * 12.1825) / 3 = 8.4550.
         let weights = Weighting::CenteredExp { temperature: TAU }.weights(&own, &prompt, &[]);
-        assert!((weights[0] + 7.4550).abs() < 5e-4 && (weights[1] - 3.7275).abs() < 5e-4, "{weights:?}");
+        assert!(
+            (weights[0] + 7.4550).abs() < 5e-4 && (weights[1] - 3.7275).abs() < 5e-4,
+            "{weights:?}"
+        );
     }
 
     #[test]
     fn a_problem_solved_at_once_is_not_news_to_the_centred_weightings() {
         check(Weighting::default(), &[1.0], &[12.1825]);
         assert_eq!(
-            Weighting::Centered { temperature: TAU }.weights(&rewards(&[1.0]), &rewards(&[1.0]), &[]),
+            Weighting::Centered { temperature: TAU }.weights(
+                &rewards(&[1.0]),
+                &rewards(&[1.0]),
+                &[]
+            ),
             [1.0]
         );
         for count in 1..8 {
             let same = vec![Reward(1.0); count];
             let weights = Weighting::CenteredExp { temperature: TAU }.weights(&same, &same, &[]);
-            assert_eq!(weights, vec![0.0; count], "equal rewards must weigh exactly nothing");
+            assert_eq!(
+                weights,
+                vec![0.0; count],
+                "equal rewards must weigh exactly nothing"
+            );
         }
     }
 
     #[test]
     fn turn_advantage_compares_with_the_same_turn_of_other_problems() {
         // exp(-0.3 / 0.4), exp(0.1 / 0.4), with turn means 0.3 and 0.9.
-        check(Weighting::TurnAdvantage { temperature: TAU }, &[0.0, 1.0], &[0.4724, 1.2840]);
+        check(
+            Weighting::TurnAdvantage { temperature: TAU },
+            &[0.0, 1.0],
+            &[0.4724, 1.2840],
+        );
     }
 
     #[test]
@@ -227,16 +286,30 @@ mod tests {
     fn turn_means_run_over_the_episodes_that_reached_the_turn() {
         use Verdict::{Right, Unreadable, Wrong};
         let turn = |verdict| {
-            let grade = Grade { answer: None, verdict };
+            let grade = Grade {
+                answer: None,
+                verdict,
+            };
             let (author, text) = (Author::Policy, String::new());
-            Turn::single(Candidate { author, text, tokens: 1, prompt: 1, finished: true, grade })
+            Turn::single(Candidate {
+                author,
+                text,
+                tokens: 1,
+                prompt: 1,
+                finished: true,
+                grade,
+            })
         };
         let episode = |verdicts: &[Verdict]| Episode {
             problem: "p".to_owned(),
             sample: 0,
             turns: verdicts.iter().copied().map(turn).collect(),
         };
-        let episodes = [episode(&[Right]), episode(&[Wrong, Right]), episode(&[Unreadable, Wrong, Right])];
+        let episodes = [
+            episode(&[Right]),
+            episode(&[Wrong, Right]),
+            episode(&[Unreadable, Wrong, Right]),
+        ];
         assert_eq!(turn_means(&episodes), [0.0, 0.5, 1.0]);
         assert_eq!(turn_means(&[]), [0.0; 0]);
     }
@@ -249,7 +322,10 @@ mod tests {
         let centered = read(r#"{"centered-exp":{"temperature":0.4}}"#).unwrap();
         assert_eq!(centered, Weighting::CenteredExp { temperature: 0.4 });
         for weighting in every() {
-            assert_eq!(read(&serde_json::to_string(&weighting).unwrap()).unwrap(), weighting);
+            assert_eq!(
+                read(&serde_json::to_string(&weighting).unwrap()).unwrap(),
+                weighting
+            );
         }
         assert!(read(r#"{"exp":{"temprature":0.4}}"#).is_err());
         assert!(read(r#"{"exp":{"temperature":0.4,"clip":1.0}}"#).is_err());
@@ -260,7 +336,10 @@ mod tests {
         for temperature in [0.0, -0.4, f64::NAN, f64::INFINITY] {
             let (field, complaint) = Weighting::Exp { temperature }.fault().unwrap();
             assert_eq!(field, "temperature");
-            assert!(complaint.ends_with("is not a number above 0"), "{complaint}");
+            assert!(
+                complaint.ends_with("is not a number above 0"),
+                "{complaint}"
+            );
         }
         assert!(every().iter().all(|weighting| weighting.fault().is_none()));
     }

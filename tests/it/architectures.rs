@@ -7,8 +7,12 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use rise_lab::domain::{Sampling, Seed};
-use rise_lab::model::checkpoint::{CONFIG, WEIGHTS, encode, read_config, read_weights, written_config};
-use rise_lab::model::{Decoder, Gradients, Kernels, Place, Prompted, Ragged, Targets, Visit, generate};
+use rise_lab::model::checkpoint::{
+    CONFIG, WEIGHTS, encode, read_config, read_weights, written_config,
+};
+use rise_lab::model::{
+    Decoder, Gradients, Kernels, Place, Prompted, Ragged, Targets, Visit, generate,
+};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
@@ -37,35 +41,72 @@ fn golden(name: &str) -> Golden {
 
 /// The checkpoint on the fused kernels, where these know the architecture, or on tensors.
 fn decoder(name: &str, kernels: Kernels) -> Decoder {
-    let place = Place { kernels, ..Place::open("flex").unwrap() };
+    let place = Place {
+        kernels,
+        ..Place::open("flex").unwrap()
+    };
     let config = read_config(&folder(name).join(CONFIG)).unwrap();
-    let weights =
-        read_weights(&folder(name).join(WEIGHTS), &config, golden(name).vocabulary, &place).unwrap();
+    let weights = read_weights(
+        &folder(name).join(WEIGHTS),
+        &config,
+        golden(name).vocabulary,
+        &place,
+    )
+    .unwrap();
     Decoder::new(config, weights, &place)
 }
 
 /// Log-probabilities of every token at every position follow from the logits; those of the tokens
 /// that came are compared.
 fn log_probabilities(golden: &Golden) -> (Ragged, Targets, Vec<f32>) {
-    let lengths: Vec<usize> = golden.sequences.iter().map(|sequence| sequence.len() - 1).collect();
-    let inputs = golden.sequences.iter().flat_map(|sequence| &sequence[..sequence.len() - 1]);
-    let ids: Vec<u32> = golden.sequences.iter().flat_map(|sequence| &sequence[1..]).copied().collect();
-    let expected = golden.sequences.iter().zip(&golden.logits).flat_map(|(sequence, logits)| {
-        sequence[1..].iter().zip(logits).map(|(&id, logits)| {
-            let highest = logits.iter().fold(f32::MIN, |a, &b| a.max(b));
-            let sum: f32 = logits.iter().map(|logit| (logit - highest).exp()).sum();
-            logits[id as usize] - highest - sum.ln()
-        })
-    });
+    let lengths: Vec<usize> = golden
+        .sequences
+        .iter()
+        .map(|sequence| sequence.len() - 1)
+        .collect();
+    let inputs = golden
+        .sequences
+        .iter()
+        .flat_map(|sequence| &sequence[..sequence.len() - 1]);
+    let ids: Vec<u32> = golden
+        .sequences
+        .iter()
+        .flat_map(|sequence| &sequence[1..])
+        .copied()
+        .collect();
+    let expected = golden
+        .sequences
+        .iter()
+        .zip(&golden.logits)
+        .flat_map(|(sequence, logits)| {
+            sequence[1..].iter().zip(logits).map(|(&id, logits)| {
+                let highest = logits.iter().fold(f32::MIN, |a, &b| a.max(b));
+                let sum: f32 = logits.iter().map(|logit| (logit - highest).exp()).sum();
+                logits[id as usize] - highest - sum.ln()
+            })
+        });
     let weights: Arc<[f32]> = vec![1.0; ids.len()].into();
-    let batch = Ragged { tokens: inputs.copied().collect(), lengths: lengths.into() };
-    (batch, Targets { ids: ids.into(), weights }, expected.collect())
+    let batch = Ragged {
+        tokens: inputs.copied().collect(),
+        lengths: lengths.into(),
+    };
+    (
+        batch,
+        Targets {
+            ids: ids.into(),
+            weights,
+        },
+        expected.collect(),
+    )
 }
 
 fn worst(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     let largest = b.iter().fold(1e-6_f32, |most, x| most.max(x.abs()));
-    a.iter().zip(b).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs())) / largest
+    a.iter()
+        .zip(b)
+        .fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()))
+        / largest
 }
 
 #[test]
@@ -82,14 +123,26 @@ fn log_probabilities_are_those_of_transformers() {
 
 #[test]
 fn greedy_continuations_are_those_of_transformers() {
-    let sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, max_tokens: 12 };
+    let sampling = Sampling {
+        temperature: 0.0,
+        top_k: 0,
+        top_p: 1.0,
+        max_tokens: 12,
+    };
     for name in FULL {
         let golden = golden(name);
-        let prompt = |tokens: &Vec<u32>| Prompted { tokens: tokens.clone(), seeds: vec![Seed(0)] };
+        let prompt = |tokens: &Vec<u32>| Prompted {
+            tokens: tokens.clone(),
+            seeds: vec![Seed(0)],
+        };
         let prompts: Vec<Prompted> = golden.sequences.iter().map(prompt).collect();
         for kernels in [Kernels::Fused, Kernels::Plain] {
             let written = generate(&decoder(name, kernels), &prompts, &sampling, &[]);
-            assert_eq!(written.concat(), golden.continuations, "{name}, {kernels:?}");
+            assert_eq!(
+                written.concat(),
+                golden.continuations,
+                "{name}, {kernels:?}"
+            );
         }
     }
 }
@@ -102,17 +155,28 @@ fn the_loss_and_its_gradients_are_those_of_transformers() {
         for kernels in [Kernels::Fused, Kernels::Plain] {
             let decoder = decoder(name, kernels);
             let (loss, gradients) = decoder.loss_and_gradients(&batch, &targets);
-            assert!((loss / golden.loss - 1.0).abs() < 1e-5, "{name}: {loss} {}", golden.loss);
+            assert!(
+                (loss / golden.loss - 1.0).abs() < 1e-5,
+                "{name}: {loss} {}",
+                golden.loss
+            );
             // The gradients take the places of the weights, and are written as a checkpoint would be.
-            let as_weights = decoder.with_weights(decoder.weights().clone().map(&mut Swap(&gradients)));
-            let (ours, theirs) =
-                (encode(&as_weights), fs::read(folder(name).join("gradients.safetensors")).unwrap());
-            let (ours, theirs) =
-                (SafeTensors::deserialize(&ours).unwrap(), SafeTensors::deserialize(&theirs).unwrap());
+            let as_weights =
+                decoder.with_weights(decoder.weights().clone().map(&mut Swap(&gradients)));
+            let (ours, theirs) = (
+                encode(&as_weights),
+                fs::read(folder(name).join("gradients.safetensors")).unwrap(),
+            );
+            let (ours, theirs) = (
+                SafeTensors::deserialize(&ours).unwrap(),
+                SafeTensors::deserialize(&theirs).unwrap(),
+            );
             assert_eq!(ours.len(), theirs.len(), "{name}");
             for (parameter, expected) in theirs.tensors() {
-                let (found, expected) =
-                    (floats(ours.tensor(&parameter).unwrap().data()), floats(expected.data()));
+                let (found, expected) = (
+                    floats(ours.tensor(&parameter).unwrap().data()),
+                    floats(expected.data()),
+                );
                 let worst = worst(&found, &expected);
                 assert!(worst < 1e-4, "{name}, {kernels:?}, {parameter}: {worst}");
             }
@@ -124,13 +188,25 @@ struct Swap<'a>(&'a Gradients);
 
 impl Visit for Swap<'_> {
     fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
-        let values = self.0.get(name).expect("every parameter has a gradient").into_owned();
-        Tensor::from_data(burn::tensor::TensorData::new(values, parameter.shape()), &parameter.device())
+        let values = self
+            .0
+            .get(name)
+            .expect("every parameter has a gradient")
+            .into_owned();
+        Tensor::from_data(
+            burn::tensor::TensorData::new(values, parameter.shape()),
+            &parameter.device(),
+        )
     }
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes))
+        .collect()
 }
 
 #[test]
@@ -143,12 +219,20 @@ fn what_is_written_is_what_was_read() {
         let json = written_config(&read, golden(name).vocabulary).unwrap();
         let lab = crate::support::Lab::new();
         lab.write("hf/config.json", json.to_string());
-        assert_eq!(read_config(&lab.path("hf/config.json")).unwrap(), read, "{name}");
+        assert_eq!(
+            read_config(&lab.path("hf/config.json")).unwrap(),
+            read,
+            "{name}"
+        );
         let original = fs::read(folder(name).join(WEIGHTS));
         if let Ok(original) = original {
             let original = SafeTensors::deserialize(&original).unwrap();
             for (parameter, view) in original.tensors() {
-                assert_eq!(written.tensor(&parameter).unwrap().data(), view.data(), "{name}, {parameter}");
+                assert_eq!(
+                    written.tensor(&parameter).unwrap().data(),
+                    view.data(),
+                    "{name}, {parameter}"
+                );
             }
         }
     }
@@ -165,7 +249,9 @@ fn a_checkpoint_that_cannot_be_used_says_why() {
             Err(error) => return error.to_string(),
         };
         let error = read_weights(&lab.path(name).join(WEIGHTS), &config, 61, &place).unwrap_err();
-        error.to_string().replace(&lab.path("").display().to_string(), "")
+        error
+            .to_string()
+            .replace(&lab.path("").display().to_string(), "")
     };
     FULL.into_iter().for_each(copy);
     let edit = |file: &str, from: &str, to: &str| {
@@ -173,29 +259,65 @@ fn a_checkpoint_that_cannot_be_used_says_why() {
         assert!(text.contains(from), "{text}");
         fs::write(lab.path(file), text.replace(from, to)).unwrap();
     };
-    edit("llama-2/config.json", "\"model_type\": \"llama\"", "\"model_type\": \"mamba\"");
-    assert!(
-        refused("llama-2")
-            .ends_with("its architecture `mamba` is not one of `llama`, `mistral`, `qwen2`, `qwen3`")
+    edit(
+        "llama-2/config.json",
+        "\"model_type\": \"llama\"",
+        "\"model_type\": \"mamba\"",
     );
-    edit("llama-2/config.json", "\"model_type\": \"mamba\"", "\"model_type\": \"llama\"");
-    edit("llama-2/config.json", "\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"");
+    assert!(
+        refused("llama-2").ends_with(
+            "its architecture `mamba` is not one of `llama`, `mistral`, `qwen2`, `qwen3`"
+        )
+    );
+    edit(
+        "llama-2/config.json",
+        "\"model_type\": \"mamba\"",
+        "\"model_type\": \"llama\"",
+    );
+    edit(
+        "llama-2/config.json",
+        "\"hidden_act\": \"silu\"",
+        "\"hidden_act\": \"gelu\"",
+    );
     assert!(refused("llama-2").ends_with("`hidden_act` is `gelu`; only `silu` is known"));
-    edit("qwen2/config.json", "\"intermediate_size\": 40", "\"intermediate_size\": 41");
-    assert!(
-        refused("qwen2")
-            .ends_with("tensor `model.layers.0.mlp.gate_proj.weight` has shape [40, 32], expected [41, 32]")
+    edit(
+        "qwen2/config.json",
+        "\"intermediate_size\": 40",
+        "\"intermediate_size\": 41",
     );
-    edit("qwen3/config.json", "\"model_type\": \"qwen3\"", "\"model_type\": \"qwen2\"");
-    assert!(refused("qwen3").contains("self_attn.q_proj.bias` is missing"), "{}", refused("qwen3"));
+    assert!(refused("qwen2").ends_with(
+        "tensor `model.layers.0.mlp.gate_proj.weight` has shape [40, 32], expected [41, 32]"
+    ));
+    edit(
+        "qwen3/config.json",
+        "\"model_type\": \"qwen3\"",
+        "\"model_type\": \"qwen2\"",
+    );
+    assert!(
+        refused("qwen3").contains("self_attn.q_proj.bias` is missing"),
+        "{}",
+        refused("qwen3")
+    );
     fs::remove_file(lab.path("llama-3.1/model-00002-of-00002.safetensors")).unwrap();
-    assert!(refused("llama-3.1").contains("model-00002-of-00002.safetensors"), "{}", refused("llama-3.1"));
+    assert!(
+        refused("llama-3.1").contains("model-00002-of-00002.safetensors"),
+        "{}",
+        refused("llama-3.1")
+    );
     let path = lab.path("mistral").join(WEIGHTS);
     let mut bytes = fs::read(&path).unwrap();
     let end = bytes.len();
     bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
     fs::write(&path, &bytes).unwrap();
-    assert!(refused("mistral").contains("the file is damaged"), "{}", refused("mistral"));
+    assert!(
+        refused("mistral").contains("the file is damaged"),
+        "{}",
+        refused("mistral")
+    );
     fs::write(&path, &bytes[..end - 9]).unwrap();
-    assert!(refused("mistral").starts_with("cannot read "), "{}", refused("mistral"));
+    assert!(
+        refused("mistral").starts_with("cannot read "),
+        "{}",
+        refused("mistral")
+    );
 }

@@ -17,14 +17,21 @@ fn refused(lab: &Lab, exit: i32, arguments: &[&str]) -> String {
     let ran = lab.run(arguments);
     ran.expect_exit(exit);
     assert_eq!(ran.stdout, "");
-    assert!(lab.files(".") == before, "the refused command changed something");
+    assert!(
+        lab.files(".") == before,
+        "the refused command changed something"
+    );
     ran.stderr
 }
 
 /// As [`refused`], for a sweep of the small experiment beside a finished store.
 #[track_caller]
 fn refused_sweep(lab: &Lab, more: &[&str]) -> String {
-    let complaint = refused(lab, 2, &[&["sweep", FILE, "--store", "store"], more].concat());
+    let complaint = refused(
+        lab,
+        2,
+        &[&["sweep", FILE, "--store", "store"], more].concat(),
+    );
     assert_eq!(lab.done().len() as u64, STAGES);
     complaint
 }
@@ -136,7 +143,10 @@ fn settings_that_contradict_each_other_are_refused() {
       |                  ^^
     ");
     let complaint = refused("backend=abacus");
-    assert!(complaint.contains("there is no backend `abacus`; use one of: "), "{complaint}");
+    assert!(
+        complaint.contains("there is no backend `abacus`; use one of: "),
+        "{complaint}"
+    );
 }
 
 #[test]
@@ -150,7 +160,11 @@ fn a_checkpoint_that_is_missing_or_of_another_recipe_is_refused() {
     error: run `baseline seed=0` cannot be planned
       because: the checkpoint of base model `mini` was made from another recipe (11) than the one in its file ([key]); make it again with `rise-lab base models/mini.toml --ship`, or remove `[checkpoint]` from the file
     ");
-    lab.edit(MODEL, "recipe = \"11\"", &format!("recipe = \"{}\"", key_in(&complaint)));
+    lab.edit(
+        MODEL,
+        "recipe = \"11\"",
+        &format!("recipe = \"{}\"", key_in(&complaint)),
+    );
     insta::assert_snapshot!(refused_sweep(&lab, &[]), @r"
     error: run `baseline seed=0` cannot be planned
       because: base model `mini` comes with models/mini.safetensors, which is not there; fetch it again, or make it anew with `rise-lab base models/mini.toml --ship`
@@ -162,11 +176,20 @@ fn a_checkpoint_that_is_missing_or_of_another_recipe_is_refused() {
 fn shipped_files_that_are_not_what_the_recipe_gives_are_refused() {
     let lab = Lab::new();
     let sweep = |store: &str| lab.run(&["sweep", FILE, "--store", store]);
-    lab.run(&["base", MODEL, "--ship", "--store", "shipping"]).expect_exit(0);
+    lab.run(&["base", MODEL, "--ship", "--store", "shipping"])
+        .expect_exit(0);
     sweep("whole").expect_exit(0);
     for (store, file, complaint) in [
-        ("a", "models/mini.tokenizer.json", "is not the tokenizer that the base model's recipe gives"),
-        ("b", "models/mini.safetensors", "but the base model's file says"),
+        (
+            "a",
+            "models/mini.tokenizer.json",
+            "is not the tokenizer that the base model's recipe gives",
+        ),
+        (
+            "b",
+            "models/mini.safetensors",
+            "but the base model's file says",
+        ),
     ] {
         let whole = fs::read(lab.path(file)).unwrap();
         lab.write(file, [whole.as_slice(), b"\n"].concat());
@@ -181,7 +204,11 @@ fn shipped_files_that_are_not_what_the_recipe_gives_are_refused() {
 /// The first SHA-256 in a text.
 fn key_in(text: &str) -> String {
     let words = text.split(|letter: char| !letter.is_ascii_hexdigit());
-    words.into_iter().find(|word| word.len() == 64).expect("a key is named").to_owned()
+    words
+        .into_iter()
+        .find(|word| word.len() == 64)
+        .expect("a key is named")
+        .to_owned()
 }
 
 /// What the sweep of the GSM8K experiment complains about after its data were damaged.
@@ -203,7 +230,8 @@ fn change(file: &Path, change: impl FnOnce(&mut Vec<String>)) {
 
 #[test]
 fn a_missing_data_file_is_named() {
-    let complaint = damaged(|data| fs::remove_file(data.join("test.jsonl")).expect("the sample is there"));
+    let complaint =
+        damaged(|data| fs::remove_file(data.join("test.jsonl")).expect("the sample is there"));
     insta::assert_snapshot!(complaint, @r"
     error: run `baseline seed=0` cannot be planned
       because: cannot read data/test.jsonl: No such file or directory (os error 2); `path` must be the folder that holds GSM8K's train.jsonl and test.jsonl
@@ -245,14 +273,18 @@ fn a_data_file_in_another_encoding_is_refused() {
 #[test]
 fn a_row_without_an_answer_is_named() {
     let complaint = damaged(|data| {
-        change(&data.join("train.jsonl"), |lines| lines[2] = r#"{"question": "How many?"}"#.to_owned());
+        change(&data.join("train.jsonl"), |lines| {
+            lines[2] = r#"{"question": "How many?"}"#.to_owned()
+        });
     });
     insta::assert_snapshot!(complaint, @r"
     error: run `baseline seed=0` cannot be planned
       because: data/train.jsonl, line 3: the row has no `answer`; fill it in, or take the row out
     ");
     let complaint = damaged(|data| {
-        change(&data.join("train.jsonl"), |lines| lines[6] = lines[6].replace("####", "answer:"));
+        change(&data.join("train.jsonl"), |lines| {
+            lines[6] = lines[6].replace("####", "answer:")
+        });
     });
     insta::assert_snapshot!(complaint, @r"
     error: run `baseline seed=0` cannot be planned
@@ -264,9 +296,12 @@ fn a_row_without_an_answer_is_named() {
 fn a_question_in_train_and_test_is_refused() {
     let complaint = damaged(|data| {
         let train = fs::read_to_string(data.join("train.jsonl")).unwrap();
-        let mut row: serde_json::Value = serde_json::from_str(train.lines().next().unwrap()).unwrap();
+        let mut row: serde_json::Value =
+            serde_json::from_str(train.lines().next().unwrap()).unwrap();
         row["question"] = format!("  {}", row["question"].as_str().unwrap().to_uppercase()).into();
-        change(&data.join("test.jsonl"), |lines| lines.insert(4, row.to_string()));
+        change(&data.join("test.jsonl"), |lines| {
+            lines.insert(4, row.to_string())
+        });
     });
     insta::assert_snapshot!(complaint, @r#"
     error: run `baseline seed=0` cannot be planned
@@ -279,7 +314,20 @@ fn a_place_that_cannot_be_written_is_noticed_before_any_work() {
     let lab = Lab::finished();
     lab.write("file", "mine");
     let out = |place| {
-        refused(&lab, 6, &["sweep", FILE, "--store", "store", "--set", "train.epochs=9", "--out", place])
+        refused(
+            &lab,
+            6,
+            &[
+                "sweep",
+                FILE,
+                "--store",
+                "store",
+                "--set",
+                "train.epochs=9",
+                "--out",
+                place,
+            ],
+        )
     };
     insta::assert_snapshot!(out("file"), @r"
     error: cannot write file
@@ -307,7 +355,10 @@ fn execute(database: &Path, sql: &str) {
 #[test]
 fn a_database_of_a_newer_version_is_left_alone() {
     let lab = Lab::finished();
-    execute(&lab.path("store/rise-lab.db"), "PRAGMA user_version = 99; PRAGMA wal_checkpoint(TRUNCATE)");
+    execute(
+        &lab.path("store/rise-lab.db"),
+        "PRAGMA user_version = 99; PRAGMA wal_checkpoint(TRUNCATE)",
+    );
     insta::assert_snapshot!(refused(&lab, 5, &["sweep", FILE, "--store", "store"]), @"error: store/rise-lab.db: this database has schema version 99, and this program knows versions up to 4; use the newer rise-lab that wrote it, or another store with `--store`");
     let read = refused(&lab, 5, &["runs", "--store", "store"]);
     assert!(read.contains("schema version 99"), "{read}");
@@ -318,7 +369,10 @@ fn a_database_of_a_newer_version_is_left_alone() {
 #[test]
 fn a_database_of_another_program_is_left_alone() {
     let lab = Lab::new();
-    execute(&lab.path("store/rise-lab.db"), "CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine')");
+    execute(
+        &lab.path("store/rise-lab.db"),
+        "CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine')",
+    );
     insta::assert_snapshot!(refused(&lab, 5, &["sweep", FILE, "--no-report", "--store", "store"]), @"error: store/rise-lab.db: this file is not a rise-lab database (it is a database of another program); it was left as it is; move it away, or name another store with `--store`");
     lab.write("text/rise-lab.db", "mine ".repeat(1000));
     insta::assert_snapshot!(refused(&lab, 5, &["sweep", FILE, "--no-report", "--store", "text"]), @"error: text/rise-lab.db: this file is not a rise-lab database (it is not an SQLite file); it was left as it is; move it away, or name another store with `--store`");

@@ -23,11 +23,17 @@ fn publish(from: &Lab, to: &Lab, folder: &str) {
     let rows = from.query("SELECT key FROM stages WHERE kind = 'base'");
     let stage = from.path("store/stages").join(&rows[0][0]);
     for name in [checkpoint::WEIGHTS, checkpoint::TOKENIZER] {
-        to.write(&format!("{folder}/{name}"), fs::read(stage.join(name)).unwrap());
+        to.write(
+            &format!("{folder}/{name}"),
+            fs::read(stage.join(name)).unwrap(),
+        );
     }
     let sizes = read_sizes(&stage.join(checkpoint::CONFIG)).unwrap();
     let config = written_config(&sizes.config, sizes.vocabulary.unwrap_or(300)).unwrap();
-    to.write(&format!("{folder}/{}", checkpoint::CONFIG), config.to_string());
+    to.write(
+        &format!("{folder}/{}", checkpoint::CONFIG),
+        config.to_string(),
+    );
 }
 
 /// A lab whose experiment begins with a checkpoint in `linked`.
@@ -44,49 +50,99 @@ fn a_checkpoint_elsewhere_gives_the_numbers_that_its_recipe_gives() {
     lab.sweep(&["--jobs", "2"]).expect_exit(0);
     assert_eq!(scores(&lab), scores(&Lab::finished()));
     let stage = &lab.query("SELECT key FROM stages WHERE kind = 'base'")[0][0];
-    let files: Vec<_> = fs::read_dir(lab.path("store/stages").join(stage)).unwrap().flatten().collect();
-    assert!(!files.iter().any(|file| file.file_name() == checkpoint::WEIGHTS), "the weights were copied");
+    let files: Vec<_> = fs::read_dir(lab.path("store/stages").join(stage))
+        .unwrap()
+        .flatten()
+        .collect();
+    assert!(
+        !files
+            .iter()
+            .any(|file| file.file_name() == checkpoint::WEIGHTS),
+        "the weights were copied"
+    );
     // Where it lies says nothing: a moved checkpoint is the same one.
     fs::rename(lab.path("linked"), lab.path("moved")).unwrap();
     lab.edit(FILE, "hf = \"linked\"", "hf = \"moved\"");
-    assert_eq!(lab.json(&["plan", FILE])["done"], lab.json(&["plan", FILE])["different"]);
+    assert_eq!(
+        lab.json(&["plan", FILE])["done"],
+        lab.json(&["plan", FILE])["different"]
+    );
 }
 
 #[test]
 fn a_file_of_base_models_may_name_a_checkpoint() {
     let lab = linked();
     lab.edit(FILE, "base = { hf = \"linked\" }", "base = \"other\"");
-    lab.write("models/other.toml", "description = \"Elsewhere.\"\nhf = \"linked\"\n");
+    lab.write(
+        "models/other.toml",
+        "description = \"Elsewhere.\"\nhf = \"linked\"\n",
+    );
     let plan = lab.json(&["plan", FILE]);
     assert_eq!(plan["stages"][2]["label"], "base other", "{plan:#}");
-    lab.write("models/other.toml", "hf = \"linked\"\nprecison = \"bf16\"\n");
+    lab.write(
+        "models/other.toml",
+        "hf = \"linked\"\nprecison = \"bf16\"\n",
+    );
     let ran = lab.sweep(&[]);
     ran.expect_exit(2);
-    assert!(ran.stderr.contains("did you mean `precision`?"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("did you mean `precision`?"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
 fn adapters_are_trained_and_kept_beside_their_base() {
     let lab = linked();
-    let lora = "train.lora={ rank = 4, alpha = 8, dropout = 0.1, targets = [\"q_proj\", \"down_proj\"] }";
-    let arguments =
-        ["--jobs", "1", "--set", lora, "--set", "rounds.count=2", "--set", "rounds.start=previous"];
+    let lora =
+        "train.lora={ rank = 4, alpha = 8, dropout = 0.1, targets = [\"q_proj\", \"down_proj\"] }";
+    let arguments = [
+        "--jobs",
+        "1",
+        "--set",
+        lora,
+        "--set",
+        "rounds.count=2",
+        "--set",
+        "rounds.start=previous",
+    ];
     lab.sweep(&arguments).expect_exit(0);
     let trained = lab.query("SELECT key FROM stages WHERE kind = 'train' AND status = 'done'");
     assert!(trained.len() >= 3, "{trained:?}");
     for stage in trained {
         let folder = lab.path("store/stages").join(&stage[0]);
         let config: Value =
-            serde_json::from_slice(&fs::read(folder.join(checkpoint::ADAPTER_CONFIG)).unwrap()).unwrap();
-        assert_eq!((&config["peft_type"], &config["r"]), (&json!("LORA"), &json!(4)));
+            serde_json::from_slice(&fs::read(folder.join(checkpoint::ADAPTER_CONFIG)).unwrap())
+                .unwrap();
+        assert_eq!(
+            (&config["peft_type"], &config["r"]),
+            (&json!("LORA"), &json!(4))
+        );
         assert_eq!(config["target_modules"], json!(["q_proj", "down_proj"]));
-        assert!(!folder.join(checkpoint::WEIGHTS).exists(), "the base was copied");
+        assert!(
+            !folder.join(checkpoint::WEIGHTS).exists(),
+            "the base was copied"
+        );
         let model = Checkpoint::load(&folder, &place()).unwrap();
         let adapters = model.decoder.weights().adapters.clone().unwrap();
-        let moved: Vec<f32> = adapters.blocks[0][0].up.clone().into_data().try_into_vec().unwrap();
-        assert!(moved.iter().any(|value| *value != 0.0), "nothing was learnt");
+        let moved: Vec<f32> = adapters.blocks[0][0]
+            .up
+            .clone()
+            .into_data()
+            .try_into_vec()
+            .unwrap();
+        assert!(
+            moved.iter().any(|value| *value != 0.0),
+            "nothing was learnt"
+        );
     }
-    assert!(lab.query("SELECT count(*) FROM run_scores")[0][0].parse::<u32>().unwrap() > 20);
+    assert!(
+        lab.query("SELECT count(*) FROM run_scores")[0][0]
+            .parse::<u32>()
+            .unwrap()
+            > 20
+    );
     // The same settings give the same bytes, dropout included.
     let again = linked();
     again.sweep(&arguments).expect_exit(0);
@@ -111,7 +167,10 @@ fn chat(lab: &Lab, folder: &str) {
     let rows = tokenizer.vocabulary() + 5;
     let weights = Weights::random(&config, rows, Seed(1), &place().device);
     let decoder = Decoder::new(config.clone(), weights, &place());
-    lab.write(&format!("{folder}/{}", checkpoint::WEIGHTS), checkpoint::encode(&decoder));
+    lab.write(
+        &format!("{folder}/{}", checkpoint::WEIGHTS),
+        checkpoint::encode(&decoder),
+    );
     lab.write(
         &format!("{folder}/{}", checkpoint::CONFIG),
         written_config(&config, rows).unwrap().to_string(),
@@ -124,14 +183,25 @@ fn a_whole_round_runs_on_a_chat_checkpoint_in_either_precision() {
     chat(&lab, "chat");
     for (base, lora) in [
         ("{ hf = \"chat\" }", "train.epochs=1"),
-        ("{ hf = \"chat\", precision = \"bf16\" }", "train.lora={ rank = 2 }"),
+        (
+            "{ hf = \"chat\", precision = \"bf16\" }",
+            "train.lora={ rank = 2 }",
+        ),
     ] {
         let base = format!("base={base}");
-        let small = ["--set", &base, "--set", lora, "--set", "data={ train = 4, validation = 0, test = 3 }"];
+        let small = [
+            "--set",
+            &base,
+            "--set",
+            lora,
+            "--set",
+            "data={ train = 4, validation = 0, test = 3 }",
+        ];
         let ran = lab.sweep(&[&small[..], &["--set", "rounds.count=2"]].concat());
         ran.expect_exit(0);
     }
-    let scored = lab.query("SELECT count(DISTINCT checkpoint) FROM run_scores WHERE label LIKE 'baseline%'");
+    let scored =
+        lab.query("SELECT count(DISTINCT checkpoint) FROM run_scores WHERE label LIKE 'baseline%'");
     assert_eq!(scored[0][0], "3");
 }
 
@@ -146,7 +216,10 @@ fn a_fully_trained_chat_checkpoint_is_read_as_it_was_written() {
     whole.tokenizer.save_all(&folder).unwrap();
     let again = Checkpoint::load(&folder, &place()).unwrap();
     assert_eq!(again.decoder.vocabulary(), whole.decoder.vocabulary());
-    assert_eq!(checkpoint::encode(&again.decoder), checkpoint::encode(&whole.decoder));
+    assert_eq!(
+        checkpoint::encode(&again.decoder),
+        checkpoint::encode(&whole.decoder)
+    );
     assert_eq!(again.tokenizer.stops(), whole.tokenizer.stops());
 }
 
@@ -156,7 +229,12 @@ fn refused(change: impl FnOnce(&Lab, &Path)) -> String {
     let lab = linked();
     change(&lab, &lab.path("linked"));
     let ran = lab.sweep(&["--jobs", "1"]);
-    assert!(matches!(ran.exit, Some(2 | 3)), "{} {}", ran.stdout, ran.stderr);
+    assert!(
+        matches!(ran.exit, Some(2 | 3)),
+        "{} {}",
+        ran.stdout,
+        ran.stderr
+    );
     let folder = lab.path("");
     let said = format!("{}{}", ran.stderr, ran.stdout);
     said.replace(&folder.display().to_string(), "")
@@ -172,28 +250,45 @@ fn reconfigure(folder: &Path, field: &str, value: Value) {
 
 #[test]
 fn a_wrong_checkpoint_is_one_clear_message() {
-    let says = |said: &str, expected: &str| assert!(said.contains(expected), "{expected}\n\nin\n\n{said}");
+    let says =
+        |said: &str, expected: &str| assert!(said.contains(expected), "{expected}\n\nin\n\n{said}");
     let none = refused(|_, folder| fs::remove_dir_all(folder).unwrap());
     says(&none, "there is no folder linked");
     says(&none, "--set base.hf=/path/to/checkpoint");
     let architecture = refused(|_, folder| reconfigure(folder, "model_type", json!("gpt2")));
-    says(&architecture, "its architecture `gpt2` is not one of `llama`");
+    says(
+        &architecture,
+        "its architecture `gpt2` is not one of `llama`",
+    );
     let missing = refused(|_, folder| fs::remove_file(folder.join("model.safetensors")).unwrap());
-    says(&missing, "linked/model.safetensors: there is no such file; download the checkpoint again");
+    says(
+        &missing,
+        "linked/model.safetensors: there is no such file; download the checkpoint again",
+    );
     let pickled = refused(|_, folder| {
-        fs::rename(folder.join("model.safetensors"), folder.join("pytorch_model.bin")).unwrap();
+        fs::rename(
+            folder.join("model.safetensors"),
+            folder.join("pytorch_model.bin"),
+        )
+        .unwrap();
     });
     says(&pickled, "PyTorch's pickle format");
     let shard = refused(|lab, folder| {
-        fs::rename(folder.join("model.safetensors"), folder.join("model-00001-of-00002.safetensors"))
-            .unwrap();
+        fs::rename(
+            folder.join("model.safetensors"),
+            folder.join("model-00001-of-00002.safetensors"),
+        )
+        .unwrap();
         let map = json!({ "weight_map": {
             "model.norm.weight": "model-00001-of-00002.safetensors",
             "lm_head.weight": "model-00002-of-00002.safetensors",
         }});
         lab.write("linked/model.safetensors.index.json", map.to_string());
     });
-    says(&shard, "model-00002-of-00002.safetensors: there is no such file");
+    says(
+        &shard,
+        "model-00002-of-00002.safetensors: there is no such file",
+    );
     let shape = refused(|_, folder| reconfigure(folder, "intermediate_size", json!(66)));
     says(&shape, "has shape [64, 32], expected [66, 32]");
     let tokens = refused(|_, folder| reconfigure(folder, "vocab_size", json!(7)));
@@ -226,8 +321,12 @@ fn a_wrong_checkpoint_is_one_clear_message() {
         json["added_tokens"][2]["id"] = json!(777);
         fs::write(path, json.to_string()).unwrap();
     });
-    says(&rows, "has tokens that need 778 rows: they do not belong together");
-    let short = refused(|lab, _| lab.edit(FILE, "hf = \"linked\"", "hf = \"linked\", positions = 40"));
+    says(
+        &rows,
+        "has tokens that need 778 rows: they do not belong together",
+    );
+    let short =
+        refused(|lab, _| lab.edit(FILE, "hf = \"linked\"", "hf = \"linked\", positions = 40"));
     says(&short, "40 positions");
 }
 
@@ -236,18 +335,25 @@ fn a_template_is_refused_before_anything_is_sampled() {
     let lab = Lab::new();
     chat(&lab, "chat");
     // As Qwen 3 does, and for tools alone.
-    let rewriting = "{% for m in messages %}{{ loop.revindex }}{{ m.content }}{{ eos_token }}{% endfor %}";
+    let rewriting =
+        "{% for m in messages %}{{ loop.revindex }}{{ m.content }}{{ eos_token }}{% endfor %}";
     for (template, said) in [
         (rewriting, "otherwise once it is answered (message 2)"),
         ("{{ tools[0].name }}", "templates/chat/chatml.jinja"),
-        ("{{ messages[0].content }} and no answer", "leaves out what an answer says"),
+        (
+            "{{ messages[0].content }} and no answer",
+            "leaves out what an answer says",
+        ),
     ] {
         lab.write("chat/chat_template.jinja", template);
         let ran = lab.sweep(&["--jobs", "1", "--set", "base={ hf = \"chat\" }"]);
         ran.expect_exit(3);
         let told = format!("{}{}", ran.stdout, ran.stderr);
         assert!(told.contains(said), "{said}\n\nin\n\n{told}");
-        assert!(lab.query("SELECT key FROM stages WHERE kind = 'collect' AND status = 'done'").is_empty());
+        assert!(
+            lab.query("SELECT key FROM stages WHERE kind = 'collect' AND status = 'done'")
+                .is_empty()
+        );
     }
 }
 
@@ -275,14 +381,16 @@ fn without_weights(lab: &Lab, folder: &str, dialogues: &str, other: &Value) {
         config[name] = value.clone();
     }
     let shard = |number| format!("model-0000{number}-of-00002.safetensors");
-    let index =
-        json!({ "weight_map": { "model.embed_tokens.weight": shard(1), "lm_head.weight": shard(2) } });
+    let index = json!({ "weight_map": { "model.embed_tokens.weight": shard(1), "lm_head.weight": shard(2) } });
     for name in ["tokenizer.json", "tokenizer_config.json"] {
         let from = manifest("tests/golden/chat").join(dialogues).join(name);
         lab.write(&format!("{folder}/{name}"), fs::read(from).unwrap());
     }
     lab.write(&format!("{folder}/config.json"), config.to_string());
-    lab.write(&format!("{folder}/model.safetensors.index.json"), index.to_string());
+    lab.write(
+        &format!("{folder}/model.safetensors.index.json"),
+        index.to_string(),
+    );
 }
 
 #[test]
@@ -290,7 +398,9 @@ fn the_papers_size_is_planned_and_starts_up_to_the_missing_weights() {
     let lab = Lab::new();
     without_weights(&lab, "Llama-2-7b-chat-hf", "llama-2", &json!({}));
     crate::bad_input::gsm8k(&lab);
-    let file = manifest("experiments/llama2-7b-gsm8k.toml").display().to_string();
+    let file = manifest("experiments/llama2-7b-gsm8k.toml")
+        .display()
+        .to_string();
     let settings = [
         "--set",
         "base.hf=Llama-2-7b-chat-hf",
@@ -330,7 +440,11 @@ impl FullScale {
     fn new() -> Self {
         let lab = Lab::new();
         crate::bad_input::gsm8k(&lab);
-        for name in ["llama-2-7b-chat", "mistral-7b-instruct-v0.2", "llama-3-8b-instruct"] {
+        for name in [
+            "llama-2-7b-chat",
+            "mistral-7b-instruct-v0.2",
+            "llama-3-8b-instruct",
+        ] {
             let recipe = fs::read(manifest(&format!("experiments/models/{name}.toml"))).unwrap();
             lab.write(&format!("experiments/models/{name}.toml"), recipe);
         }
@@ -342,8 +456,11 @@ impl FullScale {
     /// A copy of an experiment in which every `from` is a `to`.
     fn copy(&self, name: &str, changes: &[(&str, &str)]) {
         let mut text = fs::read_to_string(manifest("experiments").join(name)).unwrap();
-        let near =
-            [("https://api.openai.com/v1", "http://localhost:8000/v1"), ("7_473", "4"), ("1_319", "4")];
+        let near = [
+            ("https://api.openai.com/v1", "http://localhost:8000/v1"),
+            ("7_473", "4"),
+            ("1_319", "4"),
+        ];
         for (from, to) in near.iter().chain(changes) {
             text = text.replace(from, to);
         }
@@ -352,7 +469,14 @@ impl FullScale {
 
     fn plan(&self, name: &str) -> Ran {
         let file = format!("experiments/{name}");
-        let more = ["--set", "task.gsm8k.path=data", "--backend", "flex", "--format", "json"];
+        let more = [
+            "--set",
+            "task.gsm8k.path=data",
+            "--backend",
+            "flex",
+            "--format",
+            "json",
+        ];
         self.0.on_store(&[&["plan", &file][..], &more].concat())
     }
 
@@ -367,8 +491,18 @@ impl FullScale {
             "max_position_embeddings": 8192, "rope_theta": 5e5,
         });
         without_weights(&self.0, "models/Llama-2-7b-chat-hf", "llama-2", &json!({}));
-        without_weights(&self.0, "models/Mistral-7B-Instruct-v0.2", "mistral-v0.2", &mistral);
-        without_weights(&self.0, "models/Meta-Llama-3-8B-Instruct", "llama-3", &llama_3);
+        without_weights(
+            &self.0,
+            "models/Mistral-7B-Instruct-v0.2",
+            "mistral-v0.2",
+            &mistral,
+        );
+        without_weights(
+            &self.0,
+            "models/Meta-Llama-3-8B-Instruct",
+            "llama-3",
+            &llama_3,
+        );
     }
 }
 
@@ -404,7 +538,10 @@ fn the_other_experiments_are_planned_at_full_scale_as_their_heads_say() {
     let full_scale = FullScale::new();
     full_scale.bases_without_weights();
     let common = [
-        ("extends = \"baseline.toml\"", "extends = \"full-scale.toml\""),
+        (
+            "extends = \"baseline.toml\"",
+            "extends = \"full-scale.toml\"",
+        ),
         (", \"task.word-problems.steps\" = [3, 4]", ""),
         (", \"task.word-problems.steps\" = [4, 4]", ""),
         ("\"weak\"", "\"llama-2-7b-chat\""),
@@ -413,15 +550,23 @@ fn the_other_experiments_are_planned_at_full_scale_as_their_heads_say() {
     ];
     let capable = "openai = { base_url = \"http://localhost:8000/v1\", model = \"gpt-3.5-turbo\" }";
     let boost = format!("problems = 4, {capable}");
-    let svamp =
-        format!("{{ svamp = {{ path = {:?} }} }}", manifest("tests/fixtures/svamp").display().to_string());
+    let svamp = format!(
+        "{{ svamp = {{ path = {:?} }} }}",
+        manifest("tests/fixtures/svamp").display().to_string()
+    );
     let own: &[(&str, &[(&str, &str)])] = &[
         ("baselines.toml", &[]),
         ("cross-model.toml", &[("test = 2_000", "test = 4")]),
         ("iterations.toml", &[("count = 3", "count = 2")]),
         ("later-methods.toml", &[]),
         ("nll.toml", &[]),
-        ("on-vs-off-policy.toml", &[("problems = 2_000, model = \"mistral-7b-instruct-v0.2\"", &boost)]),
+        (
+            "on-vs-off-policy.toml",
+            &[(
+                "problems = 2_000, model = \"mistral-7b-instruct-v0.2\"",
+                &boost,
+            )],
+        ),
         (
             "ood.toml",
             &[
@@ -430,10 +575,16 @@ fn the_other_experiments_are_planned_at_full_scale_as_their_heads_say() {
                 ("{ label = \"other words\"", "#"),
             ],
         ),
-        ("pass-at-b.toml", &[("[1, 2, 4]", "[1, 2, 4, 8, 16]"), ("1_000", "4")]),
+        (
+            "pass-at-b.toml",
+            &[("[1, 2, 4]", "[1, 2, 4, 8, 16]"), ("1_000", "4")],
+        ),
         ("retry.toml", &[]),
         ("selection.toml", &[]),
-        ("table2-self-distillation.toml", &[("[sweep]", "[run.rounds]\ncount = 1\n\n[sweep]")]),
+        (
+            "table2-self-distillation.toml",
+            &[("[sweep]", "[run.rounds]\ncount = 1\n\n[sweep]")],
+        ),
         ("turns.toml", &[("max_tokens = 56", "max_tokens = 500")]),
         ("weighting.toml", &[]),
     ];
@@ -443,7 +594,10 @@ fn the_other_experiments_are_planned_at_full_scale_as_their_heads_say() {
         assert_eq!(ran.exit, Some(0), "{name}: {}", ran.stderr);
         let plan: Value = serde_json::from_str(&ran.stdout).unwrap();
         let small = plan["stages"].to_string().contains("base weak");
-        assert!(!small && plan["runs"].as_array().is_some_and(|runs| runs.len() > 3), "{name}: {plan:#}");
+        assert!(
+            !small && plan["runs"].as_array().is_some_and(|runs| runs.len() > 3),
+            "{name}: {plan:#}"
+        );
     }
 }
 
@@ -452,5 +606,8 @@ fn adapters_of_other_sizes_are_not_gone_on_with() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(checkpoint::ADAPTER_CONFIG), r#"{"peft_type":"LORA","base_model_name_or_path":"../x","r":2,"lora_alpha":4,"target_modules":["q_proj"],"use_dora":true}"#).unwrap();
     let error = checkpoint::base_of(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("only plain LoRA with one rank is known"), "{error}");
+    assert!(
+        error.contains("only plain LoRA with one rank is known"),
+        "{error}"
+    );
 }

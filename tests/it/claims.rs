@@ -10,7 +10,10 @@ const FILE: &str = "claims.toml";
 
 fn lab() -> Lab {
     let lab = Lab::finished();
-    lab.write(FILE, fs::read(manifest("tests/minirise/claims.toml")).unwrap());
+    lab.write(
+        FILE,
+        fs::read(manifest("tests/minirise/claims.toml")).unwrap(),
+    );
     lab
 }
 
@@ -20,14 +23,27 @@ fn claims_get_their_verdicts_and_a_report() {
     let ran = lab.on_store(&["claims", "--file", FILE]);
     ran.expect_exit(0);
     // Which verdicts the tiny models earn is for the numbers to say; that each claim has one is not.
-    for id in ["E1-improves", "E5-weighted-above-uniform", "E14-oracle", "E11-transfer"] {
+    for id in [
+        "E1-improves",
+        "E5-weighted-above-uniform",
+        "E14-oracle",
+        "E11-transfer",
+    ] {
         assert!(ran.stdout.contains(id), "{}", ran.stdout);
     }
-    assert!(ran.stdout.contains("experiment `ood` is not in this store"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("experiment `ood` is not in this store"),
+        "{}",
+        ran.stdout
+    );
     assert!(ran.stdout.contains("no claim: E2, E3"), "{}", ran.stdout);
     let json = fs::read_to_string(lab.path("reports/claims/claims.json")).unwrap();
     let verdicts: Verdicts = serde_json::from_str(&json).unwrap();
-    assert_eq!(verdicts.rows[13].claims[0].outcomes.len(), 2, "one per method");
+    assert_eq!(
+        verdicts.rows[13].claims[0].outcomes.len(),
+        2,
+        "one per method"
+    );
     for file in render(&verdicts).unwrap() {
         let written = fs::read(lab.path("reports/claims").join(&file.path)).unwrap();
         assert!(written == file.bytes, "{} differs", file.path);
@@ -44,11 +60,27 @@ fn what_is_shown_may_be_limited_to_an_experiment() {
     let lab = lab();
     let all = lab.json(&["claims", "--file", FILE]);
     let some = lab.json(&["claims", "--file", FILE, "minirise.toml"]);
-    assert_eq!(all["verdicts"]["rows"][10]["claims"].as_array().unwrap().len(), 1);
-    assert_eq!(some["verdicts"]["rows"][10]["claims"].as_array().unwrap().len(), 0);
+    assert_eq!(
+        all["verdicts"]["rows"][10]["claims"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(
+        some["verdicts"]["rows"][10]["claims"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
     assert_eq!(some["verdicts"]["rows"][0], all["verdicts"]["rows"][0]);
-    let run = &some["verdicts"]["rows"][0]["claims"][0]["outcomes"][0]["parts"][0]["left"]["runs"][0];
-    assert_eq!((run["scored"].as_bool(), run["key"].as_str().unwrap().len()), (Some(true), 64));
+    let run =
+        &some["verdicts"]["rows"][0]["claims"][0]["outcomes"][0]["parts"][0]["left"]["runs"][0];
+    assert_eq!(
+        (run["scored"].as_bool(), run["key"].as_str().unwrap().len()),
+        (Some(true), 64)
+    );
 }
 
 #[test]
@@ -81,8 +113,16 @@ fn the_claims_of_the_laboratory_can_be_read_and_every_row_has_one() {
         assert!(file.claims.iter().any(|claim| claim.row == row), "{row}");
     }
     for claim in &file.claims {
-        assert!(claim.id.starts_with(&format!("{}-", claim.row)), "{}", claim.id);
-        assert!(claim.statement.ends_with('.') && !claim.source.is_empty(), "{}", claim.id);
+        assert!(
+            claim.id.starts_with(&format!("{}-", claim.row)),
+            "{}",
+            claim.id
+        );
+        assert!(
+            claim.statement.ends_with('.') && !claim.source.is_empty(),
+            "{}",
+            claim.id
+        );
     }
 }
 
@@ -90,11 +130,21 @@ fn the_claims_of_the_laboratory_can_be_read_and_every_row_has_one() {
 fn the_committed_report_is_what_its_verdicts_say() {
     let folder = manifest("reports/claims");
     // There is none before the experiments have been run.
-    let Ok(json) = fs::read_to_string(folder.join("claims.json")) else { return };
+    let Ok(json) = fs::read_to_string(folder.join("claims.json")) else {
+        return;
+    };
     let verdicts: Verdicts = serde_json::from_str(&json).unwrap();
-    for file in render(&verdicts).unwrap().iter().filter(|file| !file.path.contains("figures")) {
+    for file in render(&verdicts)
+        .unwrap()
+        .iter()
+        .filter(|file| !file.path.contains("figures"))
+    {
         if file.path != "index.html" {
-            assert!(fs::read(folder.join(&file.path)).unwrap() == file.bytes, "{}", file.path);
+            assert!(
+                fs::read(folder.join(&file.path)).unwrap() == file.bytes,
+                "{}",
+                file.path
+            );
         }
     }
 }

@@ -34,23 +34,31 @@ fn lab(task: &str) -> Lab {
 #[test]
 fn math_runs_and_is_told_to_box_its_answers() {
     let lab = lab(MATH);
-    lab.on_store(&["sweep", "own.toml", "--jobs", "2"]).expect_exit(0);
+    lab.on_store(&["sweep", "own.toml", "--jobs", "2"])
+        .expect_exit(0);
     let graders = lab.query("SELECT DISTINCT name FROM graders ORDER BY name");
     assert_eq!(graders, [["boxed-latex"], ["rise-compat"]]);
     // What the run trains on: the question with the form of its answer, and a solution in that form.
     let weighed = lab.query("SELECT key FROM stages WHERE kind = 'weigh'");
     let examples = lab.path(format!("store/stages/{}/examples.jsonl", weighed[0][0]));
     let texts = fs::read_to_string(examples).unwrap();
-    assert!(texts.contains("Put the final answer into \\\\boxed{}."), "{texts}");
+    assert!(
+        texts.contains("Put the final answer into \\\\boxed{}."),
+        "{texts}"
+    );
     assert!(!texts.contains("####"), "{texts}");
 }
 
 #[test]
 fn jsonl_runs_under_its_own_name() {
     let lab = lab(JSONL);
-    lab.on_store(&["sweep", "own.toml", "--jobs", "2", "--set", "method=sft"]).expect_exit(0);
+    lab.on_store(&["sweep", "own.toml", "--jobs", "2", "--set", "method=sft"])
+        .expect_exit(0);
     let problems = lab.query("SELECT DISTINCT name FROM problem_names ORDER BY name");
-    assert!(problems.iter().all(|row| row[0].starts_with("lamps/p")), "{problems:?}");
+    assert!(
+        problems.iter().all(|row| row[0].starts_with("lamps/p")),
+        "{problems:?}"
+    );
 }
 
 /// What the command says to people, with the fingerprints that it tells machines as `[own]`.
@@ -61,7 +69,10 @@ fn shown(lab: &Lab, more: &[&str]) -> String {
     let document = lab.json(&arguments);
     let splits = document["tasks"][0]["splits"].as_array().unwrap().iter();
     splits.fold(ran.stdout, |text, split| {
-        assert_eq!(split["prints"].as_array().unwrap().len() as u64, split["problems"].as_u64().unwrap());
+        assert_eq!(
+            split["prints"].as_array().unwrap().len() as u64,
+            split["problems"].as_u64().unwrap()
+        );
         text.replace(split["fingerprint"].as_str().unwrap(), "[own]")
     })
 }
@@ -128,12 +139,15 @@ fn leaking() -> (Lab, [&'static str; 2]) {
     let lab = Lab::new();
     gsm8k(&lab);
     let train = fs::read_to_string(lab.path("data/train.jsonl")).unwrap();
-    let rows: Vec<serde_json::Value> =
-        train.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows: Vec<serde_json::Value> = train
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let again: Vec<String> = rows
         .iter()
         .map(|row| {
-            serde_json::json!({ "q": row["question"].as_str().unwrap().to_uppercase(), "a": 1 }).to_string()
+            serde_json::json!({ "q": row["question"].as_str().unwrap().to_uppercase(), "a": 1 })
+                .to_string()
         })
         .collect();
     lab.write("again.jsonl", again.join("\n"));
@@ -163,11 +177,33 @@ fn a_question_that_is_trained_on_is_not_evaluated_on_unless_that_is_wanted() {
 
     let shown = lab.run(&[&["data", "gsm8k.toml"], &set[..]].concat());
     shown.expect_exit(2);
-    assert!(shown.stdout.contains("leaks, trained on and evaluated on"), "{}", shown.stdout);
-    assert!(shown.stdout.contains("error: a sweep refuses this: gsm8k/train.jsonl/"), "{}", shown.stdout);
-    let allowed = lab.run(&[&["data", "gsm8k.toml", "--set", "data.allow_leaks=true"], &set[..]].concat());
+    assert!(
+        shown.stdout.contains("leaks, trained on and evaluated on"),
+        "{}",
+        shown.stdout
+    );
+    assert!(
+        shown
+            .stdout
+            .contains("error: a sweep refuses this: gsm8k/train.jsonl/"),
+        "{}",
+        shown.stdout
+    );
+    let allowed = lab.run(
+        &[
+            &["data", "gsm8k.toml", "--set", "data.allow_leaks=true"],
+            &set[..],
+        ]
+        .concat(),
+    );
     allowed.expect_exit(0);
-    assert!(allowed.stdout.contains("leaks, trained on and evaluated on"), "{}", allowed.stdout);
+    assert!(
+        allowed
+            .stdout
+            .contains("leaks, trained on and evaluated on"),
+        "{}",
+        allowed.stdout
+    );
 }
 
 #[test]

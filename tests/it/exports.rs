@@ -24,12 +24,17 @@ use crate::support::{Lab, copy, manifest, place, problems, random_model};
 const QUESTION: &str = "Ann has 3 cards. She buys 4 more. How many cards does Ann have?";
 
 fn weak() -> String {
-    manifest("experiments/models/weak.toml").display().to_string()
+    manifest("experiments/models/weak.toml")
+        .display()
+        .to_string()
 }
 
 /// The shipped base as it lies in the repository.
 fn shipped() -> LanguageModel {
-    let BaseModel::Recipe(base) = Models::new(manifest("experiments/models")).get("weak").unwrap() else {
+    let BaseModel::Recipe(base) = Models::new(manifest("experiments/models"))
+        .get("weak")
+        .unwrap()
+    else {
         panic!("the shipped base is a recipe")
     };
     let files = base.checkpoint.unwrap();
@@ -49,26 +54,40 @@ fn dialogues() -> [Dialogue; 3] {
 fn logits(model: &LanguageModel) -> Vec<f32> {
     let prompts = dialogues().map(|dialogue| model.tokenizer.prompt(&dialogue).unwrap());
     let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
-    let batch = Ragged { tokens: prompts.concat(), lengths: lengths.into() };
-    model.decoder.logits(&batch).into_data().try_into_vec().unwrap()
+    let batch = Ragged {
+        tokens: prompts.concat(),
+        lengths: lengths.into(),
+    };
+    model
+        .decoder
+        .logits(&batch)
+        .into_data()
+        .try_into_vec()
+        .unwrap()
 }
 
 #[test]
 fn an_exported_base_is_the_same_model_bit_for_bit() {
     let (lab, expected) = (Lab::new(), logits(&shipped()));
     for (folder, more) in [("one", &[][..]), ("many", &["--shard-size", "500kB"][..])] {
-        lab.run(&[&["model", "export", &weak(), "--to", folder], more].concat()).expect_exit(0);
+        lab.run(&[&["model", "export", &weak(), "--to", folder], more].concat())
+            .expect_exit(0);
         let read = Checkpoint::load(&lab.path(folder), &place()).unwrap();
         assert_eq!(read.decoder.config(), shipped().decoder.config());
         assert!(logits(&read) == expected, "{folder}");
         lab.run(&["model", "inspect", folder]).expect_exit(0);
     }
     assert!(lab.path("one/model.safetensors").exists());
-    let index: Value =
-        serde_json::from_str(&fs::read_to_string(lab.path("many/model.safetensors.index.json")).unwrap())
-            .unwrap();
-    let named: BTreeSet<&str> =
-        index["weight_map"].as_object().unwrap().values().filter_map(Value::as_str).collect();
+    let index: Value = serde_json::from_str(
+        &fs::read_to_string(lab.path("many/model.safetensors.index.json")).unwrap(),
+    )
+    .unwrap();
+    let named: BTreeSet<&str> = index["weight_map"]
+        .as_object()
+        .unwrap()
+        .values()
+        .filter_map(Value::as_str)
+        .collect();
     assert!(named.len() > 2, "{named:?}");
     for shard in named {
         let bytes = fs::read(lab.path("many").join(shard)).unwrap();
@@ -81,13 +100,24 @@ fn an_exported_base_is_the_same_model_bit_for_bit() {
 #[test]
 fn sixteen_bits_are_those_nearest() {
     let lab = Lab::new();
-    lab.run(&["model", "export", &weak(), "--to", "out", "--precision", "bf16"]).expect_exit(0);
+    lab.run(&[
+        "model",
+        "export",
+        &weak(),
+        "--to",
+        "out",
+        "--precision",
+        "bf16",
+    ])
+    .expect_exit(0);
     let (wide, narrow) = (
         fs::read(manifest("experiments/models/weak.safetensors")).unwrap(),
         fs::read(lab.path("out/model.safetensors")).unwrap(),
     );
-    let (wide, narrow) =
-        (SafeTensors::deserialize(&wide).unwrap(), SafeTensors::deserialize(&narrow).unwrap());
+    let (wide, narrow) = (
+        SafeTensors::deserialize(&wide).unwrap(),
+        SafeTensors::deserialize(&narrow).unwrap(),
+    );
     assert_eq!(wide.len(), narrow.len());
     for (name, view) in wide.tensors() {
         let rounded: Vec<u8> = view
@@ -135,12 +165,21 @@ fn golden() -> Golden {
 #[track_caller]
 fn agrees(model: &LanguageModel, sequences: &[Vec<u32>], expected: &[Numbers]) {
     for (tokens, expected) in sequences.iter().zip(expected) {
-        let batch = Ragged { tokens: tokens.clone(), lengths: [tokens.len()].into() };
-        let logits: Vec<f32> = model.decoder.logits(&batch).into_data().try_into_vec().unwrap();
+        let batch = Ragged {
+            tokens: tokens.clone(),
+            lengths: [tokens.len()].into(),
+        };
+        let logits: Vec<f32> = model
+            .decoder
+            .logits(&batch)
+            .into_data()
+            .try_into_vec()
+            .unwrap();
         let last = &logits[logits.len() - expected.logits.len()..];
-        for (found, expected) in
-            [(last, &expected.logits), (&came(model, tokens), &expected.log_probabilities)]
-        {
+        for (found, expected) in [
+            (last, &expected.logits),
+            (&came(model, tokens), &expected.log_probabilities),
+        ] {
             let apart = relative(found, expected);
             assert!(apart < 1e-4, "{apart}");
         }
@@ -149,21 +188,34 @@ fn agrees(model: &LanguageModel, sequences: &[Vec<u32>], expected: &[Numbers]) {
 
 /// The largest difference as a part of the largest expected value.
 fn relative(found: &[f32], expected: &[f32]) -> f32 {
-    let largest = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+    let largest = expected
+        .iter()
+        .fold(0.0_f32, |most, value| most.max(value.abs()));
     apart(found, expected) / largest
 }
 
 fn apart(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    a.iter().zip(b).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()))
+    a.iter()
+        .zip(b)
+        .fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()))
 }
 
 /// Log-probabilities of the tokens of a sequence behind its first one.
 fn came(model: &LanguageModel, tokens: &[u32]) -> Vec<f32> {
     let count = tokens.len() - 1;
     let (ids, weights) = (tokens[1..].to_vec(), vec![1.0; count]);
-    let batch = Ragged { tokens: tokens[..count].to_vec(), lengths: [count].into() };
-    model.decoder.log_probabilities(&batch, &Targets { ids: ids.into(), weights: weights.into() })
+    let batch = Ragged {
+        tokens: tokens[..count].to_vec(),
+        lengths: [count].into(),
+    };
+    model.decoder.log_probabilities(
+        &batch,
+        &Targets {
+            ids: ids.into(),
+            weights: weights.into(),
+        },
+    )
 }
 
 #[test]
@@ -171,16 +223,41 @@ fn transformers_computes_the_same_with_an_export() {
     let (model, golden) = (shipped(), golden());
     for Asked { messages, ids } in &golden.prompts {
         let said = |dialogue: Dialogue, (at, text): (usize, &String)| {
-            if at % 2 == 0 { dialogue.user(text.as_str()) } else { dialogue.assistant(text.as_str()) }
+            if at % 2 == 0 {
+                dialogue.user(text.as_str())
+            } else {
+                dialogue.assistant(text.as_str())
+            }
         };
         let dialogue = messages.iter().enumerate().fold(Dialogue::default(), said);
-        assert_eq!(model.tokenizer.prompt(&dialogue).unwrap(), *ids, "{messages:?}");
+        assert_eq!(
+            model.tokenizer.prompt(&dialogue).unwrap(),
+            *ids,
+            "{messages:?}"
+        );
     }
     agrees(&model, &golden.sequences, &golden.plain);
-    let sampling = Sampling { temperature: 0.0, max_tokens: 60, ..Sampling::default() };
-    let prompt = |asked: &Asked| Prompted { tokens: asked.ids.clone(), seeds: vec![Seed(0)] };
-    let prompts: Vec<Prompted> = golden.prompts.iter().take(golden.continuations.len()).map(prompt).collect();
-    let written = generate(&model.decoder, &prompts, &sampling, &model.tokenizer.stops());
+    let sampling = Sampling {
+        temperature: 0.0,
+        max_tokens: 60,
+        ..Sampling::default()
+    };
+    let prompt = |asked: &Asked| Prompted {
+        tokens: asked.ids.clone(),
+        seeds: vec![Seed(0)],
+    };
+    let prompts: Vec<Prompted> = golden
+        .prompts
+        .iter()
+        .take(golden.continuations.len())
+        .map(prompt)
+        .collect();
+    let written = generate(
+        &model.decoder,
+        &prompts,
+        &sampling,
+        &model.tokenizer.stops(),
+    );
     assert_eq!(written.concat(), golden.continuations);
 }
 
@@ -194,13 +271,28 @@ fn merged_adapters_are_those_of_another_implementation() {
     let device = &place().device;
     // On disk a half is [out, in].
     let half = |layer: usize, projection: Projection, which: &str| {
-        let part = if projection.name().len() == 6 { "self_attn" } else { "mlp" };
-        let name = format!("model.layers.{layer}.{part}.{}.lora_{which}.weight", projection.name());
+        let part = if projection.name().len() == 6 {
+            "self_attn"
+        } else {
+            "mlp"
+        };
+        let name = format!(
+            "model.layers.{layer}.{part}.{}.lora_{which}.weight",
+            projection.name()
+        );
         let view = file.tensor(&name).unwrap();
-        let values: Vec<f32> =
-            view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-        Tensor::<2>::from_data(TensorData::new(values, [view.shape()[0], view.shape()[1]]), device)
-            .transpose()
+        let values: Vec<f32> = view
+            .data()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b))
+            .collect();
+        Tensor::<2>::from_data(
+            TensorData::new(values, [view.shape()[0], view.shape()[1]]),
+            device,
+        )
+        .transpose()
     };
     let adapter = |layer, projection: Projection| Adapter {
         projection,
@@ -208,16 +300,34 @@ fn merged_adapters_are_those_of_another_implementation() {
         down: half(layer, projection, "A"),
         up: half(layer, projection, "B"),
     };
-    let block = |layer| Projection::ALL.map(|projection| adapter(layer, projection)).into();
+    let block = |layer| {
+        Projection::ALL
+            .map(|projection| adapter(layer, projection))
+            .into()
+    };
     let blocks: Vec<Vec<Adapter>> = (0..config.layers).map(block).collect();
     let rank = blocks[0][0].down.dims()[1];
-    let lora = LoraConfig { rank, alpha: golden.scale * rank as f64, ..LoraConfig::default() };
+    let lora = LoraConfig {
+        rank,
+        alpha: golden.scale * rank as f64,
+        ..LoraConfig::default()
+    };
     let adapters = Adapters { lora, blocks };
-    let weights = Weights { adapters: Some(adapters), ..model.decoder.weights().clone() };
-    let adapted = LanguageModel { decoder: Decoder::new(config.clone(), weights, &place()), ..model.clone() };
+    let weights = Weights {
+        adapters: Some(adapters),
+        ..model.decoder.weights().clone()
+    };
+    let adapted = LanguageModel {
+        decoder: Decoder::new(config.clone(), weights, &place()),
+        ..model.clone()
+    };
     let lab = Lab::new();
     fs::create_dir(lab.path("out")).unwrap();
-    let form = Form { precision: Precision::F32, shard: u64::MAX, sampling: Sampling::default() };
+    let form = Form {
+        precision: Precision::F32,
+        shard: u64::MAX,
+        sampling: Sampling::default(),
+    };
     export(&adapted, &lab.path("out"), &form).unwrap();
     let merged = Checkpoint::load(&lab.path("out"), &place()).unwrap();
     let last = &golden.sequences[golden.sequences.len() - golden.adapted.len()..];
@@ -237,9 +347,13 @@ impl Visit for Filled {
             return parameter;
         }
         let mut draws = Seed(3).named(name).draws();
-        let values: Vec<f32> =
-            (0..parameter.shape().num_elements()).map(|_| draws.normal() as f32 * 0.2).collect();
-        Tensor::from_data(TensorData::new(values, parameter.shape()), &parameter.device())
+        let values: Vec<f32> = (0..parameter.shape().num_elements())
+            .map(|_| draws.normal() as f32 * 0.2)
+            .collect();
+        Tensor::from_data(
+            TensorData::new(values, parameter.shape()),
+            &parameter.device(),
+        )
     }
 }
 
@@ -247,33 +361,67 @@ impl Visit for Filled {
 fn adapters_are_merged_into_what_is_exported() {
     let (model, place) = (random_model(&problems(20)), place());
     let config = model.decoder.config().clone();
-    let lora = LoraConfig { rank: 3, ..LoraConfig::default() };
+    let lora = LoraConfig {
+        rank: 3,
+        ..LoraConfig::default()
+    };
     let adapters = Adapters::fresh(&lora, &config, Seed(5), &place.device).map(&mut Filled);
-    let weights = Weights { adapters: Some(adapters), ..model.decoder.weights().clone() };
-    let adapted = LanguageModel { decoder: Decoder::new(config, weights, &place), ..model.clone() };
+    let weights = Weights {
+        adapters: Some(adapters),
+        ..model.decoder.weights().clone()
+    };
+    let adapted = LanguageModel {
+        decoder: Decoder::new(config, weights, &place),
+        ..model.clone()
+    };
     let lab = Lab::new();
     fs::create_dir(lab.path("out")).unwrap();
-    let form = Form { precision: Precision::F32, shard: u64::MAX, sampling: Sampling::default() };
+    let form = Form {
+        precision: Precision::F32,
+        shard: u64::MAX,
+        sampling: Sampling::default(),
+    };
     export(&adapted, &lab.path("out"), &form).unwrap();
-    let merged = Checkpoint::load(&lab.path("out"), &Place { kernels: Kernels::Plain, ..place }).unwrap();
+    let merged = Checkpoint::load(
+        &lab.path("out"),
+        &Place {
+            kernels: Kernels::Plain,
+            ..place
+        },
+    )
+    .unwrap();
     let tokens = model.tokenizer.prompt(&dialogues()[1]).unwrap();
     let said = |model: &LanguageModel| came(model, &tokens);
     let (expected, found) = (said(&adapted), said(&merged));
-    assert!(apart(&found, &expected) < 1e-4, "{}", apart(&found, &expected));
-    assert!(apart(&found, &said(&model)) > 0.1, "the adapters do nothing");
+    assert!(
+        apart(&found, &expected) < 1e-4,
+        "{}",
+        apart(&found, &expected)
+    );
+    assert!(
+        apart(&found, &said(&model)) > 0.1,
+        "the adapters do nothing"
+    );
 }
 
 #[test]
 fn a_checkpoint_with_a_template_keeps_its_own_files() {
     let lab = Lab::new();
     chat_checkpoint(&lab, "model");
-    lab.run(&["model", "export", "model", "--to", "out"]).expect_exit(0);
-    for name in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
+    lab.run(&["model", "export", "model", "--to", "out"])
+        .expect_exit(0);
+    for name in [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+    ] {
         let (from, to) = (lab.path("model").join(name), lab.path("out").join(name));
         assert_eq!(fs::read(from).ok(), fs::read(to).ok(), "{name}");
     }
-    let (a, b) =
-        (Checkpoint::load(&lab.path("model"), &place()), Checkpoint::load(&lab.path("out"), &place()));
+    let (a, b) = (
+        Checkpoint::load(&lab.path("model"), &place()),
+        Checkpoint::load(&lab.path("out"), &place()),
+    );
     assert_eq!(a.unwrap().tokenizer.stops(), b.unwrap().tokenizer.stops());
 }
 
@@ -282,27 +430,55 @@ fn a_template_from_elsewhere_takes_the_place_of_the_checkpoints_own_and_of_nothi
     let lab = Lab::new();
     chat_checkpoint(&lab, "model");
     lab.write("model/special_tokens_map.json", "{}");
-    lab.write("other/special_tokens_map.json", "{ \"eos_token\": \"of another\" }");
+    lab.write(
+        "other/special_tokens_map.json",
+        "{ \"eos_token\": \"of another\" }",
+    );
     let template = "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}";
     lab.write("other/mine.jinja", template);
-    let recipe =
-        "hf = \"model\"\nchat_template = \"other/mine.jinja\"\npositions = 99\nprecision = \"bf16\"\n";
+    let recipe = "hf = \"model\"\nchat_template = \"other/mine.jinja\"\npositions = 99\nprecision = \"bf16\"\n";
     lab.write("elsewhere.toml", recipe);
-    lab.run(&["model", "export", "elsewhere.toml", "--to", "out"]).expect_exit(0);
-    assert_eq!(fs::read_to_string(lab.path("out/chat_template.jinja")).unwrap(), template);
-    for name in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"] {
-        assert_eq!(fs::read(lab.path("out").join(name)).ok(), fs::read(lab.path("model").join(name)).ok());
+    lab.run(&["model", "export", "elsewhere.toml", "--to", "out"])
+        .expect_exit(0);
+    assert_eq!(
+        fs::read_to_string(lab.path("out/chat_template.jinja")).unwrap(),
+        template
+    );
+    for name in [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+    ] {
+        assert_eq!(
+            fs::read(lab.path("out").join(name)).ok(),
+            fs::read(lab.path("model").join(name)).ok()
+        );
     }
     let found = lab.json(&["model", "inspect", "elsewhere.toml"]);
     assert_eq!(found["name"], "elsewhere");
     assert_eq!(found["found"]["config"]["positions"], 99);
     assert_eq!(found["origin"]["precision"], "bf16");
     assert_eq!(found["found"]["tokenizer"]["template"], "other/mine.jinja");
-    let said =
-        lab.run_saying(&["model", "chat", "elsewhere.toml"], &format!("{}\n", "How many? ".repeat(80)));
-    assert!(format!("{}{}", said.stdout, said.stderr).contains("99"), "{}{}", said.stdout, said.stderr);
+    let said = lab.run_saying(
+        &["model", "chat", "elsewhere.toml"],
+        &format!("{}\n", "How many? ".repeat(80)),
+    );
+    assert!(
+        format!("{}{}", said.stdout, said.stderr).contains("99"),
+        "{}{}",
+        said.stdout,
+        said.stderr
+    );
     for place in ["elsewhere.toml", "model"] {
-        let narrow = ["model", "chat", place, "--precision", "bf16", "--max-tokens", "3"];
+        let narrow = [
+            "model",
+            "chat",
+            place,
+            "--precision",
+            "bf16",
+            "--max-tokens",
+            "3",
+        ];
         let said = lab.run_saying(&narrow, "How many?\n");
         said.expect_exit(0);
         assert!(!said.stdout.is_empty(), "{place}: {}", said.stderr);
@@ -319,15 +495,30 @@ fn a_bare_base_model_is_no_fault_and_a_template_that_cannot_be_trained_with_is_w
         found["remarks"].to_string()
     };
     assert_eq!(remarks(), "[]");
-    let rewriting = "{% for m in messages %}{{ loop.revindex }}{{ m.content }}{{ eos_token }}{% endfor %}";
+    let rewriting =
+        "{% for m in messages %}{{ loop.revindex }}{{ m.content }}{{ eos_token }}{% endfor %}";
     lab.write("model/chat_template.jinja", rewriting);
-    assert!(remarks().contains("templates/chat/chatml.jinja"), "{}", remarks());
+    assert!(
+        remarks().contains("templates/chat/chatml.jinja"),
+        "{}",
+        remarks()
+    );
     fs::remove_file(lab.path("model/chat_template.jinja")).unwrap();
     lab.write("model/tokenizer_config.json", "{}");
-    assert!(remarks().contains("there is no chat template beside it"), "{}", remarks());
+    assert!(
+        remarks().contains("there is no chat template beside it"),
+        "{}",
+        remarks()
+    );
     let shown = lab.run(&["model", "inspect", "model"]);
     shown.expect_exit(0);
-    assert!(shown.stdout.contains("Worth knowing\n- cannot read the tokenizer"), "{}", shown.stdout);
+    assert!(
+        shown
+            .stdout
+            .contains("Worth knowing\n- cannot read the tokenizer"),
+        "{}",
+        shown.stdout
+    );
 }
 
 #[test]
@@ -336,30 +527,50 @@ fn a_link_is_looked_into_in_the_way_that_it_says() {
     chat_checkpoint(&lab, "model");
     // Without a template of its own, as base models are.
     lab.write("model/tokenizer_config.json", "{}");
-    lab.write("mine.jinja", "{% for m in messages %}{{ m.content }}</s>{% endfor %}");
+    lab.write(
+        "mine.jinja",
+        "{% for m in messages %}{{ m.content }}</s>{% endfor %}",
+    );
     let template = Some(lab.path("mine.jinja"));
     let link = Link::new(&lab.path("model"), Precision::F32, template, Some(77)).unwrap();
     fs::create_dir(lab.path("stage")).unwrap();
     link.save(&lab.path("stage")).unwrap();
     let found = lab.json(&["model", "inspect", "stage"])["found"].clone();
-    assert_eq!((&found["faults"], &found["remarks"]), (&serde_json::json!([]), &serde_json::json!([])));
+    assert_eq!(
+        (&found["faults"], &found["remarks"]),
+        (&serde_json::json!([]), &serde_json::json!([]))
+    );
     assert_eq!(found["config"]["positions"], 77);
 }
 
 #[test]
 fn an_architecture_is_the_one_that_is_named() {
     let lab = Lab::new();
-    copy(&manifest("tests/golden/architectures/mistral"), &lab.path("mistral"));
+    copy(
+        &manifest("tests/golden/architectures/mistral"),
+        &lab.path("mistral"),
+    );
     let config = fs::read_to_string(lab.path("mistral/config.json")).unwrap();
-    lab.write("mistral/config.json", config.replace("\"sliding_window\": 6", "\"sliding_window\": null"));
+    lab.write(
+        "mistral/config.json",
+        config.replace("\"sliding_window\": 6", "\"sliding_window\": null"),
+    );
     let ran = lab.run(&["model", "inspect", "mistral"]);
-    assert!(ran.stdout.contains("architecture  mistral\n"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("architecture  mistral\n"),
+        "{}",
+        ran.stdout
+    );
 }
 
 #[test]
 fn what_no_architecture_says_is_not_exported() {
     let (lab, model, place) = (Lab::new(), random_model(&problems(5)), place());
-    let config = ModelConfig { qkv_bias: true, qk_norm: true, ..model.decoder.config().clone() };
+    let config = ModelConfig {
+        qkv_bias: true,
+        qk_norm: true,
+        ..model.decoder.config().clone()
+    };
     let weights = Weights::random(&config, model.decoder.vocabulary(), Seed(1), &place.device);
     let decoder = Decoder::new(config, weights, &place);
     fs::create_dir(lab.path("model")).unwrap();
@@ -367,7 +578,8 @@ fn what_no_architecture_says_is_not_exported() {
     model.tokenizer.save_all(&lab.path("model")).unwrap();
     let ran = lab.run(&["model", "export", "model", "--to", "out"]);
     assert!(
-        ran.stderr.contains("cannot export out: no architecture that other programs know"),
+        ran.stderr
+            .contains("cannot export out: no architecture that other programs know"),
         "{}",
         ran.stderr
     );
@@ -379,12 +591,22 @@ fn what_closes_an_answer_ends_one_in_an_export_too() {
     let lab = Lab::new();
     chat_checkpoint(&lab, "model");
     // `<s>` closes answers, and generation is configured with `</s>` alone.
-    lab.write("model/chat_template.jinja", "{% for m in messages %}{{ m.content }}<s>{% endfor %}");
-    lab.write("model/generation_config.json", r#"{ "eos_token_id": 1, "top_k": 7 }"#);
-    lab.run(&["model", "export", "model", "--to", "out"]).expect_exit(0);
+    lab.write(
+        "model/chat_template.jinja",
+        "{% for m in messages %}{{ m.content }}<s>{% endfor %}",
+    );
+    lab.write(
+        "model/generation_config.json",
+        r#"{ "eos_token_id": 1, "top_k": 7 }"#,
+    );
+    lab.run(&["model", "export", "model", "--to", "out"])
+        .expect_exit(0);
     let text = fs::read_to_string(lab.path("out/generation_config.json")).unwrap();
     let json: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(json, serde_json::json!({ "eos_token_id": [0, 1], "top_k": 7 }));
+    assert_eq!(
+        json,
+        serde_json::json!({ "eos_token_id": [0, 1], "top_k": 7 })
+    );
 }
 
 /// A checkpoint with random weights and the tokenizer and template of Zephyr's kind.
@@ -436,7 +658,15 @@ fn a_base_is_shown_with_its_sizes_and_needs() {
 fn a_checkpoint_with_a_template_is_shown() {
     let lab = Lab::new();
     chat_checkpoint(&lab, "model");
-    let ran = lab.run(&["model", "inspect", "model", "--sequences", "2", "--length", "64"]);
+    let ran = lab.run(&[
+        "model",
+        "inspect",
+        "model",
+        "--sequences",
+        "2",
+        "--length",
+        "64",
+    ]);
     ran.expect_exit(0);
     insta::assert_snapshot!(ran.stdout, @"
     model
@@ -477,21 +707,33 @@ fn everything_that_is_wrong_with_a_checkpoint_is_told() {
     let told = |name: &str| {
         let ran = lab.run(&["model", "inspect", name]);
         ran.expect_exit(2);
-        ran.stdout.split_once("What is wrong\n").map_or_else(String::new, |(_, faults)| faults.to_owned())
+        ran.stdout
+            .split_once("What is wrong\n")
+            .map_or_else(String::new, |(_, faults)| faults.to_owned())
     };
-    copy(&manifest("tests/golden/architectures/llama-3.1"), &lab.path("shards"));
+    copy(
+        &manifest("tests/golden/architectures/llama-3.1"),
+        &lab.path("shards"),
+    );
     copy(&manifest("tests/golden/chat/zephyr"), &lab.path("shards"));
     fs::remove_file(lab.path("shards/model-00002-of-00002.safetensors")).unwrap();
     insta::assert_snapshot!(told("shards"), @"
     - shards/config.json: `vocab_size` is 61, and the tokenizer beside it has tokens that need 300 rows: they do not belong together; get both from one source
     - shards/model-00002-of-00002.safetensors is missing (10 tensors); fetch it again
     ");
-    copy(&manifest("tests/golden/architectures/qwen2"), &lab.path("qwen"));
+    copy(
+        &manifest("tests/golden/architectures/qwen2"),
+        &lab.path("qwen"),
+    );
     let edit = |file: &str, from: &str, to: &str| {
         let text = fs::read_to_string(lab.path(file)).unwrap();
         lab.write(file, text.replace(from, to));
     };
-    edit("qwen/config.json", "\"intermediate_size\": 40", "\"intermediate_size\": 41");
+    edit(
+        "qwen/config.json",
+        "\"intermediate_size\": 40",
+        "\"intermediate_size\": 41",
+    );
     insta::assert_snapshot!(told("qwen"), @"
     - cannot read the tokenizer qwen/tokenizer.json: No such file or directory (os error 2)
     - qwen/model.safetensors: tensor `model.layers.0.mlp.gate_proj.weight` has shape [40, 32], expected [41, 32]
@@ -501,7 +743,11 @@ fn everything_that_is_wrong_with_a_checkpoint_is_told() {
     - qwen/model.safetensors: tensor `model.layers.1.mlp.up_proj.weight` has shape [40, 32], expected [41, 32]
     - qwen/model.safetensors: 1 more tensor does not fit
     ");
-    edit("qwen/config.json", "\"model_type\": \"qwen2\"", "\"model_type\": \"mamba\"");
+    edit(
+        "qwen/config.json",
+        "\"model_type\": \"qwen2\"",
+        "\"model_type\": \"mamba\"",
+    );
     fs::remove_file(lab.path("qwen/model.safetensors")).unwrap();
     lab.write("qwen/pytorch_model.bin", "");
     insta::assert_snapshot!(told("qwen"), @"
@@ -520,24 +766,62 @@ fn everything_that_is_wrong_with_a_checkpoint_is_told() {
 fn a_conversation_from_a_file_is_that_of_the_model() {
     let lab = Lab::new();
     let lines = format!("{QUESTION}\n/retry\n/undo\n/retry\n/new\nHow many?\n/quit\nnever said\n");
-    let ran = lab.run_saying(&["model", "chat", &weak(), "--temperature", "0", "--max-tokens", "60"], &lines);
+    let ran = lab.run_saying(
+        &[
+            "model",
+            "chat",
+            &weak(),
+            "--temperature",
+            "0",
+            "--max-tokens",
+            "60",
+        ],
+        &lines,
+    );
     ran.expect_exit(0);
     let mut model = shipped();
-    let sampling = Sampling { temperature: 0.0, max_tokens: 60, ..Sampling::default() };
+    let sampling = Sampling {
+        temperature: 0.0,
+        max_tokens: 60,
+        ..Sampling::default()
+    };
     let mut answer = |dialogue: Dialogue| {
         let request = Request::new(dialogue, vec![Seed(0)]);
-        model.respond(&[request], &sampling).unwrap().remove(0).remove(0).text
+        model
+            .respond(&[request], &sampling)
+            .unwrap()
+            .remove(0)
+            .remove(0)
+            .text
     };
-    let prompt = Prompt { repeat_question: false, ..Prompt::default() };
+    let prompt = Prompt {
+        repeat_question: false,
+        ..Prompt::default()
+    };
     let first = answer(prompt.dialogue(QUESTION, &[]));
     let second = answer(prompt.dialogue(QUESTION, &[&first]));
     let other = answer(prompt.dialogue("How many?", &[]));
-    assert_eq!(ran.stdout, format!("{first}\n{second}\n{second}\n{other}\n"));
+    assert_eq!(
+        ran.stdout,
+        format!("{first}\n{second}\n{second}\n{other}\n")
+    );
     assert!(first.contains("####"), "{first}");
-    let arguments =
-        ["model", "chat", &weak(), "--temperature", "0", "--max-tokens", "60", "--format", "json"];
+    let arguments = [
+        "model",
+        "chat",
+        &weak(),
+        "--temperature",
+        "0",
+        "--max-tokens",
+        "60",
+        "--format",
+        "json",
+    ];
     let news = lab.run_saying(&arguments, &lines).news();
-    let texts: Vec<&str> = news.iter().filter_map(|line| line["text"].as_str()).collect();
+    let texts: Vec<&str> = news
+        .iter()
+        .filter_map(|line| line["text"].as_str())
+        .collect();
     assert_eq!(texts, [&first, &second, &second, &other]);
     assert_eq!(news[2]["turn"], 2);
 }
@@ -546,7 +830,10 @@ fn a_conversation_from_a_file_is_that_of_the_model() {
 fn a_conversation_says_when_positions_run_out() {
     let lab = Lab::new();
     let long = "many ".repeat(2000);
-    let ran = lab.run_saying(&["model", "chat", &weak()], &format!("/retry\n{long}\n/fly\n/undo\n"));
+    let ran = lab.run_saying(
+        &["model", "chat", &weak()],
+        &format!("/retry\n{long}\n/fly\n/undo\n"),
+    );
     ran.expect_exit(0);
     assert_eq!(ran.stdout, "");
     insta::assert_snapshot!(ran.stderr, @"
@@ -556,7 +843,10 @@ fn a_conversation_says_when_positions_run_out() {
     there is nothing to take back
     ");
     let ran = lab.run_saying(&["model", "chat", &weak(), "--max-tokens", "3"], QUESTION);
-    assert_eq!(ran.stderr, "(cut after 3 tokens; --max-tokens allows more)\n");
+    assert_eq!(
+        ran.stderr,
+        "(cut after 3 tokens; --max-tokens allows more)\n"
+    );
 }
 
 #[test]
@@ -613,17 +903,38 @@ fn what_cannot_be_meant_is_refused() {
 #[test]
 fn the_checkpoints_of_a_run_are_found_by_name() {
     let lab = Lab::finished();
-    lab.on_store(&["model", "export", "baseline seed=0", "--to", "last"]).expect_exit(0);
-    lab.on_store(&["model", "export", "baseline seed=0", "--to", "base", "--checkpoint", "base"])
+    lab.on_store(&["model", "export", "baseline seed=0", "--to", "last"])
         .expect_exit(0);
+    lab.on_store(&[
+        "model",
+        "export",
+        "baseline seed=0",
+        "--to",
+        "base",
+        "--checkpoint",
+        "base",
+    ])
+    .expect_exit(0);
     let weights = |folder: &str| fs::read(lab.path(folder).join("model.safetensors")).unwrap();
     assert!(weights("last") != weights("base"));
     let card = fs::read_to_string(lab.path("last/README.md")).unwrap();
-    assert!(card.contains("| run | baseline seed=0 |") && card.contains("minirise"), "{card}");
+    assert!(
+        card.contains("| run | baseline seed=0 |") && card.contains("minirise"),
+        "{card}"
+    );
     let config: Value =
-        serde_json::from_str(&fs::read_to_string(lab.path("last/generation_config.json")).unwrap()).unwrap();
+        serde_json::from_str(&fs::read_to_string(lab.path("last/generation_config.json")).unwrap())
+            .unwrap();
     assert_eq!(config["max_new_tokens"], 40);
-    let ran = lab.on_store(&["model", "export", "baseline seed=0", "--to", "no", "--checkpoint", "round 9"]);
+    let ran = lab.on_store(&[
+        "model",
+        "export",
+        "baseline seed=0",
+        "--to",
+        "no",
+        "--checkpoint",
+        "round 9",
+    ]);
     ran.expect_exit(2);
     insta::assert_snapshot!(ran.stderr, @"error: run `baseline seed=0` has no finished checkpoint `round 9`; it has `base`, `round 1`");
     let ran = lab.on_store(&["model", "inspect", "basline seed=0"]);

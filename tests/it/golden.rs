@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
 use rise_lab::model::ops::{Heads, Rotary};
-use rise_lab::model::{Decoder, Gradients, Kernels, ModelConfig, Place, Ragged, Targets, Visit, checkpoint};
+use rise_lab::model::{
+    Decoder, Gradients, Kernels, ModelConfig, Place, Ragged, Targets, Visit, checkpoint,
+};
 use rise_lab::train::{AdamW, Batch, Encoded, Normalise, TrainConfig, step};
 use serde_json::Value;
 
@@ -21,7 +23,10 @@ fn folder() -> PathBuf {
 }
 
 fn place(kernels: Kernels) -> Place {
-    Place { kernels, ..Place::open("flex").expect("the default backend") }
+    Place {
+        kernels,
+        ..Place::open("flex").expect("the default backend")
+    }
 }
 
 fn decoder(kernels: Kernels) -> Decoder {
@@ -29,8 +34,13 @@ fn decoder(kernels: Kernels) -> Decoder {
     let config: ModelConfig = serde_json::from_value(model["config"].clone()).expect("sizes");
     let vocabulary = model["vocabulary"].as_u64().expect("a number") as usize;
     let place = place(kernels);
-    let weights = checkpoint::read_weights(&folder().join("model.safetensors"), &config, vocabulary, &place)
-        .expect("golden weights");
+    let weights = checkpoint::read_weights(
+        &folder().join("model.safetensors"),
+        &config,
+        vocabulary,
+        &place,
+    )
+    .expect("golden weights");
     Decoder::new(config, weights, &place)
 }
 
@@ -40,11 +50,19 @@ fn floats(value: &Value) -> Vec<f32> {
         return vec![number as f32];
     }
     let list = value.as_array().or_else(|| value["data"].as_array());
-    list.expect("a tensor").iter().map(|x| x.as_f64().expect("a number") as f32).collect()
+    list.expect("a tensor")
+        .iter()
+        .map(|x| x.as_f64().expect("a number") as f32)
+        .collect()
 }
 
 fn ids(value: &Value) -> Vec<u32> {
-    value["data"].as_array().expect("a tensor").iter().map(|x| x.as_u64().expect("an id") as u32).collect()
+    value["data"]
+        .as_array()
+        .expect("a tensor")
+        .iter()
+        .map(|x| x.as_u64().expect("an id") as u32)
+        .collect()
 }
 
 /// Largest difference, relative to the largest magnitude expected.
@@ -53,7 +71,10 @@ fn close(what: &str, ours: &[f32], theirs: &[f32], tolerance: f32) {
     assert_eq!(ours.len(), theirs.len(), "{what}: number of values");
     let largest = theirs.iter().fold(1e-9_f32, |a, b| a.max(b.abs()));
     for (place, (a, b)) in ours.iter().zip(theirs).enumerate() {
-        assert!((a - b).abs() <= tolerance * largest, "{what}[{place}]: {a} against {b} (largest {largest})");
+        assert!(
+            (a - b).abs() <= tolerance * largest,
+            "{what}[{place}]: {a} against {b} (largest {largest})"
+        );
     }
 }
 
@@ -69,12 +90,20 @@ fn logits_of_whole_sequences() {
     let (long, short) = (ids(&model["ids"]), ids(&model["short"]["ids"]));
     // Three sequences of unequal length in one ragged batch: each must be what it is alone.
     let tokens = [&long[..11], &short[..], &long[11..]].concat();
-    let batch = Ragged { tokens, lengths: Arc::new([11, 7, 11]) };
+    let batch = Ragged {
+        tokens,
+        lengths: Arc::new([11, 7, 11]),
+    };
     let expected = floats(&model["logits"]);
     for kernels in BOTH {
         let logits = values(decoder(kernels).logits(&batch));
         close("first", &logits[..11 * 37], &expected[..11 * 37], 1e-5);
-        close("short", &logits[11 * 37..18 * 37], &floats(&model["short"]["logits"]), 1e-5);
+        close(
+            "short",
+            &logits[11 * 37..18 * 37],
+            &floats(&model["short"]["logits"]),
+            1e-5,
+        );
         close("last", &logits[18 * 37..], &expected[11 * 37..], 1e-5);
     }
 }
@@ -88,9 +117,22 @@ fn logits_against_a_cache() {
     // Row 0 enters with four tokens while row 1 enters with one; then both go on one by one.
     let mut logits = decoder.advance(&[&tokens[..4], &tokens[11..12]], &mut [&mut a, &mut b]);
     for (position_a, position_b) in (4..11).zip(1..) {
-        close("row 0", &logits[0], &expected[(position_a - 1) * 37..position_a * 37], 1e-5);
-        close("row 1", &logits[1], &expected[(10 + position_b) * 37..(11 + position_b) * 37], 1e-5);
-        let news = [&tokens[position_a..=position_a], &tokens[11 + position_b..=11 + position_b]];
+        close(
+            "row 0",
+            &logits[0],
+            &expected[(position_a - 1) * 37..position_a * 37],
+            1e-5,
+        );
+        close(
+            "row 1",
+            &logits[1],
+            &expected[(10 + position_b) * 37..(11 + position_b) * 37],
+            1e-5,
+        );
+        let news = [
+            &tokens[position_a..=position_a],
+            &tokens[11 + position_b..=11 + position_b],
+        ];
         logits = decoder.advance(&news, &mut [&mut a, &mut b]);
     }
 }
@@ -99,7 +141,10 @@ struct Names(BTreeMap<String, Vec<f32>>);
 
 fn batch(loss: &Value) -> Batch {
     let all = ids(&loss["ids"]);
-    let lengths: Vec<usize> = ids(&loss["lengths"]).into_iter().map(|length| length as usize).collect();
+    let lengths: Vec<usize> = ids(&loss["lengths"])
+        .into_iter()
+        .map(|length| length as usize)
+        .collect();
     let number = |value: &Value| value.as_u64().unwrap() as usize;
     let examples: Vec<Encoded> = lengths
         .iter()
@@ -111,7 +156,13 @@ fn batch(loss: &Value) -> Batch {
                 .unwrap()
                 .iter()
                 .filter(|message| number(&message["row"]) == row)
-                .map(|m| (number(&m["start"]), number(&m["end"]), m["weight"].as_f64().unwrap()))
+                .map(|m| {
+                    (
+                        number(&m["start"]),
+                        number(&m["end"]),
+                        m["weight"].as_f64().unwrap(),
+                    )
+                })
                 .collect(),
         })
         .collect();
@@ -124,14 +175,26 @@ fn gradients(decoder: &Decoder, batch: &Batch, graph: bool) -> (f32, BTreeMap<St
     struct Take<'a>(&'a Gradients);
     impl Visit for Take<'_> {
         fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
-            let values = self.0.get(name).expect("every parameter has a gradient").to_vec();
-            Tensor::from_data(TensorData::new(values, parameter.shape()), &parameter.device())
+            let values = self
+                .0
+                .get(name)
+                .expect("every parameter has a gradient")
+                .to_vec();
+            Tensor::from_data(
+                TensorData::new(values, parameter.shape()),
+                &parameter.device(),
+            )
         }
     }
     let (value, gradients) = if graph {
         let tracked = decoder.weights().clone().tracked();
-        let loss = decoder.with_weights(tracked.clone()).loss(&batch.inputs, &batch.targets);
-        (f64::from(loss.clone().into_scalar::<f32>()), Gradients::of(tracked, &loss.backward()))
+        let loss = decoder
+            .with_weights(tracked.clone())
+            .loss(&batch.inputs, &batch.targets);
+        (
+            f64::from(loss.clone().into_scalar::<f32>()),
+            Gradients::of(tracked, &loss.backward()),
+        )
     } else {
         decoder.loss_and_gradients(&batch.inputs, &batch.targets)
     };
@@ -147,7 +210,12 @@ fn named(decoder: &Decoder) -> Names {
             .into_iter()
             .map(|(name, view)| {
                 let floats = view.data().chunks_exact(4);
-                (name, floats.map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect())
+                (
+                    name,
+                    floats
+                        .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+                        .collect(),
+                )
             })
             .collect(),
     )
@@ -158,7 +226,11 @@ fn weighted_loss_and_every_gradient() {
     let loss = golden("loss.json");
     let batch = batch(&loss);
     // The fused pass, the fused block within burn's graph, and ordinary operations.
-    for (kernels, graph) in [(Kernels::Fused, false), (Kernels::Fused, true), (Kernels::Plain, true)] {
+    for (kernels, graph) in [
+        (Kernels::Fused, false),
+        (Kernels::Fused, true),
+        (Kernels::Plain, true),
+    ] {
         let (value, ours) = gradients(&decoder(kernels), &batch, graph);
         close("loss", &[value], &[floats(&loss["loss"])[0]], 1e-5);
         let theirs = loss["gradients"].as_object().unwrap();
@@ -184,8 +256,18 @@ fn three_steps_of_adamw() {
     let (mut decoder, mut adam) = (decoder(Kernels::Fused), AdamW::default());
     for (number, &rate) in floats(&adamw["rates"]).iter().enumerate() {
         let stepped = step(decoder, &batch, &mut adam, &config, f64::from(rate));
-        close("loss", &[stepped.loss as f32], &[floats(&adamw["losses"])[number]], 1e-5);
-        close("norm", &[stepped.norm as f32], &[floats(&adamw["gradient_norms"])[number]], 1e-5);
+        close(
+            "loss",
+            &[stepped.loss as f32],
+            &[floats(&adamw["losses"])[number]],
+            1e-5,
+        );
+        close(
+            "norm",
+            &[stepped.norm as f32],
+            &[floats(&adamw["gradient_norms"])[number]],
+            1e-5,
+        );
         decoder = stepped.decoder;
     }
     let ours = named(&decoder).0;
@@ -194,7 +276,12 @@ fn three_steps_of_adamw() {
         close(name, &ours[name][..expected.len()], &expected, 1e-5);
     }
     let squares: f64 = ours.values().flatten().map(|&x| f64::from(x).powi(2)).sum();
-    close("norm of all", &[squares.sqrt() as f32], &[number("norm") as f32], 1e-6);
+    close(
+        "norm of all",
+        &[squares.sqrt() as f32],
+        &[number("norm") as f32],
+        1e-6,
+    );
 }
 
 fn tensor<const R: usize>(values: Vec<f32>, shape: [usize; R]) -> Tensor<R> {
@@ -204,7 +291,8 @@ fn tensor<const R: usize>(values: Vec<f32>, shape: [usize; R]) -> Tensor<R> {
 
 fn pulled<const R: usize>(output: Tensor<R>, upstream: &[f32]) -> burn::tensor::Gradients {
     let shape = output.dims();
-    let upstream = Tensor::<R>::from_data(TensorData::new(upstream.to_vec(), shape), &output.device());
+    let upstream =
+        Tensor::<R>::from_data(TensorData::new(upstream.to_vec(), shape), &output.device());
     (output * upstream).sum().backward()
 }
 
@@ -214,7 +302,10 @@ fn rms_norm_and_its_gradients_row_by_row() {
     let gain = floats(&op["weight"]);
     let (width, x) = (gain.len(), floats(&op["x"]));
     for kernels in BOTH {
-        let (x, gain) = (tensor(x.clone(), [x.len() / width, width]), tensor(gain.clone(), [width]));
+        let (x, gain) = (
+            tensor(x.clone(), [x.len() / width, width]),
+            tensor(gain.clone(), [width]),
+        );
         let y = kernels.rms_norm(x.clone(), gain.clone(), op["epsilon"].as_f64().unwrap());
         let gradients = pulled(y.clone(), &floats(&op["upstream"]));
         let by_row = |ours: Vec<f32>, theirs: Vec<f32>| {
@@ -224,7 +315,12 @@ fn rms_norm_and_its_gradients_row_by_row() {
         };
         by_row(values(y.inner()), floats(&op["output"]));
         by_row(values(x.grad(&gradients).unwrap()), floats(&op["d_x"]));
-        close("gain", &values(gain.grad(&gradients).unwrap()), &floats(&op["d_weight"]), 1e-5);
+        close(
+            "gain",
+            &values(gain.grad(&gradients).unwrap()),
+            &floats(&op["d_weight"]),
+            1e-5,
+        );
     }
 }
 
@@ -256,7 +352,10 @@ fn swiglu_and_its_gradients() {
     let width = width.as_u64().unwrap() as usize;
     let pack = |a: &str, b: &str| -> Vec<f32> {
         let (a, b) = (floats(&op[a]), floats(&op[b]));
-        a.chunks(width).zip(b.chunks(width)).flat_map(|(a, b)| [a, b].concat()).collect()
+        a.chunks(width)
+            .zip(b.chunks(width))
+            .flat_map(|(a, b)| [a, b].concat())
+            .collect()
     };
     let packed = pack("gate", "up");
     for kernels in BOTH {
@@ -264,7 +363,12 @@ fn swiglu_and_its_gradients() {
         let y = kernels.swiglu(x.clone());
         let gradients = pulled(y.clone(), &floats(&op["upstream"]));
         close("output", &values(y.inner()), &floats(&op["output"]), 1e-5);
-        close("gradient", &values(x.grad(&gradients).unwrap()), &pack("d_gate", "d_up"), 1e-5);
+        close(
+            "gradient",
+            &values(x.grad(&gradients).unwrap()),
+            &pack("d_gate", "d_up"),
+            1e-5,
+        );
     }
 }
 
@@ -273,7 +377,11 @@ fn grouped_attention_and_its_gradients() {
     let op = &golden("ops.json")["attention"];
     let shape = |name: &str, axis: usize| op[name]["shape"][axis].as_u64().unwrap() as usize;
     let (batch, time) = (shape("query", 0), shape("query", 1));
-    let heads = Heads { queries: shape("query", 2), keys: shape("key", 2), size: shape("query", 3) };
+    let heads = Heads {
+        queries: shape("query", 2),
+        keys: shape("key", 2),
+        size: shape("query", 3),
+    };
     let (q, kv) = (heads.width(), heads.keys * heads.size);
     let pack = |names: [&str; 3]| -> Vec<f32> {
         let [a, b, c] = names.map(|name| floats(&op[name]));
@@ -285,11 +393,19 @@ fn grouped_attention_and_its_gradients() {
     let still = Rotary::from_tables(table(1.0), table(0.0), heads.size);
     let lengths: Arc<[usize]> = vec![time; batch].into();
     for kernels in BOTH {
-        let x = tensor(pack(["query", "key", "value"]), [batch * time, heads.packed()]);
+        let x = tensor(
+            pack(["query", "key", "value"]),
+            [batch * time, heads.packed()],
+        );
         let y = kernels.attention(x.clone(), &heads, &lengths, &still);
         let gradients = pulled(y.clone(), &floats(&op["upstream"]));
         close("output", &values(y.inner()), &floats(&op["output"]), 1e-5);
-        close("gradient", &values(x.grad(&gradients).unwrap()), &pack(["d_query", "d_key", "d_value"]), 1e-5);
+        close(
+            "gradient",
+            &values(x.grad(&gradients).unwrap()),
+            &pack(["d_query", "d_key", "d_value"]),
+            1e-5,
+        );
     }
 }
 
@@ -299,15 +415,26 @@ fn cross_entropy_and_its_gradient() {
     let vocabulary = &op["logits"]["shape"].as_array().unwrap().last().unwrap();
     let vocabulary = vocabulary.as_u64().unwrap() as usize;
     let total = op["weight_sum"].as_f64().unwrap() as f32;
-    let weights: Vec<f32> = floats(&op["token_weights"]).iter().map(|w| w / total).collect();
-    let targets = Targets { ids: ids(&op["targets"]).into(), weights: weights.into() };
+    let weights: Vec<f32> = floats(&op["token_weights"])
+        .iter()
+        .map(|w| w / total)
+        .collect();
+    let targets = Targets {
+        ids: ids(&op["targets"]).into(),
+        weights: weights.into(),
+    };
     let logits = floats(&op["logits"]);
     for kernels in BOTH {
         let x = tensor(logits.clone(), [logits.len() / vocabulary, vocabulary]);
         let loss = kernels.cross_entropy(x.clone(), &targets);
         let gradients = loss.clone().backward();
         close("loss", &values(loss.inner()), &floats(&op["output"]), 1e-5);
-        close("gradient", &values(x.grad(&gradients).unwrap()), &floats(&op["d_logits"]), 1e-5);
+        close(
+            "gradient",
+            &values(x.grad(&gradients).unwrap()),
+            &floats(&op["d_logits"]),
+            1e-5,
+        );
     }
 }
 
@@ -316,15 +443,39 @@ fn cross_entropy_and_its_gradient() {
 #[test]
 fn fused_attention_agrees_with_plain_on_odd_shapes() {
     for (heads, lengths) in [
-        (Heads { queries: 1, keys: 1, size: 2 }, vec![1]),
-        (Heads { queries: 4, keys: 2, size: 6 }, vec![63, 1, 64, 65]),
-        (Heads { queries: 3, keys: 1, size: 4 }, vec![130, 2]),
+        (
+            Heads {
+                queries: 1,
+                keys: 1,
+                size: 2,
+            },
+            vec![1],
+        ),
+        (
+            Heads {
+                queries: 4,
+                keys: 2,
+                size: 6,
+            },
+            vec![63, 1, 64, 65],
+        ),
+        (
+            Heads {
+                queries: 3,
+                keys: 1,
+                size: 4,
+            },
+            vec![130, 2],
+        ),
     ] {
         let rows: usize = lengths.iter().sum();
         let count = rows * heads.packed();
-        let data: Vec<f32> = (0..count).map(|i| ((i * 37 % 101) as f32 / 50.0 - 1.0) * 1.5).collect();
-        let upstream: Vec<f32> =
-            (0..rows * heads.width()).map(|i| (i * 53 % 89) as f32 / 44.0 - 1.0).collect();
+        let data: Vec<f32> = (0..count)
+            .map(|i| ((i * 37 % 101) as f32 / 50.0 - 1.0) * 1.5)
+            .collect();
+        let upstream: Vec<f32> = (0..rows * heads.width())
+            .map(|i| (i * 53 % 89) as f32 / 44.0 - 1.0)
+            .collect();
         let rotary = Rotary::new(256, heads.size, 10_000.0);
         let lengths: Arc<[usize]> = lengths.into();
         let [fused, plain] = BOTH.map(|kernels| {

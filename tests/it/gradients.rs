@@ -13,7 +13,11 @@ const VOCABULARY: usize = 23;
 
 fn decoder(config: &ModelConfig, kernels: Kernels, threads: usize) -> Decoder {
     let place = Place::open("flex").unwrap();
-    let place = Place { kernels, threads: Threads::new(threads), ..place };
+    let place = Place {
+        kernels,
+        threads: Threads::new(threads),
+        ..place
+    };
     let weights = Weights::random(config, VOCABULARY, Seed(3), &place.device);
     Decoder::new(config.clone(), weights, &place)
 }
@@ -25,15 +29,26 @@ fn batch(lengths: &[usize]) -> (Ragged, Targets) {
     let mut token = || (draws.normal().abs() * 1000.0) as u32 % VOCABULARY as u32;
     let tokens = (0..rows).map(|_| token()).collect();
     let ids = (0..rows).map(|_| token()).collect();
-    let weights = (0..rows).map(|row| [0.0, 0.4, -0.1, 0.25, 0.0][row % 5] / rows as f32).collect();
-    (Ragged { tokens, lengths: Arc::from(lengths) }, Targets { ids, weights })
+    let weights = (0..rows)
+        .map(|row| [0.0, 0.4, -0.1, 0.25, 0.0][row % 5] / rows as f32)
+        .collect();
+    (
+        Ragged {
+            tokens,
+            lengths: Arc::from(lengths),
+        },
+        Targets { ids, weights },
+    )
 }
 
 /// Loss and gradients through burn's graph.
 fn through_graph(decoder: &Decoder, batch: &Ragged, targets: &Targets) -> (f64, Gradients) {
     let tracked = decoder.weights().clone().tracked();
     let loss = decoder.with_weights(tracked.clone()).loss(batch, targets);
-    (f64::from(loss.clone().into_scalar::<f32>()), Gradients::of(tracked, &loss.backward()))
+    (
+        f64::from(loss.clone().into_scalar::<f32>()),
+        Gradients::of(tracked, &loss.backward()),
+    )
 }
 
 fn names(decoder: &Decoder) -> Vec<String> {
@@ -55,7 +70,10 @@ fn difference(names: &[String], ours: &Gradients, expected: &Gradients) -> f32 {
         let (ours, expected) = (ours.get(name).unwrap(), expected.get(name).unwrap());
         assert_eq!(ours.len(), expected.len(), "{name}");
         let largest = expected.iter().fold(1e-12_f32, |a, b| a.max(b.abs()));
-        ours.iter().zip(expected.iter()).fold(0.0_f32, |a, (x, y)| a.max((x - y).abs())) / largest
+        ours.iter()
+            .zip(expected.iter())
+            .fold(0.0_f32, |a, (x, y)| a.max((x - y).abs()))
+            / largest
     };
     names.iter().map(of).fold(0.0, f32::max)
 }
@@ -74,22 +92,47 @@ fn small() -> ModelConfig {
 
 #[test]
 fn fused_gradients_are_those_of_ordinary_operations() {
-    let one_head = ModelConfig { width: 6, heads: 1, kv_heads: 1, hidden: 7, ..small() };
-    let tied = ModelConfig { tied: true, kv_heads: 4, ..small() };
-    let shapes: [&[usize]; 5] = [&[1], &[1, 1, 1], &[17, 1, 48, 49, 16], &[97, 3], &[130, 64, 200, 5]];
+    let one_head = ModelConfig {
+        width: 6,
+        heads: 1,
+        kv_heads: 1,
+        hidden: 7,
+        ..small()
+    };
+    let tied = ModelConfig {
+        tied: true,
+        kv_heads: 4,
+        ..small()
+    };
+    let shapes: [&[usize]; 5] = [
+        &[1],
+        &[1, 1, 1],
+        &[17, 1, 48, 49, 16],
+        &[97, 3],
+        &[130, 64, 200, 5],
+    ];
     for config in [small(), one_head, tied] {
         for lengths in shapes {
             let (batch, targets) = batch(lengths);
-            let (fused, plain) = (decoder(&config, Kernels::Fused, 1), decoder(&config, Kernels::Plain, 1));
+            let (fused, plain) = (
+                decoder(&config, Kernels::Fused, 1),
+                decoder(&config, Kernels::Plain, 1),
+            );
             let (loss, ours) = fused.loss_and_gradients(&batch, &targets);
             let (expected_loss, expected) = plain.loss_and_gradients(&batch, &targets);
-            assert!((loss - expected_loss).abs() < 1e-6, "{lengths:?}: {loss} {expected_loss}");
+            assert!(
+                (loss - expected_loss).abs() < 1e-6,
+                "{lengths:?}: {loss} {expected_loss}"
+            );
             let names = names(&fused);
             let worst = difference(&names, &ours, &expected);
             assert!(worst < 3e-5, "{lengths:?}: relative difference {worst}");
             let (_, graph) = through_graph(&fused, &batch, &targets);
             let worst = difference(&names, &graph, &expected);
-            assert!(worst < 3e-5, "{lengths:?}: relative difference {worst} within the graph");
+            assert!(
+                worst < 3e-5,
+                "{lengths:?}: relative difference {worst} within the graph"
+            );
         }
     }
 }
@@ -99,7 +142,10 @@ fn many_shards_and_groups_add_up_to_the_same_gradients() {
     // 4,600 rows: four groups of several shards.
     let lengths: Vec<usize> = (0..46).map(|i| 20 + i * 37 % 161).collect();
     let (batch, targets) = batch(&lengths);
-    let (fused, plain) = (decoder(&small(), Kernels::Fused, 1), decoder(&small(), Kernels::Plain, 1));
+    let (fused, plain) = (
+        decoder(&small(), Kernels::Fused, 1),
+        decoder(&small(), Kernels::Plain, 1),
+    );
     let (_, ours) = fused.loss_and_gradients(&batch, &targets);
     let (_, expected) = plain.loss_and_gradients(&batch, &targets);
     let worst = difference(&names(&fused), &ours, &expected);
@@ -113,11 +159,17 @@ fn the_number_of_threads_changes_no_bit() {
     let alone = decoder(&small(), Kernels::Fused, 1);
     let (loss, expected) = alone.loss_and_gradients(&batch, &targets);
     for threads in [2, 3, 5] {
-        let (other, ours) = decoder(&small(), Kernels::Fused, threads).loss_and_gradients(&batch, &targets);
+        let (other, ours) =
+            decoder(&small(), Kernels::Fused, threads).loss_and_gradients(&batch, &targets);
         assert_eq!(loss.to_bits(), other.to_bits());
         for name in names(&alone) {
             let bits = |gradients: &Gradients| -> Vec<u32> {
-                gradients.get(&name).unwrap().iter().map(|value| value.to_bits()).collect()
+                gradients
+                    .get(&name)
+                    .unwrap()
+                    .iter()
+                    .map(|value| value.to_bits())
+                    .collect()
             };
             assert_eq!(bits(&ours), bits(&expected), "{name} on {threads} threads");
         }
@@ -127,14 +179,24 @@ fn the_number_of_threads_changes_no_bit() {
 #[test]
 fn a_batch_without_rows_or_targets_has_zero_gradients() {
     let decoder = decoder(&small(), Kernels::Fused, 1);
-    let empty = Ragged { tokens: Vec::new(), lengths: Arc::from([]) };
+    let empty = Ragged {
+        tokens: Vec::new(),
+        lengths: Arc::from([]),
+    };
     for batch in [empty, batch(&[9, 4]).0] {
         let rows = batch.tokens.len();
         let (ids, weights) = (vec![0; rows].into(), vec![0.0; rows].into());
         let (loss, gradients) = decoder.loss_and_gradients(&batch, &Targets { ids, weights });
         assert_eq!(loss.to_bits(), 0.0_f64.to_bits());
         for name in names(&decoder) {
-            assert!(gradients.get(&name).unwrap().iter().all(|value| *value == 0.0), "{name}");
+            assert!(
+                gradients
+                    .get(&name)
+                    .unwrap()
+                    .iter()
+                    .all(|value| *value == 0.0),
+                "{name}"
+            );
         }
     }
 }

@@ -11,9 +11,13 @@ use rise_lab::spec;
 use rise_lab::sweep::SweepPlan;
 
 pub fn plan(name: &str, overrides: &[(&str, &str)]) -> SweepPlan {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments").join(name);
-    let overrides: Vec<_> =
-        overrides.iter().map(|(path, value)| (path.to_string(), value.to_string())).collect();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("experiments")
+        .join(name);
+    let overrides: Vec<_> = overrides
+        .iter()
+        .map(|(path, value)| (path.to_string(), value.to_string()))
+        .collect();
     let experiment = spec::read(&file, &overrides).expect("a committed experiment");
     let models = Models::new(experiment.models_folder());
     let nowhere = Workspace::new(PathBuf::from("no such store"));
@@ -35,7 +39,14 @@ fn digest(plan: &SweepPlan) -> String {
 fn quickstart_is_two_rounds_of_the_algorithm() {
     let plan = plan("quickstart.toml", &[]);
     let stage = |key| plan.graph.get(key).expect("a planned stage");
-    let place = |key| plan.cells[0].run.stages.iter().position(|other| other == key).expect("an input");
+    let place = |key| {
+        plan.cells[0]
+            .run
+            .stages
+            .iter()
+            .position(|other| other == key)
+            .expect("an input")
+    };
     let lines: Vec<String> = plan.cells[0]
         .run
         .stages
@@ -43,8 +54,16 @@ fn quickstart_is_two_rounds_of_the_algorithm() {
         .enumerate()
         .map(|(number, key)| {
             let stage = stage(key);
-            let inputs: Vec<String> = stage.inputs.iter().map(|input| place(input).to_string()).collect();
-            let reads = if inputs.is_empty() { String::new() } else { format!(" <- {}", inputs.join(" ")) };
+            let inputs: Vec<String> = stage
+                .inputs
+                .iter()
+                .map(|input| place(input).to_string())
+                .collect();
+            let reads = if inputs.is_empty() {
+                String::new()
+            } else {
+                format!(" <- {}", inputs.join(" "))
+            };
             format!("{number:>2} {} {}{reads}", key.short(), stage.label)
         })
         .collect();
@@ -66,7 +85,12 @@ fn quickstart_is_two_rounds_of_the_algorithm() {
         14 414bfa02afa0 train weak round 2 <- 4 8 13
         15 aba5ff35caf0 evaluate weak round 2 <- 1 14
     ");
-    let names: Vec<&str> = plan.cells[0].run.checkpoints.iter().map(|(name, ..)| name.as_str()).collect();
+    let names: Vec<&str> = plan.cells[0]
+        .run
+        .checkpoints
+        .iter()
+        .map(|(name, ..)| name.as_str())
+        .collect();
     assert_eq!(names, ["base", "round 1", "round 2"]);
 }
 
@@ -74,13 +98,25 @@ fn quickstart_is_two_rounds_of_the_algorithm() {
 fn stages_of(overrides: &[(&str, &str)]) -> String {
     let plan = plan("quickstart.toml", overrides);
     let stages = &plan.cells[0].run.stages;
-    let place = |key| stages.iter().position(|other| other == key).expect("an input").to_string();
+    let place = |key| {
+        stages
+            .iter()
+            .position(|other| other == key)
+            .expect("an input")
+            .to_string()
+    };
     let line = |(number, key): (usize, &Key)| {
         let stage = plan.graph.get(key).expect("a planned stage");
         let inputs: Vec<String> = stage.inputs.iter().map(place).collect();
         format!("{number:>2} {} <- {}", stage.label, inputs.join(" "))
     };
-    stages.iter().enumerate().skip(5).map(line).collect::<Vec<_>>().join("\n")
+    stages
+        .iter()
+        .enumerate()
+        .skip(5)
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -104,15 +140,30 @@ fn online_methods_start_from_the_base_or_its_boost() {
 
 #[test]
 fn problems_that_another_seed_picks_are_evaluated_on_and_change_nothing_else() {
-    let (own, others) =
-        (plan("quickstart.toml", &[]), plan("quickstart.toml", &[("evaluate.data_seed", "7")]));
+    let (own, others) = (
+        plan("quickstart.toml", &[]),
+        plan("quickstart.toml", &[("evaluate.data_seed", "7")]),
+    );
     let labels = |plan: &SweepPlan| -> Vec<String> {
-        plan.cells[0].run.stages.iter().map(|key| plan.graph.get(key).unwrap().label.clone()).collect()
+        plan.cells[0]
+            .run
+            .stages
+            .iter()
+            .map(|key| plan.graph.get(key).unwrap().label.clone())
+            .collect()
     };
     assert_eq!(labels(&own), labels(&others));
-    let pairs = own.cells[0].run.stages.iter().zip(&others.cells[0].run.stages);
-    let moved: Vec<String> =
-        labels(&own).into_iter().zip(pairs).filter(|(_, (a, b))| a != b).map(|(label, _)| label).collect();
+    let pairs = own.cells[0]
+        .run
+        .stages
+        .iter()
+        .zip(&others.cells[0].run.stages);
+    let moved: Vec<String> = labels(&own)
+        .into_iter()
+        .zip(pairs)
+        .filter(|(_, (a, b))| a != b)
+        .map(|(label, _)| label)
+        .collect();
     insta::assert_snapshot!(moved.join("\n"), @r"
     prepare word-problems test
     evaluate weak base
@@ -127,13 +178,16 @@ fn problems_that_another_seed_picks_are_evaluated_on_and_change_nothing_else() {
 #[test]
 fn training_problems_are_drawn_anew_for_every_seed_but_the_first() {
     let boost = ("boost", "{ problems = 10, model = \"strong\", turns = 2 }");
-    let [shared, anew] =
-        ["shared", "per-seed"].map(|draw| plan("baseline.toml", &[("data.train_draw", draw), boost]));
+    let [shared, anew] = ["shared", "per-seed"]
+        .map(|draw| plan("baseline.toml", &[("data.train_draw", draw), boost]));
     // The file has three seeds: the first two cells are one setting under the seeds 0 and 1.
-    let [first, second] = [0, 1].map(|cell| (&shared.cells[cell].run.stages, &anew.cells[cell].run.stages));
+    let [first, second] =
+        [0, 1].map(|cell| (&shared.cells[cell].run.stages, &anew.cells[cell].run.stages));
     assert_eq!(first.0, first.1);
     let kept = second.0.iter().filter(|key| second.1.contains(key));
-    let kept: Vec<String> = kept.map(|key| shared.graph.get(key).unwrap().label.clone()).collect();
+    let kept: Vec<String> = kept
+        .map(|key| shared.graph.get(key).unwrap().label.clone())
+        .collect();
     insta::assert_snapshot!(kept.join("\n"), @r"
     prepare word-problems test
     prepare word-problems corpus
@@ -154,12 +208,25 @@ fn the_last_checkpoint_alone_is_evaluated_as_it_is_among_all() {
             plan("quickstart.toml", &overrides)
         });
         let (all, last) = (&all.cells[0].run, &last.cells[0].run);
-        assert!(last.stages.iter().all(|key| all.stages.contains(key)), "the same stages, but fewer");
-        assert!(all.checkpoints.ends_with(&last.checkpoints), "the last ones");
-        last.checkpoints.iter().map(|(name, _, key)| (name.clone(), key.clone())).collect()
+        assert!(
+            last.stages.iter().all(|key| all.stages.contains(key)),
+            "the same stages, but fewer"
+        );
+        assert!(
+            all.checkpoints.ends_with(&last.checkpoints),
+            "the last ones"
+        );
+        last.checkpoints
+            .iter()
+            .map(|(name, _, key)| (name.clone(), key.clone()))
+            .collect()
     };
-    let names =
-        |method| -> Vec<String> { last(&[("method", method)]).into_iter().map(|(name, _)| name).collect() };
+    let names = |method| -> Vec<String> {
+        last(&[("method", method)])
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect()
+    };
     assert_eq!(names("rise"), ["round 2"]);
     assert_eq!(names("sft-right"), ["sft-right"]);
     assert_eq!(names("self-refine"), ["self-refine"]);
@@ -171,7 +238,10 @@ fn the_last_checkpoint_alone_is_evaluated_as_it_is_among_all() {
 #[test]
 fn ablations_share_their_stages() {
     let plan = plan("ablations.toml", &[]);
-    assert!(2 * plan.graph.stages().len() <= plan.asked(), "at most half of what is asked for is executed");
+    assert!(
+        2 * plan.graph.stages().len() <= plan.asked(),
+        "at most half of what is asked for is executed"
+    );
     insta::assert_snapshot!(digest(&plan), @"54 runs ask for 646 stages, 241 of them different: 362ec7c3b2dd");
 }
 
@@ -182,7 +252,12 @@ fn gsm8k_is_the_same_wherever_its_files_lie() {
     for file in ["train.jsonl", "test.jsonl"] {
         std::fs::copy(Path::new(fixture).join(file), elsewhere.path().join(file)).expect("a copy");
     }
-    let sizes = [("data.train", "4"), ("data.validation", "0"), ("data.test", "4"), ("base", "tiny")];
+    let sizes = [
+        ("data.train", "4"),
+        ("data.validation", "0"),
+        ("data.test", "4"),
+        ("base", "tiny"),
+    ];
     let [here, there] = [fixture, elsewhere.path().to_str().expect("a path")].map(|path| {
         let mut overrides = vec![("task.gsm8k.path", path)];
         overrides.extend(sizes);
@@ -201,11 +276,22 @@ fn keys_on_a_small_base(overrides: &[(&str, &str)]) -> (Vec<Key>, Vec<Key>) {
     std::fs::write(folder.path().join("models/tiny.toml"), recipe).expect("a recipe");
     let file = folder.path().join("gsm8k.toml");
     std::fs::copy(root.join("gsm8k.toml"), &file).expect("a copy");
-    let overrides: Vec<_> =
-        overrides.iter().map(|&(path, value)| (path.to_owned(), value.to_owned())).collect();
+    let overrides: Vec<_> = overrides
+        .iter()
+        .map(|&(path, value)| (path.to_owned(), value.to_owned()))
+        .collect();
     let experiment = spec::read(&file, &overrides).expect("the experiment");
     let models = Models::new(experiment.models_folder());
-    let plan = SweepPlan::of(experiment, &models, &Workspace::new("no such store")).expect("a plan");
-    let stages = plan.graph.stages().iter().map(|stage| stage.key.clone()).collect();
-    (stages, plan.cells.iter().map(|cell| cell.key.clone()).collect())
+    let plan =
+        SweepPlan::of(experiment, &models, &Workspace::new("no such store")).expect("a plan");
+    let stages = plan
+        .graph
+        .stages()
+        .iter()
+        .map(|stage| stage.key.clone())
+        .collect();
+    (
+        stages,
+        plan.cells.iter().map(|cell| cell.key.clone()).collect(),
+    )
 }

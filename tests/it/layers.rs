@@ -16,14 +16,29 @@ const EDGES: [(&str, &[&str]); 15] = [
     ("rollout", &["domain", "data", "remote"]),
     ("train", &["domain", "data", "model"]),
     // The types of settings only.
-    ("spec", &["domain", "data", "model", "remote", "rollout", "train", "eval"]),
+    (
+        "spec",
+        &[
+            "domain", "data", "model", "remote", "rollout", "train", "eval",
+        ],
+    ),
     ("store", &["domain"]),
-    ("pipeline", &["domain", "data", "model", "remote", "rollout", "train", "eval", "spec", "store"]),
+    (
+        "pipeline",
+        &[
+            "domain", "data", "model", "remote", "rollout", "train", "eval", "spec", "store",
+        ],
+    ),
     ("sweep", &["domain", "spec", "pipeline", "store"]),
     ("report", &["domain", "stats", "store"]),
     ("claims", &["domain", "spec", "stats", "store", "report"]),
     // `rise-lab model` is about a model alone, without runs.
-    ("cli", &["domain", "data", "model", "spec", "sweep", "pipeline", "report", "store", "claims"]),
+    (
+        "cli",
+        &[
+            "domain", "data", "model", "spec", "sweep", "pipeline", "report", "store", "claims",
+        ],
+    ),
 ];
 
 /// What may be named only under certain paths of `src/`.
@@ -43,13 +58,19 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("plotters::", &["report/"]),
     ("resvg::", &["report/"]),
     ("regex::", &["data/tasks/jsonl/"]),
-    ("minijinja::", &["report/", "data/prompt.rs", "model/chat.rs"]),
+    (
+        "minijinja::",
+        &["report/", "data/prompt.rs", "model/chat.rs"],
+    ),
 ];
 
 /// What one source file does against the rules, as sentences; `path` is relative to `src/`.
 fn faults(path: &str, text: &str) -> Vec<String> {
-    let code: String =
-        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let code: String = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n");
     let mut faults = Vec::new();
     // `lib.rs` and `main.rs` hold the modules together.
     if let Some((module, _)) = path.split_once('/') {
@@ -58,10 +79,16 @@ fn faults(path: &str, text: &str) -> Vec<String> {
     for (name, homes) in HOMES {
         let at_home = homes.iter().any(|home| path.starts_with(home));
         if !at_home && names(&code, name) {
-            faults.push(format!("names `{name}`, which belongs in {}", homes.join(" and ")));
+            faults.push(format!(
+                "names `{name}`, which belongs in {}",
+                homes.join(" and ")
+            ));
         }
     }
-    faults.into_iter().map(|fault| format!("src/{path}: {fault}")).collect()
+    faults
+        .into_iter()
+        .map(|fault| format!("src/{path}: {fault}"))
+        .collect()
 }
 
 /// What is used through the crate's root against the table.
@@ -71,17 +98,22 @@ fn wrong_edges(module: &str, code: &str) -> Vec<String> {
     };
     let uses = code.split("crate::").skip(1).zip(code.split("crate::"));
     let uses = uses.filter(|(_, before)| !before.ends_with(word));
-    uses.filter_map(|(rest, _)| match rest.split(|next| !word(next)).next().unwrap_or_default() {
-        "" => Some("imports a group or everything from the crate's root, which hides edges".to_owned()),
-        used if used == module || allowed.contains(&used) => None,
-        used => Some(format!("`{module}` may not use `{used}`")),
-    })
+    uses.filter_map(
+        |(rest, _)| match rest.split(|next| !word(next)).next().unwrap_or_default() {
+            "" => Some(
+                "imports a group or everything from the crate's root, which hides edges".to_owned(),
+            ),
+            used if used == module || allowed.contains(&used) => None,
+            used => Some(format!("`{module}` may not use `{used}`")),
+        },
+    )
     .collect()
 }
 
 /// Whether code holds a name that is not the end of a longer one.
 fn names(code: &str, name: &str) -> bool {
-    code.match_indices(name).any(|(start, _)| !code[..start].ends_with(word))
+    code.match_indices(name)
+        .any(|(start, _)| !code[..start].ends_with(word))
 }
 
 fn word(letter: char) -> bool {
@@ -93,8 +125,12 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("the folder of sources can be read");
     let paths = entries.map(|entry| entry.expect("an entry of the folder").path());
     let (folders, files): (Vec<_>, Vec<_>) = paths.partition(|path| path.is_dir());
-    let files = files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
-    files.chain(folders.iter().flat_map(|folder| sources(folder))).collect()
+    let files = files
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
+    files
+        .chain(folders.iter().flat_map(|folder| sources(folder)))
+        .collect()
 }
 
 #[test]
@@ -105,8 +141,15 @@ fn modules_use_only_what_they_may() {
     let mut found: Vec<String> = files
         .iter()
         .flat_map(|file| {
-            let path = file.strip_prefix(&root).expect("below the root").to_string_lossy().replace('\\', "/");
-            faults(&path, &fs::read_to_string(file).expect("a source file is text"))
+            let path = file
+                .strip_prefix(&root)
+                .expect("below the root")
+                .to_string_lossy()
+                .replace('\\', "/");
+            faults(
+                &path,
+                &fs::read_to_string(file).expect("a source file is text"),
+            )
         })
         .collect();
     found.sort();
@@ -116,8 +159,10 @@ fn modules_use_only_what_they_may() {
 #[test]
 fn every_module_has_a_line_in_the_table() {
     let text = include_str!("../../src/lib.rs");
-    let mut declared: Vec<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let mut declared: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+        .collect();
     let mut listed: Vec<&str> = EDGES.iter().map(|(name, _)| *name).collect();
     declared.sort_unstable();
     listed.sort_unstable();
@@ -129,7 +174,10 @@ fn the_table_has_no_rings() {
     // Modules are listed after everything that they may use.
     for (place, (name, uses)) in EDGES.iter().enumerate() {
         let earlier = |used: &&str| EDGES[..place].iter().any(|(name, _)| name == used);
-        assert!(uses.iter().all(earlier), "{name} uses something that is listed after it");
+        assert!(
+            uses.iter().all(earlier),
+            "{name} uses something that is listed after it"
+        );
     }
 }
 
@@ -147,13 +195,25 @@ fn wrong_edges_and_names_are_found() {
         "src/domain/key.rs: `domain` may not use `store`"
     );
     assert_eq!(
-        one("report/mod.rs", "fn f() -> Option<crate::pipeline::Stage> {}"),
+        one(
+            "report/mod.rs",
+            "fn f() -> Option<crate::pipeline::Stage> {}"
+        ),
         "src/report/mod.rs: `report` may not use `pipeline`"
     );
     let grouped = "imports a group or everything from the crate's root, which hides edges";
-    assert_eq!(one("cli/mod.rs", "use crate::{domain, data};"), format!("src/cli/mod.rs: {grouped}"));
-    assert_eq!(one("cli/mod.rs", "use crate::*;"), format!("src/cli/mod.rs: {grouped}"));
-    assert_eq!(one("new/mod.rs", ""), "src/new/mod.rs: `new` has no line in the table of edges");
+    assert_eq!(
+        one("cli/mod.rs", "use crate::{domain, data};"),
+        format!("src/cli/mod.rs: {grouped}")
+    );
+    assert_eq!(
+        one("cli/mod.rs", "use crate::*;"),
+        format!("src/cli/mod.rs: {grouped}")
+    );
+    assert_eq!(
+        one("new/mod.rs", ""),
+        "src/new/mod.rs: `new` has no line in the table of edges"
+    );
     assert_eq!(
         one("eval/vote.rs", "    eprintln!(\"{vote}\");"),
         "src/eval/vote.rs: names `eprintln!`, which belongs in cli/"
@@ -167,7 +227,10 @@ fn wrong_edges_and_names_are_found() {
         "src/sweep/pool.rs: names `process::exit`, which belongs in cli/"
     );
     assert_eq!(
-        faults("model/tokenizer.rs", "use tokenizers::Tokenizer;\nburn::tensor::Tensor"),
+        faults(
+            "model/tokenizer.rs",
+            "use tokenizers::Tokenizer;\nburn::tensor::Tensor"
+        ),
         Vec::<String>::new()
     );
 }

@@ -20,17 +20,38 @@ fn encoded(model: &LanguageModel, question: &str, answer: &str, weight: f64) -> 
 /// The model after some epochs, each of them one step on all examples.
 fn trained(model: &LanguageModel, examples: &[Encoded], epochs: u32) -> LanguageModel {
     let folder = tempfile::tempdir().unwrap();
-    let config = TrainConfig { epochs, batch: examples.len(), learning_rate: 1e-2, ..TrainConfig::default() };
-    let trainer = Trainer { normalise: Normalise::Example, folder: folder.path() };
-    let phase = Phase { examples, config, seed: Seed(3) };
-    let decoder = trainer.train(model.decoder.clone(), &[phase], &mut Silent).unwrap().decoder;
-    LanguageModel { decoder, tokenizer: model.tokenizer.clone() }
+    let config = TrainConfig {
+        epochs,
+        batch: examples.len(),
+        learning_rate: 1e-2,
+        ..TrainConfig::default()
+    };
+    let trainer = Trainer {
+        normalise: Normalise::Example,
+        folder: folder.path(),
+    };
+    let phase = Phase {
+        examples,
+        config,
+        seed: Seed(3),
+    };
+    let decoder = trainer
+        .train(model.decoder.clone(), &[phase], &mut Silent)
+        .unwrap()
+        .decoder;
+    LanguageModel {
+        decoder,
+        tokenizer: model.tokenizer.clone(),
+    }
 }
 
 /// Mean negative log-likelihood of all target tokens, whatever their weights.
 fn loss(model: &LanguageModel, examples: &[Encoded]) -> f64 {
     let batch = Batch::new(&examples.iter().collect::<Vec<_>>(), Normalise::Token);
-    model.decoder.loss_and_gradients(&batch.inputs, &batch.targets).0
+    model
+        .decoder
+        .loss_and_gradients(&batch.inputs, &batch.targets)
+        .0
 }
 
 /// The probability that the model gives this answer.
@@ -54,19 +75,30 @@ fn changed(
 
 /// Whether the model gives every solution word for word and stops there, and is sure of it.
 fn knows(model: &LanguageModel, problems: &[Problem]) -> bool {
-    let solution = |problem: &Problem| problem.solution.clone().expect("generated problems are solved");
+    let solution = |problem: &Problem| {
+        problem
+            .solution
+            .clone()
+            .expect("generated problems are solved")
+    };
     let requests: Vec<Request> = problems
         .iter()
         .map(|problem| Request::new(Dialogue::default().user(&problem.question), vec![Seed(0)]))
         .collect();
-    let greedy = Sampling { temperature: 0.0, max_tokens: 60, ..Sampling::default() };
+    let greedy = Sampling {
+        temperature: 0.0,
+        max_tokens: 60,
+        ..Sampling::default()
+    };
     let attempts = model.clone().respond(&requests, &greedy).unwrap();
     let said = attempts
         .iter()
         .zip(problems)
         .all(|(attempt, problem)| attempt[0].finished && attempt[0].text == solution(problem));
-    let lessons: Vec<Encoded> =
-        problems.iter().map(|problem| encoded(model, &problem.question, &solution(problem), 1.0)).collect();
+    let lessons: Vec<Encoded> = problems
+        .iter()
+        .map(|problem| encoded(model, &problem.question, &solution(problem), 1.0))
+        .collect();
     said && loss(model, &lessons) < 0.05
 }
 
@@ -76,18 +108,39 @@ fn a_model_memorises_what_it_is_taught() {
     let model = random_model(&problems);
     let lessons: Vec<Encoded> = problems
         .iter()
-        .map(|problem| encoded(&model, &problem.question, problem.solution.as_deref().unwrap(), 1.0))
+        .map(|problem| {
+            encoded(
+                &model,
+                &problem.question,
+                problem.solution.as_deref().unwrap(),
+                1.0,
+            )
+        })
         .collect();
     assert!(!knows(&model, &problems), "nothing is known before");
     let learns = |lessons: &[Encoded]| knows(&trained(&model, lessons, 150), &problems);
     assert!(learns(&lessons));
 
     assert!(
-        !learns(&changed(&lessons, |(from, to, weight)| (from - 1, to - 1, weight))),
+        !learns(&changed(&lessons, |(from, to, weight)| (
+            from - 1,
+            to - 1,
+            weight
+        ))),
         "mask one too early"
     );
-    assert!(!learns(&changed(&lessons, |(from, to, weight)| (from + 1, to, weight))), "mask one too late");
-    assert!(!learns(&changed(&lessons, |(from, to, weight)| (from, to, -weight))), "sign flipped");
+    assert!(
+        !learns(&changed(&lessons, |(from, to, weight)| (
+            from + 1,
+            to,
+            weight
+        ))),
+        "mask one too late"
+    );
+    assert!(
+        !learns(&changed(&lessons, |(from, to, weight)| (from, to, -weight))),
+        "sign flipped"
+    );
 }
 
 const QUESTION: &str = "Ann has 3 pens. She buys 4 more. How many pens does Ann have now?";
@@ -95,7 +148,11 @@ const ANSWERS: [&str; 2] = ["3+4=7\n#### 7", "3+4=8\n#### 8"];
 
 /// Lessons in which the same question has two answers of these weights.
 fn rivals(model: &LanguageModel, weights: [f64; 2]) -> Vec<Encoded> {
-    ANSWERS.iter().zip(weights).map(|(answer, weight)| encoded(model, QUESTION, answer, weight)).collect()
+    ANSWERS
+        .iter()
+        .zip(weights)
+        .map(|(answer, weight)| encoded(model, QUESTION, answer, weight))
+        .collect()
 }
 
 /// Whether the answers have the shares of probability that weights 3 and 1 ask for.
@@ -110,11 +167,20 @@ fn a_heavier_answer_is_preferred_by_as_much_as_it_weighs() {
     let prefers = |lessons: &[Encoded]| prefers_first(&trained(&model, lessons, 150));
     let lessons = rivals(&model, [3.0, 1.0]);
     assert!(prefers(&lessons));
-    assert!(prefers(&rivals(&model, [0.3, 0.1])), "only the proportion counts");
+    assert!(
+        prefers(&rivals(&model, [0.3, 0.1])),
+        "only the proportion counts"
+    );
 
     assert!(!prefers(&rivals(&model, [1.0, 3.0])), "weights swapped");
-    assert!(!prefers(&changed(&lessons, |(from, to, _)| (from, to, 1.0))), "weights ignored");
-    assert!(!prefers(&changed(&lessons, |(from, to, weight)| (from, to, -weight))), "sign flipped");
+    assert!(
+        !prefers(&changed(&lessons, |(from, to, _)| (from, to, 1.0))),
+        "weights ignored"
+    );
+    assert!(
+        !prefers(&changed(&lessons, |(from, to, weight)| (from, to, -weight))),
+        "sign flipped"
+    );
 }
 
 #[test]
@@ -129,11 +195,25 @@ fn an_answer_of_negative_weight_is_pushed_down() {
     };
     let lessons = vec![encoded(&model, QUESTION, ANSWERS[1], -0.5)];
     assert!(turns_away(&lessons));
-    assert!(turns_away(&rivals(&model, [0.5, -0.5])), "beside a positive one");
-
-    assert!(!turns_away(&changed(&lessons, |(from, to, weight)| (from, to, weight.abs()))), "sign ignored");
     assert!(
-        !turns_away(&changed(&lessons, |(from, to, weight)| (from, to, weight.max(0.0)))),
+        turns_away(&rivals(&model, [0.5, -0.5])),
+        "beside a positive one"
+    );
+
+    assert!(
+        !turns_away(&changed(&lessons, |(from, to, weight)| (
+            from,
+            to,
+            weight.abs()
+        ))),
+        "sign ignored"
+    );
+    assert!(
+        !turns_away(&changed(&lessons, |(from, to, weight)| (
+            from,
+            to,
+            weight.max(0.0)
+        ))),
         "cut off at 0"
     );
 }

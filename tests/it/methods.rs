@@ -16,7 +16,8 @@ fn scores(lab: &Lab, metric: &str) -> Vec<(String, String, String)> {
 
 fn finished() -> Lab {
     let lab = Lab::new();
-    lab.on_store(&["sweep", METHODS, "--jobs", "2", "--no-report"]).expect_exit(0);
+    lab.on_store(&["sweep", METHODS, "--jobs", "2", "--no-report"])
+        .expect_exit(0);
     lab
 }
 
@@ -24,8 +25,11 @@ fn finished() -> Lab {
 fn every_method_protocol_and_analysis_leaves_its_scores() {
     let lab = finished();
     let sql = "SELECT DISTINCT label, checkpoint FROM run_scores ORDER BY label, checkpoint";
-    let scored: Vec<[String; 2]> =
-        lab.query(sql).into_iter().map(|row| row.try_into().expect("two columns")).collect();
+    let scored: Vec<[String; 2]> = lab
+        .query(sql)
+        .into_iter()
+        .map(|row| row.try_into().expect("two columns"))
+        .collect();
     for (method, checkpoint) in [
         ("baseline", "round 1"),
         ("method=sft-right", "sft-right"),
@@ -42,10 +46,14 @@ fn every_method_protocol_and_analysis_leaves_its_scores() {
         ("boost=", "boost"),
     ] {
         let there = |[label, name]: &[String; 2]| {
-            (label == &format!("{method} seed=0") || label.starts_with(method) && method.ends_with('='))
+            (label == &format!("{method} seed=0")
+                || label.starts_with(method) && method.ends_with('='))
                 && name == checkpoint
         };
-        assert!(scored.iter().any(there), "{method} has no scores of `{checkpoint}`: {scored:?}");
+        assert!(
+            scored.iter().any(there),
+            "{method} has no scores of `{checkpoint}`: {scored:?}"
+        );
     }
     for metric in [
         "unsolved@2",
@@ -56,20 +64,33 @@ fn every_method_protocol_and_analysis_leaves_its_scores() {
         "best-of-1",
         "reranked-of-3",
     ] {
-        assert!(!scores(&lab, metric).is_empty(), "no run has a score `{metric}`");
+        assert!(
+            !scores(&lab, metric).is_empty(),
+            "no run has a score `{metric}`"
+        );
     }
     let rescored = lab.on_store(&["rescore"]);
     rescored.expect_exit(0);
-    assert!(rescored.stdout.contains("every grade and score is there"), "{}", rescored.stdout);
+    assert!(
+        rescored.stdout.contains("every grade and score is there"),
+        "{}",
+        rescored.stdout
+    );
     // With an oracle a dialogue ends where it is right: its last turns are right just as often as
     // any turn is without one.
     let of = |metric: &str, run: &str| -> Vec<String> {
         let all = scores(&lab, metric);
-        all.into_iter().filter(|(label, ..)| label == &format!("{run} seed=0")).map(|row| row.2).collect()
+        all.into_iter()
+            .filter(|(label, ..)| label == &format!("{run} seed=0"))
+            .map(|row| row.2)
+            .collect()
     };
     let oracle = of("accuracy@t2", "evaluate.oracle=true");
     assert_eq!(oracle, of("p1@t2", "baseline"));
     assert_eq!(oracle.len(), 2);
     // The first attempt does not depend on what is said after it.
-    assert_eq!(of("m1@t1", "evaluate.protocol=self-refine"), of("m1@t1", "baseline"));
+    assert_eq!(
+        of("m1@t1", "evaluate.protocol=self-refine"),
+        of("m1@t1", "baseline")
+    );
 }

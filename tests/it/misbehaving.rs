@@ -31,7 +31,11 @@ impl Reply {
 
     /// A status with a complaint.
     pub fn refuses(status: u16, complaint: &str) -> Self {
-        Self::Says(status, "", json!({ "error": { "message": complaint } }).to_string())
+        Self::Says(
+            status,
+            "",
+            json!({ "error": { "message": complaint } }).to_string(),
+        )
     }
 }
 
@@ -72,7 +76,10 @@ impl Server {
     pub fn new(script: impl IntoIterator<Item = Reply>, always: Reply) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let port = listener.local_addr().expect("it is bound").port();
-        let state = Arc::new(State { script: Mutex::new(script.into_iter().collect()), ..State::default() });
+        let state = Arc::new(State {
+            script: Mutex::new(script.into_iter().collect()),
+            ..State::default()
+        });
         let (shared, then) = (Arc::clone(&state), always);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -112,7 +119,10 @@ impl Server {
 fn serve(state: &State, always: &Reply, stream: &TcpStream) {
     let Some(heard) = hear(stream) else { return };
     state.heard.lock().unwrap().push(heard);
-    state.most.fetch_max(state.open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+    state.most.fetch_max(
+        state.open.fetch_add(1, Ordering::SeqCst) + 1,
+        Ordering::SeqCst,
+    );
     let next = state.script.lock().unwrap().pop_front();
     say(stream, &next.unwrap_or_else(|| always.clone()), state);
 }
@@ -135,13 +145,18 @@ fn hear(stream: &TcpStream) -> Option<Heard> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(Heard { head, body: serde_json::from_slice(&body).ok()? })
+    Some(Heard {
+        head,
+        body: serde_json::from_slice(&body).ok()?,
+    })
 }
 
 /// The client may be gone, as it is after a time-out.
 fn say(mut stream: &TcpStream, reply: &Reply, state: &State) {
     let head = |status: u16, more: &str, length: usize| {
-        format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {length}\r\n{more}\r\n")
+        format!(
+            "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {length}\r\n{more}\r\n"
+        )
     };
     if let Reply::Late(time, then) = reply {
         thread::sleep(*time);

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use rise_lab::data::Prompt;
 use rise_lab::domain::{
-    Author, Candidate, Dialogue, Draws, Episode, Example, Grade, Message, Preference, Problem, Review, Role,
-    Seed, Silent, Turn as DialogueTurn, Verdict,
+    Author, Candidate, Dialogue, Draws, Episode, Example, Grade, Message, Preference, Problem,
+    Review, Role, Seed, Silent, Turn as DialogueTurn, Verdict,
 };
 use rise_lab::model::{Checkpoint, Decoder, Gradients, LanguageModel, Ragged, Visit};
 use rise_lab::pipeline::{Job, Kind, Stage, Threads, Workspace, execute};
 use rise_lab::train::{
-    Encoded, Objective, Pair, Practice, Preferences, Reinforce, Rule, Sampled, TrainConfig, Trajectory,
-    trajectories,
+    Encoded, Objective, Pair, Practice, Preferences, Reinforce, Rule, Sampled, TrainConfig,
+    Trajectory, trajectories,
 };
 use serde_json::json;
 
@@ -49,7 +49,10 @@ impl Visit for Moved {
 }
 
 fn moved(decoder: &Decoder, direction: u64, by: f32) -> Decoder {
-    let mut moved = Moved { draws: Seed(direction).draws(), by };
+    let mut moved = Moved {
+        draws: Seed(direction).draws(),
+        by,
+    };
     decoder.with_weights(decoder.weights().clone().map(&mut moved))
 }
 
@@ -63,7 +66,10 @@ struct Along<'a> {
 impl Visit for Along<'_> {
     fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
         let gradient = self.gradients.get(name).unwrap();
-        self.sum += gradient.iter().map(|&g| f64::from(g) * self.draws.normal()).sum::<f64>();
+        self.sum += gradient
+            .iter()
+            .map(|&g| f64::from(g) * self.draws.normal())
+            .sum::<f64>();
         parameter
     }
 }
@@ -82,7 +88,11 @@ fn difference(
     let off = |direction| {
         let slope = (truth(&moved(at, direction, STEP)) - truth(&moved(at, direction, -STEP)))
             / (2.0 * f64::from(STEP));
-        let mut along = Along { draws: Seed(direction).draws(), gradients: &gradients, sum: 0.0 };
+        let mut along = Along {
+            draws: Seed(direction).draws(),
+            gradients: &gradients,
+            sum: 0.0,
+        };
         let _ = at.weights().clone().map(&mut along);
         (slope - along.sum).abs() / gradients.norm()
     };
@@ -94,9 +104,14 @@ fn difference(
 fn logs(decoder: &Decoder, example: &Encoded) -> Vec<f64> {
     let inputs = example.tokens.len() - 1;
     let tokens = example.tokens[..inputs].to_vec();
-    let logits = decoder.logits(&Ragged { tokens, lengths: Arc::from([inputs]) });
+    let logits = decoder.logits(&Ragged {
+        tokens,
+        lengths: Arc::from([inputs]),
+    });
     let logits: Vec<f32> = logits.into_data().try_into_vec().unwrap();
-    let rows = logits.chunks_exact(logits.len() / inputs).zip(&example.tokens[1..]);
+    let rows = logits
+        .chunks_exact(logits.len() / inputs)
+        .zip(&example.tokens[1..]);
     let log = |(row, &next): (&[f32], &u32)| {
         let total: f64 = row.iter().map(|&logit| f64::from(logit).exp()).sum();
         f64::from(row[next as usize]) - total.ln()
@@ -108,41 +123,63 @@ const QUESTION: &str = "Ann has 3 pens. She buys 4 more. How many pens does Ann 
 
 /// A two-turn dialogue.
 fn dialogue(first: &str, second: &str) -> Vec<Message> {
-    Dialogue::default().user(QUESTION).assistant(first).user("Try again.").assistant(second).0
+    Dialogue::default()
+        .user(QUESTION)
+        .assistant(first)
+        .user("Try again.")
+        .assistant(second)
+        .0
 }
 
 /// An example whose targets are both attempts.
 fn both(first: &str, second: &str) -> Example {
     let messages = dialogue(first, second);
-    let weights = messages.iter().map(|m| f64::from(u8::from(m.role == Role::Assistant))).collect();
+    let weights = messages
+        .iter()
+        .map(|m| f64::from(u8::from(m.role == Role::Assistant)))
+        .collect();
     Example { messages, weights }
 }
 
 fn preference() -> Preference {
-    Preference { chosen: both("3+4=8\n#### 8", "3+4=7\n#### 7"), rejected: both("#### 7", "3+4=8") }
+    Preference {
+        chosen: both("3+4=8\n#### 8", "3+4=7\n#### 7"),
+        rejected: both("#### 7", "3+4=8"),
+    }
 }
 
 /// A model whose answers are neither sure nor all alike, and others not far from it.
 fn models() -> (LanguageModel, [Decoder; 2]) {
     let model = random_model(&problems(16));
-    let others = [moved(&model.decoder, 91, 0.02), moved(&model.decoder, 92, 0.02)];
+    let others = [
+        moved(&model.decoder, 91, 0.02),
+        moved(&model.decoder, 92, 0.02),
+    ];
     (model, others)
 }
 
 fn config() -> TrainConfig {
-    TrainConfig { epochs: 1, batch: 2, ..TrainConfig::default() }
+    TrainConfig {
+        epochs: 1,
+        batch: 2,
+        ..TrainConfig::default()
+    }
 }
 
 /// The loss of direct preference optimisation: over all targets of either side.
 fn preferred(decoder: &Decoder, reference: &Decoder, pairs: &[Pair], beta: f64) -> f64 {
     let sum = |decoder: &Decoder, side: &Encoded| -> f64 {
         let logs = logs(decoder, side);
-        side.targets.iter().map(|&(from, to, _)| logs[from - 1..to - 1].iter().sum::<f64>()).sum()
+        side.targets
+            .iter()
+            .map(|&(from, to, _)| logs[from - 1..to - 1].iter().sum::<f64>())
+            .sum()
     };
     let gained = |side: &Encoded| sum(decoder, side) - sum(reference, side);
-    let loss = |Pair { sides: [better, worse] }: &Pair| {
-        (1.0 + (-beta * (gained(better) - gained(worse))).exp()).ln()
-    };
+    let loss =
+        |Pair {
+             sides: [better, worse],
+         }: &Pair| { (1.0 + (-beta * (gained(better) - gained(worse))).exp()).ln() };
     pairs.iter().map(loss).sum::<f64>() / pairs.len() as f64
 }
 
@@ -151,7 +188,10 @@ fn the_gradient_of_direct_preference_optimisation() {
     const BETA: f64 = 0.3;
     let (model, [reference, at]) = models();
     let pair = |preference: &Preference| Pair::encode(preference, &model.tokenizer, 512).unwrap();
-    let swapped = Preference { chosen: both("8", "7"), rejected: both("3+4=7", "3+4=7") };
+    let swapped = Preference {
+        chosen: both("8", "7"),
+        rejected: both("3+4=7", "3+4=7"),
+    };
     let pairs = [pair(&preference()), pair(&swapped)];
     let truth = |decoder: &Decoder| preferred(decoder, &reference, &pairs, BETA);
     let off = |reference: &Decoder, pairs: &[Pair], beta| {
@@ -188,14 +228,42 @@ fn the_gradient_of_direct_preference_optimisation() {
 pub fn verified(said: &[(&str, &str)], right: bool) -> Episode {
     let last = said.len() - 1;
     let turn = |(number, (attempt, review)): (usize, &(&str, &str))| {
-        let verdict = if right && number == last { Verdict::Right } else { Verdict::Wrong };
-        let (text, grade) = ((*attempt).to_owned(), Grade { answer: None, verdict });
-        let candidate =
-            Candidate { author: Author::Policy, text, tokens: 1, prompt: 1, finished: true, grade };
-        let review = Review { text: (*review).to_owned(), tokens: 1, prompt: 1, approves: None };
-        DialogueTurn { review: Some(review), ..DialogueTurn::single(candidate) }
+        let verdict = if right && number == last {
+            Verdict::Right
+        } else {
+            Verdict::Wrong
+        };
+        let (text, grade) = (
+            (*attempt).to_owned(),
+            Grade {
+                answer: None,
+                verdict,
+            },
+        );
+        let candidate = Candidate {
+            author: Author::Policy,
+            text,
+            tokens: 1,
+            prompt: 1,
+            finished: true,
+            grade,
+        };
+        let review = Review {
+            text: (*review).to_owned(),
+            tokens: 1,
+            prompt: 1,
+            approves: None,
+        };
+        DialogueTurn {
+            review: Some(review),
+            ..DialogueTurn::single(candidate)
+        }
     };
-    Episode { problem: "pens".to_owned(), sample: 0, turns: said.iter().enumerate().map(turn).collect() }
+    Episode {
+        problem: "pens".to_owned(),
+        sample: 0,
+        turns: said.iter().enumerate().map(turn).collect(),
+    }
 }
 
 #[test]
@@ -203,21 +271,38 @@ fn the_gradient_of_a_preference_between_whole_dialogues() {
     const BETA: f64 = 0.3;
     let (model, [reference, at]) = models();
     let (question, answer) = (QUESTION.to_owned(), "7".to_owned());
-    let problems = [Problem { id: "pens".to_owned(), question, answer, solution: None }];
+    let problems = [Problem {
+        id: "pens".to_owned(),
+        question,
+        answer,
+        solution: None,
+    }];
     let episodes = [
         verified(&[("3+4=8\n#### 8", "no"), ("3+4=7\n#### 7", "yes")], true),
-        verified(&[("#### 7", "no"), ("8", "no"), ("3+4=9\n#### 9", "yes")], false),
+        verified(
+            &[("#### 7", "no"), ("8", "no"), ("3+4=9\n#### 9", "yes")],
+            false,
+        ),
     ];
     let preferences = trajectories(&problems, &episodes, Prompt::default());
-    let pairs: Vec<Pair> =
-        preferences.iter().map(|pair| Pair::encode(pair, &model.tokenizer, 512).unwrap()).collect();
-    let targets: Vec<usize> = pairs[0].sides.iter().map(|side| side.targets.len()).collect();
+    let pairs: Vec<Pair> = preferences
+        .iter()
+        .map(|pair| Pair::encode(pair, &model.tokenizer, 512).unwrap())
+        .collect();
+    let targets: Vec<usize> = pairs[0]
+        .sides
+        .iter()
+        .map(|side| side.targets.len())
+        .collect();
     assert_eq!(targets, [4, 6], "attempts and verifications");
 
     let truth = |decoder: &Decoder| preferred(decoder, &reference, &pairs, BETA);
     let off = |change: &dyn Fn(&mut Encoded)| {
         let mut pairs = pairs.clone();
-        pairs.iter_mut().flat_map(|pair| &mut pair.sides).for_each(change);
+        pairs
+            .iter_mut()
+            .flat_map(|pair| &mut pair.sides)
+            .for_each(change);
         let mut objective = Preferences::new(&reference, &pairs, BETA, config(), Seed(1)).unwrap();
         difference(&mut objective, 0, &at, &truth)
     };
@@ -231,11 +316,20 @@ fn the_gradient_of_a_preference_between_whole_dialogues() {
         });
     };
     for (what, off) in [
-        ("only the last message counted", off(&|side| drop(side.targets.drain(..side.targets.len() - 1)))),
-        ("only the first message counted", off(&|side| side.targets.truncate(1))),
+        (
+            "only the last message counted",
+            off(&|side| drop(side.targets.drain(..side.targets.len() - 1))),
+        ),
+        (
+            "only the first message counted",
+            off(&|side| side.targets.truncate(1)),
+        ),
         ("verifications left out", off(&|side| every_other(side, 1))),
         ("attempts left out", off(&|side| every_other(side, 0))),
-        ("mask one too late", off(&|side| side.targets.iter_mut().for_each(|(from, ..)| *from += 1))),
+        (
+            "mask one too late",
+            off(&|side| side.targets.iter_mut().for_each(|(from, ..)| *from += 1)),
+        ),
     ] {
         assert!(off > FAR, "{what}: {off}");
     }
@@ -273,7 +367,11 @@ fn over_turns(groups: &[Vec<Trajectory>], decoders: [&Decoder; 3], value: Turn<'
         for (number, episode) in group.iter().enumerate() {
             let said = decoders.map(|decoder| logs(decoder, &episode.encoded));
             for (turn, &(from, to, _)) in episode.encoded.targets.iter().enumerate() {
-                sum += value(turn, [problem, number], [0, 1, 2].map(|one| &said[one][from - 1..to - 1]));
+                sum += value(
+                    turn,
+                    [problem, number],
+                    [0, 1, 2].map(|one| &said[one][from - 1..to - 1]),
+                );
             }
         }
     }
@@ -300,7 +398,12 @@ fn practised(
     [then, at, reference]: [&Decoder; 3],
     truth: &dyn Fn(&Decoder) -> f64,
 ) -> f64 {
-    let mut sampler = |_: &Decoder, _| Ok(Sampled { groups: groups.to_vec(), counts: vec![] });
+    let mut sampler = |_: &Decoder, _| {
+        Ok(Sampled {
+            groups: groups.to_vec(),
+            counts: vec![],
+        })
+    };
     let mut objective = Practice::new(settings, config(), reference.clone(), &mut sampler);
     for pass in 1..settings.passes {
         objective.batch(pass as usize - 1, then).unwrap();
@@ -315,11 +418,20 @@ fn spoilt(groups: &[Vec<Trajectory>]) -> [(&'static str, Vec<Vec<Trajectory>>); 
         groups.iter_mut().flatten().for_each(change);
         groups
     };
-    let negated = |one: &mut Trajectory| one.rewards.iter_mut().for_each(|reward| *reward = -*reward);
+    let negated =
+        |one: &mut Trajectory| one.rewards.iter_mut().for_each(|reward| *reward = -*reward);
     let early = |one: &mut Trajectory| {
-        one.encoded.targets.iter_mut().for_each(|(from, to, _)| (*from, *to) = (*from - 1, *to - 1));
+        one.encoded
+            .targets
+            .iter_mut()
+            .for_each(|(from, to, _)| (*from, *to) = (*from - 1, *to - 1));
     };
-    let late = |one: &mut Trajectory| one.encoded.targets.iter_mut().for_each(|(from, ..)| *from += 1);
+    let late = |one: &mut Trajectory| {
+        one.encoded
+            .targets
+            .iter_mut()
+            .for_each(|(from, ..)| *from += 1)
+    };
     [
         ("reward sign flipped", changed(&negated)),
         ("mask one too early", changed(&early)),
@@ -338,7 +450,12 @@ fn the_gradient_of_group_relative_policy_optimisation() {
     // the standard deviation.
     let standard = |values: [f64; 3]| {
         let mean = values.iter().sum::<f64>() / 3.0;
-        let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 3.0).sqrt();
+        let deviation = (values
+            .iter()
+            .map(|value| (value - mean).powi(2))
+            .sum::<f64>()
+            / 3.0)
+            .sqrt();
         values.map(|value| (value - mean) / deviation)
     };
     let advantages = [
@@ -347,17 +464,18 @@ fn the_gradient_of_group_relative_policy_optimisation() {
     ];
     let clipped = std::cell::Cell::new(0);
     let truth = |decoder: &Decoder| {
-        let turn = |turn: usize, [problem, number]: [usize; 2], [now, then, reference]: [&[f64]; 3]| {
-            let advantage = advantages[turn][problem][number];
-            let token = |at: usize| {
-                let ratio = (now[at] - then[at]).exp();
-                let bounded = ratio.clamp(1.0 - CLIP, 1.0 + CLIP);
-                clipped.set(clipped.get() + i32::from(bounded * advantage < ratio * advantage));
-                let other = (reference[at] - now[at]).exp();
-                (ratio * advantage).min(bounded * advantage) - KL * (other - other.ln() - 1.0)
+        let turn =
+            |turn: usize, [problem, number]: [usize; 2], [now, then, reference]: [&[f64]; 3]| {
+                let advantage = advantages[turn][problem][number];
+                let token = |at: usize| {
+                    let ratio = (now[at] - then[at]).exp();
+                    let bounded = ratio.clamp(1.0 - CLIP, 1.0 + CLIP);
+                    clipped.set(clipped.get() + i32::from(bounded * advantage < ratio * advantage));
+                    let other = (reference[at] - now[at]).exp();
+                    (ratio * advantage).min(bounded * advantage) - KL * (other - other.ln() - 1.0)
+                };
+                (0..now.len()).map(token).sum::<f64>() / now.len() as f64
             };
-            (0..now.len()).map(token).sum::<f64>() / now.len() as f64
-        };
         -over_turns(&groups, [decoder, then, &reference], &turn) / 12.0
     };
     let rule = |clip, kl, shaping| settings(Rule::Grpo { clip, kl, shaping }, 2);
@@ -368,12 +486,29 @@ fn the_gradient_of_group_relative_policy_optimisation() {
 
     let mut broken: Vec<(&str, f64)> = spoilt(&groups)
         .iter()
-        .map(|(what, groups)| (*what, practised(rule(CLIP, KL, 1.0), groups, decoders, &truth)))
+        .map(|(what, groups)| {
+            (
+                *what,
+                practised(rule(CLIP, KL, 1.0), groups, decoders, &truth),
+            )
+        })
         .collect();
-    broken.push(("KL sign flipped", practised(rule(CLIP, -KL, 1.0), &groups, decoders, &truth)));
-    broken.push(("never clipped", practised(rule(9.0, KL, 1.0), &groups, decoders, &truth)));
-    broken.push(("not shaped", practised(rule(CLIP, KL, 0.0), &groups, decoders, &truth)));
-    broken.push(("another reference", practised(rule(CLIP, KL, 1.0), &groups, [then, &at, then], &truth)));
+    broken.push((
+        "KL sign flipped",
+        practised(rule(CLIP, -KL, 1.0), &groups, decoders, &truth),
+    ));
+    broken.push((
+        "never clipped",
+        practised(rule(9.0, KL, 1.0), &groups, decoders, &truth),
+    ));
+    broken.push((
+        "not shaped",
+        practised(rule(CLIP, KL, 0.0), &groups, decoders, &truth),
+    ));
+    broken.push((
+        "another reference",
+        practised(rule(CLIP, KL, 1.0), &groups, [then, &at, then], &truth),
+    ));
     let forgotten = practised(rule(CLIP, KL, 1.0), &groups, [&at, &at, &reference], &truth);
     broken.push(("ratio forgotten", forgotten));
     for (what, off) in broken {
@@ -392,11 +527,16 @@ fn reinforced(
     kl: [f64; 2],
 ) -> impl Fn(&Decoder) -> f64 {
     move |decoder| {
-        let turn = |turn: usize, [problem, number]: [usize; 2], [now, _, reference]: [&[f64]; 3]| {
-            let said: f64 = now.iter().sum();
-            let apart: f64 = now.iter().zip(reference).map(|(a, b)| (a - b).powi(2)).sum();
-            advantages[turn][problem][number] * said - 0.5 * kl[turn] * apart
-        };
+        let turn =
+            |turn: usize, [problem, number]: [usize; 2], [now, _, reference]: [&[f64]; 3]| {
+                let said: f64 = now.iter().sum();
+                let apart: f64 = now
+                    .iter()
+                    .zip(reference)
+                    .map(|(a, b)| (a - b).powi(2))
+                    .sum();
+                advantages[turn][problem][number] * said - 0.5 * kl[turn] * apart
+            };
         -over_turns(groups, [decoder, decoder, reference], &turn) / 6.0
     }
 }
@@ -408,11 +548,26 @@ fn the_gradients_of_both_stages_of_score() {
     // What each earned more than the mean of the other two.
     let first = [[[0.0; 3], [0.0; 3]], [[1.0, -0.5, -0.5], [-0.5, 1.0, -0.5]]];
     // Turn 2 with a bonus of 3: 4, 0, -3 and -3, 4, 0.
-    let second = [[[-0.5, -0.5, 1.0], [1.0, -0.5, -0.5]], [[5.5, -0.5, -5.0], [-5.0, 5.5, -0.5]]];
+    let second = [
+        [[-0.5, -0.5, 1.0], [1.0, -0.5, -0.5]],
+        [[5.5, -0.5, -5.0], [-5.0, 5.5, -0.5]],
+    ];
     let truth = |advantages, kl| reinforced(&groups, &reference, advantages, kl);
     let stages = [
-        (Rule::ScoreFirst { kl: 0.1, kl_first: 0.4 }, truth(first, [0.5, 0.1])),
-        (Rule::ScoreSecond { kl: 0.5, shaping: 3.0 }, truth(second, [0.5, 0.5])),
+        (
+            Rule::ScoreFirst {
+                kl: 0.1,
+                kl_first: 0.4,
+            },
+            truth(first, [0.5, 0.1]),
+        ),
+        (
+            Rule::ScoreSecond {
+                kl: 0.5,
+                shaping: 3.0,
+            },
+            truth(second, [0.5, 0.5]),
+        ),
     ];
     for (rule, truth) in &stages {
         let off = |rule, groups: &[Vec<Trajectory>], reference: &Decoder| {
@@ -421,18 +576,35 @@ fn the_gradients_of_both_stages_of_score() {
         let right = off(*rule, &groups, &reference);
         assert!(right < CLOSE, "{rule:?}: {right}");
 
-        let mut broken: Vec<(&str, f64)> =
-            spoilt(&groups).iter().map(|(what, groups)| (*what, off(*rule, groups, &reference))).collect();
+        let mut broken: Vec<(&str, f64)> = spoilt(&groups)
+            .iter()
+            .map(|(what, groups)| (*what, off(*rule, groups, &reference)))
+            .collect();
         broken.push(("another reference", off(*rule, &groups, &at)));
         let other = |other| off(other, &groups, &reference);
         match *rule {
             Rule::ScoreFirst { kl, kl_first } => {
-                broken.push(("KL sign flipped", other(Rule::ScoreFirst { kl, kl_first: -kl_first })));
-                broken.push(("turn 1 not held", other(Rule::ScoreFirst { kl, kl_first: 0.0 })));
+                broken.push((
+                    "KL sign flipped",
+                    other(Rule::ScoreFirst {
+                        kl,
+                        kl_first: -kl_first,
+                    }),
+                ));
+                broken.push((
+                    "turn 1 not held",
+                    other(Rule::ScoreFirst { kl, kl_first: 0.0 }),
+                ));
             }
             Rule::ScoreSecond { kl, shaping } => {
-                broken.push(("KL sign flipped", other(Rule::ScoreSecond { kl: -kl, shaping })));
-                broken.push(("bonus forgotten", other(Rule::ScoreSecond { kl, shaping: 0.0 })));
+                broken.push((
+                    "KL sign flipped",
+                    other(Rule::ScoreSecond { kl: -kl, shaping }),
+                ));
+                broken.push((
+                    "bonus forgotten",
+                    other(Rule::ScoreSecond { kl, shaping: 0.0 }),
+                ));
             }
             Rule::Grpo { .. } => unreachable!("stages of `SCoRe` only"),
         }
@@ -449,22 +621,45 @@ fn with_a_discount_a_turn_is_credited_with_what_follows_it() {
     let groups = groups(&model);
     // Turn 1 of stage I: half of 1, 0, 0 and 0, 1, 0. Turn 1 of stage II: 0 + 4/2, 0, 1 - 3/2 and 1 - 3/2,
     // 0 + 4/2, 0. Each minus the mean of the other two; turn 2 as without a discount.
-    let first = [[[0.5, -0.25, -0.25], [-0.25, 0.5, -0.25]], [[1.0, -0.5, -0.5], [-0.5, 1.0, -0.5]]];
-    let second = [[[2.25, -0.75, -1.5], [-1.5, 2.25, -0.75]], [[5.5, -0.5, -5.0], [-5.0, 5.5, -0.5]]];
+    let first = [
+        [[0.5, -0.25, -0.25], [-0.25, 0.5, -0.25]],
+        [[1.0, -0.5, -0.5], [-0.5, 1.0, -0.5]],
+    ];
+    let second = [
+        [[2.25, -0.75, -1.5], [-1.5, 2.25, -0.75]],
+        [[5.5, -0.5, -5.0], [-5.0, 5.5, -0.5]],
+    ];
     let stages = [
-        (Rule::ScoreFirst { kl: 0.1, kl_first: 0.4 }, reinforced(&groups, &reference, first, [0.5, 0.1])),
-        (Rule::ScoreSecond { kl: 0.5, shaping: 3.0 }, reinforced(&groups, &reference, second, [0.5, 0.5])),
+        (
+            Rule::ScoreFirst {
+                kl: 0.1,
+                kl_first: 0.4,
+            },
+            reinforced(&groups, &reference, first, [0.5, 0.1]),
+        ),
+        (
+            Rule::ScoreSecond {
+                kl: 0.5,
+                shaping: 3.0,
+            },
+            reinforced(&groups, &reference, second, [0.5, 0.5]),
+        ),
     ];
     for (rule, truth) in &stages {
         let off = |discount| {
-            let settings = Reinforce { discount, ..settings(*rule, 1) };
+            let settings = Reinforce {
+                discount,
+                ..settings(*rule, 1)
+            };
             practised(settings, &groups, [&at, &at, &reference], truth)
         };
         let right = off(DISCOUNT);
         assert!(right < CLOSE, "{rule:?}: {right}");
-        for (what, off) in
-            [("no discount", off(0.0)), ("sign flipped", off(-DISCOUNT)), ("all credited", off(1.0))]
-        {
+        for (what, off) in [
+            ("no discount", off(0.0)),
+            ("sign flipped", off(-DISCOUNT)),
+            ("all credited", off(1.0)),
+        ] {
             assert!(off > FAR, "{rule:?}, {what}: {off}");
         }
     }
@@ -476,11 +671,31 @@ fn a_stage_learns_from_the_pairs_of_other_stages() {
     let workspace = Workspace::new(folder.path());
     let (model, _) = models();
     let start = finished_base(&workspace, &model);
-    let pairs = ["one", "two"].map(|name| finished_rows(&workspace, name, "pairs.jsonl", &[preference()]));
-    let train = TrainConfig { epochs: 8, batch: 1, learning_rate: 3e-3, ..TrainConfig::default() };
+    let pairs =
+        ["one", "two"].map(|name| finished_rows(&workspace, name, "pairs.jsonl", &[preference()]));
+    let train = TrainConfig {
+        epochs: 8,
+        batch: 1,
+        learning_rate: 3e-3,
+        ..TrainConfig::default()
+    };
     let (seed, backend) = (Seed(1), "flex".to_owned());
-    let job = Job::Prefer { start: start.clone(), pairs: pairs.to_vec(), beta: 0.1, train, seed, backend };
-    let stage = Stage::new(Kind::Prefer, "prefer".to_owned(), job, vec![start], &json!({}), 1.0);
+    let job = Job::Prefer {
+        start: start.clone(),
+        pairs: pairs.to_vec(),
+        beta: 0.1,
+        train,
+        seed,
+        backend,
+    };
+    let stage = Stage::new(
+        Kind::Prefer,
+        "prefer".to_owned(),
+        job,
+        vec![start],
+        &json!({}),
+        1.0,
+    );
     let manifest = execute(&stage, &workspace, &Threads::default(), &mut Silent).unwrap();
     let tokens: usize = [preference().chosen, preference().rejected]
         .iter()
@@ -496,18 +711,27 @@ fn a_stage_learns_from_the_pairs_of_other_stages() {
     let place = rise_lab::model::Place::open("flex").unwrap();
     let tuned = Checkpoint::load(&workspace.folder(&stage.key), &place).unwrap();
     let said = |model: &LanguageModel, example: &Example| -> f64 {
-        let answer =
-            |upto: usize| (Dialogue(example.messages[..upto].to_vec()), example.messages[upto].text.clone());
-        model.log_likelihoods(&[answer(1), answer(3)]).unwrap().iter().sum()
+        let answer = |upto: usize| {
+            (
+                Dialogue(example.messages[..upto].to_vec()),
+                example.messages[upto].text.clone(),
+            )
+        };
+        model
+            .log_likelihoods(&[answer(1), answer(3)])
+            .unwrap()
+            .iter()
+            .sum()
     };
     let gained = |example: &Example| said(&tuned, example) - said(&model, example);
     let margin = gained(&preference().chosen) - gained(&preference().rejected);
     assert!(margin > 3.0, "{margin}");
-    let points: Vec<serde_json::Value> = std::fs::read_to_string(workspace.file(&stage.key, "points.jsonl"))
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let points: Vec<serde_json::Value> =
+        std::fs::read_to_string(workspace.file(&stage.key, "points.jsonl"))
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
     let last = |series: &str| {
         let mut of = points.iter().filter(|point| point["series"] == series);
         of.next_back().expect("a curve")["value"].as_f64().unwrap()

@@ -9,7 +9,8 @@ use rise_lab::domain::{
 use rise_lab::model::{Decoder, LanguageModel};
 use rise_lab::rollout::{Unroll, grouped};
 use rise_lab::train::{
-    Normalise, Phase, Practice, Reinforce, Rule, Sampled, TrainConfig, Trainer, Trajectory, encode, optimise,
+    Normalise, Phase, Practice, Reinforce, Rule, Sampled, TrainConfig, Trainer, Trajectory, encode,
+    optimise,
 };
 
 use crate::support::{problems, random_model};
@@ -27,23 +28,48 @@ fn undecided(answers: &[&str]) -> LanguageModel {
     let model = random_model(&problems(16));
     let example = |first: &str, second: &str| {
         let messages = dialogue(&[first]).assistant(second).0;
-        let weights = messages.iter().map(|m| f64::from(u8::from(m.role == Role::Assistant))).collect();
+        let weights = messages
+            .iter()
+            .map(|m| f64::from(u8::from(m.role == Role::Assistant)))
+            .collect();
         encode(&Example { messages, weights }, &model.tokenizer, 512).unwrap()
     };
-    let pairs = answers.iter().flat_map(|first| answers.iter().map(move |second| (first, second)));
-    let examples: Vec<_> = pairs.map(|(first, second)| example(first, second)).collect();
+    let pairs = answers
+        .iter()
+        .flat_map(|first| answers.iter().map(move |second| (first, second)));
+    let examples: Vec<_> = pairs
+        .map(|(first, second)| example(first, second))
+        .collect();
     let batch = 2 * examples.len();
-    let config = TrainConfig { epochs: 150, batch, learning_rate: 1e-2, ..TrainConfig::default() };
+    let config = TrainConfig {
+        epochs: 150,
+        batch,
+        learning_rate: 1e-2,
+        ..TrainConfig::default()
+    };
     let folder = tempfile::tempdir().unwrap();
-    let trainer = Trainer { normalise: Normalise::Example, folder: folder.path() };
-    let phase = Phase { examples: &examples, config, seed: Seed(3) };
-    let decoder = trainer.train(model.decoder.clone(), &[phase], &mut Silent).unwrap().decoder;
+    let trainer = Trainer {
+        normalise: Normalise::Example,
+        folder: folder.path(),
+    };
+    let phase = Phase {
+        examples: &examples,
+        config,
+        seed: Seed(3),
+    };
+    let decoder = trainer
+        .train(model.decoder.clone(), &[phase], &mut Silent)
+        .unwrap()
+        .decoder;
     LanguageModel { decoder, ..model }
 }
 
 /// The probability of the right answer after these attempts.
 fn right(model: &LanguageModel, attempts: &[&str]) -> f64 {
-    model.log_likelihoods(&[(dialogue(attempts), ANSWERS[0].to_owned())]).unwrap()[0].exp()
+    model
+        .log_likelihoods(&[(dialogue(attempts), ANSWERS[0].to_owned())])
+        .unwrap()[0]
+        .exp()
 }
 
 /// The model after online training on episodes of its own that `change` may spoil.
@@ -57,38 +83,79 @@ fn practised(
         problems: 1,
         samples: 24,
         turns,
-        passes: if matches!(rule, Rule::Grpo { .. }) { 2 } else { 1 },
+        passes: if matches!(rule, Rule::Grpo { .. }) {
+            2
+        } else {
+            1
+        },
         discount: 0.0,
         unreadable: 0.0,
         rule,
     };
-    let config = TrainConfig { learning_rate: 2e-3, ..TrainConfig::default() };
+    let config = TrainConfig {
+        learning_rate: 2e-3,
+        ..TrainConfig::default()
+    };
     let mut policy = model.clone();
     let mut sampler = |decoder: &Decoder, iteration: u32| {
         policy.decoder = decoder.clone();
         let episodes = sampled(&mut policy, &settings, Seed(5).at(u64::from(iteration)));
-        let mut group: Vec<Trajectory> =
-            episodes.iter().map(|episode| trajectory(episode, &model.tokenizer)).collect();
+        let mut group: Vec<Trajectory> = episodes
+            .iter()
+            .map(|episode| trajectory(episode, &model.tokenizer))
+            .collect();
         group.iter_mut().for_each(change);
         policy.decoder = model.decoder.clone();
-        Ok(Sampled { groups: vec![group], counts: vec![] })
+        Ok(Sampled {
+            groups: vec![group],
+            counts: vec![],
+        })
     };
     let mut objective = Practice::new(settings, config, model.decoder.clone(), &mut sampler);
     let folder = tempfile::tempdir().unwrap();
-    let trained = optimise(folder.path(), model.decoder.clone(), &mut [&mut objective], &mut Silent).unwrap();
-    LanguageModel { decoder: trained.decoder, tokenizer: model.tokenizer.clone() }
+    let trained = optimise(
+        folder.path(),
+        model.decoder.clone(),
+        &mut [&mut objective],
+        &mut Silent,
+    )
+    .unwrap();
+    LanguageModel {
+        decoder: trained.decoder,
+        tokenizer: model.tokenizer.clone(),
+    }
 }
 
 fn sampled(policy: &mut dyn Policy, settings: &Reinforce, seed: Seed) -> Vec<Episode> {
     let [id, question, answer] = ["pens", QUESTION, ANSWERS[0]].map(str::to_owned);
-    let problem = Problem { id, question, answer, solution: None };
-    let plan =
-        Unroll::new(settings.turns, Prompt::default(), Sampling { max_tokens: 8, ..Sampling::default() });
-    let grade = |problem: &Problem, text: &str| {
-        let verdict = if text == problem.answer { Verdict::Right } else { Verdict::Wrong };
-        Grade { answer: Some(text.to_owned()), verdict }
+    let problem = Problem {
+        id,
+        question,
+        answer,
+        solution: None,
     };
-    grouped(policy, &[problem], &plan, settings.samples, seed, &grade).unwrap().remove(0)
+    let plan = Unroll::new(
+        settings.turns,
+        Prompt::default(),
+        Sampling {
+            max_tokens: 8,
+            ..Sampling::default()
+        },
+    );
+    let grade = |problem: &Problem, text: &str| {
+        let verdict = if text == problem.answer {
+            Verdict::Right
+        } else {
+            Verdict::Wrong
+        };
+        Grade {
+            answer: Some(text.to_owned()),
+            verdict,
+        }
+    };
+    grouped(policy, &[problem], &plan, settings.samples, seed, &grade)
+        .unwrap()
+        .remove(0)
 }
 
 fn trajectory(episode: &Episode, tokenizer: &rise_lab::model::Tokenizer) -> Trajectory {
@@ -96,9 +163,17 @@ fn trajectory(episode: &Episode, tokenizer: &rise_lab::model::Tokenizer) -> Traj
     let texts: Vec<&str> = chosen.iter().map(|attempt| attempt.text.as_str()).collect();
     let (last, earlier) = texts.split_last().unwrap();
     let earned = |verdict: Verdict| f64::from(u8::from(verdict.is_right()));
-    let attempts: Vec<(bool, f64)> =
-        chosen.iter().map(|attempt| (attempt.finished, earned(attempt.grade.verdict))).collect();
-    Trajectory::new(&dialogue(earlier).assistant(*last).0, &attempts, tokenizer, 512).unwrap()
+    let attempts: Vec<(bool, f64)> = chosen
+        .iter()
+        .map(|attempt| (attempt.finished, earned(attempt.grade.verdict)))
+        .collect();
+    Trajectory::new(
+        &dialogue(earlier).assistant(*last).0,
+        &attempts,
+        tokenizer,
+        512,
+    )
+    .unwrap()
 }
 
 fn as_it_is(_: &mut Trajectory) {}
@@ -112,7 +187,10 @@ fn unrewarded(one: &mut Trajectory) {
 }
 
 fn late(one: &mut Trajectory) {
-    one.encoded.targets.iter_mut().for_each(|(from, ..)| *from += 1);
+    one.encoded
+        .targets
+        .iter_mut()
+        .for_each(|(from, ..)| *from += 1);
 }
 
 #[test]
@@ -121,7 +199,21 @@ fn the_answer_that_is_rewarded_is_found() {
     let before = right(&model, &[]);
     assert!((before - 0.25).abs() < 0.05, "{before}");
     let after = |kl, change: &dyn Fn(&mut Trajectory)| {
-        right(&practised(&model, (Rule::Grpo { clip: 0.2, kl, shaping: 0.0 }, 1), change), &[])
+        right(
+            &practised(
+                &model,
+                (
+                    Rule::Grpo {
+                        clip: 0.2,
+                        kl,
+                        shaping: 0.0,
+                    },
+                    1,
+                ),
+                change,
+            ),
+            &[],
+        )
     };
     let finds = |kl, change: &dyn Fn(&mut Trajectory)| after(kl, change) > 0.8;
     assert!(finds(0.01, &as_it_is));
@@ -139,7 +231,10 @@ fn the_answer_that_is_rewarded_is_found() {
 fn the_second_answer_becomes_right_while_the_first_is_held() {
     let model = undecided(&ANSWERS[..2]);
     let before = [right(&model, &[]), right(&model, &["8"])];
-    assert!(before.iter().all(|right| (right - 0.5).abs() < 0.08), "{before:?}");
+    assert!(
+        before.iter().all(|right| (right - 0.5).abs() < 0.08),
+        "{before:?}"
+    );
     let after = |[kl, kl_first]: [f64; 2], change: &dyn Fn(&mut Trajectory)| {
         let tuned = practised(&model, (Rule::ScoreFirst { kl, kl_first }, 2), change);
         [right(&tuned, &[]), right(&tuned, &["8"])]
@@ -155,9 +250,29 @@ fn the_second_answer_becomes_right_while_the_first_is_held() {
     assert!(!corrects([0.01, -1.0], &as_it_is), "KL sign flipped");
 
     // Stage II goes on from there, and turn 1 may move.
-    let first = practised(&model, (Rule::ScoreFirst { kl: 0.01, kl_first: 1.0 }, 2), &as_it_is);
+    let first = practised(
+        &model,
+        (
+            Rule::ScoreFirst {
+                kl: 0.01,
+                kl_first: 1.0,
+            },
+            2,
+        ),
+        &as_it_is,
+    );
     let both = |change: &dyn Fn(&mut Trajectory)| {
-        let second = practised(&first, (Rule::ScoreSecond { kl: 0.01, shaping: 10.0 }, 2), change);
+        let second = practised(
+            &first,
+            (
+                Rule::ScoreSecond {
+                    kl: 0.01,
+                    shaping: 10.0,
+                },
+                2,
+            ),
+            change,
+        );
         right(&second, &[]) > 0.8 && right(&second, &["8"]) > 0.8
     };
     assert!(both(&as_it_is));

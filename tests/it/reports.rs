@@ -40,8 +40,10 @@ fn committed_reports_are_what_their_contexts_say() {
     let reports = reports.flatten().map(|entry| entry.path());
     for report in reports.filter(|path| path.join("context.json").exists()) {
         for name in ["index.md", "context.json"] {
-            let again =
-                rendered(&report).into_iter().find(|file| file.path == name).expect("both are rendered");
+            let again = rendered(&report)
+                .into_iter()
+                .find(|file| file.path == name)
+                .expect("both are rendered");
             let committed = fs::read(report.join(name)).expect("both are committed");
             assert!(
                 committed == again.bytes,

@@ -17,13 +17,16 @@ fn rescore(lab: &Lab, more: &[&str]) -> Value {
 
 fn change(lab: &Lab, sql: &str) {
     let database = Connection::open(lab.path("store/rise-lab.db")).expect("the database is there");
-    database.execute_batch(sql).expect("the statements are sound");
+    database
+        .execute_batch(sql)
+        .expect("the statements are sound");
 }
 
 #[test]
 fn a_sweep_is_graded_beside_and_rescored_without_sampling() {
     let lab = Lab::finished();
-    let own = "SELECT run, checkpoint, metric, grader, problems, mean FROM run_scores ORDER BY 1, 2, 3";
+    let own =
+        "SELECT run, checkpoint, metric, grader, problems, mean FROM run_scores ORDER BY 1, 2, 3";
     let texts = "SELECT count(*), count(DISTINCT grader) FROM attempts";
     let (scores, attempts) = (lab.query(own), lab.query(texts));
     let by_grader = "SELECT grader, grader_version, count(*), sum(answer IS NOT NULL) > 0
@@ -33,31 +36,59 @@ fn a_sweep_is_graded_beside_and_rescored_without_sampling() {
     assert_eq!(lab.query(by_grader), beside, "no attempt has a box");
 
     let nothing = json!({ "stages": WITH_TEXTS, "lacking": [], "added": {} });
-    assert_eq!(rescore(&lab, &["minirise"])["lacking"], nothing["lacking"], "a sweep leaves nothing to do");
+    assert_eq!(
+        rescore(&lab, &["minirise"])["lacking"],
+        nothing["lacking"],
+        "a sweep leaves nothing to do"
+    );
     let lacking = json!([{ "grader": LOOSE, "version": 1, "stages": WITH_TEXTS }]);
     let asked = rescore(&lab, &[FILE, "--grader", LOOSE, "--dry-run"]);
-    assert_eq!((&asked["lacking"], &asked["added"]), (&lacking, &Value::Null));
+    assert_eq!(
+        (&asked["lacking"], &asked["added"]),
+        (&lacking, &Value::Null)
+    );
     let added = rescore(&lab, &["--grader", LOOSE]);
     assert_eq!(added["added"][0]["grades"].to_string(), all);
     assert_eq!(added["added"][0]["stages"], WITH_TEXTS);
     let again = rescore(&lab, &["--grader", LOOSE]);
-    assert_eq!((&again["lacking"], &again["added"]), (&json!([]), &json!([])));
+    assert_eq!(
+        (&again["lacking"], &again["added"]),
+        (&json!([]), &json!([]))
+    );
 
     assert_eq!(lab.query(by_grader).len(), 3);
-    assert_eq!((lab.query(own), lab.query(texts)), (scores.clone(), attempts), "views answer as before");
+    assert_eq!(
+        (lab.query(own), lab.query(texts)),
+        (scores.clone(), attempts),
+        "views answer as before"
+    );
     let both = lab.query(
         "SELECT a.mean, b.mean FROM grader_scores a JOIN grader_scores b USING (run, checkpoint, metric)
          WHERE a.own AND NOT b.own AND metric = 'm1@t1'",
     );
     assert_eq!(both.len(), 6);
-    assert!(both.iter().all(|pair| pair[0] == pair[1]), "one number after `####` is read alike: {both:?}");
+    assert!(
+        both.iter().all(|pair| pair[0] == pair[1]),
+        "one number after `####` is read alike: {both:?}"
+    );
     let shown = lab.on_store(&["show", "baseline seed=0"]);
     shown.expect_exit(0);
-    for part in ["The same texts under other graders", LOOSE, "reads no answer"] {
+    for part in [
+        "The same texts under other graders",
+        LOOSE,
+        "reads no answer",
+    ] {
         assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
     }
-    assert_eq!(lab.sweep(&[]).executed(), 0, "and no stage has to be done again");
-    assert!(lab.context().contains("graders-all-problems"), "the report shows the further grader");
+    assert_eq!(
+        lab.sweep(&[]).executed(),
+        0,
+        "and no stage has to be done again"
+    );
+    assert!(
+        lab.context().contains("graders-all-problems"),
+        "the report shows the further grader"
+    );
 }
 
 #[test]
@@ -71,7 +102,11 @@ fn what_an_older_program_left_out_is_added() {
          DELETE FROM metrics WHERE name = 'p1@t2';
          DELETE FROM unread;",
     );
-    assert_eq!(lab.query(own).len(), before.len() - 6, "one metric of three runs' two checkpoints each");
+    assert_eq!(
+        lab.query(own).len(),
+        before.len() - 6,
+        "one metric of three runs' two checkpoints each"
+    );
     let added = rescore(&lab, &[]);
     let expected = json!([
         { "grader": "numeric", "version": 1, "stages": 4, "grades": 0, "scores": 80, "unread": 0 },
@@ -81,7 +116,10 @@ fn what_an_older_program_left_out_is_added() {
     assert_eq!(lab.query(own), before);
     let told = lab.on_store(&["rescore"]);
     told.expect_exit(0);
-    assert_eq!(told.stdout, "6 finished stages with texts; every grade and score is there\n");
+    assert_eq!(
+        told.stdout,
+        "6 finished stages with texts; every grade and score is there\n"
+    );
 }
 
 #[test]
@@ -92,7 +130,10 @@ fn what_cannot_be_rescored_is_told() {
         ran.expect_exit(2);
         ran.stderr
     };
-    assert!(wrong(&["rescore"]).contains("rise-lab.db"), "a store that is not there is not made");
+    assert!(
+        wrong(&["rescore"]).contains("rise-lab.db"),
+        "a store that is not there is not made"
+    );
     assert!(!lab.path("store").exists());
     let lab = Lab::finished();
     let wrong = |arguments: &[&str]| {
@@ -107,7 +148,11 @@ fn what_cannot_be_rescored_is_told() {
 #[test]
 fn a_run_may_name_its_grader() {
     let lab = Lab::finished();
-    assert_eq!(lab.sweep(&["--set", "grader=numeric"]).executed(), 0, "it is the task's own");
+    assert_eq!(
+        lab.sweep(&["--set", "grader=numeric"]).executed(),
+        0,
+        "it is the task's own"
+    );
     let ran = lab.sweep(&["--set", "grader=rise-compat"]);
     ran.expect_exit(0);
     assert_eq!(
@@ -116,8 +161,13 @@ fn a_run_may_name_its_grader() {
         "whatever depends on grades: all but problems, the base, and SFT's training"
     );
     let own = lab.query("SELECT DISTINCT grader, mean FROM run_scores WHERE metric = 'p1@t2'");
-    assert_eq!(own, [["rise-compat", "0.0"]], "without a box nothing is right");
-    let beside =
-        lab.query("SELECT count(DISTINCT run) FROM grader_scores WHERE NOT own AND grader = 'numeric'");
+    assert_eq!(
+        own,
+        [["rise-compat", "0.0"]],
+        "without a box nothing is right"
+    );
+    let beside = lab.query(
+        "SELECT count(DISTINCT run) FROM grader_scores WHERE NOT own AND grader = 'numeric'",
+    );
     assert_eq!(beside, [["3"]]);
 }

@@ -11,7 +11,9 @@ use rise_lab::model::{LanguageModel, checkpoint};
 use rise_lab::pipeline::{Kind, Manifest, Models, Stage, StageError, Threads, Workspace, execute};
 use rise_lab::spec::read;
 use rise_lab::sweep::SweepPlan;
-use rise_lab::train::{Encoded, Normalise, Phase, TrainConfig, TrainError, Trained, Trainer, encode};
+use rise_lab::train::{
+    Encoded, Normalise, Phase, TrainConfig, TrainError, Trained, Trainer, encode,
+};
 
 use crate::support::{FILE, Lab, problems, random_model};
 
@@ -43,21 +45,32 @@ mod processes {
     /// The processes that a process has started and that are still there.
     fn children(id: u32) -> Vec<u32> {
         let threads = fs::read_dir(format!("/proc/{id}/task")).expect("the process is there");
-        let lists =
-            threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+        let lists = threads
+            .flatten()
+            .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
         lists
-            .flat_map(|list| list.split_whitespace().map(|id| id.parse().unwrap()).collect::<Vec<_>>())
+            .flat_map(|list| {
+                list.split_whitespace()
+                    .map(|id| id.parse().unwrap())
+                    .collect::<Vec<_>>()
+            })
             .collect()
     }
 
     /// Whether a process is there and not merely unburied.
     fn lives(id: u32) -> bool {
         let status = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        status.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+        status
+            .rsplit(") ")
+            .next()
+            .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
     }
 
     fn signal(signal: &str, id: u32) {
-        let sent = Command::new("kill").args([signal, &id.to_string()]).status().expect("there is `kill`");
+        let sent = Command::new("kill")
+            .args([signal, &id.to_string()])
+            .status()
+            .expect("there is `kill`");
         assert!(sent.success(), "kill {signal} {id}");
     }
 
@@ -71,7 +84,10 @@ mod processes {
             let workers = children(sweep.id());
             assert!(!workers.is_empty());
             let news = sweep.kill();
-            assert!(stages(&news, "stage-started").is_disjoint(&done), "a finished stage was begun again");
+            assert!(
+                stages(&news, "stage-started").is_disjoint(&done),
+                "a finished stage was begun again"
+            );
             done = lab_done(&lab);
             let patience = (0..100).take_while(|_| {
                 sleep(Duration::from_millis(50));
@@ -79,11 +95,18 @@ mod processes {
             });
             assert!(patience.count() < 100, "a worker outlives its coordinator");
         }
-        assert!(done.len() > 5 && (done.len() as u64) < STAGES, "{} stages done", done.len());
+        assert!(
+            done.len() > 5 && (done.len() as u64) < STAGES,
+            "{} stages done",
+            done.len()
+        );
         let counts = lab.done();
         let last = lab.sweep(&LONG);
         last.expect_exit(0);
-        assert!(stages(&last.news(), "stage-started").is_disjoint(&done), "a finished stage was begun again");
+        assert!(
+            stages(&last.news(), "stage-started").is_disjoint(&done),
+            "a finished stage was begun again"
+        );
         let after = lab.done();
         assert_eq!(after.len() as u64, STAGES);
         assert!(counts.iter().all(|(stage, times)| after[stage] == *times));
@@ -91,7 +114,11 @@ mod processes {
     }
 
     fn lab_done(lab: &Lab) -> BTreeSet<String> {
-        if lab.path("store").exists() { lab.done().into_keys().collect() } else { BTreeSet::new() }
+        if lab.path("store").exists() {
+            lab.done().into_keys().collect()
+        } else {
+            BTreeSet::new()
+        }
     }
 
     #[test]
@@ -105,7 +132,10 @@ mod processes {
         let ran = sweep.finish();
         ran.expect_exit(0);
         let news = ran.news();
-        let deaths = news.iter().filter(|line| line["reason"] == "worker-died").count() as u64;
+        let deaths = news
+            .iter()
+            .filter(|line| line["reason"] == "worker-died")
+            .count() as u64;
         assert!(deaths >= 1, "no death was told");
         let begun: u64 = lab.done().values().sum();
         assert_eq!(begun, STAGES + 6 + deaths, "only what died is begun again");
@@ -129,14 +159,24 @@ mod processes {
         let sql = format!("SELECT status, attempts FROM stages WHERE key = '{training}'");
         assert_eq!(lab.query(&sql), [["interrupted", "1"]]);
         let standing = lab.json(&["status"]);
-        assert!(standing[0]["runs"]["done"].is_null() && standing[0]["stages"]["done"].as_u64() >= Some(11));
+        assert!(
+            standing[0]["runs"]["done"].is_null()
+                && standing[0]["stages"]["done"].as_u64() >= Some(11)
+        );
 
         let resumed = lab.sweep(&LONG);
         resumed.expect_exit(0);
         let news = resumed.news();
-        let first = news.iter().find(|line| line["reason"] == "stage-progress" && line["stage"] == training);
-        let done = first.expect("the training goes on")["done"].as_u64().unwrap();
-        assert!(done > progress["done"].as_u64().unwrap(), "the training began again: step {done}");
+        let first = news
+            .iter()
+            .find(|line| line["reason"] == "stage-progress" && line["stage"] == training);
+        let done = first.expect("the training goes on")["done"]
+            .as_u64()
+            .unwrap();
+        assert!(
+            done > progress["done"].as_u64().unwrap(),
+            "the training began again: step {done}"
+        );
         let done: BTreeSet<String> = stages(&stopped.news(), "stage-finished");
         assert!(done.is_disjoint(&stages(&news, "stage-started")));
         assert_eq!(lab.context(), undisturbed());
@@ -170,7 +210,12 @@ impl Observer for Impatient {
 fn with_stops(stage: &Stage, workspace: &Workspace) -> (Manifest, usize) {
     let mut stops = 0;
     loop {
-        match execute(stage, workspace, &Threads::default(), &mut Impatient::after(1 << stops)) {
+        match execute(
+            stage,
+            workspace,
+            &Threads::default(),
+            &mut Impatient::after(1 << stops),
+        ) {
             Ok(manifest) => return (manifest, stops),
             Err(StageError::Stopped) => stops += 1,
             Err(error) => panic!("{}: {error}", stage.label),
@@ -180,8 +225,15 @@ fn with_stops(stage: &Stage, workspace: &Workspace) -> (Manifest, usize) {
 }
 
 fn tear(folder: &Path) {
-    let files: Vec<PathBuf> = fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()).collect();
-    for file in files.iter().filter(|file| file.extension().is_some_and(|end| end == "jsonl")) {
+    let files: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    for file in files
+        .iter()
+        .filter(|file| file.extension().is_some_and(|end| end == "jsonl"))
+    {
         let mut bytes = fs::read(file).unwrap();
         bytes.extend(br#"{"problem":"word-pro"#);
         fs::write(file, bytes).unwrap();
@@ -195,8 +247,15 @@ fn tear(folder: &Path) {
 fn every_stage_goes_on_where_it_was_stopped() {
     let lab = Lab::new();
     lab.edit(FILE, "steps = [1, 1], largest = 5", "steps = [1, 2]");
-    lab.edit(FILE, "train = 30, validation = 0, test = 20", "train = 600, validation = 0, test = 300");
-    let (whole, broken) = (Workspace::new(lab.path("whole")), Workspace::new(lab.path("broken")));
+    lab.edit(
+        FILE,
+        "train = 30, validation = 0, test = 20",
+        "train = 600, validation = 0, test = 300",
+    );
+    let (whole, broken) = (
+        Workspace::new(lab.path("whole")),
+        Workspace::new(lab.path("broken")),
+    );
     let experiment = read(&lab.path(FILE), &[]).unwrap();
     let plan = SweepPlan::of(experiment, &Models::new(lab.path("models")), &whole).unwrap();
     let mut all: BTreeMap<&str, usize> = BTreeMap::new();
@@ -233,9 +292,16 @@ samples = 3
 #[test]
 fn an_online_training_goes_on_where_it_was_stopped() {
     let lab = Lab::new();
-    lab.edit(FILE, r#"method = ["rise", "sft"]"#, r#"method = ["rise", "grpo", "score"]"#);
+    lab.edit(
+        FILE,
+        r#"method = ["rise", "sft"]"#,
+        r#"method = ["rise", "grpo", "score"]"#,
+    );
     lab.edit(FILE, "[sweep]\n", ONLINE);
-    let (whole, broken) = (Workspace::new(lab.path("whole")), Workspace::new(lab.path("broken")));
+    let (whole, broken) = (
+        Workspace::new(lab.path("whole")),
+        Workspace::new(lab.path("broken")),
+    );
     let experiment = read(&lab.path(FILE), &[]).unwrap();
     let plan = SweepPlan::of(experiment, &Models::new(lab.path("models")), &whole).unwrap();
     let mut stops = Vec::new();
@@ -254,7 +320,10 @@ fn an_online_training_goes_on_where_it_was_stopped() {
     }
     // At steps 2, 4, 8 and 16 of 18; at steps 1 and 3 of 5 and of 6.
     let expected = [("grpo", 4), ("score stage 1", 2), ("score stage 2", 2)];
-    assert_eq!(stops, expected.map(|(name, times)| (["reinforce mini", name].join(" "), times)));
+    assert_eq!(
+        stops,
+        expected.map(|(name, times)| (["reinforce mini", name].join(" "), times))
+    );
 }
 
 /// A small training of two phases, on its way in a folder.
@@ -268,27 +337,51 @@ impl Training {
     fn new() -> Self {
         let problems = problems(12);
         let model = random_model(&problems);
-        let answered =
-            problems.iter().map(|p| Example::answered(&p.question, p.solution.as_deref().unwrap()));
-        let examples = answered.map(|example| encode(&example, &model.tokenizer, 512).unwrap()).collect();
-        Self { model, examples, folder: tempfile::tempdir().unwrap() }
+        let answered = problems
+            .iter()
+            .map(|p| Example::answered(&p.question, p.solution.as_deref().unwrap()));
+        let examples = answered
+            .map(|example| encode(&example, &model.tokenizer, 512).unwrap())
+            .collect();
+        Self {
+            model,
+            examples,
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn go(&self, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
         let phase = |epochs, seed| Phase {
             examples: &self.examples,
-            config: TrainConfig { epochs, batch: 4, ..TrainConfig::default() },
+            config: TrainConfig {
+                epochs,
+                batch: 4,
+                ..TrainConfig::default()
+            },
             seed: Seed(seed),
         };
-        let trainer = Trainer { normalise: Normalise::Example, folder: self.folder.path() };
-        trainer.train(self.model.decoder.clone(), &[phase(4, 1), phase(3, 2)], observer)
+        let trainer = Trainer {
+            normalise: Normalise::Example,
+            folder: self.folder.path(),
+        };
+        trainer.train(
+            self.model.decoder.clone(),
+            &[phase(4, 1), phase(3, 2)],
+            observer,
+        )
     }
 }
 
 #[track_caller]
 fn same(a: &Trained, b: &Trained) {
-    assert!(checkpoint::encode(&a.decoder) == checkpoint::encode(&b.decoder), "other weights");
-    assert_eq!((&a.points, a.steps, a.tokens), (&b.points, b.steps, b.tokens));
+    assert!(
+        checkpoint::encode(&a.decoder) == checkpoint::encode(&b.decoder),
+        "other weights"
+    );
+    assert_eq!(
+        (&a.points, a.steps, a.tokens),
+        (&b.points, b.steps, b.tokens)
+    );
 }
 
 #[test]
@@ -298,10 +391,20 @@ fn a_stopped_training_ends_with_the_bytes_of_an_unbroken_one() {
     // Step 12 is the last of the first phase.
     for enough in [1, 5, 11, 12, 13, 20] {
         let training = Training::new();
-        assert!(matches!(training.go(&mut Impatient::after(enough)), Err(TrainError::Stopped)), "{enough}");
+        assert!(
+            matches!(
+                training.go(&mut Impatient::after(enough)),
+                Err(TrainError::Stopped)
+            ),
+            "{enough}"
+        );
         let mut rest = Impatient::after(usize::MAX);
         same(&training.go(&mut rest).unwrap(), &unbroken);
-        assert_eq!(rest.told, 21 - enough, "steps after a stop at step {enough}");
+        assert_eq!(
+            rest.told,
+            21 - enough,
+            "steps after a stop at step {enough}"
+        );
         let left = fs::read_dir(training.folder.path()).unwrap().count();
         assert_eq!(left, 0, "a finished training leaves nothing behind");
     }
@@ -310,15 +413,25 @@ fn a_stopped_training_ends_with_the_bytes_of_an_unbroken_one() {
 #[test]
 fn a_training_with_damaged_progress_begins_again() {
     let training = Training::new();
-    assert!(matches!(training.go(&mut Impatient::after(8)), Err(TrainError::Stopped)));
-    let kept = fs::read_dir(training.folder.path()).unwrap().flatten().map(|entry| entry.path());
-    let tensors: BTreeSet<PathBuf> =
-        kept.filter(|path| path.extension().is_some_and(|e| e == "safetensors")).collect();
+    assert!(matches!(
+        training.go(&mut Impatient::after(8)),
+        Err(TrainError::Stopped)
+    ));
+    let kept = fs::read_dir(training.folder.path())
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path());
+    let tensors: BTreeSet<PathBuf> = kept
+        .filter(|path| path.extension().is_some_and(|e| e == "safetensors"))
+        .collect();
     let file = tensors.first().expect("progress was kept");
     let mut bytes = fs::read(file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(file, bytes).unwrap();
     let mut rest = Impatient::after(usize::MAX);
-    same(&training.go(&mut rest).unwrap(), &Training::new().go(&mut Silent).unwrap());
+    same(
+        &training.go(&mut rest).unwrap(),
+        &Training::new().go(&mut Silent).unwrap(),
+    );
     assert_eq!(rest.told, 21);
 }

@@ -19,19 +19,33 @@ fn dialogues(count: usize) -> Vec<Dialogue> {
     let prompt = Prompt::default();
     let attempts = ["8+2=10\n#### 10", "8-2=6", "#### 1"];
     let problems = problems(count);
-    problems.iter().enumerate().map(|(at, p)| prompt.dialogue(&p.question, &attempts[..at % 3])).collect()
+    problems
+        .iter()
+        .enumerate()
+        .map(|(at, p)| prompt.dialogue(&p.question, &attempts[..at % 3]))
+        .collect()
 }
 
 fn requests(dialogues: &[Dialogue]) -> Vec<Request> {
     let request = |(at, dialogue): (usize, &Dialogue)| {
-        let seeds = (0..SAMPLES).map(|sample| Seed(at as u64).at(sample)).collect();
+        let seeds = (0..SAMPLES)
+            .map(|sample| Seed(at as u64).at(sample))
+            .collect();
         Request::new(dialogue.clone(), seeds)
     };
     dialogues.iter().enumerate().map(request).collect()
 }
 
 fn respond(model: &mut LanguageModel, requests: &[Request]) -> Vec<Vec<Attempt>> {
-    model.respond(requests, &Sampling { max_tokens: 32, ..Sampling::default() }).unwrap()
+    model
+        .respond(
+            requests,
+            &Sampling {
+                max_tokens: 32,
+                ..Sampling::default()
+            },
+        )
+        .unwrap()
 }
 
 #[test]
@@ -47,10 +61,18 @@ fn a_text_depends_on_its_own_dialogue_and_seed_alone() {
             request.seeds.iter().flat_map(&mut single).collect()
         })
         .collect();
-    let texts: std::collections::BTreeSet<&str> = alone.iter().flatten().map(|a| a.text.as_str()).collect();
+    let texts: std::collections::BTreeSet<&str> =
+        alone.iter().flatten().map(|a| a.text.as_str()).collect();
     assert!(texts.len() > 100, "{} different texts", texts.len());
-    let finished = alone.iter().flatten().filter(|attempt| attempt.finished).count();
-    assert!((5..123).contains(&finished), "{finished} of 128 rows leave early");
+    let finished = alone
+        .iter()
+        .flatten()
+        .filter(|attempt| attempt.finished)
+        .count();
+    assert!(
+        (5..123).contains(&finished),
+        "{finished} of 128 rows leave early"
+    );
 
     for (request, expected) in requests.iter().zip(&alone) {
         let together = respond(&mut model, std::slice::from_ref(request));
@@ -63,12 +85,21 @@ fn a_text_depends_on_its_own_dialogue_and_seed_alone() {
         seed_draws(seed).shuffle(&mut order);
         let shuffled: Vec<Request> = order.iter().map(|&at| requests[at].clone()).collect();
         let expected: Vec<Vec<Attempt>> = order.iter().map(|&at| alone[at].clone()).collect();
-        assert_eq!(respond(&mut model, &shuffled), expected, "in the order {order:?}");
+        assert_eq!(
+            respond(&mut model, &shuffled),
+            expected,
+            "in the order {order:?}"
+        );
     }
-    let strangers: Vec<Request> =
-        dialogues(60).into_iter().map(|dialogue| Request::new(dialogue, vec![Seed(999)])).collect();
-    let mixed: Vec<Request> =
-        strangers.iter().zip(&requests).flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
+    let strangers: Vec<Request> = dialogues(60)
+        .into_iter()
+        .map(|dialogue| Request::new(dialogue, vec![Seed(999)]))
+        .collect();
+    let mixed: Vec<Request> = strangers
+        .iter()
+        .zip(&requests)
+        .flat_map(|(a, b)| [a.clone(), b.clone()])
+        .collect();
     let answers = respond(&mut model, &mixed);
     let ours: Vec<Vec<Attempt>> = answers.into_iter().skip(1).step_by(2).collect();
     assert_eq!(ours, alone, "among strangers");
@@ -89,7 +120,13 @@ fn traces(model: &LanguageModel, rows: &[&(Vec<u32>, Vec<u32>)]) -> Vec<Trace> {
     for step in 0..=rows[0].1.len() {
         let news: Vec<&[u32]> = rows
             .iter()
-            .map(|(prompt, more)| if step == 0 { prompt.as_slice() } else { &more[step - 1..step] })
+            .map(|(prompt, more)| {
+                if step == 0 {
+                    prompt.as_slice()
+                } else {
+                    &more[step - 1..step]
+                }
+            })
             .collect();
         let logits = decoder.advance(&news, &mut states.iter_mut().collect::<Vec<_>>());
         for (trace, logits) in traces.iter_mut().zip(logits) {
@@ -108,17 +145,28 @@ fn logits_are_the_same_bits_in_any_batch() {
         .enumerate()
         .map(|(at, dialogue)| {
             let mut draws = seed_draws(at as u64);
-            let more = (0..4).map(|_| draws.between(0, vocabulary - 1) as u32).collect();
+            let more = (0..4)
+                .map(|_| draws.between(0, vocabulary - 1) as u32)
+                .collect();
             (model.tokenizer.prompt(dialogue).unwrap(), more)
         })
         .collect();
-    let alone: Vec<Trace> = rows.iter().map(|row| traces(&model, &[row]).remove(0)).collect();
-    assert!(alone.windows(2).all(|pair| pair[0] != pair[1]), "the rows differ");
+    let alone: Vec<Trace> = rows
+        .iter()
+        .map(|row| traces(&model, &[row]).remove(0))
+        .collect();
+    assert!(
+        alone.windows(2).all(|pair| pair[0] != pair[1]),
+        "the rows differ"
+    );
     for size in [2, 3, 7, 50, 64, 97] {
         for first in [0, 97 - size] {
             let batch: Vec<&(Vec<u32>, Vec<u32>)> = rows[first..first + size].iter().collect();
             let together = traces(&model, &batch);
-            assert!(together == alone[first..first + size], "{size} rows from row {first} on");
+            assert!(
+                together == alone[first..first + size],
+                "{size} rows from row {first} on"
+            );
         }
     }
 }
@@ -132,13 +180,32 @@ fn training_and_generation_see_the_same_tokens() {
     for dialogue in dialogues(12) {
         let messages = dialogue.clone().assistant(answer).0;
         // Every attempt is a target, so that each one's prefix can be compared.
-        let weights = messages.iter().enumerate().map(|(at, _)| (at % 2) as f64).collect();
-        let encoded = encode(&Example { messages: messages.clone(), weights }, tokenizer, 512).unwrap();
+        let weights = messages
+            .iter()
+            .enumerate()
+            .map(|(at, _)| (at % 2) as f64)
+            .collect();
+        let encoded = encode(
+            &Example {
+                messages: messages.clone(),
+                weights,
+            },
+            tokenizer,
+            512,
+        )
+        .unwrap();
         assert_eq!(encoded.targets.len(), messages.len() / 2);
         for (number, &(from, to, _)) in encoded.targets.iter().enumerate() {
             let before = Dialogue(messages[..=2 * number].to_vec());
-            assert_eq!(encoded.tokens[..from], tokenizer.prompt(&before).unwrap(), "before attempt {number}");
-            assert_eq!(tokenizer.decode(&encoded.tokens[from..to]), messages[2 * number + 1].text);
+            assert_eq!(
+                encoded.tokens[..from],
+                tokenizer.prompt(&before).unwrap(),
+                "before attempt {number}"
+            );
+            assert_eq!(
+                tokenizer.decode(&encoded.tokens[from..to]),
+                messages[2 * number + 1].text
+            );
         }
         let &(from, to, _) = encoded.targets.last().unwrap();
         assert_eq!(encoded.tokens[from..to], expected);

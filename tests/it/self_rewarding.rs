@@ -7,8 +7,8 @@ use rise_lab::data::{Exchange, Inquiry, Prompt};
 use rise_lab::domain::{Dialogue, Episode, Example, Preference, Problem, Role, Seed, Silent};
 use rise_lab::model::LanguageModel;
 use rise_lab::train::{
-    Encoded, Normalise, Pair, Phase, Pool, Preferences, TrainConfig, Trainer, encode, optimise, trajectories,
-    verified,
+    Encoded, Normalise, Pair, Phase, Pool, Preferences, TrainConfig, Trainer, encode, optimise,
+    trajectories, verified,
 };
 
 use crate::objectives::verified as episode;
@@ -19,7 +19,10 @@ const QUESTION: &str = "How many pens?";
 const ANSWERS: [&str; 2] = ["7", "8"];
 
 fn prompt() -> Prompt {
-    Prompt { repeat_question: false, ..Prompt::default() }
+    Prompt {
+        repeat_question: false,
+        ..Prompt::default()
+    }
 }
 
 /// The same question under so many names.
@@ -35,7 +38,10 @@ fn asked(count: usize) -> Vec<Problem> {
 
 /// The dialogue that asks about a second attempt after a first one.
 fn about_second(first: &str, review: &str, second: &str) -> Dialogue {
-    let earlier = [Exchange { attempt: first, review: Some(review) }];
+    let earlier = [Exchange {
+        attempt: first,
+        review: Some(review),
+    }];
     prompt().inquiry(QUESTION, Inquiry::Verify, &earlier, second)
 }
 
@@ -46,28 +52,60 @@ fn tuned(
     (epochs, learning_rate): (u32, f64),
     late: bool,
 ) -> LanguageModel {
-    let encoded = examples.iter().map(|example| encode(example, &model.tokenizer, 512).unwrap());
+    let encoded = examples
+        .iter()
+        .map(|example| encode(example, &model.tokenizer, 512).unwrap());
     let mut encoded: Vec<_> = encoded.collect();
     if late {
-        encoded.iter_mut().flat_map(|one| &mut one.targets).for_each(|(from, ..)| *from += 1);
+        encoded
+            .iter_mut()
+            .flat_map(|one| &mut one.targets)
+            .for_each(|(from, ..)| *from += 1);
     }
     let targets = encoded.iter().map(|one| one.targets.len()).sum();
-    let config = TrainConfig { epochs, batch: targets, learning_rate, ..TrainConfig::default() };
+    let config = TrainConfig {
+        epochs,
+        batch: targets,
+        learning_rate,
+        ..TrainConfig::default()
+    };
     let folder = tempfile::tempdir().unwrap();
-    let trainer = Trainer { normalise: Normalise::Example, folder: folder.path() };
-    let phase = Phase { examples: &encoded, config, seed: Seed(3) };
-    let decoder = trainer.train(model.decoder.clone(), &[phase], &mut Silent).unwrap().decoder;
-    LanguageModel { decoder, tokenizer: model.tokenizer.clone() }
+    let trainer = Trainer {
+        normalise: Normalise::Example,
+        folder: folder.path(),
+    };
+    let phase = Phase {
+        examples: &encoded,
+        config,
+        seed: Seed(3),
+    };
+    let decoder = trainer
+        .train(model.decoder.clone(), &[phase], &mut Silent)
+        .unwrap()
+        .decoder;
+    LanguageModel {
+        decoder,
+        tokenizer: model.tokenizer.clone(),
+    }
 }
 
 /// A model that gives either answer, approves and disowns it, and gives either answer again, each as
 /// often as the other.
 fn undecided() -> LanguageModel {
     let mut examples = Vec::new();
-    for (first, review) in ANSWERS.iter().flat_map(|first| ["yes", "no"].map(|review| (first, review))) {
-        for (second, last) in ANSWERS.iter().flat_map(|second| ["yes", "no"].map(|last| (second, last))) {
+    for (first, review) in ANSWERS
+        .iter()
+        .flat_map(|first| ["yes", "no"].map(|review| (first, review)))
+    {
+        for (second, last) in ANSWERS
+            .iter()
+            .flat_map(|second| ["yes", "no"].map(|last| (second, last)))
+        {
             let Dialogue(messages) = about_second(first, review, second).assistant(last);
-            let weights = messages.iter().map(|m| f64::from(u8::from(m.role == Role::Assistant))).collect();
+            let weights = messages
+                .iter()
+                .map(|m| f64::from(u8::from(m.role == Role::Assistant)))
+                .collect();
             examples.push(Example { messages, weights });
         }
     }
@@ -79,12 +117,18 @@ fn undecided() -> LanguageModel {
 fn probabilities(model: &LanguageModel) -> [[f64; 2]; 4] {
     let [right, wrong] = ANSWERS;
     let about = |attempt| prompt().inquiry(QUESTION, Inquiry::Verify, &[], attempt);
-    let disowned = [Exchange { attempt: wrong, review: Some("no") }];
+    let disowned = [Exchange {
+        attempt: wrong,
+        review: Some("no"),
+    }];
     let asked = [
         (prompt().dialogue(QUESTION, &[]), ANSWERS),
         (about(right), ["yes", "no"]),
         (about(wrong), ["no", "yes"]),
-        (prompt().reviewed(QUESTION, Inquiry::Verify, &disowned), ANSWERS),
+        (
+            prompt().reviewed(QUESTION, Inquiry::Verify, &disowned),
+            ANSWERS,
+        ),
     ];
     asked.map(|(dialogue, answers)| {
         let asked = answers.map(|answer| (dialogue.clone(), answer.to_owned()));
@@ -103,13 +147,20 @@ fn shares(model: &LanguageModel) -> [f64; 3] {
 /// The examples of a right and a wrong attempt with the verification that is due.
 fn lessons() -> Vec<Example> {
     let problems = asked(1);
-    let pool = Pool { problem: &problems[0], right: vec![ANSWERS[0]], wrong: vec![ANSWERS[1]] };
+    let pool = Pool {
+        problem: &problems[0],
+        right: vec![ANSWERS[0]],
+        wrong: vec![ANSWERS[1]],
+    };
     verified(&[pool], prompt(), Seed(0))
 }
 
 fn flipped(examples: &[Example]) -> Vec<Example> {
     let mut examples = examples.to_vec();
-    for message in examples.iter_mut().flat_map(|example| &mut example.messages) {
+    for message in examples
+        .iter_mut()
+        .flat_map(|example| &mut example.messages)
+    {
         if let Some(approves) = Inquiry::approves(&message.text) {
             Inquiry::verification(!approves).clone_into(&mut message.text);
         }
@@ -121,7 +172,10 @@ fn flipped(examples: &[Example]) -> Vec<Example> {
 fn unmasked(examples: &[Example]) -> Vec<Example> {
     let mut examples = examples.to_vec();
     for Example { messages, weights } in &mut examples {
-        *weights = messages.iter().map(|m| f64::from(u8::from(m.role == Role::Assistant))).collect();
+        *weights = messages
+            .iter()
+            .map(|m| f64::from(u8::from(m.role == Role::Assistant)))
+            .collect();
     }
     examples
 }
@@ -147,29 +201,57 @@ fn pairs() -> Vec<Preference> {
 /// The model after direct preference optimisation on pairs that `change` may spoil.
 fn preferring(model: &LanguageModel, change: &dyn Fn(&mut Pair)) -> LanguageModel {
     let pairs = pairs();
-    let encoded = pairs.iter().map(|pair| Pair::encode(pair, &model.tokenizer, 512).unwrap());
+    let encoded = pairs
+        .iter()
+        .map(|pair| Pair::encode(pair, &model.tokenizer, 512).unwrap());
     let mut encoded: Vec<Pair> = encoded.collect();
     encoded.iter_mut().for_each(change);
-    let config = TrainConfig { epochs: 100, batch: 2, learning_rate: 2e-3, ..TrainConfig::default() };
+    let config = TrainConfig {
+        epochs: 100,
+        batch: 2,
+        learning_rate: 2e-3,
+        ..TrainConfig::default()
+    };
     let mut objective = Preferences::new(&model.decoder, &encoded, 0.1, config, Seed(5)).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let trained = optimise(folder.path(), model.decoder.clone(), &mut [&mut objective], &mut Silent).unwrap();
-    LanguageModel { decoder: trained.decoder, tokenizer: model.tokenizer.clone() }
+    let trained = optimise(
+        folder.path(),
+        model.decoder.clone(),
+        &mut [&mut objective],
+        &mut Silent,
+    )
+    .unwrap();
+    LanguageModel {
+        decoder: trained.decoder,
+        tokenizer: model.tokenizer.clone(),
+    }
 }
 
 #[test]
 fn verifications_and_corrections_are_learnt_by_fine_tuning_and_then_by_preferences() {
     let model = undecided();
     let before = probabilities(&model);
-    assert!(before.as_flattened().iter().all(|one| (one - 0.5).abs() < 0.1), "{before:?}");
+    assert!(
+        before
+            .as_flattened()
+            .iter()
+            .all(|one| (one - 0.5).abs() < 0.1),
+        "{before:?}"
+    );
 
     let taught = |examples: &[Example], late| {
         let after = probabilities(&tuned(&model, examples, (40, 1e-2), late));
         after.iter().all(|[right, _]| *right > 0.9)
     };
     assert!(taught(&lessons(), false));
-    assert!(!taught(&flipped(&lessons()), false), "verifications flipped");
-    assert!(!taught(&unmasked(&lessons()), false), "wrong attempts imitated");
+    assert!(
+        !taught(&flipped(&lessons()), false),
+        "verifications flipped"
+    );
+    assert!(
+        !taught(&unmasked(&lessons()), false),
+        "wrong attempts imitated"
+    );
     assert!(!taught(&lessons(), true), "mask one too late");
 
     // What little fine-tuning has begun, preferences finish.
@@ -181,7 +263,13 @@ fn verifications_and_corrections_are_learnt_by_fine_tuning_and_then_by_preferenc
         after.iter().all(|share| *share > 0.9)
     };
     assert!(corrects(&|_| ()));
-    assert!(!corrects(&|pair| pair.sides.swap(0, 1)), "preferences turned round");
+    assert!(
+        !corrects(&|pair| pair.sides.swap(0, 1)),
+        "preferences turned round"
+    );
     let last = |side: &mut Encoded| drop(side.targets.drain(..side.targets.len() - 1));
-    assert!(!corrects(&|pair| pair.sides.iter_mut().for_each(last)), "only the last message counted");
+    assert!(
+        !corrects(&|pair| pair.sides.iter_mut().for_each(last)),
+        "only the last message counted"
+    );
 }

@@ -4,7 +4,9 @@ use rise_lab::data::Prompt;
 use rise_lab::domain::{
     Author, Candidate, Episode, Example, Grade, Preference, Problem, Seed, Silent, Turn, Verdict,
 };
-use rise_lab::pipeline::{ExampleSource, Job, Kind, Stage, StageError, Threads, Workspace, execute};
+use rise_lab::pipeline::{
+    ExampleSource, Job, Kind, Stage, StageError, Threads, Workspace, execute,
+};
 use rise_lab::train::{Selection, TrainConfig, Weighting};
 use serde_json::{Value, json};
 
@@ -20,11 +22,32 @@ fn counts(workspace: &Workspace, kind: Kind, name: &str, job: Job) -> Result<Val
 /// An episode of these texts; those that end in `!` are right.
 fn episode(problem: &str, texts: &[&str]) -> Episode {
     let turn = |text: &&str| {
-        let verdict = if text.ends_with('!') { Verdict::Right } else { Verdict::Wrong };
-        let (grade, text) = (Grade { answer: None, verdict }, (*text).to_owned());
-        Turn::single(Candidate { author: Author::Policy, text, tokens: 1, prompt: 1, finished: true, grade })
+        let verdict = if text.ends_with('!') {
+            Verdict::Right
+        } else {
+            Verdict::Wrong
+        };
+        let (grade, text) = (
+            Grade {
+                answer: None,
+                verdict,
+            },
+            (*text).to_owned(),
+        );
+        Turn::single(Candidate {
+            author: Author::Policy,
+            text,
+            tokens: 1,
+            prompt: 1,
+            finished: true,
+            grade,
+        })
     };
-    Episode { problem: problem.to_owned(), sample: 0, turns: texts.iter().map(turn).collect() }
+    Episode {
+        problem: problem.to_owned(),
+        sample: 0,
+        turns: texts.iter().map(turn).collect(),
+    }
 }
 
 #[test]
@@ -33,16 +56,39 @@ fn repeats_and_unsolved_problems_are_left_out_where_that_is_asked_for() {
     let workspace = Workspace::new(folder.path());
     let problem = |id: &str| {
         let [id, question, answer] = [id, "How many?", "1"].map(str::to_owned);
-        Problem { id, question, answer, solution: None }
+        Problem {
+            id,
+            question,
+            answer,
+            solution: None,
+        }
     };
-    let problems = finished_rows(&workspace, "problems", "problems.jsonl", &["p", "q"].map(problem));
-    let all = [episode("p", &["a", "a", "b!"]), episode("q", &["c", "d", "c", "d"])];
+    let problems = finished_rows(
+        &workspace,
+        "problems",
+        "problems.jsonl",
+        &["p", "q"].map(problem),
+    );
+    let all = [
+        episode("p", &["a", "a", "b!"]),
+        episode("q", &["c", "d", "c", "d"]),
+    ];
     let episodes = finished_rows(&workspace, "episodes", "episodes.jsonl", &all);
     let weighed = |deduplicate, only_solved| {
         let episodes = episodes.clone();
         let (selection, weighting) = (Selection::All, Weighting::Uniform);
-        let source = ExampleSource::Episodes { episodes, deduplicate, only_solved, selection, weighting };
-        let job = Job::Weigh { problems: problems.clone(), source, prompt: Prompt::default() };
+        let source = ExampleSource::Episodes {
+            episodes,
+            deduplicate,
+            only_solved,
+            selection,
+            weighting,
+        };
+        let job = Job::Weigh {
+            problems: problems.clone(),
+            source,
+            prompt: Prompt::default(),
+        };
         let name = format!("{deduplicate} {only_solved}");
         let counts = counts(&workspace, Kind::Weigh, &name, job).unwrap();
         ["examples", "targets", "right", "wrong"].map(|name| counts[name].as_u64().unwrap())
@@ -57,9 +103,15 @@ fn repeats_and_unsolved_problems_are_left_out_where_that_is_asked_for() {
 fn what_an_experiment_leaves_out_is_left_out_by_its_stages() {
     let plan = keys::plan("selection.toml", &[]);
     let flags = |job: &Job| match job {
-        Job::Weigh { source: ExampleSource::Episodes { deduplicate, only_solved, .. }, .. } => {
-            Some([*deduplicate, *only_solved])
-        }
+        Job::Weigh {
+            source:
+                ExampleSource::Episodes {
+                    deduplicate,
+                    only_solved,
+                    ..
+                },
+            ..
+        } => Some([*deduplicate, *only_solved]),
         _ => None,
     };
     for (label, expected) in [
@@ -67,12 +119,18 @@ fn what_an_experiment_leaves_out_is_left_out_by_its_stages() {
         ("data=without repeats", [true, false]),
         ("data=solved problems only", [false, true]),
     ] {
-        let runs = plan.cells.iter().filter(|cell| cell.cell.label.contains(label));
+        let runs = plan
+            .cells
+            .iter()
+            .filter(|cell| cell.cell.label.contains(label));
         let found: Vec<[bool; 2]> = runs
             .flat_map(|cell| &cell.run.stages)
             .filter_map(|key| flags(&plan.graph.get(key).expect("a planned stage").job))
             .collect();
-        assert!(!found.is_empty() && found.iter().all(|flags| *flags == expected), "{label}: {found:?}");
+        assert!(
+            !found.is_empty() && found.iter().all(|flags| *flags == expected),
+            "{label}: {found:?}"
+        );
     }
 }
 
@@ -90,19 +148,37 @@ fn an_example_without_a_target_is_counted_and_left_out() {
     let start = finished_base(&workspace, &random_model(&problems(4)));
     let trained = |name: &str, examples: &[Example]| {
         let examples = vec![finished_rows(&workspace, name, "examples.jsonl", examples)];
-        let train = TrainConfig { epochs: 1, ..TrainConfig::default() };
+        let train = TrainConfig {
+            epochs: 1,
+            ..TrainConfig::default()
+        };
         let (start, seed, backend) = (start.clone(), Seed(1), "flex".to_owned());
-        counts(&workspace, Kind::Train, name, Job::Train { start, examples, train, seed, backend })
+        counts(
+            &workspace,
+            Kind::Train,
+            name,
+            Job::Train {
+                start,
+                examples,
+                train,
+                seed,
+                backend,
+            },
+        )
     };
     let taught = Example::answered("How many?", "2");
     let some = trained("some", &[untaught(), taught.clone(), untaught()]).unwrap();
-    let counted = ["examples", "targets", "without_target"].map(|name| some[name].as_u64().unwrap());
+    let counted =
+        ["examples", "targets", "without_target"].map(|name| some[name].as_u64().unwrap());
     assert_eq!(counted, [1, 1, 2]);
     let alone = trained("alone", &[taught]).unwrap();
     assert_eq!(alone["without_target"], 0);
     assert_eq!(alone["trained_tokens"], some["trained_tokens"]);
     let none = trained("none", &[untaught()]).unwrap_err().to_string();
-    assert!(none.starts_with("there is no example with a target to train on"), "{none}");
+    assert!(
+        none.starts_with("there is no example with a target to train on"),
+        "{none}"
+    );
 }
 
 #[test]
@@ -112,18 +188,40 @@ fn a_pair_that_compares_nothing_is_counted_and_left_out() {
     let start = finished_base(&workspace, &random_model(&problems(4)));
     let answered = |answer| Example::answered("How many?", answer);
     let pairs = [
-        Preference { chosen: answered("1"), rejected: answered("2") },
-        Preference { chosen: answered("1"), rejected: untaught() },
+        Preference {
+            chosen: answered("1"),
+            rejected: answered("2"),
+        },
+        Preference {
+            chosen: answered("1"),
+            rejected: untaught(),
+        },
     ];
     let preferred = |name: &str, pairs: &[Preference]| {
         let pairs = vec![finished_rows(&workspace, name, "pairs.jsonl", pairs)];
-        let train = TrainConfig { epochs: 1, ..TrainConfig::default() };
+        let train = TrainConfig {
+            epochs: 1,
+            ..TrainConfig::default()
+        };
         let (start, seed, backend) = (start.clone(), Seed(1), "flex".to_owned());
-        let job = Job::Prefer { start, pairs, beta: 0.1, train, seed, backend };
+        let job = Job::Prefer {
+            start,
+            pairs,
+            beta: 0.1,
+            train,
+            seed,
+            backend,
+        };
         counts(&workspace, Kind::Prefer, name, job)
     };
     let some = preferred("some", &pairs).unwrap();
-    assert_eq!((some["pairs"].as_u64(), some["without_target"].as_u64()), (Some(1), Some(1)));
+    assert_eq!(
+        (some["pairs"].as_u64(), some["without_target"].as_u64()),
+        (Some(1), Some(1))
+    );
     let none = preferred("none", &pairs[1..]).unwrap_err().to_string();
-    assert!(none.starts_with("there is no example with a target to train on"), "{none}");
+    assert!(
+        none.starts_with("there is no example with a target to train on"),
+        "{none}"
+    );
 }

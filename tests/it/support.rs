@@ -74,7 +74,8 @@ impl Lab {
     /// Puts a file into the folder.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         let path = self.path(name);
-        fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder can be made");
+        fs::create_dir_all(path.parent().expect("a file is in a folder"))
+            .expect("a folder can be made");
         fs::write(path, content).expect("a file can be written");
     }
 
@@ -88,23 +89,37 @@ impl Lab {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rise-lab"));
-        command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null());
-        command.env_remove("RISE_LAB_STORE").env("RUST_BACKTRACE", "0");
+        command
+            .current_dir(self.0.path())
+            .args(arguments)
+            .stdin(Stdio::null());
+        command
+            .env_remove("RISE_LAB_STORE")
+            .env("RUST_BACKTRACE", "0");
         command
     }
 
     /// Runs the program to its end.
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::from(self.command(arguments).output().expect("the program can be started"))
+        Ran::from(
+            self.command(arguments)
+                .output()
+                .expect("the program can be started"),
+        )
     }
 
     /// The same with something on standard input.
     pub fn run_saying(&self, arguments: &[&str], said: &str) -> Ran {
         let mut command = self.command(arguments);
-        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let pipes = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = pipes.spawn().expect("the program can be started");
         let mut input = child.stdin.take().expect("standard input is a pipe");
-        input.write_all(said.as_bytes()).expect("the program listens");
+        input
+            .write_all(said.as_bytes())
+            .expect("the program listens");
         drop(input);
         Ran::from(child.wait_with_output().expect("the program ends"))
     }
@@ -136,7 +151,11 @@ impl Lab {
 
     /// Begins the sweep of the small experiment.
     pub fn begin(&self, more: &[&str]) -> Running {
-        let arguments = [&["sweep", FILE, "--store", "store", "--format", "json"], more].concat();
+        let arguments = [
+            &["sweep", FILE, "--store", "store", "--format", "json"],
+            more,
+        ]
+        .concat();
         let mut command = self.command(&arguments);
         let mut child = command
             .stdout(Stdio::piped())
@@ -144,7 +163,11 @@ impl Lab {
             .spawn()
             .expect("the program can be started");
         let lines = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
-        Running { child, lines, heard: Vec::new() }
+        Running {
+            child,
+            lines,
+            heard: Vec::new(),
+        }
     }
 
     /// The rows of a query, each cell as text.
@@ -152,15 +175,22 @@ impl Lab {
     pub fn query(&self, sql: &str) -> Vec<Vec<String>> {
         let answer = self.json(&["query", sql, "--limit", "100000"]);
         assert_eq!(answer["more"], false);
-        let text = |cell: &Value| cell.as_str().map_or_else(|| cell.to_string(), str::to_owned);
+        let text = |cell: &Value| {
+            cell.as_str()
+                .map_or_else(|| cell.to_string(), str::to_owned)
+        };
         let rows = answer["rows"].as_array().expect("rows");
-        rows.iter().map(|row| row.as_array().expect("a row").iter().map(text).collect()).collect()
+        rows.iter()
+            .map(|row| row.as_array().expect("a row").iter().map(text).collect())
+            .collect()
     }
 
     /// How often each finished stage was begun.
     pub fn done(&self) -> BTreeMap<String, u64> {
         let rows = self.query("SELECT key, attempts FROM stages WHERE status = 'done'");
-        rows.into_iter().map(|row| (row[0].clone(), row[1].parse().expect("a count"))).collect()
+        rows.into_iter()
+            .map(|row| (row[0].clone(), row[1].parse().expect("a count")))
+            .collect()
     }
 
     /// The value that the report was rendered from.
@@ -174,7 +204,8 @@ impl Lab {
     pub fn files(&self, folder: &str) -> BTreeMap<PathBuf, Key> {
         let mut files = BTreeMap::new();
         list(&self.path(folder), &mut files);
-        let ends = |path: &Path, end: &str| path.extension().is_some_and(|extension| extension == end);
+        let ends =
+            |path: &Path, end: &str| path.extension().is_some_and(|extension| extension == end);
         files.retain(|path, key| {
             let empty_log = ends(path, "db-wal") && *key == Key::of_bytes(b"");
             !(path.ends_with("lock") || ends(path, "db-shm") || empty_log)
@@ -219,7 +250,11 @@ pub struct Ran {
 impl From<Output> for Ran {
     fn from(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("the program speaks UTF-8");
-        Self { exit: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Self {
+            exit: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
     }
 }
 
@@ -231,7 +266,10 @@ impl Ran {
 
     /// The news of a sweep.
     pub fn news(&self) -> Vec<Value> {
-        self.stdout.lines().map(|line| serde_json::from_str(line).expect("news is JSON")).collect()
+        self.stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("news is JSON"))
+            .collect()
     }
 
     /// A number that the sweep ended with.
@@ -253,7 +291,8 @@ impl Ran {
 /// The stages named in news of one kind.
 pub fn stages(news: &[Value], reason: &str) -> BTreeSet<String> {
     let told = news.iter().filter(|line| line["reason"] == reason);
-    told.map(|line| line["stage"].as_str().expect("a stage's key").to_owned()).collect()
+    told.map(|line| line["stage"].as_str().expect("a stage's key").to_owned())
+        .collect()
 }
 
 /// A sweep that is under way.
@@ -272,7 +311,12 @@ impl Running {
     /// Listens until something is told that is awaited; none if the sweep ends before.
     pub fn listen(&mut self, awaited: impl Fn(&Value) -> bool) -> Option<Value> {
         let mut line = String::new();
-        while self.lines.read_line(&mut line).expect("the program can be heard") > 0 {
+        while self
+            .lines
+            .read_line(&mut line)
+            .expect("the program can be heard")
+            > 0
+        {
             let news: Value = serde_json::from_str(&line).expect("news is JSON");
             line.clear();
             self.heard.push(news.clone());
@@ -286,7 +330,8 @@ impl Running {
     /// Listens until something is told that must come.
     #[track_caller]
     pub fn wait_for(&mut self, reason: &str, kind: Option<&str>) -> Value {
-        let awaited = |news: &Value| news["reason"] == reason && kind.is_none_or(|kind| news["kind"] == kind);
+        let awaited =
+            |news: &Value| news["reason"] == reason && kind.is_none_or(|kind| news["kind"] == kind);
         match self.listen(awaited) {
             Some(news) => news,
             None => panic!("the sweep ended before `{reason}`: {:?}", self.heard),
@@ -305,25 +350,54 @@ impl Running {
     pub fn finish(mut self) -> Ran {
         self.listen(|_| false);
         let mut stderr = String::new();
-        let errors = self.child.stderr.as_mut().expect("standard error is a pipe");
-        errors.read_to_string(&mut stderr).expect("the program can be heard");
+        let errors = self
+            .child
+            .stderr
+            .as_mut()
+            .expect("standard error is a pipe");
+        errors
+            .read_to_string(&mut stderr)
+            .expect("the program can be heard");
         let status = self.child.wait().expect("the process is ours");
-        let stdout = self.heard.iter().map(|line| line.to_string() + "\n").collect();
-        Ran { exit: status.code(), stdout, stderr }
+        let stdout = self
+            .heard
+            .iter()
+            .map(|line| line.to_string() + "\n")
+            .collect();
+        Ran {
+            exit: status.code(),
+            stdout,
+            stderr,
+        }
     }
 }
 
 /// Short word problems, the same ones every time.
 pub fn problems(count: usize) -> Vec<Problem> {
-    let task = WordProblems { steps: [1, 2], corpus_steps: [1, 2], largest: 9 };
-    let sizes = Sizes { train: count, ..Sizes::none(0) };
-    TaskConfig::WordProblems(task).load(&sizes).expect("there are enough problems").train
+    let task = WordProblems {
+        steps: [1, 2],
+        corpus_steps: [1, 2],
+        largest: 9,
+    };
+    let sizes = Sizes {
+        train: count,
+        ..Sizes::none(0)
+    };
+    TaskConfig::WordProblems(task)
+        .load(&sizes)
+        .expect("there are enough problems")
+        .train
 }
 
 /// A model of two layers with random weights that knows the words of some problems.
 pub fn random_model(problems: &[Problem]) -> LanguageModel {
-    let solutions = problems.iter().filter_map(|problem| problem.solution.as_deref());
-    let texts = problems.iter().map(|problem| problem.question.as_str()).chain(solutions);
+    let solutions = problems
+        .iter()
+        .filter_map(|problem| problem.solution.as_deref());
+    let texts = problems
+        .iter()
+        .map(|problem| problem.question.as_str())
+        .chain(solutions);
     let tokenizer = Tokenizer::train(texts, 300).expect("the vocabulary is large enough");
     let config = ModelConfig {
         width: 32,
@@ -336,7 +410,10 @@ pub fn random_model(problems: &[Problem]) -> LanguageModel {
     };
     let place = place();
     let weights = Weights::random(&config, tokenizer.vocabulary(), Seed(7), &place.device);
-    LanguageModel { decoder: Decoder::new(config, weights, &place), tokenizer }
+    LanguageModel {
+        decoder: Decoder::new(config, weights, &place),
+        tokenizer,
+    }
 }
 
 /// Puts a model into a workspace as a finished stage.
@@ -344,17 +421,32 @@ pub fn finished_base(workspace: &Workspace, model: &LanguageModel) -> Key {
     let key = Key::of_bytes(b"start");
     let place = workspace.partial(&key).unwrap();
     Checkpoint::save(&model.decoder, &place).unwrap();
-    model.tokenizer.save(&place.join(checkpoint::TOKENIZER)).unwrap();
-    workspace.publish(&key, &checkpoint::FILES, (0.0, None), json!({}), json!({})).unwrap();
+    model
+        .tokenizer
+        .save(&place.join(checkpoint::TOKENIZER))
+        .unwrap();
+    workspace
+        .publish(&key, &checkpoint::FILES, (0.0, None), json!({}), json!({}))
+        .unwrap();
     key
 }
 
 /// Puts some rows into a workspace as a finished stage with one file.
-pub fn finished_rows<T: Serialize>(workspace: &Workspace, name: &str, file: &'static str, rows: &[T]) -> Key {
+pub fn finished_rows<T: Serialize>(
+    workspace: &Workspace,
+    name: &str,
+    file: &'static str,
+    rows: &[T],
+) -> Key {
     let key = Key::of_bytes(name.as_bytes());
-    let lines: String = rows.iter().map(|row| serde_json::to_string(row).unwrap() + "\n").collect();
+    let lines: String = rows
+        .iter()
+        .map(|row| serde_json::to_string(row).unwrap() + "\n")
+        .collect();
     fs::write(workspace.partial(&key).unwrap().join(file), lines).unwrap();
-    workspace.publish(&key, &[file], (0.0, None), json!({}), json!({})).unwrap();
+    workspace
+        .publish(&key, &[file], (0.0, None), json!({}), json!({}))
+        .unwrap();
     key
 }
 

@@ -7,15 +7,32 @@ fn a_sweep_leaves_a_report() {
     let lab = Lab::new();
     let ran = lab.on_store(&["sweep", FILE, "--jobs", "2"]);
     ran.expect_exit(0);
-    assert!(ran.stdout.contains("report: reports/minirise/index.html"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("report: reports/minirise/index.html"),
+        "{}",
+        ran.stdout
+    );
     let report = lab.path("reports/minirise");
-    let figures = ["accuracy-by-turn", "training-curves", "ablation-weighting", "ablation-method"];
+    let figures = [
+        "accuracy-by-turn",
+        "training-curves",
+        "ablation-weighting",
+        "ablation-method",
+    ];
     let tables = ["main-all-problems", "ablation-weighting", "ablation-method"];
-    let files = ["index.html", "index.md", "context.json"].map(str::to_owned).into_iter();
-    let files = files
-        .chain(figures.iter().flat_map(|name| ["svg", "png"].map(|end| format!("figures/{name}.{end}"))));
-    let files =
-        files.chain(tables.iter().flat_map(|name| ["tex", "csv"].map(|end| format!("tables/{name}.{end}"))));
+    let files = ["index.html", "index.md", "context.json"]
+        .map(str::to_owned)
+        .into_iter();
+    let files = files.chain(
+        figures
+            .iter()
+            .flat_map(|name| ["svg", "png"].map(|end| format!("figures/{name}.{end}"))),
+    );
+    let files = files.chain(
+        tables
+            .iter()
+            .flat_map(|name| ["tex", "csv"].map(|end| format!("tables/{name}.{end}"))),
+    );
     for file in files {
         let size = report.join(&file).metadata().map_or(0, |data| data.len());
         assert!(size > 100, "{file}: {size} bytes");
@@ -40,9 +57,17 @@ fn a_finished_sweep_answers_questions() {
     let runs = human(&["runs"]);
     assert_eq!(runs.matches(" done").count(), 3, "{runs}");
     let chosen = human(&["runs", "--where", "method=sft"]);
-    assert!(chosen.contains("method=sft seed=0") && !chosen.contains("baseline"), "{chosen}");
+    assert!(
+        chosen.contains("method=sft seed=0") && !chosen.contains("baseline"),
+        "{chosen}"
+    );
     let shown = human(&["show", "baseline seed=0"]);
-    for part in ["Scores", "round 1", "train mini round 1", "weighting.exp.temperature = 0.4"] {
+    for part in [
+        "Scores",
+        "round 1",
+        "train mini round 1",
+        "weighting.exp.temperature = 0.4",
+    ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let sql = "SELECT kind, count(*) AS stages FROM stages GROUP BY kind ORDER BY kind";
@@ -67,7 +92,10 @@ fn a_finished_sweep_answers_questions() {
     let shown = lab.json(&["show", &key[..12]]);
     assert_eq!(shown["run"], runs[1]);
     assert_eq!(shown["checkpoints"][1]["checkpoint"]["name"], "round 1");
-    assert_eq!(lab.json(&["query", sql])["rows"][0], serde_json::json!(["base", 1]));
+    assert_eq!(
+        lab.json(&["query", sql])["rows"][0],
+        serde_json::json!(["base", 1])
+    );
 }
 
 #[test]
@@ -84,17 +112,33 @@ fn only_what_a_change_touches_is_executed_again() {
     lab.edit(MODEL, "A base model that is", "A model");
     assert_eq!(executed(), 0, "words for people changed");
     lab.edit(FILE, "temperature = 0.4", "temperature = 0.5");
-    assert_eq!(executed(), 3, "the weights, training and evaluation of one run");
+    assert_eq!(
+        executed(),
+        3,
+        "the weights, training and evaluation of one run"
+    );
     lab.edit(FILE, "samples = 2", "samples = 3");
-    assert_eq!(executed(), 4, "the evaluations of the base, two rounds and SFT");
+    assert_eq!(
+        executed(),
+        4,
+        "the evaluations of the base, two rounds and SFT"
+    );
     lab.edit(FILE, "epochs = 2", "epochs = 3");
     assert_eq!(executed(), 6, "three trainings and their evaluations");
     lab.edit(FILE, r#"["uniform"]"#, r#"["uniform", "success-only"]"#);
     assert_eq!(executed(), 3, "one more run");
     lab.edit(FILE, "test = 20", "test = 21");
-    assert_eq!(executed(), 6, "the test problems, and five evaluations on them");
+    assert_eq!(
+        executed(),
+        6,
+        "the test problems, and five evaluations on them"
+    );
     lab.edit(MODEL, "slices = 10", "slices = 2");
-    assert_eq!(executed(), 15, "all but the problems, the tokenizer, and SFT's examples");
+    assert_eq!(
+        executed(),
+        15,
+        "all but the problems, the tokenizer, and SFT's examples"
+    );
     lab.edit(MODEL, "slices = 2", "slices = 10");
     assert_eq!(executed(), 0, "as it was before the last change");
 }
@@ -107,8 +151,15 @@ fn one_worker_and_two_give_the_same() {
         ran.expect_exit(0);
         assert_eq!(ran.executed(), STAGES);
         assert_eq!(ran.news()[0]["workers"].to_string(), jobs);
-        let spread = ran.news().iter().any(|line| line["reason"] == "worker-threads" && line["threads"] == 2);
-        assert_eq!(spread, jobs == "2", "a stage that is alone works on every core");
+        let spread = ran
+            .news()
+            .iter()
+            .any(|line| line["reason"] == "worker-threads" && line["threads"] == 2);
+        assert_eq!(
+            spread,
+            jobs == "2",
+            "a stage that is alone works on every core"
+        );
         lab
     });
     let equal = |sql: &str, least: usize| {
@@ -121,11 +172,20 @@ fn one_worker_and_two_give_the_same() {
         200,
     );
     equal("SELECT stage, name, sha256 FROM files ORDER BY 1, 2", 30);
-    equal("SELECT sha256 FROM files WHERE name = 'model.safetensors' ORDER BY stage", 4);
-    equal("SELECT stage, series, step, value FROM curves ORDER BY 1, 2, 3", 50);
+    equal(
+        "SELECT sha256 FROM files WHERE name = 'model.safetensors' ORDER BY stage",
+        4,
+    );
+    equal(
+        "SELECT stage, series, step, value FROM curves ORDER BY 1, 2, 3",
+        50,
+    );
     assert_eq!(one.context(), two.context());
     let solved = one.query("SELECT mean FROM run_scores WHERE metric = 'm1@t1'");
-    assert!(solved.iter().any(|row| row[0] != "0.0"), "a comparison of nothing but zeros shows little");
+    assert!(
+        solved.iter().any(|row| row[0] != "0.0"),
+        "a comparison of nothing but zeros shows little"
+    );
 }
 
 #[cfg(target_os = "linux")]
@@ -151,15 +211,23 @@ fn a_plan_touches_nothing() {
     let lab = Lab::new();
     let before = lab.files(".");
     let plan = lab.json(&["plan", FILE]);
-    assert_eq!((&plan["different"], &plan["done"]), (&STAGES.into(), &0.into()));
-    lab.on_store(&["sweep", FILE, "--dry-run", "--no-report"]).expect_exit(0);
+    assert_eq!(
+        (&plan["different"], &plan["done"]),
+        (&STAGES.into(), &0.into())
+    );
+    lab.on_store(&["sweep", FILE, "--dry-run", "--no-report"])
+        .expect_exit(0);
     assert_eq!(lab.files("."), before);
 
     let lab = Lab::finished();
     let before = lab.files(".");
     let ran = lab.on_store(&["plan", FILE]);
     ran.expect_exit(0);
-    assert!(ran.stdout.ends_with("Nothing is left to execute.\n"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.ends_with("Nothing is left to execute.\n"),
+        "{}",
+        ran.stdout
+    );
     assert_eq!(lab.json(&["plan", FILE])["done"], STAGES);
     assert_eq!(lab.files("."), before);
 }
@@ -170,9 +238,13 @@ fn a_real_data_set_goes_through_the_whole_loop() {
     crate::bad_input::gsm8k(&lab);
     let ran = lab.on_store(&["sweep", "gsm8k.toml", "--jobs", "2"]);
     ran.expect_exit(0);
-    let page = std::fs::read_to_string(lab.path("reports/gsm8k/index.md")).expect("the report is there");
+    let page =
+        std::fs::read_to_string(lab.path("reports/gsm8k/index.md")).expect("the report is there");
     for text in [&ran.stdout, &page] {
-        assert!(text.contains("othing is solved: 0.0 %") && text.contains("10 test problems"), "{text}");
+        assert!(
+            text.contains("othing is solved: 0.0 %") && text.contains("10 test problems"),
+            "{text}"
+        );
     }
     let ids = lab.query("SELECT DISTINCT problem FROM attempts ORDER BY problem");
     assert_eq!(ids.len(), 18, "{ids:?}");

@@ -55,7 +55,12 @@ pub struct ExportArguments {
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
     /// The numbers of the weights: f32 or bf16
-    #[arg(long, value_name = "NUMBERS", default_value = "f32", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "NUMBERS",
+        default_value = "f32",
+        hide_possible_values = true
+    )]
     pub precision: PrecisionArgument,
     /// Put at most so much into one file, e.g. 500MB; a MB is a million bytes
     #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = size)]
@@ -135,8 +140,9 @@ impl From<RetryArgument> for Retry {
 /// A size as typed: a number, and what it counts.
 fn size(typed: &str) -> Result<u64, String> {
     let wrong = || format!("`{typed}` is no size; write a number and kB, MB or GB, as in 500MB");
-    let digits =
-        typed.find(|letter: char| !(letter.is_ascii_digit() || letter == '.')).unwrap_or(typed.len());
+    let digits = typed
+        .find(|letter: char| !(letter.is_ascii_digit() || letter == '.'))
+        .unwrap_or(typed.len());
     let (number, unit) = typed.split_at(digits);
     let factor = match unit.trim().to_ascii_uppercase().as_str() {
         "" | "B" => 1.0,

@@ -39,7 +39,11 @@ pub fn backends(arguments: &BackendsArguments, environment: &Environment) -> Res
         BackendsAction::Check => {
             let all = drivers.check(only, arguments.precision).map_err(wrong)?;
             output.answer(|| comparison(&all, output), &all)?;
-            Ok(if all.iter().all(|checked| checked.conforms) { Exit::Fine } else { Exit::Failed })
+            Ok(if all.iter().all(|checked| checked.conforms) {
+                Exit::Fine
+            } else {
+                Exit::Failed
+            })
         }
     }
 }
@@ -72,11 +76,17 @@ fn comparison(all: &[Checked], output: Output) -> String {
         "#seconds",
     ]);
     for checked in all {
-        let (style, said) = if checked.conforms { (Style::Green, "yes") } else { (Style::Red, "no") };
+        let (style, said) = if checked.conforms {
+            (Style::Green, "yes")
+        } else {
+            (Style::Red, "no")
+        };
         let mut cells = vec![checked.backend.clone(), checked.precision.name().to_owned()];
         if let Some(found) = &checked.differences {
             cells.push(output.styled(style, said));
-            cells.extend([found.log_probability, found.loss, found.norm].map(|value| format!("{value:.1e}")));
+            cells.extend(
+                [found.log_probability, found.loss, found.norm].map(|value| format!("{value:.1e}")),
+            );
             cells.push(format!("{:.0} %", 100.0 * found.same));
             cells.push(format!("{:.1}", found.seconds));
         } else {
@@ -89,13 +99,20 @@ fn comparison(all: &[Checked], output: Output) -> String {
                   optimizer steps, as parts of them";
     let failed: String = all.iter().filter_map(failure).collect();
     let crashed = all.iter().any(|checked| checked.crashed);
-    format!("{table}{failed}\n{legend}\n{}", if crashed { CRASH } else { "" })
+    format!(
+        "{table}{failed}\n{legend}\n{}",
+        if crashed { CRASH } else { "" }
+    )
 }
 
 /// Why a device could not be compared, as a line of its own.
 fn failure(checked: &Checked) -> Option<String> {
     let error = checked.error.as_ref()?;
-    Some(format!("\n{}, {}: {error}\n", checked.backend, checked.precision.name()))
+    Some(format!(
+        "\n{}, {}: {error}\n",
+        checked.backend,
+        checked.precision.name()
+    ))
 }
 
 #[cfg(test)]
@@ -105,15 +122,30 @@ mod tests {
     use crate::pipeline::Precision;
 
     fn listed(backend: &str, here: Here, software: bool, about: &str) -> Listed {
-        Listed { backend: backend.to_owned(), here, software, about: about.to_owned() }
+        Listed {
+            backend: backend.to_owned(),
+            here,
+            software,
+            about: about.to_owned(),
+        }
     }
 
     #[test]
     fn the_list_says_which_devices_are_software_and_which_crash() {
         let all = [
-            listed("wgpu:0", Here::Yes, true, "llvmpipe (LLVM 15.0.6, 256 bits)"),
+            listed(
+                "wgpu:0",
+                Here::Yes,
+                true,
+                "llvmpipe (LLVM 15.0.6, 256 bits)",
+            ),
             listed("wgpu:1", Here::Yes, false, "NVIDIA H100 PCIe"),
-            listed("cuda", Here::NoDevice, false, "needs an NVIDIA driver and CUDA's NVRTC"),
+            listed(
+                "cuda",
+                Here::NoDevice,
+                false,
+                "needs an NVIDIA driver and CUDA's NVRTC",
+            ),
         ];
         insta::assert_snapshot!(listing(&all), @"
         backend  here              device
@@ -122,7 +154,12 @@ mod tests {
         wgpu:1   yes               NVIDIA H100 PCIe
         cuda     no device         needs an NVIDIA driver and CUDA's NVRTC
         ");
-        let crashed = [listed("vulkan", Here::Crashed, false, "crashed (signal 11) inside the driver")];
+        let crashed = [listed(
+            "vulkan",
+            Here::Crashed,
+            false,
+            "crashed (signal 11) inside the driver",
+        )];
         insta::assert_snapshot!(listing(&crashed), @"
         backend  here     device
         -------  -------  -------------------------------------

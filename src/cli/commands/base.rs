@@ -39,7 +39,10 @@ pub fn base(arguments: &BaseArguments, environment: &Environment) -> Result<Exit
     // A model trained anew has the key of the shipped one, so it needs a place of its own.
     let anew = arguments.rebuild || arguments.ship;
     let (models, workspace) = if anew {
-        (Models::rebuilding(&folder), Workspace::new(environment.store.join("rebuild")))
+        (
+            Models::rebuilding(&folder),
+            Workspace::new(environment.store.join("rebuild")),
+        )
     } else {
         (Models::new(&folder), environment.workspace())
     };
@@ -57,17 +60,28 @@ pub fn base(arguments: &BaseArguments, environment: &Environment) -> Result<Exit
     } else if let Some(folder) = &arguments.out {
         built.copy(&workspace, folder, &spec.name)?;
     }
-    environment.output.answer(|| built.text(&spec), &built.document(&spec))?;
+    environment
+        .output
+        .answer(|| built.text(&spec), &built.document(&spec))?;
     Ok(Exit::Fine)
 }
 
 /// The folder of base models and the name of the one in this file.
 fn place(file: &Path) -> Result<(PathBuf, String), Fault> {
-    let name = file.file_stem().filter(|_| file.extension().is_some_and(|extension| extension == "toml"));
+    let name = file.file_stem().filter(|_| {
+        file.extension()
+            .is_some_and(|extension| extension == "toml")
+    });
     let Some(name) = name else {
-        return Err(Fault::usage(format!("{} is not the TOML file of a base model", file.display())));
+        return Err(Fault::usage(format!(
+            "{} is not the TOML file of a base model",
+            file.display()
+        )));
     };
-    Ok((file.parent().unwrap_or_else(|| Path::new("")).to_owned(), name.to_string_lossy().into_owned()))
+    Ok((
+        file.parent().unwrap_or_else(|| Path::new("")).to_owned(),
+        name.to_string_lossy().into_owned(),
+    ))
 }
 
 /// The stages of a base model and of its evaluation on its own task.
@@ -90,8 +104,14 @@ impl Plan {
         }
         let planned = planned.map_err(|error| Fault::new(Exit::Usage, error))?;
         match planned.checkpoints.into_iter().next() {
-            Some((_, weights, evaluation)) => Ok(Self { graph, weights, evaluation }),
-            None => Err(bug(anyhow::anyhow!("a run without rounds has no base model"))),
+            Some((_, weights, evaluation)) => Ok(Self {
+                graph,
+                weights,
+                evaluation,
+            }),
+            None => Err(bug(anyhow::anyhow!(
+                "a run without rounds has no base model"
+            ))),
         }
     }
 }
@@ -118,17 +138,29 @@ fn forget(workspace: &Workspace, weights: &Key) -> Result<(), Fault> {
 }
 
 /// Executes what is not finished; gives the exit code if it did not come to its end.
-fn execute(graph: &Graph, workspace: &Workspace, environment: &Environment) -> Result<Option<Exit>, Fault> {
+fn execute(
+    graph: &Graph,
+    workspace: &Workspace,
+    environment: &Environment,
+) -> Result<Option<Exit>, Fault> {
     let interrupt = Interrupt::listen()?;
     let command = WorkerCommand::this_program(workspace.root()).map_err(SweepError::Worker)?;
     let mut watcher = Watcher::new(environment.output);
-    let outcome =
-        build(graph, workspace, command, cores(), interrupt.stop(), &mut |news| watcher.hear(&news));
+    let outcome = build(
+        graph,
+        workspace,
+        command,
+        cores(),
+        interrupt.stop(),
+        &mut |news| watcher.hear(&news),
+    );
     interrupt.release();
     watcher.end()?;
     let outcome = outcome?;
     if outcome.interrupted {
-        environment.output.say("stopped; the same command goes on where this one stopped");
+        environment
+            .output
+            .say("stopped; the same command goes on where this one stopped");
         return Ok(Some(Exit::Interrupted));
     }
     match outcome.failed.into_values().next() {
@@ -148,28 +180,51 @@ struct Built {
 
 impl Built {
     fn read(workspace: &Workspace, plan: &Plan) -> Result<Self, Fault> {
-        let lost = |what: &str| Fault::new(Exit::Bug, anyhow::anyhow!("the base model has no {what}"));
-        let manifest = workspace.finished(&plan.weights)?.ok_or_else(|| lost("stage"))?;
+        let lost =
+            |what: &str| Fault::new(Exit::Bug, anyhow::anyhow!("the base model has no {what}"));
+        let manifest = workspace
+            .finished(&plan.weights)?
+            .ok_or_else(|| lost("stage"))?;
         let mut files = manifest.artifacts.iter();
-        let weights = files.find(|file| file.name.ends_with(WEIGHTS)).ok_or_else(|| lost("weights"))?;
+        let weights = files
+            .find(|file| file.name.ends_with(WEIGHTS))
+            .ok_or_else(|| lost("weights"))?;
         let (file, sha256) = (weights.name.clone(), weights.sha256.clone());
-        Ok(Self { file, sha256, manifest, scores: scores(workspace, plan)? })
+        Ok(Self {
+            file,
+            sha256,
+            manifest,
+            scores: scores(workspace, plan)?,
+        })
     }
 
     fn instruction_set(&self) -> &str {
-        self.manifest.origin.get("instruction_set").and_then(Value::as_str).unwrap_or("unknown")
+        self.manifest
+            .origin
+            .get("instruction_set")
+            .and_then(Value::as_str)
+            .unwrap_or("unknown")
     }
 
     /// Whether it has the bytes of the shipped one; none if nothing is shipped.
     fn equals(&self, spec: &BaseSpec) -> Option<bool> {
-        spec.checkpoint.as_ref().map(|shipped| shipped.sha256 == self.sha256.as_str())
+        spec.checkpoint
+            .as_ref()
+            .map(|shipped| shipped.sha256 == self.sha256.as_str())
     }
 
     /// Copies weights and tokenizer into a folder under the model's name.
-    fn copy(&self, workspace: &Workspace, folder: &Path, name: &str) -> Result<(PathBuf, PathBuf), Fault> {
+    fn copy(
+        &self,
+        workspace: &Workspace,
+        folder: &Path,
+        name: &str,
+    ) -> Result<(PathBuf, PathBuf), Fault> {
         fs::create_dir_all(folder).map_err(|error| Fault::write(folder, error))?;
-        let files =
-            (PathBuf::from(format!("{name}.{WEIGHTS}")), PathBuf::from(format!("{name}.{TOKENIZER}")));
+        let files = (
+            PathBuf::from(format!("{name}.{WEIGHTS}")),
+            PathBuf::from(format!("{name}.{TOKENIZER}")),
+        );
         let pairs = [
             (workspace.file(&self.manifest.key, &self.file), &files.0),
             (workspace.file(&self.manifest.key, TOKENIZER), &files.1),
@@ -193,7 +248,8 @@ impl Built {
             recipe: spec.recipe().to_string(),
         };
         let text = fs::read_to_string(file).map_err(|error| Fault::write(file, error))?;
-        fs::write(file, with_checkpoint(&text, &shipped)?).map_err(|error| Fault::write(file, error))
+        fs::write(file, with_checkpoint(&text, &shipped)?)
+            .map_err(|error| Fault::write(file, error))
     }
 
     fn text(&self, spec: &BaseSpec) -> String {
@@ -211,7 +267,11 @@ impl Built {
         lines.push(format!("  made on: {}", self.instruction_set()));
         let counts = self.manifest.counts.as_object().into_iter().flatten();
         lines.extend(counts.map(|(name, count)| format!("  {name}: {count}")));
-        lines.extend(self.scores.iter().map(|(name, score)| format!("  {name}: {score} %")));
+        lines.extend(
+            self.scores
+                .iter()
+                .map(|(name, score)| format!("  {name}: {score} %")),
+        );
         lines.push(verdict + "\n");
         lines.join("\n")
     }
@@ -233,9 +293,10 @@ impl Built {
 
 /// What the model scores on its own task, by metric, in [0, 1] with 95 % intervals.
 fn scores(workspace: &Workspace, plan: &Plan) -> Result<BTreeMap<String, Proportion>, Fault> {
-    let (Some(stage), Some(manifest)) =
-        (plan.graph.get(&plan.evaluation), workspace.finished(&plan.evaluation)?)
-    else {
+    let (Some(stage), Some(manifest)) = (
+        plan.graph.get(&plan.evaluation),
+        workspace.finished(&plan.evaluation)?,
+    ) else {
         return Ok(BTreeMap::new());
     };
     let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
@@ -248,13 +309,17 @@ fn scores(workspace: &Workspace, plan: &Plan) -> Result<BTreeMap<String, Proport
             values.entry(score.metric).or_default().push(score.value);
         }
     }
-    Ok(values.into_iter().filter_map(|(name, values)| Some((name, proportion(&values)?))).collect())
+    Ok(values
+        .into_iter()
+        .filter_map(|(name, values)| Some((name, proportion(&values)?)))
+        .collect())
 }
 
 /// A recipe's text with its `[checkpoint]` replaced; comments and order stay.
 fn with_checkpoint(text: &str, shipped: &Shipped) -> Result<String, Fault> {
-    let mut document: DocumentMut =
-        text.parse().map_err(|error| Fault::new(Exit::Usage, anyhow::Error::new(error)))?;
+    let mut document: DocumentMut = text
+        .parse()
+        .map_err(|error| Fault::new(Exit::Usage, anyhow::Error::new(error)))?;
     let mut table = Table::new();
     table["file"] = value(shipped.file.to_string_lossy().as_ref());
     table["tokenizer"] = value(shipped.tokenizer.to_string_lossy().as_ref());

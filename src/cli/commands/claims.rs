@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::claims::{
-    ClaimError, ClaimsFile, Outcome, Settled, Verdict, Verdicts, earlier, runs, verdicts, words, write,
+    ClaimError, ClaimsFile, Outcome, Settled, Verdict, Verdicts, earlier, runs, verdicts, words,
+    write,
 };
 use crate::cli::args::ClaimsArguments;
 use crate::cli::environment::Environment;
@@ -32,15 +33,26 @@ pub fn claims(arguments: &ClaimsArguments, environment: &Environment) -> Result<
     let all = verdicts(&reader, &file, before.as_ref())?;
     check_writable(&arguments.out)?;
     let folder = write(&all, &arguments.out)?;
-    let shown = if about.is_empty() { all } else { all.about(&about) };
-    let document = json!({ "verdicts": shown, "folder": folder, "index": folder.join("index.html") });
-    environment.output.answer(|| text(&shown, &folder, environment.output), &document)?;
+    let shown = if about.is_empty() {
+        all
+    } else {
+        all.about(&about)
+    };
+    let document =
+        json!({ "verdicts": shown, "folder": folder, "index": folder.join("index.html") });
+    environment
+        .output
+        .answer(|| text(&shown, &folder, environment.output), &document)?;
     Ok(Exit::Fine)
 }
 
 /// The experiments that were given by name or file, each of which some claim is about.
 fn about(given: &[String], file: &ClaimsFile) -> Result<Vec<String>, Fault> {
-    let known: BTreeSet<&str> = file.claims.iter().map(|claim| claim.experiment.as_str()).collect();
+    let known: BTreeSet<&str> = file
+        .claims
+        .iter()
+        .map(|claim| claim.experiment.as_str())
+        .collect();
     let one = |given: &String| {
         let name = name(given)?;
         if known.contains(name.as_str()) {
@@ -48,19 +60,38 @@ fn about(given: &[String], file: &ClaimsFile) -> Result<Vec<String>, Fault> {
         }
         let nearest = nearest(&name, known.iter().copied()).map(str::to_owned);
         let known = known.iter().map(|&name| name.to_owned()).collect();
-        Err(ClaimError::NoClaim { given: name, nearest, known }.into())
+        Err(ClaimError::NoClaim {
+            given: name,
+            nearest,
+            known,
+        }
+        .into())
     };
     given.iter().map(one).collect()
 }
 
 fn text(verdicts: &Verdicts, folder: &Path, output: Output) -> String {
     let index = folder.join("index.html");
-    format!("{}\n{}\nreport: {}\n", table(verdicts, output), summary(verdicts), index.display())
+    format!(
+        "{}\n{}\nreport: {}\n",
+        table(verdicts, output),
+        summary(verdicts),
+        index.display()
+    )
 }
 
 fn table(verdicts: &Verdicts, output: Output) -> Table {
-    let columns =
-        ["row", "claim", "regime", "verdict", "#difference", "#p (Holm)", "#problems", "seeds", "runs"];
+    let columns = [
+        "row",
+        "claim",
+        "regime",
+        "verdict",
+        "#difference",
+        "#p (Holm)",
+        "#problems",
+        "seeds",
+        "runs",
+    ];
     let mut table = Table::new(columns);
     for row in &verdicts.rows {
         let mut group = row.id.as_str();
@@ -84,18 +115,30 @@ fn cells(row: &str, id: &str, claim: &Settled, outcome: &Outcome, output: Output
     let tested = part.and_then(|part| part.tested.as_ref());
     let behind = part.map(|part| runs(part).join(" ")).unwrap_or_default();
     let remarks = words::remarks(outcome).join("; ");
-    let gap = if behind.is_empty() || remarks.is_empty() { "" } else { "; " };
-    let unit_name =
-        if claim.unit == "points" || tested.is_none() { String::new() } else { format!(" {}", claim.unit) };
+    let gap = if behind.is_empty() || remarks.is_empty() {
+        ""
+    } else {
+        "; "
+    };
+    let unit_name = if claim.unit == "points" || tested.is_none() {
+        String::new()
+    } else {
+        format!(" {}", claim.unit)
+    };
     [
         row.to_owned(),
         id.to_owned(),
         outcome.regime(),
         painted(outcome.verdict, output),
-        part.map(|part| words::difference(part, unit)).unwrap_or_default() + &unit_name,
+        part.map(|part| words::difference(part, unit))
+            .unwrap_or_default()
+            + &unit_name,
         words::p(outcome),
-        tested.map(|tested| tested.difference.problems.to_string()).unwrap_or_default(),
-        part.map(|part| words::seeds(part, unit)).unwrap_or_default(),
+        tested
+            .map(|tested| tested.difference.problems.to_string())
+            .unwrap_or_default(),
+        part.map(|part| words::seeds(part, unit))
+            .unwrap_or_default(),
         format!("{behind}{gap}{remarks}"),
     ]
 }
@@ -116,9 +159,17 @@ fn summary(verdicts: &Verdicts) -> String {
         let count = verdicts.count(verdict);
         format!("{count} {}", verdict.counted(count))
     });
-    let idle: Vec<&str> =
-        verdicts.rows.iter().filter(|row| row.claims.is_empty()).map(|row| row.id.as_str()).collect();
-    let idle = if idle.is_empty() { String::new() } else { format!("; no claim: {}", idle.join(", ")) };
+    let idle: Vec<&str> = verdicts
+        .rows
+        .iter()
+        .filter(|row| row.claims.is_empty())
+        .map(|row| row.id.as_str())
+        .collect();
+    let idle = if idle.is_empty() {
+        String::new()
+    } else {
+        format!("; no claim: {}", idle.join(", "))
+    };
     format!("{}{idle}", counts.join(", "))
 }
 

@@ -26,11 +26,21 @@ pub fn data(arguments: &DataArguments, environment: &Environment) -> Result<Exit
     let cells = expand(&experiment)?;
     let found = survey(cells.iter().map(|cell| &cell.spec), &models).map_err(|source| {
         let label = experiment.name.clone();
-        Fault::from(SweepError::Plan { label, source: Box::new(source) })
+        Fault::from(SweepError::Plan {
+            label,
+            source: Box::new(source),
+        })
     })?;
     let output = environment.output;
-    output.answer(|| text(&experiment.name, &found, output), &document(&experiment.name, &found))?;
-    Ok(if found.refusal.is_some() { Exit::Usage } else { Exit::Fine })
+    output.answer(
+        || text(&experiment.name, &found, output),
+        &document(&experiment.name, &found),
+    )?;
+    Ok(if found.refusal.is_some() {
+        Exit::Usage
+    } else {
+        Exit::Fine
+    })
 }
 
 fn document(name: &str, survey: &Survey) -> Value {
@@ -45,20 +55,39 @@ fn text(name: &str, survey: &Survey, output: Output) -> String {
 }
 
 fn about(task: &Surveyed, output: Output) -> String {
-    let mut parts = vec![format!("{}\n\n", output.styled(Style::Bold, &format!("task {}", task.task)))];
+    let mut parts = vec![format!(
+        "{}\n\n",
+        output.styled(Style::Bold, &format!("task {}", task.task))
+    )];
     if !task.files.is_empty() {
         parts.push(format!("{}\n", files(&task.files, output)));
     }
-    let mut table = Table::new(["split", "#problems", "#longest question", "characters, in", "fingerprint"]);
+    let mut table = Table::new([
+        "split",
+        "#problems",
+        "#longest question",
+        "characters, in",
+        "fingerprint",
+    ]);
     for split in &task.splits {
         let [problems, longest] = [split.problems, split.longest].map(|count| count.to_string());
-        table.row([split.split.name(), &problems, &longest, &split.longest_id, split.fingerprint.as_str()]);
+        table.row([
+            split.split.name(),
+            &problems,
+            &longest,
+            &split.longest_id,
+            split.fingerprint.as_str(),
+        ]);
     }
     parts.push(table.to_string());
     parts.push(listed("Notes", &task.notes));
-    let known = |known: &KnownError| format!("{}: {}, {}", known.id, known.kind.name(), known.about);
+    let known =
+        |known: &KnownError| format!("{}: {}, {}", known.id, known.kind.name(), known.about);
     let known: Vec<String> = task.known_errors.iter().map(known).collect();
-    parts.push(listed("Known of references in these splits (listed, not changed)", &known));
+    parts.push(listed(
+        "Known of references in these splits (listed, not changed)",
+        &known,
+    ));
     parts.concat()
 }
 
@@ -70,7 +99,11 @@ fn files(files: &[SurveyedFile], output: Output) -> Table {
             Some(false) => output.styled(Style::Yellow, "no"),
             None => "not known".to_owned(),
         };
-        table.row([file.path.display().to_string(), file.sha256.to_string(), official]);
+        table.row([
+            file.path.display().to_string(),
+            file.sha256.to_string(),
+            official,
+        ]);
     }
     table
 }
@@ -81,9 +114,15 @@ fn listed(heading: &str, lines: &[String]) -> String {
         return String::new();
     }
     let shown = lines.iter().take(SHOWN).map(|line| format!("  {line}\n"));
-    let mut parts: Vec<String> = [format!("\n{heading}:\n")].into_iter().chain(shown).collect();
+    let mut parts: Vec<String> = [format!("\n{heading}:\n")]
+        .into_iter()
+        .chain(shown)
+        .collect();
     if lines.len() > SHOWN {
-        parts.push(format!("  and {} more; --format json lists all\n", lines.len() - SHOWN));
+        parts.push(format!(
+            "  and {} more; --format json lists all\n",
+            lines.len() - SHOWN
+        ));
     }
     parts.concat()
 }
@@ -95,13 +134,24 @@ fn leaks(survey: &Survey, output: Output) -> String {
     }
     let line = |leak: &Leak| {
         let (trained, evaluated) = (&leak.trained, &leak.evaluated);
-        format!("{} in {trained} is {} in {evaluated}", leak.trained_id, leak.evaluated_id)
+        format!(
+            "{} in {trained} is {} in {evaluated}",
+            leak.trained_id, leak.evaluated_id
+        )
     };
-    let heading = format!("{}, trained on and evaluated on", counted(leaks.len(), "leak"));
+    let heading = format!(
+        "{}, trained on and evaluated on",
+        counted(leaks.len(), "leak")
+    );
     let list = listed(&heading, &leaks.iter().map(line).collect::<Vec<_>>());
     let error = output.styled(Style::Red, "error:");
-    let refusal = refusal.iter().map(|refusal| format!("{error} a sweep refuses this: {refusal}\n"));
-    [list.trim_start_matches('\n').to_owned()].into_iter().chain(refusal).collect()
+    let refusal = refusal
+        .iter()
+        .map(|refusal| format!("{error} a sweep refuses this: {refusal}\n"));
+    [list.trim_start_matches('\n').to_owned()]
+        .into_iter()
+        .chain(refusal)
+        .collect()
 }
 
 #[cfg(test)]
@@ -128,7 +178,10 @@ mod tests {
         };
         let task = Surveyed {
             task: "gsm8k".to_owned(),
-            files: vec![file("train.jsonl", Some(true)), file("test.jsonl", Some(false))],
+            files: vec![
+                file("train.jsonl", Some(true)),
+                file("test.jsonl", Some(false)),
+            ],
             splits: vec![split(Split::Train, 3000, 985), split(Split::Test, 500, 80)],
             notes: vec!["test.jsonl holds 20 problems, the original 1319".to_owned()],
             known_errors: vec![KnownError {
@@ -145,7 +198,11 @@ mod tests {
             question: "How many?".to_owned(),
         };
         let refusal = Some("two places ask the same question".to_owned());
-        Survey { tasks: vec![task], leaks: (1..=13).map(leak).collect(), refusal }
+        Survey {
+            tasks: vec![task],
+            leaks: (1..=13).map(leak).collect(),
+            refusal,
+        }
     }
 
     #[test]
@@ -187,9 +244,14 @@ mod tests {
           and 1 more; --format json lists all
         error: a sweep refuses this: two places ask the same question
         ");
-        let fine = Survey { leaks: vec![], refusal: None, ..sample() };
+        let fine = Survey {
+            leaks: vec![],
+            refusal: None,
+            ..sample()
+        };
         assert!(
-            text("study", &fine, plain()).ends_with("\n\nNo question that is trained on is evaluated on.\n")
+            text("study", &fine, plain())
+                .ends_with("\n\nNo question that is trained on is evaluated on.\n")
         );
     }
 

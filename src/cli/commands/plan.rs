@@ -29,17 +29,26 @@ pub fn plan(arguments: &PlanArguments, environment: &Environment) -> Result<Exit
 /// # Errors
 /// If standard output cannot be written.
 pub fn show(opened: &Opened, environment: &Environment) -> Result<(), Fault> {
-    environment
-        .output
-        .answer(|| text(&opened.plan, opened.jobs, &capacity), &document(&opened.plan, opened.jobs))
+    environment.output.answer(
+        || text(&opened.plan, opened.jobs, &capacity),
+        &document(&opened.plan, opened.jobs),
+    )
 }
 
 fn text(plan: &SweepPlan, jobs: usize, capacity: &dyn Fn(&str) -> Option<u64>) -> String {
     let SweepPlan { experiment, .. } = plan;
     let head = format!("{}: {}\n", experiment.name, experiment.question);
-    let mut parts = vec![head, runs(plan).to_string(), stages(plan).to_string(), summary(plan, jobs)];
+    let mut parts = vec![
+        head,
+        runs(plan).to_string(),
+        stages(plan).to_string(),
+        summary(plan, jobs),
+    ];
     if plan.finished.len() < plan.graph.stages().len() {
-        parts.extend(plan.neediest().map(|cell| needs(cell, plan.disk(), capacity)));
+        parts.extend(
+            plan.neediest()
+                .map(|cell| needs(cell, plan.disk(), capacity)),
+        );
     }
     parts.join("\n")
 }
@@ -48,9 +57,17 @@ fn runs(plan: &SweepPlan) -> Table {
     let mut table = Table::new(["run", "#stages", "#done", "key"]);
     for cell in &plan.cells {
         let stages: BTreeSet<&Key> = cell.run.stages.iter().collect();
-        let done = stages.iter().filter(|stage| plan.finished.contains_key(stage)).count();
+        let done = stages
+            .iter()
+            .filter(|stage| plan.finished.contains_key(stage))
+            .count();
         let label = cell.cell.label.clone();
-        table.row([label, stages.len().to_string(), done.to_string(), cell.key.short().to_owned()]);
+        table.row([
+            label,
+            stages.len().to_string(),
+            done.to_string(),
+            cell.key.short().to_owned(),
+        ]);
     }
     table
 }
@@ -68,12 +85,27 @@ fn stages(plan: &SweepPlan) -> Table {
         let (all, distinct, done, seconds) = kinds.entry(stage.kind).or_insert((0, 0, 0, 0.0));
         *all += asked.get(&stage.key).copied().unwrap_or(0);
         *distinct += 1;
-        if plan.finished.contains_key(&stage.key) { *done += 1 } else { *seconds += stage.estimate }
+        if plan.finished.contains_key(&stage.key) {
+            *done += 1
+        } else {
+            *seconds += stage.estimate
+        }
     }
-    let mut table = Table::new(["stages", "#asked for", "#different", "#done", "#time left, one core"]);
+    let mut table = Table::new([
+        "stages",
+        "#asked for",
+        "#different",
+        "#done",
+        "#time left, one core",
+    ]);
     for (kind, (all, distinct, done, seconds)) in kinds {
         let cells = [all, distinct, done].map(|count: usize| count.to_string());
-        table.row([kind.name().to_owned()].into_iter().chain(cells).chain([duration(seconds)]));
+        table.row(
+            [kind.name().to_owned()]
+                .into_iter()
+                .chain(cells)
+                .chain([duration(seconds)]),
+        );
     }
     table
 }
@@ -86,7 +118,11 @@ fn summary(plan: &SweepPlan, jobs: usize) -> String {
         counted(plan.cells.len(), "run"),
         if plan.cells.len() == 1 { "asks" } else { "ask" },
         counted(asked, "stage"),
-        if plan.finished.len() == 1 { "1 is".to_owned() } else { format!("{} are", plan.finished.len()) },
+        if plan.finished.len() == 1 {
+            "1 is".to_owned()
+        } else {
+            format!("{} are", plan.finished.len())
+        },
     );
     let time = match left {
         0 => "Nothing is left to execute.\n".to_owned(),
@@ -101,12 +137,20 @@ fn summary(plan: &SweepPlan, jobs: usize) -> String {
 
 /// Memory of the neediest run by what is done with it, and room on disk.
 fn needs(cell: &PlannedCell, disk: u64, capacity: &dyn Fn(&str) -> Option<u64>) -> String {
-    let Needs { backend, sampling, training, .. } = &cell.needs;
+    let Needs {
+        backend,
+        sampling,
+        training,
+        ..
+    } = &cell.needs;
     let held = capacity(backend).map(|bytes| format!("; its device has {}", memory(bytes)));
     let trains = training.map(|training| format!(", training {}", memory(training.total())));
     let disk = match disk {
         0 => String::new(),
-        bytes => format!("Disk: about {} for checkpoints that are to be trained.\n", memory(bytes)),
+        bytes => format!(
+            "Disk: about {} for checkpoints that are to be trained.\n",
+            memory(bytes)
+        ),
     };
     format!(
         "Memory on `{backend}`, a worker: sampling {}{} (of it {}){}.\n{disk}",
@@ -120,9 +164,18 @@ fn needs(cell: &PlannedCell, disk: u64, capacity: &dyn Fn(&str) -> Option<u64>) 
 /// What most of the larger need is for.
 fn largest_parts(needs: &Needs) -> String {
     let (peak, during) = needs.peak();
-    let footprint = needs.training.filter(|_| during == "training").unwrap_or(needs.sampling);
-    let parts = footprint.parts().into_iter().filter(|(_, bytes)| *bytes * 20 > peak);
-    parts.map(|(name, bytes)| format!("{name} {}", memory(bytes))).collect::<Vec<_>>().join(", ")
+    let footprint = needs
+        .training
+        .filter(|_| during == "training")
+        .unwrap_or(needs.sampling);
+    let parts = footprint
+        .parts()
+        .into_iter()
+        .filter(|(_, bytes)| *bytes * 20 > peak);
+    parts
+        .map(|(name, bytes)| format!("{name} {}", memory(bytes)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn document(plan: &SweepPlan, jobs: usize) -> Value {

@@ -27,7 +27,11 @@ pub fn report(arguments: &ReportArguments, environment: &Environment) -> Result<
 
 /// What is told of a report that was written.
 pub fn text(written: &Written) -> String {
-    let mut lines: Vec<String> = written.headline.iter().map(|sentence| format!("  {sentence}")).collect();
+    let mut lines: Vec<String> = written
+        .headline
+        .iter()
+        .map(|sentence| format!("  {sentence}"))
+        .collect();
     if !lines.is_empty() {
         lines.push(String::new());
     }
@@ -39,7 +43,10 @@ pub fn text(written: &Written) -> String {
 /// The name of an experiment that was given by its name or its file.
 pub fn name(given: &str) -> Result<String, Fault> {
     let path = Path::new(given);
-    if path.extension().is_some_and(|extension| extension == "toml") {
+    if path
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+    {
         return Ok(read(path, &[])?.name);
     }
     Ok(given.to_owned())

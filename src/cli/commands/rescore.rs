@@ -24,7 +24,11 @@ type Sums = BTreeMap<(String, u32), Sum>;
 /// # Errors
 /// If there is no such grader or experiment, or the store cannot be written.
 pub fn rescore(arguments: &RescoreArguments, environment: &Environment) -> Result<Exit, Fault> {
-    let grader = arguments.grader.as_deref().map(str::parse::<GraderConfig>).transpose();
+    let grader = arguments
+        .grader
+        .as_deref()
+        .map(str::parse::<GraderConfig>)
+        .transpose();
     let grader = grader.map_err(Fault::usage)?;
     if arguments.dry_run {
         let reader = environment.reader()?;
@@ -49,16 +53,25 @@ pub fn rescore(arguments: &RescoreArguments, environment: &Environment) -> Resul
 /// The experiments that are meant; all of them if none is named.
 fn names(arguments: &RescoreArguments, reader: &Reader) -> Result<Vec<String>, Fault> {
     if arguments.experiments.is_empty() {
-        return Ok(reader.experiments()?.into_iter().map(|row| row.name).collect());
+        return Ok(reader
+            .experiments()?
+            .into_iter()
+            .map(|row| row.name)
+            .collect());
     }
-    arguments.experiments.iter().map(|given| name(given)).collect()
+    arguments
+        .experiments
+        .iter()
+        .map(|given| name(given))
+        .collect()
 }
 
 fn bar(stages: usize, output: Output) -> ProgressBar {
     if !output.is_live() || stages == 0 {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{elapsed_precise} {bar:30.green/dim} {pos}/{len} {wide_msg}");
+    let style =
+        ProgressStyle::with_template("{elapsed_precise} {bar:30.green/dim} {pos}/{len} {wide_msg}");
     ProgressBar::new(stages as u64).with_style(style.expect("the template is well formed"))
 }
 
@@ -72,7 +85,10 @@ fn text(rescoring: &Rescoring, sums: Option<&Sums>) -> String {
     if rescoring.lacks.is_empty() {
         return format!("{looked} with texts; every grade and score is there\n");
     }
-    let lacking = format!("{looked} with texts, {} of them lacking something", rescoring.lacks.len());
+    let lacking = format!(
+        "{looked} with texts, {} of them lacking something",
+        rescoring.lacks.len()
+    );
     let table = match sums {
         None => {
             let mut table = Table::new(["grader", "#version", "#stages"]);
@@ -91,8 +107,13 @@ fn text(rescoring: &Rescoring, sums: Option<&Sums>) -> String {
                 "#without any answer",
             ]);
             for ((name, version), sum) in sums {
-                let counts = [sum.stages, sum.grades, sum.scores, sum.unread].map(|count| count.to_string());
-                table.row([name.clone(), version.to_string()].into_iter().chain(counts));
+                let counts =
+                    [sum.stages, sum.grades, sum.scores, sum.unread].map(|count| count.to_string());
+                table.row(
+                    [name.clone(), version.to_string()]
+                        .into_iter()
+                        .chain(counts),
+                );
             }
             table
         }
@@ -109,9 +130,9 @@ fn stages_by_grader(rescoring: &Rescoring) -> BTreeMap<(String, u32), u64> {
 }
 
 fn document(rescoring: &Rescoring, sums: Option<&Sums>) -> Value {
-    let lacking = stages_by_grader(rescoring)
-        .into_iter()
-        .map(|((name, version), stages)| json!({ "grader": name, "version": version, "stages": stages }));
+    let lacking = stages_by_grader(rescoring).into_iter().map(
+        |((name, version), stages)| json!({ "grader": name, "version": version, "stages": stages }),
+    );
     let added = sums.map(|sums| {
         let line = |((name, version), sum): (&(String, u32), &Sum)| {
             json!({ "grader": name, "version": version, "stages": sum.stages, "grades": sum.grades,

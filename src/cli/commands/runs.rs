@@ -31,7 +31,9 @@ pub fn runs(arguments: &RunsArguments, environment: &Environment) -> Result<Exit
         .filter(|run| conditions.iter().all(|(axis, value)| has(run, axis, value)))
         .collect();
     if environment.output.is_json() {
-        let rows = wanted.iter().map(|run| reader.run_of(&run.experiment, &run.key));
+        let rows = wanted
+            .iter()
+            .map(|run| reader.run_of(&run.experiment, &run.key));
         let rows: Vec<RunRow> = rows.collect::<Result<_, _>>()?;
         environment.output.answer(String::new, &rows)?;
     } else {
@@ -45,7 +47,11 @@ fn table(reader: &Reader, runs: &[RunLine], output: Output) -> Result<Table, Fau
     let mut table = Table::new(["experiment", "run", "key", "#stages", "status"]);
     for run in runs {
         let (done, all) = reader.stages_done(&run.experiment, &run.key)?;
-        let error = run.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+        let error = run
+            .error
+            .as_deref()
+            .map(|error| format!(": {error}"))
+            .unwrap_or_default();
         table.row([
             run.experiment.clone(),
             run.label.clone(),
@@ -59,17 +65,20 @@ fn table(reader: &Reader, runs: &[RunLine], output: Output) -> Result<Table, Fau
 
 /// Conditions as (axis, value), each on an axis that some run has.
 fn conditions(given: &[String], runs: &[RunLine]) -> Result<Vec<(String, String)>, Fault> {
-    let known: BTreeSet<&str> =
-        runs.iter().flat_map(|run| &run.axes).map(|(axis, _)| axis.as_str()).chain(["seed"]).collect();
+    let known: BTreeSet<&str> = runs
+        .iter()
+        .flat_map(|run| &run.axes)
+        .map(|(axis, _)| axis.as_str())
+        .chain(["seed"])
+        .collect();
     let condition = |text: &String| {
         let Some((axis, value)) = text.split_once('=') else {
             return Err(Fault::usage(format!("--where `{text}` is not AXIS=VALUE")));
         };
         if !known.iter().any(|name| is(name, axis)) {
             let names = known.iter().copied().collect::<Vec<_>>().join(", ");
-            return Err(
-                Fault::usage(format!("no run has an axis `{axis}`")).hint(format!("the axes are: {names}"))
-            );
+            return Err(Fault::usage(format!("no run has an axis `{axis}`"))
+                .hint(format!("the axes are: {names}")));
         }
         Ok((axis.to_owned(), value.to_owned()))
     };
@@ -78,7 +87,10 @@ fn conditions(given: &[String], runs: &[RunLine]) -> Result<Vec<(String, String)
 
 fn has(run: &RunLine, axis: &str, value: &str) -> bool {
     (axis == "seed" && run.seed.to_string() == value)
-        || run.axes.iter().any(|(name, label)| is(name, axis) && label == value)
+        || run
+            .axes
+            .iter()
+            .any(|(name, label)| is(name, axis) && label == value)
 }
 
 /// Whether an axis is meant by its path or by the last part of it.
@@ -122,8 +134,10 @@ mod tests {
         let runs = store(&folder).run_lines(None).unwrap();
         for condition in ["weighting=uniform", "train.weighting=uniform"] {
             let conditions = conditions(&[condition.to_owned()], &runs).unwrap();
-            let found: Vec<bool> =
-                runs.iter().map(|run| has(run, &conditions[0].0, &conditions[0].1)).collect();
+            let found: Vec<bool> = runs
+                .iter()
+                .map(|run| has(run, &conditions[0].0, &conditions[0].1))
+                .collect();
             assert_eq!(found, [true, false], "{condition}");
         }
         assert!(has(&runs[0], "seed", "0") && !has(&runs[0], "seed", "1"));

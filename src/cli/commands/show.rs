@@ -19,8 +19,12 @@ use super::status::shown;
 
 /// The metrics of the paper's main table, in its order, for so many turns and samples.
 pub fn paper_metrics(turns: u64, samples: u64) -> Vec<String> {
-    let mut names =
-        vec!["m1@t1".to_owned(), format!("m{samples}@t1"), format!("m1@t{turns}"), format!("p1@t{turns}")];
+    let mut names = vec![
+        "m1@t1".to_owned(),
+        format!("m{samples}@t1"),
+        format!("m1@t{turns}"),
+        format!("p1@t{turns}"),
+    ];
     names.dedup();
     names
 }
@@ -41,7 +45,10 @@ pub fn show(arguments: &ShowArguments, environment: &Environment) -> Result<Exit
     let stages = reader.stages_of(&run.experiment, &run.key)?;
     let checkpoints = checkpoints(&reader, &run, &stages)?;
     let document = document(&run, &stages, &checkpoints);
-    environment.output.answer(|| text(&run, &stages, &checkpoints, environment.output), &document)?;
+    environment.output.answer(
+        || text(&run, &stages, &checkpoints, environment.output),
+        &document,
+    )?;
     Ok(Exit::Fine)
 }
 
@@ -50,11 +57,18 @@ pub fn show(arguments: &ShowArguments, environment: &Environment) -> Result<Exit
 /// # Errors
 /// If no run, or more than one, is meant.
 pub fn find(reader: &Reader, given: &str) -> Result<RunRow, Fault> {
-    let scoped = given.split_once('/').map(|(experiment, rest)| Ok((reader.runs(experiment)?, rest)));
-    let Some((runs, rest)) = scoped.transpose().map_err(|error: StoreError| Fault::from(error))? else {
+    let scoped = given
+        .split_once('/')
+        .map(|(experiment, rest)| Ok((reader.runs(experiment)?, rest)));
+    let Some((runs, rest)) = scoped
+        .transpose()
+        .map_err(|error: StoreError| Fault::from(error))?
+    else {
         return Ok(reader.run(given)?);
     };
-    let exact = runs.iter().find(|run| run.label == rest || run.key.as_str() == rest);
+    let exact = runs
+        .iter()
+        .find(|run| run.label == rest || run.key.as_str() == rest);
     let by_key = |run: &&RunRow| rest.len() >= 4 && run.key.as_str().starts_with(rest);
     match exact.or_else(|| runs.iter().find(by_key)) {
         Some(run) => Ok(run.clone()),
@@ -81,34 +95,65 @@ struct Other {
     metrics: BTreeMap<String, Proportion>,
 }
 
-fn checkpoints(reader: &Reader, run: &RunRow, stages: &[StageRow]) -> Result<Vec<Checkpoint>, Fault> {
+fn checkpoints(
+    reader: &Reader,
+    run: &RunRow,
+    stages: &[StageRow],
+) -> Result<Vec<Checkpoint>, Fault> {
     let mut inputs: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
     for stage in stages {
         inputs.insert(stage.key.clone(), reader.inputs(&stage.key)?);
     }
     let ledger = Ledger::of(stages, &inputs);
-    let rows = reader.checkpoints(&run.experiment)?.into_iter().filter(|row| row.run == run.key);
+    let rows = reader
+        .checkpoints(&run.experiment)?
+        .into_iter()
+        .filter(|row| row.run == run.key);
     let names = metrics_of(run);
     rows.map(|row| {
         let metrics = proportions(&names, &reader.scores(&row.evaluation)?);
-        let further = reader.graders_of(&row.evaluation)?.into_iter().filter(|rows| !rows.own);
+        let further = reader
+            .graders_of(&row.evaluation)?
+            .into_iter()
+            .filter(|rows| !rows.own);
         let other = |rows: GraderRows| {
             let metrics = proportions(&names, &reader.scores_under(&row.evaluation, &rows.grader)?);
             let (grader, version) = rows.grader;
-            Ok(Other { grader, version, unread: rows.unread, metrics })
+            Ok(Other {
+                grader,
+                version,
+                unread: rows.unread,
+                metrics,
+            })
         };
         let others = further.map(other).collect::<Result<_, Fault>>()?;
-        let (name, weights, evaluation) = (row.name.clone(), row.weights.clone(), row.evaluation.clone());
-        let cost = ledger.cost(&Evaluated { name, weights, evaluation });
-        Ok(Checkpoint { row, metrics, others, cost })
+        let (name, weights, evaluation) = (
+            row.name.clone(),
+            row.weights.clone(),
+            row.evaluation.clone(),
+        );
+        let cost = ledger.cost(&Evaluated {
+            name,
+            weights,
+            evaluation,
+        });
+        Ok(Checkpoint {
+            row,
+            metrics,
+            others,
+            cost,
+        })
     })
     .collect()
 }
 
 fn proportions(names: &[String], scores: &[ScoreRow]) -> BTreeMap<String, Proportion> {
     let metric = |name: &String| {
-        let values: Vec<f64> =
-            scores.iter().filter(|score| score.metric == *name).map(|score| score.value).collect();
+        let values: Vec<f64> = scores
+            .iter()
+            .filter(|score| score.metric == *name)
+            .map(|score| score.value)
+            .collect();
         proportion(&values).map(|proportion| (name.clone(), proportion))
     };
     names.iter().filter_map(metric).collect()
@@ -116,7 +161,11 @@ fn proportions(names: &[String], scores: &[ScoreRow]) -> BTreeMap<String, Propor
 
 fn text(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint], output: Output) -> String {
     let heading = |text: &str| output.styled(Style::Bold, text);
-    let error = run.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+    let error = run
+        .error
+        .as_deref()
+        .map(|error| format!(": {error}"))
+        .unwrap_or_default();
     let mut parts = vec![
         heading(&run.label),
         format!("experiment {}, key {}", run.experiment, run.key),
@@ -141,17 +190,32 @@ fn text(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint], output: O
 fn others(metrics: &[String], checkpoints: &[Checkpoint], output: Output) -> Option<String> {
     let columns = metrics.iter().map(|metric| format!("#{metric}"));
     let mut table = Table::new(
-        ["checkpoint", "grader"].map(str::to_owned).into_iter().chain(columns).chain(["note".to_owned()]),
+        ["checkpoint", "grader"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(columns)
+            .chain(["note".to_owned()]),
     );
-    let rows =
-        || checkpoints.iter().flat_map(|checkpoint| checkpoint.others.iter().map(move |o| (checkpoint, o)));
-    for (checkpoint, other) in rows() {
-        let cells = metrics
+    let rows = || {
+        checkpoints
             .iter()
-            .map(|metric| other.metrics.get(metric).map_or_else(|| "-".to_owned(), ToString::to_string));
+            .flat_map(|checkpoint| checkpoint.others.iter().map(move |o| (checkpoint, o)))
+    };
+    for (checkpoint, other) in rows() {
+        let cells = metrics.iter().map(|metric| {
+            other
+                .metrics
+                .get(metric)
+                .map_or_else(|| "-".to_owned(), ToString::to_string)
+        });
         let note = if other.unread { "reads no answer" } else { "" };
         let name = format!("{} {}", other.grader, other.version);
-        table.row([checkpoint.row.name.clone(), name].into_iter().chain(cells).chain([note.to_owned()]));
+        table.row(
+            [checkpoint.row.name.clone(), name]
+                .into_iter()
+                .chain(cells)
+                .chain([note.to_owned()]),
+        );
     }
     let title = output.styled(Style::Bold, "The same texts under other graders");
     rows().next().map(|_| format!("{title}\n{table}"))
@@ -159,30 +223,69 @@ fn others(metrics: &[String], checkpoints: &[Checkpoint], output: Output) -> Opt
 
 fn score_table(metrics: &[String], checkpoints: &[Checkpoint]) -> String {
     let columns = metrics.iter().map(|metric| format!("#{metric}"));
-    let mut table =
-        Table::new(["checkpoint".to_owned()].into_iter().chain(columns).chain(["#problems".to_owned()]));
+    let mut table = Table::new(
+        ["checkpoint".to_owned()]
+            .into_iter()
+            .chain(columns)
+            .chain(["#problems".to_owned()]),
+    );
     for checkpoint in checkpoints {
-        let cells = metrics
-            .iter()
-            .map(|metric| checkpoint.metrics.get(metric).map_or_else(|| "-".to_owned(), ToString::to_string));
-        let problems =
-            checkpoint.metrics.values().next().map_or_else(String::new, |first| first.n.to_string());
-        table.row([checkpoint.row.name.clone()].into_iter().chain(cells).chain([problems]));
+        let cells = metrics.iter().map(|metric| {
+            checkpoint
+                .metrics
+                .get(metric)
+                .map_or_else(|| "-".to_owned(), ToString::to_string)
+        });
+        let problems = checkpoint
+            .metrics
+            .values()
+            .next()
+            .map_or_else(String::new, |first| first.n.to_string());
+        table.row(
+            [checkpoint.row.name.clone()]
+                .into_iter()
+                .chain(cells)
+                .chain([problems]),
+        );
     }
     table.to_string()
 }
 
 /// What each checkpoint took to make, and to evaluate.
 fn compute_table(checkpoints: &[Checkpoint]) -> String {
-    let columns = ["#tokens trained", "#sampled", "#teacher calls", "#FLOPs", "#time"];
+    let columns = [
+        "#tokens trained",
+        "#sampled",
+        "#teacher calls",
+        "#FLOPs",
+        "#time",
+    ];
     let costs = || checkpoints.iter().filter_map(|checkpoint| checkpoint.cost);
     // Only some runs ask a model behind an API.
     let asked = costs().any(|cost| cost.training.remote > 0.0);
-    let remote: &[&str] = if asked { &["#API tokens", "#API price"] } else { &[] };
-    let mut table = Table::new(["checkpoint", "to"].into_iter().chain(columns).chain(remote.iter().copied()));
+    let remote: &[&str] = if asked {
+        &["#API tokens", "#API price"]
+    } else {
+        &[]
+    };
+    let mut table = Table::new(
+        ["checkpoint", "to"]
+            .into_iter()
+            .chain(columns)
+            .chain(remote.iter().copied()),
+    );
     for Checkpoint { row, cost, .. } in checkpoints {
-        let Some(Cost { training, evaluation }) = cost else { continue };
-        for (name, to, spent) in [(row.name.as_str(), "train", training), ("", "evaluate", evaluation)] {
+        let Some(Cost {
+            training,
+            evaluation,
+        }) = cost
+        else {
+            continue;
+        };
+        for (name, to, spent) in [
+            (row.name.as_str(), "train", training),
+            ("", "evaluate", evaluation),
+        ] {
             let cells = [
                 name.to_owned(),
                 to.to_owned(),
@@ -192,18 +295,32 @@ fn compute_table(checkpoints: &[Checkpoint]) -> String {
                 spent.flops.map_or_else(|| "-".to_owned(), amount),
                 duration(spent.seconds),
             ];
-            let price = if spent.price > 0.0 { money(spent.price) } else { "-".to_owned() };
+            let price = if spent.price > 0.0 {
+                money(spent.price)
+            } else {
+                "-".to_owned()
+            };
             let remote = [amount(spent.remote), price];
-            table.row(cells.into_iter().chain(remote.into_iter().filter(|_| asked)));
+            table.row(
+                cells
+                    .into_iter()
+                    .chain(remote.into_iter().filter(|_| asked)),
+            );
         }
     }
     table.to_string()
 }
 
 fn stage_table(stages: &[StageRow], output: Output) -> String {
-    let mut table = Table::new(["stage", "kind", "key", "#time", "#memory", "#begun", "counts", "status"]);
+    let mut table = Table::new([
+        "stage", "kind", "key", "#time", "#memory", "#begun", "counts", "status",
+    ]);
     for stage in stages {
-        let error = stage.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+        let error = stage
+            .error
+            .as_deref()
+            .map(|error| format!(": {error}"))
+            .unwrap_or_default();
         table.row([
             stage.label.clone(),
             stage.kind.clone(),
@@ -220,14 +337,23 @@ fn stage_table(stages: &[StageRow], output: Output) -> String {
 
 /// Counts on one line, e.g. `episodes 500, tokens_sampled 61200`.
 fn counts(counts: &Value) -> String {
-    let counts = counts.as_object().into_iter().flatten().filter(|(_, count)| count.is_number());
-    counts.map(|(name, count)| format!("{name} {}", short(count))).collect::<Vec<_>>().join(", ")
+    let counts = counts
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, count)| count.is_number());
+    counts
+        .map(|(name, count)| format!("{name} {}", short(count)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// A count as it is; a sum of weights to one place, and less than one to four, as prices are.
 fn short(count: &Value) -> String {
     match count.as_f64() {
-        Some(number) if count.is_f64() && number.abs() < 1.0 && number != 0.0 => format!("{number:.4}"),
+        Some(number) if count.is_f64() && number.abs() < 1.0 && number != 0.0 => {
+            format!("{number:.4}")
+        }
         Some(number) if count.is_f64() => format!("{number:.1}"),
         _ => count.to_string(),
     }
@@ -254,9 +380,16 @@ pub fn settings(spec: &Value) -> String {
 fn document(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint]) -> Value {
     let checkpoints: Vec<Value> = checkpoints
         .iter()
-        .map(|Checkpoint { row, metrics, others, cost }| {
-            json!({ "checkpoint": row, "metrics": metrics, "others": others, "cost": cost })
-        })
+        .map(
+            |Checkpoint {
+                 row,
+                 metrics,
+                 others,
+                 cost,
+             }| {
+                json!({ "checkpoint": row, "metrics": metrics, "others": others, "cost": cost })
+            },
+        )
         .collect();
     json!({ "run": run, "stages": stages, "checkpoints": checkpoints })
 }
@@ -312,7 +445,11 @@ mod tests {
             value: f64::from(u8::from(problem < 2)),
         };
         let scores = (0..10).map(score).collect();
-        let under = Regraded { grader: ("rise-compat".to_owned(), 1), grades: Vec::new(), scores };
+        let under = Regraded {
+            grader: ("rise-compat".to_owned(), 1),
+            grades: Vec::new(),
+            scores,
+        };
         store.regraded(&key("evaluate"), &[], &under).unwrap();
         let run = find(&store, "weights/weighting=uniform seed=0").unwrap();
         let checkpoints = checkpoints(&store, &run, &[]).unwrap();
@@ -329,17 +466,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder);
         let wanted = key("exp(0.4)");
-        let (short, scoped) = (wanted.short().to_owned(), format!("weights/{}", wanted.short()));
+        let (short, scoped) = (
+            wanted.short().to_owned(),
+            format!("weights/{}", wanted.short()),
+        );
         for given in ["weighting=exp(0.4) seed=0", &short, &scoped] {
             assert_eq!(find(&store, given).unwrap().key, wanted, "{given}");
         }
-        assert_eq!(find(&store, "weights/weighting=unifrom").unwrap_err().exit, Exit::Usage);
+        assert_eq!(
+            find(&store, "weights/weighting=unifrom").unwrap_err().exit,
+            Exit::Usage
+        );
     }
 
     #[test]
     fn settings_are_listed_by_path() {
-        let spec =
-            json!({ "base": "weak", "collect": { "teacher": { "self": { "best_of": 16 } } }, "seed": 0 });
+        let spec = json!({ "base": "weak", "collect": { "teacher": { "self": { "best_of": 16 } } }, "seed": 0 });
         insta::assert_snapshot!(settings(&spec), @r#"
         base = "weak"
         collect.teacher.self.best_of = 16
@@ -349,7 +491,10 @@ mod tests {
 
     #[test]
     fn counts_fit_on_a_line() {
-        assert_eq!(counts(&json!({ "episodes": 3, "nested": {}, "tokens": 70 })), "episodes 3, tokens 70");
+        assert_eq!(
+            counts(&json!({ "episodes": 3, "nested": {}, "tokens": 70 })),
+            "episodes 3, tokens 70"
+        );
         assert_eq!(counts(&Value::Null), "");
     }
 }

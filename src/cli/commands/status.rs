@@ -11,7 +11,13 @@ use crate::cli::table::Table;
 use crate::store::{StageRow, Standing, Status};
 
 /// All states, in the order in which a stage meets them.
-const ALL: [Status; 5] = [Status::Done, Status::Running, Status::Queued, Status::Interrupted, Status::Failed];
+const ALL: [Status; 5] = [
+    Status::Done,
+    Status::Running,
+    Status::Queued,
+    Status::Interrupted,
+    Status::Failed,
+];
 
 /// Shows how far every experiment is.
 ///
@@ -20,10 +26,15 @@ const ALL: [Status; 5] = [Status::Done, Status::Running, Status::Queued, Status:
 pub fn status(environment: &Environment) -> Result<Exit, Fault> {
     let reader = environment.reader()?;
     let alive = reader.is_being_written();
-    let standings: Vec<Shown> =
-        reader.standings()?.into_iter().map(|written| Shown::of(written, alive)).collect();
+    let standings: Vec<Shown> = reader
+        .standings()?
+        .into_iter()
+        .map(|written| Shown::of(written, alive))
+        .collect();
     let documents: Vec<Value> = standings.iter().map(Shown::document).collect();
-    environment.output.answer(|| text(&standings, environment.output), &documents)?;
+    environment
+        .output
+        .answer(|| text(&standings, environment.output), &documents)?;
     Ok(Exit::Fine)
 }
 
@@ -71,13 +82,17 @@ impl Shown {
     fn of(written: Standing, alive: bool) -> Self {
         let now = |status: Status| if alive { status } else { standing(status) };
         let counts = |written: Vec<(Status, u64)>| {
-            written.into_iter().fold(BTreeMap::new(), |mut counts, (status, count)| {
-                *counts.entry(name(now(status))).or_insert(0) += count;
-                counts
-            })
+            written
+                .into_iter()
+                .fold(BTreeMap::new(), |mut counts, (status, count)| {
+                    *counts.entry(name(now(status))).or_insert(0) += count;
+                    counts
+                })
         };
         let noteworthy = written.noteworthy.into_iter();
-        let noteworthy = noteworthy.filter(|stage| now(stage.status) == stage.status).collect();
+        let noteworthy = noteworthy
+            .filter(|stage| now(stage.status) == stage.status)
+            .collect();
         Self {
             experiment: written.experiment,
             runs: counts(written.runs),
@@ -94,17 +109,34 @@ impl Shown {
 }
 
 fn text(standings: &[Shown], output: Output) -> String {
-    let mut table = Table::new(["experiment", ""].map(str::to_owned).into_iter().chain(heads()));
+    let mut table = Table::new(
+        ["experiment", ""]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(heads()),
+    );
     for standing in standings {
         for (what, counts) in [("runs", &standing.runs), ("stages", &standing.stages)] {
-            let count = |status| counts.get(name(status)).map_or_else(|| "-".to_owned(), ToString::to_string);
-            table.row([standing.experiment.clone(), what.to_owned()].into_iter().chain(ALL.map(count)));
+            let count = |status| {
+                counts
+                    .get(name(status))
+                    .map_or_else(|| "-".to_owned(), ToString::to_string)
+            };
+            table.row(
+                [standing.experiment.clone(), what.to_owned()]
+                    .into_iter()
+                    .chain(ALL.map(count)),
+            );
         }
     }
     let noteworthy = standings.iter().flat_map(|standing| &standing.noteworthy);
     let mut lines: Vec<String> = noteworthy
         .map(|stage| {
-            let error = stage.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+            let error = stage
+                .error
+                .as_deref()
+                .map(|error| format!(": {error}"))
+                .unwrap_or_default();
             format!("{} {}{error}\n", shown(stage.status, output), stage.label)
         })
         .collect();
@@ -133,10 +165,18 @@ mod tests {
     fn nothing_runs_in_a_store_that_nobody_writes() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = store(&folder);
-        store.run_status("weights", &key("uniform"), Status::Running, None).unwrap();
+        store
+            .run_status("weights", &key("uniform"), Status::Running, None)
+            .unwrap();
         let written = store.standings().unwrap().remove(0);
-        assert_eq!(Shown::of(written.clone(), true).runs, BTreeMap::from([("failed", 1), ("running", 1)]));
-        assert_eq!(Shown::of(written, false).runs, BTreeMap::from([("failed", 1), ("interrupted", 1)]));
+        assert_eq!(
+            Shown::of(written.clone(), true).runs,
+            BTreeMap::from([("failed", 1), ("running", 1)])
+        );
+        assert_eq!(
+            Shown::of(written, false).runs,
+            BTreeMap::from([("failed", 1), ("interrupted", 1)])
+        );
     }
 
     #[test]

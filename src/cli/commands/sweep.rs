@@ -39,15 +39,25 @@ pub fn sweep(arguments: &SweepArguments, environment: &Environment) -> Result<Ex
     opened.plan.look(&environment.workspace())?;
     let begun = Instant::now();
     let performed = execute(&opened, &mut store, environment)?;
-    let ended = Ended { plan: &opened.plan, performed, seconds: begun.elapsed().as_secs_f64() };
+    let ended = Ended {
+        plan: &opened.plan,
+        performed,
+        seconds: begun.elapsed().as_secs_f64(),
+    };
     environment.output.say(&ended.summary());
-    let wanted = !arguments.no_report && ended.exit() != Exit::Interrupted && ended.performed.runs_done > 0;
-    let written =
-        wanted.then(|| report::write(&store, &opened.plan.experiment.name, &arguments.out)).transpose()?;
+    let wanted =
+        !arguments.no_report && ended.exit() != Exit::Interrupted && ended.performed.runs_done > 0;
+    let written = wanted
+        .then(|| report::write(&store, &opened.plan.experiment.name, &arguments.out))
+        .transpose()?;
     ended.conclude(written.as_ref(), environment.output)
 }
 
-fn execute(opened: &Opened, store: &mut Store, environment: &Environment) -> Result<Performed, Fault> {
+fn execute(
+    opened: &Opened,
+    store: &mut Store,
+    environment: &Environment,
+) -> Result<Performed, Fault> {
     let interrupt = Interrupt::listen()?;
     let session = Session {
         store,
@@ -90,7 +100,9 @@ impl Ended<'_> {
         }
         match exit {
             Exit::Failed => output.error(&self.fault()),
-            Exit::Interrupted => output.say("stopped; the same command goes on where this one stopped"),
+            Exit::Interrupted => {
+                output.say("stopped; the same command goes on where this one stopped")
+            }
             _ => output.say(&format!(
                 "next: rise-lab runs --experiment {}, rise-lab show RUN, rise-lab query SQL",
                 self.plan.experiment.name

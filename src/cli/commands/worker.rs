@@ -16,7 +16,12 @@ pub fn worker(environment: &Environment) -> Result<Exit, Fault> {
     // The process ends as soon as its input does, whatever it is doing: see `serve`.
     let orphaned = || process::exit(i32::from(Exit::Fine as u8));
     let mut output = io::stdout().lock();
-    serve(&environment.workspace(), BufReader::new(io::stdin()), &mut output, orphaned)
-        .map_err(|error| Fault::write(Path::new("standard output"), error))?;
+    serve(
+        &environment.workspace(),
+        BufReader::new(io::stdin()),
+        &mut output,
+        orphaned,
+    )
+    .map_err(|error| Fault::write(Path::new("standard output"), error))?;
     Ok(Exit::Fine)
 }

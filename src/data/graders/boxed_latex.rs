@@ -23,7 +23,9 @@ use crate::data::answer;
 use crate::domain::{Grade, Problem, Verdict};
 
 use super::boxes;
-use super::latex::{AFTER_UNITS, BEFORE_UNITS, UNIT, braced_fractions, braced_roots, replaced, right_side};
+use super::latex::{
+    AFTER_UNITS, BEFORE_UNITS, UNIT, braced_fractions, braced_roots, replaced, right_side,
+};
 
 /// Digits, decimals included, of the longest number that is taken as a fraction.
 const LONGEST: usize = 18;
@@ -31,7 +33,11 @@ const LONGEST: usize = 18;
 /// The grade of one attempt.
 pub(super) fn grade(problem: &Problem, text: &str) -> Grade {
     let answer = last_box(text).map(canonical);
-    let gold = problem.solution.as_deref().and_then(last_box).unwrap_or(&problem.answer);
+    let gold = problem
+        .solution
+        .as_deref()
+        .and_then(last_box)
+        .unwrap_or(&problem.answer);
     let verdict = match &answer {
         None => Verdict::Unreadable,
         Some(answer) if *answer == canonical(gold) => Verdict::Right,
@@ -50,7 +56,10 @@ fn canonical(text: &str) -> String {
     let text = spelled(text);
     let inside = |open, close| text.strip_prefix(open)?.strip_suffix(close);
     for (open, close) in [('(', ')'), ('[', ']'), ('(', ']'), ('[', ')')] {
-        let Some(parts) = inside(open, close).and_then(parts).filter(|parts| parts.len() > 1) else {
+        let Some(parts) = inside(open, close)
+            .and_then(parts)
+            .filter(|parts| parts.len() > 1)
+        else {
             continue;
         };
         return format!("{open}{}{close}", listed(&parts));
@@ -63,21 +72,27 @@ fn canonical(text: &str) -> String {
 }
 
 fn listed(parts: &[&str]) -> String {
-    let parts: Vec<String> =
-        parts.iter().map(|part| number(part).unwrap_or_else(|| (*part).to_owned())).collect();
+    let parts: Vec<String> = parts
+        .iter()
+        .map(|part| number(part).unwrap_or_else(|| (*part).to_owned()))
+        .collect();
     parts.join(",")
 }
 
 /// The spelling; steps that cannot be taken are left out.
 fn spelled(text: &str) -> String {
-    let text = replaced(text, &BEFORE_UNITS).replace('$', "").replace("{,}", ",");
+    let text = replaced(text, &BEFORE_UNITS)
+        .replace('$', "")
+        .replace("{,}", ",");
     let number = text.split(UNIT).next().unwrap_or_default();
     let mut text = replaced(number, &AFTER_UNITS).trim().to_owned();
     if text.starts_with('.') {
         text.insert(0, '0');
     }
     let right = right_side(&text);
-    let text = braced_roots(right).unwrap_or_else(|_| right.to_owned()).replace(' ', "");
+    let text = braced_roots(right)
+        .unwrap_or_else(|_| right.to_owned())
+        .replace(' ', "");
     braced_fractions(&text).unwrap_or(text)
 }
 
@@ -126,7 +141,11 @@ fn number(text: &str) -> Option<String> {
     below = below.abs();
     let common = common_divisor(above.abs(), below);
     let (above, below) = (above / common, below / common);
-    Some(if below == 1 { above.to_string() } else { format!("{above}/{below}") })
+    Some(if below == 1 {
+        above.to_string()
+    } else {
+        format!("{above}/{below}")
+    })
 }
 
 /// Whether a minus sign stands first, and the rest.
@@ -207,9 +226,17 @@ mod tests {
             ("1,2", "1.0, 2"),
             ("$5$", "5"),
             ("5.", "5"),
-            ("0.10000000000000000000000000000000000000001", "0.100000000000000000000000000000000000000010"),
+            (
+                "0.10000000000000000000000000000000000000001",
+                "0.100000000000000000000000000000000000000010",
+            ),
         ] {
-            assert!(equal(one, other), "{one} {other}: {} {}", canonical(one), canonical(other));
+            assert!(
+                equal(one, other),
+                "{one} {other}: {} {}",
+                canonical(one),
+                canonical(other)
+            );
         }
     }
 
@@ -244,17 +271,35 @@ mod tests {
     fn the_last_box_counts_and_without_one_there_is_no_answer() {
         let (id, question) = ("p/1".to_owned(), "Evaluate.".to_owned());
         let solution = Some("$\\frac{\\sqrt{12}}{4} = \\boxed{\\frac{\\sqrt{3}}{2}}$".to_owned());
-        let problem = Problem { id, question, answer: "0.5".to_owned(), solution };
+        let problem = Problem {
+            id,
+            question,
+            answer: "0.5".to_owned(),
+            solution,
+        };
         let verdict = |text| grade(&problem, text).verdict;
-        assert_eq!(verdict("\\boxed{1}, so \\boxed{\\frac{\\sqrt3}{2}}"), Verdict::Right);
+        assert_eq!(
+            verdict("\\boxed{1}, so \\boxed{\\frac{\\sqrt3}{2}}"),
+            Verdict::Right
+        );
         assert_eq!(verdict("\\fbox{\\frac{\\sqrt3}{2}}"), Verdict::Right);
         assert_eq!(verdict("\\boxed{\\frac{\\sqrt{3}}{5}}"), Verdict::Wrong);
         assert_eq!(verdict("\\frac{\\sqrt{3}}{2}"), Verdict::Unreadable);
         for solution in [None, Some("half of it".to_owned())] {
-            let unsolved = Problem { solution, ..problem.clone() };
+            let unsolved = Problem {
+                solution,
+                ..problem.clone()
+            };
             let graded = grade(&unsolved, "\\boxed \\frac12");
-            assert_eq!((graded.verdict, graded.answer.as_deref()), (Verdict::Right, Some("1/2")));
-            assert_eq!(grade(&unsolved, "no box").verdict, Verdict::Unreadable, "nothing equals nothing");
+            assert_eq!(
+                (graded.verdict, graded.answer.as_deref()),
+                (Verdict::Right, Some("1/2"))
+            );
+            assert_eq!(
+                grade(&unsolved, "no box").verdict,
+                Verdict::Unreadable,
+                "nothing equals nothing"
+            );
         }
     }
 

@@ -9,10 +9,16 @@
 pub(super) fn last<'t>(text: &'t str, commands: &[&str], bare: bool) -> Option<&'t str> {
     let mut places: Vec<(usize, usize)> = commands
         .iter()
-        .flat_map(|command| text.match_indices(command).map(|(at, found)| (at, at + found.len())))
+        .flat_map(|command| {
+            text.match_indices(command)
+                .map(|(at, found)| (at, at + found.len()))
+        })
         .collect();
     places.sort_unstable();
-    places.into_iter().rev().find_map(|(_, after)| content(&text[after..], bare))
+    places
+        .into_iter()
+        .rev()
+        .find_map(|(_, after)| content(&text[after..], bare))
 }
 
 fn content(rest: &str, bare: bool) -> Option<&str> {
@@ -21,7 +27,9 @@ fn content(rest: &str, bare: bool) -> Option<&str> {
         Some(inside) => balanced(inside),
         // `\boxedfive` is another command, `\boxed5` and `\boxed 5` are boxes.
         None if bare && !rest.starts_with(char::is_alphabetic) => {
-            let end = trimmed.find(|c: char| c.is_whitespace() || c == '$').unwrap_or(trimmed.len());
+            let end = trimmed
+                .find(|c: char| c.is_whitespace() || c == '$')
+                .unwrap_or(trimmed.len());
             let bare = trimmed[..end].trim_end_matches(['.', ',', ';']);
             (!bare.is_empty()).then_some(bare)
         }
@@ -59,7 +67,10 @@ mod tests {
             ("\\boxed{5} or \\boxed{6}", Some("6")),
             ("\\fbox{7}", Some("7")),
             ("\\boxed {7}", Some("7")),
-            ("\\boxed{\\frac{\\sqrt{3}}{2}} done", Some("\\frac{\\sqrt{3}}{2}")),
+            (
+                "\\boxed{\\frac{\\sqrt{3}}{2}} done",
+                Some("\\frac{\\sqrt{3}}{2}"),
+            ),
             ("\\boxed{\\{1, 2\\}}", Some("\\{1, 2\\}")),
             ("\\boxed{1\\\\}", Some("1\\\\")),
             ("\\boxed{\\boxed{8}}", Some("8")),

@@ -32,7 +32,9 @@ pub(super) const UNIT: &str = "\\text{ ";
 
 /// Replaces one thing after the other.
 pub(super) fn replaced(text: &str, pairs: &[(&str, &str)]) -> String {
-    pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    pairs
+        .iter()
+        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// What stands right of the only `=`, if no more than two characters stand left of it (`x = 5`).
@@ -98,15 +100,22 @@ mod tests {
             assert_eq!(braced_fractions(text).as_deref(), Ok(spelled), "{text}");
         }
         assert_eq!(braced_fractions("2\\frac"), Err(Raised));
-        assert_eq!(braced_roots("2\\sqrt3+\\sqrt{5}\\sqrtx").as_deref(), Ok("2\\sqrt{3}+\\sqrt{5}\\sqrt{x}"));
+        assert_eq!(
+            braced_roots("2\\sqrt3+\\sqrt{5}\\sqrtx").as_deref(),
+            Ok("2\\sqrt{3}+\\sqrt{5}\\sqrt{x}")
+        );
         assert_eq!(braced_roots("\\sqrt"), Err(Raised));
     }
 
     #[test]
     fn only_a_short_left_side_goes() {
-        for (text, right) in
-            [("x=5", "5"), ("k =5", "5"), ("=5", "5"), ("xyz=5", "xyz=5"), ("a=b=c", "a=b=c")]
-        {
+        for (text, right) in [
+            ("x=5", "5"),
+            ("k =5", "5"),
+            ("=5", "5"),
+            ("xyz=5", "xyz=5"),
+            ("a=b=c", "a=b=c"),
+        ] {
             assert_eq!(right_side(text), right, "{text}");
         }
     }

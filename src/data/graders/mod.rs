@@ -44,7 +44,11 @@ pub enum GraderConfig {
 
 impl GraderConfig {
     /// Every grader with its default settings.
-    pub const ALL: [Self; 3] = [Self::Numeric, Self::RiseCompat(RiseCompat::OFFICIAL), Self::BoxedLatex];
+    pub const ALL: [Self; 3] = [
+        Self::Numeric,
+        Self::RiseCompat(RiseCompat::OFFICIAL),
+        Self::BoxedLatex,
+    ];
 
     /// The names of all graders, without settings.
     const NAMES: [&str; 3] = ["numeric", "rise-compat", "boxed-latex"];
@@ -104,7 +108,9 @@ impl GraderConfig {
     }
 
     fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|grader| grader.base_name() == name)
+        Self::ALL
+            .into_iter()
+            .find(|grader| grader.base_name() == name)
     }
 }
 
@@ -112,11 +118,24 @@ impl GraderConfig {
 impl fmt::Display for GraderConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.base_name())?;
-        let Self::RiseCompat(settings) = self else { return Ok(()) };
-        let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let changed: Vec<String> =
-            settings.changed().iter().map(|(name, value)| format!("{name}={}", plain(value))).collect();
-        if changed.is_empty() { Ok(()) } else { write!(f, "({})", changed.join(",")) }
+        let Self::RiseCompat(settings) = self else {
+            return Ok(());
+        };
+        let plain = |value: &Value| {
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned)
+        };
+        let changed: Vec<String> = settings
+            .changed()
+            .iter()
+            .map(|(name, value)| format!("{name}={}", plain(value)))
+            .collect();
+        if changed.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "({})", changed.join(","))
+        }
     }
 }
 
@@ -142,7 +161,9 @@ pub enum UnknownGrader {
 }
 
 fn meant(nearest: Option<&str>) -> String {
-    nearest.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+    nearest
+        .map(|name| format!(" (did you mean `{name}`?)"))
+        .unwrap_or_default()
 }
 
 /// Reads what [`Display`](fmt::Display) writes.
@@ -155,27 +176,40 @@ impl FromStr for GraderConfig {
             None => (given, Some("")),
         };
         let grader = Self::named(name).ok_or_else(|| {
-            let near = Self::NAMES
-                .into_iter()
-                .max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
-            let near = near.filter(|near| strsim::jaro_winkler(name, near) > 0.7).map(str::to_owned);
-            UnknownGrader::Name { given: name.to_owned(), nearest: near }
+            let near = Self::NAMES.into_iter().max_by(|a, b| {
+                strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b))
+            });
+            let near = near
+                .filter(|near| strsim::jaro_winkler(name, near) > 0.7)
+                .map(str::to_owned);
+            UnknownGrader::Name {
+                given: name.to_owned(),
+                nearest: near,
+            }
         })?;
-        let faulty = |fault: String| UnknownGrader::Settings { given: given.to_owned(), fault };
-        let settings = settings.ok_or_else(|| faulty("the closing parenthesis is missing".to_owned()))?;
+        let faulty = |fault: String| UnknownGrader::Settings {
+            given: given.to_owned(),
+            fault,
+        };
+        let settings =
+            settings.ok_or_else(|| faulty("the closing parenthesis is missing".to_owned()))?;
         if settings.is_empty() {
             return Ok(grader);
         }
-        let Self::RiseCompat(_) = grader else { return Err(faulty(format!("`{name}` has no settings"))) };
+        let Self::RiseCompat(_) = grader else {
+            return Err(faulty(format!("`{name}` has no settings")));
+        };
         let mut table = serde_json::Map::new();
         for pair in settings.split(',') {
-            let (setting, value) =
-                pair.split_once('=').ok_or_else(|| faulty(format!("`{pair}` is not NAME=VALUE")))?;
+            let (setting, value) = pair
+                .split_once('=')
+                .ok_or_else(|| faulty(format!("`{pair}` is not NAME=VALUE")))?;
             let value = serde_json::from_str(value.trim()).unwrap_or_else(|_| json!(value.trim()));
             table.insert(setting.trim().to_owned(), value);
         }
         let read = serde_json::from_value(Value::Object(table));
-        read.map(Self::RiseCompat).map_err(|error| faulty(error.to_string()))
+        read.map(Self::RiseCompat)
+            .map_err(|error| faulty(error.to_string()))
     }
 }
 
@@ -242,11 +276,16 @@ mod tests {
     }
 
     fn read(toml: &str) -> Result<GraderConfig, String> {
-        toml::from_str::<File>(toml).map(|file| file.grader).map_err(|error| error.message().to_owned())
+        toml::from_str::<File>(toml)
+            .map(|file| file.grader)
+            .map_err(|error| error.message().to_owned())
     }
 
     fn without_comma() -> GraderConfig {
-        GraderConfig::RiseCompat(RiseCompat { gold_comma: false, ..RiseCompat::OFFICIAL })
+        GraderConfig::RiseCompat(RiseCompat {
+            gold_comma: false,
+            ..RiseCompat::OFFICIAL
+        })
     }
 
     #[test]
@@ -254,14 +293,24 @@ mod tests {
         for grader in GraderConfig::ALL {
             let name = grader.base_name();
             assert_eq!(read(&format!("grader = \"{name}\"")), Ok(grader));
-            assert_eq!(read(&format!("[grader.{name}]")), Ok(grader), "no settings are all defaults");
+            assert_eq!(
+                read(&format!("[grader.{name}]")),
+                Ok(grader),
+                "no settings are all defaults"
+            );
             assert_eq!(serde_json::to_value(grader).unwrap(), json!(name));
             assert_eq!(name.parse(), Ok(grader));
             assert_eq!(grader.identity(), (name.to_owned(), grader.version()));
         }
         let changed = without_comma();
-        assert_eq!(read("grader = { rise-compat = { gold-comma = false } }"), Ok(changed));
-        assert_eq!(serde_json::to_value(changed).unwrap(), json!({ "rise-compat": { "gold-comma": false } }));
+        assert_eq!(
+            read("grader = { rise-compat = { gold-comma = false } }"),
+            Ok(changed)
+        );
+        assert_eq!(
+            serde_json::to_value(changed).unwrap(),
+            json!({ "rise-compat": { "gold-comma": false } })
+        );
         assert_eq!(changed.to_string(), "rise-compat(gold-comma=false)");
     }
 

@@ -29,7 +29,10 @@ mod tests {
         assert_eq!(verdict("540*2=1080\n#### 108"), Verdict::Wrong);
         assert_eq!(verdict("#### 1080\n#### 1081"), Verdict::Wrong);
         assert_eq!(verdict("540*2=1080"), Verdict::Unreadable);
-        assert_eq!(grade("1080", "#### 01,080.0").answer.as_deref(), Some("1080"));
+        assert_eq!(
+            grade("1080", "#### 01,080.0").answer.as_deref(),
+            Some("1080")
+        );
     }
 
     #[test]

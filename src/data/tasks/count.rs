@@ -15,7 +15,12 @@ impl Count {
     /// A sentence where the two differ.
     #[must_use]
     pub fn deviation(&self) -> Option<String> {
-        let Self { what, found, official } = self;
-        (found != official).then(|| format!("{what} holds {found} problems, the original {official}"))
+        let Self {
+            what,
+            found,
+            official,
+        } = self;
+        (found != official)
+            .then(|| format!("{what} holds {found} problems, the original {official}"))
     }
 }

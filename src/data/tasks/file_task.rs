@@ -18,7 +18,10 @@ impl FileTask {
     /// What is wrong with these settings, if anything, as (field, complaint).
     #[must_use]
     pub fn fault(&self) -> Option<(&'static str, String)> {
-        self.path.as_os_str().is_empty().then(|| ("path", "is empty: give the place of the data".to_owned()))
+        self.path
+            .as_os_str()
+            .is_empty()
+            .then(|| ("path", "is empty: give the place of the data".to_owned()))
     }
 }
 
@@ -37,19 +40,27 @@ impl Place<'_> {
     /// The error that something is wrong here.
     pub(super) fn fault(self, fault: impl Into<String>) -> DataError {
         let place = format!("{} {}", self.unit, self.number);
-        DataError::Row { path: self.path.to_owned(), place, fault: fault.into() }
+        DataError::Row {
+            path: self.path.to_owned(),
+            place,
+            fault: fault.into(),
+        }
     }
 
     /// The error that this is not the JSON it should be.
     pub(super) fn json_fault(self, error: &serde_json::Error) -> DataError {
         if error.is_eof() {
-            return self.fault("the text ends in the middle of a row; the file is cut, fetch it again");
+            return self
+                .fault("the text ends in the middle of a row; the file is cut, fetch it again");
         }
         // The position that serde_json appends counts from the start of this row.
         let text = error.to_string();
         let what = text.split(" at line ").next().unwrap_or_default();
-        let column =
-            if error.column() > 0 { format!(" at column {}", error.column()) } else { String::new() };
+        let column = if error.column() > 0 {
+            format!(" at column {}", error.column())
+        } else {
+            String::new()
+        };
         self.fault(format!("{what}{column}; mend it, or fetch the file again"))
     }
 
@@ -57,7 +68,9 @@ impl Place<'_> {
     pub(super) fn filled(self, field: &str, value: Option<String>) -> Result<String, DataError> {
         match value {
             Some(text) if !text.trim().is_empty() => Ok(text),
-            _ => Err(self.fault(format!("the row has no `{field}`; fill it in, or take the row out"))),
+            _ => Err(self.fault(format!(
+                "the row has no `{field}`; fill it in, or take the row out"
+            ))),
         }
     }
 

@@ -30,9 +30,14 @@ const TRAIN: &str = "train.jsonl";
 const TEST: &str = "test.jsonl";
 
 /// `train.jsonl`: up to an eighth of the rows may be validation beside a corpus.
-const TRAIN_LAYOUT: Layout =
-    Layout { forward: &[(Split::Validation, 0), (Split::Corpus, 1)], backward: Some(Split::Train) };
-const TEST_LAYOUT: Layout = Layout { forward: &[(Split::Test, 0)], backward: None };
+const TRAIN_LAYOUT: Layout = Layout {
+    forward: &[(Split::Validation, 0), (Split::Corpus, 1)],
+    backward: Some(Split::Train),
+};
+const TEST_LAYOUT: Layout = Layout {
+    forward: &[(Split::Test, 0)],
+    backward: None,
+};
 
 #[derive(Deserialize)]
 struct Row {
@@ -70,9 +75,16 @@ impl Gsm8k<'_> {
         let count = |(name, official): (&str, usize)| {
             let text = read_text(&self.file(name), EXPECTED)?;
             let found = text.lines().filter(|line| !line.trim().is_empty()).count();
-            Ok(Count { what: name.to_owned(), found, official })
+            Ok(Count {
+                what: name.to_owned(),
+                found,
+                official,
+            })
         };
-        [(TRAIN, 7473), (TEST, 1319)].into_iter().map(count).collect()
+        [(TRAIN, 7473), (TEST, 1319)]
+            .into_iter()
+            .map(count)
+            .collect()
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -83,10 +95,17 @@ impl Gsm8k<'_> {
 /// All problems of one file; `name` goes into their ids.
 fn read(path: &Path, name: &str, questions: &mut Questions) -> Result<Vec<Problem>, DataError> {
     let text = read_text(path, EXPECTED)?;
-    let lines = text.split('\n').enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let lines = text
+        .split('\n')
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(index, line)| {
-            let place = Place { path, unit: "line", number: index + 1 };
+            let place = Place {
+                path,
+                unit: "line",
+                number: index + 1,
+            };
             let problem = problem(line, place, format!("gsm8k/{name}/{}", place.number))?;
             questions.add(&problem.question, || place.name())?;
             Ok(problem)
@@ -100,13 +119,23 @@ fn problem(line: &str, place: Place<'_>, id: String) -> Result<Problem, DataErro
     let question = place.filled("question", row.question)?;
     let text = place.filled("answer", row.answer)?;
     let Some((working, stated)) = text.rsplit_once(MARK) else {
-        return Err(place.fault("`answer` does not end with `#### number`; mend it, or take the row out"));
+        return Err(
+            place.fault("`answer` does not end with `#### number`; mend it, or take the row out")
+        );
     };
     let answer = canonical(stated).ok_or_else(|| {
-        place.fault(format!("the answer {:?} is not a number; mend it, or take the row out", stated.trim()))
+        place.fault(format!(
+            "the answer {:?} is not a number; mend it, or take the row out",
+            stated.trim()
+        ))
     })?;
     let solution = format!("{}{MARK} {answer}", without_calculator_marks(working));
-    Ok(Problem { id, question: question.trim().to_owned(), answer, solution: Some(solution) })
+    Ok(Problem {
+        id,
+        question: question.trim().to_owned(),
+        answer,
+        solution: Some(solution),
+    })
 }
 
 /// The text without `<<...>>`; a mark that is not closed stays.
@@ -114,7 +143,9 @@ fn without_calculator_marks(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, mark)) = rest.split_once("<<") {
-        let Some((_, after)) = mark.split_once(">>") else { break };
+        let Some((_, after)) = mark.split_once(">>") else {
+            break;
+        };
         kept.push_str(before);
         rest = after;
     }
@@ -136,9 +167,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(TRAIN), train).unwrap();
         fs::write(folder.path().join(TEST), test).unwrap();
-        let sizes = Sizes { train: 1, test: 1, ..Sizes::none(0) };
-        let shown =
-            |error: DataError| error.to_string().replace(&format!("{}/", folder.path().display()), "");
+        let sizes = Sizes {
+            train: 1,
+            test: 1,
+            ..Sizes::none(0)
+        };
+        let shown = |error: DataError| {
+            error
+                .to_string()
+                .replace(&format!("{}/", folder.path().display()), "")
+        };
         Gsm8k(folder.path()).load(&sizes).map_err(shown)
     }
 
@@ -163,7 +201,10 @@ mod tests {
 
     #[test]
     fn calculator_marks_go_and_everything_else_stays() {
-        assert_eq!(without_calculator_marks("a $<<1+1=2>>2 b <<3>>3\n"), "a $2 b 3\n");
+        assert_eq!(
+            without_calculator_marks("a $<<1+1=2>>2 b <<3>>3\n"),
+            "a $2 b 3\n"
+        );
         assert_eq!(without_calculator_marks("1 < 2 << 3"), "1 < 2 << 3");
         assert_eq!(without_calculator_marks("<<1>>1 << 3"), "1 << 3");
     }
@@ -190,7 +231,13 @@ mod tests {
     #[test]
     fn a_missing_file_says_what_the_folder_should_hold() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Gsm8k(folder.path()).load(&Sizes::default()).unwrap_err().to_string();
-        assert!(error.starts_with("cannot read") && error.ends_with(EXPECTED), "{error}");
+        let error = Gsm8k(folder.path())
+            .load(&Sizes::default())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("cannot read") && error.ends_with(EXPECTED),
+            "{error}"
+        );
     }
 }

@@ -58,46 +58,80 @@ impl Svamp<'_> {
     /// Reads, checks and deals out the file.
     pub(in crate::data) fn load(&self, sizes: &Sizes) -> Result<Splits, DataError> {
         let path = self.file();
-        deal(read(&path, sizes)?, &LAYOUT, sizes, &path.display().to_string())
+        deal(
+            read(&path, sizes)?,
+            &LAYOUT,
+            sizes,
+            &path.display().to_string(),
+        )
     }
 
     /// The file's usual name, its place and the SHA-256 of its bytes.
     pub(in crate::data) fn files(&self) -> Result<Vec<(&'static str, PathBuf, Key)>, DataError> {
-        Ok(vec![(FILE, self.file(), fingerprint(&self.file(), EXPECTED)?)])
+        Ok(vec![(
+            FILE,
+            self.file(),
+            fingerprint(&self.file(), EXPECTED)?,
+        )])
     }
 
     /// The number of rows.
     pub(in crate::data) fn counts(&self) -> Result<Vec<Count>, DataError> {
-        let allowed = Sizes { allow_leaks: true, ..Sizes::none(0) };
+        let allowed = Sizes {
+            allow_leaks: true,
+            ..Sizes::none(0)
+        };
         let found = read(&self.file(), &allowed)?.len();
-        Ok(vec![Count { what: FILE.to_owned(), found, official: 1000 }])
+        Ok(vec![Count {
+            what: FILE.to_owned(),
+            found,
+            official: 1000,
+        }])
     }
 
     fn file(&self) -> PathBuf {
-        if self.0.is_dir() { self.0.join(FILE) } else { self.0.to_owned() }
+        if self.0.is_dir() {
+            self.0.join(FILE)
+        } else {
+            self.0.to_owned()
+        }
     }
 }
 
 /// All problems of the file.
 fn read(path: &Path, sizes: &Sizes) -> Result<Vec<Problem>, DataError> {
     let text = read_text(path, EXPECTED)?;
-    let rows: Vec<Value> = serde_json::from_str(&text)
-        .map_err(|error| Place { path, unit: "line", number: error.line() }.json_fault(&error))?;
+    let rows: Vec<Value> = serde_json::from_str(&text).map_err(|error| {
+        Place {
+            path,
+            unit: "line",
+            number: error.line(),
+        }
+        .json_fault(&error)
+    })?;
     if rows.is_empty() {
-        return Err(DataError::Empty { path: path.to_owned() });
+        return Err(DataError::Empty {
+            path: path.to_owned(),
+        });
     }
     let mut questions = Questions::new(sizes);
     let mut ids = HashMap::new();
     rows.into_iter()
         .enumerate()
         .map(|(index, row)| {
-            let place = Place { path, unit: "row", number: index + 1 };
+            let place = Place {
+                path,
+                unit: "row",
+                number: index + 1,
+            };
             let problem = problem(row, place)?;
             questions.add(&problem.question, || place.name())?;
             match ids.insert(problem.id.clone(), place.number) {
                 None => Ok(problem),
-                Some(row) => Err(place
-                    .fault(format!("the ID of {} is that of row {row} too; give it another", problem.id))),
+                Some(row) => Err(place.fault(format!(
+                    "the ID of {} is that of row {row} too; give it another",
+                    problem.id
+                ))),
             }
         })
         .collect()
@@ -116,7 +150,9 @@ fn problem(row: Value, place: Place<'_>) -> Result<Problem, DataError> {
     };
     let stated = place.filled("Answer", Some(stated))?;
     let answer = canonical(&stated).ok_or_else(|| {
-        place.fault(format!("the answer {stated:?} is not a number; mend it, or take the row out"))
+        place.fault(format!(
+            "the answer {stated:?} is not a number; mend it, or take the row out"
+        ))
     })?;
     let solution = row.equation.map(|equation| solution(&equation, &answer));
     Ok(Problem {
@@ -137,7 +173,9 @@ fn solution(equation: &str, answer: &str) -> String {
     if inner.len() < 2 {
         return format!("{MARK} {answer}");
     }
-    let terms = inner.iter().map(|word| canonical(word).unwrap_or_else(|| (*word).to_owned()));
+    let terms = inner
+        .iter()
+        .map(|word| canonical(word).unwrap_or_else(|| (*word).to_owned()));
     format!("{}={answer}\n{MARK} {answer}", terms.collect::<String>())
 }
 
@@ -155,11 +193,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         fs::write(&path, text).unwrap();
-        let sizes = Sizes { test: 1, ..Sizes::none(0) };
-        let shown =
-            |error: DataError| error.to_string().replace(&format!("{}/", folder.path().display()), "");
+        let sizes = Sizes {
+            test: 1,
+            ..Sizes::none(0)
+        };
+        let shown = |error: DataError| {
+            error
+                .to_string()
+                .replace(&format!("{}/", folder.path().display()), "")
+        };
         let from_folder = Svamp(folder.path()).load(&sizes).map_err(shown);
-        assert_eq!(from_folder, Svamp(&path).load(&sizes).map_err(shown), "a file or its folder");
+        assert_eq!(
+            from_folder,
+            Svamp(&path).load(&sizes).map_err(shown),
+            "a file or its folder"
+        );
         from_folder
     }
 
@@ -183,8 +231,14 @@ mod tests {
 
     #[test]
     fn equations_become_solutions() {
-        assert_eq!(solution("( ( 692.0 + 692.0 ) - 458.0 )", "926"), "(692+692)-458=926\n#### 926");
-        assert_eq!(solution("( 43.5 / ( 2.0 + 1.0 ) )", "14.5"), "43.5/(2+1)=14.5\n#### 14.5");
+        assert_eq!(
+            solution("( ( 692.0 + 692.0 ) - 458.0 )", "926"),
+            "(692+692)-458=926\n#### 926"
+        );
+        assert_eq!(
+            solution("( 43.5 / ( 2.0 + 1.0 ) )", "14.5"),
+            "43.5/(2+1)=14.5\n#### 14.5"
+        );
         assert_eq!(solution("8.0", "8"), "#### 8");
     }
 

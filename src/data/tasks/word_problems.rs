@@ -46,7 +46,11 @@ pub struct WordProblems {
 
 impl Default for WordProblems {
     fn default() -> Self {
-        Self { steps: [3, 4], corpus_steps: [1, 4], largest: 20 }
+        Self {
+            steps: [3, 4],
+            corpus_steps: [1, 4],
+            largest: 20,
+        }
     }
 }
 
@@ -73,27 +77,39 @@ impl WordProblems {
     /// The settings of the task with larger numbers, where nothing else is said.
     #[must_use]
     pub fn larger() -> Self {
-        Self { largest: 60, ..Self::default() }
+        Self {
+            largest: 60,
+            ..Self::default()
+        }
     }
 
     /// The settings of the task with more steps, where nothing else is said.
     #[must_use]
     pub fn longer() -> Self {
-        Self { steps: [5, 6], corpus_steps: [1, 6], ..Self::default() }
+        Self {
+            steps: [5, 6],
+            corpus_steps: [1, 6],
+            ..Self::default()
+        }
     }
 
-    pub(in crate::data) fn over_larger<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    pub(in crate::data) fn over_larger<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Self, D::Error> {
         Named::deserialize(deserializer).map(|named| named.over(Self::larger()))
     }
 
-    pub(in crate::data) fn over_longer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    pub(in crate::data) fn over_longer<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Self, D::Error> {
         Named::deserialize(deserializer).map(|named| named.over(Self::longer()))
     }
 
     /// What is wrong with these settings, if anything, as (field, complaint).
     #[must_use]
     pub fn fault(&self) -> Option<(&'static str, String)> {
-        for (field, [fewest, most]) in [("steps", self.steps), ("corpus_steps", self.corpus_steps)] {
+        for (field, [fewest, most]) in [("steps", self.steps), ("corpus_steps", self.corpus_steps)]
+        {
             let complaint = if fewest == 0 {
                 "a problem has at least 1 step"
             } else if fewest > most {
@@ -131,7 +147,11 @@ impl WordProblems {
         split: Split,
         sizes: &Sizes,
     ) -> Result<Vec<Problem>, DataError> {
-        let steps = if split == Split::Corpus { self.corpus_steps } else { self.steps };
+        let steps = if split == Split::Corpus {
+            self.corpus_steps
+        } else {
+            self.steps
+        };
         let mut draws = Seed(sizes.seed).named(task).named(split.name()).draws();
         let mut seen = HashSet::new();
         let mut problems = Vec::with_capacity(sizes.of(split));
@@ -141,7 +161,10 @@ impl WordProblems {
             let question = story.question(wording);
             let key = normalised(&question);
             if home(&key) == split && seen.insert(key) {
-                problems.push(story.problem(format!("{task}/{}/{}", split.name(), problems.len()), question));
+                problems.push(story.problem(
+                    format!("{task}/{}/{}", split.name(), problems.len()),
+                    question,
+                ));
                 in_vain = 0;
             } else {
                 in_vain += 1;
@@ -172,7 +195,11 @@ impl Story {
     fn draw(draws: &mut Draws, [fewest, most]: [u32; 2], largest: i64) -> Self {
         let &(name, pronoun) = draws.pick(&PEOPLE);
         let &thing = draws.pick(&THINGS);
-        let scene = Scene { name, pronoun, thing };
+        let scene = Scene {
+            name,
+            pronoun,
+            thing,
+        };
         let start = draws.between(2, largest);
         let steps = draws.between(i64::from(fewest), i64::from(most));
         let mut total = start;
@@ -183,7 +210,11 @@ impl Story {
                 (change, draws.uniform() < 0.5)
             })
             .collect();
-        Self { scene, start, changes }
+        Self {
+            scene,
+            start,
+            changes,
+        }
     }
 
     fn question(&self, wording: Wording) -> String {
@@ -204,11 +235,17 @@ impl Story {
         for &(change, _) in &self.changes {
             let (sign, result) = apply(total, change);
             let (Change::Add(y) | Change::Take(y) | Change::Times(y)) = change;
-            writeln!(solution, "{total}{sign}{y}={result}").expect("writing to a string does not fail");
+            writeln!(solution, "{total}{sign}{y}={result}")
+                .expect("writing to a string does not fail");
             total = result;
         }
         write!(solution, "{MARK} {total}").expect("writing to a string does not fail");
-        Problem { id, question, answer: total.to_string(), solution: Some(solution) }
+        Problem {
+            id,
+            question,
+            answer: total.to_string(),
+            solution: Some(solution),
+        }
     }
 }
 
@@ -243,11 +280,19 @@ mod tests {
     use super::*;
 
     fn sizes(corpus: usize, train: usize, validation: usize, test: usize) -> Sizes {
-        Sizes { corpus, train, validation, test, ..Sizes::none(0) }
+        Sizes {
+            corpus,
+            train,
+            validation,
+            test,
+            ..Sizes::none(0)
+        }
     }
 
     fn plain(settings: &WordProblems, sizes: &Sizes) -> Splits {
-        settings.load("word-problems", Wording::Plain, sizes).unwrap()
+        settings
+            .load("word-problems", Wording::Plain, sizes)
+            .unwrap()
     }
 
     fn told(wording: Wording) -> String {
@@ -260,9 +305,16 @@ mod tests {
             Change::Times(3),
         ];
         let story = Story {
-            scene: Scene { name: "Ann", pronoun: "She", thing: "cards" },
+            scene: Scene {
+                name: "Ann",
+                pronoun: "She",
+                thing: "cards",
+            },
             start: 8,
-            changes: changes.into_iter().zip([false, false, false, true, true, true]).collect(),
+            changes: changes
+                .into_iter()
+                .zip([false, false, false, true, true, true])
+                .collect(),
         };
         let question = story.question(wording);
         let problem = story.problem("p".into(), question);
@@ -298,14 +350,23 @@ mod tests {
     }
 
     fn letters(wording: Wording) -> BTreeSet<char> {
-        let splits = WordProblems::default().load("letters", wording, &sizes(2000, 0, 0, 0)).unwrap();
-        splits.corpus.iter().flat_map(|problem| problem.question.chars()).collect()
+        let splits = WordProblems::default()
+            .load("letters", wording, &sizes(2000, 0, 0, 0))
+            .unwrap();
+        splits
+            .corpus
+            .iter()
+            .flat_map(|problem| problem.question.chars())
+            .collect()
     }
 
     #[test]
     fn other_words_need_no_other_letters() {
         let plain = letters(Wording::Plain);
-        let new: Vec<char> = letters(Wording::Reworded).difference(&plain).copied().collect();
+        let new: Vec<char> = letters(Wording::Reworded)
+            .difference(&plain)
+            .copied()
+            .collect();
         assert_eq!(new, []);
     }
 
@@ -328,7 +389,11 @@ mod tests {
 
     #[test]
     fn splits_have_their_own_ranges_of_steps() {
-        let settings = WordProblems { steps: [3, 4], corpus_steps: [1, 2], largest: 20 };
+        let settings = WordProblems {
+            steps: [3, 4],
+            corpus_steps: [1, 2],
+            largest: 20,
+        };
         let splits = plain(&settings, &sizes(200, 200, 200, 200));
         let steps = |problem: &Problem| problem.solution.as_ref().unwrap().lines().count() - 1;
         let range = |problems: &[Problem]| problems.iter().map(steps).collect::<BTreeSet<_>>();
@@ -352,27 +417,65 @@ mod tests {
     fn another_seed_gives_other_problems_that_stay_in_their_split() {
         let settings = WordProblems::default();
         let sizes = sizes(0, 500, 0, 500);
-        let (first, second) =
-            (plain(&settings, &sizes), plain(&settings, &Sizes { seed: 1, ..sizes.clone() }));
-        let questions =
-            |problems: &[Problem]| problems.iter().map(|p| p.question.clone()).collect::<BTreeSet<_>>();
-        assert!(questions(&first.test).intersection(&questions(&second.test)).count() < 10);
+        let (first, second) = (
+            plain(&settings, &sizes),
+            plain(
+                &settings,
+                &Sizes {
+                    seed: 1,
+                    ..sizes.clone()
+                },
+            ),
+        );
+        let questions = |problems: &[Problem]| {
+            problems
+                .iter()
+                .map(|p| p.question.clone())
+                .collect::<BTreeSet<_>>()
+        };
+        assert!(
+            questions(&first.test)
+                .intersection(&questions(&second.test))
+                .count()
+                < 10
+        );
         assert!(questions(&first.test).is_disjoint(&questions(&second.train)));
     }
 
     #[test]
     fn asking_for_more_problems_than_there_are_is_refused() {
-        let settings = WordProblems { steps: [1, 1], corpus_steps: [1, 1], largest: 2 };
-        let error = settings.load("word-problems", Wording::Plain, &sizes(0, 0, 0, 500)).unwrap_err();
+        let settings = WordProblems {
+            steps: [1, 1],
+            corpus_steps: [1, 1],
+            largest: 2,
+        };
+        let error = settings
+            .load("word-problems", Wording::Plain, &sizes(0, 0, 0, 500))
+            .unwrap_err();
         assert!(
-            matches!(error, DataError::TooFew { split: Split::Test, asked: 500, available: 20..80, .. }),
+            matches!(
+                error,
+                DataError::TooFew {
+                    split: Split::Test,
+                    asked: 500,
+                    available: 20..80,
+                    ..
+                }
+            ),
             "{error}"
         );
     }
 
     #[test]
     fn senseless_settings_are_named() {
-        let fault = |steps, corpus_steps, largest| WordProblems { steps, corpus_steps, largest }.fault();
+        let fault = |steps, corpus_steps, largest| {
+            WordProblems {
+                steps,
+                corpus_steps,
+                largest,
+            }
+            .fault()
+        };
         assert_eq!(fault([3, 4], [1, 4], 20), None);
         assert_eq!(
             fault([5, 2], [1, 4], 20),
@@ -384,9 +487,15 @@ mod tests {
         );
         assert_eq!(
             fault([3, 4], [1, 17], 20),
-            Some(("corpus_steps", "= [1, 17]: a problem has at most 16 steps".into()))
+            Some((
+                "corpus_steps",
+                "= [1, 17]: a problem has at most 16 steps".into()
+            ))
         );
-        assert_eq!(fault([3, 4], [1, 4], 1), Some(("largest", "= 1: numbers start at 2".into())));
+        assert_eq!(
+            fault([3, 4], [1, 4], 1),
+            Some(("largest", "= 1: numbers start at 2".into()))
+        );
     }
 
     proptest! {

@@ -40,8 +40,9 @@ pub(crate) const PEOPLE: [(&str, &str); 8] = [
 ];
 
 /// What is counted.
-pub(crate) const THINGS: [&str; 8] =
-    ["apples", "balls", "beads", "books", "cards", "coins", "pens", "shells"];
+pub(crate) const THINGS: [&str; 8] = [
+    "apples", "balls", "beads", "books", "cards", "coins", "pens", "shells",
+];
 
 /// The ways of putting a story into words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +78,9 @@ impl Wording {
             (Self::Reworded, Change::Take(y), false) => format!("{who} takes out {y}."),
             (Self::Reworded, Change::Take(y), true) => format!("{who} removes {y}."),
             (Self::Reworded, Change::Times(2), _) => "Soon it holds twice as many.".to_owned(),
-            (Self::Reworded, Change::Times(_), _) => "Soon it holds three times as many.".to_owned(),
+            (Self::Reworded, Change::Times(_), _) => {
+                "Soon it holds three times as many.".to_owned()
+            }
         }
     }
 

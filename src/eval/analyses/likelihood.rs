@@ -54,7 +54,8 @@ pub fn likelihood_metrics(turns: u32, rollouts: u32) -> Vec<Metric> {
     };
     let mut metrics = vec![metric(
         "nll@t1".to_owned(),
-        "Negative log-likelihood per token of the reference solution as the first answer.".to_owned(),
+        "Negative log-likelihood per token of the reference solution as the first answer."
+            .to_owned(),
     )];
     for turn in 2..=turns {
         let before = turn - 1;
@@ -86,12 +87,24 @@ mod tests {
         };
         let scores = likelihoods.scores();
         let names: Vec<String> = scores.iter().map(|(name, _)| name.clone()).collect();
-        let metrics: Vec<String> = likelihood_metrics(3, 2).into_iter().map(|metric| metric.name).collect();
+        let metrics: Vec<String> = likelihood_metrics(3, 2)
+            .into_iter()
+            .map(|metric| metric.name)
+            .collect();
         assert_eq!(names, metrics);
         // -ln(1/4)/2; -ln((1/2 + 1/8)/2)/2; -(ln 1/2 + ln 1/8)/2/2; 1000/2 twice.
-        let expected = [2.0_f64.ln(), -(0.3125_f64.ln()) / 2.0, 2.0_f64.ln(), 500.0, 500.0];
+        let expected = [
+            2.0_f64.ln(),
+            -(0.3125_f64.ln()) / 2.0,
+            2.0_f64.ln(),
+            500.0,
+            500.0,
+        ];
         for ((name, score), expected) in scores.iter().zip(expected) {
-            assert!((score - expected).abs() < 1e-12, "{name}: {score} and not {expected}");
+            assert!(
+                (score - expected).abs() < 1e-12,
+                "{name}: {score} and not {expected}"
+            );
         }
     }
 

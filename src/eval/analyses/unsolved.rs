@@ -26,7 +26,10 @@ impl Unsolved<'_> {
     /// others only where it is 1.
     #[must_use]
     pub fn scores(&self, budgets: &[u32]) -> Vec<(String, f64)> {
-        budgets.iter().flat_map(|&budget| self.at(budget as usize)).collect()
+        budgets
+            .iter()
+            .flat_map(|&budget| self.at(budget as usize))
+            .collect()
     }
 
     fn at(&self, sequences: usize) -> Vec<(String, f64)> {
@@ -39,15 +42,26 @@ impl Unsolved<'_> {
         }
         let sequential = &self.sequences[..sequences];
         let further = &further[..budget];
-        let solves = |sequence: &Episode| sequence.verdicts().iter().any(|verdict| verdict.is_right());
+        let solves =
+            |sequence: &Episode| sequence.verdicts().iter().any(|verdict| verdict.is_right());
         let named = [
             ("any", sequential.iter().any(solves)),
             ("more", further.iter().any(Episode::ends_right)),
             ("one", sequential.first().is_some_and(solves)),
-            ("vote", sequential.first().is_some_and(|sequence| wins(&sequence.turns))),
-            ("more-vote", wins(further[..self.turns].iter().flat_map(|first| &first.turns))),
+            (
+                "vote",
+                sequential
+                    .first()
+                    .is_some_and(|sequence| wins(&sequence.turns)),
+            ),
+            (
+                "more-vote",
+                wins(further[..self.turns].iter().flat_map(|first| &first.turns)),
+            ),
         ];
-        scores.extend(named.map(|(name, holds)| (format!("unsolved-{name}@{budget}"), f64::from(holds))));
+        scores.extend(
+            named.map(|(name, holds)| (format!("unsolved-{name}@{budget}"), f64::from(holds))),
+        );
         scores
     }
 }
@@ -61,7 +75,10 @@ fn wins<'a>(turns: impl IntoIterator<Item = &'a Turn>) -> bool {
 /// What the scores mean.
 #[must_use]
 pub fn unsolved_metrics(budgets: &[u32], turns: u32) -> Vec<Metric> {
-    budgets.iter().flat_map(|&sequences| of_budget(sequences, turns)).collect()
+    budgets
+        .iter()
+        .flat_map(|&sequences| of_budget(sequences, turns))
+        .collect()
 }
 
 fn of_budget(sequences: u32, turns: u32) -> [Metric; 6] {
@@ -75,11 +92,17 @@ fn of_budget(sequences: u32, turns: u32) -> [Metric; 6] {
     };
     let among = format!("Of the problems that {budget} first attempts leave unsolved:");
     [
-        metric("unsolved", false, format!("None of {budget} first attempts is right.")),
+        metric(
+            "unsolved",
+            false,
+            format!("None of {budget} first attempts is right."),
+        ),
         metric(
             "unsolved-any",
             true,
-            format!("{among} some turn of {sequences} sequences of {turns} turns is right (with oracle)."),
+            format!(
+                "{among} some turn of {sequences} sequences of {turns} turns is right (with oracle)."
+            ),
         ),
         metric(
             "unsolved-more",
@@ -89,17 +112,23 @@ fn of_budget(sequences: u32, turns: u32) -> [Metric; 6] {
         metric(
             "unsolved-one",
             true,
-            format!("{among} some turn of a single sequence of {turns} turns is right (with oracle)."),
+            format!(
+                "{among} some turn of a single sequence of {turns} turns is right (with oracle)."
+            ),
         ),
         metric(
             "unsolved-vote",
             true,
-            format!("{among} the vote over a single sequence of {turns} turns is right (without oracle)."),
+            format!(
+                "{among} the vote over a single sequence of {turns} turns is right (without oracle)."
+            ),
         ),
         metric(
             "unsolved-more-vote",
             true,
-            format!("{among} the vote over {turns} further first attempts is right (without oracle)."),
+            format!(
+                "{among} the vote over {turns} further first attempts is right (without oracle)."
+            ),
         ),
     ]
 }
@@ -112,10 +141,24 @@ mod tests {
     /// Episodes whose turns answer these letters; 7 is right.
     fn episodes(answers: &[&str]) -> Vec<Episode> {
         let turn = |answer: char| {
-            let verdict = if answer == '7' { Verdict::Right } else { Verdict::Wrong };
-            let grade = Grade { answer: Some(answer.to_string()), verdict };
+            let verdict = if answer == '7' {
+                Verdict::Right
+            } else {
+                Verdict::Wrong
+            };
+            let grade = Grade {
+                answer: Some(answer.to_string()),
+                verdict,
+            };
             let (author, text) = (Author::Policy, answer.to_string());
-            Turn::single(Candidate { author, text, tokens: 1, prompt: 1, finished: true, grade })
+            Turn::single(Candidate {
+                author,
+                text,
+                tokens: 1,
+                prompt: 1,
+                finished: true,
+                grade,
+            })
         };
         let episode = |answers: &&str| Episode {
             problem: "p".to_owned(),
@@ -129,8 +172,17 @@ mod tests {
         let letters: Vec<String> = firsts.chars().map(String::from).collect();
         let firsts = episodes(&letters.iter().map(String::as_str).collect::<Vec<_>>());
         let sequences = episodes(sequences);
-        let scores = Unsolved { firsts: &firsts, sequences: &sequences, turns: 2 }.scores(&[1, 2]);
-        scores.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+        let scores = Unsolved {
+            firsts: &firsts,
+            sequences: &sequences,
+            turns: 2,
+        }
+        .scores(&[1, 2]);
+        scores
+            .iter()
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     #[test]
@@ -154,9 +206,15 @@ mod tests {
 
     #[test]
     fn every_score_has_its_meaning() {
-        let metrics: Vec<String> = unsolved_metrics(&[1, 2], 2).into_iter().map(|m| m.name).collect();
+        let metrics: Vec<String> = unsolved_metrics(&[1, 2], 2)
+            .into_iter()
+            .map(|m| m.name)
+            .collect();
         let scores = shown("12347777", &["12", "67"]);
-        let names: Vec<&str> = scores.split(", ").map(|score| score.split(' ').next().unwrap()).collect();
+        let names: Vec<&str> = scores
+            .split(", ")
+            .map(|score| score.split(' ').next().unwrap())
+            .collect();
         assert_eq!(metrics, names);
     }
 }

@@ -8,7 +8,11 @@ pub(super) fn measures(_: Extent) -> Vec<Measure> {
         "unreadable".to_owned(),
         Some(false),
         "Part of the sequential turns in which no answer can be read.".to_owned(),
-        |log| mean(log, |turn| log.turns[turn].grade.verdict == Verdict::Unreadable),
+        |log| {
+            mean(log, |turn| {
+                log.turns[turn].grade.verdict == Verdict::Unreadable
+            })
+        },
     );
     vec![unreadable, tokens()]
 }
@@ -19,9 +23,13 @@ fn tokens() -> Measure {
         version: 1,
         unit: Unit::Tokens,
         higher_is_better: None,
-        meaning: "Tokens sampled per attempt of the sequential log, end tokens included.".to_owned(),
+        meaning: "Tokens sampled per attempt of the sequential log, end tokens included."
+            .to_owned(),
     };
-    Measure { metric, score: Box::new(|log| mean(log, |turn| log.turns[turn].tokens)) }
+    Measure {
+        metric,
+        score: Box::new(|log| mean(log, |turn| log.turns[turn].tokens)),
+    }
 }
 
 /// The mean of a value over the turns, which are numbered from 0.

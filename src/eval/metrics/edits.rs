@@ -46,7 +46,14 @@ fn at(turn: usize) -> [Measure; 3] {
 }
 
 fn distance(log: &Log<'_>, turn: usize) -> f64 {
-    let (before, after) = (log.turns[turn - 2].text.as_str(), log.turns[turn - 1].text.as_str());
+    let (before, after) = (
+        log.turns[turn - 2].text.as_str(),
+        log.turns[turn - 1].text.as_str(),
+    );
     let longer = before.chars().count().max(after.chars().count());
-    if longer == 0 { 0.0 } else { levenshtein(before, after) as f64 / longer as f64 }
+    if longer == 0 {
+        0.0
+    } else {
+        levenshtein(before, after) as f64 / longer as f64
+    }
 }

@@ -7,8 +7,12 @@ use crate::eval::vote::majority;
 pub(super) fn measures(extent: Extent) -> Vec<Measure> {
     let all = 2..=extent.samples;
     // A vote at each number of turns, to set beside the turns' own.
-    let votes = all.filter(|&count| count <= extent.turns || told(count, extent)).map(vote);
-    let passes = (1..=extent.samples).filter(|&count| told(count, extent)).map(pass);
+    let votes = all
+        .filter(|&count| count <= extent.turns || told(count, extent))
+        .map(vote);
+    let passes = (1..=extent.samples)
+        .filter(|&count| told(count, extent))
+        .map(pass);
     votes.chain(passes).collect()
 }
 
@@ -35,9 +39,15 @@ fn pass(samples: usize) -> Measure {
     Measure::fraction(
         format!("pass@{samples}"),
         Some(true),
-        format!("Chance that at least one of {samples} independent first attempts is right (unbiased)."),
+        format!(
+            "Chance that at least one of {samples} independent first attempts is right (unbiased)."
+        ),
         move |log| {
-            let right = log.firsts.iter().filter(|first| first.grade.verdict.is_right()).count();
+            let right = log
+                .firsts
+                .iter()
+                .filter(|first| first.grade.verdict.is_right())
+                .count();
             pass_at(samples, log.firsts.len(), right)
         },
     )
@@ -49,7 +59,9 @@ fn pass_at(k: usize, n: usize, c: usize) -> f64 {
     if n - c < k {
         return 1.0;
     }
-    1.0 - (0..k).map(|i| (n - c - i) as f64 / (n - i) as f64).product::<f64>()
+    1.0 - (0..k)
+        .map(|i| (n - c - i) as f64 / (n - i) as f64)
+        .product::<f64>()
 }
 
 #[cfg(test)]

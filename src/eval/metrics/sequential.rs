@@ -15,7 +15,13 @@ pub(super) fn measures(extent: Extent) -> Vec<Measure> {
     let voted = (2..=extent.turns).map(voted);
     let bounds = bounds(extent.turns);
     let by_turn = (1..=extent.turns).map(accuracy);
-    [first].into_iter().chain(voted).chain(bounds).chain(whole.map(oracle)).chain(by_turn).collect()
+    [first]
+        .into_iter()
+        .chain(voted)
+        .chain(bounds)
+        .chain(whole.map(oracle))
+        .chain(by_turn)
+        .collect()
 }
 
 fn oracle(turns: usize) -> Measure {
@@ -59,7 +65,9 @@ fn bounds(turns: usize) -> Vec<Measure> {
     }
     let vote = format!("majority vote over the answers of {turns} sequential turns");
     let measure = |name: String, better, meaning: String, read: fn(Vote<'_>) -> bool| {
-        Measure::yes_or_no(name, better, meaning, move |log: &Log<'_>| read(majority(&grades(&log.turns))))
+        Measure::yes_or_no(name, better, meaning, move |log: &Log<'_>| {
+            read(majority(&grades(&log.turns)))
+        })
     };
     vec![
         measure(
@@ -74,6 +82,11 @@ fn bounds(turns: usize) -> Vec<Measure> {
             format!("The {vote} is right if every tie is won."),
             |vote| vote.high,
         ),
-        measure(format!("tie@t{turns}"), None, format!("Several answers lead the {vote}."), |vote| vote.tied),
+        measure(
+            format!("tie@t{turns}"),
+            None,
+            format!("Several answers lead the {vote}."),
+            |vote| vote.tied,
+        ),
     ]
 }

@@ -31,7 +31,10 @@ pub(super) fn measures(extent: Extent) -> Vec<Measure> {
         higher_is_better: None,
         meaning: "First attempts that cost no more tokens than the sequential turns.".to_owned(),
     };
-    let samples = Measure { metric, score: Box::new(|log| affordable(log) as f64) };
+    let samples = Measure {
+        metric,
+        score: Box::new(|log| affordable(log) as f64),
+    };
     let cut = Measure::yes_or_no(
         "equal-tokens-short".to_owned(),
         Some(false),
@@ -73,7 +76,11 @@ fn sequential(log: &Log<'_>) -> u32 {
             let before = log.turns[before].prompt + log.turns[before].tokens;
             // A dialogue that is shorter than what was read and said before has lost its oldest
             // attempt: nothing behind the question is at its old place.
-            if attempt.prompt < before { question } else { before }
+            if attempt.prompt < before {
+                question
+            } else {
+                before
+            }
         });
         attempt.prompt.saturating_sub(known) + attempt.tokens
     };
@@ -86,8 +93,18 @@ mod tests {
     use crate::domain::{Author, Candidate, Grade, Verdict};
 
     fn candidate(prompt: u32, tokens: u32) -> Candidate {
-        let grade = Grade { answer: None, verdict: Verdict::Unreadable };
-        Candidate { author: Author::Policy, text: String::new(), tokens, prompt, finished: true, grade }
+        let grade = Grade {
+            answer: None,
+            verdict: Verdict::Unreadable,
+        };
+        Candidate {
+            author: Author::Policy,
+            text: String::new(),
+            tokens,
+            prompt,
+            finished: true,
+            grade,
+        }
     }
 
     #[test]
@@ -120,7 +137,12 @@ mod tests {
         let short = |drawn: usize| {
             let firsts: Vec<Candidate> = (0..drawn).map(|_| candidate(20, 30)).collect();
             let (turns, firsts) = (turns.iter().collect(), firsts.iter().collect());
-            cut_short(&Log { turns, made: 3, reviews: vec![None; 3], firsts })
+            cut_short(&Log {
+                turns,
+                made: 3,
+                reviews: vec![None; 3],
+                firsts,
+            })
         };
         assert_eq!([2, 3, 4].map(short), [true, false, false]);
     }

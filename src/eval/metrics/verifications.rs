@@ -41,10 +41,17 @@ pub(super) fn measures(extent: Extent) -> Vec<Measure> {
             "The first attempt is right and the policy calls it wrong.",
             |right, said| right && said == Some(false),
         ),
-        Measure { metric, score: Box::new(|log| log.made as f64) },
+        Measure {
+            metric,
+            score: Box::new(|log| log.made as f64),
+        },
     ]
 }
 
 fn approval(log: &Log<'_>) -> Option<bool> {
-    log.reviews.first().copied().flatten().and_then(|review| review.approves)
+    log.reviews
+        .first()
+        .copied()
+        .flatten()
+        .and_then(|review| review.approves)
 }

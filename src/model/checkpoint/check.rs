@@ -23,7 +23,9 @@ pub fn check_rows(folder: &Path, tokenizer: &Tokenizer) -> Result<(), Checkpoint
 /// If sizes or a file cannot be read, or a tensor is missing, of another shape, or no float.
 pub fn check(folder: &Path) -> Result<usize, CheckpointError> {
     let path = folder.join(CONFIG);
-    let Sizes { config, vocabulary, .. } = read_sizes(&path)?;
+    let Sizes {
+        config, vocabulary, ..
+    } = read_sizes(&path)?;
     let rows = vocabulary.ok_or_else(|| file("use", &path, &"it does not say `vocab_size`"))?;
     let shards = Shards::open(&folder.join(WEIGHTS))?;
     for (name, shape) in expected(&config, rows) {

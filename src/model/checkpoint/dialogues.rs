@@ -21,9 +21,16 @@ pub fn config(tokenizer: &Tokenizer, sizes: &ModelConfig) -> Option<Value> {
             "single_word": false, "special": true,
         })
     };
-    let ids = [(control.pad, PAD), (control.user, USER), (control.assistant, ASSISTANT), (control.end, END)];
-    let decoder: serde_json::Map<String, Value> =
-        ids.iter().map(|(id, token)| (id.to_string(), added(token))).collect();
+    let ids = [
+        (control.pad, PAD),
+        (control.user, USER),
+        (control.assistant, ASSISTANT),
+        (control.end, END),
+    ];
+    let decoder: serde_json::Map<String, Value> = ids
+        .iter()
+        .map(|(id, token)| (id.to_string(), added(token)))
+        .collect();
     Some(json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": sizes.positions,

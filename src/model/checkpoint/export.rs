@@ -13,7 +13,9 @@ use safetensors::tensor::View;
 use serde_json::{Value, json};
 
 use super::write::{Parameter, named};
-use super::{CONFIG, CheckpointError, GENERATION, TOKENIZER, WEIGHTS, dialogues, file, hugging_face, write};
+use super::{
+    CONFIG, CheckpointError, GENERATION, TOKENIZER, WEIGHTS, dialogues, file, hugging_face, write,
+};
 use crate::domain::Sampling;
 use crate::model::{LanguageModel, Precision};
 
@@ -44,10 +46,15 @@ const KEPT: [&str; 9] = [
 ///
 /// # Errors
 /// If a file cannot be read or written.
-pub fn export(model: &LanguageModel, to: &Path, form: &Form) -> Result<Vec<(String, u64)>, CheckpointError> {
+pub fn export(
+    model: &LanguageModel,
+    to: &Path,
+    form: &Form,
+) -> Result<Vec<(String, u64)>, CheckpointError> {
     let decoder = &model.decoder;
     let from = model.tokenizer.folder();
-    let sizes = config(model, from, form.precision).map_err(|reason| file("export", to, &reason))?;
+    let sizes =
+        config(model, from, form.precision).map_err(|reason| file("export", to, &reason))?;
     let merged = decoder.with_weights(decoder.weights().clone().merged(decoder.config()));
     let files = weights(named(&merged, form.precision), to, form.shard)?;
     match from {
@@ -66,11 +73,17 @@ pub fn export(model: &LanguageModel, to: &Path, form: &Form) -> Result<Vec<(Stri
 }
 
 /// The sizes: as they came, where they came from elsewhere and still hold.
-fn config(model: &LanguageModel, from: Option<&Path>, precision: Precision) -> Result<Value, String> {
+fn config(
+    model: &LanguageModel,
+    from: Option<&Path>,
+    precision: Precision,
+) -> Result<Value, String> {
     let (sizes, rows) = (model.decoder.config(), model.decoder.vocabulary());
     let came = from.and_then(|from| fs::read_to_string(from.join(CONFIG)).ok());
     let came: Option<Value> = came.and_then(|text| serde_json::from_str(&text).ok());
-    let holds = |json: &Value| hugging_face::read(json).is_ok_and(|read| (&read.0, read.1) == (sizes, rows));
+    let holds = |json: &Value| {
+        hugging_face::read(json).is_ok_and(|read| (&read.0, read.1) == (sizes, rows))
+    };
     let mut json = match came.filter(holds) {
         Some(json) => json,
         None => hugging_face::written(sizes, rows)?,
@@ -96,7 +109,9 @@ fn config(model: &LanguageModel, from: Option<&Path>, precision: Precision) -> R
 /// program does; until any token that ends an attempt. None if what came says that.
 fn generation(model: &LanguageModel, sampling: &Sampling, came: &Path) -> Option<Value> {
     let stops = json!(model.tokenizer.stops());
-    let came = fs::read_to_string(came).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let came = fs::read_to_string(came)
+        .ok()
+        .and_then(|text| serde_json::from_str::<Value>(&text).ok());
     if let Some(mut json) = came.filter(Value::is_object) {
         let named = &json["eos_token_id"];
         if *named == stops || json!([named]) == stops {
@@ -161,13 +176,19 @@ fn weights(
             1 => WEIGHTS.to_owned(),
             _ => format!("model-{:05}-of-{count:05}.safetensors", number + 1),
         };
-        places.extend(shard.iter().map(|(tensor, _)| (tensor.clone(), name.clone())));
+        places.extend(
+            shard
+                .iter()
+                .map(|(tensor, _)| (tensor.clone(), name.clone())),
+        );
         let path = to.join(&name);
         // Some readers refuse files that do not say this.
         let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         safetensors::serialize_to_file(shard, Some(about), &path)
             .map_err(|error| file("write", &path, &error))?;
-        let bytes = fs::metadata(&path).map_err(|error| file("read", &path, &error))?.len();
+        let bytes = fs::metadata(&path)
+            .map_err(|error| file("read", &path, &error))?
+            .len();
         files.push((name, bytes));
     }
     if count > 1 {
@@ -188,7 +209,10 @@ fn cut<T: View>(tensors: BTreeMap<String, T>, most: u64) -> Vec<Vec<(String, T)>
             room = most;
         }
         room = room.saturating_sub(bytes);
-        shards.last_mut().expect("there is always one").push((name, tensor));
+        shards
+            .last_mut()
+            .expect("there is always one")
+            .push((name, tensor));
     }
     shards
 }
@@ -224,9 +248,17 @@ mod tests {
     #[test]
     fn shards_are_filled_in_order_and_a_large_tensor_stands_alone() {
         let sizes = [("a", 4), ("b", 3), ("c", 3), ("d", 20), ("e", 1)];
-        let tensors = || sizes.iter().map(|&(name, size)| (name.to_owned(), Sized(size))).collect();
+        let tensors = || {
+            sizes
+                .iter()
+                .map(|&(name, size)| (name.to_owned(), Sized(size)))
+                .collect()
+        };
         let names = |most| -> Vec<String> {
-            cut(tensors(), most).iter().map(|s| s.iter().map(|(name, _)| name.as_str()).collect()).collect()
+            cut(tensors(), most)
+                .iter()
+                .map(|s| s.iter().map(|(name, _)| name.as_str()).collect())
+                .collect()
         };
         assert_eq!(names(7), ["ab", "c", "d", "e"]);
         assert_eq!(names(100), ["abcde"]);

@@ -32,7 +32,10 @@ pub struct Member {
 pub fn members(folder: &Path) -> Vec<Member> {
     let exists = |name: &str| folder.join(name).exists();
     let required = [CONFIG, TOKENIZER].map(str::to_owned);
-    let beside = COMPANIONS.iter().filter(|name| exists(name)).map(|&name| name.to_owned());
+    let beside = COMPANIONS
+        .iter()
+        .filter(|name| exists(name))
+        .map(|&name| name.to_owned());
     let mut names: Vec<String> = required.into_iter().chain(beside).collect();
     if !exists(WEIGHTS) && exists(INDEX) {
         names.push(INDEX.to_owned());
@@ -40,7 +43,13 @@ pub fn members(folder: &Path) -> Vec<Member> {
     } else {
         names.push(WEIGHTS.to_owned());
     }
-    names.into_iter().map(|name| Member { exists: exists(&name), name }).collect()
+    names
+        .into_iter()
+        .map(|name| Member {
+            exists: exists(&name),
+            name,
+        })
+        .collect()
 }
 
 /// The shards that an index names; none if it cannot be read, which loading will tell.
@@ -48,7 +57,9 @@ fn shards(index: &Path) -> Vec<String> {
     let text = fs::read_to_string(index).unwrap_or_default();
     let json: Value = serde_json::from_str(&text).unwrap_or_default();
     let files = json["weight_map"].as_object().into_iter().flatten();
-    let mut shards: Vec<String> = files.filter_map(|(_, file)| Some(file.as_str()?.to_owned())).collect();
+    let mut shards: Vec<String> = files
+        .filter_map(|(_, file)| Some(file.as_str()?.to_owned()))
+        .collect();
     shards.sort();
     shards.dedup();
     shards

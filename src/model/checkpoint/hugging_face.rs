@@ -110,14 +110,27 @@ struct Rope {
 /// What is missing, or what is asked for that is not known here.
 pub fn read(json: &Value) -> Result<(ModelConfig, usize, Architecture), String> {
     let config = Config::deserialize(json).map_err(|error| error.to_string())?;
-    let known = Architecture::ALL.into_iter().find(|known| known.name() == config.model_type);
+    let known = Architecture::ALL
+        .into_iter()
+        .find(|known| known.name() == config.model_type);
     let Some(architecture) = known else {
-        let known = Architecture::ALL.map(|known| format!("`{}`", known.name())).join(", ");
-        return Err(format!("its architecture `{}` is not one of {known}", config.model_type));
+        let known = Architecture::ALL
+            .map(|known| format!("`{}`", known.name()))
+            .join(", ");
+        return Err(format!(
+            "its architecture `{}` is not one of {known}",
+            config.model_type
+        ));
     };
     refuse(&config, architecture)?;
-    let rope = config.rope_parameters.clone().or_else(|| config.rope_scaling.clone());
-    let theta = config.rope_theta.or(rope.as_ref().and_then(|rope| rope.theta)).unwrap_or(10_000.0);
+    let rope = config
+        .rope_parameters
+        .clone()
+        .or_else(|| config.rope_scaling.clone());
+    let theta = config
+        .rope_theta
+        .or(rope.as_ref().and_then(|rope| rope.theta))
+        .unwrap_or(10_000.0);
     let heads = config.num_attention_heads;
     let sizes = ModelConfig {
         width: config.hidden_size,
@@ -129,7 +142,9 @@ pub fn read(json: &Value) -> Result<(ModelConfig, usize, Architecture), String> 
         rope_theta: theta,
         norm_epsilon: config.rms_norm_eps,
         tied: config.tie_word_embeddings,
-        head_size: config.head_dim.filter(|size| size * heads != config.hidden_size),
+        head_size: config
+            .head_dim
+            .filter(|size| size * heads != config.hidden_size),
         qkv_bias: architecture == Architecture::Qwen2,
         qk_norm: architecture == Architecture::Qwen3,
         window: window(&config, architecture),
@@ -145,7 +160,9 @@ fn refuse(config: &Config, architecture: Architecture) -> Result<(), String> {
         return Err(format!("`hidden_act` is `{act}`; only `silu` is known"));
     }
     if config.attention_bias || config.mlp_bias {
-        return Err("`attention_bias` and `mlp_bias` are not known for this architecture".to_owned());
+        return Err(
+            "`attention_bias` and `mlp_bias` are not known for this architecture".to_owned(),
+        );
     }
     let is_qwen = matches!(architecture, Architecture::Qwen2 | Architecture::Qwen3);
     if is_qwen && config.use_sliding_window == Some(true) {
@@ -155,15 +172,24 @@ fn refuse(config: &Config, architecture: Architecture) -> Result<(), String> {
 }
 
 fn window(config: &Config, architecture: Architecture) -> Option<usize> {
-    let window = config.sliding_window.filter(|_| architecture == Architecture::Mistral);
+    let window = config
+        .sliding_window
+        .filter(|_| architecture == Architecture::Mistral);
     window.filter(|&window| window < config.max_position_embeddings)
 }
 
 fn scaling(rope: &Rope) -> Result<Option<RopeScaling>, String> {
     let need = |value: Option<f64>, name: &str| value.ok_or(format!("rope scaling lacks `{name}`"));
-    match rope.kind.as_deref().or(rope.old_kind.as_deref()).unwrap_or("default") {
+    match rope
+        .kind
+        .as_deref()
+        .or(rope.old_kind.as_deref())
+        .unwrap_or("default")
+    {
         "default" => Ok(None),
-        "linear" => Ok(Some(RopeScaling::Linear { factor: need(rope.factor, "factor")? })),
+        "linear" => Ok(Some(RopeScaling::Linear {
+            factor: need(rope.factor, "factor")?,
+        })),
         "llama3" => Ok(Some(RopeScaling::Llama3 {
             factor: need(rope.factor, "factor")?,
             low_frequency_factor: need(rope.low_freq_factor, "low_freq_factor")?,
@@ -173,7 +199,9 @@ fn scaling(rope: &Rope) -> Result<Option<RopeScaling>, String> {
                 "original_max_position_embeddings",
             )?,
         })),
-        other => Err(format!("rope scaling `{other}` is not one of `default`, `linear`, `llama3`")),
+        other => Err(format!(
+            "rope scaling `{other}` is not one of `default`, `linear`, `llama3`"
+        )),
     }
 }
 
@@ -242,7 +270,10 @@ mod tests {
         let (read, _, _) = read(&json).unwrap();
         assert_eq!(read.rope_scaling, Some(RopeScaling::Linear { factor: 2.0 }));
         json["rope_scaling"] = json!({ "type": "linear", "factor": 4.0 });
-        assert_eq!(super::read(&json).unwrap().0.rope_scaling, Some(RopeScaling::Linear { factor: 4.0 }));
+        assert_eq!(
+            super::read(&json).unwrap().0.rope_scaling,
+            Some(RopeScaling::Linear { factor: 4.0 })
+        );
     }
 
     #[test]
@@ -257,10 +288,18 @@ mod tests {
             (true, false, Some(8), None),
             (false, true, Some(8), None),
         ] {
-            let config = ModelConfig { qkv_bias, qk_norm, window, ..plain.clone() };
+            let config = ModelConfig {
+                qkv_bias,
+                qk_norm,
+                window,
+                ..plain.clone()
+            };
             let written = written(&config, 300);
             match name {
-                None => assert!(written.unwrap_err().contains("no architecture"), "{config:?}"),
+                None => assert!(
+                    written.unwrap_err().contains("no architecture"),
+                    "{config:?}"
+                ),
                 Some(name) => {
                     let json = written.unwrap();
                     assert_eq!(json["model_type"], name);

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::shards::Survey;
 use super::{
-    Architecture, CONFIG, CheckpointError, Link, Sizes, TOKENIZER, WEIGHTS, base_of, fitting, read_sizes,
+    Architecture, CONFIG, CheckpointError, Link, Sizes, TOKENIZER, WEIGHTS, base_of, fitting,
+    read_sizes,
 };
 use crate::model::{ModelConfig, Tokenizer, TokenizerError};
 
@@ -88,12 +89,18 @@ pub fn inspect_linked(link: &Link) -> Inspected {
 
 fn followed(link: &Link, mut faults: Vec<String>) -> Inspected {
     let path = link.folder.join(CONFIG);
-    let mut sizes = read_sizes(&path).map_err(|error| faults.push(error.to_string())).ok();
+    let mut sizes = read_sizes(&path)
+        .map_err(|error| faults.push(error.to_string()))
+        .ok();
     if let (Some(Sizes { config, .. }), Some(most)) = (&mut sizes, link.positions) {
         config.positions = config.positions.min(most);
     }
     let (weights, tokenizer) = (link.folder.join(WEIGHTS), link.folder.join(TOKENIZER));
-    let files = Files { sizes: &path, weights: &weights, tokenizer: &tokenizer };
+    let files = Files {
+        sizes: &path,
+        weights: &weights,
+        tokenizer: &tokenizer,
+    };
     look(sizes, &files, link.chat_template.as_deref(), faults)
 }
 
@@ -126,8 +133,22 @@ impl Inspected {
     /// Looks at a checkpoint whose sizes are known and whose files lie wherever they lie.
     #[must_use]
     pub fn parts(config: &ModelConfig, weights: &Path, tokenizer: &Path) -> Self {
-        let sizes = Sizes { config: config.clone(), vocabulary: None, precision: None, architecture: None };
-        look(Some(sizes), &Files { sizes: weights, weights, tokenizer }, None, Vec::new())
+        let sizes = Sizes {
+            config: config.clone(),
+            vocabulary: None,
+            precision: None,
+            architecture: None,
+        };
+        look(
+            Some(sizes),
+            &Files {
+                sizes: weights,
+                weights,
+                tokenizer,
+            },
+            None,
+            Vec::new(),
+        )
     }
 }
 
@@ -159,7 +180,11 @@ fn tokenizer_of(
 
 fn look(
     sizes: Option<Sizes>,
-    &Files { sizes: path, weights, tokenizer }: &Files<'_>,
+    &Files {
+        sizes: path,
+        weights,
+        tokenizer,
+    }: &Files<'_>,
     chat_template: Option<&Path>,
     mut faults: Vec<String>,
 ) -> Inspected {
@@ -186,11 +211,20 @@ fn look(
         faults.extend(misfits(config, vocabulary, &survey, weights));
     }
     Inspected {
-        architecture: named.or_else(|| config.as_ref().and_then(Architecture::of)).map(Architecture::name),
-        parameters: config.as_ref().zip(vocabulary).map(|(config, rows)| config.weights(rows)),
+        architecture: named
+            .or_else(|| config.as_ref().and_then(Architecture::of))
+            .map(Architecture::name),
+        parameters: config
+            .as_ref()
+            .zip(vocabulary)
+            .map(|(config, rows)| config.weights(rows)),
         vocabulary,
         kinds: kinds(&survey),
-        shards: survey.files.into_iter().map(|(path, bytes)| Shard { path, bytes }).collect(),
+        shards: survey
+            .files
+            .into_iter()
+            .map(|(path, bytes)| Shard { path, bytes })
+            .collect(),
         tokenizer: tokenizer.as_ref().map(facts),
         config,
         faults,
@@ -215,7 +249,14 @@ fn kinds(survey: &Survey) -> Vec<Kind> {
         *tensors += 1;
         *values += shape.iter().product::<usize>();
     }
-    kinds.into_iter().map(|(dtype, (tensors, values))| Kind { dtype, tensors, values }).collect()
+    kinds
+        .into_iter()
+        .map(|(dtype, (tensors, values))| Kind {
+            dtype,
+            tensors,
+            values,
+        })
+        .collect()
 }
 
 /// Weights in a form that is not read, where there are none in the one that is.
@@ -224,13 +265,19 @@ fn other_weights(weights: &Path, survey: &Survey) -> Option<String> {
         return None;
     }
     let entries = fs::read_dir(weights.parent()?).ok()?.flatten();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     let found = names.iter().find(|name| {
-        [".bin", ".pt", ".pth", ".gguf"].iter().any(|end| name.ends_with(end)) || name.starts_with("adapter_")
+        [".bin", ".pt", ".pth", ".gguf"]
+            .iter()
+            .any(|end| name.ends_with(end))
+            || name.starts_with("adapter_")
     })?;
-    Some(format!("there is `{found}`, and only safetensors files of whole weights are read; convert it"))
+    Some(format!(
+        "there is `{found}`, and only safetensors files of whole weights are read; convert it"
+    ))
 }
 
 /// The first few tensors that are missing, of another shape, or no floats.
@@ -238,27 +285,46 @@ fn misfits(config: &ModelConfig, vocabulary: usize, survey: &Survey, path: &Path
     const SHOWN: usize = 5;
     let wrong = |(name, shape): (String, Vec<usize>)| match survey.tensors.get(&name) {
         None => Some(format!("tensor `{name}` is missing")),
-        Some((_, found)) if *found != shape => {
-            Some(format!("tensor `{name}` has shape {found:?}, expected {shape:?}"))
-        }
+        Some((_, found)) if *found != shape => Some(format!(
+            "tensor `{name}` has shape {found:?}, expected {shape:?}"
+        )),
         Some((Dtype::F32 | Dtype::F16 | Dtype::BF16, _)) => None,
-        Some((other, _)) => Some(format!("tensor `{name}` has type {other:?}, expected F32, F16 or BF16")),
+        Some((other, _)) => Some(format!(
+            "tensor `{name}` has type {other:?}, expected F32, F16 or BF16"
+        )),
     };
-    let all: Vec<String> = expected(config, vocabulary).into_iter().filter_map(wrong).collect();
+    let all: Vec<String> = expected(config, vocabulary)
+        .into_iter()
+        .filter_map(wrong)
+        .collect();
     let more = all.len().saturating_sub(SHOWN);
-    let told = all.iter().take(SHOWN).map(|fault| format!("{}: {fault}", path.display()));
+    let told = all
+        .iter()
+        .take(SHOWN)
+        .map(|fault| format!("{}: {fault}", path.display()));
     let rest = match more {
         0 => None,
         1 => Some(format!("{}: 1 more tensor does not fit", path.display())),
-        more => Some(format!("{}: {more} more tensors do not fit", path.display())),
+        more => Some(format!(
+            "{}: {more} more tensors do not fit",
+            path.display()
+        )),
     };
     told.chain(rest).collect()
 }
 
 /// Every tensor that sizes ask for, in the order of the layers, with its shape on disk.
 pub fn expected(config: &ModelConfig, vocabulary: usize) -> Vec<(String, Vec<usize>)> {
-    let ModelConfig { width: d, hidden: f, .. } = *config;
-    let (q, kv, s) = (config.queries_width(), config.keys_width(), config.head_size());
+    let ModelConfig {
+        width: d,
+        hidden: f,
+        ..
+    } = *config;
+    let (q, kv, s) = (
+        config.queries_width(),
+        config.keys_width(),
+        config.head_size(),
+    );
     let mut block = vec![
         ("input_layernorm.weight", vec![d]),
         ("self_attn.q_proj.weight", vec![q, d]),
@@ -278,15 +344,24 @@ pub fn expected(config: &ModelConfig, vocabulary: usize) -> Vec<(String, Vec<usi
         ]);
     }
     if config.qk_norm {
-        block.extend([("self_attn.q_norm.weight", vec![s]), ("self_attn.k_norm.weight", vec![s])]);
+        block.extend([
+            ("self_attn.q_norm.weight", vec![s]),
+            ("self_attn.k_norm.weight", vec![s]),
+        ]);
     }
     let layers = (0..config.layers).flat_map(|layer| {
-        block.iter().map(move |(name, shape)| (format!("model.layers.{layer}.{name}"), shape.clone()))
+        block
+            .iter()
+            .map(move |(name, shape)| (format!("model.layers.{layer}.{name}"), shape.clone()))
     });
     let first = ("model.embed_tokens.weight".to_owned(), vec![vocabulary, d]);
     let head = (!config.tied).then(|| ("lm_head.weight".to_owned(), vec![vocabulary, d]));
     let last = ("model.norm.weight".to_owned(), vec![d]);
-    std::iter::once(first).chain(layers).chain([last]).chain(head).collect()
+    std::iter::once(first)
+        .chain(layers)
+        .chain([last])
+        .chain(head)
+        .collect()
 }
 
 #[cfg(test)]
@@ -301,16 +376,33 @@ mod tests {
     #[test]
     fn what_is_expected_is_what_is_written() {
         let place = Place::open("flex").unwrap();
-        let plain = ModelConfig { width: 16, layers: 2, hidden: 24, ..ModelConfig::default() };
-        let more = ModelConfig { qkv_bias: true, qk_norm: true, tied: true, kv_heads: 2, ..plain.clone() };
+        let plain = ModelConfig {
+            width: 16,
+            layers: 2,
+            hidden: 24,
+            ..ModelConfig::default()
+        };
+        let more = ModelConfig {
+            qkv_bias: true,
+            qk_norm: true,
+            tied: true,
+            kv_heads: 2,
+            ..plain.clone()
+        };
         for config in [plain, more] {
             let weights = Weights::random(&config, 11, Seed(1), &place.device);
             let bytes = encode(&Decoder::new(config.clone(), weights, &place));
             let written = SafeTensors::deserialize(&bytes).unwrap();
-            let mut found: Vec<(String, Vec<usize>)> =
-                written.tensors().into_iter().map(|(name, view)| (name, view.shape().to_vec())).collect();
+            let mut found: Vec<(String, Vec<usize>)> = written
+                .tensors()
+                .into_iter()
+                .map(|(name, view)| (name, view.shape().to_vec()))
+                .collect();
             let mut expected = expected(&config, 11);
-            let values: usize = expected.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+            let values: usize = expected
+                .iter()
+                .map(|(_, shape)| shape.iter().product::<usize>())
+                .sum();
             assert_eq!(values, config.weights(11));
             found.sort();
             expected.sort();

@@ -46,7 +46,13 @@ impl Link {
         positions: Option<usize>,
     ) -> Result<Self, CheckpointError> {
         let files = stamps(folder)?;
-        Ok(Self { precision, chat_template, positions, files, ..Self::to(folder) })
+        Ok(Self {
+            precision,
+            chat_template,
+            positions,
+            files,
+            ..Self::to(folder)
+        })
     }
 
     /// A link to a folder used as it is, whatever is in it.
@@ -76,10 +82,17 @@ impl Link {
     /// If it cannot be read, or a file has changed since it was written.
     pub fn read(folder: &Path) -> Result<Option<Self>, CheckpointError> {
         let path = folder.join(LINK);
-        let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
-        let link: Self = serde_json::from_str(&text).map_err(|error| file("read", &path, &error))?;
+        let Ok(text) = fs::read_to_string(&path) else {
+            return Ok(None);
+        };
+        let link: Self =
+            serde_json::from_str(&text).map_err(|error| file("read", &path, &error))?;
         let now = stamps(&link.folder)?;
-        if let Some((name, _)) = link.files.iter().find(|&(name, stamp)| now.get(name) != Some(stamp)) {
+        if let Some((name, _)) = link
+            .files
+            .iter()
+            .find(|&(name, stamp)| now.get(name) != Some(stamp))
+        {
             let reason = "it has changed since the run began with it; run the same command again to begin anew with what it is now";
             return Err(file("use", &link.folder.join(name), &reason));
         }
@@ -110,7 +123,10 @@ impl Stamp {
     /// If the system does not tell.
     pub fn of(path: &Path) -> io::Result<Self> {
         let data = fs::metadata(path)?;
-        let since = data.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = data
+            .modified()?
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Ok(Self(data.len(), since.as_nanos() as u64))
     }
 }

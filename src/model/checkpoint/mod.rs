@@ -38,7 +38,9 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::Key;
 
-use super::{Decoder, LanguageModel, ModelConfig, Place, Precision, Tokenizer, TokenizerError, Weights};
+use super::{
+    Decoder, LanguageModel, ModelConfig, Place, Precision, Tokenizer, TokenizerError, Weights,
+};
 use read::Reader;
 use shards::Shards;
 
@@ -147,7 +149,10 @@ impl Checkpoint {
         if let Some(base) = base_of(folder)? {
             let LanguageModel { decoder, tokenizer } = Self::load_for(purpose, &base, place)?;
             let adapters = peft::read(folder, decoder.config(), place)?;
-            return Ok(LanguageModel { decoder: decoder.with_adapters(adapters), tokenizer });
+            return Ok(LanguageModel {
+                decoder: decoder.with_adapters(adapters),
+                tokenizer,
+            });
         }
         match Link::read(folder)? {
             Some(link) => linked(purpose, &link, place),
@@ -176,13 +181,25 @@ impl Checkpoint {
     ) -> Result<LanguageModel, CheckpointError> {
         let tokenizer = Tokenizer::load(tokenizer)?;
         let weights = read_weights(weights, config, tokenizer.vocabulary(), place)?;
-        Ok(LanguageModel { decoder: Decoder::new(config.clone(), weights, place), tokenizer })
+        Ok(LanguageModel {
+            decoder: Decoder::new(config.clone(), weights, place),
+            tokenizer,
+        })
     }
 }
 
 fn linked(purpose: Purpose, link: &Link, place: &Place) -> Result<LanguageModel, CheckpointError> {
-    let place = Place { precision: link.precision, ..place.clone() };
-    whole(purpose, &link.folder, &place, link.chat_template.as_deref(), link.positions)
+    let place = Place {
+        precision: link.precision,
+        ..place.clone()
+    };
+    whole(
+        purpose,
+        &link.folder,
+        &place,
+        link.chat_template.as_deref(),
+        link.positions,
+    )
 }
 
 /// A folder that holds weights itself.
@@ -194,15 +211,32 @@ fn whole(
     positions: Option<usize>,
 ) -> Result<LanguageModel, CheckpointError> {
     let path = folder.join(CONFIG);
-    let Sizes { mut config, vocabulary, precision, .. } = read_sizes(&path)?;
+    let Sizes {
+        mut config,
+        vocabulary,
+        precision,
+        ..
+    } = read_sizes(&path)?;
     config.positions = positions.map_or(config.positions, |most| most.min(config.positions));
     let tokenizer = Tokenizer::load_with(&folder.join(TOKENIZER), chat_template)?;
-    let rows = fitting(vocabulary, tokenizer.rows()).map_err(|reason| file("use", &path, &reason))?;
+    let rows =
+        fitting(vocabulary, tokenizer.rows()).map_err(|reason| file("use", &path, &reason))?;
     let precision = precision.unwrap_or(place.precision);
-    let storage = if purpose == Purpose::Trained { Precision::F32 } else { precision };
-    let place = Place { precision, storage, ..place.clone() };
+    let storage = if purpose == Purpose::Trained {
+        Precision::F32
+    } else {
+        precision
+    };
+    let place = Place {
+        precision,
+        storage,
+        ..place.clone()
+    };
     let weights = read_weights(&folder.join(WEIGHTS), &config, rows, &place)?;
-    Ok(LanguageModel { decoder: Decoder::new(config, weights, &place), tokenizer })
+    Ok(LanguageModel {
+        decoder: Decoder::new(config, weights, &place),
+        tokenizer,
+    })
 }
 
 /// Rows of the embedding, if a tokenizer that needs so many fits them.
@@ -237,7 +271,12 @@ pub fn read_weights(
     place: &Place,
 ) -> Result<Weights, CheckpointError> {
     let shards = Shards::open(path)?;
-    Reader { shards: &shards, config, place }.weights(vocabulary)
+    Reader {
+        shards: &shards,
+        config,
+        place,
+    }
+    .weights(vocabulary)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
@@ -245,5 +284,9 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
 }
 
 fn file(action: &'static str, path: &Path, reason: &dyn std::fmt::Display) -> CheckpointError {
-    CheckpointError::File { action, path: path.to_owned(), reason: reason.to_string() }
+    CheckpointError::File {
+        action,
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
 }

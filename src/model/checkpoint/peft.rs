@@ -60,10 +60,17 @@ pub fn base_of(folder: &Path) -> Result<Option<PathBuf>, CheckpointError> {
 
 fn config(folder: &Path) -> Result<Option<Config>, CheckpointError> {
     let path = folder.join(ADAPTER_CONFIG);
-    let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
-    let config: Config = serde_json::from_str(&text).map_err(|error| file("read", &path, &error))?;
+    let Ok(text) = fs::read_to_string(&path) else {
+        return Ok(None);
+    };
+    let config: Config =
+        serde_json::from_str(&text).map_err(|error| file("read", &path, &error))?;
     match special(&config) {
-        Some((name, value)) => Err(file("use", &path, &unknown(&format!("`{name}` is `{value}`")))),
+        Some((name, value)) => Err(file(
+            "use",
+            &path,
+            &unknown(&format!("`{name}` is `{value}`")),
+        )),
         None => Ok(Some(config)),
     }
 }
@@ -74,7 +81,11 @@ fn special(config: &Config) -> Option<(&str, String)> {
         return Some(("peft_type", config.peft_type.clone()));
     }
     SPECIAL.iter().find_map(|&(name, plain)| {
-        let value = config.more.get(name).filter(|value| !value.is_null())?.to_string();
+        let value = config
+            .more
+            .get(name)
+            .filter(|value| !value.is_null())?
+            .to_string();
         (value != plain).then_some((name, value))
     })
 }
@@ -94,9 +105,18 @@ fn unknown(found: &str) -> String {
 /// # Panics
 /// If the decoder has no adapters.
 pub fn save(decoder: &Decoder, base: &str, folder: &Path) -> Result<(), CheckpointError> {
-    let adapters = decoder.weights().adapters.as_ref().expect("the caller asked for adapters");
+    let adapters = decoder
+        .weights()
+        .adapters
+        .as_ref()
+        .expect("the caller asked for adapters");
     write(&folder.join(ADAPTERS), &encode(adapters))?;
-    let LoraConfig { rank, alpha, dropout, targets } = &adapters.lora;
+    let LoraConfig {
+        rank,
+        alpha,
+        dropout,
+        targets,
+    } = &adapters.lora;
     let config = json!({
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -119,18 +139,31 @@ pub fn save(decoder: &Decoder, base: &str, folder: &Path) -> Result<(), Checkpoi
 fn encode(adapters: &Adapters) -> Vec<u8> {
     let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
     for (layer, block) in adapters.blocks.iter().enumerate() {
-        for Adapter { projection, down, up, .. } in block {
+        for Adapter {
+            projection,
+            down,
+            up,
+            ..
+        } in block
+        {
             for (half, matrix) in [("A", down), ("B", up)] {
                 let turned = matrix.clone().transpose();
                 let shape = turned.dims().to_vec();
                 let values: Vec<f32> = turned.into_data().try_into_vec().expect("adapters are f32");
-                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let bytes = values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect();
                 tensors.insert(name(layer, *projection, half), (shape, bytes));
             }
         }
     }
     let views = tensors.iter().map(|(name, (shape, bytes))| {
-        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("shapes come with their values"))
+        (
+            name,
+            TensorView::new(Dtype::F32, shape.clone(), bytes)
+                .expect("shapes come with their values"),
+        )
     });
     safetensors::serialize(views, None).expect("names are distinct")
 }
@@ -144,13 +177,26 @@ fn name(layer: usize, projection: Projection, half: &str) -> String {
 ///
 /// # Errors
 /// If a file is missing or damaged, or a tensor does not fit.
-pub fn read(folder: &Path, sizes: &ModelConfig, place: &Place) -> Result<Adapters, CheckpointError> {
+pub fn read(
+    folder: &Path,
+    sizes: &ModelConfig,
+    place: &Place,
+) -> Result<Adapters, CheckpointError> {
     let Some(config) = config(folder)? else {
-        return Err(file("read", &folder.join(ADAPTER_CONFIG), &"there is no such file"));
+        return Err(file(
+            "read",
+            &folder.join(ADAPTER_CONFIG),
+            &"there is no such file",
+        ));
     };
     let shards = Shards::open(&folder.join(ADAPTERS))?;
     let targets = config.target_modules.into_iter().collect();
-    let lora = LoraConfig { rank: config.r, alpha: config.lora_alpha, dropout: config.lora_dropout, targets };
+    let lora = LoraConfig {
+        rank: config.r,
+        alpha: config.lora_alpha,
+        dropout: config.lora_dropout,
+        targets,
+    };
     let half = |name: &str, [rows, columns]: [usize; 2]| {
         let values = shards.values(name, &[rows, columns])?;
         let data = TensorData::new(values, [rows, columns]);
@@ -160,18 +206,39 @@ pub fn read(folder: &Path, sizes: &ModelConfig, place: &Place) -> Result<Adapter
         let (_, rows, columns) = projection.place(sizes);
         let down = half(&name(layer, projection, "A"), [lora.rank, rows])?;
         let up = half(&name(layer, projection, "B"), [columns.len(), lora.rank])?;
-        Ok::<_, CheckpointError>(Adapter { projection, columns, down, up })
+        Ok::<_, CheckpointError>(Adapter {
+            projection,
+            columns,
+            down,
+            up,
+        })
     };
-    let block = |layer| lora.targets.iter().map(|&projection| adapter(layer, projection)).collect();
+    let block = |layer| {
+        lora.targets
+            .iter()
+            .map(|&projection| adapter(layer, projection))
+            .collect()
+    };
     let blocks = (0..sizes.layers).map(block).collect::<Result<_, _>>()?;
     let known: BTreeSet<String> = (0..sizes.layers)
-        .flat_map(|layer| lora.targets.iter().map(move |&projection| (layer, projection)))
+        .flat_map(|layer| {
+            lora.targets
+                .iter()
+                .map(move |&projection| (layer, projection))
+        })
         .flat_map(|(layer, projection)| ["A", "B"].map(|half| name(layer, projection, half)))
         .collect();
     if let Some(other) = shards.names().find(|name| !known.contains(*name)) {
-        return Err(file("use", &folder.join(ADAPTERS), &unknown(&format!("it has a tensor `{other}`"))));
+        return Err(file(
+            "use",
+            &folder.join(ADAPTERS),
+            &unknown(&format!("it has a tensor `{other}`")),
+        ));
     }
-    Ok(Adapters { lora: lora.clone(), blocks })
+    Ok(Adapters {
+        lora: lora.clone(),
+        blocks,
+    })
 }
 
 #[cfg(test)]
@@ -185,7 +252,10 @@ mod tests {
         let mut json: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         change(&mut json);
         fs::write(&path, json.to_string()).unwrap();
-        base_of(folder).err().map(|error| error.to_string()).unwrap_or_default()
+        base_of(folder)
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
     }
 
     #[test]
@@ -202,12 +272,18 @@ mod tests {
         ] {
             let (folder, _) = saved();
             let said = complaint(folder.path(), |json| json[field] = value.clone());
-            assert!(said.contains(&format!("`{field}` is `")) && said.contains("only plain LoRA"), "{said}");
+            assert!(
+                said.contains(&format!("`{field}` is `")) && said.contains("only plain LoRA"),
+                "{said}"
+            );
         }
         let (folder, _) = saved();
-        let plain = json!({ "alpha_pattern": {}, "modules_to_save": [], "layers_to_transform": null });
+        let plain =
+            json!({ "alpha_pattern": {}, "modules_to_save": [], "layers_to_transform": null });
         let said = complaint(folder.path(), |json| {
-            json.as_object_mut().unwrap().extend(plain.as_object().unwrap().clone());
+            json.as_object_mut()
+                .unwrap()
+                .extend(plain.as_object().unwrap().clone());
         });
         assert_eq!(said, "");
     }
@@ -222,16 +298,28 @@ mod tests {
         let more = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
         let name = "base_model.model.lm_head.weight".to_owned();
         let tensors = parsed.tensors().into_iter().chain([(name, more)]);
-        fs::write(folder.path().join(ADAPTERS), safetensors::serialize(tensors, None).unwrap()).unwrap();
-        let said = read(folder.path(), decoder.config(), &place).unwrap_err().to_string();
-        assert!(said.contains("it has a tensor `base_model.model.lm_head.weight`"), "{said}");
+        fs::write(
+            folder.path().join(ADAPTERS),
+            safetensors::serialize(tensors, None).unwrap(),
+        )
+        .unwrap();
+        let said = read(folder.path(), decoder.config(), &place)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            said.contains("it has a tensor `base_model.model.lm_head.weight`"),
+            "{said}"
+        );
     }
 
     /// Adapters of a small decoder in a folder.
     fn saved() -> (tempfile::TempDir, Decoder) {
         let folder = tempfile::tempdir().unwrap();
         let decoder = decoder();
-        let lora = LoraConfig { rank: 2, ..LoraConfig::default() };
+        let lora = LoraConfig {
+            rank: 2,
+            ..LoraConfig::default()
+        };
         let adapters = Adapters::fresh(&lora, decoder.config(), Seed(1), &decoder.device());
         let decoder = decoder.with_adapters(adapters);
         save(&decoder, "../base", folder.path()).unwrap();

@@ -18,8 +18,14 @@ impl Reader<'_> {
     /// All weights.
     pub fn weights(&self, vocabulary: usize) -> Result<Weights, CheckpointError> {
         let width = self.config.width;
-        let blocks = (0..self.config.layers).map(|i| self.block(i)).collect::<Result<_, _>>()?;
-        let head = if self.config.tied { None } else { Some(self.matrix("lm_head", width, vocabulary)?) };
+        let blocks = (0..self.config.layers)
+            .map(|i| self.block(i))
+            .collect::<Result<_, _>>()?;
+        let head = if self.config.tied {
+            None
+        } else {
+            Some(self.matrix("lm_head", width, vocabulary)?)
+        };
         Ok(Weights {
             embedding: self.stored(self.tensor("model.embed_tokens.weight", [vocabulary, width])?),
             blocks,
@@ -31,13 +37,22 @@ impl Reader<'_> {
 
     fn block(&self, i: usize) -> Result<Block, CheckpointError> {
         let config = self.config;
-        let (d, f, q, kv) = (config.width, config.hidden, config.queries_width(), config.keys_width());
+        let (d, f, q, kv) = (
+            config.width,
+            config.hidden,
+            config.queries_width(),
+            config.keys_width(),
+        );
         let named = |name: &str| format!("model.layers.{i}.{name}");
         let matrix = |name: &str, from, to| self.matrix(&named(name), from, to);
         let gain = |name: &str, size| self.tensor(&named(&format!("{name}.weight")), [size]);
-        let bias = |name: &str, size| self.tensor::<1>(&named(&format!("self_attn.{name}.bias")), [size]);
+        let bias =
+            |name: &str, size| self.tensor::<1>(&named(&format!("self_attn.{name}.bias")), [size]);
         let query = matrix("self_attn.q_proj", d, q)?;
-        let (key, value) = (matrix("self_attn.k_proj", d, kv)?, matrix("self_attn.v_proj", d, kv)?);
+        let (key, value) = (
+            matrix("self_attn.k_proj", d, kv)?,
+            matrix("self_attn.v_proj", d, kv)?,
+        );
         let packed_bias = if config.qkv_bias {
             let parts = vec![bias("q_proj", q)?, bias("k_proj", kv)?, bias("v_proj", kv)?];
             Some(Tensor::cat(parts, 0))
@@ -46,7 +61,10 @@ impl Reader<'_> {
         };
         let head_norms = if config.qk_norm {
             let size = config.head_size();
-            Some([gain("self_attn.q_norm", size)?, gain("self_attn.k_norm", size)?])
+            Some([
+                gain("self_attn.q_norm", size)?,
+                gain("self_attn.k_norm", size)?,
+            ])
         } else {
             None
         };
@@ -57,7 +75,10 @@ impl Reader<'_> {
             head_norms,
             output: matrix("self_attn.o_proj", q, d)?,
             mlp_norm: gain("post_attention_layernorm", d)?,
-            gate_up: Tensor::cat(vec![matrix("mlp.gate_proj", d, f)?, matrix("mlp.up_proj", d, f)?], 1),
+            gate_up: Tensor::cat(
+                vec![matrix("mlp.gate_proj", d, f)?, matrix("mlp.up_proj", d, f)?],
+                1,
+            ),
             down: matrix("mlp.down_proj", f, d)?,
         })
     }
@@ -82,9 +103,16 @@ impl Reader<'_> {
         matrix.cast(self.place.storage.float())
     }
 
-    fn tensor<const R: usize>(&self, name: &str, shape: [usize; R]) -> Result<Tensor<R>, CheckpointError> {
+    fn tensor<const R: usize>(
+        &self,
+        name: &str,
+        shape: [usize; R],
+    ) -> Result<Tensor<R>, CheckpointError> {
         let values = self.values(name, &shape)?;
-        Ok(Tensor::from_data(TensorData::new(values, shape), &self.place.device))
+        Ok(Tensor::from_data(
+            TensorData::new(values, shape),
+            &self.place.device,
+        ))
     }
 
     fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {

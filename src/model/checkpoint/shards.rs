@@ -47,10 +47,13 @@ impl Survey {
             return survey;
         }
         let read = fs::read_to_string(&index).map_err(|error| error.to_string());
-        let parsed = read.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
+        let parsed =
+            read.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
         match parsed {
             Ok(Index { weight_map }) => survey.take_in_all(path, &weight_map),
-            Err(reason) => survey.faults.push(file("read", &index, &reason).to_string()),
+            Err(reason) => survey
+                .faults
+                .push(file("read", &index, &reason).to_string()),
         }
         survey
     }
@@ -69,17 +72,24 @@ impl Survey {
     /// Notes what one file holds; of all that it holds, what is wanted of it if that is known.
     fn take_in(&mut self, path: &Path, wanted: Option<&[&str]>) {
         let Ok(about) = fs::metadata(path) else {
-            let count = |count: usize| format!(" ({count} tensor{})", if count == 1 { "" } else { "s" });
+            let count =
+                |count: usize| format!(" ({count} tensor{})", if count == 1 { "" } else { "s" });
             let of = wanted.map_or_else(String::new, |wanted| count(wanted.len()));
             self.files.push((path.to_owned(), None));
-            self.faults.push(format!("{} is missing{of}; fetch it again", path.display()));
+            self.faults
+                .push(format!("{} is missing{of}; fetch it again", path.display()));
             return;
         };
         self.files.push((path.to_owned(), Some(about.len())));
         let held = map(path).and_then(|map| {
-            let about =
-                |(name, view): (String, TensorView<'_>)| (name, (view.dtype(), view.shape().to_vec()));
-            Ok(parsed(path, &map)?.tensors().into_iter().map(about).collect::<BTreeMap<_, _>>())
+            let about = |(name, view): (String, TensorView<'_>)| {
+                (name, (view.dtype(), view.shape().to_vec()))
+            };
+            Ok(parsed(path, &map)?
+                .tensors()
+                .into_iter()
+                .map(about)
+                .collect::<BTreeMap<_, _>>())
         });
         match held {
             Ok(mut held) => {
@@ -107,13 +117,22 @@ impl Shards {
             return Self::indexed(&index);
         }
         let map = map(path)?;
-        let tensors = parsed(path, &map)?.names().into_iter().map(|name| (name.to_owned(), 0)).collect();
-        Ok(Self { tensors, files: vec![(path.to_owned(), map)], path: path.to_owned() })
+        let tensors = parsed(path, &map)?
+            .names()
+            .into_iter()
+            .map(|name| (name.to_owned(), 0))
+            .collect();
+        Ok(Self {
+            tensors,
+            files: vec![(path.to_owned(), map)],
+            path: path.to_owned(),
+        })
     }
 
     fn indexed(path: &Path) -> Result<Self, CheckpointError> {
         let text = fs::read_to_string(path).map_err(|error| file("read", path, &error))?;
-        let index: Index = serde_json::from_str(&text).map_err(|error| file("read", path, &error))?;
+        let index: Index =
+            serde_json::from_str(&text).map_err(|error| file("read", path, &error))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
         let mut files = Vec::new();
@@ -128,7 +147,11 @@ impl Shards {
             }
             tensors.insert(tensor.clone(), numbers[shard.as_str()]);
         }
-        Ok(Self { files, tensors, path: path.to_owned() })
+        Ok(Self {
+            files,
+            tensors,
+            path: path.to_owned(),
+        })
     }
 
     /// Names of all tensors.
@@ -149,12 +172,20 @@ impl Shards {
     ///
     /// # Errors
     /// If it is missing, of another shape, or of a type that is no float.
-    pub fn view(&self, name: &str, shape: &[usize]) -> Result<(&Path, TensorView<'_>), CheckpointError> {
+    pub fn view(
+        &self,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<(&Path, TensorView<'_>), CheckpointError> {
         let Some((path, view)) = self.get(name) else {
             return Err(wrong(&self.path, name, self.missing(name)));
         };
         if view.shape() != shape {
-            return Err(wrong(path, name, format!("has shape {:?}, expected {shape:?}", view.shape())));
+            return Err(wrong(
+                path,
+                name,
+                format!("has shape {:?}, expected {shape:?}", view.shape()),
+            ));
         }
         if !matches!(view.dtype(), Dtype::F32 | Dtype::F16 | Dtype::BF16) {
             let problem = format!("has type {:?}, expected F32, F16 or BF16", view.dtype());
@@ -190,15 +221,24 @@ impl Shards {
         } else {
             ""
         };
-        let foreign =
-            name.starts_with("model.") && !some.starts_with("model.") && !some.starts_with("lm_head");
-        let of = if foreign { format!(" (the first tensor there is `{some}`)") } else { String::new() };
+        let foreign = name.starts_with("model.")
+            && !some.starts_with("model.")
+            && !some.starts_with("lm_head");
+        let of = if foreign {
+            format!(" (the first tensor there is `{some}`)")
+        } else {
+            String::new()
+        };
         format!("is missing{of}{more}")
     }
 }
 
 fn wrong(path: &Path, name: &str, problem: String) -> CheckpointError {
-    CheckpointError::Tensor { path: path.to_owned(), name: name.to_owned(), problem }
+    CheckpointError::Tensor {
+        path: path.to_owned(),
+        name: name.to_owned(),
+        problem,
+    }
 }
 
 #[expect(
@@ -222,9 +262,18 @@ fn floats(view: &TensorView<'_>) -> Vec<f32> {
     let bytes = view.data();
     let (pairs, fours) = (bytes.as_chunks::<2>().0, bytes.as_chunks::<4>().0);
     match view.dtype() {
-        Dtype::F32 => fours.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-        Dtype::F16 => pairs.iter().map(|bytes| half::f16::from_le_bytes(*bytes).to_f32()).collect(),
-        Dtype::BF16 => pairs.iter().map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32()).collect(),
+        Dtype::F32 => fours
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect(),
+        Dtype::F16 => pairs
+            .iter()
+            .map(|bytes| half::f16::from_le_bytes(*bytes).to_f32())
+            .collect(),
+        Dtype::BF16 => pairs
+            .iter()
+            .map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32())
+            .collect(),
         _ => Vec::new(),
     }
 }

@@ -29,19 +29,27 @@ pub struct Sizes {
 /// If the file is missing or damaged, or the architecture is not one of [`Architecture`].
 pub fn read_sizes(path: &Path) -> Result<Sizes, CheckpointError> {
     let text = fs::read_to_string(path).map_err(|error| file("read", path, &error))?;
-    let mut json: Value = serde_json::from_str(&text).map_err(|error| file("read", path, &error))?;
+    let mut json: Value =
+        serde_json::from_str(&text).map_err(|error| file("read", path, &error))?;
     if json.get("model_type").is_some() {
         let (config, rows, architecture) =
             hugging_face::read(&json).map_err(|error| file("use", path, &error))?;
         let architecture = Some(architecture);
-        return Ok(Sizes { config, vocabulary: Some(rows), precision: None, architecture });
+        return Ok(Sizes {
+            config,
+            vocabulary: Some(rows),
+            precision: None,
+            architecture,
+        });
     }
     let mut taken = |name: &str| json.as_object_mut().and_then(|fields| fields.remove(name));
     let (vocabulary, precision) = (taken("vocabulary"), taken("precision"));
     let config = serde_json::from_value(json).map_err(|error| file("read", path, &error))?;
     Ok(Sizes {
         config,
-        vocabulary: vocabulary.and_then(|rows| rows.as_u64()).map(|rows| rows as usize),
+        vocabulary: vocabulary
+            .and_then(|rows| rows.as_u64())
+            .map(|rows| rows as usize),
         precision: precision.and_then(|name| Precision::deserialize(name).ok()),
         architecture: None,
     })

@@ -14,7 +14,8 @@ use crate::model::{Decoder, Precision};
 /// If the device cannot give its values back.
 #[must_use]
 pub fn encode(decoder: &Decoder) -> Vec<u8> {
-    safetensors::serialize(named(decoder, Precision::F32), None).expect("shapes come with their values")
+    safetensors::serialize(named(decoder, Precision::F32), None)
+        .expect("shapes come with their values")
 }
 
 /// A parameter as it is to be on disk; its values stay where they are until they are asked for.
@@ -35,7 +36,11 @@ impl Parameter {
             Values::Vector(tensor) => tensor.dims().to_vec(),
             Values::Matrix(tensor) => tensor.dims().to_vec(),
         };
-        Self { values, shape, precision }
+        Self {
+            values,
+            shape,
+            precision,
+        }
     }
 }
 
@@ -58,7 +63,10 @@ impl View for Parameter {
         };
         let narrow = |value: &f32| half::bf16::from_f32(*value).to_le_bytes();
         Cow::Owned(match self.precision {
-            Precision::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Precision::F32 => values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
             Precision::Bf16 => values.iter().flat_map(narrow).collect(),
         })
     }
@@ -69,7 +77,11 @@ impl View for Parameter {
 }
 
 fn floats<const R: usize>(tensor: Tensor<R>) -> Vec<f32> {
-    tensor.cast(FloatDType::F32).into_data().try_into_vec().expect("cast to f32")
+    tensor
+        .cast(FloatDType::F32)
+        .into_data()
+        .try_into_vec()
+        .expect("cast to f32")
 }
 
 /// Every parameter under its name on disk.
@@ -79,24 +91,52 @@ pub fn named(decoder: &Decoder, precision: Precision) -> BTreeMap<String, Parame
     let mut out = BTreeMap::new();
     let vector = |values: &Tensor<1>| Parameter::new(Values::Vector(values.clone()), precision);
     let matrix = |values: Tensor<2>| Parameter::new(Values::Matrix(values), precision);
-    out.insert("model.embed_tokens.weight".to_owned(), matrix(weights.embedding.clone()));
+    out.insert(
+        "model.embed_tokens.weight".to_owned(),
+        matrix(weights.embedding.clone()),
+    );
     out.insert("model.norm.weight".to_owned(), vector(&weights.norm));
     if let Some(head) = &weights.head {
-        out.insert("lm_head.weight".to_owned(), matrix(head.clone().transpose()));
+        out.insert(
+            "lm_head.weight".to_owned(),
+            matrix(head.clone().transpose()),
+        );
     }
     for (i, block) in weights.blocks.iter().enumerate() {
         let name = |name: &str| format!("model.layers.{i}.{name}");
-        let columns = |m: &Tensor<2>, from: usize, to: usize| m.clone().slice_dim(1, from..to).transpose();
+        let columns =
+            |m: &Tensor<2>, from: usize, to: usize| m.clone().slice_dim(1, from..to).transpose();
         let mut put = |part: &str, parameter: Parameter| {
             out.insert(name(part), parameter);
         };
-        put("self_attn.q_proj.weight", matrix(columns(&block.packed, 0, q)));
-        put("self_attn.k_proj.weight", matrix(columns(&block.packed, q, q + kv)));
-        put("self_attn.v_proj.weight", matrix(columns(&block.packed, q + kv, q + 2 * kv)));
-        put("self_attn.o_proj.weight", matrix(block.output.clone().transpose()));
-        put("mlp.gate_proj.weight", matrix(columns(&block.gate_up, 0, f)));
-        put("mlp.up_proj.weight", matrix(columns(&block.gate_up, f, 2 * f)));
-        put("mlp.down_proj.weight", matrix(block.down.clone().transpose()));
+        put(
+            "self_attn.q_proj.weight",
+            matrix(columns(&block.packed, 0, q)),
+        );
+        put(
+            "self_attn.k_proj.weight",
+            matrix(columns(&block.packed, q, q + kv)),
+        );
+        put(
+            "self_attn.v_proj.weight",
+            matrix(columns(&block.packed, q + kv, q + 2 * kv)),
+        );
+        put(
+            "self_attn.o_proj.weight",
+            matrix(block.output.clone().transpose()),
+        );
+        put(
+            "mlp.gate_proj.weight",
+            matrix(columns(&block.gate_up, 0, f)),
+        );
+        put(
+            "mlp.up_proj.weight",
+            matrix(columns(&block.gate_up, f, 2 * f)),
+        );
+        put(
+            "mlp.down_proj.weight",
+            matrix(block.down.clone().transpose()),
+        );
         put("input_layernorm.weight", vector(&block.attention_norm));
         put("post_attention_layernorm.weight", vector(&block.mlp_norm));
         if let Some(bias) = &block.packed_bias {

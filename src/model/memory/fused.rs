@@ -10,11 +10,23 @@ use crate::model::ops::shards::groups;
 
 pub fn footprint(model: &Model<'_>, work: &Work) -> Footprint {
     match work {
-        Work::Sampling { sequences, prompt, answer } => sampling(model, *sequences, prompt + answer),
-        Work::Training { sequences, length, has_reference, .. } => {
+        Work::Sampling {
+            sequences,
+            prompt,
+            answer,
+        } => sampling(model, *sequences, prompt + answer),
+        Work::Training {
+            sequences,
+            length,
+            has_reference,
+            ..
+        } => {
             let found = training(model, *sequences, *length);
             let reference = if *has_reference { model.weights() } else { 0 };
-            Footprint { copies: found.copies + reference as u64, ..found }
+            Footprint {
+                copies: found.copies + reference as u64,
+                ..found
+            }
         }
     }
 }
@@ -61,13 +73,20 @@ fn training(model: &Model<'_>, sequences: usize, length: usize) -> Footprint {
 
 /// Values of a head that shares the embedding's: it is laid out once more.
 const fn shared_head(model: &Model<'_>) -> usize {
-    if model.config.tied { model.embedding() } else { 0 }
+    if model.config.tied {
+        model.embedding()
+    } else {
+        0
+    }
 }
 
 /// Values that a shard keeps of all blocks, and what one of them makes on the way back.
 fn shard(model: &Model<'_>, sequences: usize, length: usize) -> usize {
     let config = model.config;
-    let (rows, packed) = (sequences * length, config.queries_width() + 2 * config.keys_width());
+    let (rows, packed) = (
+        sequences * length,
+        config.queries_width() + 2 * config.keys_width(),
+    );
     let scores = sequences * length * length.next_multiple_of(LANES) * config.heads;
     // [input, middle, two norms, turned rows, mixed ones, gates and ups, probabilities]
     let row = 2 * config.width + 2 + packed + config.queries_width() + 2 * config.hidden;

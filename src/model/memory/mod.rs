@@ -113,17 +113,45 @@ impl Numbers {
     /// Those of a place.
     #[must_use]
     pub fn of(place: &Place) -> Self {
-        let Place { kernels, precision, storage, activations, ref threads, .. } = *place;
-        Self { kernels, precision, storage, activations, threads: threads.count() }
+        let Place {
+            kernels,
+            precision,
+            storage,
+            activations,
+            ref threads,
+            ..
+        } = *place;
+        Self {
+            kernels,
+            precision,
+            storage,
+            activations,
+            threads: threads.count(),
+        }
     }
 }
 
 /// What `work` needs with a model of these sizes and a vocabulary of so many tokens.
 #[must_use]
-pub fn footprint(config: &ModelConfig, vocabulary: usize, work: &Work, numbers: &Numbers) -> Footprint {
-    let is_adapted = matches!(work, Work::Training { trained: Trained::Adapters(_), .. });
+pub fn footprint(
+    config: &ModelConfig,
+    vocabulary: usize,
+    work: &Work,
+    numbers: &Numbers,
+) -> Footprint {
+    let is_adapted = matches!(
+        work,
+        Work::Training {
+            trained: Trained::Adapters(_),
+            ..
+        }
+    );
     let kernels = numbers.kernels.fitting(config, is_adapted, numbers.storage);
-    let model = Model { config, vocabulary, numbers };
+    let model = Model {
+        config,
+        vocabulary,
+        numbers,
+    };
     match kernels {
         Kernels::Fused => fused::footprint(&model, work),
         Kernels::Plain => plain::footprint(&model, work),
@@ -150,7 +178,12 @@ impl Model<'_> {
     const fn matrices(&self) -> [usize; 4] {
         let ModelConfig { width, hidden, .. } = *self.config;
         let (q, kv) = (self.config.queries_width(), self.config.keys_width());
-        [width * (q + 2 * kv), q * width, width * 2 * hidden, hidden * width]
+        [
+            width * (q + 2 * kv),
+            q * width,
+            width * 2 * hidden,
+            hidden * width,
+        ]
     }
 
     /// Values of all of them.
@@ -165,7 +198,11 @@ impl Model<'_> {
 
     /// Values of a head of its own; none if it shares the embedding's.
     const fn head(&self) -> usize {
-        if self.config.tied { 0 } else { self.embedding() }
+        if self.config.tied {
+            0
+        } else {
+            self.embedding()
+        }
     }
 
     /// Values of all matrices.
@@ -185,7 +222,9 @@ impl Model<'_> {
 
     /// Values of the largest parameter.
     fn largest(&self) -> usize {
-        self.matrices().into_iter().fold(self.embedding(), usize::max)
+        self.matrices()
+            .into_iter()
+            .fold(self.embedding(), usize::max)
     }
 
     /// Values of the keys and values of one position in one layer.

@@ -8,11 +8,27 @@ use crate::model::tensors::{COLUMNS, LOGITS, PREFILLED, rows_within};
 
 pub fn footprint(model: &Model<'_>, work: &Work) -> Footprint {
     match work {
-        Work::Sampling { sequences, prompt, answer } => sampling(model, *sequences, *prompt, *answer),
-        Work::Training { sequences, length, trained, has_reference } => {
+        Work::Sampling {
+            sequences,
+            prompt,
+            answer,
+        } => sampling(model, *sequences, *prompt, *answer),
+        Work::Training {
+            sequences,
+            length,
+            trained,
+            has_reference,
+        } => {
             let found = training(model, *sequences, *length, trained);
-            let reference = if *has_reference { moved(model, trained) } else { 0 };
-            Footprint { copies: found.copies + reference as u64, ..found }
+            let reference = if *has_reference {
+                moved(model, trained)
+            } else {
+                0
+            };
+            Footprint {
+                copies: found.copies + reference as u64,
+                ..found
+            }
         }
     }
 }
@@ -25,7 +41,11 @@ fn sampling(model: &Model<'_>, sequences: usize, prompt: usize, answer: usize) -
     let columns = prompt + answer.next_multiple_of(COLUMNS);
     // A layer is there twice while columns are added to it.
     let cache = (config.layers + 1) * alive * columns * model.remembered() * bytes;
-    let resident = if numbers.precision == numbers.storage { 0 } else { model.all_matrices() * bytes };
+    let resident = if numbers.precision == numbers.storage {
+        0
+    } else {
+        model.all_matrices() * bytes
+    };
     Footprint {
         weights: model.weights() as u64,
         copies: resident as u64,
@@ -39,7 +59,10 @@ fn sampling(model: &Model<'_>, sequences: usize, prompt: usize, answer: usize) -
 /// Prompts that enter together go through each block in one piece.
 fn prefill(model: &Model<'_>, sequences: usize, length: usize) -> usize {
     let (config, bytes) = (model.config, model.numbers.precision.bytes());
-    let (rows, scores) = (sequences * length, sequences * length * length * config.heads);
+    let (rows, scores) = (
+        sequences * length,
+        sequences * length * length * config.heads,
+    );
     let packed = config.queries_width() + 2 * config.keys_width();
     // [x, normed, packed rows, turned ones, mixed ones]
     let mixing = rows * (2 * config.width + 2 * packed + config.queries_width()) * bytes;
@@ -87,12 +110,19 @@ fn moved(model: &Model<'_>, trained: &Trained) -> usize {
 /// What is kept of all blocks, and what one of them makes on the way back.
 fn passing(model: &Model<'_>, sequences: usize, length: usize) -> usize {
     let (config, numbers) = (model.config, model.numbers);
-    let (rows, scores) = (sequences * length, sequences * length * length * config.heads);
+    let (rows, scores) = (
+        sequences * length,
+        sequences * length * length * config.heads,
+    );
     let bytes = numbers.precision.bytes();
     let block = kept_by_a_block(config, rows, scores) * bytes;
     let all = block * config.layers;
     let inputs = rows * config.width * config.layers * bytes;
-    let kept = if all <= numbers.activations { all } else { inputs + block };
+    let kept = if all <= numbers.activations {
+        all
+    } else {
+        inputs + block
+    };
     // [gated, its gradient, three parts of the slope, gradients of gates and ups, one of either]
     let gating = 8 * rows * config.hidden * bytes;
     // [x, its gradient, normed, scaled, along it, result], in 32 bits.

@@ -22,12 +22,22 @@ const MASKED: f32 = -1e30;
 /// each sequence in turn.
 #[must_use]
 pub fn squares(lengths: &[usize], heads: &Heads) -> usize {
-    lengths.iter().map(|t| t * t.next_multiple_of(LANES)).sum::<usize>() * heads.queries
+    lengths
+        .iter()
+        .map(|t| t * t.next_multiple_of(LANES))
+        .sum::<usize>()
+        * heads.queries
 }
 
 /// Attention within each sequence of rotated rows \[N, (H + 2 K) S\]; writes the probabilities
 /// (see [`squares`]) and the result \[N, H S\].
-pub fn forward(rotated: &[f32], heads: &Heads, lengths: &[usize], probabilities: &mut [f32], y: &mut [f32]) {
+pub fn forward(
+    rotated: &[f32],
+    heads: &Heads,
+    lengths: &[usize],
+    probabilities: &mut [f32],
+    y: &mut [f32],
+) {
     let (stride, width) = (heads.packed(), heads.width());
     let longest = lengths.iter().copied().max().unwrap_or(0);
     let mut keys = Buffer::take(heads.size * longest.next_multiple_of(LANES));
@@ -62,16 +72,27 @@ struct Place {
 impl Place {
     const fn new(heads: &Heads, head: usize) -> Self {
         let group = heads.queries / heads.keys;
-        let (query, key) = (head * heads.size, (heads.queries + head / group) * heads.size);
+        let (query, key) = (
+            head * heads.size,
+            (heads.queries + head / group) * heads.size,
+        );
         let value = key + heads.keys * heads.size;
-        Self { query, key, value, first_of_group: head.is_multiple_of(group) }
+        Self {
+            query,
+            key,
+            value,
+            first_of_group: head.is_multiple_of(group),
+        }
     }
 }
 
 /// One head of all rows, transposed to rows of `padded` values: the matrix kernel reads it so.
 fn columns(rows: &[f32], [stride, place, size]: [usize; 3], padded: usize, out: &mut [f32]) {
     for (row, values) in rows.chunks_exact(stride).enumerate() {
-        for (line, &value) in out.chunks_exact_mut(padded).zip(&values[place..place + size]) {
+        for (line, &value) in out
+            .chunks_exact_mut(padded)
+            .zip(&values[place..place + size])
+        {
             line[row] = value;
         }
     }
@@ -93,11 +114,27 @@ fn forward_head(
         let count = last - first;
         let query = View::rows(&rows[first * stride + place.query..], stride);
         let p = &mut p[first * padded..last * padded];
-        gemm([count, last, size], p, padded, query, View::rows(keys, padded), scale, false);
+        gemm(
+            [count, last, size],
+            p,
+            padded,
+            query,
+            View::rows(keys, padded),
+            scale,
+            false,
+        );
         softmax(p, padded, first);
         let values = View::rows(&rows[place.value..], stride);
         let out = &mut y[first * width + place.query..];
-        gemm([count, size, last], out, width, View::rows(p, padded), values, 1.0, false);
+        gemm(
+            [count, size, last],
+            out,
+            width,
+            View::rows(p, padded),
+            values,
+            1.0,
+            false,
+        );
     }
 }
 
@@ -151,7 +188,10 @@ const KEEP: [u32; 2 * LANES] = {
 
 /// Puts `value` in every lane from number `valid` on, whatever is there. Written in bits, since the
 /// compiler turns a comparison into a branch for each lane.
-#[expect(clippy::inline_always, reason = "compiled once per instruction set with its callers")]
+#[expect(
+    clippy::inline_always,
+    reason = "compiled once per instruction set with its callers"
+)]
 #[inline(always)]
 fn mask(vector: &mut [f32; LANES], valid: usize, value: f32) {
     let keep = &KEEP[LANES - valid.min(LANES)..][..LANES];
@@ -172,8 +212,16 @@ pub fn backward(
 ) {
     let (stride, width) = (heads.packed(), heads.width());
     drotated.fill(0.0);
-    let longest = lengths.iter().copied().max().unwrap_or(0).next_multiple_of(LANES);
-    let (mut dscores, mut values) = (Buffer::take(BLOCK * longest), Buffer::take(heads.size * longest));
+    let longest = lengths
+        .iter()
+        .copied()
+        .max()
+        .unwrap_or(0)
+        .next_multiple_of(LANES);
+    let (mut dscores, mut values) = (
+        Buffer::take(BLOCK * longest),
+        Buffer::take(heads.size * longest),
+    );
     let (mut row, mut square) = (0, 0);
     for &t in lengths {
         let rows = &rotated[row * stride..(row + t) * stride];
@@ -186,7 +234,13 @@ pub fn backward(
                 columns(rows, [stride, place.value, heads.size], padded, &mut values);
             }
             let p = &probabilities[square..square + t * padded];
-            let sequence = Sequence { rows, values: &values, dy, p, t };
+            let sequence = Sequence {
+                rows,
+                values: &values,
+                dy,
+                p,
+                t,
+            };
             backward_head(&sequence, heads, place, &mut dscores, drotated);
             square += t * padded;
         }
@@ -212,7 +266,13 @@ fn backward_head(
     drotated: &mut [f32],
 ) {
     let (stride, size, width) = (heads.packed(), heads.size, heads.width());
-    let &Sequence { rows, values, dy, p, t } = sequence;
+    let &Sequence {
+        rows,
+        values,
+        dy,
+        p,
+        t,
+    } = sequence;
     let (padded, scale) = (t.next_multiple_of(LANES), 1.0 / (size as f32).sqrt());
     for first in (0..t).step_by(BLOCK) {
         let last = (first + BLOCK).min(t);
@@ -220,22 +280,50 @@ fn backward_head(
         let p = &p[first * padded..last * padded];
         let dy = View::rows(&dy[first * width + place.query..], width);
         let dvalues = &mut drotated[place.value..];
-        gemm([last, size, count], dvalues, stride, View::transposed(p, padded), dy, 1.0, true);
-        gemm([count, last, size], dscores, row, dy, View::rows(values, padded), 1.0, false);
+        gemm(
+            [last, size, count],
+            dvalues,
+            stride,
+            View::transposed(p, padded),
+            dy,
+            1.0,
+            true,
+        );
+        gemm(
+            [count, last, size],
+            dscores,
+            row,
+            dy,
+            View::rows(values, padded),
+            1.0,
+            false,
+        );
         softmax_backward(p, padded, first, &mut dscores[..count * row], row);
         let (ds, ds_t) = (View::rows(dscores, row), View::transposed(dscores, row));
         let keys = View::rows(&rows[place.key..], stride);
         let dquery = &mut drotated[first * stride + place.query..];
         gemm([count, size, last], dquery, stride, ds, keys, scale, false);
         let query = View::rows(&rows[first * stride + place.query..], stride);
-        gemm([last, size, count], &mut drotated[place.key..], stride, ds_t, query, scale, true);
+        gemm(
+            [last, size, count],
+            &mut drotated[place.key..],
+            stride,
+            ds_t,
+            query,
+            scale,
+            true,
+        );
     }
 }
 
 /// Turns gradients of probabilities into gradients of scores, in place.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
 fn softmax_backward(p: &[f32], padded: usize, first: usize, dscores: &mut [f32], row: usize) {
-    for (offset, (p, ds)) in p.chunks_exact(padded).zip(dscores.chunks_exact_mut(row)).enumerate() {
+    for (offset, (p, ds)) in p
+        .chunks_exact(padded)
+        .zip(dscores.chunks_exact_mut(row))
+        .enumerate()
+    {
         let seen = first + offset + 1;
         let (p, (vectors, _)) = (p.as_chunks::<LANES>().0, ds.as_chunks_mut::<LANES>());
         let (whole, beyond) = vectors.split_at_mut(seen.div_ceil(LANES));
@@ -261,7 +349,13 @@ fn softmax_backward(p: &[f32], padded: usize, first: usize, dscores: &mut [f32],
 
 /// Rotates the queries and keys of each sequence by their positions; backwards if `inverse`.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
-pub fn rotate(packed: &mut [f32], heads: &Heads, lengths: &[usize], rotary: &Rotary, inverse: bool) {
+pub fn rotate(
+    packed: &mut [f32],
+    heads: &Heads,
+    lengths: &[usize],
+    rotary: &Rotary,
+    inverse: bool,
+) {
     let turned = (heads.queries + heads.keys) * heads.size;
     let positions = lengths.iter().flat_map(|&t| 0..t);
     for (row, position) in packed.chunks_exact_mut(heads.packed()).zip(positions) {

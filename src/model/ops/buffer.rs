@@ -111,7 +111,10 @@ mod tests {
         for length in [0, 1, 63, 64, 65, 1000, 4097] {
             let mut buffer = Buffer::take(length);
             assert_eq!(buffer.len(), length);
-            assert!(buffer.as_ptr().addr().is_multiple_of(64), "vectors would lie across cache lines");
+            assert!(
+                buffer.as_ptr().addr().is_multiple_of(64),
+                "vectors would lie across cache lines"
+            );
             assert!(buffer.iter().all(|value| value.is_nan()));
             buffer.fill(1.0);
             assert!(Buffer::zeros(length).iter().all(|&value| value == 0.0));
@@ -122,7 +125,10 @@ mod tests {
     fn sizes_waste_at_most_an_eighth() {
         for length in [1024, 1025, 5000, 70_000, 1_000_001] {
             let size = rounded(length) * LINE;
-            assert!(size >= length && size <= length + length / 8 + 64, "{length}: {size}");
+            assert!(
+                size >= length && size <= length + length / 8 + 64,
+                "{length}: {size}"
+            );
         }
     }
 }

@@ -26,7 +26,12 @@ impl Cache {
     /// An empty cache for `layers` layers.
     #[must_use]
     pub fn new(heads: &Heads, layers: usize) -> Self {
-        Self { blocks: Vec::new(), layers, width: heads.keys * heads.size, filled: 0 }
+        Self {
+            blocks: Vec::new(),
+            layers,
+            width: heads.keys * heads.size,
+            filled: 0,
+        }
     }
 
     /// Positions filled so far.
@@ -47,16 +52,25 @@ impl Cache {
     /// If fewer are filled.
     #[must_use]
     pub fn prefix(&self, length: usize) -> Self {
-        assert!(length <= self.filled, "a cache of {} positions has no {length}", self.filled);
+        assert!(
+            length <= self.filled,
+            "a cache of {} positions has no {length}",
+            self.filled
+        );
         let blocks = self.blocks[..length.div_ceil(LANES)].to_vec();
-        Self { blocks, filled: length, ..*self }
+        Self {
+            blocks,
+            filled: length,
+            ..*self
+        }
     }
 
     /// Makes room for `count` positions after those filled.
     pub fn reserve(&mut self, count: usize) {
         let wanted = (self.filled + count).div_ceil(LANES);
         while self.blocks.len() < wanted {
-            self.blocks.push(std::iter::repeat_n(0.0, self.block()).collect());
+            self.blocks
+                .push(std::iter::repeat_n(0.0, self.block()).collect());
         }
     }
 
@@ -66,7 +80,10 @@ impl Cache {
     /// If there is no room for them.
     pub fn fill(&mut self, count: usize) {
         self.filled += count;
-        assert!(self.filled <= self.blocks.len() * LANES, "no room was made for {count} positions");
+        assert!(
+            self.filled <= self.blocks.len() * LANES,
+            "no room was made for {count} positions"
+        );
     }
 
     /// Writes the keys and values of one position, K S values each.

@@ -19,7 +19,10 @@ pub struct Targets {
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
 pub fn in_place(logits: &mut [f32], vocabulary: usize, ids: &[u32], weights: &[f32]) -> f64 {
     let mut loss = 0.0_f64;
-    for (row, (&id, &weight)) in logits.chunks_exact_mut(vocabulary).zip(ids.iter().zip(weights)) {
+    for (row, (&id, &weight)) in logits
+        .chunks_exact_mut(vocabulary)
+        .zip(ids.iter().zip(weights))
+    {
         if weight == 0.0 {
             row.fill(0.0);
             continue;
@@ -42,7 +45,10 @@ pub fn in_place(logits: &mut [f32], vocabulary: usize, ids: &[u32], weights: &[f
 /// The log-probability of each row's id, \[N\]; turns the logits \[N, V\] into something else.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
 pub fn log_probabilities(logits: &mut [f32], vocabulary: usize, ids: &[u32], values: &mut [f32]) {
-    for (row, (&id, log)) in logits.chunks_exact_mut(vocabulary).zip(ids.iter().zip(values)) {
+    for (row, (&id, log)) in logits
+        .chunks_exact_mut(vocabulary)
+        .zip(ids.iter().zip(values))
+    {
         let (highest, chosen) = (max(row), row[id as usize]);
         for value in row.iter_mut() {
             *value = exp(*value - highest);

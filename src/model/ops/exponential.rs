@@ -81,7 +81,11 @@ pub fn squares(values: &[f32]) -> f64 {
             *lane += f64::from(value) * f64::from(value);
         }
     }
-    lanes.iter().sum::<f64>() + rest.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>()
+    lanes.iter().sum::<f64>()
+        + rest
+            .iter()
+            .map(|&value| f64::from(value).powi(2))
+            .sum::<f64>()
 }
 
 /// The largest value, by 16 interleaved maxima.
@@ -148,10 +152,16 @@ mod tests {
         let a: Vec<f32> = (0..45).map(|i| ((i * 7) % 13) as f32 - 6.0).collect();
         let b: Vec<f32> = (0..45).map(|i| ((i * 5) % 11) as f32 - 5.0).collect();
         assert_eq!(sum(&a), a.iter().sum::<f32>());
-        assert_eq!(dot(&a, &b), a.iter().zip(&b).map(|(x, y)| x * y).sum::<f32>());
+        assert_eq!(
+            dot(&a, &b),
+            a.iter().zip(&b).map(|(x, y)| x * y).sum::<f32>()
+        );
         let cubes: f32 = a.iter().zip(&b).map(|(x, y)| x * y * x).sum();
         assert_eq!(dot3(&a, &b, &a), cubes);
-        assert_eq!(squares(&a), a.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>());
+        assert_eq!(
+            squares(&a),
+            a.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>()
+        );
         assert_eq!(max(&a), 6.0);
         assert_eq!(max(&[]), f32::NEG_INFINITY);
     }

@@ -83,7 +83,9 @@ pub fn tile(vocabulary: usize, rows: usize) -> usize {
 
 /// The rows that are targets.
 fn targets(weights: &[f32]) -> Vec<usize> {
-    (0..weights.len()).filter(|&row| weights[row] != 0.0).collect()
+    (0..weights.len())
+        .filter(|&row| weights[row] != 0.0)
+        .collect()
 }
 
 /// Some target rows on their way through the head.
@@ -102,25 +104,50 @@ impl Tile {
         for (to, &row) in gathered.chunks_exact_mut(width).zip(rows) {
             to.copy_from_slice(&x[row * width..(row + 1) * width]);
         }
-        let (mut normed, mut inverse) = (Buffer::take(rows.len() * width), Buffer::take(rows.len()));
-        rms_norm::forward(&gathered, head.gain, head.epsilon, &mut normed, &mut inverse);
+        let (mut normed, mut inverse) =
+            (Buffer::take(rows.len() * width), Buffer::take(rows.len()));
+        rms_norm::forward(
+            &gathered,
+            head.gain,
+            head.epsilon,
+            &mut normed,
+            &mut inverse,
+        );
         let ids = rows.iter().map(|&row| ids[row]).collect();
         let weights = rows.iter().map(|&row| weights[row]).collect();
-        Self { x: gathered, normed, inverse, ids, weights }
+        Self {
+            x: gathered,
+            normed,
+            inverse,
+            ids,
+            weights,
+        }
     }
 
     fn logits(&self, head: &Head<'_>) -> Buffer {
         let (width, vocabulary, rows) = (head.gain.len(), head.vocabulary(), self.ids.len());
         let mut logits = Buffer::take(rows * vocabulary);
-        let (normed, weights) = (View::rows(&self.normed, width), View::rows(head.weights, vocabulary));
-        gemm([rows, vocabulary, width], &mut logits, vocabulary, normed, weights, 1.0, false);
+        let (normed, weights) = (
+            View::rows(&self.normed, width),
+            View::rows(head.weights, vocabulary),
+        );
+        gemm(
+            [rows, vocabulary, width],
+            &mut logits,
+            vocabulary,
+            normed,
+            weights,
+            1.0,
+            false,
+        );
         logits
     }
 
     /// The loss of these rows, and the gradient of their logits.
     fn dlogits(&self, head: &Head<'_>) -> (f64, Buffer) {
         let mut logits = self.logits(head);
-        let loss = cross_entropy::in_place(&mut logits, head.vocabulary(), &self.ids, &self.weights);
+        let loss =
+            cross_entropy::in_place(&mut logits, head.vocabulary(), &self.ids, &self.weights);
         (loss, logits)
     }
 
@@ -128,18 +155,51 @@ impl Tile {
         let (width, vocabulary, count) = (head.gain.len(), head.vocabulary(), rows.len());
         let by_row = View::rows(dlogits, vocabulary);
         if sums.tied {
-            let (by_column, normed) =
-                (View::transposed(dlogits, vocabulary), View::rows(&self.normed, width));
-            gemm([vocabulary, width, count], sums.dweights, width, by_column, normed, 1.0, true);
+            let (by_column, normed) = (
+                View::transposed(dlogits, vocabulary),
+                View::rows(&self.normed, width),
+            );
+            gemm(
+                [vocabulary, width, count],
+                sums.dweights,
+                width,
+                by_column,
+                normed,
+                1.0,
+                true,
+            );
         } else {
             let normed = View::transposed(&self.normed, width);
-            gemm([width, vocabulary, count], sums.dweights, vocabulary, normed, by_row, 1.0, true);
+            gemm(
+                [width, vocabulary, count],
+                sums.dweights,
+                vocabulary,
+                normed,
+                by_row,
+                1.0,
+                true,
+            );
         }
         let mut dnormed = Buffer::take(count * width);
         let turned = View::rows(head.turned, width);
-        gemm([count, width, vocabulary], &mut dnormed, width, by_row, turned, 1.0, false);
+        gemm(
+            [count, width, vocabulary],
+            &mut dnormed,
+            width,
+            by_row,
+            turned,
+            1.0,
+            false,
+        );
         let mut dx = Buffer::zeros(count * width);
-        rms_norm::backward(&self.x, head.gain, &self.inverse, &dnormed, &mut dx, sums.dgain);
+        rms_norm::backward(
+            &self.x,
+            head.gain,
+            &self.inverse,
+            &dnormed,
+            &mut dx,
+            sums.dgain,
+        );
         for (&row, from) in rows.iter().zip(dx.chunks_exact(width)) {
             add(&mut sums.dx[row * width..(row + 1) * width], from);
         }

@@ -8,7 +8,11 @@ use super::exponential::{dot, dot3};
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
 pub fn forward(x: &[f32], gain: &[f32], epsilon: f32, y: &mut [f32], inverse: &mut [f32]) {
     let width = gain.len();
-    for ((x, y), inverse) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(inverse) {
+    for ((x, y), inverse) in x
+        .chunks_exact(width)
+        .zip(y.chunks_exact_mut(width))
+        .zip(inverse)
+    {
         *inverse = 1.0 / (dot(x, x) / width as f32 + epsilon).sqrt();
         for ((y, x), gain) in y.iter_mut().zip(x).zip(gain) {
             *y = x * *inverse * gain;
@@ -20,7 +24,11 @@ pub fn forward(x: &[f32], gain: &[f32], epsilon: f32, y: &mut [f32], inverse: &m
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
 pub fn again(x: &[f32], gain: &[f32], inverse: &[f32], y: &mut [f32]) {
     let width = gain.len();
-    for ((x, y), inverse) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(inverse) {
+    for ((x, y), inverse) in x
+        .chunks_exact(width)
+        .zip(y.chunks_exact_mut(width))
+        .zip(inverse)
+    {
         for ((y, x), gain) in y.iter_mut().zip(x).zip(gain) {
             *y = x * inverse * gain;
         }
@@ -31,12 +39,24 @@ pub fn again(x: &[f32], gain: &[f32], inverse: &[f32], y: &mut [f32]) {
 ///
 /// Where x is a residual stream, `dx` already holds what comes past the normalisation.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
-pub fn backward(x: &[f32], gain: &[f32], inverse: &[f32], dy: &[f32], dx: &mut [f32], dgain: &mut [f32]) {
+pub fn backward(
+    x: &[f32],
+    gain: &[f32],
+    inverse: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    dgain: &mut [f32],
+) {
     let width = gain.len();
-    let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
+    let rows = x
+        .chunks_exact(width)
+        .zip(dy.chunks_exact(width))
+        .zip(dx.chunks_exact_mut(width));
     for (((x, dy), dx), &inverse) in rows.zip(inverse) {
         let shrink = dot3(dy, gain, x) * inverse * inverse / width as f32;
-        for ((((dx, x), dy), gain), dgain) in dx.iter_mut().zip(x).zip(dy).zip(gain).zip(dgain.iter_mut()) {
+        for ((((dx, x), dy), gain), dgain) in
+            dx.iter_mut().zip(x).zip(dy).zip(gain).zip(dgain.iter_mut())
+        {
             *dx += inverse * (dy * gain - x * shrink);
             *dgain += dy * x * inverse;
         }

@@ -24,10 +24,20 @@ impl Rotary {
     #[must_use]
     pub fn slowed(positions: usize, size: usize, theta: f64, change: impl Fn(f64) -> f64) -> Self {
         let half = size / 2;
-        let radian: Vec<f64> = (0..half).map(|i| change(theta.powf(2.0 * i as f64 / size as f64))).collect();
+        let radian: Vec<f64> = (0..half)
+            .map(|i| change(theta.powf(2.0 * i as f64 / size as f64)))
+            .collect();
         let angle = |at: usize| (at / half) as f64 / radian[at % half];
-        let table = |f: fn(f64) -> f64| (0..positions * half).map(|at| f(angle(at)) as f32).collect();
-        Self { cosines: table(f64::cos), sines: table(f64::sin), half }
+        let table = |f: fn(f64) -> f64| {
+            (0..positions * half)
+                .map(|at| f(angle(at)) as f32)
+                .collect()
+        };
+        Self {
+            cosines: table(f64::cos),
+            sines: table(f64::sin),
+            half,
+        }
     }
 
     /// Tables that were made by another rule (scaled frequencies, say), for heads of size `size`.
@@ -37,8 +47,15 @@ impl Rotary {
     #[must_use]
     pub fn from_tables(cosines: Arc<[f32]>, sines: Arc<[f32]>, size: usize) -> Self {
         let half = size / 2;
-        assert!(cosines.len() == sines.len() && cosines.len().is_multiple_of(half), "tables do not fit");
-        Self { cosines, sines, half }
+        assert!(
+            cosines.len() == sines.len() && cosines.len().is_multiple_of(half),
+            "tables do not fit"
+        );
+        Self {
+            cosines,
+            sines,
+            half,
+        }
     }
 
     /// Positions that the tables hold.

@@ -17,17 +17,38 @@ const UNPACKED: usize = 48;
 ///
 /// # Panics
 /// If there are fewer than two rows, or a slice is too short.
-pub fn product([rows, outputs, inputs]: [usize; 3], y: &mut [f32], x: &[f32], w: &[f32], accumulate: bool) {
+pub fn product(
+    [rows, outputs, inputs]: [usize; 3],
+    y: &mut [f32],
+    x: &[f32],
+    w: &[f32],
+    accumulate: bool,
+) {
     assert!(rows > 1, "a single row would be added up in another order");
     let mut first = 0;
     while first < rows {
         // A single row must not be left over.
-        let count = if rows - first == UNPACKED + 1 { UNPACKED - 1 } else { UNPACKED.min(rows - first) };
+        let count = if rows - first == UNPACKED + 1 {
+            UNPACKED - 1
+        } else {
+            UNPACKED.min(rows - first)
+        };
         let (x, y) = (&x[first * inputs..], &mut y[first * outputs..]);
         for from in (0..inputs).step_by(DEPTH) {
             let depth = DEPTH.min(inputs - from);
-            let (x, w) = (View::rows(&x[from..], inputs), View::rows(&w[from * outputs..], outputs));
-            gemm([count, outputs, depth], y, outputs, x, w, 1.0, accumulate || from > 0);
+            let (x, w) = (
+                View::rows(&x[from..], inputs),
+                View::rows(&w[from * outputs..], outputs),
+            );
+            gemm(
+                [count, outputs, depth],
+                y,
+                outputs,
+                x,
+                w,
+                1.0,
+                accumulate || from > 0,
+            );
         }
         first += count;
     }
@@ -42,19 +63,35 @@ mod tests {
     fn a_row_of_a_product_does_not_depend_on_how_many_there_are() {
         for [inputs, outputs] in [[32, 37], [600, 64], [1100, 130], [3, 2]] {
             let mut draws = Seed(1).draws();
-            let mut random = |count: usize| (0..count).map(|_| draws.normal() as f32).collect::<Vec<f32>>();
+            let mut random = |count: usize| {
+                (0..count)
+                    .map(|_| draws.normal() as f32)
+                    .collect::<Vec<f32>>()
+            };
             let (x, w) = (random(150 * inputs), random(inputs * outputs));
             let mut all = vec![0.0; 150 * outputs];
             product([150, outputs, inputs], &mut all, &x, &w, false);
             for rows in (2..100).chain([145, 149]) {
                 for first in [0, 150 - rows] {
                     let mut some = vec![0.0; rows * outputs];
-                    product([rows, outputs, inputs], &mut some, &x[first * inputs..], &w, false);
+                    product(
+                        [rows, outputs, inputs],
+                        &mut some,
+                        &x[first * inputs..],
+                        &w,
+                        false,
+                    );
                     assert!(
                         some == all[first * outputs..(first + rows) * outputs],
                         "{rows} of {inputs} x {outputs}"
                     );
-                    product([rows, outputs, inputs], &mut some, &x[first * inputs..], &w, true);
+                    product(
+                        [rows, outputs, inputs],
+                        &mut some,
+                        &x[first * inputs..],
+                        &w,
+                        true,
+                    );
                     let twice = some
                         .iter()
                         .zip(&all[first * outputs..])

@@ -31,16 +31,26 @@ pub struct Shard {
 /// The groups of a batch, and the shards of each, in order, for a network of so many parameters.
 #[must_use]
 pub fn groups(lengths: &[usize], parameters: usize) -> Vec<Vec<Shard>> {
-    let whole = Shard { sequences: 0..lengths.len(), rows: 0..lengths.iter().sum() };
+    let whole = Shard {
+        sequences: 0..lengths.len(),
+        rows: 0..lengths.iter().sum(),
+    };
     let group = GROUP.max(parameters / PARAMETERS);
     // Two from one and a half on: two threads are worth two small groups.
-    let least = if 2 * whole.rows.len() >= 3 * group { 2 } else { 1 };
+    let least = if 2 * whole.rows.len() >= 3 * group {
+        2
+    } else {
+        1
+    };
     let count = (whole.rows.len() / group).clamp(least, GROUPS);
     // A power of two divides evenly among two, four or eight threads.
     let count = 1 << count.ilog2();
     let size = (parameters / READ).clamp(*SHARD.start(), *SHARD.end());
     let cut_again = |group: Shard| cut(&group, group.rows.len().div_ceil(size), lengths);
-    cut(&whole, count, lengths).into_iter().map(cut_again).collect()
+    cut(&whole, count, lengths)
+        .into_iter()
+        .map(cut_again)
+        .collect()
 }
 
 /// Cuts between sequences into at most `count` parts of about equal rows.
@@ -57,7 +67,10 @@ fn cut(whole: &Shard, count: usize, lengths: &[usize]) -> Vec<Shard> {
                 open.sequences.end = sequence + 1;
                 open.rows.end = next;
             }
-            _ => parts.push(Shard { sequences: sequence..sequence + 1, rows: row..next }),
+            _ => parts.push(Shard {
+                sequences: sequence..sequence + 1,
+                rows: row..next,
+            }),
         }
         (row, last) = (next, part);
     }
@@ -73,8 +86,10 @@ mod tests {
     #[test]
     fn sixty_four_sequences_make_four_groups() {
         let small = groups(&[96; 64], 0);
-        let rows: Vec<Vec<usize>> =
-            small.iter().map(|group| group.iter().map(|shard| shard.rows.len()).collect()).collect();
+        let rows: Vec<Vec<usize>> = small
+            .iter()
+            .map(|group| group.iter().map(|shard| shard.rows.len()).collect())
+            .collect();
         assert_eq!(rows, vec![vec![192; 8]; 4]);
         let large = groups(&[96; 64], 200 << 20);
         assert_eq!((large.len(), large[0].len()), (1, 6));
@@ -84,8 +99,20 @@ mod tests {
     fn small_batches_are_one_shard_and_long_sequences_stay_whole() {
         let counts = [1535, 1536, 4095, 4096].map(|rows| groups(&vec![1; rows], 0).len());
         assert_eq!(counts, [1, 2, 2, 4]);
-        assert_eq!(groups(&[3, 4], 0), [[Shard { sequences: 0..2, rows: 0..7 }]]);
-        assert_eq!(groups(&[2000], 0), [[Shard { sequences: 0..1, rows: 0..2000 }]]);
+        assert_eq!(
+            groups(&[3, 4], 0),
+            [[Shard {
+                sequences: 0..2,
+                rows: 0..7
+            }]]
+        );
+        assert_eq!(
+            groups(&[2000], 0),
+            [[Shard {
+                sequences: 0..1,
+                rows: 0..2000
+            }]]
+        );
         assert!(groups(&[], 0).is_empty());
     }
 

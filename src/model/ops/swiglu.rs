@@ -8,7 +8,10 @@ use super::exponential::exp;
 /// From packed rows of 2 F values to rows of F.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
 pub fn forward(packed: &[f32], width: usize, y: &mut [f32]) {
-    for (packed, y) in packed.chunks_exact(2 * width).zip(y.chunks_exact_mut(width)) {
+    for (packed, y) in packed
+        .chunks_exact(2 * width)
+        .zip(y.chunks_exact_mut(width))
+    {
         let (gate, up) = packed.split_at(width);
         for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
             *y = gate / (1.0 + exp(-gate)) * up;
@@ -20,8 +23,13 @@ pub fn forward(packed: &[f32], width: usize, y: &mut [f32]) {
 /// needed for the next layer's weight gradient and costs less to make than to keep.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
 pub fn backward(packed: &[f32], width: usize, dy: &[f32], y: &mut [f32], dpacked: &mut [f32]) {
-    let rows = packed.chunks_exact(2 * width).zip(dpacked.chunks_exact_mut(2 * width));
-    for (((packed, dpacked), dy), y) in rows.zip(dy.chunks_exact(width)).zip(y.chunks_exact_mut(width)) {
+    let rows = packed
+        .chunks_exact(2 * width)
+        .zip(dpacked.chunks_exact_mut(2 * width));
+    for (((packed, dpacked), dy), y) in rows
+        .zip(dy.chunks_exact(width))
+        .zip(y.chunks_exact_mut(width))
+    {
         let (gate, up) = packed.split_at(width);
         let (dgate, dup) = dpacked.split_at_mut(width);
         let values = gate.iter().zip(up).zip(dy);

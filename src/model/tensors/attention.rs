@@ -39,20 +39,43 @@ impl Attention<'_> {
     /// Gradient of the packed input from that of the mixed values.
     pub fn backward(&self, kept: Vec<Kept>, dmixed: &Tensor<2>) -> Tensor<2> {
         let squares = self.layout.squares.iter().zip(kept);
-        self.layout.gather(squares.map(|(square, kept)| self.unmix(square, kept, dmixed)).collect())
+        self.layout.gather(
+            squares
+                .map(|(square, kept)| self.unmix(square, kept, dmixed))
+                .collect(),
+        )
     }
 
     fn mix(&self, square: &Square, packed: &Tensor<2>) -> (Tensor<3>, Kept) {
         let (b, t) = (square.sequences, square.length);
         let (h, k, size) = (self.heads.queries, self.heads.keys, self.heads.size);
-        let all = Layout::spread(square, packed).reshape([b, t, h + 2 * k, size]).swap_dims(1, 2);
+        let all = Layout::spread(square, packed)
+            .reshape([b, t, h + 2 * k, size])
+            .swap_dims(1, 2);
         let turned = rotate(all.clone().slice_dim(1, 0..h + k), self.angles(t), false);
-        let queries = turned.clone().slice_dim(1, 0..h).reshape([b, k, h / k * t, size]);
-        let (keys, values) = (turned.slice_dim(1, h..h + k), all.slice_dim(1, h + k..h + 2 * k));
+        let queries = turned
+            .clone()
+            .slice_dim(1, 0..h)
+            .reshape([b, k, h / k * t, size]);
+        let (keys, values) = (
+            turned.slice_dim(1, h..h + k),
+            all.slice_dim(1, h + k..h + 2 * k),
+        );
         let probabilities = self.probabilities(square, queries.clone(), keys.clone());
         let mixed = probabilities.clone().matmul(values.clone());
-        let mixed = mixed.reshape([b, h, t, size]).swap_dims(1, 2).reshape([b, t, h * size]);
-        (mixed, Kept { queries, keys, values, probabilities })
+        let mixed = mixed
+            .reshape([b, h, t, size])
+            .swap_dims(1, 2)
+            .reshape([b, t, h * size]);
+        (
+            mixed,
+            Kept {
+                queries,
+                keys,
+                values,
+                probabilities,
+            },
+        )
     }
 
     fn probabilities(&self, square: &Square, queries: Tensor<4>, keys: Tensor<4>) -> Tensor<4> {
@@ -61,15 +84,28 @@ impl Attention<'_> {
         let precision: FloatDType = queries.dtype().into();
         let scores = (queries * self.scale()).matmul(keys.swap_dims(2, 3));
         let scores = scores.cast(FloatDType::F32).reshape([b, k, group, t, t]);
-        let hidden = square.hidden.clone().unsqueeze::<5>().expand([b, k, group, t, t]);
-        softmax(scores.mask_fill(hidden, NEVER), 4).cast(precision).reshape([b, k, group * t, t])
+        let hidden = square
+            .hidden
+            .clone()
+            .unsqueeze::<5>()
+            .expand([b, k, group, t, t]);
+        softmax(scores.mask_fill(hidden, NEVER), 4)
+            .cast(precision)
+            .reshape([b, k, group * t, t])
     }
 
     fn unmix(&self, square: &Square, kept: Kept, dmixed: &Tensor<2>) -> Tensor<3> {
         let (b, t) = (square.sequences, square.length);
         let (h, k, size) = (self.heads.queries, self.heads.keys, self.heads.size);
-        let Kept { queries, keys, values, probabilities } = kept;
-        let dmixed = Layout::spread_zeroed(square, dmixed).reshape([b, t, h, size]).swap_dims(1, 2);
+        let Kept {
+            queries,
+            keys,
+            values,
+            probabilities,
+        } = kept;
+        let dmixed = Layout::spread_zeroed(square, dmixed)
+            .reshape([b, t, h, size])
+            .swap_dims(1, 2);
         let dmixed = dmixed.reshape([b, k, h / k * t, size]);
         let dvalues = probabilities.clone().swap_dims(2, 3).matmul(dmixed.clone());
         let dscores = unsoften(probabilities, dmixed.matmul(values.swap_dims(2, 3))) * self.scale();
@@ -93,7 +129,11 @@ impl Attention<'_> {
 /// Gradient of scores from that of their softmax: `p (dp - sum of p dp)`.
 fn unsoften(probabilities: Tensor<4>, gradient: Tensor<4>) -> Tensor<4> {
     let weighed = probabilities.clone() * gradient;
-    let sums = weighed.clone().cast(FloatDType::F32).sum_dim(3).cast(FloatDType::from(weighed.dtype()));
+    let sums = weighed
+        .clone()
+        .cast(FloatDType::F32)
+        .sum_dim(3)
+        .cast(FloatDType::from(weighed.dtype()));
     weighed - probabilities * sums
 }
 

@@ -47,7 +47,11 @@ pub struct Parts {
 
 impl Layer<'_> {
     /// The block on `x` \[N, D\], with an attention that takes packed rows to mixed ones.
-    pub fn apply(&self, x: &Tensor<2>, attention: impl FnOnce(&Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+    pub fn apply(
+        &self,
+        x: &Tensor<2>,
+        attention: impl FnOnce(&Tensor<2>) -> Tensor<2>,
+    ) -> Tensor<2> {
         self.forward(x, |packed| (attention(packed), Vec::new())).0
     }
 
@@ -64,15 +68,45 @@ impl Layer<'_> {
         let between_normed = norm::forward(&between, self.mlp_norm, self.epsilon);
         let gate_up = self.gate_up.forward(&between_normed);
         let y = between.clone() + self.down.forward(&gated(gate_up.clone()));
-        (y, Kept { x: x.clone(), normed, inputs, attention: kept, mixed, between, between_normed, gate_up })
+        (
+            y,
+            Kept {
+                x: x.clone(),
+                normed,
+                inputs,
+                attention: kept,
+                mixed,
+                between,
+                between_normed,
+                gate_up,
+            },
+        )
     }
 
     /// Gradients of the block's input and parameters from that of its output.
-    pub fn backward(&self, kept: Kept, attention: &Attention<'_>, dy: Tensor<2>) -> (Tensor<2>, Parts) {
-        let Kept { x, normed, inputs, attention: attended, mixed, between, between_normed, gate_up } = kept;
-        let (dgated, down) = self.down.backward(&gated(gate_up.clone()), &dy, self.frozen);
+    pub fn backward(
+        &self,
+        kept: Kept,
+        attention: &Attention<'_>,
+        dy: Tensor<2>,
+    ) -> (Tensor<2>, Parts) {
+        let Kept {
+            x,
+            normed,
+            inputs,
+            attention: attended,
+            mixed,
+            between,
+            between_normed,
+            gate_up,
+        } = kept;
+        let (dgated, down) = self
+            .down
+            .backward(&gated(gate_up.clone()), &dy, self.frozen);
         let dgate_up = ungated(gate_up, dgated);
-        let (dnormed, gate_up) = self.gate_up.backward(&between_normed, &dgate_up, self.frozen);
+        let (dnormed, gate_up) = self
+            .gate_up
+            .backward(&between_normed, &dgate_up, self.frozen);
         let (dbetween, mlp_norm) = norm::backward(&between, self.mlp_norm, self.epsilon, dnormed);
         let dbetween = dy + dbetween;
         let (dmixed, output) = self.output.backward(&mixed, &dbetween, self.frozen);
@@ -80,7 +114,18 @@ impl Layer<'_> {
         let (dpacked, inputs) = self.inputs.backward(inputs, dpacked);
         let (dnormed, packed) = self.packed.backward(&normed, &dpacked, self.frozen);
         let (dx, attention_norm) = norm::backward(&x, self.attention_norm, self.epsilon, dnormed);
-        (dbetween + dx, Parts { attention_norm, packed, inputs, output, mlp_norm, gate_up, down })
+        (
+            dbetween + dx,
+            Parts {
+                attention_norm,
+                packed,
+                inputs,
+                output,
+                mlp_norm,
+                gate_up,
+                down,
+            },
+        )
     }
 }
 
@@ -101,5 +146,8 @@ fn ungated(packed: Tensor<2>, dy: Tensor<2>) -> Tensor<2> {
 
 fn halves(packed: Tensor<2>) -> [Tensor<2>; 2] {
     let width = packed.dims()[1];
-    [packed.clone().slice_dim(1, 0..width / 2), packed.slice_dim(1, width / 2..width)]
+    [
+        packed.clone().slice_dim(1, 0..width / 2),
+        packed.slice_dim(1, width / 2..width),
+    ]
 }

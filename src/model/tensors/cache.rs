@@ -28,7 +28,11 @@ impl Cache {
     pub fn new(layers: Vec<[Tensor<4>; 2]>, lengths: &[usize]) -> Self {
         let filled = lengths.iter().copied().max().unwrap_or(0);
         let starts = lengths.iter().map(|length| filled - length).collect();
-        Self { layers: layers.into(), starts, filled }
+        Self {
+            layers: layers.into(),
+            starts,
+            filled,
+        }
     }
 
     /// Number of sequences.
@@ -62,10 +66,16 @@ impl Cache {
             let first = start.max(earliest);
             (0..columns).map(move |column| column < first || column > filled)
         };
-        let empty: Vec<bool> = self.starts.iter().flat_map(|&start| hidden(start)).collect();
+        let empty: Vec<bool> = self
+            .starts
+            .iter()
+            .flat_map(|&start| hidden(start))
+            .collect();
         let device = self.layers[0][0].device();
-        let mask =
-            Tensor::<4, Bool>::from_data(TensorData::new(empty, [self.rows(), 1, 1, columns]), &device);
+        let mask = Tensor::<4, Bool>::from_data(
+            TensorData::new(empty, [self.rows(), 1, 1, columns]),
+            &device,
+        );
         mask.expand([self.rows(), heads.keys, heads.queries / heads.keys, columns])
     }
 
@@ -108,7 +118,11 @@ impl Cache {
             cache.shift(0, 0, columns - cache.columns());
         }
         for (mine, others) in self.layers.iter_mut().zip(other.layers) {
-            let both = mine.clone().into_iter().zip(others).map(|(a, b)| Tensor::cat(vec![a, b], 0));
+            let both = mine
+                .clone()
+                .into_iter()
+                .zip(others)
+                .map(|(a, b)| Tensor::cat(vec![a, b], 0));
             *mine = <[Tensor<4>; 2]>::try_from(both.collect::<Vec<_>>()).expect("keys and values");
         }
         self.starts.extend(other.starts);
@@ -122,9 +136,15 @@ impl Cache {
         for pair in &mut self.layers {
             *pair = pair.clone().map(|tensor| {
                 let columns = tensor.dims()[2];
-                let kept = if drop > 0 { tensor.slice_dim(2, drop..columns) } else { tensor };
+                let kept = if drop > 0 {
+                    tensor.slice_dim(2, drop..columns)
+                } else {
+                    tensor
+                };
                 let zeros = |count| (count > 0).then(|| zeros(&kept, count));
-                let parts = [zeros(front), Some(kept.clone()), zeros(end)].into_iter().flatten();
+                let parts = [zeros(front), Some(kept.clone()), zeros(end)]
+                    .into_iter()
+                    .flatten();
                 Tensor::cat(parts.collect(), 2)
             });
         }
@@ -137,5 +157,6 @@ impl Cache {
 
 fn zeros(like: &Tensor<4>, columns: usize) -> Tensor<4> {
     let [rows, heads, _, size] = like.dims();
-    Tensor::<4>::zeros([rows, heads, columns, size], &like.device()).cast(FloatDType::from(like.dtype()))
+    Tensor::<4>::zeros([rows, heads, columns, size], &like.device())
+        .cast(FloatDType::from(like.dtype()))
 }

@@ -12,7 +12,12 @@ use crate::model::Threads;
 use crate::model::sampler::Sampler;
 
 /// Draws the token of each row of logits \[R, V\], whose seed and number in its attempt are given.
-pub fn draw(logits: Tensor<2>, sampling: &Sampling, rows: &[(Seed, usize)], threads: &Threads) -> Vec<u32> {
+pub fn draw(
+    logits: Tensor<2>,
+    sampling: &Sampling,
+    rows: &[(Seed, usize)],
+    threads: &Threads,
+) -> Vec<u32> {
     if sampling.temperature == 0.0 {
         return whole(logits.argmax(1));
     }
@@ -23,10 +28,15 @@ pub fn draw(logits: Tensor<2>, sampling: &Sampling, rows: &[(Seed, usize)], thre
     let logits = floats(logits);
     let mut tokens = vec![0; rows.len()];
     let size = rows.len().div_ceil(threads.count()).max(1);
-    let pieces = rows.chunks(size).zip(logits.chunks(size * vocabulary)).zip(tokens.chunks_mut(size));
+    let pieces = rows
+        .chunks(size)
+        .zip(logits.chunks(size * vocabulary))
+        .zip(tokens.chunks_mut(size));
     threads.each(pieces.collect(), |((rows, logits), tokens)| {
         let mut sampler = Sampler::default();
-        for ((&(seed, index), logits), token) in rows.iter().zip(logits.chunks(vocabulary)).zip(tokens) {
+        for ((&(seed, index), logits), token) in
+            rows.iter().zip(logits.chunks(vocabulary)).zip(tokens)
+        {
             *token = sampler.draw(logits, sampling, seed, index);
         }
     });
@@ -37,12 +47,18 @@ pub fn draw(logits: Tensor<2>, sampling: &Sampling, rows: &[(Seed, usize)], thre
 fn from_all(logits: Tensor<2>, temperature: f64, rows: &[(Seed, usize)]) -> Vec<u32> {
     let [count, vocabulary] = logits.dims();
     let reached = softmax(logits / temperature, 1).cumsum(1);
-    let shares: Vec<f32> = rows.iter().map(|(seed, index)| seed.uniform(*index as u64) as f32).collect();
+    let shares: Vec<f32> = rows
+        .iter()
+        .map(|(seed, index)| seed.uniform(*index as u64) as f32)
+        .collect();
     let shares = Tensor::<2>::from_data(TensorData::new(shares, [count, 1]), &reached.device());
     let points = shares * reached.clone().slice_dim(1, vocabulary - 1..vocabulary);
     let passed = reached.lower_equal(points.expand([count, vocabulary]));
     // Rounding can leave the point at the very end.
-    whole(passed.int().sum_dim(1)).into_iter().map(|token| token.min(vocabulary as u32 - 1)).collect()
+    whole(passed.int().sum_dim(1))
+        .into_iter()
+        .map(|token| token.min(vocabulary as u32 - 1))
+        .collect()
 }
 
 fn whole(tokens: Tensor<2, burn::tensor::Int>) -> Vec<u32> {

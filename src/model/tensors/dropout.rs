@@ -37,10 +37,15 @@ impl Dropout {
             let seed = seed.at(row as u64);
             mask.extend((0..width).map(|column| {
                 let draw = seed.at((column / PARTS) as u64).0 >> (16 * (column % PARTS));
-                if f64::from(draw as u16) < least { 0.0 } else { kept }
+                if f64::from(draw as u16) < least {
+                    0.0
+                } else {
+                    kept
+                }
             }));
         }
-        let mask = Tensor::<2>::from_data(TensorData::new(mask, [self.rows.len(), width]), &x.device());
+        let mask =
+            Tensor::<2>::from_data(TensorData::new(mask, [self.rows.len(), width]), &x.device());
         mask.cast(FloatDType::from(x.dtype()))
     }
 }
@@ -53,8 +58,16 @@ mod tests {
 
     fn mask(rows: Range<usize>, part: f64, layer: usize) -> Vec<f32> {
         let x = Tensor::<2>::zeros([rows.len(), 64], &Device::flex());
-        let dropout = Dropout { part, seed: Seed(3), rows };
-        dropout.mask(layer, Packed::Down, &x).into_data().try_into_vec().unwrap()
+        let dropout = Dropout {
+            part,
+            seed: Seed(3),
+            rows,
+        };
+        dropout
+            .mask(layer, Packed::Down, &x)
+            .into_data()
+            .try_into_vec()
+            .unwrap()
     }
 
     #[test]

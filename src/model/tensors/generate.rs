@@ -66,12 +66,28 @@ pub fn generate(
     heard: Heard<'_>,
 ) -> Vec<Vec<Vec<u32>>> {
     let [most, prefilled] = decoder.at_a_time(prompts, sampling.max_tokens);
-    let work = Work { decoder, prompts, sampling, stops, heard, most, prefilled };
-    let mut done: Vec<Vec<Vec<u32>>> = prompts.iter().map(|p| vec![Vec::new(); p.seeds.len()]).collect();
+    let work = Work {
+        decoder,
+        prompts,
+        sampling,
+        stops,
+        heard,
+        most,
+        prefilled,
+    };
+    let mut done: Vec<Vec<Vec<u32>>> = prompts
+        .iter()
+        .map(|p| vec![Vec::new(); p.seeds.len()])
+        .collect();
     // Long prompts first: a wave's prompts are of similar length, and the last waves are short.
-    let mut order: Vec<usize> = (0..prompts.len()).filter(|&i| !prompts[i].seeds.is_empty()).collect();
+    let mut order: Vec<usize> = (0..prompts.len())
+        .filter(|&i| !prompts[i].seeds.is_empty())
+        .collect();
     order.sort_by_key(|&prompt| std::cmp::Reverse(prompts[prompt].tokens.len()));
-    let mut waiting: VecDeque<Entrant> = order.into_iter().flat_map(|prompt| work.cut(prompt)).collect();
+    let mut waiting: VecDeque<Entrant> = order
+        .into_iter()
+        .flat_map(|prompt| work.cut(prompt))
+        .collect();
     let mut wave: Option<Wave> = None;
     loop {
         let running = wave.as_ref().map_or(0, |wave| wave.rows.len());
@@ -82,7 +98,9 @@ pub fn generate(
                 None => entering,
             });
         }
-        let Some(mut going) = wave.take() else { return done };
+        let Some(mut going) = wave.take() else {
+            return done;
+        };
         work.leave(&mut going, &mut done);
         if !going.rows.is_empty() {
             work.step(&mut going);
@@ -105,7 +123,10 @@ impl Work<'_> {
     /// A prompt in as many parts as its samples have to be written in.
     fn cut(&self, prompt: usize) -> Vec<Entrant> {
         let (most, count) = (self.most, self.prompts[prompt].seeds.len());
-        let part = |from: usize| Entrant { prompt, samples: from..count.min(from + most) };
+        let part = |from: usize| Entrant {
+            prompt,
+            samples: from..count.min(from + most),
+        };
         (0..count).step_by(most).map(part).collect()
     }
 
@@ -122,15 +143,22 @@ impl Work<'_> {
             }
             entering.extend(waiting.pop_front());
         }
-        let prompts: Vec<&[u32]> =
-            entering.iter().map(|one| self.prompts[one.prompt].tokens.as_slice()).collect();
+        let prompts: Vec<&[u32]> = entering
+            .iter()
+            .map(|one| self.prompts[one.prompt].tokens.as_slice())
+            .collect();
         let (logits, mut cache) = self.decoder.prefill(&prompts);
         let mut rows = Vec::new();
         let mut places = Vec::new();
         for (place, Entrant { prompt, samples }) in entering.into_iter().enumerate() {
             for sample in samples {
                 let seed = self.prompts[prompt].seeds[sample];
-                rows.push(Row { prompt, sample, seed, written: Vec::new() });
+                rows.push(Row {
+                    prompt,
+                    sample,
+                    seed,
+                    written: Vec::new(),
+                });
                 places.push(place);
             }
         }
@@ -142,8 +170,9 @@ impl Work<'_> {
 
     /// Hands over the samples that have ended.
     fn leave(&self, wave: &mut Wave, done: &mut [Vec<Vec<u32>>]) {
-        let going: Vec<usize> =
-            (0..wave.rows.len()).filter(|&row| !self.has_ended(&wave.rows[row])).collect();
+        let going: Vec<usize> = (0..wave.rows.len())
+            .filter(|&row| !self.has_ended(&wave.rows[row]))
+            .collect();
         if going.len() == wave.rows.len() {
             return;
         }
@@ -157,18 +186,26 @@ impl Work<'_> {
 
     fn has_ended(&self, row: &Row) -> bool {
         let last = row.written.last();
-        row.written.len() >= self.sampling.max_tokens || last.is_some_and(|last| self.stops.contains(last))
+        row.written.len() >= self.sampling.max_tokens
+            || last.is_some_and(|last| self.stops.contains(last))
     }
 
     fn step(&self, wave: &mut Wave) {
-        let lasts: Vec<u32> = wave.rows.iter().map(|row| row.written[row.written.len() - 1]).collect();
+        let lasts: Vec<u32> = wave
+            .rows
+            .iter()
+            .map(|row| row.written[row.written.len() - 1])
+            .collect();
         let logits = self.decoder.advance_all(&lasts, &mut wave.cache);
         self.draw(&mut wave.rows, logits);
     }
 
     /// Writes the next token of each row.
     fn draw(&self, rows: &mut [Row], logits: Tensor<2>) {
-        let drawn: Vec<(Seed, usize)> = rows.iter().map(|row| (row.seed, row.written.len())).collect();
+        let drawn: Vec<(Seed, usize)> = rows
+            .iter()
+            .map(|row| (row.seed, row.written.len()))
+            .collect();
         let tokens = draw(logits, self.sampling, &drawn, &self.decoder.threads);
         for (row, token) in rows.iter_mut().zip(tokens) {
             (self.heard)(row.prompt, token);
@@ -186,9 +223,16 @@ impl Decoder {
     /// Samples that are written together, so that their caches have room, and tokens of prompts that
     /// enter together.
     fn at_a_time(&self, prompts: &[Prompted], answer: usize) -> [usize; 2] {
-        let longest = prompts.iter().map(|prompt| prompt.tokens.len()).max().unwrap_or(0);
+        let longest = prompts
+            .iter()
+            .map(|prompt| prompt.tokens.len())
+            .max()
+            .unwrap_or(0);
         let values = 2 * self.config.keys_width() * (longest + answer);
-        let most = rows_within(self.activations, self.config.layers * values * self.precision.bytes());
+        let most = rows_within(
+            self.activations,
+            self.config.layers * values * self.precision.bytes(),
+        );
         if !self.halved {
             return [most, PREFILLED];
         }
@@ -203,8 +247,17 @@ impl Decoder {
         let tokens: Vec<u32> = prompts.concat();
         let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len()).collect();
         let device = self.device();
-        let layout = Layout::new(&lengths, self.config.window, self.precision.float(), &device);
-        let attention = Attention { heads: &self.shape.heads, tables: self.tables(), layout: &layout };
+        let layout = Layout::new(
+            &lengths,
+            self.config.window,
+            self.precision.float(),
+            &device,
+        );
+        let attention = Attention {
+            heads: &self.shape.heads,
+            tables: self.tables(),
+            layout: &layout,
+        };
         let weights = self.resident();
         let ends = lengths.iter().scan(0, |end, length| {
             *end += length;
@@ -237,15 +290,25 @@ impl Decoder {
         let (from, width) = (heads.queries * heads.size, heads.keys * heads.size);
         let part = |from: usize| packed.clone().slice_dim(1, from..from + width);
         let count: usize = lengths.iter().sum();
-        let positions = integers(lengths.iter().flat_map(|&length| 0..length), &packed.device());
-        let [cosines, sines] = self
-            .tables()
-            .clone()
-            .map(|table| table.select(0, positions.clone()).reshape([count, 1, 1, heads.size / 2]));
-        let keys = rotate(part(from).reshape([count, 1, heads.keys, heads.size]), [cosines, sines], false);
+        let positions = integers(
+            lengths.iter().flat_map(|&length| 0..length),
+            &packed.device(),
+        );
+        let [cosines, sines] = self.tables().clone().map(|table| {
+            table
+                .select(0, positions.clone())
+                .reshape([count, 1, 1, heads.size / 2])
+        });
+        let keys = rotate(
+            part(from).reshape([count, 1, heads.keys, heads.size]),
+            [cosines, sines],
+            false,
+        );
         [keys.reshape([count, width]), part(from + width)].map(|rows_of_all| {
             let spread = rows_of_all.select(0, columns.clone());
-            spread.reshape([rows, longest, heads.keys, heads.size]).swap_dims(1, 2)
+            spread
+                .reshape([rows, longest, heads.keys, heads.size])
+                .swap_dims(1, 2)
         })
     }
 
@@ -255,10 +318,11 @@ impl Decoder {
         let heads = &self.shape.heads;
         let (rows, h, k, size) = (tokens.len(), heads.queries, heads.keys, heads.size);
         let positions = integers(cache.positions(), &self.device());
-        let angles = self
-            .tables()
-            .clone()
-            .map(|table| table.select(0, positions.clone()).reshape([rows, 1, 1, size / 2]));
+        let angles = self.tables().clone().map(|table| {
+            table
+                .select(0, positions.clone())
+                .reshape([rows, 1, 1, size / 2])
+        });
         let empty = cache.empty(heads, self.config.window);
         let scale = (size as f64).sqrt().recip();
         let weights = self.resident();
@@ -267,8 +331,15 @@ impl Decoder {
             x = self.layer(number, block).apply(&x, |packed| {
                 let all = packed.clone().reshape([rows, h + 2 * k, 1, size]);
                 let turned = rotate(all.clone().slice_dim(1, 0..h + k), angles.clone(), false);
-                let queries = turned.clone().slice_dim(1, 0..h).reshape([rows, k, h / k, size]) * scale;
-                let next = [turned.slice_dim(1, h..h + k), all.slice_dim(1, h + k..h + 2 * k)];
+                let queries = turned
+                    .clone()
+                    .slice_dim(1, 0..h)
+                    .reshape([rows, k, h / k, size])
+                    * scale;
+                let next = [
+                    turned.slice_dim(1, h..h + k),
+                    all.slice_dim(1, h + k..h + 2 * k),
+                ];
                 let [keys, values] = cache.write(next);
                 let scores = queries.matmul(keys.swap_dims(2, 3)).cast(FloatDType::F32);
                 let precision = self.precision.float();
@@ -282,7 +353,9 @@ impl Decoder {
 
     /// Logits of rows \[R, D\], \[R, V\], in 32 bits.
     fn resident_logits(&self, x: &Tensor<2>) -> Tensor<2> {
-        self.tensor_head(self.resident()).logits(x).cast(FloatDType::F32)
+        self.tensor_head(self.resident())
+            .logits(x)
+            .cast(FloatDType::F32)
     }
 }
 
@@ -307,14 +380,23 @@ mod tests {
     #[test]
     fn half_is_half_of_what_would_be_there_together() {
         let prompts = |count: usize, samples: usize| -> Vec<Prompted> {
-            let prompt = Prompted { tokens: vec![0; 10], seeds: vec![Seed(0); samples] };
+            let prompt = Prompted {
+                tokens: vec![0; 10],
+                seeds: vec![Seed(0); samples],
+            };
             (0..count).map(|_| prompt.clone()).collect()
         };
         let mut decoder = decoder();
         // 2 layers, keys and values of 16 numbers of 4 bytes, 20 columns: 5120 bytes a row.
         for (room, count, samples, whole, half) in [
             (usize::MAX, 6, 2, [ROWS, PREFILLED], [6, 30]),
-            (usize::MAX, 1000, 1, [ROWS, PREFILLED], [ROWS / 2, PREFILLED / 2]),
+            (
+                usize::MAX,
+                1000,
+                1,
+                [ROWS, PREFILLED],
+                [ROWS / 2, PREFILLED / 2],
+            ),
             (8 * 5120, 6, 2, [8, PREFILLED], [4, 30]),
             (0, 1, 1, [1, PREFILLED], [1, 5]),
         ] {

@@ -50,7 +50,12 @@ impl Wanted {
         let chosen = integers(rows.iter().map(|&row| ids[row] as usize), &device);
         let weights: Vec<f32> = rows.iter().map(|&row| weights[row]).collect();
         let weights = Tensor::<2>::from_data(TensorData::new(weights, [count, 1]), &device);
-        Some(Self { count, rows: integers(rows, &device), ids: chosen.unsqueeze_dim(1), weights })
+        Some(Self {
+            count,
+            rows: integers(rows, &device),
+            ids: chosen.unsqueeze_dim(1),
+            weights,
+        })
     }
 }
 
@@ -64,7 +69,9 @@ impl Head<'_> {
     pub fn log_probabilities(&self, x: &Tensor<2>, wanted: &Wanted) -> Tensor<1> {
         let x = x.clone().select(0, wanted.rows.clone());
         let pieces = self.pieces(wanted.count).map(|piece| {
-            let logits = self.logits(&x.clone().slice_dim(0, piece.clone())).cast(FloatDType::F32);
+            let logits = self
+                .logits(&x.clone().slice_dim(0, piece.clone()))
+                .cast(FloatDType::F32);
             log_softmax(logits, 1).gather(1, wanted.ids.clone().slice_dim(0, piece))
         });
         Tensor::cat(pieces.collect(), 0).squeeze_dim::<1>(1)
@@ -93,14 +100,23 @@ impl Head<'_> {
             }
         }
         let loss = Tensor::cat(losses, 0).sum();
-        let (dchosen, dgain) = norm::backward(&chosen, self.gain, self.epsilon, Tensor::cat(dnormed, 0));
-        let dx = x.zeros_like().select_assign(0, wanted.rows.clone(), dchosen, IndexingUpdateOp::Add);
-        Backward { loss, dx, trained: sum.map(|dmatrix| (dgain, dmatrix)) }
+        let (dchosen, dgain) =
+            norm::backward(&chosen, self.gain, self.epsilon, Tensor::cat(dnormed, 0));
+        let dx =
+            x.zeros_like()
+                .select_assign(0, wanted.rows.clone(), dchosen, IndexingUpdateOp::Add);
+        Backward {
+            loss,
+            dx,
+            trained: sum.map(|dmatrix| (dgain, dmatrix)),
+        }
     }
 
     fn pieces(&self, count: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
         let size = (LOGITS / self.matrix.dims()[1]).max(1);
-        (0..count).step_by(size).map(move |from| from..count.min(from + size))
+        (0..count)
+            .step_by(size)
+            .map(move |from| from..count.min(from + size))
     }
 }
 
@@ -109,7 +125,14 @@ impl Head<'_> {
 fn loss(logits: Tensor<2>, ids: Tensor<2, Int>, weights: Tensor<2>) -> (Tensor<1>, Tensor<2>) {
     let precision: FloatDType = logits.dtype().into();
     let log = log_softmax(logits.cast(FloatDType::F32), 1);
-    let loss = (log.clone().gather(1, ids.clone()) * weights.clone()).sum().neg();
+    let loss = (log.clone().gather(1, ids.clone()) * weights.clone())
+        .sum()
+        .neg();
     let gradient = log.exp() * weights.clone();
-    (loss, gradient.scatter(1, ids, weights.neg(), IndexingUpdateOp::Add).cast(precision))
+    (
+        loss,
+        gradient
+            .scatter(1, ids, weights.neg(), IndexingUpdateOp::Add)
+            .cast(precision),
+    )
 }

@@ -33,14 +33,19 @@ impl Inputs<'_> {
             Some(bias) => packed + bias.clone().cast(precision).unsqueeze(),
             None => packed,
         };
-        let Some(gains) = self.norms else { return (packed, Kept(None)) };
+        let Some(gains) = self.norms else {
+            return (packed, Kept(None));
+        };
         let [queries, keys, values] = self.parts(&packed);
         let normed = [(queries, &gains[0]), (keys, &gains[1])].map(|(part, gain)| {
             let [rows, width] = part.dims();
             norm::forward(&self.by_head(part), gain, self.epsilon).reshape([rows, width])
         });
         let [queries, keys] = normed;
-        (Tensor::cat(vec![queries, keys, values], 1), Kept(Some(packed)))
+        (
+            Tensor::cat(vec![queries, keys, values], 1),
+            Kept(Some(packed)),
+        )
     }
 
     /// Gradient of the packed products from that of attention's input, and those of the parts.
@@ -52,7 +57,12 @@ impl Inputs<'_> {
             }
             _ => (d, None),
         };
-        let bias = self.bias.map(|_| d.clone().cast(FloatDType::F32).sum_dim(0).squeeze_dim::<1>(0));
+        let bias = self.bias.map(|_| {
+            d.clone()
+                .cast(FloatDType::F32)
+                .sum_dim(0)
+                .squeeze_dim::<1>(0)
+        });
         (d, Parts { bias, norms })
     }
 
@@ -64,10 +74,11 @@ impl Inputs<'_> {
     ) -> (Tensor<2>, [Tensor<1>; 2]) {
         let [queries, keys, _] = self.parts(packed);
         let [dqueries, dkeys, dvalues] = self.parts(d);
-        let [(dqueries, query), (dkeys, key)] = [(queries, dqueries, &gains[0]), (keys, dkeys, &gains[1])]
-            .map(|(part, d, gain)| {
+        let [(dqueries, query), (dkeys, key)] =
+            [(queries, dqueries, &gains[0]), (keys, dkeys, &gains[1])].map(|(part, d, gain)| {
                 let [rows, width] = part.dims();
-                let (d, dgain) = norm::backward(&self.by_head(part), gain, self.epsilon, self.by_head(d));
+                let (d, dgain) =
+                    norm::backward(&self.by_head(part), gain, self.epsilon, self.by_head(d));
                 (d.reshape([rows, width]), dgain)
             });
         (Tensor::cat(vec![dqueries, dkeys, dvalues], 1), [query, key])

@@ -33,7 +33,12 @@ pub struct Square {
 
 impl Layout {
     /// Where sequences of these lengths lie; a query sees at most `window` tokens, if there is one.
-    pub fn new(lengths: &[usize], window: Option<usize>, precision: FloatDType, device: &Device) -> Self {
+    pub fn new(
+        lengths: &[usize],
+        window: Option<usize>,
+        precision: FloatDType,
+        device: &Device,
+    ) -> Self {
         let starts: Vec<usize> = lengths
             .iter()
             .scan(0, |end, &length| {
@@ -47,7 +52,11 @@ impl Layout {
         let squares = groups
             .iter()
             .map(|group| {
-                let length = group.iter().map(|&sequence| lengths[sequence]).max().unwrap_or(0);
+                let length = group
+                    .iter()
+                    .map(|&sequence| lengths[sequence])
+                    .max()
+                    .unwrap_or(0);
                 for &sequence in group {
                     for at in 0..lengths[sequence] {
                         back[starts[sequence] + at] = place + at;
@@ -57,8 +66,12 @@ impl Layout {
                 square(group, lengths, &starts, length, window, precision, device)
             })
             .collect();
-        let in_order = back.iter().enumerate().all(|(row, &place)| row == place) && place == back.len();
-        Self { squares, back: (!in_order).then(|| integers(back, device)) }
+        let in_order =
+            back.iter().enumerate().all(|(row, &place)| row == place) && place == back.len();
+        Self {
+            squares,
+            back: (!in_order).then(|| integers(back, device)),
+        }
     }
 
     /// Rows \[N, P\] of the batch as those of one square, \[B, T, P\]; what fills up is of no use.
@@ -82,8 +95,15 @@ impl Layout {
 
     /// The squares' rows \[B, T, P\], in the squares' order, as rows \[N, P\] of the batch.
     pub fn gather(&self, squares: Vec<Tensor<3>>) -> Tensor<2> {
-        let mut flat: Vec<Tensor<2>> = squares.into_iter().map(|square| square.flatten(0, 1)).collect();
-        let all = if flat.len() == 1 { flat.remove(0) } else { Tensor::cat(flat, 0) };
+        let mut flat: Vec<Tensor<2>> = squares
+            .into_iter()
+            .map(|square| square.flatten(0, 1))
+            .collect();
+        let all = if flat.len() == 1 {
+            flat.remove(0)
+        } else {
+            Tensor::cat(flat, 0)
+        };
         match &self.back {
             Some(back) => all.select(0, back.clone()),
             None => all,
@@ -138,8 +158,10 @@ fn square(
             taken.push(f32::from(u8::from(is_taken)));
         }
     }
-    let in_order = lengths.len() == group.len() && rows.iter().enumerate().all(|(place, &row)| place == row);
-    let mask = || Tensor::<2>::from_data(TensorData::new(taken, [places, 1]), device).cast(precision);
+    let in_order =
+        lengths.len() == group.len() && rows.iter().enumerate().all(|(place, &row)| place == row);
+    let mask =
+        || Tensor::<2>::from_data(TensorData::new(taken, [places, 1]), device).cast(precision);
     Square {
         sequences: group.len(),
         length,

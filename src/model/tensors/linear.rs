@@ -49,7 +49,10 @@ impl Linear<'_> {
             let dy = dy.clone().slice_dim(1, adapter.columns.clone()) * self.scale;
             let dinner = dy.clone().matmul(up.transpose());
             let inner = seen.clone().matmul(down.clone());
-            adapters.push([seen.clone().transpose().matmul(dinner.clone()), inner.transpose().matmul(dy)]);
+            adapters.push([
+                seen.clone().transpose().matmul(dinner.clone()),
+                inner.transpose().matmul(dy),
+            ]);
             dx = dx + masked(&dinner.matmul(down.transpose()), mask.as_ref());
         }
         (dx, Trained { matrix, adapters })
@@ -84,7 +87,11 @@ impl Linear<'_> {
         if at < width {
             parts.push(zeros(width - at));
         }
-        Some(if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 1) })
+        Some(if parts.len() == 1 {
+            parts.remove(0)
+        } else {
+            Tensor::cat(parts, 1)
+        })
     }
 
     /// Both halves in the precision of products.

@@ -80,7 +80,11 @@ impl Decoder {
             let weights = &self.weights;
             Weights {
                 embedding: weights.embedding.clone().cast(precision),
-                blocks: weights.blocks.iter().map(|block| cast(block, precision)).collect(),
+                blocks: weights
+                    .blocks
+                    .iter()
+                    .map(|block| cast(block, precision))
+                    .collect(),
                 norm: weights.norm.clone(),
                 head: weights.head.clone().map(|head| head.cast(precision)),
                 adapters: None,
@@ -96,11 +100,18 @@ impl Decoder {
     }
 
     /// The same, with what its adapters do not see.
-    fn noisy_layer<'a>(&'a self, number: usize, block: &'a Block, dropout: Option<&'a Dropout>) -> Layer<'a> {
+    fn noisy_layer<'a>(
+        &'a self,
+        number: usize,
+        block: &'a Block,
+        dropout: Option<&'a Dropout>,
+    ) -> Layer<'a> {
         let adapters = self.weights.adapters.as_ref();
         let linear = |matrix: &'a Tensor<2>, packed: Packed| Linear {
             matrix,
-            adapters: adapters.map_or_else(Vec::new, |all| all.of(number, packed, &self.config).collect()),
+            adapters: adapters.map_or_else(Vec::new, |all| {
+                all.of(number, packed, &self.config).collect()
+            }),
             scale: adapters.map_or(1.0, Adapters::scale),
             dropout: dropout.map(|dropout| (dropout, number, packed)),
         };
@@ -162,5 +173,9 @@ fn integers(values: impl IntoIterator<Item = usize>, device: &Device) -> Tensor<
 }
 
 fn floats<const R: usize>(tensor: Tensor<R>) -> Vec<f32> {
-    tensor.cast(FloatDType::F32).into_data().try_into_vec().expect("cast to f32")
+    tensor
+        .cast(FloatDType::F32)
+        .into_data()
+        .try_into_vec()
+        .expect("cast to f32")
 }

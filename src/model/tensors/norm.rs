@@ -13,7 +13,12 @@ pub fn forward(x: &Tensor<2>, gain: &Tensor<1>, epsilon: f64) -> Tensor<2> {
 ///
 /// With `r = 1 / sqrt(mean(x^2) + epsilon)` and `g = gain * dy`:
 /// `dx = r g - x r^3 mean(g x)` and `dgain = sum of rows of dy x r`.
-pub fn backward(x: &Tensor<2>, gain: &Tensor<1>, epsilon: f64, dy: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
+pub fn backward(
+    x: &Tensor<2>,
+    gain: &Tensor<1>,
+    epsilon: f64,
+    dy: Tensor<2>,
+) -> (Tensor<2>, Tensor<1>) {
     let (wide, dy) = (x.clone().cast(FloatDType::F32), dy.cast(FloatDType::F32));
     let inverse = inverse(&wide, epsilon);
     let normed = wide * inverse.clone();

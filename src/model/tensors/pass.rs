@@ -48,26 +48,52 @@ impl Decoder {
         for piece in self.pieces(batch) {
             losses.extend(self.there_and_back(batch, targets, &piece, &mut sums));
         }
-        let mut fill = Fill { sums: &mut sums, frozen: self.weights.adapters.is_some() };
+        let mut fill = Fill {
+            sums: &mut sums,
+            frozen: self.weights.adapters.is_some(),
+        };
         let _ = self.weights.clone().map(&mut fill);
-        let loss = losses.into_iter().map(|loss| f64::from(floats(loss)[0])).sum();
-        (loss, Gradients::new(sums.0.into_iter().map(|(name, sum)| (name, Gradient::Device(Box::new(sum))))))
+        let loss = losses
+            .into_iter()
+            .map(|loss| f64::from(floats(loss)[0]))
+            .sum();
+        (
+            loss,
+            Gradients::new(
+                sums.0
+                    .into_iter()
+                    .map(|(name, sum)| (name, Gradient::Device(Box::new(sum)))),
+            ),
+        )
     }
 
     /// As [`Decoder::log_probabilities`], on the device.
-    pub(in crate::model) fn tensor_log_probabilities(&self, batch: &Ragged, targets: &Targets) -> Vec<f32> {
+    pub(in crate::model) fn tensor_log_probabilities(
+        &self,
+        batch: &Ragged,
+        targets: &Targets,
+    ) -> Vec<f32> {
         let mut all = vec![0.0; targets.weights.len()];
         for piece in self.pieces(batch) {
             let layout = self.layout(batch, &piece);
             let attention = self.attention(&layout);
             let mut x = self.embedded(&batch.tokens[piece.rows.clone()]);
-            let Some(wanted) = Wanted::new(targets, piece.rows.clone(), &x) else { continue };
+            let Some(wanted) = Wanted::new(targets, piece.rows.clone(), &x) else {
+                continue;
+            };
             for (number, block) in self.resident().blocks.iter().enumerate() {
-                x = self.layer(number, block).apply(&x, |packed| attention.forward(packed).0);
+                x = self
+                    .layer(number, block)
+                    .apply(&x, |packed| attention.forward(packed).0);
             }
-            let mut values =
-                floats(self.tensor_head(self.resident()).log_probabilities(&x, &wanted)).into_iter();
-            let rows = all[piece.rows.clone()].iter_mut().zip(&targets.weights[piece.rows]);
+            let mut values = floats(
+                self.tensor_head(self.resident())
+                    .log_probabilities(&x, &wanted),
+            )
+            .into_iter();
+            let rows = all[piece.rows.clone()]
+                .iter_mut()
+                .zip(&targets.weights[piece.rows]);
             for (value, _) in rows.filter(|(_, weight)| **weight != 0.0) {
                 *value = values.next().expect("one value for each wanted row");
             }
@@ -96,11 +122,17 @@ impl Decoder {
             let block = cast(block, precision);
             let layer = self.noisy_layer(number, &block, dropout.as_ref());
             let (y, kept) = layer.forward(&x, |packed| attention.forward(packed));
-            passed.push(if keep { Passed::All(Box::new(kept)) } else { Passed::Input(Box::new(x)) });
+            passed.push(if keep {
+                Passed::All(Box::new(kept))
+            } else {
+                Passed::Input(Box::new(x))
+            });
             x = y;
         }
         let frozen = self.weights.adapters.is_some();
-        let head = self.tensor_head(&self.weights).backward(&x, &wanted, frozen);
+        let head = self
+            .tensor_head(&self.weights)
+            .backward(&x, &wanted, frozen);
         let mut dx = head.dx;
         if let Some((dgain, dmatrix)) = head.trained {
             sums.add("norm", dgain);
@@ -129,20 +161,31 @@ impl Decoder {
     /// What the adapters do not see of a piece in this step, if they are to miss anything.
     fn dropout(&self, piece: &Piece) -> Option<Dropout> {
         let part = self.weights.adapters.as_ref()?.lora.dropout;
-        (part > 0.0).then(|| Dropout { part, seed: self.noise, rows: piece.rows.clone() })
+        (part > 0.0).then(|| Dropout {
+            part,
+            seed: self.noise,
+            rows: piece.rows.clone(),
+        })
     }
 
     fn embedding_back(&self, tokens: &[u32], dx: Tensor<2>, sums: &mut Sums) {
         let ids = integers(tokens.iter().map(|&token| token as usize), &self.device());
         let zeros = Tensor::<2>::zeros(self.weights.embedding.dims(), &self.device());
         let dx = dx.cast(FloatDType::F32);
-        sums.add("embedding", zeros.select_assign(0, ids, dx, IndexingUpdateOp::Add));
+        sums.add(
+            "embedding",
+            zeros.select_assign(0, ids, dx, IndexingUpdateOp::Add),
+        );
     }
 
     /// The tokens' embeddings, \[N, D\], in the precision of products.
     pub(super) fn embedded(&self, tokens: &[u32]) -> Tensor<2> {
         let ids = integers(tokens.iter().map(|&token| token as usize), &self.device());
-        self.weights.embedding.clone().select(0, ids).cast(self.precision.float())
+        self.weights
+            .embedding
+            .clone()
+            .select(0, ids)
+            .cast(self.precision.float())
     }
 
     /// The head of `weights`, which are this decoder's in any precision.
@@ -152,23 +195,39 @@ impl Decoder {
             None => weights.embedding.clone().transpose(),
         };
         let matrix = matrix.cast(self.precision.float());
-        Head { gain: &weights.norm, matrix, epsilon: self.config.norm_epsilon }
+        Head {
+            gain: &weights.norm,
+            matrix,
+            epsilon: self.config.norm_epsilon,
+        }
     }
 
     fn layout(&self, batch: &Ragged, piece: &Piece) -> Layout {
         let lengths = &batch.lengths[piece.sequences.clone()];
-        Layout::new(lengths, self.config.window, self.precision.float(), &self.device())
+        Layout::new(
+            lengths,
+            self.config.window,
+            self.precision.float(),
+            &self.device(),
+        )
     }
 
     fn attention<'a>(&'a self, layout: &'a Layout) -> Attention<'a> {
-        Attention { heads: &self.shape.heads, tables: self.tables(), layout }
+        Attention {
+            heads: &self.shape.heads,
+            tables: self.tables(),
+            layout,
+        }
     }
 
     /// Whether all that the way back needs of all blocks has room in the memory for activations.
     fn fits(&self, layout: &Layout, rows: usize) -> bool {
         let heads = &self.shape.heads;
-        let scores: usize =
-            layout.squares.iter().map(|s| s.sequences * s.length * s.length * heads.queries).sum();
+        let scores: usize = layout
+            .squares
+            .iter()
+            .map(|s| s.sequences * s.length * s.length * heads.queries)
+            .sum();
         let numbers = kept_by_a_block(&self.config, rows, scores) * self.config.layers;
         !self.halved && numbers * self.precision.bytes() <= self.activations
     }
@@ -187,11 +246,22 @@ impl Sums {
 
     /// Adds one block's gradients.
     fn add_block(&mut self, number: usize, layer: &Layer<'_>, parts: Parts) {
-        let Parts { attention_norm, packed, inputs, output, mlp_norm, gate_up, down } = parts;
+        let Parts {
+            attention_norm,
+            packed,
+            inputs,
+            output,
+            mlp_norm,
+            gate_up,
+            down,
+        } = parts;
         if !layer.frozen {
             self.add(&format!("{number}.attention_norm"), attention_norm);
             self.add(&format!("{number}.mlp_norm"), mlp_norm);
-            inputs.bias.into_iter().for_each(|bias| self.add(&format!("{number}.packed_bias"), bias));
+            inputs
+                .bias
+                .into_iter()
+                .for_each(|bias| self.add(&format!("{number}.packed_bias"), bias));
             if let Some([query, key]) = inputs.norms {
                 self.add(&format!("{number}.query_norm"), query);
                 self.add(&format!("{number}.key_norm"), key);
@@ -235,7 +305,14 @@ impl Decoder {
     /// The batch in the pieces that pass through the network together.
     fn pieces(&self, batch: &Ragged) -> Vec<Piece> {
         let rows = batch.tokens.len();
-        pieces(&batch.lengths, if self.halved { self.rows.min(rows).div_ceil(2) } else { self.rows })
+        pieces(
+            &batch.lengths,
+            if self.halved {
+                self.rows.min(rows).div_ceil(2)
+            } else {
+                self.rows
+            },
+        )
     }
 }
 
@@ -249,7 +326,10 @@ fn pieces(lengths: &[usize], most: usize) -> Vec<Piece> {
                 piece.sequences.end += 1;
                 piece.rows.end += length;
             }
-            _ => pieces.push(Piece { sequences: sequence..sequence + 1, rows: row..row + length }),
+            _ => pieces.push(Piece {
+                sequences: sequence..sequence + 1,
+                rows: row..row + length,
+            }),
         }
         row += length;
     }
@@ -266,8 +346,15 @@ mod tests {
         let pieces = |rows: usize, halved: bool, lengths: &[usize]| -> Vec<usize> {
             let mut decoder = decoder();
             (decoder.rows, decoder.halved) = (rows, halved);
-            let batch = Ragged { tokens: vec![0; lengths.iter().sum()], lengths: lengths.into() };
-            decoder.pieces(&batch).iter().map(|piece| piece.rows.len()).collect()
+            let batch = Ragged {
+                tokens: vec![0; lengths.iter().sum()],
+                lengths: lengths.into(),
+            };
+            decoder
+                .pieces(&batch)
+                .iter()
+                .map(|piece| piece.rows.len())
+                .collect()
         };
         assert_eq!(pieces(8192, false, &[10; 8]), [80]);
         assert_eq!(pieces(8192, true, &[10; 8]), [40, 40]);

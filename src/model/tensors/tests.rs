@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use crate::domain::{Sampling, Seed};
 use crate::model::testing::{VOCABULARY, with};
 use crate::model::{
-    Adapters, Decoder, Gradient, Gradients, Kernels, LoraConfig, Packed, Precision, Projection, Prompted,
-    Ragged, Targets, Weights, generate,
+    Adapters, Decoder, Gradient, Gradients, Kernels, LoraConfig, Packed, Precision, Projection,
+    Prompted, Ragged, Targets, Weights, generate,
 };
 
 fn batch(lengths: &[usize], seed: u64, share: f64) -> (Ragged, Targets) {
@@ -18,10 +18,25 @@ fn batch(lengths: &[usize], seed: u64, share: f64) -> (Ragged, Targets) {
     let tokens: Vec<u32> = (0..count).map(|_| token()).collect();
     let ids: Vec<u32> = (0..count).map(|_| token()).collect();
     let mut draws = Seed(seed).at(1).draws();
-    let mut weight = || if draws.uniform() < share { (draws.normal() * 0.1) as f32 } else { 0.0 };
+    let mut weight = || {
+        if draws.uniform() < share {
+            (draws.normal() * 0.1) as f32
+        } else {
+            0.0
+        }
+    };
     let weights: Vec<f32> = (0..count).map(|_| weight()).collect();
-    let targets = Targets { ids: ids.into(), weights: weights.into() };
-    (Ragged { tokens, lengths: Arc::from(lengths) }, targets)
+    let targets = Targets {
+        ids: ids.into(),
+        weights: weights.into(),
+    };
+    (
+        Ragged {
+            tokens,
+            lengths: Arc::from(lengths),
+        },
+        targets,
+    )
 }
 
 /// Names of parameters whose gradients differ by more than a part of the largest.
@@ -29,7 +44,10 @@ fn different(a: &Gradients, b: &Gradients, names: &[String], part: f32) -> Vec<S
     let differ = |name: &&String| {
         let (a, b) = (a.get(name).unwrap(), b.get(name).unwrap());
         let largest = a.iter().fold(1e-6_f32, |m, x| m.max(x.abs()));
-        a.len() != b.len() || a.iter().zip(&*b).any(|(a, b)| (a - b).abs() > part * largest)
+        a.len() != b.len()
+            || a.iter()
+                .zip(&*b)
+                .any(|(a, b)| (a - b).abs() > part * largest)
     };
     names.iter().filter(differ).cloned().collect()
 }
@@ -38,7 +56,14 @@ fn names(decoder: &Decoder) -> Vec<String> {
     let mut names = vec!["embedding".to_owned(), "norm".to_owned()];
     names.extend(decoder.weights().head.as_ref().map(|_| "head".to_owned()));
     for layer in 0..decoder.config().layers {
-        let parts = ["attention_norm", "packed", "output", "mlp_norm", "gate_up", "down"];
+        let parts = [
+            "attention_norm",
+            "packed",
+            "output",
+            "mlp_norm",
+            "gate_up",
+            "down",
+        ];
         names.extend(parts.map(|part| format!("{layer}.{part}")));
     }
     names
@@ -76,9 +101,15 @@ fn gradients_are_those_of_the_graph() {
         let tracked = plain.weights().clone().tracked();
         let graph = plain.with_weights(tracked.clone()).loss(&batch, &targets);
         let expected = f64::from(graph.clone().into_scalar::<f32>());
-        assert!((loss - expected).abs() < 1e-4 * expected.abs(), "{loss} {expected}");
+        assert!(
+            (loss - expected).abs() < 1e-4 * expected.abs(),
+            "{loss} {expected}"
+        );
         let wanted = Gradients::of(tracked, &graph.backward());
-        assert_eq!(different(&wanted, &gradients, &names(&plain), 1e-3), Vec::<String>::new());
+        assert_eq!(
+            different(&wanted, &gradients, &names(&plain), 1e-3),
+            Vec::<String>::new()
+        );
     }
 }
 
@@ -89,11 +120,17 @@ fn half_the_bits_give_about_the_same_gradients() {
     half.precision = Precision::Bf16;
     let (batch, targets) = batch(&[30, 22, 25], 5, 0.8);
     let (loss, gradients) = plain.loss_and_gradients(&batch, &targets);
-    let (rough, rounded) = half.with_weights(plain.weights().clone()).loss_and_gradients(&batch, &targets);
-    assert!((loss - rough).abs() < 0.03 * loss.abs().max(1.0), "{loss} {rough}");
+    let (rough, rounded) = half
+        .with_weights(plain.weights().clone())
+        .loss_and_gradients(&batch, &targets);
+    assert!(
+        (loss - rough).abs() < 0.03 * loss.abs().max(1.0),
+        "{loss} {rough}"
+    );
     let cosine = |name: &String| {
         let (a, b) = (gradients.get(name).unwrap(), rounded.get(name).unwrap());
-        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+        let dot =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
         dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt()
     };
     for name in names(&plain) {
@@ -114,11 +151,18 @@ fn log_probabilities_are_those_of_the_fused_kernels() {
 /// More samples than there is room for at once, of unequal lengths, that end at different times.
 #[test]
 fn greedy_samples_are_those_of_the_fused_kernels() {
-    let sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, max_tokens: 90 };
+    let sampling = Sampling {
+        temperature: 0.0,
+        top_k: 0,
+        top_p: 1.0,
+        max_tokens: 90,
+    };
     let prompts: Vec<Prompted> = (0..300_u32)
         .map(|i| Prompted {
             tokens: (0..=i * 7 % 41).map(|j| (i * j + j + i) % 37).collect(),
-            seeds: (0..u64::from(i % 4)).map(|sample| Seed(u64::from(i)).at(sample)).collect(),
+            seeds: (0..u64::from(i % 4))
+                .map(|sample| Seed(u64::from(i)).at(sample))
+                .collect(),
         })
         .collect();
     let [fused, plain] = [Kernels::Fused, Kernels::Plain]
@@ -135,14 +179,25 @@ fn greedy_samples_are_those_of_the_fused_kernels() {
 #[test]
 fn samples_are_those_of_the_fused_kernels() {
     for (top_k, top_p) in [(0, 1.0), (5, 1.0), (0, 0.8)] {
-        let sampling = Sampling { temperature: 0.9, top_k, top_p, max_tokens: 12 };
-        let prompt = |i: u32| Prompted { tokens: vec![i, 2], seeds: vec![Seed(u64::from(i)), Seed(9)] };
+        let sampling = Sampling {
+            temperature: 0.9,
+            top_k,
+            top_p,
+            max_tokens: 12,
+        };
+        let prompt = |i: u32| Prompted {
+            tokens: vec![i, 2],
+            seeds: vec![Seed(u64::from(i)), Seed(9)],
+        };
         let prompts: Vec<Prompted> = (0..30).map(prompt).collect();
         let [fused, plain] = [Kernels::Fused, Kernels::Plain]
             .map(|kernels| generate(&with(kernels, false), &prompts, &sampling, &[3]).concat());
         // A draw at the edge between two tokens may fall either way.
         let equal = fused.iter().zip(&plain).filter(|(a, b)| a == b).count();
-        assert!(equal >= 58, "{equal} of 60 with top-k {top_k} and top-p {top_p}");
+        assert!(
+            equal >= 58,
+            "{equal} of 60 with top-k {top_k} and top-p {top_p}"
+        );
     }
 }
 
@@ -155,11 +210,21 @@ fn half_at_a_time_gives_the_same() {
     let (loss, gradients) = whole.loss_and_gradients(&batch, &targets);
     let (again, halved) = half.loss_and_gradients(&batch, &targets);
     assert!((loss - again).abs() < 1e-4 * loss.abs(), "{loss} {again}");
-    assert_eq!(different(&gradients, &halved, &names(&whole), 1e-3), Vec::<String>::new());
-    let sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, max_tokens: 12 };
+    assert_eq!(
+        different(&gradients, &halved, &names(&whole), 1e-3),
+        Vec::<String>::new()
+    );
+    let sampling = Sampling {
+        temperature: 0.0,
+        top_k: 0,
+        top_p: 1.0,
+        max_tokens: 12,
+    };
     // One prompt has more samples than half of all.
-    let prompt =
-        |i: u32, samples: u64| Prompted { tokens: vec![i, 2], seeds: (0..samples).map(Seed).collect() };
+    let prompt = |i: u32, samples: u64| Prompted {
+        tokens: vec![i, 2],
+        seeds: (0..samples).map(Seed).collect(),
+    };
     let prompts = [prompt(5, 9), prompt(6, 1), prompt(7, 0), prompt(8, 2)];
     let [whole, half] = [whole, half].map(|decoder| generate(&decoder, &prompts, &sampling, &[3]));
     assert_eq!(whole.iter().map(Vec::len).collect::<Vec<_>>(), [9, 1, 0, 2]);
@@ -193,21 +258,39 @@ fn adapted(targets: &[Projection]) -> (Decoder, Decoder) {
             *matrix = matrix.clone().slice_assign([0..rows, columns], old + delta);
         }
     }
-    let weights = Weights { adapters: Some(adapters), ..plain.weights().clone() };
+    let weights = Weights {
+        adapters: Some(adapters),
+        ..plain.weights().clone()
+    };
     (plain.with_weights(weights), plain.with_weights(merged))
 }
 
 #[test]
 fn adapters_are_the_sum_of_two_matrices_and_their_gradients_follow_from_its_gradient() {
-    for targets in [&Projection::ALL[..], &[Projection::Queries, Projection::Values], &[Projection::Ups]] {
+    for targets in [
+        &Projection::ALL[..],
+        &[Projection::Queries, Projection::Values],
+        &[Projection::Ups],
+    ] {
         let (adapted, merged) = adapted(targets);
         let (batch, targets) = batch(&[20, 11, 25], 5, 0.8);
         let (loss, gradients) = adapted.loss_and_gradients(&batch, &targets);
         let (expected, wanted) = merged.loss_and_gradients(&batch, &targets);
-        assert!((loss - expected).abs() < 1e-4 * expected.abs().max(1.0), "{loss} {expected}");
+        assert!(
+            (loss - expected).abs() < 1e-4 * expected.abs().max(1.0),
+            "{loss} {expected}"
+        );
         assert!(gradients.get("embedding").is_none() && gradients.get("0.packed").is_none());
         let config = adapted.config();
-        for (layer, adapters) in adapted.weights().adapters.as_ref().unwrap().blocks.iter().enumerate() {
+        for (layer, adapters) in adapted
+            .weights()
+            .adapters
+            .as_ref()
+            .unwrap()
+            .blocks
+            .iter()
+            .enumerate()
+        {
             for adapter in adapters {
                 let (packed, rows, columns) = adapter.projection.place(config);
                 let name = match packed {
@@ -216,9 +299,15 @@ fn adapters_are_the_sum_of_two_matrices_and_their_gradients_follow_from_its_grad
                     Packed::GateUp => "gate_up",
                     Packed::Down => "down",
                 };
-                let Some(Gradient::Device(whole)) = wanted.held(&format!("{layer}.{name}")) else { panic!() };
+                let Some(Gradient::Device(whole)) = wanted.held(&format!("{layer}.{name}")) else {
+                    panic!()
+                };
                 let width = whole.dims()[0] / rows;
-                let dw = whole.clone().reshape([rows, width]).slice([0..rows, columns]) * 2.0;
+                let dw = whole
+                    .clone()
+                    .reshape([rows, width])
+                    .slice([0..rows, columns])
+                    * 2.0;
                 let halves = [
                     ("down", dw.clone().matmul(adapter.up.clone().transpose())),
                     ("up", adapter.down.clone().transpose().matmul(dw)),
@@ -228,7 +317,10 @@ fn adapters_are_the_sum_of_two_matrices_and_their_gradients_follow_from_its_grad
                     let found = gradients.get(&name).unwrap().into_owned();
                     let expected: Vec<f32> = expected.into_data().try_into_vec().unwrap();
                     let largest = expected.iter().fold(1e-6_f32, |m, x| m.max(x.abs()));
-                    let worst = found.iter().zip(&expected).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
+                    let worst = found
+                        .iter()
+                        .zip(&expected)
+                        .fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
                     assert!(worst < 1e-3 * largest, "{name}: {worst} of {largest}");
                 }
             }
@@ -241,14 +333,30 @@ fn adapters_that_are_fresh_change_nothing_and_are_sampled_with_once_trained() {
     let plain = with(Kernels::Plain, false);
     let device = plain.weights().norm.device();
     let adapters = Adapters::fresh(&LoraConfig::default(), plain.config(), Seed(1), &device);
-    let fresh = plain.with_weights(Weights { adapters: Some(adapters), ..plain.weights().clone() });
-    let sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, max_tokens: 20 };
-    let prompts: Vec<Prompted> =
-        (0..20).map(|i| Prompted { tokens: vec![i, 2, i + 1], seeds: vec![Seed(1)] }).collect();
+    let fresh = plain.with_weights(Weights {
+        adapters: Some(adapters),
+        ..plain.weights().clone()
+    });
+    let sampling = Sampling {
+        temperature: 0.0,
+        top_k: 0,
+        top_p: 1.0,
+        max_tokens: 20,
+    };
+    let prompts: Vec<Prompted> = (0..20)
+        .map(|i| Prompted {
+            tokens: vec![i, 2, i + 1],
+            seeds: vec![Seed(1)],
+        })
+        .collect();
     let write = |decoder: &Decoder| generate(decoder, &prompts, &sampling, &[3]);
     assert_eq!(write(&plain), write(&fresh));
     let (adapted, merged) = adapted(&Projection::ALL);
-    let equal = write(&adapted).iter().zip(&write(&merged)).filter(|(a, b)| a == b).count();
+    let equal = write(&adapted)
+        .iter()
+        .zip(&write(&merged))
+        .filter(|(a, b)| a == b)
+        .count();
     assert!(equal >= 19, "{equal} of 20");
     assert_ne!(write(&adapted), write(&plain));
 }

@@ -44,8 +44,17 @@ impl Control {
     pub fn of(inner: &mut Inner) -> Result<Self, String> {
         // Texts are data: a control token's name inside one is spelt out, not obeyed.
         inner.set_encode_special_tokens(true);
-        let id = |name: &str| inner.token_to_id(name).ok_or(format!("control token {name} is missing"));
-        Ok(Self { pad: id(PAD)?, user: id(USER)?, assistant: id(ASSISTANT)?, end: id(END)? })
+        let id = |name: &str| {
+            inner
+                .token_to_id(name)
+                .ok_or(format!("control token {name} is missing"))
+        };
+        Ok(Self {
+            pad: id(PAD)?,
+            user: id(USER)?,
+            assistant: id(ASSISTANT)?,
+            end: id(END)?,
+        })
     }
 
     /// Whether a tokenizer has what opens and ends an answer.
@@ -55,7 +64,12 @@ impl Control {
 
     /// Any of them ends an attempt: what follows it would not be this attempt's text.
     pub fn stops(self) -> Vec<u32> {
-        let Self { pad, user, assistant, end } = self;
+        let Self {
+            pad,
+            user,
+            assistant,
+            end,
+        } = self;
         vec![end, pad, user, assistant]
     }
 
@@ -64,7 +78,9 @@ impl Control {
         let mut written = Written::default();
         for message in messages {
             let is_answer = message.role == Role::Assistant;
-            written.tokens.push(if is_answer { self.assistant } else { self.user });
+            written
+                .tokens
+                .push(if is_answer { self.assistant } else { self.user });
             let from = written.tokens.len();
             written.tokens.extend(encode(&message.text));
             if is_answer {
@@ -77,9 +93,15 @@ impl Control {
 }
 
 /// Learns a vocabulary of at most `vocabulary` tokens from texts.
-pub fn train<'a>(texts: impl Iterator<Item = &'a str>, vocabulary: usize) -> Result<Inner, TokenizerError> {
+pub fn train<'a>(
+    texts: impl Iterator<Item = &'a str>,
+    vocabulary: usize,
+) -> Result<Inner, TokenizerError> {
     if vocabulary < LEAST {
-        return Err(TokenizerError::TooSmall { asked: vocabulary, least: LEAST });
+        return Err(TokenizerError::TooSmall {
+            asked: vocabulary,
+            least: LEAST,
+        });
     }
     // Each text once: counts of equal texts say nothing about the language, and the set's
     // order makes training independent of the order of problems.
@@ -95,9 +117,15 @@ pub fn train<'a>(texts: impl Iterator<Item = &'a str>, vocabulary: usize) -> Res
         .min_frequency(2)
         .show_progress(false)
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-        .special_tokens([PAD, USER, ASSISTANT, END].map(|name| AddedToken::from(name, true)).to_vec())
+        .special_tokens(
+            [PAD, USER, ASSISTANT, END]
+                .map(|name| AddedToken::from(name, true))
+                .to_vec(),
+        )
         .build()
         .into();
-    inner.train(&mut trainer, texts.into_iter()).map_err(|error| TokenizerError::Train(error.to_string()))?;
+    inner
+        .train(&mut trainer, texts.into_iter())
+        .map_err(|error| TokenizerError::Train(error.to_string()))?;
     Ok(inner)
 }

@@ -33,22 +33,34 @@ impl<E: Fn(&str) -> Vec<u32>> Writer<'_, E> {
     pub fn write(&self, messages: &[Message], open: bool) -> Result<Written, TokenizerError> {
         let text = self.template.render(messages, open)?;
         let (mut begun, mut answers) = (Begun::default(), Vec::new());
-        let answered = messages.iter().enumerate().filter(|(_, message)| message.role == Role::Assistant);
+        let answered = messages
+            .iter()
+            .enumerate()
+            .filter(|(_, message)| message.role == Role::Assistant);
         for (number, _) in answered {
             let before = self.template.render(&messages[..number], true)?;
             let after = self.template.render(&messages[..=number], false)?;
-            if !text.starts_with(&after) || !after.starts_with(&before) || after.len() == before.len() {
+            if !text.starts_with(&after)
+                || !after.starts_with(&before)
+                || after.len() == before.len()
+            {
                 return Err(TokenizerError::Unsteady(number + 1));
             }
             let tokens = self.gone_on(begun, &before);
             let most = (self.encode)(&after[before.len()..]).len();
             answers.push(tokens.len()..tokens.len() + most);
-            begun = Begun { tokens, shown: before.len(), said: after.len() };
+            begun = Begun {
+                tokens,
+                shown: before.len(),
+                said: after.len(),
+            };
         }
         let tokens = self.gone_on(begun, &text);
         // Some templates write a line's end behind the token that ends an answer.
         for answer in &mut answers {
-            let end = tokens[answer.start..].iter().position(|token| self.ends.contains(token));
+            let end = tokens[answer.start..]
+                .iter()
+                .position(|token| self.ends.contains(token));
             answer.end = end.map_or(answer.end.min(tokens.len()), |at| answer.start + at + 1);
         }
         Ok(Written { tokens, answers })
@@ -58,7 +70,9 @@ impl<E: Fn(&str) -> Vec<u32>> Writer<'_, E> {
     /// it again the same way.
     pub fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, TokenizerError> {
         match self.write(messages, true) {
-            Err(TokenizerError::Unsteady(_)) => Ok((self.encode)(&self.template.render(messages, true)?)),
+            Err(TokenizerError::Unsteady(_)) => {
+                Ok((self.encode)(&self.template.render(messages, true)?))
+            }
             written => Ok(written?.tokens),
         }
     }
@@ -81,13 +95,21 @@ mod tests {
     use crate::domain::{Dialogue, Message, Role};
 
     fn said(role: Role, text: &str) -> Message {
-        Message { role, text: text.to_owned() }
+        Message {
+            role,
+            text: text.to_owned(),
+        }
     }
 
     /// Two turns, the first answer of which begins as no template begins one.
     fn dialogue(answer: &str) -> Vec<Message> {
         let (user, assistant) = (Role::User, Role::Assistant);
-        vec![said(user, "1 + 1?"), said(assistant, answer), said(user, "Again."), said(assistant, "2")]
+        vec![
+            said(user, "1 + 1?"),
+            said(assistant, answer),
+            said(user, "Again."),
+            said(assistant, "2"),
+        ]
     }
 
     #[test]
@@ -99,10 +121,18 @@ mod tests {
             let written = tokenizer.write(&turns).unwrap();
             let joined = answer.starts_with('\n');
             let text = tokenizer.template().unwrap().render(&turns, false).unwrap();
-            assert_eq!(tokenizer.encode(&text) != written.tokens, joined, "{answer:?}");
+            assert_eq!(
+                tokenizer.encode(&text) != written.tokens,
+                joined,
+                "{answer:?}"
+            );
             for (number, range) in written.answers.iter().enumerate() {
                 let shown = Dialogue(turns[..=2 * number].to_vec());
-                assert_eq!(written.tokens[..range.start], tokenizer.prompt(&shown).unwrap(), "{answer:?}");
+                assert_eq!(
+                    written.tokens[..range.start],
+                    tokenizer.prompt(&shown).unwrap(),
+                    "{answer:?}"
+                );
                 assert!(tokenizer.is_end(written.tokens[range.end - 1]));
                 let text = tokenizer.decode(&written.tokens[range.clone()]);
                 assert_eq!(text, turns[2 * number + 1].text, "{answer:?}");
@@ -112,12 +142,19 @@ mod tests {
 
     #[test]
     fn a_template_that_rewrites_a_text_is_unsteady_but_prompts() {
-        let last =
-            "{% for m in messages %}{{ m.content }}{% if loop.last %}.{% endif %}<|im_end|>{% endfor %}";
+        let last = "{% for m in messages %}{{ m.content }}{% if loop.last %}.{% endif %}<|im_end|>{% endfor %}";
         let folder = checkpoint(last, "");
         let tokenizer = Tokenizer::load(&folder.path().join("tokenizer.json")).unwrap();
-        assert!(matches!(tokenizer.write(&dialogue("3")), Err(TokenizerError::Unsteady(2))));
-        let prompt = tokenizer.prompt(&Dialogue(dialogue("3")[..3].to_vec())).unwrap();
-        assert_eq!(prompt, tokenizer.encode("1 + 1?<|im_end|>3<|im_end|>Again..<|im_end|>"));
+        assert!(matches!(
+            tokenizer.write(&dialogue("3")),
+            Err(TokenizerError::Unsteady(2))
+        ));
+        let prompt = tokenizer
+            .prompt(&Dialogue(dialogue("3")[..3].to_vec()))
+            .unwrap();
+        assert_eq!(
+            prompt,
+            tokenizer.encode("1 + 1?<|im_end|>3<|im_end|>Again..<|im_end|>")
+        );
     }
 }

@@ -21,11 +21,18 @@ const ASKED: &str = "A question?";
 const SAID: &str = "An answer.";
 
 /// Tokens that end an answer, in order.
-pub fn ends(inner: &Inner, template: &ChatTemplate, tokenizer: &Path) -> Result<Vec<u32>, TokenizerError> {
+pub fn ends(
+    inner: &Inner,
+    template: &ChatTemplate,
+    tokenizer: &Path,
+) -> Result<Vec<u32>, TokenizerError> {
     let folder = tokenizer.parent().unwrap_or(Path::new(""));
     let own = template.end().and_then(|token| inner.token_to_id(token));
     let mut ends: Vec<u32> = configured(folder).into_iter().chain(own).collect();
-    let fail = |reason: String| TokenizerError::Read { path: tokenizer.to_owned(), reason };
+    let fail = |reason: String| TokenizerError::Read {
+        path: tokenizer.to_owned(),
+        reason,
+    };
     ends.extend(closing(inner, template, &ends)?.map_err(fail)?);
     ends.sort_unstable();
     ends.dedup();
@@ -35,13 +42,19 @@ pub fn ends(inner: &Inner, template: &ChatTemplate, tokenizer: &Path) -> Result<
 /// The ends that generation is configured with, or else the model's own.
 pub fn configured(folder: &Path) -> Vec<u32> {
     let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
-    let text = read(GENERATION).or_else(|| read(CONFIG)).unwrap_or_default();
+    let text = read(GENERATION)
+        .or_else(|| read(CONFIG))
+        .unwrap_or_default();
     let json: Value = serde_json::from_str(&text).unwrap_or_default();
     let named = match &json["eos_token_id"] {
         Value::Array(several) => several.clone(),
         one => vec![one.clone()],
     };
-    named.iter().filter_map(Value::as_u64).map(|id| id as u32).collect()
+    named
+        .iter()
+        .filter_map(Value::as_u64)
+        .map(|id| id as u32)
+        .collect()
 }
 
 /// The token that the template closes an answer with, where it is none of `ends`.
@@ -50,14 +63,24 @@ fn closing(
     template: &ChatTemplate,
     ends: &[u32],
 ) -> Result<Result<Option<u32>, String>, TokenizerError> {
-    let message = |role, text: &str| Message { role, text: text.to_owned() };
+    let message = |role, text: &str| Message {
+        role,
+        text: text.to_owned(),
+    };
     let probe = [message(Role::User, ASKED), message(Role::Assistant, SAID)];
-    let text = template.render(&probe, false).map_err(TokenizerError::Unfit)?;
+    let text = template
+        .render(&probe, false)
+        .map_err(TokenizerError::Unfit)?;
     let Some(place) = text.rfind(SAID) else {
-        return Ok(Err("the chat template leaves out what an answer says".to_owned()));
+        return Ok(Err(
+            "the chat template leaves out what an answer says".to_owned()
+        ));
     };
     let rest = &text[place + SAID.len()..];
-    let tokens = inner.encode_fast(rest, false).map(|encoded| encoded.get_ids().to_vec()).unwrap_or_default();
+    let tokens = inner
+        .encode_fast(rest, false)
+        .map(|encoded| encoded.get_ids().to_vec())
+        .unwrap_or_default();
     if tokens.iter().any(|token| ends.contains(token)) {
         return Ok(Ok(None));
     }
@@ -80,7 +103,11 @@ mod tests {
     use super::super::testing::{CHATML, checkpoint};
     use super::super::{Tokenizer, TokenizerError};
 
-    fn ends(template: &str, special: &str, files: &[(&str, &str)]) -> Result<Vec<String>, TokenizerError> {
+    fn ends(
+        template: &str,
+        special: &str,
+        files: &[(&str, &str)],
+    ) -> Result<Vec<String>, TokenizerError> {
         let folder = checkpoint(template, special);
         for (name, text) in files {
             fs::write(folder.path().join(name), text).unwrap();
@@ -92,7 +119,10 @@ mod tests {
 
     #[test]
     fn what_closes_an_answer_ends_one_beside_the_end_of_a_text() {
-        assert_eq!(ends(CHATML, EOS, &[]).unwrap(), ["<|endoftext|>", "<|im_end|>"]);
+        assert_eq!(
+            ends(CHATML, EOS, &[]).unwrap(),
+            ["<|endoftext|>", "<|im_end|>"]
+        );
         assert_eq!(ends(CHATML, "", &[]).unwrap(), ["<|im_end|>"]);
         let closed = CHATML.replace("<|im_end|>", "<|endoftext|>");
         assert_eq!(ends(&closed, EOS, &[]).unwrap(), ["<|endoftext|>"]);
@@ -105,7 +135,10 @@ mod tests {
         let all = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
         assert_eq!(ends(&closed, EOS, &[model]).unwrap(), all);
         let generation = ("generation_config.json", r#"{"eos_token_id": 2}"#);
-        assert_eq!(ends(&closed, EOS, &[model, generation]).unwrap(), ["<|endoftext|>", "<|im_end|>"]);
+        assert_eq!(
+            ends(&closed, EOS, &[model, generation]).unwrap(),
+            ["<|endoftext|>", "<|im_end|>"]
+        );
     }
 
     #[test]

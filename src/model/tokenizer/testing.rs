@@ -22,11 +22,16 @@ pub fn tokenizer() -> Value {
     });
     let mut letters: Vec<char> = ByteLevel::alphabet().into_iter().collect();
     letters.sort_unstable();
-    let names = special.map(str::to_owned).into_iter().chain(letters.iter().map(char::to_string));
-    let vocabulary: serde_json::Map<String, Value> =
-        names.chain(["ĊĊ".to_owned()]).enumerate().map(|(id, name)| (name, json!(id))).collect();
-    let bytes =
-        json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false });
+    let names = special
+        .map(str::to_owned)
+        .into_iter()
+        .chain(letters.iter().map(char::to_string));
+    let vocabulary: serde_json::Map<String, Value> = names
+        .chain(["ĊĊ".to_owned()])
+        .enumerate()
+        .map(|(id, name)| (name, json!(id)))
+        .collect();
+    let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false });
     json!({
         "version": "1.0", "truncation": null, "padding": null, "normalizer": null, "post_processor": null,
         "added_tokens": added.collect::<Vec<_>>(), "pre_tokenizer": bytes.clone(), "decoder": bytes,
@@ -37,8 +42,15 @@ pub fn tokenizer() -> Value {
 /// A folder with the tokenizer and a configuration with a template and more fields.
 pub fn checkpoint(template: &str, more: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("tokenizer.json"), tokenizer().to_string()).unwrap();
-    let config = format!("{{\"chat_template\": {}{more}}}", Value::String(template.to_owned()));
+    fs::write(
+        folder.path().join("tokenizer.json"),
+        tokenizer().to_string(),
+    )
+    .unwrap();
+    let config = format!(
+        "{{\"chat_template\": {}{more}}}",
+        Value::String(template.to_owned())
+    );
     fs::write(folder.path().join("tokenizer_config.json"), config).unwrap();
     folder
 }

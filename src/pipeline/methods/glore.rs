@@ -23,7 +23,16 @@ pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
     let global = plan.train("glore global", &generator, &[pairs]);
     let refinements = plan.refinements("glore local", &steps);
     let local = plan.train("glore local", &generator, &[refinements]);
-    plan.refine("glore", &Bench { generator, outcome, stepwise, global, local });
+    plan.refine(
+        "glore",
+        &Bench {
+            generator,
+            outcome,
+            stepwise,
+            global,
+            local,
+        },
+    );
     Ok(())
 }
 

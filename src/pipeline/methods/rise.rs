@@ -14,7 +14,11 @@ pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
 
 /// The boost's examples and the improved episodes of every round; the last round is trained and
 /// evaluated only if asked for.
-pub(super) fn rounds(plan: &mut Plan<'_>, base: &Key, last: bool) -> Result<(Vec<Key>, Vec<Key>), PlanError> {
+pub(super) fn rounds(
+    plan: &mut Plan<'_>,
+    base: &Key,
+    last: bool,
+) -> Result<(Vec<Key>, Vec<Key>), PlanError> {
     let run = plan.run;
     let mut data: Vec<Key> = Vec::new();
     let mut policy = boost::plan(plan, base, &mut data)?;

@@ -17,8 +17,16 @@ pub(super) fn on_references(plan: &mut Plan<'_>, base: &Key) {
 }
 
 /// On every attempt of the data that RISE's last round trains on, or on the right ones.
-pub(super) fn on_rise_data(plan: &mut Plan<'_>, base: &Key, right_only: bool) -> Result<(), PlanError> {
-    let name = if right_only { "sft-right" } else { "sft-right-and-wrong" };
+pub(super) fn on_rise_data(
+    plan: &mut Plan<'_>,
+    base: &Key,
+    right_only: bool,
+) -> Result<(), PlanError> {
+    let name = if right_only {
+        "sft-right"
+    } else {
+        "sft-right-and-wrong"
+    };
     let (mut data, episodes) = rise::rounds(plan, base, false)?;
     data.push(plan.answers(name, &episodes, right_only));
     let tuned = plan.train(name, base, &data);

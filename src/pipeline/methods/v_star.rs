@@ -22,8 +22,10 @@ pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
         let name = format!("v-star round {round}");
         samples.push(plan.sample(&name, round, &policy, false));
         let right = plan.answers(&name, &samples, true);
-        let examples: Vec<Key> =
-            std::iter::once(right).chain(references.clone()).chain(boosted.clone()).collect();
+        let examples: Vec<Key> = std::iter::once(right)
+            .chain(references.clone())
+            .chain(boosted.clone())
+            .collect();
         policy = plan.train(&name, base, &examples);
         // Only what is ranked needs so many samples.
         if round == run.rounds.count {

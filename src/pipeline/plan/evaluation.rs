@@ -30,8 +30,13 @@ impl Plan<'_> {
     /// The same by another protocol.
     pub fn evaluate_by(&mut self, protocol: Protocol, name: &str, policy: &Key, trained: u32) {
         let samples = self.run.evaluate.samples;
-        let evaluation =
-            Evaluation { name: name.to_owned(), policy: policy.clone(), protocol, samples, trained };
+        let evaluation = Evaluation {
+            name: name.to_owned(),
+            policy: policy.clone(),
+            protocol,
+            samples,
+            trained,
+        };
         match self.run.evaluate.checkpoints {
             Checkpoints::All => drop(self.evaluated(evaluation)),
             Checkpoints::Last => self.last = Some(evaluation),
@@ -61,12 +66,23 @@ impl Plan<'_> {
     /// A checkpoint and the stage that its scores come from; what was the last one before it no longer is.
     pub(super) fn scored(&mut self, name: &str, policy: &Key, key: Key) {
         self.last = None;
-        self.done.checkpoints.push((name.to_owned(), policy.clone(), key));
+        self.done
+            .checkpoints
+            .push((name.to_owned(), policy.clone(), key));
     }
 
     fn evaluated(&mut self, evaluation: Evaluation) -> Key {
-        let Evaluation { name, policy, protocol, samples, trained } = evaluation;
-        let config = EvaluateConfig { samples, ..self.run.evaluate.clone() };
+        let Evaluation {
+            name,
+            policy,
+            protocol,
+            samples,
+            trained,
+        } = evaluation;
+        let config = EvaluateConfig {
+            samples,
+            ..self.run.evaluate.clone()
+        };
         let window = config.window.resolve(trained.max(1));
         let seed = self.seed("evaluate");
         let prompt = self.asked_prompt();
@@ -83,7 +99,9 @@ impl Plan<'_> {
         }
         let inputs = vec![self.test.clone(), policy.clone()];
         let problems = self.run.data.of(config.split);
-        let estimate = self.estimate.evaluating(problems, config.turns, config.samples);
+        let estimate = self
+            .estimate
+            .evaluating(problems, config.turns, config.samples);
         let job = Job::Evaluate {
             problems: self.test.clone(),
             task: self.run.evaluated_task().clone(),
@@ -100,7 +118,14 @@ impl Plan<'_> {
             backend: self.run.backend.clone(),
         };
         let label = self.label("evaluate", &name);
-        let key = self.add(Stage::new(Kind::Evaluate, label, job, inputs, &content, estimate));
+        let key = self.add(Stage::new(
+            Kind::Evaluate,
+            label,
+            job,
+            inputs,
+            &content,
+            estimate,
+        ));
         self.scored(&name, &policy, key.clone());
         self.analyse(&name, &policy, window);
         key
@@ -112,19 +137,44 @@ impl Plan<'_> {
         if let Some(most) = config.unsolved.last() {
             let asked = self.asked_of(policy, self.run.evaluate.turns, window, "unsolved");
             let content = self.asked_content(&asked, &json!({ "budgets": config.unsolved }));
-            let attempts = self.run.data.of(self.run.evaluate.split) * (asked.turns * most * 2) as usize;
-            let (estimate, label) = (self.estimate.sampling(attempts), self.label("unsolved", name));
-            let job = Job::Unsolved { asked, budgets: config.unsolved };
-            self.analysis(Kind::Unsolved, (name, label), policy, job, &content, estimate);
+            let attempts =
+                self.run.data.of(self.run.evaluate.split) * (asked.turns * most * 2) as usize;
+            let (estimate, label) = (
+                self.estimate.sampling(attempts),
+                self.label("unsolved", name),
+            );
+            let job = Job::Unsolved {
+                asked,
+                budgets: config.unsolved,
+            };
+            self.analysis(
+                Kind::Unsolved,
+                (name, label),
+                policy,
+                job,
+                &content,
+                estimate,
+            );
         }
         if config.likelihood_rollouts > 0 {
             let rollouts = config.likelihood_rollouts;
             let asked = self.asked_of(policy, config.likelihood_turns, window, "likelihood");
             let content = self.asked_content(&asked, &json!({ "rollouts": rollouts }));
-            let attempts = self.run.data.of(self.run.evaluate.split) * (asked.turns * rollouts) as usize;
-            let (estimate, label) = (self.estimate.sampling(attempts), self.label("likelihood", name));
+            let attempts =
+                self.run.data.of(self.run.evaluate.split) * (asked.turns * rollouts) as usize;
+            let (estimate, label) = (
+                self.estimate.sampling(attempts),
+                self.label("likelihood", name),
+            );
             let job = Job::Likelihood { asked, rollouts };
-            self.analysis(Kind::Likelihood, (name, label), policy, job, &content, estimate);
+            self.analysis(
+                Kind::Likelihood,
+                (name, label),
+                policy,
+                job,
+                &content,
+                estimate,
+            );
         }
     }
 

@@ -27,7 +27,9 @@ pub struct Bench {
 impl Plan<'_> {
     /// Attempts and whether they are right.
     pub fn outcomes(&mut self, name: &str, episodes: &[Key]) -> Key {
-        let source = ExampleSource::Outcomes { episodes: episodes.to_vec() };
+        let source = ExampleSource::Outcomes {
+            episodes: episodes.to_vec(),
+        };
         let content = json!({ "outcomes": { "inquiry": self.verify_key() } });
         self.filtered(name, source, episodes, content)
     }
@@ -56,12 +58,21 @@ impl Plan<'_> {
         // About three steps to go on from.
         let rollouts = self.run.data.train * 3 * (glore.attempts * glore.rollouts) as usize;
         let estimate = self.estimate.sampling(rollouts);
-        self.add(Stage::new(Kind::Steps, self.label("steps", name), job, inputs, &content, estimate))
+        self.add(Stage::new(
+            Kind::Steps,
+            self.label("steps", name),
+            job,
+            inputs,
+            &content,
+            estimate,
+        ))
     }
 
     /// Beginnings of attempts and whether a right answer is within reach.
     pub fn stepwise(&mut self, name: &str, steps: &Key) -> Key {
-        let source = ExampleSource::Stepwise { steps: steps.clone() };
+        let source = ExampleSource::Stepwise {
+            steps: steps.clone(),
+        };
         let content = json!({ "stepwise": { "inquiry": self.verify_key() } });
         self.filtered(name, source, std::slice::from_ref(steps), content)
     }
@@ -69,16 +80,27 @@ impl Plan<'_> {
     /// Wrong attempts, each with the step that went wrong and a right attempt that keeps the others.
     pub fn refinements(&mut self, name: &str, steps: &Key) -> Key {
         let references = self.has_references();
-        let source = ExampleSource::Refinements { steps: steps.clone(), references };
-        let content =
-            json!({ "refinements": { "references": references, "request": Prompt::refinement_key() } });
+        let source = ExampleSource::Refinements {
+            steps: steps.clone(),
+            references,
+        };
+        let content = json!({ "refinements": { "references": references, "request": Prompt::refinement_key() } });
         self.filtered(name, source, std::slice::from_ref(steps), content)
     }
 
     /// Drafts on the problems of the evaluation, refined and reranked.
     pub fn refine(&mut self, name: &str, bench: &Bench) {
-        let Bench { generator, outcome, stepwise, global, local } = bench;
-        let prompt = Prompt { answer_form: self.run.evaluated_form(), ..self.prompt() };
+        let Bench {
+            generator,
+            outcome,
+            stepwise,
+            global,
+            local,
+        } = bench;
+        let prompt = Prompt {
+            answer_form: self.run.evaluated_form(),
+            ..self.prompt()
+        };
         let sampling = self.run.evaluate.sampling;
         // The first drafts are the first attempts of the generator's own evaluation.
         let seed = self.seed("evaluate");
@@ -102,9 +124,18 @@ impl Plan<'_> {
             seed,
             backend: self.run.backend.clone(),
         };
-        let estimate = self.estimate.sampling(self.run.data.of(self.run.evaluate.split) * 12);
+        let estimate = self
+            .estimate
+            .sampling(self.run.data.of(self.run.evaluate.split) * 12);
         let label = self.label("refine", name);
-        let key = self.add(Stage::new(Kind::Refine, label, job, inputs, &content, estimate));
+        let key = self.add(Stage::new(
+            Kind::Refine,
+            label,
+            job,
+            inputs,
+            &content,
+            estimate,
+        ));
         self.scored(name, global, key);
     }
 

@@ -24,21 +24,50 @@ impl Plan<'_> {
             seed,
             backend: self.run.backend.clone(),
         };
-        self.add(Stage::new(Kind::Train, self.label("train", name), job, inputs, &content, estimate))
+        self.add(Stage::new(
+            Kind::Train,
+            self.label("train", name),
+            job,
+            inputs,
+            &content,
+            estimate,
+        ))
     }
 
     /// New weights by direct preference optimisation against the checkpoint that it starts from.
     pub fn prefer(&mut self, name: &str, start: &Key, pairs: &[Key]) -> Key {
-        let PreferenceConfig { beta, epochs, learning_rate } = self.run.preference;
-        let train = TrainConfig { epochs, learning_rate, ..self.run.train.clone() };
+        let PreferenceConfig {
+            beta,
+            epochs,
+            learning_rate,
+        } = self.run.preference;
+        let train = TrainConfig {
+            epochs,
+            learning_rate,
+            ..self.run.train.clone()
+        };
         let seed = self.seed("prefer");
         let content = json!({ "train": canonical(&train), "beta": beta, "seed": seed });
         let inputs: Vec<Key> = std::iter::once(start).chain(pairs).cloned().collect();
         // A pass without gradients before the one with them.
         let estimate = 4.0 / 3.0 * self.estimate.training(self.turns(pairs), &train);
         let (start, pairs, backend) = (start.clone(), pairs.to_vec(), self.run.backend.clone());
-        let job = Job::Prefer { start, pairs, beta, train, seed, backend };
-        self.add(Stage::new(Kind::Prefer, self.label("prefer", name), job, inputs, &content, estimate))
+        let job = Job::Prefer {
+            start,
+            pairs,
+            beta,
+            train,
+            seed,
+            backend,
+        };
+        self.add(Stage::new(
+            Kind::Prefer,
+            self.label("prefer", name),
+            job,
+            inputs,
+            &content,
+            estimate,
+        ))
     }
 
     /// New weights by online reinforcement learning, held near `reference`.
@@ -52,7 +81,12 @@ impl Plan<'_> {
     ) -> Key {
         let defaults = TrainConfig::default();
         let (epochs, batch) = (defaults.epochs, defaults.batch);
-        let train = TrainConfig { epochs, batch, learning_rate, ..self.run.train.clone() };
+        let train = TrainConfig {
+            epochs,
+            batch,
+            learning_rate,
+            ..self.run.train.clone()
+        };
         let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
         let seed = self.seed("reinforce").named(name);
         let content = json!({
@@ -74,6 +108,13 @@ impl Plan<'_> {
         };
         let estimate = self.estimate.practice(&settings);
         let label = self.label("reinforce", name);
-        self.add(Stage::new(Kind::Reinforce, label, job, inputs, &content, estimate))
+        self.add(Stage::new(
+            Kind::Reinforce,
+            label,
+            job,
+            inputs,
+            &content,
+            estimate,
+        ))
     }
 }

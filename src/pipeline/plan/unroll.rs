@@ -15,10 +15,19 @@ use super::Plan;
 
 impl Plan<'_> {
     /// The policy's own turns, or those of another model.
-    pub fn collect(&mut self, name: &str, round: u32, policy: &Key, turns: u32) -> Result<Key, PlanError> {
+    pub fn collect(
+        &mut self,
+        name: &str,
+        round: u32,
+        policy: &Key,
+        turns: u32,
+    ) -> Result<Key, PlanError> {
         let (policy, foreign) = match &self.run.collect.rollouts {
             Rollouts::Own => (PolicyJob::Checkpoint(policy.clone()), false),
-            Rollouts::Model(other) => (PolicyJob::Checkpoint(self.base(&other.as_str().into())?), true),
+            Rollouts::Model(other) => (
+                PolicyJob::Checkpoint(self.base(&other.as_str().into())?),
+                true,
+            ),
             Rollouts::OpenAi(endpoint) => (PolicyJob::Remote(endpoint.clone()), true),
         };
         let problems = self.train.clone();
@@ -41,13 +50,27 @@ impl Plan<'_> {
         let (problems, samples) = (self.train.clone(), self.run.candidates);
         let policy = PolicyJob::Checkpoint(policy.clone());
         let (protocol, seed) = (Protocol::SelfVerify, self.seed("converse"));
-        self.unroll(Unrolled { name, problems, policy, foreign: false, turns, samples, protocol, seed })
+        self.unroll(Unrolled {
+            name,
+            problems,
+            policy,
+            foreign: false,
+            turns,
+            samples,
+            protocol,
+            seed,
+        })
     }
 
     /// A capable model's own turns on the first so many training problems.
     pub fn capable(&mut self, policy: PolicyJob, problems: usize, turns: u32) -> (Key, Key) {
-        let problems =
-            self.add(prepare(&self.run.task, &self.task, Split::Train, problems, self.run.train_seed()));
+        let problems = self.add(prepare(
+            &self.run.task,
+            &self.task,
+            Split::Train,
+            problems,
+            self.run.train_seed(),
+        ));
         let unroll = Unrolled {
             name: "boost",
             problems: problems.clone(),
@@ -62,7 +85,16 @@ impl Plan<'_> {
     }
 
     fn unroll(&mut self, asked: Unrolled<'_>) -> Key {
-        let Unrolled { name, problems, policy, foreign, turns, samples, protocol, seed } = asked;
+        let Unrolled {
+            name,
+            problems,
+            policy,
+            foreign,
+            turns,
+            samples,
+            protocol,
+            seed,
+        } = asked;
         let (prompt, redraws) = (self.prompt(), self.run.collect.redraws);
         let own = self.run.collect.sampling;
         let sampling = match &policy {
@@ -83,7 +115,11 @@ impl Plan<'_> {
         if let PolicyJob::Remote(endpoint) = &policy {
             content["openai"] = endpoint.identity();
         }
-        let inputs = [Some(&problems), policy.checkpoint()].into_iter().flatten().cloned().collect();
+        let inputs = [Some(&problems), policy.checkpoint()]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
         let attempts = self.run.data.train * (turns * samples) as usize;
         let estimate = match &policy {
             PolicyJob::Checkpoint(_) => self.estimate.sampling(attempts),
@@ -104,13 +140,24 @@ impl Plan<'_> {
             seed,
             backend: self.run.backend.clone(),
         };
-        self.add(Stage::new(Kind::Collect, self.label("collect", name), job, inputs, &content, estimate))
+        self.add(Stage::new(
+            Kind::Collect,
+            self.label("collect", name),
+            job,
+            inputs,
+            &content,
+            estimate,
+        ))
     }
 
     /// Several attempts at every training problem; `rationalise` adds one that is shown the answer
     /// where none is right.
     pub fn sample(&mut self, name: &str, round: u32, policy: &Key, rationalise: bool) -> Key {
-        let (prompt, sampling, samples) = (self.prompt(), self.run.collect.sampling, self.run.candidates);
+        let (prompt, sampling, samples) = (
+            self.prompt(),
+            self.run.collect.sampling,
+            self.run.candidates,
+        );
         let seed = self.seed("sample").at(u64::from(round));
         let mut content = json!({
             "task": self.task, "grader": self.run.grader().identity(), "samples": samples, "prompt": texts(prompt),
@@ -132,8 +179,17 @@ impl Plan<'_> {
             backend: self.run.backend.clone(),
         };
         let inputs = vec![self.train.clone(), policy.clone()];
-        let estimate = self.estimate.sampling(self.run.data.train * samples as usize);
-        self.add(Stage::new(Kind::Sample, self.label("sample", name), job, inputs, &content, estimate))
+        let estimate = self
+            .estimate
+            .sampling(self.run.data.train * samples as usize);
+        self.add(Stage::new(
+            Kind::Sample,
+            self.label("sample", name),
+            job,
+            inputs,
+            &content,
+            estimate,
+        ))
     }
 
     /// The teacher's improved turn where every own turn failed.
@@ -150,16 +206,24 @@ impl Plan<'_> {
             Teacher::Reference => (TeacherJob::Reference, 0),
             Teacher::Model(other) => (TeacherJob::Model(self.base(&other.as_str().into())?), 1),
             Teacher::OpenAi(endpoint) => (remote_teacher(endpoint, &sampling), 1),
-            Teacher::Oneself { best_of } => {
-                (TeacherJob::Oneself { policy: policy.clone(), best_of: *best_of }, *best_of as usize)
-            }
+            Teacher::Oneself { best_of } => (
+                TeacherJob::Oneself {
+                    policy: policy.clone(),
+                    best_of: *best_of,
+                },
+                *best_of as usize,
+            ),
         };
         match &teacher {
-            TeacherJob::Model(policy) | TeacherJob::Oneself { policy, .. } => inputs.push(policy.clone()),
+            TeacherJob::Model(policy) | TeacherJob::Oneself { policy, .. } => {
+                inputs.push(policy.clone())
+            }
             TeacherJob::Reference | TeacherJob::Remote { .. } => {}
         }
-        let (keep_right, seed) =
-            (!self.run.collect.stop_on_success, self.seed("improve").at(u64::from(round)));
+        let (keep_right, seed) = (
+            !self.run.collect.stop_on_success,
+            self.seed("improve").at(u64::from(round)),
+        );
         let content = json!({
             "task": self.task, "grader": self.run.grader().identity(), "teacher": teacher_content(&teacher),
             "keep_right": keep_right, "prompt": texts(prompt), "sampling": canonical(&sampling), "seed": seed,
@@ -182,7 +246,14 @@ impl Plan<'_> {
             seed,
             backend: self.run.backend.clone(),
         };
-        Ok(self.add(Stage::new(Kind::Improve, self.label("improve", name), job, inputs, &content, estimate)))
+        Ok(self.add(Stage::new(
+            Kind::Improve,
+            self.label("improve", name),
+            job,
+            inputs,
+            &content,
+            estimate,
+        )))
     }
 }
 
@@ -212,7 +283,11 @@ fn teacher_content(teacher: &TeacherJob) -> Value {
     match teacher {
         TeacherJob::Reference => json!("reference"),
         TeacherJob::Model(_) => json!("model"),
-        TeacherJob::Remote { endpoint, sees, sampling } => {
+        TeacherJob::Remote {
+            endpoint,
+            sees,
+            sampling,
+        } => {
             json!({ "openai": endpoint.identity(), "sees": sees, "sampling": canonical(sampling) })
         }
         TeacherJob::Oneself { best_of, .. } => json!({ "self": best_of }),

@@ -13,14 +13,20 @@ impl Plan<'_> {
     /// Right answers against wrong ones.
     pub fn preferences(&mut self, name: &str, episodes: &[Key]) -> Key {
         let (references, seed) = (self.has_references(), self.seed("preferences"));
-        let source = ExampleSource::Preferences { episodes: episodes.to_vec(), references, seed };
+        let source = ExampleSource::Preferences {
+            episodes: episodes.to_vec(),
+            references,
+            seed,
+        };
         let content = json!({ "preferences": { "references": references, "seed": seed } });
         self.filtered(name, source, episodes, content)
     }
 
     /// Dialogues that end right against dialogues that end wrong.
     pub fn trajectories(&mut self, name: &str, episodes: &[Key]) -> Key {
-        let source = ExampleSource::Trajectories { episodes: episodes.to_vec() };
+        let source = ExampleSource::Trajectories {
+            episodes: episodes.to_vec(),
+        };
         let texts = self.prompt().inquiry_key(Inquiry::Verify);
         let content = json!({ "trajectories": { "inquiry": texts } });
         self.filtered(name, source, episodes, content)
@@ -29,7 +35,10 @@ impl Plan<'_> {
     /// The first attempts of an evaluation in a verifier's order; `generator` made them.
     pub fn rank(&mut self, name: &str, verifier: &Key, generator: &Key, evaluation: &Key) {
         let config = self.run.verifier;
-        let prompt = Prompt { answer_form: self.run.evaluated_form(), ..self.prompt() };
+        let prompt = Prompt {
+            answer_form: self.run.evaluated_form(),
+            ..self.prompt()
+        };
         let reference = config.ratio.then(|| generator.clone());
         let mut inputs = vec![self.test.clone(), evaluation.clone(), verifier.clone()];
         inputs.extend(reference.clone());
@@ -47,7 +56,14 @@ impl Plan<'_> {
         };
         let attempts = self.run.data.of(self.run.evaluate.split) * config.samples as usize;
         let estimate = self.estimate.sampling(attempts);
-        let key = self.add(Stage::new(Kind::Rank, self.label("rank", name), job, inputs, &content, estimate));
+        let key = self.add(Stage::new(
+            Kind::Rank,
+            self.label("rank", name),
+            job,
+            inputs,
+            &content,
+            estimate,
+        ));
         self.scored(name, verifier, key);
     }
 }

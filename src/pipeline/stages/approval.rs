@@ -32,14 +32,24 @@ impl Verifier {
         let values = self.model.log_likelihoods(&answers)?;
         let approval = |(values, answers): (&[f64], &[(Dialogue, String)])| {
             let chance = 1.0 / (1.0 + (values[1] - values[0]).exp());
-            Ok(Approval { chance, tokens: self.read(&answers[0])? + self.read(&answers[1])? })
+            Ok(Approval {
+                chance,
+                tokens: self.read(&answers[0])? + self.read(&answers[1])?,
+            })
         };
-        values.chunks_exact(2).zip(answers.chunks_exact(2)).map(approval).collect()
+        values
+            .chunks_exact(2)
+            .zip(answers.chunks_exact(2))
+            .map(approval)
+            .collect()
     }
 
     /// Tokens of a dialogue with its answer.
     fn read(&self, (dialogue, answer): &(Dialogue, String)) -> Result<u64, PolicyError> {
-        let written = self.model.tokenizer.write(&dialogue.clone().assistant(answer).0);
+        let written = self
+            .model
+            .tokenizer
+            .write(&dialogue.clone().assistant(answer).0);
         let written = written.map_err(|error| PolicyError::Other(error.to_string()))?;
         Ok(written.tokens.len() as u64)
     }

@@ -50,7 +50,9 @@ fn take_in(
     let vocabulary = fs::read(&shipped.tokenizer).map_err(fault("read", &shipped.tokenizer))?;
     let trained = desk.workspace.file(tokenizer, checkpoint::TOKENIZER);
     if vocabulary != fs::read(&trained).map_err(fault("read", &trained))? {
-        return Err(StageError::ShippedTokenizer { path: shipped.tokenizer.clone() });
+        return Err(StageError::ShippedTokenizer {
+            path: shipped.tokenizer.clone(),
+        });
     }
     let put = |name: &str, bytes: &[u8]| {
         let path = desk.folder.join(name);
@@ -62,11 +64,19 @@ fn take_in(
     put(checkpoint::CONFIG, config.as_bytes())?;
     files::write::<()>(&desk.folder.join(POINTS), &[])?;
     let made = Made::plain(&published(), json!({ "trained_tokens": 0 })).on(backend);
-    Ok(Made { shipped: Some(shipped.instruction_set.clone()), ..made })
+    Ok(Made {
+        shipped: Some(shipped.instruction_set.clone()),
+        ..made
+    })
 }
 
 fn published() -> [&'static str; 4] {
-    [checkpoint::WEIGHTS, checkpoint::CONFIG, checkpoint::TOKENIZER, POINTS]
+    [
+        checkpoint::WEIGHTS,
+        checkpoint::CONFIG,
+        checkpoint::TOKENIZER,
+        POINTS,
+    ]
 }
 
 fn pretrain(
@@ -81,14 +91,29 @@ fn pretrain(
     let tokenizer = Tokenizer::load(&desk.workspace.file(tokenizer, checkpoint::TOKENIZER))?;
     let seed = Seed(base.seed);
     let mut documents = documents(&problems, &base.corpus, &base.wording(), seed);
-    documents.truncate(base.train.documents_per_slice.saturating_mul(base.train.slices as usize));
-    let Fitting { encoded, without_target } = encode_all(&documents, &tokenizer, base.model.positions)?;
+    documents.truncate(
+        base.train
+            .documents_per_slice
+            .saturating_mul(base.train.slices as usize),
+    );
+    let Fitting {
+        encoded,
+        without_target,
+    } = encode_all(&documents, &tokenizer, base.model.positions)?;
     if encoded.is_empty() {
         return Err(StageError::Train(TrainError::NoExamples));
     }
-    let weights = Weights::random(&base.model, tokenizer.vocabulary(), seed.named("weights"), &place.device);
+    let weights = Weights::random(
+        &base.model,
+        tokenizer.vocabulary(),
+        seed.named("weights"),
+        &place.device,
+    );
     let start = Decoder::new(base.model.clone(), weights, &place);
-    let trainer = Trainer { normalise: Normalise::Token, folder: &desk.folder };
+    let trainer = Trainer {
+        normalise: Normalise::Token,
+        folder: &desk.folder,
+    };
     let trained = trainer.train(start, &phases(&encoded, &base.train, seed), desk.observer)?;
     Checkpoint::save(&trained.decoder, &desk.folder)?;
     tokenizer.save(&desk.folder.join(checkpoint::TOKENIZER))?;
@@ -97,7 +122,10 @@ fn pretrain(
         "documents": encoded.len(), "without_target": without_target, "steps": trained.steps, "trained_tokens": trained.tokens,
         "parameters": trained.decoder.weights().count(),
     });
-    Ok(Made { earlier: trained.earlier, ..Made::plain(&published(), counts).on(backend) })
+    Ok(Made {
+        earlier: trained.earlier,
+        ..Made::plain(&published(), counts).on(backend)
+    })
 }
 
 /// One phase per slice; where the corpus has fewer slices of documents, it is gone through again.

@@ -12,7 +12,16 @@ use crate::pipeline::{Job, PolicyJob, StageError};
 use super::speaker::Speaker;
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Collect { problems, grader, policy, samples, seed, backend, .. } = job else {
+    let Job::Collect {
+        problems,
+        grader,
+        policy,
+        samples,
+        seed,
+        backend,
+        ..
+    } = job
+    else {
         unreachable!("the caller matched the job")
     };
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
@@ -33,7 +42,11 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
             speaker.speak(desk, places, most, |policy| {
                 for sample in 0..*samples {
                     // One trajectory is drawn from the stage's own seed.
-                    let seed = if sample == 0 { *seed } else { seed.named("sample").at(u64::from(sample)) };
+                    let seed = if sample == 0 {
+                        *seed
+                    } else {
+                        seed.named("sample").at(u64::from(sample))
+                    };
                     let drawn = rollout(policy, chunk, &plan, seed, &grade)?;
                     for (episodes, episode) in new.iter_mut().zip(drawn) {
                         episodes.push(Episode { sample, ..episode });
@@ -55,7 +68,18 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
 }
 
 fn unroll(job: &Job) -> Option<Unroll> {
-    let Job::Collect { foreign, turns, protocol, redraws, prompt, sampling, .. } = job else { return None };
+    let Job::Collect {
+        foreign,
+        turns,
+        protocol,
+        redraws,
+        prompt,
+        sampling,
+        ..
+    } = job
+    else {
+        return None;
+    };
     Some(Unroll {
         turns: *turns,
         window: None,
@@ -64,7 +88,11 @@ fn unroll(job: &Job) -> Option<Unroll> {
         protocol: *protocol,
         prompt: *prompt,
         sampling: *sampling,
-        author: if *foreign { Author::Other } else { Author::Policy },
+        author: if *foreign {
+            Author::Other
+        } else {
+            Author::Policy
+        },
     })
 }
 
@@ -73,7 +101,11 @@ pub fn sampled(episodes: &[Episode]) -> u64 {
     let turns = episodes.iter().flat_map(|episode| &episode.turns);
     let spoken = |turn: &Turn| {
         let reviewed = turn.review.as_ref().map_or(0, |review| review.tokens);
-        turn.candidates.iter().map(|candidate| u64::from(candidate.tokens)).sum::<u64>() + u64::from(reviewed)
+        turn.candidates
+            .iter()
+            .map(|candidate| u64::from(candidate.tokens))
+            .sum::<u64>()
+            + u64::from(reviewed)
     };
     turns.map(spoken).sum()
 }

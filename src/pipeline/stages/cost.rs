@@ -28,10 +28,19 @@ pub struct Cost {
 impl Cost {
     /// What sampling these episodes cost.
     pub fn of_sampling(episodes: &[Episode], model: &LanguageModel) -> Self {
-        let mut cost = Self { parameters: model.decoder.weights().count() as u64, ..Self::default() };
+        let mut cost = Self {
+            parameters: model.decoder.weights().count() as u64,
+            ..Self::default()
+        };
         for turn in episodes.iter().flat_map(|episode| &episode.turns) {
-            let spoken = turn.candidates.iter().map(|candidate| (candidate.prompt, candidate.tokens));
-            let reviewed = turn.review.iter().map(|review| (review.prompt, review.tokens));
+            let spoken = turn
+                .candidates
+                .iter()
+                .map(|candidate| (candidate.prompt, candidate.tokens));
+            let reviewed = turn
+                .review
+                .iter()
+                .map(|review| (review.prompt, review.tokens));
             for (prompt, tokens) in spoken.chain(reviewed) {
                 cost.prompt += u64::from(prompt);
                 cost.sampled += u64::from(tokens);
@@ -42,7 +51,8 @@ impl Cost {
 
     /// Floating-point operations.
     pub const fn operations(self) -> u64 {
-        2 * self.parameters * (self.prompt + self.sampled + self.scored) + 6 * self.parameters * self.trained
+        2 * self.parameters * (self.prompt + self.sampled + self.scored)
+            + 6 * self.parameters * self.trained
     }
 
     /// Writes what is not 0 among a stage's counts.
@@ -80,15 +90,28 @@ impl Asked {
         let turns = episodes.iter().flat_map(|episode| &episode.turns);
         let candidates = turns.flat_map(|turn| &turn.candidates);
         let (prompt, completion) = candidates.fold((0, 0), |(prompt, completion), candidate| {
-            (prompt + u64::from(candidate.prompt), completion + u64::from(candidate.tokens))
+            (
+                prompt + u64::from(candidate.prompt),
+                completion + u64::from(candidate.tokens),
+            )
         });
-        Self { prompt, completion, ledger: client.ledger(), price: client.endpoint().price }
+        Self {
+            prompt,
+            completion,
+            ledger: client.ledger(),
+            price: client.endpoint().price,
+        }
     }
 
     /// Writes it among a stage's counts. The price is that of all tokens, wherever their answers came
     /// from; what was paid is that of the answers which this stage asked for itself.
     pub fn write(self, counts: &mut Value) {
-        let Self { prompt, completion, ledger, price } = self;
+        let Self {
+            prompt,
+            completion,
+            ledger,
+            price,
+        } = self;
         let all = [
             ("remote_calls", ledger.calls),
             ("remote_retries", ledger.retries),
@@ -121,9 +144,18 @@ mod tests {
             completion_tokens: 500,
             uncounted: 0,
         };
-        let price = Some(Price { input: 1.0, output: 4.0 });
+        let price = Some(Price {
+            input: 1.0,
+            output: 4.0,
+        });
         let mut counts = json!({});
-        Asked { prompt: 2_000, completion: 1_000, ledger, price }.write(&mut counts);
+        Asked {
+            prompt: 2_000,
+            completion: 1_000,
+            ledger,
+            price,
+        }
+        .write(&mut counts);
         let expected = json!({
             "remote_calls": 3, "remote_retries": 1, "remote_cached": 2, "remote_prompt_tokens": 2_000,
             "remote_completion_tokens": 1_000, "remote_uncounted": 0, "remote_price": 0.006, "remote_paid": 0.003,
@@ -133,10 +165,21 @@ mod tests {
 
     #[test]
     fn operations_by_hand() {
-        let cost = Cost { parameters: 1_000, prompt: 20, sampled: 30, scored: 50, trained: 10 };
+        let cost = Cost {
+            parameters: 1_000,
+            prompt: 20,
+            sampled: 30,
+            scored: 50,
+            trained: 10,
+        };
         assert_eq!(cost.operations(), 2 * 1_000 * 100 + 6 * 1_000 * 10);
         let mut counts = json!({ "episodes": 1 });
-        Cost { scored: 0, trained: 0, ..cost }.write(&mut counts);
+        Cost {
+            scored: 0,
+            trained: 0,
+            ..cost
+        }
+        .write(&mut counts);
         let expected = json!({
             "episodes": 1, "parameters": 1_000, "prompt_tokens": 20, "sampled_tokens": 30, "flops": 100_000
         });

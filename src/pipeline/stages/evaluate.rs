@@ -51,10 +51,16 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         |episodes: &Vec<Episode>| sampled(episodes),
         |chunk| {
             let logs = rollout(&mut model, chunk, &plan, *seed, &grade)?;
-            Ok(by_problem(logs, parallel(&mut model, chunk, &plan, *samples, *seed, &grade)?))
+            Ok(by_problem(
+                logs,
+                parallel(&mut model, chunk, &plan, *samples, *seed, &grade)?,
+            ))
         },
     )?;
-    let scores: Vec<ScoreRow> = episodes.iter().flat_map(|episodes| score(episodes, extent)).collect();
+    let scores: Vec<ScoreRow> = episodes
+        .iter()
+        .flat_map(|episodes| score(episodes, extent))
+        .collect();
     files::write(&desk.folder.join(SCORES), &scores)?;
     let episodes = episodes.concat();
     files::write(&desk.folder.join(EPISODES), &episodes)?;
@@ -66,7 +72,10 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
 fn by_problem(logs: Vec<Episode>, more: Vec<Episode>) -> Vec<Vec<Episode>> {
     let mut samples: BTreeMap<String, Vec<Episode>> = BTreeMap::new();
     for episode in more {
-        samples.entry(episode.problem.clone()).or_default().push(episode);
+        samples
+            .entry(episode.problem.clone())
+            .or_default()
+            .push(episode);
     }
     logs.into_iter()
         .map(|log| {
@@ -78,17 +87,38 @@ fn by_problem(logs: Vec<Episode>, more: Vec<Episode>) -> Vec<Vec<Episode>> {
 
 /// How far an evaluation goes; none for another job.
 pub fn extent(job: &Job) -> Option<Extent> {
-    let Job::Evaluate { turns, samples, protocol, oracle, .. } = job else { return None };
+    let Job::Evaluate {
+        turns,
+        samples,
+        protocol,
+        oracle,
+        ..
+    } = job
+    else {
+        return None;
+    };
     let verifies = *protocol == Protocol::SelfVerify;
     let stops = *oracle || verifies;
-    Some(Extent { turns: *turns as usize, samples: *samples as usize, stops, verifies })
+    Some(Extent {
+        turns: *turns as usize,
+        samples: *samples as usize,
+        stops,
+        verifies,
+    })
 }
 
 /// The scores of one problem: its log, then the parallel samples.
 pub fn score(episodes: &[Episode], extent: Extent) -> Vec<ScoreRow> {
     let (log, parallel) = episodes.split_first().expect("every problem has its log");
-    let row = |(metric, value)| ScoreRow { metric, problem: log.problem.clone(), value };
-    eval::score(log, parallel, extent).into_iter().map(row).collect()
+    let row = |(metric, value)| ScoreRow {
+        metric,
+        problem: log.problem.clone(),
+        value,
+    };
+    eval::score(log, parallel, extent)
+        .into_iter()
+        .map(row)
+        .collect()
 }
 
 fn counts(episodes: &[Episode], scores: &[ScoreRow], model: &LanguageModel) -> Value {

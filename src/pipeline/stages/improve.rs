@@ -12,7 +12,16 @@ use crate::pipeline::{Job, StageError, TeacherJob};
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let Job::Improve {
-        problems, grader, episodes, teacher, keep_right, prompt, sampling, seed, backend, ..
+        problems,
+        grader,
+        episodes,
+        teacher,
+        keep_right,
+        prompt,
+        sampling,
+        seed,
+        backend,
+        ..
     } = job
     else {
         unreachable!("the caller matched the job")
@@ -26,7 +35,11 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         }
         TeacherJob::Remote { endpoint, .. } => Some(Speaker::remote(desk, endpoint)?),
     };
-    let plan = Improvement { prompt: *prompt, sampling: *sampling, stop_on_success: !keep_right };
+    let plan = Improvement {
+        prompt: *prompt,
+        sampling: *sampling,
+        stop_on_success: !keep_right,
+    };
     let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
     let (mut file, mut done) = Growing::open::<Episode>(&desk.folder.join(EPISODES))?;
     // What earlier processes improved counts as well.
@@ -38,12 +51,15 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     while done.len() < collected.len() {
         desk.problems_done(done.len(), collected.len())?;
         let chunk = collected[done.len()..collected.len().min(done.len() + CHUNK)].to_vec();
-        let improved = |source: Source<'_>| improve(source, chunk.clone(), &problems, &plan, *seed, &grade);
+        let improved =
+            |source: Source<'_>| improve(source, chunk.clone(), &problems, &plan, *seed, &grade);
         let (new, improved) = match speaker.as_mut() {
             None => improved(Source::Reference),
             Some(speaker) => {
                 let places = [done.len(), collected.len(), chunk.len()];
-                speaker.speak(desk, places, chunk.len(), |policy| improved(source(teacher, policy)))
+                speaker.speak(desk, places, chunk.len(), |policy| {
+                    improved(source(teacher, policy))
+                })
             }
         }?;
         file.append(&new)?;
@@ -78,9 +94,14 @@ fn source<'a>(teacher: &TeacherJob, policy: &'a mut dyn Policy) -> Source<'a> {
     match teacher {
         TeacherJob::Reference => Source::Reference,
         TeacherJob::Model(_) => Source::Model(policy),
-        TeacherJob::Remote { sees, sampling, .. } => {
-            Source::Other { policy, sees: *sees, sampling: *sampling }
-        }
-        TeacherJob::Oneself { best_of, .. } => Source::Oneself { policy, best_of: *best_of },
+        TeacherJob::Remote { sees, sampling, .. } => Source::Other {
+            policy,
+            sees: *sees,
+            sampling: *sampling,
+        },
+        TeacherJob::Oneself { best_of, .. } => Source::Oneself {
+            policy,
+            best_of: *best_of,
+        },
     }
 }

@@ -9,9 +9,17 @@ use crate::pipeline::StageError;
 use crate::pipeline::execute::{Desk, Made};
 use crate::pipeline::files::{self, PROBLEMS};
 
-pub fn run(desk: &Desk<'_>, task: &TaskConfig, split: Split, sizes: &Sizes) -> Result<Made, StageError> {
+pub fn run(
+    desk: &Desk<'_>,
+    task: &TaskConfig,
+    split: Split,
+    sizes: &Sizes,
+) -> Result<Made, StageError> {
     let splits = task.load(sizes)?;
     let problems = splits.of(split);
     files::write(&desk.folder.join(PROBLEMS), problems)?;
-    Ok(Made::plain(&[PROBLEMS], json!({ "problems": problems.len() })))
+    Ok(Made::plain(
+        &[PROBLEMS],
+        json!({ "problems": problems.len() }),
+    ))
 }

@@ -31,7 +31,17 @@ struct Line {
 }
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Rank { problems, episodes, verifier, reference, samples, prompt, backend, .. } = job else {
+    let Job::Rank {
+        problems,
+        episodes,
+        verifier,
+        reference,
+        samples,
+        prompt,
+        backend,
+        ..
+    } = job
+    else {
         unreachable!("the caller matched the job")
     };
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
@@ -41,7 +51,11 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         judges.push(desk.model(reference, backend)?);
     }
     let firsts = firsts(&episodes, *samples as usize);
-    let of = |problem: &Problem| firsts.get(problem.id.as_str()).map_or(&[][..], Vec::as_slice);
+    let of = |problem: &Problem| {
+        firsts
+            .get(problem.id.as_str())
+            .map_or(&[][..], Vec::as_slice)
+    };
     let done = desk.in_chunks(
         (RANKS, CHUNK),
         &problems,
@@ -52,13 +66,21 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
             judged(&judges, &asked, *prompt).map_err(StageError::from)
         },
     )?;
-    let scores: Vec<ScoreRow> =
-        problems.iter().zip(&done).flat_map(|(problem, line)| scored(problem, line, of(problem))).collect();
+    let scores: Vec<ScoreRow> = problems
+        .iter()
+        .zip(&done)
+        .flat_map(|(problem, line)| scored(problem, line, of(problem)))
+        .collect();
     files::write(&desk.folder.join(SCORES), &scores)?;
     let mut counts = json!({ "problems": problems.len(), "scores": scores.len() });
     let parameters = judges[0].decoder.weights().count() as u64;
     let read = done.iter().map(|line| line.tokens).sum();
-    Cost { parameters, scored: read, ..Cost::default() }.write(&mut counts);
+    Cost {
+        parameters,
+        scored: read,
+        ..Cost::default()
+    }
+    .write(&mut counts);
     Ok(Made::plain(&[RANKS, SCORES], counts).on(backend))
 }
 
@@ -66,14 +88,25 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
 fn firsts(episodes: &[Episode], samples: usize) -> BTreeMap<&str, Vec<&Candidate>> {
     let mut all = BTreeMap::<&str, Vec<(u32, &Candidate)>>::new();
     for episode in episodes {
-        let first = episode.turns.first().map(|turn| (episode.sample, turn.chosen()));
-        all.entry(episode.problem.as_str()).or_default().extend(first);
+        let first = episode
+            .turns
+            .first()
+            .map(|turn| (episode.sample, turn.chosen()));
+        all.entry(episode.problem.as_str())
+            .or_default()
+            .extend(first);
     }
     let ordered = |mut attempts: Vec<(u32, _)>| {
         attempts.sort_by_key(|&(sample, _)| sample);
-        attempts.into_iter().take(samples).map(|(_, attempt)| attempt).collect()
+        attempts
+            .into_iter()
+            .take(samples)
+            .map(|(_, attempt)| attempt)
+            .collect()
     };
-    all.into_iter().map(|(problem, attempts)| (problem, ordered(attempts))).collect()
+    all.into_iter()
+        .map(|(problem, attempts)| (problem, ordered(attempts)))
+        .collect()
 }
 
 /// Each different text of a problem is read once by every judge; the second judge's log-likelihood
@@ -100,21 +133,37 @@ fn judged(
         }
         places.push(mine);
     }
-    let said = judges.iter().map(|judge| judge.log_likelihoods(&answers)).collect::<Result<Vec<_>, _>>()?;
-    let value = |place: usize| said[0][place] - said.get(1).map_or(0.0, |reference| reference[place]);
+    let said = judges
+        .iter()
+        .map(|judge| judge.log_likelihoods(&answers))
+        .collect::<Result<Vec<_>, _>>()?;
+    let value =
+        |place: usize| said[0][place] - said.get(1).map_or(0.0, |reference| reference[place]);
     let line = |((problem, _), (places, tokens)): (&(&Problem, _), (Vec<usize>, u64))| Line {
         problem: problem.id.clone(),
         values: places.into_iter().map(value).collect(),
         tokens,
     };
-    Ok(asked.iter().zip(places.into_iter().zip(tokens)).map(line).collect())
+    Ok(asked
+        .iter()
+        .zip(places.into_iter().zip(tokens))
+        .map(line)
+        .collect())
 }
 
 fn scored(problem: &Problem, line: &Line, attempts: &[&Candidate]) -> Vec<ScoreRow> {
     let ranked = line.values.iter().zip(attempts);
-    let ranked: Vec<Ranked> =
-        ranked.map(|(&value, attempt)| Ranked { value, right: attempt.grade.verdict.is_right() }).collect();
-    let row = |(metric, value)| ScoreRow { metric, problem: problem.id.clone(), value };
+    let ranked: Vec<Ranked> = ranked
+        .map(|(&value, attempt)| Ranked {
+            value,
+            right: attempt.grade.verdict.is_right(),
+        })
+        .collect();
+    let row = |(metric, value)| ScoreRow {
+        metric,
+        problem: problem.id.clone(),
+        value,
+    };
     ranking(&ranked).into_iter().map(row).collect()
 }
 
@@ -126,9 +175,19 @@ mod tests {
     #[test]
     fn samples_are_taken_in_the_order_of_their_numbers_and_only_their_first_turns() {
         let attempt = |text: &str| {
-            let grade = Grade { answer: None, verdict: Verdict::Wrong };
+            let grade = Grade {
+                answer: None,
+                verdict: Verdict::Wrong,
+            };
             let (author, text) = (Author::Policy, text.to_owned());
-            Turn::single(Candidate { author, text, tokens: 1, prompt: 1, finished: true, grade })
+            Turn::single(Candidate {
+                author,
+                text,
+                tokens: 1,
+                prompt: 1,
+                finished: true,
+                grade,
+            })
         };
         let episode = |problem: &str, sample, texts: &[&str]| Episode {
             problem: problem.to_owned(),
@@ -144,9 +203,13 @@ mod tests {
         let texts = |samples| -> Vec<(String, String)> {
             let found = firsts(&episodes, samples);
             let word = |all: &Vec<&Candidate>| all.iter().map(|one| one.text.as_str()).collect();
-            found.iter().map(|(problem, all)| ((*problem).to_owned(), word(all))).collect()
+            found
+                .iter()
+                .map(|(problem, all)| ((*problem).to_owned(), word(all)))
+                .collect()
         };
-        let expected = |p: &str| [("p", p), ("q", "e")].map(|(id, said)| (id.to_owned(), said.to_owned()));
+        let expected =
+            |p: &str| [("p", p), ("q", "e")].map(|(id, said)| (id.to_owned(), said.to_owned()));
         assert_eq!(texts(3), expected("acd"));
         assert_eq!(texts(2), expected("ac"));
     }

@@ -24,7 +24,12 @@ use super::cost::Cost;
 /// Drafts per problem, the first of which is refined.
 const DRAFTS: u32 = 3;
 /// What its parallel drafts are scored as.
-pub const EXTENT: Extent = Extent { turns: 1, samples: DRAFTS as usize, stops: false, verifies: false };
+pub const EXTENT: Extent = Extent {
+    turns: 1,
+    samples: DRAFTS as usize,
+    stops: false,
+    verifies: false,
+};
 
 /// What was made of one problem.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,7 +54,15 @@ struct Verdicts {
 }
 
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Refine { problems, grader, prompt, seed, backend, .. } = job else {
+    let Job::Refine {
+        problems,
+        grader,
+        prompt,
+        seed,
+        backend,
+        ..
+    } = job
+    else {
         unreachable!("the caller matched the job")
     };
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
@@ -69,7 +82,11 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let episodes: Vec<Episode> = done.into_iter().flat_map(|line| line.episodes).collect();
     files::write(&desk.folder.join(EPISODES), &episodes)?;
     let mut counts = json!({ "problems": problems.len(), "scores": scores.len() });
-    Cost { scored: read, ..Cost::of_sampling(&episodes, &bench.generator) }.write(&mut counts);
+    Cost {
+        scored: read,
+        ..Cost::of_sampling(&episodes, &bench.generator)
+    }
+    .write(&mut counts);
     Ok(Made::plain(&[EPISODES, SCORES, REFINED], counts).on(backend))
 }
 
@@ -86,13 +103,27 @@ struct Bench {
 impl Bench {
     /// None for another job.
     fn of(desk: &Desk<'_>, job: &Job) -> Option<Result<Self, StageError>> {
-        let Job::Refine { generator, outcome, stepwise, global, local, prompt, sampling, backend, .. } = job
+        let Job::Refine {
+            generator,
+            outcome,
+            stepwise,
+            global,
+            local,
+            prompt,
+            sampling,
+            backend,
+            ..
+        } = job
         else {
             return None;
         };
         let model = |key| desk.model(key, backend);
-        let verifier =
-            |key| -> Result<Verifier, StageError> { Ok(Verifier { model: model(key)?, prompt: *prompt }) };
+        let verifier = |key| -> Result<Verifier, StageError> {
+            Ok(Verifier {
+                model: model(key)?,
+                prompt: *prompt,
+            })
+        };
         let drafting = Unroll::new(1, *prompt, *sampling);
         let made = || -> Result<Self, StageError> {
             Ok(Self {
@@ -117,28 +148,62 @@ impl Bench {
         let plan = &self.drafting;
         let drafts = rollout(&mut self.generator, problems, plan, seed, grade)?;
         let further = parallel(&mut self.generator, problems, plan, DRAFTS, seed, grade)?;
-        let asked: Vec<(&Problem, &str)> =
-            problems.iter().zip(&drafts).map(|(problem, draft)| (problem, text(draft))).collect();
+        let asked: Vec<(&Problem, &str)> = problems
+            .iter()
+            .zip(&drafts)
+            .map(|(problem, draft)| (problem, text(draft)))
+            .collect();
         let located = located(&self.stepwise, &asked)?;
-        let global =
-            asked.iter().map(|(problem, draft)| (*problem, prompt.dialogue(&problem.question, &[draft])));
-        let local = asked.iter().zip(&located).map(|((problem, draft), located)| {
-            (*problem, prompt.refinement(&problem.question, draft, located.step))
-        });
+        let global = asked
+            .iter()
+            .map(|(problem, draft)| (*problem, prompt.dialogue(&problem.question, &[draft])));
+        let local = asked
+            .iter()
+            .zip(&located)
+            .map(|((problem, draft), located)| {
+                (
+                    *problem,
+                    prompt.refinement(&problem.question, draft, located.step),
+                )
+            });
         let sampling = &self.drafting.sampling;
-        let global = refine(&mut self.global, global.collect(), sampling, seed.named("global"), grade)?;
-        let local = refine(&mut self.local, local.collect(), sampling, seed.named("local"), grade)?;
-        let three =
-            asked.iter().zip(global.iter().zip(&local)).flat_map(|((problem, draft), (global, local))| {
+        let global = refine(
+            &mut self.global,
+            global.collect(),
+            sampling,
+            seed.named("global"),
+            grade,
+        )?;
+        let local = refine(
+            &mut self.local,
+            local.collect(),
+            sampling,
+            seed.named("local"),
+            grade,
+        )?;
+        let three = asked.iter().zip(global.iter().zip(&local)).flat_map(
+            |((problem, draft), (global, local))| {
                 [draft, global.text.as_str(), local.text.as_str()]
                     .map(|text| (problem.question.as_str(), text))
-            });
+            },
+        );
         let approvals = self.outcome.approvals(&three.collect::<Vec<_>>())?;
         let mut further = further.chunks(DRAFTS as usize - 1);
-        let lines =
-            drafts.into_iter().zip(global.into_iter().zip(local)).zip(approvals.chunks_exact(3).zip(located));
-        let line = |((draft, refinements), (approvals, located)): ((Episode, _), (&[Approval], Located))| {
-            line(draft, refinements, approvals, located, further.next().unwrap_or_default())
+        let lines = drafts
+            .into_iter()
+            .zip(global.into_iter().zip(local))
+            .zip(approvals.chunks_exact(3).zip(located));
+        let line = |((draft, refinements), (approvals, located)): (
+            (Episode, _),
+            (&[Approval], Located),
+        )| {
+            line(
+                draft,
+                refinements,
+                approvals,
+                located,
+                further.next().unwrap_or_default(),
+            )
         };
         Ok(lines.map(line).collect())
     }
@@ -151,13 +216,31 @@ fn line(
     located: Located,
     further: &[Episode],
 ) -> Line {
-    let approval = [approvals[0].chance, approvals[1].chance, approvals[2].chance];
+    let approval = [
+        approvals[0].chance,
+        approvals[1].chance,
+        approvals[2].chance,
+    ];
     let chosen = usize::from(approval[2] > approval[1]);
     draft.turns.push(Turn::of(vec![global, local], chosen));
-    let scored = located.tokens + approvals.iter().map(|approval| approval.tokens).sum::<u64>();
-    let verdict = Verdicts { problem: draft.problem.clone(), step: located.step, approval };
-    let episodes = std::iter::once(draft).chain(further.iter().cloned()).collect();
-    Line { episodes, verdict, scored }
+    let scored = located.tokens
+        + approvals
+            .iter()
+            .map(|approval| approval.tokens)
+            .sum::<u64>();
+    let verdict = Verdicts {
+        problem: draft.problem.clone(),
+        step: located.step,
+        approval,
+    };
+    let episodes = std::iter::once(draft)
+        .chain(further.iter().cloned())
+        .collect();
+    Line {
+        episodes,
+        verdict,
+        scored,
+    }
 }
 
 /// Where the stepwise model sees the first fault of a draft.
@@ -172,25 +255,41 @@ struct Located {
 /// does.
 fn located(stepwise: &Verifier, asked: &[(&Problem, &str)]) -> Result<Vec<Located>, StageError> {
     let ends: Vec<Vec<usize>> = asked.iter().map(|(_, draft)| steps_of(draft)).collect();
-    let beginnings = asked.iter().zip(&ends).flat_map(|((problem, draft), ends)| {
-        ends.iter().map(|&end| (problem.question.as_str(), draft[..end].trim_end()))
-    });
+    let beginnings = asked
+        .iter()
+        .zip(&ends)
+        .flat_map(|((problem, draft), ends)| {
+            ends.iter()
+                .map(|&end| (problem.question.as_str(), draft[..end].trim_end()))
+        });
     let approvals = stepwise.approvals(&beginnings.collect::<Vec<_>>())?;
     let mut rest = approvals.as_slice();
     let of = |ends: &Vec<usize>| {
         let (mine, others) = rest.split_at(ends.len());
         rest = others;
         let chances: Vec<f64> = mine.iter().map(|approval| approval.chance).collect();
-        Located { step: first_fault(&chances) + 1, tokens: mine.iter().map(|approval| approval.tokens).sum() }
+        Located {
+            step: first_fault(&chances) + 1,
+            tokens: mine.iter().map(|approval| approval.tokens).sum(),
+        }
     };
     Ok(ends.iter().map(of).collect())
 }
 
 fn first_fault(chances: &[f64]) -> usize {
     let least = || {
-        (1..chances.len()).fold(0, |least, next| if chances[next] < chances[least] { next } else { least })
+        (1..chances.len()).fold(0, |least, next| {
+            if chances[next] < chances[least] {
+                next
+            } else {
+                least
+            }
+        })
     };
-    chances.iter().position(|&chance| chance < APPROVED).unwrap_or_else(least)
+    chances
+        .iter()
+        .position(|&chance| chance < APPROVED)
+        .unwrap_or_else(least)
 }
 
 fn text(episode: &Episode) -> &str {
@@ -198,14 +297,27 @@ fn text(episode: &Episode) -> &str {
 }
 
 fn score(line: &Line) -> Vec<ScoreRow> {
-    let (draft, further) = line.episodes.split_first().expect("every problem has its draft");
+    let (draft, further) = line
+        .episodes
+        .split_first()
+        .expect("every problem has its draft");
     let right = |candidate: &Candidate| candidate.grade.verdict.is_right();
     let [global, local] = [0, 1].map(|place| right(&draft.turns[1].candidates[place]));
-    let refined =
-        Refined { right: [right(draft.turns[0].chosen()), global, local], approval: line.verdict.approval };
-    let row = |(metric, value)| ScoreRow { metric, problem: draft.problem.clone(), value };
+    let refined = Refined {
+        right: [right(draft.turns[0].chosen()), global, local],
+        approval: line.verdict.approval,
+    };
+    let row = |(metric, value)| ScoreRow {
+        metric,
+        problem: draft.problem.clone(),
+        value,
+    };
     let drafts = eval::score(draft, further, EXTENT);
-    drafts.into_iter().chain(refinement(&refined)).map(row).collect()
+    drafts
+        .into_iter()
+        .chain(refinement(&refined))
+        .map(row)
+        .collect()
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ use crate::data::{GraderConfig, Prompt};
 use crate::domain::{Episode, PolicyError, Problem, Sampling, Seed, Turn, Verdict};
 use crate::model::{Decoder, LanguageModel, Tokenizer};
 use crate::rollout::{Unroll, grouped};
-use crate::train::{Practice, Reinforce, Sampled, TrainError, Trained, Trajectory, Unfit, optimise, order};
+use crate::train::{
+    Practice, Reinforce, Sampled, TrainError, Trained, Trajectory, Unfit, optimise, order,
+};
 
 use super::collect::sampled;
 use super::cost::Cost;
@@ -40,7 +42,11 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
     let LanguageModel { decoder, tokenizer } = begin(desk, start, train, *seed, backend)?;
     let is_start = reference == start || !settings.rule.has_reference();
-    let reference = if is_start { decoder.clone() } else { desk.model(reference, backend)?.decoder };
+    let reference = if is_start {
+        decoder.clone()
+    } else {
+        desk.model(reference, backend)?.decoder
+    };
     let mut field = Field {
         tokenizer: tokenizer.clone(),
         positions: decoder.config().positions,
@@ -55,10 +61,20 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     let mut objective = Practice::new(*settings, train.clone(), reference, &mut sampler);
     let trained = optimise(&desk.folder, decoder, &mut [&mut objective], desk.observer)?;
     let (counts, earlier) = (counts(&trained), trained.earlier);
-    let mut files = save(desk, start, &LanguageModel { decoder: trained.decoder, tokenizer })?;
+    let mut files = save(
+        desk,
+        start,
+        &LanguageModel {
+            decoder: trained.decoder,
+            tokenizer,
+        },
+    )?;
     files::write(&desk.folder.join(POINTS), &trained.points)?;
     files.push(POINTS);
-    Ok(Made { earlier, ..Made::plain(&files, counts).on(backend) })
+    Ok(Made {
+        earlier,
+        ..Made::plain(&files, counts).on(backend)
+    })
 }
 
 fn counts(trained: &Trained) -> Value {
@@ -100,36 +116,69 @@ impl Field<'_> {
         let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
         let seed = self.seed.named("iteration").at(u64::from(iteration));
         // It goes when this returns, so nobody else holds the weights when they are moved.
-        let mut policy = LanguageModel { decoder: decoder.clone(), tokenizer: self.tokenizer.clone() };
-        let groups = grouped(&mut policy, &problems, &plan, self.settings.samples, seed, &grade)?;
+        let mut policy = LanguageModel {
+            decoder: decoder.clone(),
+            tokenizer: self.tokenizer.clone(),
+        };
+        let groups = grouped(
+            &mut policy,
+            &problems,
+            &plan,
+            self.settings.samples,
+            seed,
+            &grade,
+        )?;
         let trajectories = problems.iter().zip(&groups);
         let trajectories = trajectories
-            .map(|(problem, group)| group.iter().map(|episode| self.trajectory(problem, episode)).collect())
+            .map(|(problem, group)| {
+                group
+                    .iter()
+                    .map(|episode| self.trajectory(problem, episode))
+                    .collect()
+            })
             .collect::<Result<Vec<Vec<Trajectory>>, TrainError>>()?;
         let counts = attempts(&groups, &trajectories);
-        Ok(Sampled { groups: trajectories, counts })
+        Ok(Sampled {
+            groups: trajectories,
+            counts,
+        })
     }
 
     /// The problems of an iteration: the training problems in one order after the other.
     fn drawn(&self, iteration: u32) -> Vec<Problem> {
         let per_epoch = self.problems.len().div_ceil(self.settings.problems) as u32;
-        let seed = self.seed.named("order").at(u64::from(iteration / per_epoch));
+        let seed = self
+            .seed
+            .named("order")
+            .at(u64::from(iteration / per_epoch));
         let batches = order(self.problems.len(), &|_| 1, self.settings.problems, seed);
-        batches[(iteration % per_epoch) as usize].iter().map(|&index| self.problems[index].clone()).collect()
+        batches[(iteration % per_epoch) as usize]
+            .iter()
+            .map(|&index| self.problems[index].clone())
+            .collect()
     }
 
     fn trajectory(&self, problem: &Problem, episode: &Episode) -> Result<Trajectory, TrainError> {
-        let texts: Vec<&str> = episode.turns.iter().map(|turn| turn.chosen().text.as_str()).collect();
+        let texts: Vec<&str> = episode
+            .turns
+            .iter()
+            .map(|turn| turn.chosen().text.as_str())
+            .collect();
         let (last, earlier) = texts.split_last().expect("an episode has a turn");
-        let messages = self.prompt.dialogue(&problem.question, earlier).assistant(*last).0;
+        let messages = self
+            .prompt
+            .dialogue(&problem.question, earlier)
+            .assistant(*last)
+            .0;
         let earned = |verdict| match verdict {
             Verdict::Right => 1.0,
             Verdict::Wrong => 0.0,
             Verdict::Unreadable => self.settings.unreadable,
         };
         let chosen = episode.turns.iter().map(Turn::chosen);
-        let attempts: Vec<(bool, f64)> =
-            chosen.map(|attempt| (attempt.finished, earned(attempt.grade.verdict))).collect();
+        let attempts: Vec<(bool, f64)> = chosen
+            .map(|attempt| (attempt.finished, earned(attempt.grade.verdict)))
+            .collect();
         let positions = self.positions;
         let made = Trajectory::new(&messages, &attempts, &self.tokenizer, positions);
         made.map_err(|unfit| match unfit {
@@ -143,8 +192,15 @@ impl Field<'_> {
 /// What is counted of an iteration's episodes.
 fn attempts(groups: &[Vec<Episode>], made: &[Vec<Trajectory>]) -> Vec<(&'static str, u64)> {
     let episodes = groups.iter().flatten();
-    let all = episodes.flat_map(|episode| &episode.turns).map(Turn::chosen);
-    let mut counts = BTreeMap::from([("attempts", 0), ("right", 0), ("cut_off", 0), ("respelt", 0)]);
+    let all = episodes
+        .flat_map(|episode| &episode.turns)
+        .map(Turn::chosen);
+    let mut counts = BTreeMap::from([
+        ("attempts", 0),
+        ("right", 0),
+        ("cut_off", 0),
+        ("respelt", 0),
+    ]);
     let spans = made.iter().flatten().flat_map(|one| &one.encoded.targets);
     for (attempt, (from, to, _)) in all.zip(spans) {
         let mut count = |name, yes| *counts.entry(name).or_default() += u64::from(yes);
@@ -152,10 +208,20 @@ fn attempts(groups: &[Vec<Episode>], made: &[Vec<Trajectory>]) -> Vec<(&'static 
         count("right", attempt.grade.verdict.is_right());
         count("cut_off", !attempt.finished);
         // Sampled in other tokens than those in which the tokenizer writes the same text.
-        count("respelt", attempt.finished && to - from != attempt.tokens as usize);
+        count(
+            "respelt",
+            attempt.finished && to - from != attempt.tokens as usize,
+        );
     }
-    counts.insert("sampled_tokens", groups.iter().map(|group| sampled(group)).sum());
-    let shown = groups.iter().flatten().flat_map(|episode| &episode.turns).map(|turn| turn.chosen().prompt);
+    counts.insert(
+        "sampled_tokens",
+        groups.iter().map(|group| sampled(group)).sum(),
+    );
+    let shown = groups
+        .iter()
+        .flatten()
+        .flat_map(|episode| &episode.turns)
+        .map(|turn| turn.chosen().prompt);
     counts.insert("prompt_tokens", shown.map(u64::from).sum());
     counts.into_iter().collect()
 }

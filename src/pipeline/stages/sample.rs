@@ -38,14 +38,23 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         |chunk| {
             // Sample 0 belongs to sequential logs.
             let drawn = parallel(&mut model, chunk, &plan, samples + 1, *seed, &grade)?;
-            let mut new: Vec<Vec<Episode>> =
-                drawn.chunks(*samples as usize).map(<[Episode]>::to_vec).collect();
+            let mut new: Vec<Vec<Episode>> = drawn
+                .chunks(*samples as usize)
+                .map(<[Episode]>::to_vec)
+                .collect();
             if *hinted {
-                let unsolved = chunk.iter().zip(&new).filter(|(_, all)| !all.iter().any(Episode::ends_right));
+                let unsolved = chunk
+                    .iter()
+                    .zip(&new)
+                    .filter(|(_, all)| !all.iter().any(Episode::ends_right));
                 let unsolved: Vec<&Problem> = unsolved.map(|(problem, _)| problem).collect();
                 let wording = (prompt, sampling);
-                for episode in rationalise(&mut model, &unsolved, wording, samples + 1, *seed, &grade)? {
-                    let place = chunk.iter().position(|problem| problem.id == episode.problem);
+                for episode in
+                    rationalise(&mut model, &unsolved, wording, samples + 1, *seed, &grade)?
+                {
+                    let place = chunk
+                        .iter()
+                        .position(|problem| problem.id == episode.problem);
                     new[place.expect("the problem is of this chunk")].push(episode);
                 }
             }

@@ -14,16 +14,34 @@ use super::cost::Cost;
 /// Problems whose attempts are judged together.
 const CHUNK: usize = 50;
 pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Steps { problems, grader, episodes, policy, glore, prompt, sampling, seed, backend, .. } = job
+    let Job::Steps {
+        problems,
+        grader,
+        episodes,
+        policy,
+        glore,
+        prompt,
+        sampling,
+        seed,
+        backend,
+        ..
+    } = job
     else {
         unreachable!("the caller matched the job")
     };
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
     let episodes: Vec<Episode> = files::read(&desk.workspace.file(episodes, EPISODES))?;
     let pools = Pool::all(&problems, &episodes, false);
-    let asked: Vec<Tracing<'_>> = pools.iter().map(|pool| chosen(pool, glore.attempts as usize)).collect();
+    let asked: Vec<Tracing<'_>> = pools
+        .iter()
+        .map(|pool| chosen(pool, glore.attempts as usize))
+        .collect();
     let mut model = desk.model(policy, backend)?;
-    let onward = Onward { prompt: *prompt, sampling: *sampling, rollouts: glore.rollouts };
+    let onward = Onward {
+        prompt: *prompt,
+        sampling: *sampling,
+        rollouts: glore.rollouts,
+    };
     let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
     let done = desk.in_chunks(
         (WORKING, CHUNK),
@@ -42,13 +60,22 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         "good": steps().filter(|step| step.completed.is_some()).count(),
     });
     let parameters = model.decoder.weights().count() as u64;
-    Cost { parameters, prompt, sampled, ..Cost::default() }.write(&mut counts);
+    Cost {
+        parameters,
+        prompt,
+        sampled,
+        ..Cost::default()
+    }
+    .write(&mut counts);
     Ok(Made::plain(&[STEPS], counts).on(backend))
 }
 
 /// So many attempts, wrong ones first; one of them is right where any is.
 fn chosen<'a>(pool: &Pool<'a>, attempts: usize) -> Tracing<'a> {
-    let right = pool.right.len().min(attempts.saturating_sub(pool.wrong.len()).max(1));
+    let right = pool
+        .right
+        .len()
+        .min(attempts.saturating_sub(pool.wrong.len()).max(1));
     let wrong = pool.wrong.len().min(attempts - right.min(attempts));
     Tracing {
         problem: pool.problem,
@@ -64,10 +91,18 @@ mod tests {
 
     #[test]
     fn wrong_attempts_come_first_and_a_right_one_is_among_them() {
-        let problem =
-            Problem { id: "p".to_owned(), question: "?".to_owned(), answer: "1".to_owned(), solution: None };
+        let problem = Problem {
+            id: "p".to_owned(),
+            question: "?".to_owned(),
+            answer: "1".to_owned(),
+            solution: None,
+        };
         let counts = |wrong: usize, right: usize| {
-            let pool = Pool { problem: &problem, wrong: vec!["w"; wrong], right: vec!["r"; right] };
+            let pool = Pool {
+                problem: &problem,
+                wrong: vec!["w"; wrong],
+                right: vec!["r"; right],
+            };
             let chosen = chosen(&pool, 4);
             assert_eq!(chosen.afresh.is_some(), right > 0);
             (chosen.wrong.len(), chosen.right.len())

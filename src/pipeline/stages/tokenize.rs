@@ -14,8 +14,13 @@ use crate::pipeline::files::{self, PROBLEMS};
 pub fn run(desk: &Desk<'_>, problems: &Key, base: &BaseSpec) -> Result<Made, StageError> {
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
     let documents = documents(&problems, &base.corpus, &base.wording(), Seed(base.seed));
-    let texts = documents.iter().flat_map(|document| document.messages.iter().map(|m| m.text.as_str()));
+    let texts = documents
+        .iter()
+        .flat_map(|document| document.messages.iter().map(|m| m.text.as_str()));
     let tokenizer = Tokenizer::train(texts, base.tokenizer.vocabulary)?;
     tokenizer.save(&desk.folder.join(checkpoint::TOKENIZER))?;
-    Ok(Made::plain(&[checkpoint::TOKENIZER], json!({ "tokens": tokenizer.vocabulary() })))
+    Ok(Made::plain(
+        &[checkpoint::TOKENIZER],
+        json!({ "tokens": tokenizer.vocabulary() }),
+    ))
 }

@@ -25,12 +25,29 @@ pub fn run(
     for key in examples {
         united.extend(files::read::<Example>(&desk.workspace.file(key, EXAMPLES))?);
     }
-    let Fitting { encoded, without_target } = encode_all(&united, &tokenizer, decoder.config().positions)?;
-    let phase = Phase { examples: &encoded, config: config.clone(), seed };
-    let trainer = Trainer { normalise: Normalise::Example, folder: &desk.folder };
+    let Fitting {
+        encoded,
+        without_target,
+    } = encode_all(&united, &tokenizer, decoder.config().positions)?;
+    let phase = Phase {
+        examples: &encoded,
+        config: config.clone(),
+        seed,
+    };
+    let trainer = Trainer {
+        normalise: Normalise::Example,
+        folder: &desk.folder,
+    };
     let trained = trainer.train(decoder, &[phase], desk.observer)?;
     let parameters = trained.decoder.weights().count() as u64;
-    let mut files = save(desk, start, &LanguageModel { decoder: trained.decoder, tokenizer })?;
+    let mut files = save(
+        desk,
+        start,
+        &LanguageModel {
+            decoder: trained.decoder,
+            tokenizer,
+        },
+    )?;
     files::write(&desk.folder.join(POINTS), &trained.points)?;
     files.push(POINTS);
     let mut counts = json!({
@@ -39,8 +56,16 @@ pub fn run(
         "without_target": without_target,
         "steps": trained.steps,
     });
-    Cost { parameters, trained: trained.tokens, ..Cost::default() }.write(&mut counts);
-    Ok(Made { earlier: trained.earlier, ..Made::plain(&files, counts).on(backend) })
+    Cost {
+        parameters,
+        trained: trained.tokens,
+        ..Cost::default()
+    }
+    .write(&mut counts);
+    Ok(Made {
+        earlier: trained.earlier,
+        ..Made::plain(&files, counts).on(backend)
+    })
 }
 
 /// What can be trained on, in token ids.
@@ -58,7 +83,9 @@ pub fn encode_all(
     tokenizer: &Tokenizer,
     positions: usize,
 ) -> Result<Fitting<Encoded>, StageError> {
-    all_fit(examples, positions, |example| encode(example, tokenizer, positions))
+    all_fit(examples, positions, |example| {
+        encode(example, tokenizer, positions)
+    })
 }
 
 /// Everything that is trained on in token ids. What does not fit the model is an error with their
@@ -82,9 +109,17 @@ pub fn all_fit<T, E>(
         }
     }
     if count > 0 {
-        return Err(StageError::TooLong { count, total: given.len(), positions, longest });
+        return Err(StageError::TooLong {
+            count,
+            total: given.len(),
+            positions,
+            longest,
+        });
     }
-    Ok(Fitting { encoded, without_target })
+    Ok(Fitting {
+        encoded,
+        without_target,
+    })
 }
 
 #[cfg(test)]
@@ -93,7 +128,13 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_counted_and_told_with_what_can_be_done() {
-        let fits = |&tokens: &usize| if tokens > 8 { Err(Unfit::TooLong { tokens }) } else { Ok(tokens) };
+        let fits = |&tokens: &usize| {
+            if tokens > 8 {
+                Err(Unfit::TooLong { tokens })
+            } else {
+                Ok(tokens)
+            }
+        };
         assert_eq!(all_fit(&[5, 8], 8, fits).unwrap().encoded, [5, 8]);
         let error = all_fit(&[5, 12, 9], 8, fits).unwrap_err().to_string();
         insta::assert_snapshot!(error, @"2 of 3 examples are longer than the model's 8 positions (the longest has 12 tokens); lower `max_tokens` or `collect.own_turns`, or leave `repeat_question` out, or give the model more: `model.positions` in the recipe of a base model, `base.positions` where it lowers what the `config.json` of a checkpoint from elsewhere allows");

@@ -23,13 +23,25 @@ pub fn run(desk: &mut Desk<'_>, asked: &Asked, budgets: &[u32]) -> Result<Made, 
         (WORKING, CHUNK),
         &problems,
         |episodes: &Vec<Episode>| sampled(episodes),
-        |chunk| Ok(Search { policy: &mut model, asked, budgets, grade: &grade }.chunk(chunk)?),
+        |chunk| {
+            Ok(Search {
+                policy: &mut model,
+                asked,
+                budgets,
+                grade: &grade,
+            }
+            .chunk(chunk)?)
+        },
     )?;
-    let scores: Vec<ScoreRow> = done.iter().flat_map(|all| scores(all, asked.turns, budgets)).collect();
+    let scores: Vec<ScoreRow> = done
+        .iter()
+        .flat_map(|all| scores(all, asked.turns, budgets))
+        .collect();
     files::write(&desk.folder.join(SCORES), &scores)?;
     let episodes = done.concat();
     files::write(&desk.folder.join(EPISODES), &episodes)?;
-    let mut counts = json!({ "problems": done.len(), "episodes": episodes.len(), "scores": scores.len() });
+    let mut counts =
+        json!({ "problems": done.len(), "episodes": episodes.len(), "scores": scores.len() });
     Cost::of_sampling(&episodes, &model).write(&mut counts);
     Ok(Made::plain(&[EPISODES, SCORES], counts).on(&asked.backend))
 }
@@ -46,7 +58,8 @@ impl Search<'_> {
     /// All episodes of each problem: first attempts, numbered from 1, then sequences, numbered on.
     fn chunk(&mut self, problems: &[Problem]) -> Result<Vec<Vec<Episode>>, PolicyError> {
         let turns = self.asked.turns;
-        let [least, most] = [self.budgets.first(), self.budgets.last()].map(|k| k.map_or(0, |k| k * turns));
+        let [least, most] =
+            [self.budgets.first(), self.budgets.last()].map(|k| k.map_or(0, |k| k * turns));
         let mut drawn = self.firsts(problems, 0, most)?;
         let open: Vec<usize> = (0..problems.len())
             .filter(|&at| !drawn[at][..least as usize].iter().any(Episode::ends_right))
@@ -57,10 +70,17 @@ impl Search<'_> {
         }
         for number in 0..self.budgets.last().copied().unwrap_or(0) {
             let seed = self.asked.seed.named("sequence").at(u64::from(number));
-            for (&at, episode) in
-                open.iter().zip(rollout(self.policy, &left, &plan(self.asked), seed, self.grade)?)
-            {
-                drawn[at].push(Episode { sample: 2 * most + 1 + number, ..episode });
+            for (&at, episode) in open.iter().zip(rollout(
+                self.policy,
+                &left,
+                &plan(self.asked),
+                seed,
+                self.grade,
+            )?) {
+                drawn[at].push(Episode {
+                    sample: 2 * most + 1 + number,
+                    ..episode
+                });
             }
         }
         Ok(drawn)
@@ -74,15 +94,30 @@ impl Search<'_> {
         count: u32,
     ) -> Result<Vec<Vec<Episode>>, PolicyError> {
         let seed = self.asked.seed.named("first").at(u64::from(before));
-        let episodes = parallel(self.policy, problems, &plan(self.asked), count + 1, seed, self.grade)?;
-        let numbered = |episode: &Episode| Episode { sample: episode.sample + before, ..episode.clone() };
+        let episodes = parallel(
+            self.policy,
+            problems,
+            &plan(self.asked),
+            count + 1,
+            seed,
+            self.grade,
+        )?;
+        let numbered = |episode: &Episode| Episode {
+            sample: episode.sample + before,
+            ..episode.clone()
+        };
         let chunks = episodes.chunks(count.max(1) as usize);
-        Ok(chunks.map(|chunk| chunk.iter().map(numbered).collect()).collect())
+        Ok(chunks
+            .map(|chunk| chunk.iter().map(numbered).collect())
+            .collect())
     }
 }
 
 const fn plan(asked: &Asked) -> Unroll {
-    Unroll { window: asked.window, ..Unroll::new(asked.turns, asked.prompt, asked.sampling) }
+    Unroll {
+        window: asked.window,
+        ..Unroll::new(asked.turns, asked.prompt, asked.sampling)
+    }
 }
 
 fn scores(episodes: &[Episode], turns: u32, budgets: &[u32]) -> Vec<ScoreRow> {
@@ -90,6 +125,18 @@ fn scores(episodes: &[Episode], turns: u32, budgets: &[u32]) -> Vec<ScoreRow> {
     let firsts = episodes.partition_point(|episode| episode.sample <= 2 * most);
     let (firsts, sequences) = episodes.split_at(firsts);
     let problem = episodes.first().map_or("", |episode| &episode.problem);
-    let row = |(metric, value)| ScoreRow { metric, problem: problem.to_owned(), value };
-    Unsolved { firsts, sequences, turns: turns as usize }.scores(budgets).into_iter().map(row).collect()
+    let row = |(metric, value)| ScoreRow {
+        metric,
+        problem: problem.to_owned(),
+        value,
+    };
+    Unsolved {
+        firsts,
+        sequences,
+        turns: turns as usize,
+    }
+    .scores(budgets)
+    .into_iter()
+    .map(row)
+    .collect()
 }

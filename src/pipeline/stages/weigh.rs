@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::data::Prompt;
 use crate::domain::{Episode, Example, Key, Preference, Problem, Traced};
 use crate::train::{
-    Pool, answers, deduplicated, examples, outcomes, pairs, preferences, refinements, stepwise, trajectories,
-    verified,
+    Pool, answers, deduplicated, examples, outcomes, pairs, preferences, refinements, stepwise,
+    trajectories, verified,
 };
 
 use crate::pipeline::execute::{Desk, Made};
@@ -22,15 +22,25 @@ pub fn run(
     prompt: Prompt,
 ) -> Result<Made, StageError> {
     let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
-    let questions: BTreeMap<&str, &str> =
-        problems.iter().map(|p| (p.id.as_str(), p.question.as_str())).collect();
+    let questions: BTreeMap<&str, &str> = problems
+        .iter()
+        .map(|p| (p.id.as_str(), p.question.as_str()))
+        .collect();
     let layout = |id: &str, attempts: &[&str]| prompt.dialogue(questions[id], attempts);
     let (examples, counts) = match source {
-        ExampleSource::Preferences { episodes, references, seed } => {
+        ExampleSource::Preferences {
+            episodes,
+            references,
+            seed,
+        } => {
             let episodes = all(desk, episodes)?;
             return compared(
                 desk,
-                &preferences(&Pool::all(&problems, &episodes, *references), &layout, *seed),
+                &preferences(
+                    &Pool::all(&problems, &episodes, *references),
+                    &layout,
+                    *seed,
+                ),
             );
         }
         ExampleSource::Outcomes { episodes } => {
@@ -46,34 +56,72 @@ pub fn run(
             counted(refinements(&problems, &traced, prompt, *references))
         }
         ExampleSource::Trajectories { episodes } => {
-            return compared(desk, &trajectories(&problems, &all(desk, episodes)?, prompt));
+            return compared(
+                desk,
+                &trajectories(&problems, &all(desk, episodes)?, prompt),
+            );
         }
         ExampleSource::Solutions { problems: count } => {
             let count = count.unwrap_or(problems.len()).min(problems.len());
             solutions(&problems[..count], prompt)
         }
-        ExampleSource::Episodes { episodes, deduplicate, only_solved, selection, weighting } => {
+        ExampleSource::Episodes {
+            episodes,
+            deduplicate,
+            only_solved,
+            selection,
+            weighting,
+        } => {
             let mut episodes: Vec<Episode> = files::read(&desk.workspace.file(episodes, EPISODES))?;
             if *deduplicate {
                 episodes = episodes.iter().map(deduplicated).collect();
             }
             if *only_solved {
-                episodes.retain(|episode| episode.verdicts().iter().any(|verdict| verdict.is_right()));
+                episodes
+                    .retain(|episode| episode.verdicts().iter().any(|verdict| verdict.is_right()));
             }
             let (examples, summary) = examples(&episodes, &layout, None, *selection, *weighting);
-            (examples, serde_json::to_value(summary).expect("counts are plain data"))
+            (
+                examples,
+                serde_json::to_value(summary).expect("counts are plain data"),
+            )
         }
-        ExampleSource::Attempts { episodes, right_only } => {
+        ExampleSource::Attempts {
+            episodes,
+            right_only,
+        } => {
             let episodes = all(desk, episodes)?;
-            counted(answers(&Pool::all(&problems, &episodes, false), &layout, *right_only))
+            counted(answers(
+                &Pool::all(&problems, &episodes, false),
+                &layout,
+                *right_only,
+            ))
         }
-        ExampleSource::Pairs { episodes, references, keep_right, seed } => {
+        ExampleSource::Pairs {
+            episodes,
+            references,
+            keep_right,
+            seed,
+        } => {
             let episodes = all(desk, episodes)?;
-            counted(pairs(&Pool::all(&problems, &episodes, *references), &layout, *keep_right, *seed))
+            counted(pairs(
+                &Pool::all(&problems, &episodes, *references),
+                &layout,
+                *keep_right,
+                *seed,
+            ))
         }
-        ExampleSource::Verified { episodes, references, seed } => {
+        ExampleSource::Verified {
+            episodes,
+            references,
+            seed,
+        } => {
             let episodes = all(desk, episodes)?;
-            counted(verified(&Pool::all(&problems, &episodes, *references), prompt, *seed))
+            counted(verified(
+                &Pool::all(&problems, &episodes, *references),
+                prompt,
+                *seed,
+            ))
         }
     };
     files::write(&desk.folder.join(EXAMPLES), &examples)?;
@@ -90,7 +138,9 @@ fn compared(desk: &Desk<'_>, pairs: &[Preference]) -> Result<Made, StageError> {
 fn all(desk: &Desk<'_>, stages: &[Key]) -> Result<Vec<Episode>, StageError> {
     let mut episodes = Vec::new();
     for stage in stages {
-        episodes.extend(files::read::<Episode>(&desk.workspace.file(stage, EPISODES))?);
+        episodes.extend(files::read::<Episode>(
+            &desk.workspace.file(stage, EPISODES),
+        )?);
     }
     Ok(episodes)
 }

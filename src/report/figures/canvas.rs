@@ -36,11 +36,16 @@ pub struct Canvas<'a> {
 ///
 /// # Errors
 /// If something could not be drawn.
-pub fn paint(size: (i32, i32), drawing: impl FnOnce(&Canvas<'_>) -> Drawn) -> Result<String, String> {
+pub fn paint(
+    size: (i32, i32),
+    drawing: impl FnOnce(&Canvas<'_>) -> Drawn,
+) -> Result<String, String> {
     register();
     let mut svg = String::new();
     let fine = ((size.0 * FINE) as u32, (size.1 * FINE) as u32);
-    let canvas = Canvas { area: SVGBackend::with_string(&mut svg, fine).into_drawing_area() };
+    let canvas = Canvas {
+        area: SVGBackend::with_string(&mut svg, fine).into_drawing_area(),
+    };
     drawing(&canvas)?;
     canvas.area.present().map_err(words)?;
     drop(canvas);
@@ -53,10 +58,18 @@ fn document(svg: &str, size: (i32, i32), fine: (u32, u32)) -> String {
         format!("width=\"{}\" height=\"{}\"", fine.0, fine.1),
         format!("width=\"{}\" height=\"{}\"", size.0, size.1),
     );
-    let page = format!(">\n<rect width=\"{}\" height=\"{}\" fill=\"{}\"/>", fine.0, fine.1, hex(PAGE));
+    let page = format!(
+        ">\n<rect width=\"{}\" height=\"{}\" fill=\"{}\"/>",
+        fine.0,
+        fine.1,
+        hex(PAGE)
+    );
     svg.replacen(&drawn, &shown, 1)
         .replacen('>', &page, 1)
-        .replace("font-family=\"Lab Sans\"", "font-family=\"Lab Sans, Helvetica, Arial, sans-serif\"")
+        .replace(
+            "font-family=\"Lab Sans\"",
+            "font-family=\"Lab Sans, Helvetica, Arial, sans-serif\"",
+        )
 }
 
 /// How wide a text is, in pixels.
@@ -68,7 +81,9 @@ pub fn width(text: &str, size: i32) -> Result<i32, String> {
     let mut scrap = String::new();
     let area = SVGBackend::with_string(&mut scrap, (10, 10)).into_drawing_area();
     let style = style(size * FINE, INK, Side::Start, FontStyle::Normal);
-    area.estimate_text_size(text, &style).map(|size| size.0 as i32 / FINE).map_err(words)
+    area.estimate_text_size(text, &style)
+        .map(|size| size.0 as i32 / FINE)
+        .map_err(words)
 }
 
 fn fine((x, y): (i32, i32)) -> (i32, i32) {
@@ -77,8 +92,19 @@ fn fine((x, y): (i32, i32)) -> (i32, i32) {
 
 impl Canvas<'_> {
     /// A text of one line, vertically centred on its point.
-    pub fn text(&self, text: &str, at: (i32, i32), size: i32, color: RGBColor, anchor: Side) -> Drawn {
-        self.write(text, at, &style(size * FINE, color, anchor, FontStyle::Normal))
+    pub fn text(
+        &self,
+        text: &str,
+        at: (i32, i32),
+        size: i32,
+        color: RGBColor,
+        anchor: Side,
+    ) -> Drawn {
+        self.write(
+            text,
+            at,
+            &style(size * FINE, color, anchor, FontStyle::Normal),
+        )
     }
 
     /// The same in bold.
@@ -111,16 +137,18 @@ impl Canvas<'_> {
         let points: Vec<(i32, i32)> = points.iter().copied().map(fine).collect();
         match dash {
             None => self.stroke(points, color, width),
-            Some(dash) => {
-                dashes(&points, fine(dash)).into_iter().try_for_each(|piece| self.stroke(piece, color, width))
-            }
+            Some(dash) => dashes(&points, fine(dash))
+                .into_iter()
+                .try_for_each(|piece| self.stroke(piece, color, width)),
         }
     }
 
     /// A filled shape that what lies below shines through.
     pub fn veil(&self, points: &[(i32, i32)], color: RGBColor, opacity: f64) -> Drawn {
         let points: Vec<(i32, i32)> = points.iter().copied().map(fine).collect();
-        self.area.draw(&Polygon::new(points, color.mix(opacity).filled())).map_err(words)
+        self.area
+            .draw(&Polygon::new(points, color.mix(opacity).filled()))
+            .map_err(words)
     }
 
     /// A mark for a data point.
@@ -128,11 +156,14 @@ impl Canvas<'_> {
         let (at, size) = (fine(at), size * FINE);
         let filled: ShapeStyle = look.color.filled();
         let shape = |points: &[(i32, i32)]| {
-            let placed: Vec<(i32, i32)> = points.iter().map(|(x, y)| (at.0 + x, at.1 + y)).collect();
+            let placed: Vec<(i32, i32)> =
+                points.iter().map(|(x, y)| (at.0 + x, at.1 + y)).collect();
             self.area.draw(&Polygon::new(placed, filled)).map_err(words)
         };
         let disc = |color: RGBColor, size: i32| {
-            self.area.draw(&Circle::new(at, size, color.filled())).map_err(words)
+            self.area
+                .draw(&Circle::new(at, size, color.filled()))
+                .map_err(words)
         };
         match look.marker {
             Marker::Disc => disc(look.color, size),
@@ -177,12 +208,20 @@ fn dashes(points: &[(i32, i32)], (on, off): (i32, i32)) -> Vec<Vec<(i32, i32)>> 
         let length = dx.hypot(dy);
         let at = |distance: f64| {
             let part = (distance / length).clamp(0.0, 1.0);
-            ((f64::from(from.0) + dx * part).round() as i32, (f64::from(from.1) + dy * part).round() as i32)
+            (
+                (f64::from(from.0) + dx * part).round() as i32,
+                (f64::from(from.1) + dy * part).round() as i32,
+            )
         };
         let mut here = 0.0;
         while here < length {
             let phase = (gone + here) % (on + off);
-            let end = here + if phase < on { on - phase } else { on + off - phase };
+            let end = here
+                + if phase < on {
+                    on - phase
+                } else {
+                    on + off - phase
+                };
             if phase < on {
                 pieces.push(vec![at(here), at(end)]);
             }
@@ -209,9 +248,18 @@ mod tests {
 
     #[test]
     fn text_stays_text() {
-        let svg = paint((100, 50), |canvas| canvas.text("a < b", (10, 10), 12, INK, Side::Start)).unwrap();
-        assert!(svg.contains("a &lt; b") && svg.contains("Lab Sans, Helvetica"), "{svg}");
-        assert!(svg.contains("width=\"100\" height=\"50\" viewBox=\"0 0 1000 500\""), "{svg}");
+        let svg = paint((100, 50), |canvas| {
+            canvas.text("a < b", (10, 10), 12, INK, Side::Start)
+        })
+        .unwrap();
+        assert!(
+            svg.contains("a &lt; b") && svg.contains("Lab Sans, Helvetica"),
+            "{svg}"
+        );
+        assert!(
+            svg.contains("width=\"100\" height=\"50\" viewBox=\"0 0 1000 500\""),
+            "{svg}"
+        );
         assert!(width("wide text", 12).unwrap() > width("wide", 12).unwrap());
     }
 }

@@ -24,7 +24,10 @@ const VERDICT_WORDS: [&str; 3] = ["holds", "fails", "under-powered"];
 /// # Errors
 /// If a shape cannot be drawn.
 pub fn draw(name: &str, rows: &[ForestRow]) -> Result<String, String> {
-    let labels = rows.iter().map(|row| width(&row.label, 13)).collect::<Result<Vec<_>, _>>()?;
+    let labels = rows
+        .iter()
+        .map(|row| width(&row.label, 13))
+        .collect::<Result<Vec<_>, _>>()?;
     let begin = labels.into_iter().max().unwrap_or(0).clamp(120, LABELS) + 40;
     let headings = rows.iter().filter(|row| row.heading.is_some()).count() as i32;
     let floor = TOP + rows.len() as i32 * ROW + headings * HEADING;
@@ -47,8 +50,12 @@ pub fn draw(name: &str, rows: &[ForestRow]) -> Result<String, String> {
 
 /// A scale that holds every interval, every margin, and 0.
 fn scale(rows: &[ForestRow], span: (i32, i32)) -> Scale {
-    let ends = rows.iter().flat_map(|row| [row.estimate[1], row.estimate[2], row.margin]);
-    let (low, high) = ends.fold((0.0_f64, 0.0_f64), |(low, high), end| (low.min(end), high.max(end)));
+    let ends = rows
+        .iter()
+        .flat_map(|row| [row.estimate[1], row.estimate[2], row.margin]);
+    let (low, high) = ends.fold((0.0_f64, 0.0_f64), |(low, high), end| {
+        (low.min(end), high.max(end))
+    });
     Scale::round(low, high, span, 7)
 }
 
@@ -58,7 +65,11 @@ fn look(verdict: &str) -> Look {
         "fails" => (WORSE, Marker::Diamond),
         _ => (MUTED, Marker::Ring),
     };
-    Look { color, marker, dash: None }
+    Look {
+        color,
+        marker,
+        dash: None,
+    }
 }
 
 fn legend(canvas: &Canvas<'_>) -> Drawn {
@@ -84,7 +95,13 @@ fn axis(canvas: &Canvas<'_>, scale: &Scale, name: &str, (begin, floor): (i32, i3
     }
     let zero = scale.pixel(0.0);
     canvas.line(&[(zero, TOP), (zero, floor)], MUTED, 1)?;
-    canvas.text(name, (i32::midpoint(begin, WIDTH - VERDICTS), floor + 35), 13, MUTED, Side::Middle)
+    canvas.text(
+        name,
+        (i32::midpoint(begin, WIDTH - VERDICTS), floor + 35),
+        13,
+        MUTED,
+        Side::Middle,
+    )
 }
 
 fn draw_row(canvas: &Canvas<'_>, row: &ForestRow, scale: &Scale, (begin, y): (i32, i32)) -> Drawn {
@@ -94,17 +111,34 @@ fn draw_row(canvas: &Canvas<'_>, row: &ForestRow, scale: &Scale, (begin, y): (i3
     }
     canvas.text(&row.label, (begin - 16, y), size, INK, Side::End)?;
     let (margin, worth) = (scale.pixel(row.margin), scale.pixel(row.worth));
-    let (left, right) = (margin.min(worth).max(begin), margin.max(worth).min(WIDTH - VERDICTS));
+    let (left, right) = (
+        margin.min(worth).max(begin),
+        margin.max(worth).min(WIDTH - VERDICTS),
+    );
     if left < right {
         let (top, bottom) = (y - ROW / 2 + 3, y + ROW / 2 - 3);
-        canvas.veil(&[(left, top), (right, top), (right, bottom), (left, bottom)], MUTED, 0.25)?;
+        canvas.veil(
+            &[(left, top), (right, top), (right, bottom), (left, bottom)],
+            MUTED,
+            0.25,
+        )?;
     }
-    canvas.line(&[(margin, y - ROW / 2 + 2), (margin, y + ROW / 2 - 2)], INK, 2)?;
+    canvas.line(
+        &[(margin, y - ROW / 2 + 2), (margin, y + ROW / 2 - 2)],
+        INK,
+        2,
+    )?;
     let look = look(&row.verdict);
     let [middle, low, high] = row.estimate.map(|value| scale.pixel(value));
     canvas.line(&[(low, y), (high, y)], look.color, 2)?;
     canvas.marker((middle, y), look, 4)?;
-    canvas.text(&row.verdict, (WIDTH - VERDICTS + 12, y), 13, look.color, Side::Start)
+    canvas.text(
+        &row.verdict,
+        (WIDTH - VERDICTS + 12, y),
+        13,
+        look.color,
+        Side::Start,
+    )
 }
 
 #[cfg(test)]
@@ -121,11 +155,20 @@ mod tests {
             worth: 2.0,
             verdict: verdict.to_owned(),
         };
-        let rows = [row("a", 12.0, "holds"), row("b", -5.0, "fails"), row("c", 1.0, "under-powered")];
+        let rows = [
+            row("a", 12.0, "holds"),
+            row("b", -5.0, "fails"),
+            row("c", 1.0, "under-powered"),
+        ];
         let svg = draw("points", &rows).unwrap();
         assert!(svg.contains("E1 Main result") && svg.contains("too small to matter"));
         // Once in the legend and once in its row.
-        assert!(VERDICT_WORDS.iter().all(|word| svg.matches(&format!(">\n{word}\n<")).count() == 2), "{svg}");
+        assert!(
+            VERDICT_WORDS
+                .iter()
+                .all(|word| svg.matches(&format!(">\n{word}\n<")).count() == 2),
+            "{svg}"
+        );
         assert!(!svg.contains("NaN"));
     }
 }

@@ -38,7 +38,13 @@ impl Layout {
         let begin = labels + 28;
         let room = WIDTH - VERDICTS - begin;
         let left = (begin, begin + room * 11 / 20 - 20);
-        Self { middles, headings, height: y + BOTTOM, left, right: (left.1 + 40, WIDTH - VERDICTS) }
+        Self {
+            middles,
+            headings,
+            height: y + BOTTOM,
+            left,
+            right: (left.1 + 40, WIDTH - VERDICTS),
+        }
     }
 
     fn floor(&self) -> i32 {
@@ -55,7 +61,12 @@ pub fn draw(marks: &[String], difference: &str, rows: &[IntervalRow]) -> Result<
     let values = range(rows.iter().flat_map(|row| row.values.iter().flatten()));
     let across = Scale::round(values.0, values.1, layout.left, 5);
     let differences = range(rows.iter().filter_map(|row| row.difference.as_ref()));
-    let beside = Scale::round(differences.0.min(0.0), differences.1.max(0.0), layout.right, 4);
+    let beside = Scale::round(
+        differences.0.min(0.0),
+        differences.1.max(0.0),
+        layout.right,
+        4,
+    );
     paint((WIDTH, layout.height), |canvas| {
         legend(canvas, marks, layout.left)?;
         axis(canvas, &layout, &across, "percent solved", layout.left)?;
@@ -73,17 +84,28 @@ pub fn draw(marks: &[String], difference: &str, rows: &[IntervalRow]) -> Result<
 
 /// Room for the longest label, within reason.
 fn label_width(rows: &[IntervalRow]) -> Result<i32, String> {
-    let texts = rows.iter().flat_map(|row| row.heading.iter().chain([&row.label]));
-    let widths: Vec<i32> = texts.map(|text| width(text, 14)).collect::<Result<_, _>>()?;
+    let texts = rows
+        .iter()
+        .flat_map(|row| row.heading.iter().chain([&row.label]));
+    let widths: Vec<i32> = texts
+        .map(|text| width(text, 14))
+        .collect::<Result<_, _>>()?;
     Ok(widths.into_iter().max().unwrap_or(0).clamp(60, 300))
 }
 
 /// Lowest and highest end, in percent.
 fn range<'v>(values: impl Iterator<Item = &'v [f64; 3]>) -> (f64, f64) {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-        (low.min(value[1].min(value[0])), high.max(value[2].max(value[0])))
+        (
+            low.min(value[1].min(value[0])),
+            high.max(value[2].max(value[0])),
+        )
     });
-    if low.is_finite() { (low * 100.0, high * 100.0) } else { (0.0, 1.0) }
+    if low.is_finite() {
+        (low * 100.0, high * 100.0)
+    } else {
+        (0.0, 1.0)
+    }
 }
 
 fn legend(canvas: &Canvas<'_>, marks: &[String], span: (i32, i32)) -> Drawn {
@@ -96,13 +118,31 @@ fn legend(canvas: &Canvas<'_>, marks: &[String], span: (i32, i32)) -> Drawn {
     Ok(())
 }
 
-fn axis(canvas: &Canvas<'_>, layout: &Layout, scale: &Scale, name: &str, span: (i32, i32)) -> Drawn {
+fn axis(
+    canvas: &Canvas<'_>,
+    layout: &Layout,
+    scale: &Scale,
+    name: &str,
+    span: (i32, i32),
+) -> Drawn {
     for tick in scale.ticks() {
         let x = scale.pixel(tick);
         canvas.line(&[(x, TOP), (x, layout.floor())], GRID, 1)?;
-        canvas.text(&scale.label(tick), (x, layout.floor() + 14), 13, MUTED, Side::Middle)?;
+        canvas.text(
+            &scale.label(tick),
+            (x, layout.floor() + 14),
+            13,
+            MUTED,
+            Side::Middle,
+        )?;
     }
-    canvas.text(name, (i32::midpoint(span.0, span.1), layout.floor() + 35), 13, MUTED, Side::Middle)
+    canvas.text(
+        name,
+        (i32::midpoint(span.0, span.1), layout.floor() + 35),
+        13,
+        MUTED,
+        Side::Middle,
+    )
 }
 
 fn draw_row(
@@ -126,10 +166,30 @@ fn draw_row(
     }
     let color = verdict_color(&row.verdict);
     if let Some(difference) = row.difference {
-        whisker(canvas, scales.1, difference, y, Look { color, marker: Marker::Disc, dash: None })?;
+        whisker(
+            canvas,
+            scales.1,
+            difference,
+            y,
+            Look {
+                color,
+                marker: Marker::Disc,
+                dash: None,
+            },
+        )?;
     }
-    let word = if row.baseline { "baseline" } else { row.verdict.as_str() };
-    canvas.text(word, (layout.right.1 + 12, y), 13, if row.baseline { MUTED } else { color }, Side::Start)
+    let word = if row.baseline {
+        "baseline"
+    } else {
+        row.verdict.as_str()
+    };
+    canvas.text(
+        word,
+        (layout.right.1 + 12, y),
+        13,
+        if row.baseline { MUTED } else { color },
+        Side::Start,
+    )
 }
 
 /// A font size at which a label has room.

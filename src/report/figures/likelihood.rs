@@ -10,7 +10,11 @@ const EPOCHS: &str = "train.epochs";
 
 /// One figure, where the likelihood was asked for at several numbers of epochs.
 pub fn build(study: &Study<'_>) -> Vec<Figure> {
-    let panels: Vec<Panel> = study.by_regime().iter().filter_map(|members| panel(study, members)).collect();
+    let panels: Vec<Panel> = study
+        .by_regime()
+        .iter()
+        .filter_map(|members| panel(study, members))
+        .collect();
     if panels.is_empty() {
         return Vec::new();
     }
@@ -28,18 +32,28 @@ pub fn build(study: &Study<'_>) -> Vec<Figure> {
 fn panel(study: &Study<'_>, members: &[usize]) -> Option<Panel> {
     let mut lines = Vec::new();
     for (sft, of) in [(false, ""), (true, "sft, ")] {
-        let settings: Vec<usize> = members.iter().copied().filter(|&at| study.is_sft(at) == sft).collect();
+        let settings: Vec<usize> = members
+            .iter()
+            .copied()
+            .filter(|&at| study.is_sft(at) == sft)
+            .collect();
         for turn in 1..=likelihood_turns(study).min(if sft { 1 } else { u32::MAX }) {
             let name = match turn {
                 1 => "at once".to_owned(),
                 2 => "after 1 attempt".to_owned(),
                 turn => format!("after {} attempts", turn - 1),
             };
-            lines.push(Line { name: format!("{of}{name}"), points: points(study, &settings, turn) });
+            lines.push(Line {
+                name: format!("{of}{name}"),
+                points: points(study, &settings, turn),
+            });
         }
     }
     lines.retain(|line| line.points.len() > 1);
-    let title = members.first().map(|&at| study.regime_name(at)).unwrap_or_default();
+    let title = members
+        .first()
+        .map(|&at| study.regime_name(at))
+        .unwrap_or_default();
     (!lines.is_empty()).then_some(Panel { title, lines })
 }
 
@@ -47,7 +61,12 @@ fn points(study: &Study<'_>, settings: &[usize], turn: u32) -> Vec<Spot> {
     let spot = |&setting: &usize| {
         let epochs: f64 = study.value(setting, EPOCHS)?.parse().ok()?;
         let e = study.estimate(setting, study.last(setting)?, &format!("nll@t{turn}"))?;
-        Some(Spot { x: epochs, y: e.value, low: e.low, high: e.high })
+        Some(Spot {
+            x: epochs,
+            y: e.value,
+            low: e.low,
+            high: e.high,
+        })
     };
     let mut points: Vec<Spot> = settings.iter().filter_map(spot).collect();
     points.sort_by(|a, b| a.x.total_cmp(&b.x));

@@ -31,7 +31,10 @@ pub fn draw(x: &str, y: &str, percent: bool, panels: &[Panel]) -> Result<String,
     paint(size, |canvas| {
         legend(canvas, panels, size.0)?;
         panels.iter().enumerate().try_for_each(|(at, panel)| {
-            let corner = (at as i32 % columns * PANEL.0, TOP + at as i32 / columns * PANEL.1);
+            let corner = (
+                at as i32 % columns * PANEL.0,
+                TOP + at as i32 / columns * PANEL.1,
+            );
             draw_panel(canvas, &axes, panel, corner, range)
         })
     })
@@ -39,15 +42,25 @@ pub fn draw(x: &str, y: &str, percent: bool, panels: &[Panel]) -> Result<String,
 
 /// Lowest and highest value of all panels, in the unit of the axis.
 fn vertical(panels: &[Panel], percent: bool) -> (f64, f64) {
-    let spots = panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| &line.points);
+    let spots = panels
+        .iter()
+        .flat_map(|panel| &panel.lines)
+        .flat_map(|line| &line.points);
     let (low, high) = spots.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), spot| {
-        (low.min(spot.low.min(spot.y)), high.max(spot.high.max(spot.y)))
+        (
+            low.min(spot.low.min(spot.y)),
+            high.max(spot.high.max(spot.y)),
+        )
     });
     if !low.is_finite() {
         return (0.0, 1.0);
     }
     // Fractions start at 0, so that distances in two panels can be compared by eye.
-    if percent { (0.0, high * 100.0) } else { (low.min(0.0), high) }
+    if percent {
+        (0.0, high * 100.0)
+    } else {
+        (low.min(0.0), high)
+    }
 }
 
 fn legend(canvas: &Canvas<'_>, panels: &[Panel], room: i32) -> Drawn {
@@ -57,7 +70,10 @@ fn legend(canvas: &Canvas<'_>, panels: &[Panel], room: i32) -> Drawn {
             names.push(&line.name);
         }
     }
-    let widths: Vec<i32> = names.iter().map(|name| width(name, 14)).collect::<Result<_, _>>()?;
+    let widths: Vec<i32> = names
+        .iter()
+        .map(|name| width(name, 14))
+        .collect::<Result<_, _>>()?;
     let whole: i32 = widths.iter().map(|width| width + 34 + 22).sum::<i32>() - 22;
     let mut x = ((room - whole) / 2).max(8);
     for (name, width) in names.iter().zip(widths) {
@@ -79,43 +95,88 @@ fn draw_panel(
 ) -> Drawn {
     let (left, right) = (corner.0 + INSET.0, corner.0 + PANEL.0 - INSET.2);
     let (top, bottom) = (corner.1 + INSET.1, corner.1 + PANEL.1 - INSET.3);
-    let steps = panel.lines.iter().flat_map(|line| &line.points).map(|spot| spot.x);
-    let (first, last) = steps.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
+    let steps = panel
+        .lines
+        .iter()
+        .flat_map(|line| &line.points)
+        .map(|spot| spot.x);
+    let (first, last) = steps.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| {
+        (a.min(x), b.max(x))
+    });
     let across = Scale::exact(first, last, (left + 10, right - 10), 5).step_at_least(1.0);
     let up = Scale::round(range.0, range.1, (bottom, top), 5);
     canvas.bold(&panel.title, (left, corner.1 + 12), 15, Side::Start)?;
     for tick in up.ticks() {
         let y = up.pixel(tick);
         canvas.line(&[(left, y), (right, y)], GRID, 1)?;
-        let label = if axes.percent { format!("{} %", up.label(tick)) } else { up.label(tick) };
+        let label = if axes.percent {
+            format!("{} %", up.label(tick))
+        } else {
+            up.label(tick)
+        };
         canvas.text(&label, (left - 8, y), 13, MUTED, Side::End)?;
     }
     for tick in across.ticks() {
-        canvas.text(&across.label(tick), (across.pixel(tick), bottom + 14), 13, MUTED, Side::Middle)?;
+        canvas.text(
+            &across.label(tick),
+            (across.pixel(tick), bottom + 14),
+            13,
+            MUTED,
+            Side::Middle,
+        )?;
     }
     canvas.text(axes.y, (right, corner.1 + 12), 13, MUTED, Side::End)?;
-    canvas.text(axes.x, (i32::midpoint(left, right), bottom + 33), 13, MUTED, Side::Middle)?;
+    canvas.text(
+        axes.x,
+        (i32::midpoint(left, right), bottom + 33),
+        13,
+        MUTED,
+        Side::Middle,
+    )?;
     let factor = if axes.percent { 100.0 } else { 1.0 };
     let place = |x: f64, y: f64| (across.pixel(x), up.pixel(y * factor));
-    panel.lines.iter().try_for_each(|line| band(canvas, line, &place))?;
-    panel.lines.iter().try_for_each(|line| stroke(canvas, line, &place))
+    panel
+        .lines
+        .iter()
+        .try_for_each(|line| band(canvas, line, &place))?;
+    panel
+        .lines
+        .iter()
+        .try_for_each(|line| stroke(canvas, line, &place))
 }
 
 type Place<'p> = &'p dyn Fn(f64, f64) -> (i32, i32);
 
 fn band(canvas: &Canvas<'_>, line: &Line, place: Place<'_>) -> Drawn {
     let edge = |of: fn(&Spot) -> f64| line.points.iter().map(move |spot| place(spot.x, of(spot)));
-    let outline: Vec<(i32, i32)> = edge(|spot| spot.high).chain(edge(|spot| spot.low).rev()).collect();
-    if outline.len() < 4 { Ok(()) } else { canvas.veil(&outline, color(line), 0.13) }
+    let outline: Vec<(i32, i32)> = edge(|spot| spot.high)
+        .chain(edge(|spot| spot.low).rev())
+        .collect();
+    if outline.len() < 4 {
+        Ok(())
+    } else {
+        canvas.veil(&outline, color(line), 0.13)
+    }
 }
 
 fn stroke(canvas: &Canvas<'_>, line: &Line, place: Place<'_>) -> Drawn {
     let look = checkpoint(&line.name);
-    let points: Vec<(i32, i32)> = line.points.iter().map(|spot| place(spot.x, spot.y)).collect();
+    let points: Vec<(i32, i32)> = line
+        .points
+        .iter()
+        .map(|spot| place(spot.x, spot.y))
+        .collect();
     canvas.dashed(&points, look.dash, look.color, 2)?;
     // Long curves would drown in markers.
-    let every = if points.len() > 12 { points.len() / 6 } else { 1 };
-    points.iter().step_by(every).try_for_each(|&point| canvas.marker(point, look, 4))
+    let every = if points.len() > 12 {
+        points.len() / 6
+    } else {
+        1
+    };
+    points
+        .iter()
+        .step_by(every)
+        .try_for_each(|&point| canvas.marker(point, look, 4))
 }
 
 fn color(line: &Line) -> RGBColor {

@@ -170,11 +170,23 @@ pub fn all(study: &Study<'_>) -> Vec<Figure> {
 /// If a glyph or a shape cannot be drawn.
 pub fn svg(figure: &Figure) -> Result<String, ReportError> {
     let drawn = match &figure.chart {
-        Chart::Lines { x, y, percent, panels } => lines::draw(x, y, *percent, panels),
-        Chart::Intervals { marks, difference, rows } => intervals::draw(marks, difference, rows),
+        Chart::Lines {
+            x,
+            y,
+            percent,
+            panels,
+        } => lines::draw(x, y, *percent, panels),
+        Chart::Intervals {
+            marks,
+            difference,
+            rows,
+        } => intervals::draw(marks, difference, rows),
         Chart::Forest { x, rows } => forest::draw(x, rows),
     };
-    drawn.map_err(|problem| ReportError::Figure { figure: figure.id.clone(), problem })
+    drawn.map_err(|problem| ReportError::Figure {
+        figure: figure.id.clone(),
+        problem,
+    })
 }
 
 #[cfg(test)]
@@ -193,11 +205,22 @@ mod tests {
         for figure in &figures {
             assert!(figure.reading.ends_with('.'), "{}", figure.id);
             let svg = svg(figure).unwrap();
-            assert!(svg.contains("<text") && svg.contains("Lab Sans"), "{}", figure.id);
-            assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", figure.id);
+            assert!(
+                svg.contains("<text") && svg.contains("Lab Sans"),
+                "{}",
+                figure.id
+            );
+            assert!(
+                !svg.contains("NaN") && !svg.contains("inf"),
+                "{}",
+                figure.id
+            );
         }
         for (kind, build) in FIGURES {
-            assert!(!build(&Study::of(&frame)).is_empty(), "{kind} shows nothing of the sample");
+            assert!(
+                !build(&Study::of(&frame)).is_empty(),
+                "{kind} shows nothing of the sample"
+            );
         }
     }
 }

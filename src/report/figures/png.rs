@@ -16,18 +16,30 @@ const SCALE: f32 = 2.0;
 /// # Errors
 /// If it is not an SVG, or is too large for memory.
 pub fn png(name: &str, svg: &str) -> Result<Vec<u8>, ReportError> {
-    let fault = |problem: String| ReportError::Figure { figure: name.to_owned(), problem };
+    let fault = |problem: String| ReportError::Figure {
+        figure: name.to_owned(),
+        problem,
+    };
     let mut fonts = Database::new();
     fonts.load_font_data(FONT_REGULAR.to_vec());
     fonts.load_font_data(FONT_BOLD.to_vec());
-    let options = Options { fontdb: Arc::new(fonts), font_family: FAMILY.to_owned(), ..Options::default() };
+    let options = Options {
+        fontdb: Arc::new(fonts),
+        font_family: FAMILY.to_owned(),
+        ..Options::default()
+    };
     let tree = Tree::from_str(svg, &options).map_err(|error| fault(error.to_string()))?;
     let size = tree.size();
     let pixels = |length: f32| (length * SCALE).ceil() as u32;
     let (width, height) = (pixels(size.width()), pixels(size.height()));
-    let mut image = Pixmap::new(width, height).ok_or_else(|| fault(format!("{width} x {height} pixels")))?;
+    let mut image =
+        Pixmap::new(width, height).ok_or_else(|| fault(format!("{width} x {height} pixels")))?;
     image.fill(resvg::tiny_skia::Color::WHITE);
-    resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut image.as_mut());
+    resvg::render(
+        &tree,
+        Transform::from_scale(SCALE, SCALE),
+        &mut image.as_mut(),
+    );
     image.encode_png().map_err(|error| fault(error.to_string()))
 }
 
@@ -44,7 +56,11 @@ mod tests {
             );
             let image = Pixmap::decode_png(&png("x", &svg).unwrap()).unwrap();
             assert_eq!((image.width(), image.height()), (120, 40));
-            image.pixels().iter().filter(|pixel| pixel.red() < 128).count()
+            image
+                .pixels()
+                .iter()
+                .filter(|pixel| pixel.red() < 128)
+                .count()
         };
         assert!(dark("Δ 66.5") > 100 && dark("") == 0);
         assert!(png("x", "no svg").unwrap_err().to_string().contains("'x'"));

@@ -15,9 +15,19 @@ impl Scale {
     /// with about `count` ticks.
     #[must_use]
     pub fn round(low: f64, high: f64, (from, to): (i32, i32), count: u32) -> Self {
-        let (low, high) = if high - low < 1e-9 { (low - 0.005, high + 0.005) } else { (low, high) };
+        let (low, high) = if high - low < 1e-9 {
+            (low - 0.005, high + 0.005)
+        } else {
+            (low, high)
+        };
         let step = round_step((high - low) / f64::from(count.max(1)));
-        Self { low: (low / step).floor() * step, high: (high / step).ceil() * step, from, to, step }
+        Self {
+            low: (low / step).floor() * step,
+            high: (high / step).ceil() * step,
+            from,
+            to,
+            step,
+        }
     }
 
     /// A scale from exactly `low` to exactly `high`, with ticks at multiples of a round step.
@@ -25,13 +35,22 @@ impl Scale {
     pub fn exact(low: f64, high: f64, (from, to): (i32, i32), count: u32) -> Self {
         let high = if high - low < 1e-9 { low + 1.0 } else { high };
         let step = round_step((high - low) / f64::from(count.max(1)));
-        Self { low, high, from, to, step }
+        Self {
+            low,
+            high,
+            from,
+            to,
+            step,
+        }
     }
 
     /// The same scale with ticks no closer than this.
     #[must_use]
     pub fn step_at_least(self, step: f64) -> Self {
-        Self { step: self.step.max(step), ..self }
+        Self {
+            step: self.step.max(step),
+            ..self
+        }
     }
 
     /// The pixel of a value.
@@ -54,7 +73,11 @@ impl Scale {
     pub fn label(&self, value: f64) -> String {
         let decimals = (-(self.step.log10() + 1e-9).floor()).max(0.0) as usize;
         let text = format!("{value:.decimals$}").replace('-', "\u{2212}");
-        if text.trim_start_matches('\u{2212}').chars().all(|c| "0.".contains(c)) {
+        if text
+            .trim_start_matches('\u{2212}')
+            .chars()
+            .all(|c| "0.".contains(c))
+        {
             text.trim_start_matches('\u{2212}').to_owned()
         } else {
             text
@@ -65,7 +88,9 @@ impl Scale {
 /// The smallest of 1, 2, 5 times a power of ten that is at least this.
 fn round_step(wanted: f64) -> f64 {
     let power = 10_f64.powf(wanted.log10().floor());
-    let times = [1.0, 2.0, 5.0, 10.0].into_iter().find(|times| power * times >= wanted * (1.0 - 1e-9));
+    let times = [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .find(|times| power * times >= wanted * (1.0 - 1e-9));
     times.unwrap_or(10.0) * power
 }
 
@@ -77,14 +102,21 @@ mod tests {
     fn ends_and_ticks_are_round() {
         let scale = Scale::round(13.0, 71.0, (300, 0), 5);
         assert_eq!(scale.ticks(), [0.0, 20.0, 40.0, 60.0, 80.0]);
-        assert_eq!((scale.pixel(0.0), scale.pixel(40.0), scale.pixel(80.0)), (300, 150, 0));
+        assert_eq!(
+            (scale.pixel(0.0), scale.pixel(40.0), scale.pixel(80.0)),
+            (300, 150, 0)
+        );
         assert_eq!(scale.label(20.0), "20");
     }
 
     #[test]
     fn small_and_negative_numbers_are_written_out() {
         let scale = Scale::round(-0.31, 0.12, (0, 100), 4);
-        let labels: Vec<String> = scale.ticks().iter().map(|&tick| scale.label(tick)).collect();
+        let labels: Vec<String> = scale
+            .ticks()
+            .iter()
+            .map(|&tick| scale.label(tick))
+            .collect();
         assert_eq!(labels, ["−0.4", "−0.2", "0.0", "0.2"]);
     }
 
@@ -92,6 +124,9 @@ mod tests {
     fn nothing_to_spread_still_has_a_scale() {
         let scale = Scale::round(0.0, 0.0, (0, 100), 4);
         assert!(scale.ticks().len() >= 2 && scale.pixel(0.0) == 50);
-        assert_eq!(Scale::exact(1.0, 5.0, (0, 400), 4).ticks(), [1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(
+            Scale::exact(1.0, 5.0, (0, 400), 4).ticks(),
+            [1.0, 2.0, 3.0, 4.0, 5.0]
+        );
     }
 }

@@ -56,14 +56,46 @@ pub struct Look {
 }
 
 const LOOKS: [Look; 8] = [
-    Look { color: INK, marker: Marker::Ring, dash: Some((6, 4)) },
-    Look { color: RGBColor(0xe6, 0x9f, 0x00), marker: Marker::Triangle, dash: Some((2, 3)) },
-    Look { color: RGBColor(0xcc, 0x79, 0xa7), marker: Marker::Square, dash: Some((9, 3)) },
-    Look { color: RGBColor(0x56, 0xb4, 0xe9), marker: Marker::Diamond, dash: None },
-    Look { color: BLUE, marker: Marker::Disc, dash: None },
-    Look { color: RGBColor(0x00, 0x9e, 0x73), marker: Marker::Square, dash: Some((12, 3)) },
-    Look { color: RGBColor(0xd5, 0x5e, 0x00), marker: Marker::Triangle, dash: None },
-    Look { color: RGBColor(0x8c, 0x7a, 0x00), marker: Marker::Disc, dash: Some((3, 3)) },
+    Look {
+        color: INK,
+        marker: Marker::Ring,
+        dash: Some((6, 4)),
+    },
+    Look {
+        color: RGBColor(0xe6, 0x9f, 0x00),
+        marker: Marker::Triangle,
+        dash: Some((2, 3)),
+    },
+    Look {
+        color: RGBColor(0xcc, 0x79, 0xa7),
+        marker: Marker::Square,
+        dash: Some((9, 3)),
+    },
+    Look {
+        color: RGBColor(0x56, 0xb4, 0xe9),
+        marker: Marker::Diamond,
+        dash: None,
+    },
+    Look {
+        color: BLUE,
+        marker: Marker::Disc,
+        dash: None,
+    },
+    Look {
+        color: RGBColor(0x00, 0x9e, 0x73),
+        marker: Marker::Square,
+        dash: Some((12, 3)),
+    },
+    Look {
+        color: RGBColor(0xd5, 0x5e, 0x00),
+        marker: Marker::Triangle,
+        dash: None,
+    },
+    Look {
+        color: RGBColor(0x8c, 0x7a, 0x00),
+        marker: Marker::Disc,
+        dash: Some((3, 3)),
+    },
 ];
 
 /// The look of a checkpoint, the same in every figure.
@@ -77,8 +109,12 @@ pub fn checkpoint(name: &str) -> Look {
         "base, turns" => 3,
         "after 2 attempts" => 5,
         other => {
-            let round = other.strip_prefix("round ").and_then(|round| round.parse::<usize>().ok());
-            2 + round.filter(|&round| round > 0).map_or(5, |round| (round - 1) % 5 + 1)
+            let round = other
+                .strip_prefix("round ")
+                .and_then(|round| round.parse::<usize>().ok());
+            2 + round
+                .filter(|&round| round > 0)
+                .map_or(5, |round| (round - 1) % 5 + 1)
         }
     };
     LOOKS[at]
@@ -95,8 +131,14 @@ pub fn mark(at: usize) -> Look {
 pub fn register() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
-        for (style, font) in [(FontStyle::Normal, FONT_REGULAR), (FontStyle::Bold, FONT_BOLD)] {
-            assert!(register_font(FAMILY, style, font).is_ok(), "the embedded font is a valid font");
+        for (style, font) in [
+            (FontStyle::Normal, FONT_REGULAR),
+            (FontStyle::Bold, FONT_BOLD),
+        ] {
+            assert!(
+                register_font(FAMILY, style, font).is_ok(),
+                "the embedded font is a valid font"
+            );
         }
     });
 }
@@ -112,13 +154,26 @@ pub fn hex(color: RGBColor) -> String {
 pub fn inline(svg: &str, label: &str) -> String {
     let start = svg.find("<svg").unwrap_or(0);
     let mut inner = svg[start..].replace(&hex(INK), "currentColor");
-    let themed =
-        [(MUTED, "muted"), (GRID, "grid"), (PAGE, "page"), (BLUE, "blue"), (BETTER, "good"), (WORSE, "bad")];
+    let themed = [
+        (MUTED, "muted"),
+        (GRID, "grid"),
+        (PAGE, "page"),
+        (BLUE, "blue"),
+        (BETTER, "good"),
+        (WORSE, "bad"),
+    ];
     for (color, variable) in themed.map(|(color, name)| (color, format!("var(--{name})"))) {
         inner = inner.replace(&hex(color), &variable);
     }
-    let escaped = label.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
-    inner.replacen("<svg ", &format!("<svg class=\"figure\" role=\"img\" aria-label=\"{escaped}\" "), 1)
+    let escaped = label
+        .replace('&', "&amp;")
+        .replace('"', "&quot;")
+        .replace('<', "&lt;");
+    inner.replacen(
+        "<svg ",
+        &format!("<svg class=\"figure\" role=\"img\" aria-label=\"{escaped}\" "),
+        1,
+    )
 }
 
 #[cfg(test)]
@@ -127,9 +182,16 @@ mod tests {
 
     #[test]
     fn checkpoints_look_different_from_each_other() {
-        let names = ["base", "boost", "sft", "round 1", "round 2", "round 3", "round 4", "round 5"];
+        let names = [
+            "base", "boost", "sft", "round 1", "round 2", "round 3", "round 4", "round 5",
+        ];
         for (at, a) in names.iter().enumerate() {
-            assert!(names[at + 1..].iter().all(|b| checkpoint(a) != checkpoint(b)), "{a}");
+            assert!(
+                names[at + 1..]
+                    .iter()
+                    .all(|b| checkpoint(a) != checkpoint(b)),
+                "{a}"
+            );
         }
         assert_eq!(checkpoint("round 6"), checkpoint("round 1"));
     }

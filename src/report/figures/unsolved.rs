@@ -7,7 +7,11 @@ use super::{Chart, Figure, Line, Panel, Spot};
 
 /// One figure with a panel per headline group that was analysed.
 pub fn build(study: &Study<'_>) -> Vec<Figure> {
-    let panels: Vec<Panel> = study.groups().iter().filter_map(|group| panel(study, group)).collect();
+    let panels: Vec<Panel> = study
+        .groups()
+        .iter()
+        .filter_map(|group| panel(study, group))
+        .collect();
     if panels.is_empty() {
         return Vec::new();
     }
@@ -30,17 +34,34 @@ fn panel(study: &Study<'_>, group: &Group) -> Option<Panel> {
     let mut lines = Vec::new();
     for (checkpoint, of) in [(last, ""), (base, "base, ")] {
         for (what, name) in [("any", "turns"), ("more", "parallel samples")] {
-            lines.push(line(study, setting, checkpoint, what, &format!("{of}{name}")));
+            lines.push(line(
+                study,
+                setting,
+                checkpoint,
+                what,
+                &format!("{of}{name}"),
+            ));
         }
     }
     lines.retain(|line| !line.points.is_empty());
-    (!lines.is_empty()).then(|| Panel { title: group.title.clone(), lines })
+    (!lines.is_empty()).then(|| Panel {
+        title: group.title.clone(),
+        lines,
+    })
 }
 
 fn line(study: &Study<'_>, setting: usize, checkpoint: &str, what: &str, name: &str) -> Line {
     let spot = |budget: u32| {
         let e = study.estimate(setting, checkpoint, &format!("unsolved-{what}@{budget}"))?;
-        Some(Spot { x: f64::from(budget), y: e.value, low: e.low, high: e.high })
+        Some(Spot {
+            x: f64::from(budget),
+            y: e.value,
+            low: e.low,
+            high: e.high,
+        })
     };
-    Line { name: name.to_owned(), points: budgets(study).into_iter().filter_map(spot).collect() }
+    Line {
+        name: name.to_owned(),
+        points: budgets(study).into_iter().filter_map(spot).collect(),
+    }
 }

@@ -7,7 +7,11 @@ use super::{Chart, Figure, Line, Panel, Spot};
 
 /// One figure with a panel per headline group.
 pub fn build(study: &Study<'_>) -> Vec<Figure> {
-    let panels: Vec<Panel> = study.groups().iter().filter_map(|group| panel(study, group)).collect();
+    let panels: Vec<Panel> = study
+        .groups()
+        .iter()
+        .filter_map(|group| panel(study, group))
+        .collect();
     if panels.is_empty() {
         return Vec::new();
     }
@@ -26,7 +30,13 @@ fn panel(study: &Study<'_>, group: &Group) -> Option<Panel> {
     let setting = group.setting?;
     let last = study.last(setting)?;
     let turns = |n: u32| format!("m1@t{n}");
-    let samples = |n: u32| if n == 1 { "m1@t1".to_owned() } else { format!("m{n}@t1") };
+    let samples = |n: u32| {
+        if n == 1 {
+            "m1@t1".to_owned()
+        } else {
+            format!("m{n}@t1")
+        }
+    };
     let mut lines = vec![
         line(study, setting, last, "turns", turns),
         line(study, setting, last, "parallel samples", samples),
@@ -35,7 +45,10 @@ fn panel(study: &Study<'_>, group: &Group) -> Option<Panel> {
         lines.push(line(study, sft, "sft", "sft, parallel samples", samples));
     }
     lines.retain(|line| line.points.len() > 1);
-    (!lines.is_empty()).then(|| Panel { title: group.title.clone(), lines })
+    (!lines.is_empty()).then(|| Panel {
+        title: group.title.clone(),
+        lines,
+    })
 }
 
 fn line(
@@ -47,7 +60,15 @@ fn line(
 ) -> Line {
     let spot = |n: u32| {
         let e = study.estimate(setting, checkpoint, &metric(n))?;
-        Some(Spot { x: f64::from(n), y: e.value, low: e.low, high: e.high })
+        Some(Spot {
+            x: f64::from(n),
+            y: e.value,
+            low: e.low,
+            high: e.high,
+        })
     };
-    Line { name: name.to_owned(), points: (1..=study.measures.turns).filter_map(spot).collect() }
+    Line {
+        name: name.to_owned(),
+        points: (1..=study.measures.turns).filter_map(spot).collect(),
+    }
 }

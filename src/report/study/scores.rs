@@ -17,7 +17,11 @@ impl Study<'_> {
             let mut found = run.checkpoints.iter().filter(|c| c.name == checkpoint);
             found.find_map(|c| {
                 let scores = self.frame.scores.get(&c.evaluation)?.get(metric)?.clone();
-                Some(Row { seed: run.seed, source: c.evaluation.as_str().to_owned(), scores })
+                Some(Row {
+                    seed: run.seed,
+                    source: c.evaluation.as_str().to_owned(),
+                    scores,
+                })
             })
         };
         Panel(self.settings[setting].runs.iter().filter_map(row).collect())
@@ -30,15 +34,26 @@ impl Study<'_> {
         let row = |run: &&Run| {
             let found = run.checkpoints.iter().find(|c| c.name == checkpoint)?;
             let other = self.frame.others.get(grader)?.get(&found.evaluation)?;
-            let (source, scores) = (found.evaluation.as_str().to_owned(), other.scores.get(metric)?.clone());
-            Some(Row { seed: run.seed, source, scores })
+            let (source, scores) = (
+                found.evaluation.as_str().to_owned(),
+                other.scores.get(metric)?.clone(),
+            );
+            Some(Row {
+                seed: run.seed,
+                source,
+                scores,
+            })
         };
         Panel(self.settings[setting].runs.iter().filter_map(row).collect())
     }
 
     /// A metric at a checkpoint under a further grader; none where nothing was scored.
     #[must_use]
-    pub fn estimate_under(&self, grader: &(String, u64), measured: Measured<'_>) -> Option<Estimate> {
+    pub fn estimate_under(
+        &self,
+        grader: &(String, u64),
+        measured: Measured<'_>,
+    ) -> Option<Estimate> {
         Estimate::of_fraction(&self.panel_under(grader, measured))
     }
 

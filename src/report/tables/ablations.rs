@@ -28,20 +28,31 @@ pub struct Value {
 
 /// One table per axis that was varied.
 pub fn build(study: &Study<'_>) -> Vec<Table> {
-    ablated(study).into_iter().map(|axis| table(study, axis)).collect()
+    ablated(study)
+        .into_iter()
+        .map(|axis| table(study, axis))
+        .collect()
 }
 
 /// The axes with at least two values to compare.
 pub fn ablated<'s>(study: &'s Study<'_>) -> Vec<&'s str> {
     let varied = |path: &&str| families(study, path).iter().any(|family| family.len() > 1);
-    study.axes.iter().map(String::as_str).filter(varied).collect()
+    study
+        .axes
+        .iter()
+        .map(String::as_str)
+        .filter(varied)
+        .collect()
 }
 
 /// Settings that differ in this axis alone, by regime, the baseline value first.
 fn families(study: &Study<'_>, axis: &str) -> Vec<Vec<usize>> {
     let separates = study.regimes.iter().any(|path| path == axis);
-    let candidates: Vec<Vec<usize>> =
-        if separates { vec![(0..study.settings.len()).collect()] } else { study.by_regime() };
+    let candidates: Vec<Vec<usize>> = if separates {
+        vec![(0..study.settings.len()).collect()]
+    } else {
+        study.by_regime()
+    };
     let mut except = vec![axis];
     if !separates {
         except.extend(study.regimes.iter().map(String::as_str));
@@ -49,10 +60,19 @@ fn families(study: &Study<'_>, axis: &str) -> Vec<Vec<usize>> {
     let family = |members: Vec<usize>| {
         let fits = |&at: &usize| study.value(at, axis).is_some() && study.at_baseline(at, &except);
         let mut family: Vec<usize> = members.into_iter().filter(fits).collect();
-        family.sort_by_key(|&at| (study.value(at, axis).as_ref() != study.baseline.get(axis), at));
+        family.sort_by_key(|&at| {
+            (
+                study.value(at, axis).as_ref() != study.baseline.get(axis),
+                at,
+            )
+        });
         family
     };
-    candidates.into_iter().map(family).filter(|family| family.len() > 1).collect()
+    candidates
+        .into_iter()
+        .map(family)
+        .filter(|family| family.len() > 1)
+        .collect()
 }
 
 /// Every value of an axis with its comparisons; Holm's correction runs over the values, regimes and
@@ -67,11 +87,15 @@ pub fn values(study: &Study<'_>, axis: &str) -> Vec<Value> {
             let is_baseline = study.value(setting, axis).as_ref() == study.baseline.get(axis);
             let last = study.last(setting);
             for metric in study.measures.columns() {
-                let ends = last.zip(study.last(baseline)).filter(|_| setting != baseline);
+                let ends = last
+                    .zip(study.last(baseline))
+                    .filter(|_| setting != baseline);
                 let comparison = ends.and_then(|(last, base)| {
                     study.compare((setting, last, metric), (baseline, base, metric))
                 });
-                raw.extend(comparison.map(|comparison| (values.len(), metric.to_owned(), comparison)));
+                raw.extend(
+                    comparison.map(|comparison| (values.len(), metric.to_owned(), comparison)),
+                );
             }
             values.push(Value {
                 regime: if study.regimes.iter().any(|path| path == axis) {
@@ -82,16 +106,35 @@ pub fn values(study: &Study<'_>, axis: &str) -> Vec<Value> {
                 label: study.value(setting, axis).unwrap_or_default(),
                 baseline: is_baseline,
                 checkpoint: last.map(str::to_owned),
-                estimates: last.map(|last| estimates(study, setting, last)).unwrap_or_default(),
+                estimates: last
+                    .map(|last| estimates(study, setting, last))
+                    .unwrap_or_default(),
                 compared: BTreeMap::new(),
             });
         }
     }
-    let corrected = holm(&raw.iter().map(|(_, _, comparison)| comparison.p).collect::<Vec<_>>());
+    let corrected = holm(
+        &raw.iter()
+            .map(|(_, _, comparison)| comparison.p)
+            .collect::<Vec<_>>(),
+    );
     for ((at, metric, comparison), corrected) in raw.into_iter().zip(corrected) {
         let verdict = Verdict::of(&comparison.difference, Some(corrected));
-        let Comparison { difference, p, detectable } = comparison;
-        values[at].compared.insert(metric, Compared { difference, p, corrected, detectable, verdict });
+        let Comparison {
+            difference,
+            p,
+            detectable,
+        } = comparison;
+        values[at].compared.insert(
+            metric,
+            Compared {
+                difference,
+                p,
+                corrected,
+                detectable,
+                verdict,
+            },
+        );
     }
     values
 }
@@ -99,13 +142,23 @@ pub fn values(study: &Study<'_>, axis: &str) -> Vec<Value> {
 fn estimates(study: &Study<'_>, setting: usize, checkpoint: &str) -> BTreeMap<String, Estimate> {
     let columns = study.measures.columns().into_iter();
     columns
-        .filter_map(|metric| Some((metric.to_owned(), study.estimate(setting, checkpoint, metric)?)))
+        .filter_map(|metric| {
+            Some((
+                metric.to_owned(),
+                study.estimate(setting, checkpoint, metric)?,
+            ))
+        })
         .collect()
 }
 
 fn table(study: &Study<'_>, axis: &str) -> Table {
     let measures = &study.measures;
-    let columns = [&measures.sequential, &measures.first, &measures.parallel, &measures.oracle];
+    let columns = [
+        &measures.sequential,
+        &measures.first,
+        &measures.parallel,
+        &measures.oracle,
+    ];
     let mut rows: Vec<TableRow> = Vec::new();
     let mut regime: Option<String> = None;
     for value in values(study, axis) {
@@ -131,7 +184,11 @@ fn table(study: &Study<'_>, axis: &str) -> Table {
 
 fn reading(rows: &[TableRow]) -> String {
     let is_there = rows.iter().any(|row| row.cells.contains(&Cell::dash()));
-    let dashes = if is_there { "; a dash stands where a method has no such number" } else { "" };
+    let dashes = if is_there {
+        "; a dash stands where a method has no such number"
+    } else {
+        ""
+    };
     format!(
         "Percent solved by the last checkpoint with 95 % interval; below it the paired difference to the baseline \
          value, its p value after Holm's correction over this axis, the smallest difference that would have been \
@@ -141,20 +198,29 @@ fn reading(rows: &[TableRow]) -> String {
 
 /// What is compared, and one cell per metric.
 fn row(value: &Value, metrics: [&String; 4]) -> TableRow {
-    let compared = value.checkpoint.as_ref().map_or("not finished".to_owned(), |checkpoint| {
-        match value.estimates.values().map(|estimate| estimate.seeds).max() {
-            Some(seeds) => format!("{checkpoint}, n seeds = {seeds}"),
-            None => checkpoint.clone(),
-        }
-    });
+    let compared = value
+        .checkpoint
+        .as_ref()
+        .map_or("not finished".to_owned(), |checkpoint| {
+            match value
+                .estimates
+                .values()
+                .map(|estimate| estimate.seeds)
+                .max()
+            {
+                Some(seeds) => format!("{checkpoint}, n seeds = {seeds}"),
+                None => checkpoint.clone(),
+            }
+        });
     let cell = |metric: &String| match (value.estimates.get(metric), value.compared.get(metric)) {
         // Scored, and by a protocol that has no such number.
         (None, _) if value.checkpoint.is_some() => Cell::dash(),
         (None, _) => Cell::Missing,
         (Some(estimate), None) if !value.baseline => Cell::fraction(Some(estimate.clone())),
-        (Some(estimate), comparison) => {
-            Cell::Compared { estimate: estimate.clone(), comparison: comparison.cloned() }
-        }
+        (Some(estimate), comparison) => Cell::Compared {
+            estimate: estimate.clone(),
+            comparison: comparison.cloned(),
+        },
     };
     let cells = std::iter::once(Cell::Text { text: compared }).chain(metrics.map(cell));
     TableRow::new(value.label.clone(), cells.collect())

@@ -91,13 +91,19 @@ impl Cell {
     /// A metric; missing where there is none.
     #[must_use]
     pub fn measured(estimate: Option<Estimate>, unit: Unit, delta: Option<Estimate>) -> Self {
-        estimate.map_or(Self::Missing, |estimate| Self::Measured { estimate, unit, delta })
+        estimate.map_or(Self::Missing, |estimate| Self::Measured {
+            estimate,
+            unit,
+            delta,
+        })
     }
 
     /// What stands where a method has no such number.
     #[must_use]
     pub fn dash() -> Self {
-        Self::Text { text: "–".to_owned() }
+        Self::Text {
+            text: "–".to_owned(),
+        }
     }
 
     /// A paired difference of which more is better; missing where there is none.
@@ -105,7 +111,10 @@ impl Cell {
     pub fn gain(difference: Option<Estimate>) -> Self {
         difference.map_or(Self::Missing, |difference| {
             let verdict = Some(Verdict::of(&difference, None));
-            Self::Difference { difference, verdict }
+            Self::Difference {
+                difference,
+                verdict,
+            }
         })
     }
 
@@ -114,22 +123,45 @@ impl Cell {
     pub fn shown(&self) -> Shown {
         let unit = Unit::Fraction;
         match self {
-            Self::Missing => Shown { main: "missing".to_owned(), missing: true, ..Shown::default() },
-            Self::Text { text } => Shown { main: text.clone(), ..Shown::default() },
-            Self::Amount { amount: number } => Shown { main: amount(*number), ..Shown::default() },
-            Self::Measured { estimate, unit, delta } => Shown {
+            Self::Missing => Shown {
+                main: "missing".to_owned(),
+                missing: true,
+                ..Shown::default()
+            },
+            Self::Text { text } => Shown {
+                main: text.clone(),
+                ..Shown::default()
+            },
+            Self::Amount { amount: number } => Shown {
+                main: amount(*number),
+                ..Shown::default()
+            },
+            Self::Measured {
+                estimate,
+                unit,
+                delta,
+            } => Shown {
                 main: unit.number(estimate.value),
-                delta: delta.as_ref().map(|d| format!("({})", unit.signed(d.value))).unwrap_or_default(),
+                delta: delta
+                    .as_ref()
+                    .map(|d| format!("({})", unit.signed(d.value)))
+                    .unwrap_or_default(),
                 lines: vec![unit.interval(estimate)],
                 ..Shown::default()
             },
-            Self::Difference { difference, verdict } => Shown {
+            Self::Difference {
+                difference,
+                verdict,
+            } => Shown {
                 main: unit.signed(difference.value),
                 lines: vec![unit.interval(difference)],
                 tone: verdict.map_or("", tone),
                 ..Shown::default()
             },
-            Self::Compared { estimate, comparison } => compared(estimate, comparison.as_ref()),
+            Self::Compared {
+                estimate,
+                comparison,
+            } => compared(estimate, comparison.as_ref()),
             Self::Seeds { estimate } => seeds(estimate),
         }
     }
@@ -148,7 +180,9 @@ impl Cell {
             Self::Missing => Vec::new(),
             Self::Text { text } => vec![("text", text.clone())],
             Self::Amount { amount } => vec![(VALUE[0], number(*amount))],
-            Self::Measured { estimate, delta, .. } => {
+            Self::Measured {
+                estimate, delta, ..
+            } => {
                 let mut numbers = three(VALUE, estimate);
                 numbers.extend(delta.iter().flat_map(|delta| three(DIFFERENCE, delta)));
                 numbers.extend(behind(estimate));
@@ -159,7 +193,10 @@ impl Cell {
                 numbers.extend(behind(difference));
                 numbers
             }
-            Self::Compared { estimate, comparison } => {
+            Self::Compared {
+                estimate,
+                comparison,
+            } => {
                 let mut numbers = three(VALUE, estimate);
                 if let Some(compared) = comparison {
                     numbers.extend(three(DIFFERENCE, &compared.difference));
@@ -173,7 +210,11 @@ impl Cell {
             }
             Self::Seeds { estimate } => {
                 let mut numbers = three(VALUE, estimate);
-                numbers.extend(estimate.between_seeds().map(|sd| ("between_seeds", number(sd))));
+                numbers.extend(
+                    estimate
+                        .between_seeds()
+                        .map(|sd| ("between_seeds", number(sd))),
+                );
                 numbers.extend(behind(estimate));
                 numbers
             }
@@ -203,14 +244,21 @@ pub const NUMBERS: [&str; 14] = [
 ];
 
 fn behind(estimate: &Estimate) -> [(&'static str, String); 2] {
-    [("problems", estimate.problems.to_string()), ("seeds", estimate.seeds.to_string())]
+    [
+        ("problems", estimate.problems.to_string()),
+        ("seeds", estimate.seeds.to_string()),
+    ]
 }
 
 /// Six decimals at most, so that files stay readable.
 fn number(value: f64) -> String {
     let text = format!("{value:.6}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+    if text == "-0" {
+        "0".to_owned()
+    } else {
+        text.to_owned()
+    }
 }
 
 const fn tone(verdict: Verdict) -> &'static str {
@@ -223,15 +271,28 @@ const fn tone(verdict: Verdict) -> &'static str {
 
 fn compared(estimate: &Estimate, comparison: Option<&Compared>) -> Shown {
     let unit = Unit::Fraction;
-    let mut shown =
-        Shown { main: unit.number(estimate.value), lines: vec![unit.interval(estimate)], ..Shown::default() };
+    let mut shown = Shown {
+        main: unit.number(estimate.value),
+        lines: vec![unit.interval(estimate)],
+        ..Shown::default()
+    };
     match comparison {
         None => shown.lines.push("baseline".to_owned()),
         Some(compared) => {
             let difference = &compared.difference;
-            shown.lines.push(format!("{} {}", unit.signed(difference.value), unit.interval(difference)));
-            let detectable = compared.detectable.map(|x| format!(", finds ≥ {}", unit.number(x)));
-            shown.lines.push(format!("{}{}", p_value(compared.corrected), detectable.unwrap_or_default()));
+            shown.lines.push(format!(
+                "{} {}",
+                unit.signed(difference.value),
+                unit.interval(difference)
+            ));
+            let detectable = compared
+                .detectable
+                .map(|x| format!(", finds ≥ {}", unit.number(x)));
+            shown.lines.push(format!(
+                "{}{}",
+                p_value(compared.corrected),
+                detectable.unwrap_or_default()
+            ));
             shown.lines.push(compared.verdict.word().to_owned());
             shown.tone = tone(compared.verdict);
         }
@@ -241,11 +302,20 @@ fn compared(estimate: &Estimate, comparison: Option<&Compared>) -> Shown {
 
 fn seeds(estimate: &Estimate) -> Shown {
     let unit = Unit::Fraction;
-    let values: Vec<String> = estimate.by_seed.iter().map(|&value| unit.number(value)).collect();
-    let spread = estimate
-        .between_seeds()
-        .map_or_else(|| "one seed: spread unknown".to_owned(), |sd| format!("sd {}", unit.number(sd)));
-    Shown { main: values.join(" · "), lines: vec![spread], ..Shown::default() }
+    let values: Vec<String> = estimate
+        .by_seed
+        .iter()
+        .map(|&value| unit.number(value))
+        .collect();
+    let spread = estimate.between_seeds().map_or_else(
+        || "one seed: spread unknown".to_owned(),
+        |sd| format!("sd {}", unit.number(sd)),
+    );
+    Shown {
+        main: values.join(" · "),
+        lines: vec![spread],
+        ..Shown::default()
+    }
 }
 
 #[cfg(test)]
@@ -267,8 +337,12 @@ mod tests {
     #[test]
     fn the_paper_prints_the_gain_in_parentheses() {
         let delta = Some(estimate(0.168, 0.131, 0.206));
-        let shown = Cell::measured(Some(estimate(0.665, 0.624, 0.706)), Unit::Fraction, delta).shown();
-        assert_eq!((shown.main.as_str(), shown.delta.as_str()), ("66.5", "(+16.8)"));
+        let shown =
+            Cell::measured(Some(estimate(0.665, 0.624, 0.706)), Unit::Fraction, delta).shown();
+        assert_eq!(
+            (shown.main.as_str(), shown.delta.as_str()),
+            ("66.5", "(+16.8)")
+        );
         assert_eq!(shown.lines, ["[62.4, 70.6]"]);
     }
 
@@ -281,24 +355,54 @@ mod tests {
             detectable: Some(0.027),
             verdict: Verdict::Worse,
         };
-        let shown =
-            Cell::Compared { estimate: estimate(0.4, 0.36, 0.44), comparison: Some(comparison) }.shown();
-        let expected = ["[36.0, 44.0]", "−3.1 [−5.0, −1.2]", "p = 0.004, finds ≥ 2.7", "worse"];
-        assert_eq!((shown.lines, shown.tone), (expected.map(str::to_owned).to_vec(), "worse"));
+        let shown = Cell::Compared {
+            estimate: estimate(0.4, 0.36, 0.44),
+            comparison: Some(comparison),
+        }
+        .shown();
+        let expected = [
+            "[36.0, 44.0]",
+            "−3.1 [−5.0, −1.2]",
+            "p = 0.004, finds ≥ 2.7",
+            "worse",
+        ];
+        assert_eq!(
+            (shown.lines, shown.tone),
+            (expected.map(str::to_owned).to_vec(), "worse")
+        );
     }
 
     #[test]
     fn seeds_show_each_value_and_their_spread() {
-        let shown = Cell::Seeds { estimate: estimate(0.5, 0.4, 0.6) }.shown();
-        assert_eq!((shown.main.as_str(), shown.lines[0].as_str()), ("49.0 · 51.0", "sd 1.4"));
-        let single = Estimate { by_seed: vec![0.5], seeds: 1, ..estimate(0.5, 0.4, 0.6) };
-        assert_eq!(Cell::Seeds { estimate: single }.shown().lines[0], "one seed: spread unknown");
+        let shown = Cell::Seeds {
+            estimate: estimate(0.5, 0.4, 0.6),
+        }
+        .shown();
+        assert_eq!(
+            (shown.main.as_str(), shown.lines[0].as_str()),
+            ("49.0 · 51.0", "sd 1.4")
+        );
+        let single = Estimate {
+            by_seed: vec![0.5],
+            seeds: 1,
+            ..estimate(0.5, 0.4, 0.6)
+        };
+        assert_eq!(
+            Cell::Seeds { estimate: single }.shown().lines[0],
+            "one seed: spread unknown"
+        );
     }
 
     #[test]
     fn every_number_has_a_column() {
-        let cell = Cell::Seeds { estimate: estimate(0.5, 0.4, 0.6) };
-        assert!(cell.numbers().iter().all(|(name, _)| NUMBERS.contains(name)));
+        let cell = Cell::Seeds {
+            estimate: estimate(0.5, 0.4, 0.6),
+        };
+        assert!(
+            cell.numbers()
+                .iter()
+                .all(|(name, _)| NUMBERS.contains(name))
+        );
         assert_eq!(Cell::Missing.shown().main, "missing");
     }
 }

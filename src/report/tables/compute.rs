@@ -21,8 +21,13 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
     for setting in 0..study.settings.len() {
         let mut heading = Some(study.name(setting)).filter(|name| !name.is_empty());
         for name in study.checkpoints(setting) {
-            let Some((training, row)) = row(study, &ledger, setting, name) else { continue };
-            rows.push(TableRow { heading: heading.take(), ..row });
+            let Some((training, row)) = row(study, &ledger, setting, name) else {
+                continue;
+            };
+            rows.push(TableRow {
+                heading: heading.take(),
+                ..row
+            });
             asked.push((training.remote, training.price));
         }
     }
@@ -42,8 +47,13 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
         columns.extend(["API: tokens", "API: price"]);
         reading += REMOTE;
         for (row, (remote, price)) in rows.iter_mut().zip(asked) {
-            let price = if price > 0.0 { money(price) } else { "–".to_owned() };
-            row.cells.extend([Cell::Amount { amount: remote }, Cell::Text { text: price }]);
+            let price = if price > 0.0 {
+                money(price)
+            } else {
+                "–".to_owned()
+            };
+            row.cells
+                .extend([Cell::Amount { amount: remote }, Cell::Text { text: price }]);
         }
     }
     vec![Table {
@@ -57,10 +67,20 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
     }]
 }
 
-fn row(study: &Study<'_>, ledger: &Ledger<'_>, setting: usize, name: &str) -> Option<(Spent, TableRow)> {
-    let checkpoints = study.settings[setting].runs.iter().flat_map(|run| &run.checkpoints);
-    let costs: Vec<_> =
-        checkpoints.filter(|c| c.name == name).filter_map(|checkpoint| ledger.cost(checkpoint)).collect();
+fn row(
+    study: &Study<'_>,
+    ledger: &Ledger<'_>,
+    setting: usize,
+    name: &str,
+) -> Option<(Spent, TableRow)> {
+    let checkpoints = study.settings[setting]
+        .runs
+        .iter()
+        .flat_map(|run| &run.checkpoints);
+    let costs: Vec<_> = checkpoints
+        .filter(|c| c.name == name)
+        .filter_map(|checkpoint| ledger.cost(checkpoint))
+        .collect();
     let training = Spent::mean(&costs.iter().map(|cost| cost.training).collect::<Vec<_>>())?;
     let evaluation = Spent::mean(&costs.iter().map(|cost| cost.evaluation).collect::<Vec<_>>())?;
     let amounts = [
@@ -72,7 +92,12 @@ fn row(study: &Study<'_>, ledger: &Ledger<'_>, setting: usize, name: &str) -> Op
         evaluation.flops,
     ];
     let cell = |amount: Option<f64>| {
-        amount.map_or_else(|| Cell::Text { text: "–".to_owned() }, |amount| Cell::Amount { amount })
+        amount.map_or_else(
+            || Cell::Text {
+                text: "–".to_owned(),
+            },
+            |amount| Cell::Amount { amount },
+        )
     };
     Some((training, TableRow::new(name, amounts.map(cell).to_vec())))
 }
@@ -94,10 +119,16 @@ mod tests {
         // In the sample every training takes 61,200 tokens and every evaluation 9,300, with 450,000 parameters.
         assert_eq!(shown(0), "base: 0 | 0 | 0 | 0 | 9.3 k | 8.37 G");
         assert_eq!(shown(2), "round 2: 61.2 k | 0 | 0 | 165 G | 9.3 k | 8.37 G");
-        assert_eq!(table.rows[0].heading.as_deref(), Some("base=weak weighting=exp(0.4) method=rise"));
+        assert_eq!(
+            table.rows[0].heading.as_deref(),
+            Some("base=weak weighting=exp(0.4) method=rise")
+        );
         assert_eq!(table.columns.len(), 6, "nobody was asked behind an API");
         let mut unknown = frame.clone();
-        unknown.stages.iter_mut().for_each(|stage| stage.counts["parameters"] = serde_json::Value::Null);
+        unknown
+            .stages
+            .iter_mut()
+            .for_each(|stage| stage.counts["parameters"] = serde_json::Value::Null);
         let table = build(&Study::of(&unknown)).remove(0);
         assert_eq!(table.rows[2].cells[3].shown().main, "–");
     }
@@ -105,7 +136,10 @@ mod tests {
     #[test]
     fn what_an_api_took_has_columns_of_its_own() {
         let mut frame = sample::frame();
-        let trained = frame.stages.iter_mut().filter(|stage| stage.kind == "train");
+        let trained = frame
+            .stages
+            .iter_mut()
+            .filter(|stage| stage.kind == "train");
         trained.for_each(|stage| {
             stage.counts["remote_prompt_tokens"] = serde_json::json!(1_500);
             stage.counts["remote_completion_tokens"] = serde_json::json!(500);
@@ -115,7 +149,10 @@ mod tests {
         assert_eq!(table.columns[6..], ["API: tokens", "API: price"]);
         assert!(table.reading.ends_with(REMOTE));
         let shown = |at: usize| -> Vec<String> {
-            table.rows[at].cells[6..].iter().map(|cell| cell.shown().main).collect()
+            table.rows[at].cells[6..]
+                .iter()
+                .map(|cell| cell.shown().main)
+                .collect()
         };
         assert_eq!(shown(0), ["0", "–"]);
         assert_eq!(shown(2), ["2 k", "0.00420"]);

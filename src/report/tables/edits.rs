@@ -8,12 +8,18 @@ use super::{Cell, Section, Table, TableRow};
 
 /// One table per headline group: a row per checkpoint and turn.
 pub fn build(study: &Study<'_>) -> Vec<Table> {
-    study.groups().iter().filter_map(|group| table(study, group)).collect()
+    study
+        .groups()
+        .iter()
+        .filter_map(|group| table(study, group))
+        .collect()
 }
 
 fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
     let rows = by_checkpoint(study, group, |setting, name| {
-        (2..=study.measures.turns).filter_map(|turn| row(study, setting, name, turn)).collect()
+        (2..=study.measures.turns)
+            .filter_map(|turn| row(study, setting, name, turn))
+            .collect()
     })?;
     Some(Table {
         id: format!("edits-{}", slug(&group.title)),
@@ -33,7 +39,15 @@ fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
 
 fn row(study: &Study<'_>, setting: usize, checkpoint: &str, turn: u32) -> Option<TableRow> {
     study.estimate(setting, checkpoint, &format!("edit@t{turn}"))?;
-    let cells = ["same", "edit", "wrong-to-right", "corrected-small", "right-to-right"]
-        .map(|metric| Cell::fraction(study.estimate(setting, checkpoint, &format!("{metric}@t{turn}"))));
+    let cells = [
+        "same",
+        "edit",
+        "wrong-to-right",
+        "corrected-small",
+        "right-to-right",
+    ]
+    .map(|metric| {
+        Cell::fraction(study.estimate(setting, checkpoint, &format!("{metric}@t{turn}")))
+    });
     Some(TableRow::new(turn.to_string(), cells.to_vec()))
 }

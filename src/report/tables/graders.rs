@@ -11,15 +11,28 @@ type Grader = (String, u64);
 
 /// One table per headline group with a checkpoint in whose texts a further grader reads answers.
 pub fn build(study: &Study<'_>) -> Vec<Table> {
-    study.groups().iter().filter_map(|group| table(study, group)).collect()
+    study
+        .groups()
+        .iter()
+        .filter_map(|group| table(study, group))
+        .collect()
 }
 
 /// The further graders that read no answer in any text behind the headline, as a sentence.
 pub fn unread(study: &Study<'_>) -> Option<String> {
-    let silent = study.frame.others.iter().filter(|(_, under)| under.values().all(|o| o.scores.is_empty()));
+    let silent = study
+        .frame
+        .others
+        .iter()
+        .filter(|(_, under)| under.values().all(|o| o.scores.is_empty()));
     let names: Vec<String> = silent.map(|(grader, _)| name(grader)).collect();
     let verb = if names.len() == 1 { "reads" } else { "read" };
-    (!names.is_empty()).then(|| format!("{} {verb} no answer in any of these texts.", names.join(" and ")))
+    (!names.is_empty()).then(|| {
+        format!(
+            "{} {verb} no answer in any of these texts.",
+            names.join(" and ")
+        )
+    })
 }
 
 fn name((name, version): &Grader) -> String {
@@ -54,21 +67,36 @@ fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
 fn rows(study: &Study<'_>, setting: usize, checkpoint: &str) -> Vec<TableRow> {
     let metrics = study.measures.columns();
     let under = |grader: &Grader| {
-        let estimates = metrics.map(|metric| study.estimate_under(grader, (setting, checkpoint, metric)));
+        let estimates =
+            metrics.map(|metric| study.estimate_under(grader, (setting, checkpoint, metric)));
         let any = estimates.iter().any(Option::is_some);
         let mut cells: Vec<Cell> = estimates.into_iter().map(Cell::fraction).collect();
-        cells.push(Cell::Text { text: disagreement(study, grader, setting, checkpoint) });
+        cells.push(Cell::Text {
+            text: disagreement(study, grader, setting, checkpoint),
+        });
         any.then(|| TableRow::new(name(grader), cells))
     };
     let further: Vec<TableRow> = study.frame.others.keys().filter_map(under).collect();
     if further.is_empty() {
         return further;
     }
-    let mut cells: Vec<Cell> =
-        metrics.map(|metric| Cell::fraction(study.estimate(setting, checkpoint, metric))).to_vec();
-    cells.push(Cell::Text { text: "–".to_owned() });
-    let own = study.frame.graders.iter().map(name).collect::<Vec<_>>().join(", ");
-    let own = TableRow { heading: Some(checkpoint.to_owned()), ..TableRow::new(own, cells) };
+    let mut cells: Vec<Cell> = metrics
+        .map(|metric| Cell::fraction(study.estimate(setting, checkpoint, metric)))
+        .to_vec();
+    cells.push(Cell::Text {
+        text: "–".to_owned(),
+    });
+    let own = study
+        .frame
+        .graders
+        .iter()
+        .map(name)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let own = TableRow {
+        heading: Some(checkpoint.to_owned()),
+        ..TableRow::new(own, cells)
+    };
     std::iter::once(own).chain(further).collect()
 }
 
@@ -82,13 +110,22 @@ fn disagreement(study: &Study<'_>, grader: &Grader, setting: usize, checkpoint: 
     evaluations.sort_unstable();
     evaluations.dedup();
     let under = study.frame.others.get(grader);
-    let found = || evaluations.iter().filter_map(|evaluation| under?.get(*evaluation));
-    let (differ, attempts) =
-        (found().map(|o| o.disagreements).sum::<u64>(), found().map(|o| o.attempts).sum::<u64>());
+    let found = || {
+        evaluations
+            .iter()
+            .filter_map(|evaluation| under?.get(*evaluation))
+    };
+    let (differ, attempts) = (
+        found().map(|o| o.disagreements).sum::<u64>(),
+        found().map(|o| o.attempts).sum::<u64>(),
+    );
     if attempts == 0 {
         return "–".to_owned();
     }
-    format!("{:.1} % of {attempts} attempts", 100.0 * differ as f64 / attempts as f64)
+    format!(
+        "{:.1} % of {attempts} attempts",
+        100.0 * differ as f64 / attempts as f64
+    )
 }
 
 #[cfg(test)]
@@ -103,7 +140,12 @@ mod tests {
         assert_eq!(tables.len(), 2);
         let shown = |row: &TableRow| {
             let cells: Vec<String> = row.cells.iter().map(|cell| cell.shown().main).collect();
-            format!("{} | {} | {}", row.heading.as_deref().unwrap_or_default(), row.label, cells.join(" | "))
+            format!(
+                "{} | {} | {}",
+                row.heading.as_deref().unwrap_or_default(),
+                row.label,
+                cells.join(" | ")
+            )
         };
         let rows: Vec<String> = tables[0].rows.iter().take(2).map(shown).collect();
         insta::assert_snapshot!(rows.join("\n"), @r"
@@ -116,12 +158,19 @@ mod tests {
     #[test]
     fn a_grader_that_reads_nothing_is_a_sentence_and_no_table() {
         let mut frame = sample::frame();
-        for other in frame.others.values_mut().flat_map(|under| under.values_mut()) {
+        for other in frame
+            .others
+            .values_mut()
+            .flat_map(|under| under.values_mut())
+        {
             other.scores.clear();
         }
         let study = Study::of(&frame);
         assert!(build(&study).is_empty());
-        assert_eq!(unread(&study).as_deref(), Some("rise-compat 1 reads no answer in any of these texts."));
+        assert_eq!(
+            unread(&study).as_deref(),
+            Some("rise-compat 1 reads no answer in any of these texts.")
+        );
         frame.others.clear();
         assert_eq!(unread(&Study::of(&frame)), None);
     }

@@ -15,9 +15,16 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
         let first = rows.len();
         for &setting in &members {
             let checkpoints = study.checkpoints(setting);
-            let base = checkpoints.first().filter(|_| setting == members[0]).copied();
+            let base = checkpoints
+                .first()
+                .filter(|_| setting == members[0])
+                .copied();
             let last = study.last(setting);
-            rows.extend(base.into_iter().chain(last).filter_map(|name| row(study, setting, name, turns)));
+            rows.extend(
+                base.into_iter()
+                    .chain(last)
+                    .filter_map(|name| row(study, setting, name, turns)),
+            );
         }
         let name = study.regime_name(members[0]);
         if let Some(row) = rows.get_mut(first).filter(|_| !name.is_empty()) {
@@ -45,17 +52,35 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
 #[must_use]
 pub fn turns(study: &Study<'_>) -> u32 {
     let names = study.frame.scores.values().flat_map(|scores| scores.keys());
-    names.filter_map(|name| name.strip_prefix("nll@t")?.parse().ok()).max().unwrap_or(0)
+    names
+        .filter_map(|name| name.strip_prefix("nll@t")?.parse().ok())
+        .max()
+        .unwrap_or(0)
 }
 
 fn row(study: &Study<'_>, setting: usize, checkpoint: &str, turns: u32) -> Option<TableRow> {
     study.estimate(setting, checkpoint, "nll@t1")?;
-    let told = study.axes.iter().filter(|path| !study.regimes.contains(path));
+    let told = study
+        .axes
+        .iter()
+        .filter(|path| !study.regimes.contains(path));
     let values: Vec<String> = told.filter_map(|path| study.value(setting, path)).collect();
-    let setting_name =
-        Cell::Text { text: if checkpoint == "base" { String::new() } else { values.join(", ") } };
+    let setting_name = Cell::Text {
+        text: if checkpoint == "base" {
+            String::new()
+        } else {
+            values.join(", ")
+        },
+    };
     let nats = (1..=turns).map(|turn| {
-        Cell::measured(study.estimate(setting, checkpoint, &format!("nll@t{turn}")), Unit::Nats, None)
+        Cell::measured(
+            study.estimate(setting, checkpoint, &format!("nll@t{turn}")),
+            Unit::Nats,
+            None,
+        )
     });
-    Some(TableRow::new(checkpoint, std::iter::once(setting_name).chain(nats).collect()))
+    Some(TableRow::new(
+        checkpoint,
+        std::iter::once(setting_name).chain(nats).collect(),
+    ))
 }

@@ -8,7 +8,11 @@ use super::{Cell, Section, Table, TableRow};
 /// One table per headline group: a row per checkpoint, the four metrics with the gain over the row's
 /// own first turn in parentheses, and the two differences the paper is about.
 pub fn build(study: &Study<'_>) -> Vec<Table> {
-    study.groups().iter().map(|group| table(study, group)).collect()
+    study
+        .groups()
+        .iter()
+        .map(|group| table(study, group))
+        .collect()
 }
 
 fn table(study: &Study<'_>, group: &Group) -> Table {
@@ -29,20 +33,35 @@ fn table(study: &Study<'_>, group: &Group) -> Table {
 
 /// Checkpoints of the group's own setting, the supervised row between the base and the rounds.
 fn rows(study: &Study<'_>, group: &Group) -> Vec<TableRow> {
-    let Some(setting) = group.setting else { return vec![missing("no run matches")] };
-    let mut rows: Vec<TableRow> =
-        expected(study, setting).into_iter().map(|name| row(study, setting, &name)).collect();
+    let Some(setting) = group.setting else {
+        return vec![missing("no run matches")];
+    };
+    let mut rows: Vec<TableRow> = expected(study, setting)
+        .into_iter()
+        .map(|name| row(study, setting, &name))
+        .collect();
     if let Some(sft) = group.sft {
-        let place = rows.iter().position(|row| row.label.starts_with("round")).unwrap_or(rows.len());
+        let place = rows
+            .iter()
+            .position(|row| row.label.starts_with("round"))
+            .unwrap_or(rows.len());
         rows.insert(place, row(study, sft, "sft"));
     }
-    if rows.is_empty() { vec![missing("nothing evaluated yet")] } else { rows }
+    if rows.is_empty() {
+        vec![missing("nothing evaluated yet")]
+    } else {
+        rows
+    }
 }
 
 /// The checkpoints a setting has or will have: those known for any seed, scored or not.
 fn expected(study: &Study<'_>, setting: usize) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for checkpoint in study.settings[setting].runs.iter().flat_map(|run| &run.checkpoints) {
+    for checkpoint in study.settings[setting]
+        .runs
+        .iter()
+        .flat_map(|run| &run.checkpoints)
+    {
         if !names.contains(&checkpoint.name) {
             names.push(checkpoint.name.clone());
         }
@@ -62,8 +81,16 @@ fn row(study: &Study<'_>, setting: usize, checkpoint: &str) -> TableRow {
     };
     let mut cells: Vec<Cell> = Vec::new();
     for metric in measures.columns() {
-        let delta = if metric == measures.first { None } else { gain(metric, &measures.first) };
-        cells.push(Cell::measured(study.estimate(setting, checkpoint, metric), Unit::Fraction, delta));
+        let delta = if metric == measures.first {
+            None
+        } else {
+            gain(metric, &measures.first)
+        };
+        cells.push(Cell::measured(
+            study.estimate(setting, checkpoint, metric),
+            Unit::Fraction,
+            delta,
+        ));
     }
     cells.push(Cell::gain(gain(&measures.sequential, &measures.first)));
     cells.push(Cell::gain(gain(&measures.sequential, &measures.parallel)));
@@ -74,7 +101,10 @@ fn reading(study: &Study<'_>, group: &Group) -> String {
     let measures = &study.measures;
     let behind = group.setting.and_then(|setting| {
         let estimate = study.estimate(setting, study.last(setting)?, &measures.sequential)?;
-        let (problems, seeds) = (counted(estimate.problems, "problem"), counted(estimate.seeds, "seed"));
+        let (problems, seeds) = (
+            counted(estimate.problems, "problem"),
+            counted(estimate.seeds, "seed"),
+        );
         Some(format!(" ({problems}, {seeds} in the last row)"))
     });
     format!(

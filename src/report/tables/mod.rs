@@ -80,7 +80,11 @@ impl TableRow {
     /// A row without a heading.
     #[must_use]
     pub fn new(label: impl Into<String>, cells: Vec<Cell>) -> Self {
-        Self { heading: None, label: label.into(), cells }
+        Self {
+            heading: None,
+            label: label.into(),
+            cells,
+        }
     }
 }
 
@@ -130,10 +134,20 @@ mod tests {
         assert_eq!(ids.len(), tables.len());
         for table in &tables {
             assert!(table.reading.ends_with('.'), "{}", table.id);
-            assert!(table.rows.iter().all(|row| row.cells.len() == table.columns.len()), "{}", table.id);
+            assert!(
+                table
+                    .rows
+                    .iter()
+                    .all(|row| row.cells.len() == table.columns.len()),
+                "{}",
+                table.id
+            );
         }
         for (kind, build) in TABLES {
-            assert!(!build(&Study::of(&frame)).is_empty(), "{kind} shows nothing of the sample");
+            assert!(
+                !build(&Study::of(&frame)).is_empty(),
+                "{kind} shows nothing of the sample"
+            );
         }
     }
 }

@@ -22,16 +22,26 @@ pub struct Duel {
 /// compare.
 #[must_use]
 pub fn duels(study: &Study<'_>, setting: usize, sft: Option<usize>) -> Vec<Duel> {
-    let Some(last) = study.last(setting).filter(|_| !study.is_sft(setting)) else { return Vec::new() };
+    let Some(last) = study.last(setting).filter(|_| !study.is_sft(setting)) else {
+        return Vec::new();
+    };
     let measures = &study.measures;
     let (sequential, parallel) = (measures.sequential.as_str(), measures.parallel.as_str());
     let mut pairs: Vec<(Measured<'_>, Measured<'_>)> = vec![
-        ((setting, last, sequential), (setting, last, measures.first.as_str())),
+        (
+            (setting, last, sequential),
+            (setting, last, measures.first.as_str()),
+        ),
         ((setting, last, sequential), (setting, last, parallel)),
     ];
-    let rivals = [(Some(setting), "base"), (Some(setting), "boost"), (sft, "sft")];
+    let rivals = [
+        (Some(setting), "base"),
+        (Some(setting), "boost"),
+        (sft, "sft"),
+    ];
     for (rival, name) in rivals {
-        let Some(rival) = rival.filter(|&rival| study.checkpoints(rival).contains(&name) && name != last)
+        let Some(rival) =
+            rival.filter(|&rival| study.checkpoints(rival).contains(&name) && name != last)
         else {
             continue;
         };
@@ -39,18 +49,36 @@ pub fn duels(study: &Study<'_>, setting: usize, sft: Option<usize>) -> Vec<Duel>
         pairs.push(((setting, last, sequential), (rival, name, parallel)));
         pairs.push(((setting, last, parallel), (rival, name, parallel)));
     }
-    let made = pairs.into_iter().filter_map(|(own, other)| Some((own, other, study.compare(own, other)?)));
+    let made = pairs
+        .into_iter()
+        .filter_map(|(own, other)| Some((own, other, study.compare(own, other)?)));
     let made: Vec<_> = made.collect();
-    let corrected = holm(&made.iter().map(|(_, _, comparison)| comparison.p).collect::<Vec<_>>());
-    let duel = |((own, other, comparison), corrected): ((Measured<'_>, Measured<'_>, Comparison), f64)| {
-        let verdict = Verdict::of(&comparison.difference, Some(corrected));
-        let Comparison { difference, p, detectable } = comparison;
-        Duel {
-            own: format!("{}'s {}", own.1, own.2),
-            other: format!("{}'s {}", other.1, other.2),
-            outcome: Compared { difference, p, corrected, detectable, verdict },
-        }
-    };
+    let corrected = holm(
+        &made
+            .iter()
+            .map(|(_, _, comparison)| comparison.p)
+            .collect::<Vec<_>>(),
+    );
+    let duel =
+        |((own, other, comparison), corrected): ((Measured<'_>, Measured<'_>, Comparison), f64)| {
+            let verdict = Verdict::of(&comparison.difference, Some(corrected));
+            let Comparison {
+                difference,
+                p,
+                detectable,
+            } = comparison;
+            Duel {
+                own: format!("{}'s {}", own.1, own.2),
+                other: format!("{}'s {}", other.1, other.2),
+                outcome: Compared {
+                    difference,
+                    p,
+                    corrected,
+                    detectable,
+                    verdict,
+                },
+            }
+        };
     made.into_iter().zip(corrected).map(duel).collect()
 }
 
@@ -77,13 +105,17 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
 fn row(duel: &Duel) -> TableRow {
     let outcome = &duel.outcome;
     let text = |text: String| Cell::Text { text };
-    let detectable =
-        outcome.detectable.map_or("–".to_owned(), |x| format!("≥ {}", Unit::Fraction.number(x)));
+    let detectable = outcome.detectable.map_or("–".to_owned(), |x| {
+        format!("≥ {}", Unit::Fraction.number(x))
+    });
     TableRow::new(
         duel.own.clone(),
         vec![
             text(duel.other.clone()),
-            Cell::Difference { difference: outcome.difference.clone(), verdict: Some(outcome.verdict) },
+            Cell::Difference {
+                difference: outcome.difference.clone(),
+                verdict: Some(outcome.verdict),
+            },
             text(p_value(outcome.corrected)),
             text(detectable),
             text(outcome.verdict.word().to_owned()),
@@ -101,9 +133,15 @@ mod tests {
         let frame = sample::frame();
         let study = Study::of(&frame);
         let duels = duels(&study, 0, Some(2));
-        let pairs: Vec<String> = duels.iter().map(|duel| format!("{} | {}", duel.own, duel.other)).collect();
+        let pairs: Vec<String> = duels
+            .iter()
+            .map(|duel| format!("{} | {}", duel.own, duel.other))
+            .collect();
         assert_eq!(pairs[1], "round 2's m1@t5 | round 2's m5@t1");
-        assert!(pairs.contains(&"round 2's m1@t5 | sft's m5@t1".to_owned()), "{pairs:?}");
+        assert!(
+            pairs.contains(&"round 2's m1@t5 | sft's m5@t1".to_owned()),
+            "{pairs:?}"
+        );
         assert_eq!(duels.len(), 8);
     }
 }

@@ -7,7 +7,11 @@ use super::{Cell, Section, Table, TableRow};
 
 /// One table per headline group: each seed's value and their standard deviation.
 pub fn build(study: &Study<'_>) -> Vec<Table> {
-    study.groups().iter().filter_map(|group| table(study, group)).collect()
+    study
+        .groups()
+        .iter()
+        .filter_map(|group| table(study, group))
+        .collect()
 }
 
 fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
@@ -15,12 +19,20 @@ fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
     let columns = study.measures.columns().map(str::to_owned).to_vec();
     let row = |(setting, name): (usize, &str)| {
         let cell = |metric: &String| {
-            study.estimate(setting, name, metric).map_or(Cell::Missing, |estimate| Cell::Seeds { estimate })
+            study
+                .estimate(setting, name, metric)
+                .map_or(Cell::Missing, |estimate| Cell::Seeds { estimate })
         };
         TableRow::new(name, columns.iter().map(cell).collect())
     };
-    let own = study.checkpoints(setting).into_iter().map(|name| (setting, name));
-    let sft = group.sft.filter(|&sft| study.checkpoints(sft).contains(&"sft")).map(|sft| (sft, "sft"));
+    let own = study
+        .checkpoints(setting)
+        .into_iter()
+        .map(|name| (setting, name));
+    let sft = group
+        .sft
+        .filter(|&sft| study.checkpoints(sft).contains(&"sft"))
+        .map(|sft| (sft, "sft"));
     let rows: Vec<TableRow> = own.chain(sft).map(row).collect();
     if rows.is_empty() {
         return None;

@@ -21,7 +21,11 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
     let mut rows = Vec::new();
     for members in study.by_regime() {
         let first = rows.len();
-        rows.extend(members.iter().filter_map(|&setting| row(study, setting, &columns)));
+        rows.extend(
+            members
+                .iter()
+                .filter_map(|&setting| row(study, setting, &columns)),
+        );
         let name = study.regime_name(members[0]);
         if let Some(row) = rows.get_mut(first).filter(|_| !name.is_empty()) {
             row.heading = Some(name);
@@ -36,7 +40,9 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
         title: "Every setting".to_owned(),
         reading: reading(study, &columns),
         head: "setting".to_owned(),
-        columns: std::iter::once("checkpoint".to_owned()).chain(columns).collect(),
+        columns: std::iter::once("checkpoint".to_owned())
+            .chain(columns)
+            .collect(),
         rows,
     }]
 }
@@ -45,7 +51,8 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
 fn reading(study: &Study<'_>, columns: &[String]) -> String {
     let turns = study.measures.turns;
     let mut parts = vec![
-        "The last checkpoint of every setting: percent of problems solved with the 95 % interval".to_owned(),
+        "The last checkpoint of every setting: percent of problems solved with the 95 % interval"
+            .to_owned(),
     ];
     let there = |name: &str| columns.iter().any(|column| column == name);
     if there(EQUAL_TOKENS) {
@@ -83,10 +90,23 @@ fn cut_short(study: &Study<'_>) -> String {
 /// The paper's columns, the baseline at equal tokens, and what a verifier chooses.
 fn columns(study: &Study<'_>) -> Vec<String> {
     let paper = study.measures.columns().map(str::to_owned).into_iter();
-    let known = |metric: &str| study.frame.scores.values().any(|scores| scores.contains_key(metric));
+    let known = |metric: &str| {
+        study
+            .frame
+            .scores
+            .values()
+            .any(|scores| scores.contains_key(metric))
+    };
     let choosing = known("best-of-1") || known("reranked-of-3");
     let further = [(EQUAL_TOKENS, known(EQUAL_TOKENS)), (CHOSEN, choosing)];
-    paper.chain(further.into_iter().filter(|(_, there)| *there).map(|(name, _)| name.to_owned())).collect()
+    paper
+        .chain(
+            further
+                .into_iter()
+                .filter(|(_, there)| *there)
+                .map(|(name, _)| name.to_owned()),
+        )
+        .collect()
 }
 
 fn row(study: &Study<'_>, setting: usize, columns: &[String]) -> Option<TableRow> {
@@ -96,8 +116,12 @@ fn row(study: &Study<'_>, setting: usize, columns: &[String]) -> Option<TableRow
         known => Cell::fraction(known),
     };
     let cell = |metric: &String| number(study.estimate(setting, last, metric));
-    let text = Cell::Text { text: last.to_owned() };
-    let mut cells: Vec<Cell> = std::iter::once(text).chain(columns.iter().map(cell)).collect();
+    let text = Cell::Text {
+        text: last.to_owned(),
+    };
+    let mut cells: Vec<Cell> = std::iter::once(text)
+        .chain(columns.iter().map(cell))
+        .collect();
     if let Some(place) = columns.iter().position(|column| column == CHOSEN) {
         cells[place + 1] = number(chosen(study, setting, last));
     }
@@ -107,14 +131,30 @@ fn row(study: &Study<'_>, setting: usize, columns: &[String]) -> Option<TableRow
 /// What a setting has on other axes than the baseline does; the baseline is called by its value where
 /// there is one such axis.
 fn label(study: &Study<'_>, setting: usize) -> String {
-    let axes: Vec<&String> = study.axes.iter().filter(|path| !study.regimes.contains(path)).collect();
-    let named = |path: &str| Some(format!("{} = {}", last_part(path), study.value(setting, path)?));
+    let axes: Vec<&String> = study
+        .axes
+        .iter()
+        .filter(|path| !study.regimes.contains(path))
+        .collect();
+    let named = |path: &str| {
+        Some(format!(
+            "{} = {}",
+            last_part(path),
+            study.value(setting, path)?
+        ))
+    };
     let differs = |path: &str| study.value(setting, path).as_ref() != study.baseline.get(path);
-    let values: Vec<String> =
-        axes.iter().filter(|path| differs(path)).filter_map(|path| named(path)).collect();
+    let values: Vec<String> = axes
+        .iter()
+        .filter(|path| differs(path))
+        .filter_map(|path| named(path))
+        .collect();
     match axes[..] {
         _ if !values.is_empty() => values.join(", "),
-        [only] => named(only).map_or_else(|| "baseline".to_owned(), |name| format!("{name} (baseline)")),
+        [only] => named(only).map_or_else(
+            || "baseline".to_owned(),
+            |name| format!("{name} (baseline)"),
+        ),
         _ => "baseline".to_owned(),
     }
 }
@@ -123,7 +163,10 @@ fn label(study: &Study<'_>, setting: usize) -> String {
 /// and its refinements.
 fn chosen(study: &Study<'_>, setting: usize, last: &str) -> Option<Estimate> {
     let names = study.frame.scores.values().flat_map(|scores| scores.keys());
-    let ranked = names.filter_map(|name| name.strip_prefix("best-of-")?.parse::<u32>().ok()).max();
-    let best = ranked.and_then(|samples| study.estimate(setting, last, &format!("best-of-{samples}")));
+    let ranked = names
+        .filter_map(|name| name.strip_prefix("best-of-")?.parse::<u32>().ok())
+        .max();
+    let best =
+        ranked.and_then(|samples| study.estimate(setting, last, &format!("best-of-{samples}")));
     best.or_else(|| study.estimate(setting, last, "reranked-of-3"))
 }

@@ -7,13 +7,20 @@ use super::{Cell, Section, Table, TableRow};
 
 /// One table per headline group: a row per checkpoint and turn.
 pub fn build(study: &Study<'_>) -> Vec<Table> {
-    study.groups().iter().filter_map(|group| table(study, group)).collect()
+    study
+        .groups()
+        .iter()
+        .filter_map(|group| table(study, group))
+        .collect()
 }
 
 fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
     let turns = 2..=study.measures.turns;
     let rows = by_checkpoint(study, group, |setting, name| {
-        turns.clone().filter_map(|turn| row(study, setting, name, turn)).collect()
+        turns
+            .clone()
+            .filter_map(|turn| row(study, setting, name, turn))
+            .collect()
     })?;
     Some(Table {
         id: format!("turns-{}", slug(&group.title)),
@@ -47,15 +54,28 @@ pub fn by_checkpoint(
 }
 
 /// (setting, checkpoint) of a group with the supervised row last.
-pub fn checkpoints<'f>(study: &Study<'f>, setting: usize, sft: Option<usize>) -> Vec<(usize, &'f str)> {
-    let own = study.checkpoints(setting).into_iter().map(|name| (setting, name));
-    let sft = sft.into_iter().flat_map(|sft| study.checkpoints(sft).into_iter().map(move |name| (sft, name)));
+pub fn checkpoints<'f>(
+    study: &Study<'f>,
+    setting: usize,
+    sft: Option<usize>,
+) -> Vec<(usize, &'f str)> {
+    let own = study
+        .checkpoints(setting)
+        .into_iter()
+        .map(|name| (setting, name));
+    let sft = sft.into_iter().flat_map(|sft| {
+        study
+            .checkpoints(sft)
+            .into_iter()
+            .map(move |name| (sft, name))
+    });
     own.chain(sft.filter(|(_, name)| *name == "sft")).collect()
 }
 
 fn row(study: &Study<'_>, setting: usize, checkpoint: &str, turn: u32) -> Option<TableRow> {
-    let cells = ["accuracy", "wrong-to-right", "right-to-wrong", "unchanged"]
-        .map(|metric| Cell::fraction(study.estimate(setting, checkpoint, &format!("{metric}@t{turn}"))));
+    let cells = ["accuracy", "wrong-to-right", "right-to-wrong", "unchanged"].map(|metric| {
+        Cell::fraction(study.estimate(setting, checkpoint, &format!("{metric}@t{turn}")))
+    });
     let any = cells.iter().any(|cell| *cell != Cell::Missing);
     any.then(|| TableRow::new(turn.to_string(), cells.to_vec()))
 }

@@ -8,15 +8,20 @@ use super::{Cell, Section, Table, TableRow};
 
 /// One table per headline group that was analysed.
 pub fn build(study: &Study<'_>) -> Vec<Table> {
-    study.groups().iter().filter_map(|group| table(study, group)).collect()
+    study
+        .groups()
+        .iter()
+        .filter_map(|group| table(study, group))
+        .collect()
 }
 
 /// The budgets of first attempts at which a checkpoint was analysed, rising.
 #[must_use]
 pub fn budgets(study: &Study<'_>) -> Vec<u32> {
     let names = study.frame.scores.values().flat_map(|scores| scores.keys());
-    let mut budgets: Vec<u32> =
-        names.filter_map(|name| name.strip_prefix("unsolved@")?.parse().ok()).collect();
+    let mut budgets: Vec<u32> = names
+        .filter_map(|name| name.strip_prefix("unsolved@")?.parse().ok())
+        .collect();
     budgets.sort_unstable();
     budgets.dedup();
     budgets
@@ -24,7 +29,10 @@ pub fn budgets(study: &Study<'_>) -> Vec<u32> {
 
 fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
     let rows = by_checkpoint(study, group, |setting, name| {
-        budgets(study).into_iter().filter_map(|budget| row(study, setting, name, budget)).collect()
+        budgets(study)
+            .into_iter()
+            .filter_map(|budget| row(study, setting, name, budget))
+            .collect()
     })?;
     Some(Table {
         id: format!("unsolved-{}", slug(&group.title)),

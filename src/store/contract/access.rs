@@ -7,7 +7,10 @@ fn the_second_writer_is_told_who_is_first() {
     let (folder, store) = fresh();
     match Store::open(folder.path()) {
         Err(StoreError::Busy { path, pid }) => {
-            assert_eq!((path.as_path(), pid), (folder.path(), Some(std::process::id())));
+            assert_eq!(
+                (path.as_path(), pid),
+                (folder.path(), Some(std::process::id()))
+            );
         }
         other => panic!("{other:?}"),
     }
@@ -21,19 +24,29 @@ fn readers_read_while_the_writer_writes() {
     let reader = Reader::open(folder.path()).unwrap();
     let seen = store.write("testing", |transaction| {
         transaction.execute("DELETE FROM runs", [])?;
-        Ok((reader.runs("one")?.len(), Reader::open(folder.path())?.runs("one")?.len()))
+        Ok((
+            reader.runs("one")?.len(),
+            Reader::open(folder.path())?.runs("one")?.len(),
+        ))
     });
     assert_eq!(seen.unwrap(), (2, 2), "what is not committed is not seen");
     assert_eq!(reader.runs("one").unwrap().len(), 0);
     evaluate(&mut store);
     drop(store);
-    assert_eq!(reader.episodes(&key("evaluate")).unwrap().len(), 3, "a reader outlives the writer");
+    assert_eq!(
+        reader.episodes(&key("evaluate")).unwrap().len(),
+        3,
+        "a reader outlives the writer"
+    );
 }
 
 #[test]
 fn a_reader_does_not_create_anything() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(Reader::open(folder.path()), Err(StoreError::Missing { .. })));
+    assert!(matches!(
+        Reader::open(folder.path()),
+        Err(StoreError::Missing { .. })
+    ));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -42,13 +55,20 @@ fn what_a_dead_process_left_running_is_interrupted() {
     let (folder, mut store) = fresh();
     evaluate(&mut store);
     store.stage_started(&key("base")).unwrap();
-    store.run_status("one", &key("weak"), Status::Running, None).unwrap();
+    store
+        .run_status("one", &key("weak"), Status::Running, None)
+        .unwrap();
     drop(store);
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(status(&store, "base"), Status::Interrupted);
     assert_eq!(status(&store, "evaluate"), Status::Done);
     assert_eq!(status(&store, "evaluate greedily"), Status::Queued);
-    let statuses: Vec<_> = store.runs("one").unwrap().into_iter().map(|row| row.status).collect();
+    let statuses: Vec<_> = store
+        .runs("one")
+        .unwrap()
+        .into_iter()
+        .map(|row| row.status)
+        .collect();
     assert_eq!(statuses, [Status::Interrupted, Status::Queued]);
 }
 
@@ -63,11 +83,21 @@ fn files_left_by_a_kill_hold_every_finished_transaction() {
         fs::copy(folder.path().join(file), left.path().join(file)).unwrap();
     }
     let reader = Reader::open(left.path()).unwrap();
-    assert_eq!(status(&reader, "base"), Status::Running, "a reader reports what is written");
+    assert_eq!(
+        status(&reader, "base"),
+        Status::Running,
+        "a reader reports what is written"
+    );
     let survivor = Store::open(left.path()).unwrap();
     assert_eq!(status(&survivor, "base"), Status::Interrupted);
-    assert_eq!(survivor.episodes(&key("evaluate")).unwrap(), store.episodes(&key("evaluate")).unwrap());
-    assert_eq!(survivor.query("PRAGMA integrity_check", 1).unwrap().rows, [[json!("ok")]]);
+    assert_eq!(
+        survivor.episodes(&key("evaluate")).unwrap(),
+        store.episodes(&key("evaluate")).unwrap()
+    );
+    assert_eq!(
+        survivor.query("PRAGMA integrity_check", 1).unwrap().rows,
+        [[json!("ok")]]
+    );
 }
 
 #[test]
@@ -92,10 +122,16 @@ fn a_place_that_cannot_be_written_is_named() {
     let file = folder.path().join("file");
     fs::write(&file, "in the way").unwrap();
     let refused = Store::open(&file.join("store")).unwrap_err();
-    assert!(matches!(&refused, StoreError::CannotWrite { path, .. } if path.starts_with(&file)), "{refused}");
+    assert!(
+        matches!(&refused, StoreError::CannotWrite { path, .. } if path.starts_with(&file)),
+        "{refused}"
+    );
     let blocked = folder.path().join("blocked");
     fs::create_dir_all(blocked.join("rise-lab.db")).unwrap();
-    assert!(matches!(Store::open(&blocked), Err(StoreError::CannotWrite { .. })));
+    assert!(matches!(
+        Store::open(&blocked),
+        Err(StoreError::CannotWrite { .. })
+    ));
 }
 
 #[test]
@@ -108,7 +144,10 @@ fn damage_is_reported_as_damage() {
     bytes[4096..].fill(0xa5);
     fs::write(&path, bytes).unwrap();
     let found = Reader::open(folder.path()).and_then(|reader| reader.runs("one"));
-    assert!(matches!(found, Err(StoreError::Damaged { .. })), "{found:?}");
+    assert!(
+        matches!(found, Err(StoreError::Damaged { .. })),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -126,5 +165,8 @@ fn a_reader_knows_whether_somebody_is_writing() {
     assert!(reader.is_being_written());
     drop(store);
     assert!(!reader.is_being_written());
-    assert!(Store::open(folder.path()).is_ok(), "looking leaves no lock behind");
+    assert!(
+        Store::open(folder.path()).is_ok(),
+        "looking leaves no lock behind"
+    );
 }

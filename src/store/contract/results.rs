@@ -14,7 +14,12 @@ fn what_is_done_cannot_change() {
         store.stage_failed(&key("evaluate"), "late"),
         store.stage_interrupted(&key("evaluate")),
     ];
-    assert!(again.iter().all(|result| matches!(result, Err(StoreError::StageDone { .. }))), "{again:?}");
+    assert!(
+        again
+            .iter()
+            .all(|result| matches!(result, Err(StoreError::StageDone { .. }))),
+        "{again:?}"
+    );
     assert_eq!(store.stage(&key("evaluate")).unwrap(), before);
     assert_eq!(store.episodes(&key("evaluate")).unwrap().len(), 3);
 }
@@ -35,7 +40,10 @@ fn not_even_another_program_changes_what_is_done() {
     ];
     for sql in changes {
         let refused = shell.execute(sql, []).unwrap_err();
-        assert!(refused.to_string().contains("cannot change"), "{sql}: {refused}");
+        assert!(
+            refused.to_string().contains("cannot change"),
+            "{sql}: {refused}"
+        );
     }
 }
 
@@ -45,26 +53,55 @@ fn references_must_exist() {
     let shell = rusqlite::Connection::open(folder.path().join("rise-lab.db")).unwrap();
     shell.pragma_update(None, "foreign_keys", true).unwrap();
     let orphan = "INSERT INTO artifacts (stage, name, sha256, bytes) VALUES (999, 'x', 'x', 0)";
-    assert!(shell.execute(orphan, []).unwrap_err().to_string().contains("FOREIGN KEY"));
-    assert!(shell.execute("DELETE FROM stages", []).is_err(), "a stage that a run uses cannot go");
+    assert!(
+        shell
+            .execute(orphan, [])
+            .unwrap_err()
+            .to_string()
+            .contains("FOREIGN KEY")
+    );
+    assert!(
+        shell.execute("DELETE FROM stages", []).is_err(),
+        "a stage that a run uses cannot go"
+    );
 }
 
 #[test]
 fn contradicting_results_leave_no_trace() {
     let (_folder, mut store) = fresh();
     store.metrics(&[metric(1)]).unwrap();
-    let unscored =
-        StageResults { scores: vec![ScoreRow { metric: "m9".into(), ..score("p", 0.0) }], ..evaluated() };
+    let unscored = StageResults {
+        scores: vec![ScoreRow {
+            metric: "m9".into(),
+            ..score("p", 0.0)
+        }],
+        ..evaluated()
+    };
     let refused = store.stage_done(&key("evaluate"), &unscored);
-    assert!(matches!(refused, Err(StoreError::UnknownMetric { .. })), "{refused:?}");
-    let nan = StageResults { scores: vec![score("p/9", f64::NAN)], ..evaluated() };
-    let twice = StageResults { episodes: vec![episode("p/9", 0), episode("p/9", 0)], ..evaluated() };
-    let ungraded = StageResults { grader: None, ..evaluated() };
+    assert!(
+        matches!(refused, Err(StoreError::UnknownMetric { .. })),
+        "{refused:?}"
+    );
+    let nan = StageResults {
+        scores: vec![score("p/9", f64::NAN)],
+        ..evaluated()
+    };
+    let twice = StageResults {
+        episodes: vec![episode("p/9", 0), episode("p/9", 0)],
+        ..evaluated()
+    };
+    let ungraded = StageResults {
+        grader: None,
+        ..evaluated()
+    };
     let mut empty = evaluated();
     empty.episodes[0].turns[1] = Turn::of(Vec::new(), 0);
     for results in [nan, twice, ungraded, empty] {
         let refused = store.stage_done(&key("evaluate"), &results);
-        assert!(matches!(refused, Err(StoreError::BadResults { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(StoreError::BadResults { .. })),
+            "{refused:?}"
+        );
     }
     assert_eq!(status(&store, "evaluate"), Status::Queued);
     let left = "SELECT (SELECT count(*) FROM episodes) + (SELECT count(*) FROM points) + (SELECT count(*) FROM artifacts)";
@@ -75,16 +112,41 @@ fn contradicting_results_leave_no_trace() {
 fn metrics_are_versioned() {
     let (_folder, mut store) = fresh();
     evaluate(&mut store);
-    let reworded = MetricRow { meaning: "Clearer.".to_owned(), ..metric(1) };
+    let reworded = MetricRow {
+        meaning: "Clearer.".to_owned(),
+        ..metric(1)
+    };
     store.metrics(&[reworded.clone(), metric(2)]).unwrap();
     assert_eq!(store.reader().metrics().unwrap(), [reworded, metric(2)]);
-    let changed = store.metrics(&[MetricRow { higher_is_better: None, ..metric(1) }]);
-    assert!(matches!(changed, Err(StoreError::MetricChanged { version: 1, .. })));
-    assert_eq!(store.scores(&key("evaluate")).unwrap().len(), 2, "scores of the older version still count");
-    store.stage_done(&key("evaluate greedily"), &evaluated()).unwrap();
-    let versions =
-        store.query("SELECT DISTINCT run, metric_version FROM problem_scores ORDER BY 2", 9).unwrap();
-    assert_eq!(versions.rows, [[json!(key("weak")), json!(1)], [json!(key("strong")), json!(2)]]);
+    let changed = store.metrics(&[MetricRow {
+        higher_is_better: None,
+        ..metric(1)
+    }]);
+    assert!(matches!(
+        changed,
+        Err(StoreError::MetricChanged { version: 1, .. })
+    ));
+    assert_eq!(
+        store.scores(&key("evaluate")).unwrap().len(),
+        2,
+        "scores of the older version still count"
+    );
+    store
+        .stage_done(&key("evaluate greedily"), &evaluated())
+        .unwrap();
+    let versions = store
+        .query(
+            "SELECT DISTINCT run, metric_version FROM problem_scores ORDER BY 2",
+            9,
+        )
+        .unwrap();
+    assert_eq!(
+        versions.rows,
+        [
+            [json!(key("weak")), json!(1)],
+            [json!(key("strong")), json!(2)]
+        ]
+    );
 }
 
 #[test]
@@ -99,8 +161,14 @@ fn newer_grades_and_scores_stand_beside_the_old_ones() {
                  INSERT INTO scores SELECT s.stage, m.id, s.grader, s.problem, 0.75 FROM scores s, metrics m
                  WHERE m.version = 2 AND s.grader <> 70;";
     shell.execute_batch(added).unwrap();
-    assert_eq!(store.episodes(&key("evaluate")).unwrap()[0], episode("p/9", 0));
-    assert_eq!(store.scores(&key("evaluate")).unwrap(), [score("p/10", 0.75), score("p/9", 0.75)]);
+    assert_eq!(
+        store.episodes(&key("evaluate")).unwrap()[0],
+        episode("p/9", 0)
+    );
+    assert_eq!(
+        store.scores(&key("evaluate")).unwrap(),
+        [score("p/10", 0.75), score("p/9", 0.75)]
+    );
 }
 
 /// What a further grader makes of [`evaluated`]: nine texts, three of each episode.
@@ -126,23 +194,60 @@ fn rows_of(store: &Store, name: &str) -> Option<GraderRows> {
 fn further_graders_stand_beside_the_stages_own() {
     let (_folder, mut store) = fresh();
     store.metrics(&[metric(1)]).unwrap();
-    let beside = vec![further("right", Verdict::Right), further("silent", Verdict::Unreadable)];
+    let beside = vec![
+        further("right", Verdict::Right),
+        further("silent", Verdict::Unreadable),
+    ];
     store.stage_done(&key("prepare"), &prepared()).unwrap();
-    store.stage_done(&key("evaluate"), &StageResults { beside, ..evaluated() }).unwrap();
+    store
+        .stage_done(
+            &key("evaluate"),
+            &StageResults {
+                beside,
+                ..evaluated()
+            },
+        )
+        .unwrap();
     let evaluation = key("evaluate");
-    assert_eq!(store.episodes(&evaluation).unwrap()[0], episode("p/9", 0), "its own grader answers");
-    assert_eq!(store.scores(&evaluation).unwrap(), [score("p/10", 0.0), score("p/9", 1.0)]);
+    assert_eq!(
+        store.episodes(&evaluation).unwrap()[0],
+        episode("p/9", 0),
+        "its own grader answers"
+    );
+    assert_eq!(
+        store.scores(&evaluation).unwrap(),
+        [score("p/10", 0.0), score("p/9", 1.0)]
+    );
     let right = ("right".to_owned(), 1);
-    assert_eq!(store.scores_under(&evaluation, &right).unwrap(), [score("p/10", 0.5), score("p/9", 0.5)]);
-    assert_eq!(store.scores_under(&evaluation, &("nobody".to_owned(), 1)).unwrap(), []);
+    assert_eq!(
+        store.scores_under(&evaluation, &right).unwrap(),
+        [score("p/10", 0.5), score("p/9", 0.5)]
+    );
+    assert_eq!(
+        store
+            .scores_under(&evaluation, &("nobody".to_owned(), 1))
+            .unwrap(),
+        []
+    );
     // Each episode has an unreadable, a wrong and a right text.
     assert_eq!(store.disagreement(&evaluation, &right).unwrap(), (6, 9));
-    let names: Vec<_> =
-        store.graders_of(&evaluation).unwrap().into_iter().map(|rows| rows.grader.0).collect();
+    let names: Vec<_> = store
+        .graders_of(&evaluation)
+        .unwrap()
+        .into_iter()
+        .map(|rows| rows.grader.0)
+        .collect();
     assert_eq!(names, ["numeric", "right", "silent"]);
-    assert_eq!(store.graders_of(&key("evaluate greedily")).unwrap(), [], "nothing of it was graded yet");
+    assert_eq!(
+        store.graders_of(&key("evaluate greedily")).unwrap(),
+        [],
+        "nothing of it was graded yet"
+    );
     let silent = rows_of(&store, "silent").unwrap();
-    assert_eq!((silent.unread, silent.graded, silent.attempts), (true, 0, 9));
+    assert_eq!(
+        (silent.unread, silent.graded, silent.attempts),
+        (true, 0, 9)
+    );
     let counted = |sql: &str| store.query(sql, 9).unwrap().rows;
     assert_eq!(counted("SELECT count(*) FROM attempts"), [[json!(9)]]);
     assert_eq!(
@@ -162,9 +267,18 @@ fn further_graders_stand_beside_the_stages_own() {
             [json!("numeric"), json!(1), json!(2), json!(0.5)]
         ]
     );
-    assert_eq!(counted("SELECT grader FROM run_scores"), [[json!("numeric")]]);
-    assert_eq!(counted("SELECT grader FROM stage_scores"), [[json!("numeric")]]);
-    assert_eq!(counted("SELECT DISTINCT grader FROM problem_scores"), [[json!("numeric")]]);
+    assert_eq!(
+        counted("SELECT grader FROM run_scores"),
+        [[json!("numeric")]]
+    );
+    assert_eq!(
+        counted("SELECT grader FROM stage_scores"),
+        [[json!("numeric")]]
+    );
+    assert_eq!(
+        counted("SELECT DISTINCT grader FROM problem_scores"),
+        [[json!("numeric")]]
+    );
 }
 
 #[test]
@@ -172,60 +286,126 @@ fn grades_are_added_to_finished_stages_once_and_nothing_else_changes() {
     let (folder, mut store) = fresh();
     let evaluation = key("evaluate");
     let early = store.regraded(&evaluation, &[], &further("right", Verdict::Right));
-    assert!(matches!(early, Err(StoreError::BadResults { .. })), "{early:?}");
+    assert!(
+        matches!(early, Err(StoreError::BadResults { .. })),
+        "{early:?}"
+    );
     assert!(matches!(
         store.regraded(&key("no"), &[], &further("x", Verdict::Right)),
         Err(StoreError::UnknownStage { .. })
     ));
     evaluate(&mut store);
-    let (stage, episodes) = (store.stage(&evaluation).unwrap(), store.episodes(&evaluation).unwrap());
+    let (stage, episodes) = (
+        store.stage(&evaluation).unwrap(),
+        store.episodes(&evaluation).unwrap(),
+    );
     assert_eq!(
         store.extent(&evaluation).unwrap(),
-        Some(Extent { problems: 2, turns: 2, samples: 1, stops: false, verifies: false })
+        Some(Extent {
+            problems: 2,
+            turns: 2,
+            samples: 1,
+            stops: false,
+            verifies: false
+        })
     );
     assert_eq!(store.extent(&key("prepare")).unwrap(), None);
     let behind = store.problems_behind(&evaluation).unwrap();
     assert_eq!(behind.keys().collect::<Vec<_>>(), ["p/1", "p/10", "p/9"]);
     let right = further("right", Verdict::Right);
     let added = store.regraded(&evaluation, &episodes, &right).unwrap();
-    assert_eq!(added, Added { grades: 9, scores: 2, unread: false });
-    let changed = Regraded { grades: further("x", Verdict::Wrong).grades, ..right };
+    assert_eq!(
+        added,
+        Added {
+            grades: 9,
+            scores: 2,
+            unread: false
+        }
+    );
+    let changed = Regraded {
+        grades: further("x", Verdict::Wrong).grades,
+        ..right
+    };
     assert_eq!(
         store.regraded(&evaluation, &episodes, &changed).unwrap(),
         Added::default(),
         "what is there stays"
     );
     let silent = further("silent", Verdict::Unreadable);
-    assert!(store.regraded(&evaluation, &episodes, &silent).unwrap().unread);
-    assert_eq!(store.regraded(&evaluation, &episodes, &silent).unwrap(), Added::default());
-    let newer = Regraded { grader: ("right".to_owned(), 2), ..further("right", Verdict::Wrong) };
+    assert!(
+        store
+            .regraded(&evaluation, &episodes, &silent)
+            .unwrap()
+            .unread
+    );
     assert_eq!(
-        store.regraded(&evaluation, &episodes, &newer).unwrap().grades,
+        store.regraded(&evaluation, &episodes, &silent).unwrap(),
+        Added::default()
+    );
+    let newer = Regraded {
+        grader: ("right".to_owned(), 2),
+        ..further("right", Verdict::Wrong)
+    };
+    assert_eq!(
+        store
+            .regraded(&evaluation, &episodes, &newer)
+            .unwrap()
+            .grades,
         9,
         "an older version's rows stay"
     );
-    let lost = store.regraded(&evaluation, &[episode("p/1", 0)], &further("lost", Verdict::Right));
-    assert!(matches!(lost, Err(StoreError::BadResults { .. })), "{lost:?}");
+    let lost = store.regraded(
+        &evaluation,
+        &[episode("p/1", 0)],
+        &further("lost", Verdict::Right),
+    );
+    assert!(
+        matches!(lost, Err(StoreError::BadResults { .. })),
+        "{lost:?}"
+    );
     assert_eq!(rows_of(&store, "lost"), None, "nothing of it is stored");
-    assert_eq!((store.stage(&evaluation).unwrap(), store.episodes(&evaluation).unwrap()), (stage, episodes));
-    assert_eq!(store.disagreement(&evaluation, &("right".to_owned(), 1)).unwrap(), (6, 9));
+    assert_eq!(
+        (
+            store.stage(&evaluation).unwrap(),
+            store.episodes(&evaluation).unwrap()
+        ),
+        (stage, episodes)
+    );
+    assert_eq!(
+        store
+            .disagreement(&evaluation, &("right".to_owned(), 1))
+            .unwrap(),
+        (6, 9)
+    );
     let shell = rusqlite::Connection::open(folder.path().join("rise-lab.db")).unwrap();
-    let refused = shell.execute("UPDATE unread SET attempts = 0", []).unwrap_err();
+    let refused = shell
+        .execute("UPDATE unread SET attempts = 0", [])
+        .unwrap_err();
     assert!(refused.to_string().contains("cannot change"), "{refused}");
 }
 
 #[test]
 fn a_hundred_thousand_texts_go_in_with_one_transaction() {
     let (_folder, mut store) = fresh();
-    let turns = || (0..10).map(|n| Turn::single(candidate(&n.to_string(), Verdict::Wrong))).collect();
-    let episodes = (0..10_000).map(|n| Episode { problem: format!("p/{n}"), sample: 0, turns: turns() });
+    let turns = || {
+        (0..10)
+            .map(|n| Turn::single(candidate(&n.to_string(), Verdict::Wrong)))
+            .collect()
+    };
+    let episodes = (0..10_000).map(|n| Episode {
+        problem: format!("p/{n}"),
+        sample: 0,
+        turns: turns(),
+    });
     let results = StageResults {
         episodes: episodes.collect(),
         grader: Some(("numeric".to_owned(), 1)),
         ..StageResults::default()
     };
     store.stage_done(&key("evaluate"), &results).unwrap();
-    let counted = store.query("SELECT count(*), count(DISTINCT problem) FROM attempts", 1).unwrap();
+    let counted = store
+        .query("SELECT count(*), count(DISTINCT problem) FROM attempts", 1)
+        .unwrap();
     assert_eq!(counted.rows, [[json!(100_000), json!(10_000)]]);
     let back = store.episodes(&key("evaluate")).unwrap();
     assert!(back.len() == 10_000 && back.iter().all(|episode| episode.turns.len() == 10));
@@ -237,12 +417,18 @@ fn every_view_speaks_in_names() {
     evaluate(&mut store);
     let first = |sql: &str| {
         let table = store.query(sql, 1).unwrap();
-        table.rows.first().map(|row| serde_json::to_string(row).unwrap()).unwrap_or_default()
+        table
+            .rows
+            .first()
+            .map(|row| serde_json::to_string(row).unwrap())
+            .unwrap_or_default()
     };
     let shown = [
         first("SELECT label, axis, value FROM run_axes WHERE axis = 'rounds'"),
         first("SELECT label, checkpoint, status FROM run_checkpoints"),
-        first("SELECT label, checkpoint, metric, metric_version, grader, problems, mean FROM run_scores"),
+        first(
+            "SELECT label, checkpoint, metric, metric_version, grader, problems, mean FROM run_scores",
+        ),
         first("SELECT label, metric, problem, value FROM problem_scores ORDER BY problem"),
         first(
             "SELECT label, problem, sample, turn, tokens, grader, answer, verdict FROM attempts ORDER BY problem, sample, turn, candidate",

@@ -16,13 +16,21 @@ fn expanded(sweep: &str) -> Result<Vec<Cell>, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.toml");
     std::fs::write(&path, format!("{HEAD}{sweep}")).unwrap();
-    let told = |error: SpecError| error.to_string().replace(&format!("{}/", folder.path().display()), "");
+    let told = |error: SpecError| {
+        error
+            .to_string()
+            .replace(&format!("{}/", folder.path().display()), "")
+    };
     expand(&spec::read(&path, &[]).map_err(told)?).map_err(told)
 }
 
 fn labels(sweep: &str) -> String {
     let cells = expanded(sweep).unwrap();
-    cells.iter().map(|cell| cell.label.as_str()).collect::<Vec<_>>().join("\n")
+    cells
+        .iter()
+        .map(|cell| cell.label.as_str())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn message(sweep: &str) -> String {
@@ -107,7 +115,11 @@ fn every_cell_has_a_value_on_every_axis() {
     let lines: Vec<String> = cells
         .iter()
         .map(|cell| {
-            let axes: Vec<_> = cell.axes.iter().map(|(axis, label)| format!("{axis}: {label}")).collect();
+            let axes: Vec<_> = cell
+                .axes
+                .iter()
+                .map(|(axis, label)| format!("{axis}: {label}"))
+                .collect();
             format!("{} | {}", cell.label, axes.join("; "))
         })
         .collect();
@@ -120,7 +132,10 @@ fn every_cell_has_a_value_on_every_axis() {
     ");
     let last = &cells.last().unwrap().spec;
     assert_eq!((last.base.to_string().as_str(), last.seed), ("strong", 1));
-    assert_eq!(serde_json::json!(last.task)["word-problems"]["steps"], serde_json::json!([6, 8]));
+    assert_eq!(
+        serde_json::json!(last.task)["word-problems"]["steps"],
+        serde_json::json!([6, 8])
+    );
 }
 
 #[test]
@@ -369,16 +384,19 @@ fn wishes_must_be_about_the_sweep() {
       = did you mean `rounds.count`?
     ");
     assert!(
-        expanded(&format!("{axes}[[report.headline]]\ntitle = \"t\"\nwhere = {{ \"rounds.count\" = 2 }}\n"))
-            .is_ok()
+        expanded(&format!(
+            "{axes}[[report.headline]]\ntitle = \"t\"\nwhere = {{ \"rounds.count\" = 2 }}\n"
+        ))
+        .is_ok()
     );
 }
 
 /// Axes over whole numbers: a path and how many values it has.
 fn axes(sizes: &[usize]) -> String {
     let paths = ["train.epochs", "train.batch", "evaluate.samples"];
-    let axis =
-        |(path, &size): (&&str, &usize)| format!("\"{path}\" = {:?}\n", (1..=size).collect::<Vec<_>>());
+    let axis = |(path, &size): (&&str, &usize)| {
+        format!("\"{path}\" = {:?}\n", (1..=size).collect::<Vec<_>>())
+    };
     paths.iter().zip(sizes).map(axis).collect()
 }
 

@@ -13,7 +13,11 @@ pub fn answers(pools: &[Pool<'_>], layout: Layout<'_>, right_only: bool) -> Vec<
     let of = |pool: &Pool<'_>| -> Vec<Example> {
         let wrong = pool.wrong.iter().filter(|_| !right_only);
         let question = layout(&pool.problem.id, &[]);
-        pool.right.iter().chain(wrong).map(|text| Example::of(question.clone(), text)).collect()
+        pool.right
+            .iter()
+            .chain(wrong)
+            .map(|text| Example::of(question.clone(), text))
+            .collect()
     };
     pools.iter().flat_map(of).collect()
 }

@@ -21,7 +21,10 @@ pub fn deduplicated(episode: &Episode) -> Episode {
             turns.push(turn.clone());
         }
     }
-    Episode { turns, ..episode.clone() }
+    Episode {
+        turns,
+        ..episode.clone()
+    }
 }
 
 #[cfg(test)]
@@ -32,7 +35,11 @@ mod tests {
     #[test]
     fn empty_and_repeated_attempts_leave_with_their_turn() {
         let left = deduplicated(&episode("p", &["a", " a\n", "", "b", "a", "B"]));
-        let texts: Vec<&str> = left.turns.iter().map(|turn| turn.chosen().text.as_str()).collect();
+        let texts: Vec<&str> = left
+            .turns
+            .iter()
+            .map(|turn| turn.chosen().text.as_str())
+            .collect();
         assert_eq!(texts, ["a", "b", "B"]);
         assert_eq!(deduplicated(&episode("p", &[" "])).turns, []);
     }
@@ -40,7 +47,11 @@ mod tests {
     #[test]
     fn a_right_attempt_is_stood_by_and_a_wrong_one_is_repeated() {
         let left = deduplicated(&episode("p", &["a", "a", "b!", "b!"]));
-        let texts: Vec<&str> = left.turns.iter().map(|turn| turn.chosen().text.as_str()).collect();
+        let texts: Vec<&str> = left
+            .turns
+            .iter()
+            .map(|turn| turn.chosen().text.as_str())
+            .collect();
         assert_eq!(texts, ["a", "b!", "b!"]);
     }
 }

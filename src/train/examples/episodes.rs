@@ -73,7 +73,10 @@ pub fn examples(
         let picks = selection.picks(&rewards);
         let targets: Vec<Target> = picks
             .iter()
-            .map(|&turn| Target { turn, weight: weights[turn] })
+            .map(|&turn| Target {
+                turn,
+                weight: weights[turn],
+            })
             .filter(|target| target.weight != 0.0)
             .collect();
         summary.dropped_targets += (picks.len() - targets.len()) as u64;
@@ -121,12 +124,20 @@ fn of_episode(
     window: Option<u32>,
 ) -> Vec<Example> {
     let window = window.map_or(usize::MAX, |window| window as usize);
-    let Some(last) = targets.last() else { return Vec::new() };
+    let Some(last) = targets.last() else {
+        return Vec::new();
+    };
     if last.turn <= window {
         return vec![example(episode, 0, targets, layout)];
     }
-    let alone =
-        |target| example(episode, first_in_view(target, window), std::slice::from_ref(target), layout);
+    let alone = |target| {
+        example(
+            episode,
+            first_in_view(target, window),
+            std::slice::from_ref(target),
+            layout,
+        )
+    };
     targets.iter().map(alone).collect()
 }
 
@@ -138,13 +149,20 @@ const fn first_in_view(target: &Target, window: usize) -> usize {
 /// The dialogue of the turns from `first` to the last target, with the targets' weights.
 fn example(episode: &Episode, first: usize, targets: &[Target], layout: Layout<'_>) -> Example {
     let last = targets.last().map_or(first, |target| target.turn);
-    let attempts: Vec<&str> =
-        episode.turns[first..=last].iter().map(|turn| turn.chosen().text.as_str()).collect();
-    let (answer, earlier) = attempts.split_last().expect("the last target is one of the turns");
+    let attempts: Vec<&str> = episode.turns[first..=last]
+        .iter()
+        .map(|turn| turn.chosen().text.as_str())
+        .collect();
+    let (answer, earlier) = attempts
+        .split_last()
+        .expect("the last target is one of the turns");
     let messages = layout(&episode.problem, earlier).assistant(*answer).0;
     let mut weights = vec![0.0; messages.len()];
     // Counted from the end: a layout may open with a worked example, whose answer is no attempt.
-    let spoken = messages.iter().enumerate().filter(|(_, message)| message.role == Role::Assistant);
+    let spoken = messages
+        .iter()
+        .enumerate()
+        .filter(|(_, message)| message.role == Role::Assistant);
     let places: Vec<usize> = spoken.map(|(place, _)| place).collect();
     let attempts_at = &places[places.len() - attempts.len()..];
     for target in targets {
@@ -163,8 +181,15 @@ mod tests {
     /// Attempts are called a0, a1, ...; the last one is the teacher's.
     fn episode(problem: &str, verdicts: &[Verdict]) -> Episode {
         let turn = |(index, &verdict): (usize, &Verdict)| {
-            let author = if index + 1 == verdicts.len() { Author::Teacher } else { Author::Policy };
-            let grade = Grade { answer: None, verdict };
+            let author = if index + 1 == verdicts.len() {
+                Author::Teacher
+            } else {
+                Author::Policy
+            };
+            let grade = Grade {
+                answer: None,
+                verdict,
+            };
             Turn::single(Candidate {
                 author,
                 text: format!("a{index}"),
@@ -183,8 +208,13 @@ mod tests {
 
     /// A layout that opens with a worked example, as the official prompt does.
     fn layout(problem: &str, attempts: &[&str]) -> Dialogue {
-        let opening = Dialogue::default().user("shot").assistant("shown").user(problem);
-        attempts.iter().fold(opening, |dialogue, attempt| dialogue.assistant(*attempt).user("again"))
+        let opening = Dialogue::default()
+            .user("shot")
+            .assistant("shown")
+            .user(problem);
+        attempts.iter().fold(opening, |dialogue, attempt| {
+            dialogue.assistant(*attempt).user("again")
+        })
     }
 
     /// The texts with the weights of the targets, e.g. `p a0=1 again a1=12.18`.
@@ -196,7 +226,10 @@ mod tests {
         let line = |example: &Example| {
             assert_eq!(example.messages.len(), example.weights.len());
             let words = example.messages.iter().zip(&example.weights).map(word);
-            words.collect::<Vec<_>>().join(" ").replacen("shot shown ", "", 1)
+            words
+                .collect::<Vec<_>>()
+                .join(" ")
+                .replacen("shot shown ", "", 1)
         };
         examples.iter().map(line).collect()
     }
@@ -204,40 +237,98 @@ mod tests {
     #[test]
     fn a_whole_history_carries_all_targets_in_one_example() {
         let episodes = [episode("p", &[Wrong, Wrong, Right]), episode("q", &[Right])];
-        let (made, summary) = examples(&episodes, &layout, None, Selection::All, Weighting::default());
-        assert_eq!(shown(&made), ["p a0=1 again a1=1 again a2=12.18", "q a0=12.18"]);
+        let (made, summary) = examples(
+            &episodes,
+            &layout,
+            None,
+            Selection::All,
+            Weighting::default(),
+        );
+        assert_eq!(
+            shown(&made),
+            ["p a0=1 again a1=1 again a2=12.18", "q a0=12.18"]
+        );
         let e = (1.0_f64 / 0.4).exp();
-        assert_eq!((summary.examples, summary.targets, summary.right, summary.wrong), (2, 4, 2, 2));
+        assert_eq!(
+            (
+                summary.examples,
+                summary.targets,
+                summary.right,
+                summary.wrong
+            ),
+            (2, 4, 2, 2)
+        );
         assert!((summary.weight_sum - (2.0 + 2.0 * e)).abs() < 1e-12);
         let ess = (2.0 + 2.0 * e).powi(2) / (2.0 + 2.0 * e * e);
         assert!((summary.effective_sample_size - ess).abs() < 1e-12);
-        assert_eq!((summary.dropped_targets, summary.dropped_episodes, summary.unreadable), (0, 0, 0));
+        assert_eq!(
+            (
+                summary.dropped_targets,
+                summary.dropped_episodes,
+                summary.unreadable
+            ),
+            (0, 0, 0)
+        );
     }
 
     #[test]
     fn a_window_as_long_as_the_history_changes_nothing() {
         let episodes = [episode("p", &[Wrong, Wrong, Right])];
-        let with = |window| examples(&episodes, &layout, window, Selection::All, Weighting::default());
+        let with = |window| {
+            examples(
+                &episodes,
+                &layout,
+                window,
+                Selection::All,
+                Weighting::default(),
+            )
+        };
         assert_eq!(with(Some(2)), with(None));
         assert_ne!(with(Some(1)), with(None));
     }
 
     #[test]
     fn a_shorter_window_gives_each_target_its_own_history() {
-        let episodes = [episode("p", &[Wrong, Wrong, Right]), episode("q", &[Wrong, Right])];
-        let (made, summary) = examples(&episodes, &layout, Some(1), Selection::All, Weighting::Uniform);
-        let expected = ["p a0=1", "p a0 again a1=1", "p a1 again a2=1", "q a0=1 again a1=1"];
+        let episodes = [
+            episode("p", &[Wrong, Wrong, Right]),
+            episode("q", &[Wrong, Right]),
+        ];
+        let (made, summary) = examples(
+            &episodes,
+            &layout,
+            Some(1),
+            Selection::All,
+            Weighting::Uniform,
+        );
+        let expected = [
+            "p a0=1",
+            "p a0 again a1=1",
+            "p a1 again a2=1",
+            "q a0=1 again a1=1",
+        ];
         assert_eq!(shown(&made), expected);
         assert_eq!((summary.examples, summary.targets), (4, 5));
         assert!((summary.effective_sample_size - 5.0).abs() < 1e-12);
-        let (made, _) = examples(&episodes, &layout, Some(0), Selection::Success, Weighting::Uniform);
+        let (made, _) = examples(
+            &episodes,
+            &layout,
+            Some(0),
+            Selection::Success,
+            Weighting::Uniform,
+        );
         assert_eq!(shown(&made), ["p a2=1", "q a1=1"]);
     }
 
     #[test]
     fn unselected_turns_are_context_and_nothing_follows_the_last_target() {
         let better = [episode("p", &[Wrong, Wrong, Right])];
-        let (made, _) = examples(&better, &layout, None, Selection::Better, Weighting::Uniform);
+        let (made, _) = examples(
+            &better,
+            &layout,
+            None,
+            Selection::Better,
+            Weighting::Uniform,
+        );
         assert_eq!(shown(&made), ["p a0=1 again a1 again a2=1"]);
         let lost = [episode("p", &[Right, Wrong])];
         let (made, _) = examples(&lost, &layout, None, Selection::Success, Weighting::Uniform);
@@ -246,8 +337,18 @@ mod tests {
 
     #[test]
     fn targets_that_weigh_nothing_are_dropped_and_counted() {
-        let episodes = [episode("p", &[Wrong, Right]), episode("q", &[Unreadable, Wrong]), episode("r", &[])];
-        let (made, summary) = examples(&episodes, &layout, None, Selection::All, Weighting::SuccessOnly);
+        let episodes = [
+            episode("p", &[Wrong, Right]),
+            episode("q", &[Unreadable, Wrong]),
+            episode("r", &[]),
+        ];
+        let (made, summary) = examples(
+            &episodes,
+            &layout,
+            None,
+            Selection::All,
+            Weighting::SuccessOnly,
+        );
         assert_eq!(shown(&made), ["p a0 again a1=1"]);
         let expected = Summary {
             examples: 1,
@@ -268,7 +369,11 @@ mod tests {
         let centered = Weighting::CenteredExp { temperature: 0.4 };
         let (made, summary) = examples(&episodes, &layout, None, Selection::All, centered);
         assert!(made.is_empty());
-        let nothing = Summary { dropped_targets: 1, dropped_episodes: 1, ..Summary::default() };
+        let nothing = Summary {
+            dropped_targets: 1,
+            dropped_episodes: 1,
+            ..Summary::default()
+        };
         assert_eq!(summary, nothing);
     }
 
@@ -284,11 +389,22 @@ mod tests {
 
     #[test]
     fn trajectories_of_one_problem_are_centred_together() {
-        let episodes = [episode("p", &[Wrong, Right]), episode("p", &[Right]), episode("q", &[Wrong, Right])];
+        let episodes = [
+            episode("p", &[Wrong, Right]),
+            episode("p", &[Right]),
+            episode("q", &[Wrong, Right]),
+        ];
         let centered = Weighting::Centered { temperature: 0.5 };
         let (made, _) = examples(&episodes, &layout, None, Selection::All, centered);
         // The mean of p is 2/3, that of q 1/2: exp(-4/3), exp(2/3), and exp(-1), exp(1).
-        assert_eq!(shown(&made), ["p a0=0.26 again a1=1.95", "p a0=1.95", "q a0=0.37 again a1=2.72"]);
+        assert_eq!(
+            shown(&made),
+            [
+                "p a0=0.26 again a1=1.95",
+                "p a0=1.95",
+                "q a0=0.37 again a1=2.72"
+            ]
+        );
     }
 
     #[test]

@@ -16,14 +16,20 @@ pub fn outcomes(pools: &[Pool<'_>], prompt: Prompt) -> Vec<Example> {
         let question = &pool.problem.question;
         let right = pool.right.iter().map(|text| (text, true));
         let wrong = pool.wrong.iter().map(|text| (text, false));
-        right.chain(wrong).map(|(text, right)| verification(prompt, question, text, right)).collect()
+        right
+            .chain(wrong)
+            .map(|(text, right)| verification(prompt, question, text, right))
+            .collect()
     };
     pools.iter().flat_map(of).collect()
 }
 
 /// An attempt, or the beginning of one, with what is to be said of it.
 pub(super) fn verification(prompt: Prompt, question: &str, attempt: &str, right: bool) -> Example {
-    Example::of(prompt.inquiry(question, Inquiry::Verify, &[], attempt), Inquiry::verification(right))
+    Example::of(
+        prompt.inquiry(question, Inquiry::Verify, &[], attempt),
+        Inquiry::verification(right),
+    )
 }
 
 #[cfg(test)]

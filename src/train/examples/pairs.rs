@@ -14,10 +14,15 @@ use super::{Layout, Pool};
 #[must_use]
 pub fn pairs(pools: &[Pool<'_>], layout: Layout<'_>, keep_right: bool, seed: Seed) -> Vec<Example> {
     let of = |pool: &Pool<'_>| -> Vec<Example> {
-        let stood_by = pool.right.iter().filter(|_| keep_right).map(|&right| (right, right));
+        let stood_by = pool
+            .right
+            .iter()
+            .filter(|_| keep_right)
+            .map(|&right| (right, right));
         let partners = pool.partners(seed, pool.wrong.len());
         let corrected = pool.wrong.iter().copied().zip(partners);
-        let example = |(before, after): (&str, &str)| Example::of(layout(&pool.problem.id, &[before]), after);
+        let example =
+            |(before, after): (&str, &str)| Example::of(layout(&pool.problem.id, &[before]), after);
         corrected.chain(stood_by).map(example).collect()
     };
     pools.iter().flat_map(of).collect()
@@ -31,21 +36,49 @@ mod tests {
 
     fn shown(keep_right: bool) -> Vec<String> {
         let problems = [problem("p"), problem("q"), problem("r")];
-        let episodes = [episode("p", &["a", "b!", "c"]), episode("q", &["d"]), episode("r", &["e!"])];
+        let episodes = [
+            episode("p", &["a", "b!", "c"]),
+            episode("q", &["d"]),
+            episode("r", &["e!"]),
+        ];
         let pools = Pool::all(&problems, &episodes, false);
         let layout = |id: &str, attempts: &[&str]| {
-            attempts.iter().fold(Dialogue::default().user(id), |all, a| all.assistant(*a).user("again"))
+            attempts
+                .iter()
+                .fold(Dialogue::default().user(id), |all, a| {
+                    all.assistant(*a).user("again")
+                })
         };
         let line = |example: &Example| {
-            assert_eq!(example.weights, [0.0, 0.0, 0.0, 1.0], "only the second attempt is a target");
-            example.messages.iter().map(|message| message.text.as_str()).collect::<Vec<_>>().join(" ")
+            assert_eq!(
+                example.weights,
+                [0.0, 0.0, 0.0, 1.0],
+                "only the second attempt is a target"
+            );
+            example
+                .messages
+                .iter()
+                .map(|message| message.text.as_str())
+                .collect::<Vec<_>>()
+                .join(" ")
         };
-        pairs(&pools, &layout, keep_right, Seed(0)).iter().map(line).collect()
+        pairs(&pools, &layout, keep_right, Seed(0))
+            .iter()
+            .map(line)
+            .collect()
     }
 
     #[test]
     fn wrong_attempts_are_answered_by_right_ones() {
         assert_eq!(shown(false), ["p a again b!", "p c again b!"]);
-        assert_eq!(shown(true), ["p a again b!", "p c again b!", "p b! again b!", "r e! again e!"]);
+        assert_eq!(
+            shown(true),
+            [
+                "p a again b!",
+                "p c again b!",
+                "p b! again b!",
+                "r e! again e!"
+            ]
+        );
     }
 }

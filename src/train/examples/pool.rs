@@ -24,27 +24,42 @@ impl<'a> Pool<'a> {
     pub fn all(problems: &'a [Problem], episodes: &'a [Episode], references: bool) -> Vec<Self> {
         let mut by_problem = std::collections::BTreeMap::<&str, Vec<&'a Episode>>::new();
         for episode in episodes {
-            by_problem.entry(episode.problem.as_str()).or_default().push(episode);
+            by_problem
+                .entry(episode.problem.as_str())
+                .or_default()
+                .push(episode);
         }
         let pool = |problem: &'a Problem| {
-            let episodes = by_problem.get(problem.id.as_str()).map_or(&[][..], Vec::as_slice);
+            let episodes = by_problem
+                .get(problem.id.as_str())
+                .map_or(&[][..], Vec::as_slice);
             Self::of(problem, episodes, references)
         };
         problems.iter().map(pool).collect()
     }
 
     fn of(problem: &'a Problem, episodes: &[&'a Episode], references: bool) -> Self {
-        let mut pool = Self { problem, right: Vec::new(), wrong: Vec::new() };
+        let mut pool = Self {
+            problem,
+            right: Vec::new(),
+            wrong: Vec::new(),
+        };
         let mut seen = BTreeSet::new();
         let turns = episodes.iter().flat_map(|episode| &episode.turns);
         for candidate in turns.flat_map(|turn| &turn.candidates) {
             if seen.insert(candidate.text.as_str()) {
                 let right = candidate.grade.verdict.is_right();
-                if right { &mut pool.right } else { &mut pool.wrong }.push(&candidate.text);
+                if right {
+                    &mut pool.right
+                } else {
+                    &mut pool.wrong
+                }
+                .push(&candidate.text);
             }
         }
         let solution = problem.solution.as_deref().filter(|_| references);
-        pool.right.extend(solution.filter(|solution| seen.insert(solution)));
+        pool.right
+            .extend(solution.filter(|solution| seen.insert(solution)));
         pool
     }
 
@@ -55,7 +70,11 @@ impl<'a> Pool<'a> {
         let mut order = self.right.clone();
         let mut draws: Draws = seed.named(&self.problem.id).draws();
         draws.shuffle(&mut order);
-        order.into_iter().cycle().take(if self.right.is_empty() { 0 } else { count }).collect()
+        order
+            .into_iter()
+            .cycle()
+            .take(if self.right.is_empty() { 0 } else { count })
+            .collect()
     }
 }
 
@@ -66,18 +85,41 @@ pub mod testing {
     /// An episode of these texts; those that end in `!` are right.
     pub fn episode(problem: &str, texts: &[&str]) -> Episode {
         let turn = |text: &&str| {
-            let verdict = if text.ends_with('!') { Verdict::Right } else { Verdict::Wrong };
-            let grade = Grade { answer: None, verdict };
+            let verdict = if text.ends_with('!') {
+                Verdict::Right
+            } else {
+                Verdict::Wrong
+            };
+            let grade = Grade {
+                answer: None,
+                verdict,
+            };
             let (author, text) = (Author::Policy, (*text).to_owned());
-            Turn::single(Candidate { author, text, tokens: 1, prompt: 1, finished: true, grade })
+            Turn::single(Candidate {
+                author,
+                text,
+                tokens: 1,
+                prompt: 1,
+                finished: true,
+                grade,
+            })
         };
-        Episode { problem: problem.to_owned(), sample: 0, turns: texts.iter().map(turn).collect() }
+        Episode {
+            problem: problem.to_owned(),
+            sample: 0,
+            turns: texts.iter().map(turn).collect(),
+        }
     }
 
     /// A problem whose question is its id and whose solution is `id!!`.
     pub fn problem(id: &str) -> Problem {
         let solution = Some(format!("{id}!!"));
-        Problem { id: id.to_owned(), question: id.to_owned(), answer: "1".to_owned(), solution }
+        Problem {
+            id: id.to_owned(),
+            question: id.to_owned(),
+            answer: "1".to_owned(),
+            solution,
+        }
     }
 }
 
@@ -89,9 +131,16 @@ mod tests {
     #[test]
     fn each_text_is_there_once_and_the_reference_comes_last() {
         let problems = [problem("p"), problem("q")];
-        let episodes = [episode("p", &["a", "b!"]), episode("p", &["a", "c", "b!"]), episode("q", &["q!!"])];
+        let episodes = [
+            episode("p", &["a", "b!"]),
+            episode("p", &["a", "c", "b!"]),
+            episode("q", &["q!!"]),
+        ];
         let pools = Pool::all(&problems, &episodes, true);
-        assert_eq!((&pools[0].right, &pools[0].wrong), (&vec!["b!", "p!!"], &vec!["a", "c"]));
+        assert_eq!(
+            (&pools[0].right, &pools[0].wrong),
+            (&vec!["b!", "p!!"], &vec!["a", "c"])
+        );
         assert_eq!((&pools[1].right, &pools[1].wrong), (&vec!["q!!"], &vec![]));
         assert_eq!(Pool::all(&problems, &episodes, false)[0].right, ["b!"]);
     }
@@ -106,6 +155,9 @@ mod tests {
             assert!((2..=3).contains(&partners.iter().filter(|partner| partner == &right).count()));
         }
         assert_eq!(partners[..3], partners[3..6]);
-        assert_eq!(Pool::all(&problems, &[], false)[0].partners(Seed(1), 3), [""; 0]);
+        assert_eq!(
+            Pool::all(&problems, &[], false)[0].partners(Seed(1), 3),
+            [""; 0]
+        );
     }
 }

@@ -32,7 +32,11 @@ mod tests {
     #[test]
     fn every_wrong_attempt_loses_against_a_right_one() {
         let problems = [problem("p"), problem("q"), problem("r")];
-        let episodes = [episode("p", &["a", "b!", "c"]), episode("q", &["d"]), episode("r", &["e!"])];
+        let episodes = [
+            episode("p", &["a", "b!", "c"]),
+            episode("q", &["d"]),
+            episode("r", &["e!"]),
+        ];
         let shown = |references| -> Vec<String> {
             let pools = Pool::all(&problems, &episodes, references);
             let layout = |id: &str, _: &[&str]| Dialogue::default().user(id);
@@ -40,13 +44,21 @@ mod tests {
                 assert_eq!(example.weights, [0.0, 1.0]);
                 format!("{} {}", example.messages[0].text, example.messages[1].text)
             };
-            let line = |pair: &Preference| format!("{} > {}", said(&pair.chosen), said(&pair.rejected));
-            preferences(&pools, &layout, Seed(0)).iter().map(line).collect()
+            let line =
+                |pair: &Preference| format!("{} > {}", said(&pair.chosen), said(&pair.rejected));
+            preferences(&pools, &layout, Seed(0))
+                .iter()
+                .map(line)
+                .collect()
         };
         assert_eq!(shown(false), ["p b! > p a", "p b! > p c"]);
         let with_references = shown(true);
         assert_eq!(with_references.len(), 3);
         assert!(with_references.contains(&"q q!! > q d".to_owned()));
-        assert!(with_references.iter().any(|line| line.starts_with("p p!! > ")));
+        assert!(
+            with_references
+                .iter()
+                .any(|line| line.starts_with("p p!! > "))
+        );
     }
 }

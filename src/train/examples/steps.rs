@@ -16,7 +16,12 @@ pub fn stepwise(problems: &[Problem], traced: &[Traced], prompt: Prompt) -> Vec<
     let of = |traced: &Traced| -> Vec<Example> {
         let question = &questions[traced.problem.as_str()].question;
         let step = |(number, step): (usize, &crate::domain::Step)| {
-            verification(prompt, question, traced.until(number), step.completed.is_some())
+            verification(
+                prompt,
+                question,
+                traced.until(number),
+                step.completed.is_some(),
+            )
         };
         traced.steps.iter().enumerate().map(step).collect()
     };
@@ -40,16 +45,24 @@ pub fn refinements(
     let of = |traced: &Traced| {
         let problem = by_id[traced.problem.as_str()];
         let bad = traced.first_bad()?;
-        let kept = bad.checked_sub(1).and_then(|last| traced.steps[last].completed.as_deref());
+        let kept = bad
+            .checked_sub(1)
+            .and_then(|last| traced.steps[last].completed.as_deref());
         let reference = problem.solution.as_deref().filter(|_| references);
         let target = kept.or(traced.afresh.as_deref()).or(reference)?;
-        Some(Example::of(prompt.refinement(&problem.question, &traced.text, bad + 1), target))
+        Some(Example::of(
+            prompt.refinement(&problem.question, &traced.text, bad + 1),
+            target,
+        ))
     };
     traced.iter().filter_map(of).collect()
 }
 
 fn by_id(problems: &[Problem]) -> BTreeMap<&str, &Problem> {
-    problems.iter().map(|problem| (problem.id.as_str(), problem)).collect()
+    problems
+        .iter()
+        .map(|problem| (problem.id.as_str(), problem))
+        .collect()
 }
 
 #[cfg(test)]
@@ -66,7 +79,12 @@ mod tests {
             text: text.to_owned(),
             right: false,
             afresh: afresh.map(str::to_owned),
-            steps: steps.map(|(end, done)| Step { end, completed: done.map(str::to_owned) }).collect(),
+            steps: steps
+                .map(|(end, done)| Step {
+                    end,
+                    completed: done.map(str::to_owned),
+                })
+                .collect(),
         }
     }
 
@@ -94,8 +112,14 @@ mod tests {
             traced("q", "g!", &[Some("g!")], None),
         ];
         let shown = |references| -> Vec<String> {
-            let prompt = Prompt { repeat_question: false, ..Prompt::default() };
-            refinements(&problems, &attempts, prompt, references).iter().map(line).collect()
+            let prompt = Prompt {
+                repeat_question: false,
+                ..Prompt::default()
+            };
+            refinements(&problems, &attempts, prompt, references)
+                .iter()
+                .map(line)
+                .collect()
         };
         let expected = [
             "p | a\nb\nc | There is a mistake in step 2. Answer again. | [a\n!]",

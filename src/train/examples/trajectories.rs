@@ -15,13 +15,19 @@ use crate::domain::{Episode, Example, Preference, Problem, Role, Turn};
 pub fn trajectories(problems: &[Problem], episodes: &[Episode], prompt: Prompt) -> Vec<Preference> {
     let mut by_problem = BTreeMap::<&str, Vec<&Episode>>::new();
     for episode in episodes.iter().filter(|episode| !episode.turns.is_empty()) {
-        by_problem.entry(episode.problem.as_str()).or_default().push(episode);
+        by_problem
+            .entry(episode.problem.as_str())
+            .or_default()
+            .push(episode);
     }
     let pair = |problem: &Problem| {
         let all = by_problem.get(problem.id.as_str())?;
         let first = |right: bool| all.iter().find(|episode| episode.ends_right() == right);
         let side = |episode: &Episode| laid_out(problem, episode, prompt);
-        Some(Preference { chosen: side(first(true)?), rejected: side(first(false)?) })
+        Some(Preference {
+            chosen: side(first(true)?),
+            rejected: side(first(false)?),
+        })
     };
     problems.iter().filter_map(pair).collect()
 }
@@ -29,19 +35,38 @@ pub fn trajectories(problems: &[Problem], episodes: &[Episode], prompt: Prompt) 
 /// The dialogue as the policy was shown it, with all that it said as targets.
 fn laid_out(problem: &Problem, episode: &Episode, prompt: Prompt) -> Example {
     let exchange = |turn: &'_ Turn| -> (String, Option<String>) {
-        (turn.chosen().text.clone(), turn.review.as_ref().map(|review| review.text.clone()))
+        (
+            turn.chosen().text.clone(),
+            turn.review.as_ref().map(|review| review.text.clone()),
+        )
     };
     let said: Vec<(String, Option<String>)> = episode.turns.iter().map(exchange).collect();
     let (last, earlier) = said.split_last().expect("an episode has a turn");
-    let earlier: Vec<Exchange<'_>> =
-        earlier.iter().map(|(attempt, review)| Exchange { attempt, review: review.as_deref() }).collect();
+    let earlier: Vec<Exchange<'_>> = earlier
+        .iter()
+        .map(|(attempt, review)| Exchange {
+            attempt,
+            review: review.as_deref(),
+        })
+        .collect();
     let (question, verify) = (&problem.question, Inquiry::Verify);
     let dialogue = match &last.1 {
-        None => prompt.reviewed(question, verify, &earlier).assistant(&last.0),
-        Some(review) => prompt.inquiry(question, verify, &earlier, &last.0).assistant(review),
+        None => prompt
+            .reviewed(question, verify, &earlier)
+            .assistant(&last.0),
+        Some(review) => prompt
+            .inquiry(question, verify, &earlier, &last.0)
+            .assistant(review),
     };
-    let weights = dialogue.0.iter().map(|message| f64::from(message.role == Role::Assistant)).collect();
-    Example { messages: dialogue.0, weights }
+    let weights = dialogue
+        .0
+        .iter()
+        .map(|message| f64::from(message.role == Role::Assistant))
+        .collect();
+    Example {
+        messages: dialogue.0,
+        weights,
+    }
 }
 
 #[cfg(test)]
@@ -75,7 +100,10 @@ mod tests {
             verified("q", &[("e!", Some("no")), ("f", None)]),
             verified("q", &[("g", Some("no")), ("h", None)]),
         ];
-        let prompt = Prompt { repeat_question: false, ..Prompt::default() };
+        let prompt = Prompt {
+            repeat_question: false,
+            ..Prompt::default()
+        };
         let line = |example: &Example| {
             let words = example.messages.iter().zip(&example.weights);
             let words = words.map(|(message, &weight)| match weight {
@@ -88,7 +116,10 @@ mod tests {
         assert_eq!(pairs.len(), 1, "q was never right at the end");
         insta::assert_snapshot!(line(&pairs[0].chosen), @"p | [b] | Is that right? | [no] | That is incorrect. Try again. | [c!] | Is that right? | [yes]");
         insta::assert_snapshot!(line(&pairs[0].rejected), @"p | [a] | Is that right? | [yes]");
-        let open = [verified("p", &[("a!", Some("no")), ("b", None)]), verified("p", &[("c!", None)])];
+        let open = [
+            verified("p", &[("a!", Some("no")), ("b", None)]),
+            verified("p", &[("c!", None)]),
+        ];
         let pairs = trajectories(&problems, &open, prompt);
         insta::assert_snapshot!(line(&pairs[0].rejected), @"p | [a!] | Is that right? | [no] | That is incorrect. Try again. | [b]");
         insta::assert_snapshot!(line(&pairs[0].chosen), @"p | [c!]");

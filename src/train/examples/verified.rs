@@ -14,11 +14,17 @@ use super::Pool;
 #[must_use]
 pub fn verified(pools: &[Pool<'_>], prompt: Prompt, seed: Seed) -> Vec<Example> {
     let of = |pool: &Pool<'_>| -> Vec<Example> {
-        let first = pool.right.iter().map(|right| example(prompt, pool, &[], right));
+        let first = pool
+            .right
+            .iter()
+            .map(|right| example(prompt, pool, &[], right));
         let partners = pool.partners(seed, pool.wrong.len());
         let second = pool.wrong.iter().zip(partners).map(|(wrong, right)| {
             let no = Inquiry::verification(false);
-            let earlier = [Exchange { attempt: wrong, review: Some(no) }];
+            let earlier = [Exchange {
+                attempt: wrong,
+                review: Some(no),
+            }];
             example(prompt, pool, &earlier, right)
         });
         first.chain(second).collect()
@@ -50,7 +56,10 @@ mod tests {
         let problems = [problem("p"), problem("q")];
         let episodes = [episode("p", &["a", "b!"]), episode("q", &["c"])];
         let pools = Pool::all(&problems, &episodes, false);
-        let prompt = Prompt { repeat_question: false, ..Prompt::default() };
+        let prompt = Prompt {
+            repeat_question: false,
+            ..Prompt::default()
+        };
         let line = |example: &Example| {
             let words = example.messages.iter().zip(&example.weights);
             let words = words.map(|(message, &weight)| match weight {

@@ -6,14 +6,19 @@ use crate::model::{LanguageModel, Precision};
 
 /// The card, in Markdown with the head that model hubs read.
 pub fn card(source: &Source, model: &LanguageModel, precision: Precision) -> String {
-    let rows =
-        source.origin.iter().map(|(name, value)| format!("| {name} | {} |\n", value.replace('|', "\\|")));
+    let rows = source
+        .origin
+        .iter()
+        .map(|(name, value)| format!("| {name} | {} |\n", value.replace('|', "\\|")));
     let origin = rows.collect::<Vec<_>>().concat();
-    let told = source
-        .settings
-        .as_ref()
-        .map_or_else(String::new, |all| format!("\n## Settings\n\n```\n{}\n```\n", settings(all)));
-    let own = if model.tokenizer.control().is_some() { CONTROL } else { "" };
+    let told = source.settings.as_ref().map_or_else(String::new, |all| {
+        format!("\n## Settings\n\n```\n{}\n```\n", settings(all))
+    });
+    let own = if model.tokenizer.control().is_some() {
+        CONTROL
+    } else {
+        ""
+    };
     format!(
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- rise-lab\n---\n\n# {name}\n\n\
          Written by [rise-lab](https://arxiv.org/abs/2407.18219) {version}, which trains language models to correct their own\n\
@@ -25,7 +30,11 @@ pub fn card(source: &Source, model: &LanguageModel, precision: Precision) -> Str
         parameters = model.decoder.weights().count(),
         positions = model.decoder.config().positions,
         numbers = precision.name(),
-        retry = source.prompt.retry("(the question once more)").text.replace('\n', "  \n> "),
+        retry = source
+            .prompt
+            .retry("(the question once more)")
+            .text
+            .replace('\n', "  \n> "),
     )
 }
 

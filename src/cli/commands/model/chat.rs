@@ -17,8 +17,7 @@ use crate::domain::{Attempt, Dialogue, PolicyError, Sampling, Seed};
 use crate::model::{LanguageModel, Place, Threads, capacity};
 
 /// What can be typed beside what is said.
-const COMMANDS: &str =
-    "/retry asks for another attempt, /undo takes the last exchange back, /new begins again, /quit ends";
+const COMMANDS: &str = "/retry asks for another attempt, /undo takes the last exchange back, /new begins again, /quit ends";
 
 /// Talks until there is nothing more to say.
 ///
@@ -32,28 +31,51 @@ pub fn chat(arguments: &ChatArguments, environment: &Environment) -> Result<Exit
     let sampling = sampling(&source, arguments)?;
     let backend = arguments.backend.as_str();
     let place = Place::open(backend).map_err(Fault::usage)?;
-    let place = Place { threads: Threads::new(cores()), ..place };
-    check_room(&source, sampling.max_tokens, (&place, backend), capacity(backend))?;
+    let place = Place {
+        threads: Threads::new(cores()),
+        ..place
+    };
+    check_room(
+        &source,
+        sampling.max_tokens,
+        (&place, backend),
+        capacity(backend),
+    )?;
     let model = source.load(&place)?;
     let prompt = Prompt {
         retry: arguments.retry.map_or(source.prompt.retry, Into::into),
-        repeat_question: arguments.repeat_question.unwrap_or(source.prompt.repeat_question),
+        repeat_question: arguments
+            .repeat_question
+            .unwrap_or(source.prompt.repeat_question),
         ..source.prompt
     };
     let output = environment.output;
     let is_live = io::stdin().is_terminal();
     if is_live {
-        output.say(&format!("{}, {} positions\n{COMMANDS}", source.name, model.decoder.config().positions));
+        output.say(&format!(
+            "{}, {} positions\n{COMMANDS}",
+            source.name,
+            model.decoder.config().positions
+        ));
     }
     let seed = Seed(arguments.seed).named("chat");
-    let mut talk = Talk { model, sampling, prompt, output, seed, said: Said::default(), answers: 0 };
+    let mut talk = Talk {
+        model,
+        sampling,
+        prompt,
+        output,
+        seed,
+        said: Said::default(),
+        answers: 0,
+    };
     let mut lines = io::stdin().lock().lines();
     loop {
         if is_live {
             output.ask("> ");
         }
         let Some(line) = lines.next() else { break };
-        let line = line.map_err(|error| Fault::usage(format!("cannot read standard input: {error}")))?;
+        let line =
+            line.map_err(|error| Fault::usage(format!("cannot read standard input: {error}")))?;
         if !talk.hear(line.trim())? {
             break;
         }
@@ -70,7 +92,10 @@ fn sampling(source: &Source, arguments: &ChatArguments) -> Result<Sampling, Faul
         ..own
     };
     match sampling.fault() {
-        Some((field, complaint)) => Err(Fault::usage(format!("--{}: {complaint}", field.replace('_', "-")))),
+        Some((field, complaint)) => Err(Fault::usage(format!(
+            "--{}: {complaint}",
+            field.replace('_', "-")
+        ))),
         None => Ok(sampling),
     }
 }
@@ -123,13 +148,19 @@ impl<'a> Line<'a> {
 impl Said {
     /// The dialogue with a new question at its end.
     fn asking(&self, prompt: Prompt, question: &str) -> (Dialogue, String) {
-        (self.dialogue.clone().user(prompt.opening(question).text), question.to_owned())
+        (
+            self.dialogue.clone().user(prompt.opening(question).text),
+            question.to_owned(),
+        )
     }
 
     /// The dialogue with the retry text at its end; none before the first answer.
     fn retrying(&self, prompt: Prompt) -> Option<(Dialogue, String)> {
         let question = self.questions.last()?;
-        Some((self.dialogue.clone().user(prompt.retry(question).text), question.clone()))
+        Some((
+            self.dialogue.clone().user(prompt.retry(question).text),
+            question.clone(),
+        ))
     }
 
     fn answered(&mut self, (dialogue, question): (Dialogue, String), answer: &str) {
@@ -161,7 +192,11 @@ impl Talk {
                 asked
             }
             Line::Undo => {
-                output.say(if self.said.undo() { "(taken back)" } else { "there is nothing to take back" });
+                output.say(if self.said.undo() {
+                    "(taken back)"
+                } else {
+                    "there is nothing to take back"
+                });
                 None
             }
             Line::New => {
@@ -182,11 +217,18 @@ impl Talk {
         let wrong = Mutex::new(None);
         let hear = |piece: &str| {
             if let Err(fault) = self.output.piece(piece) {
-                *wrong.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(fault);
+                *wrong
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(fault);
             }
         };
-        let answer = self.model.answer(&asked.0, self.seed.at(self.answers), &self.sampling, &hear);
-        if let Some(fault) = wrong.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        let answer = self
+            .model
+            .answer(&asked.0, self.seed.at(self.answers), &self.sampling, &hear);
+        if let Some(fault) = wrong
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        {
             return Err(fault);
         }
         match answer {
@@ -214,14 +256,18 @@ impl Talk {
                 "(cut: the model's {positions} positions are full; /undo takes the last exchange back, /new begins again)"
             ));
         } else if !attempt.finished && attempt.tokens as usize >= self.sampling.max_tokens {
-            self.output.say(&format!("(cut after {} tokens; --max-tokens allows more)", attempt.tokens));
+            self.output.say(&format!(
+                "(cut after {} tokens; --max-tokens allows more)",
+                attempt.tokens
+            ));
         }
         Ok(())
     }
 
     /// No position is left for an answer; what was asked is forgotten.
     fn full(&self, tokens: usize, limit: usize) -> Result<(), Fault> {
-        self.output.event("full", json!({ "tokens": tokens, "positions": limit }))?;
+        self.output
+            .event("full", json!({ "tokens": tokens, "positions": limit }))?;
         self.output.say(&format!(
             "the conversation has {tokens} tokens with this, and the model {limit} positions: nothing is left for an answer; \
              /undo takes the last exchange back, /new begins again"
@@ -246,7 +292,10 @@ mod tests {
         let asked = said.retrying(prompt).unwrap();
         assert_eq!(asked.0, prompt.dialogue("How many?", &["3", "2"]));
         assert!(said.undo());
-        assert_eq!(said.dialogue, Dialogue::default().user("How many?").assistant("3"));
+        assert_eq!(
+            said.dialogue,
+            Dialogue::default().user("How many?").assistant("3")
+        );
         assert!(said.undo());
         assert_eq!(said, Said::default());
         assert!(!said.undo());

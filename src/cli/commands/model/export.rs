@@ -29,7 +29,11 @@ pub fn export(arguments: &ExportArguments, environment: &Environment) -> Result<
     let model = source.load(&place)?;
     fs::create_dir_all(to).map_err(|error| Fault::write(to, error))?;
     let precision: Precision = arguments.precision.into();
-    let form = Form { precision, shard: arguments.shard_size, sampling: source.sampling };
+    let form = Form {
+        precision,
+        shard: arguments.shard_size,
+        sampling: source.sampling,
+    };
     let card = card(&source, &model, precision);
     fs::write(to.join(CARD), card).map_err(|error| Fault::write(&to.join(CARD), error))?;
     let files = write(&model, to, &form)?;
@@ -58,7 +62,10 @@ fn check_empty(to: &Path) -> Result<(), Fault> {
         return Ok(());
     }
     if !to.is_dir() {
-        return Err(Fault::usage(format!("{} is a file, not a folder", to.display())));
+        return Err(Fault::usage(format!(
+            "{} is a file, not a folder",
+            to.display()
+        )));
     }
     let mut entries = fs::read_dir(to).map_err(|error| Fault::write(to, error))?;
     if entries.next().is_none() {

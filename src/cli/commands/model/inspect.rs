@@ -29,7 +29,11 @@ pub fn inspect(arguments: &InspectArguments, environment: &Environment) -> Resul
         || text(&source, &found, needs.as_ref(), output),
         &document(&source, &found, needs.as_ref()),
     )?;
-    Ok(if found.faults.is_empty() { Exit::Fine } else { Exit::Usage })
+    Ok(if found.faults.is_empty() {
+        Exit::Fine
+    } else {
+        Exit::Usage
+    })
 }
 
 /// The memory of several kinds of work.
@@ -48,15 +52,25 @@ struct Need {
 impl Needs {
     fn of(found: &Inspected, arguments: &InspectArguments) -> Option<Self> {
         let (config, vocabulary) = (found.config.as_ref()?, found.vocabulary?);
-        let length = arguments.length.map_or(LENGTH, |length| length as usize).min(config.positions);
+        let length = arguments
+            .length
+            .map_or(LENGTH, |length| length as usize)
+            .min(config.positions);
         let sequences = arguments.sequences as usize;
-        let rows = kinds(config, sequences, length).into_iter().map(|(work, numbers, done, kept)| Need {
-            work,
-            numbers,
-            bytes: footprint(config, vocabulary, &done, &kept),
-        });
+        let rows =
+            kinds(config, sequences, length)
+                .into_iter()
+                .map(|(work, numbers, done, kept)| Need {
+                    work,
+                    numbers,
+                    bytes: footprint(config, vocabulary, &done, &kept),
+                });
         let rows = rows.collect();
-        Some(Self { sequences, length, rows })
+        Some(Self {
+            sequences,
+            length,
+            rows,
+        })
     }
 }
 
@@ -67,8 +81,17 @@ fn kinds(
     length: usize,
 ) -> Vec<(&'static str, &'static str, Work, Numbers)> {
     let prompt = length / 2;
-    let sampling = Work::Sampling { sequences, prompt, answer: length - prompt };
-    let training = |trained| Work::Training { sequences, length, trained, has_reference: false };
+    let sampling = Work::Sampling {
+        sequences,
+        prompt,
+        answer: length - prompt,
+    };
+    let training = |trained| Work::Training {
+        sequences,
+        length,
+        trained,
+        has_reference: false,
+    };
     let adapted = training(Trained::Adapters(LoraConfig::default()));
     let (full, wide, narrow) = (training(Trained::All), Precision::F32, Precision::Bf16);
     let numbers = |kernels, precision, storage| Numbers {
@@ -98,12 +121,19 @@ fn kinds(
 fn text(source: &Source, found: &Inspected, needs: Option<&Needs>, output: Output) -> String {
     let mut lines = vec![output.styled(Style::Bold, &source.name)];
     let mut line = |name: &str, value: String| lines.push(format!("{name:<14}{value}"));
-    source.origin.iter().for_each(|(name, value)| line(name, value.clone()));
+    source
+        .origin
+        .iter()
+        .for_each(|(name, value)| line(name, value.clone()));
     if let (Some(config), Some(architecture)) = (&found.config, found.architecture) {
         line("architecture", architecture.to_owned());
         line("sizes", sizes(config));
         line("positions", positions(config));
-        let head = if config.tied { "shared with the embedding" } else { "of its own" };
+        let head = if config.tied {
+            "shared with the embedding"
+        } else {
+            "of its own"
+        };
         let rows = found.vocabulary.map_or_else(|| "?".to_owned(), grouped);
         line("vocabulary", format!("{rows} tokens, head {head}"));
     }
@@ -112,14 +142,28 @@ fn text(source: &Source, found: &Inspected, needs: Option<&Needs>, output: Outpu
     }
     let kinds = found.kinds.iter();
     let kinds: Vec<String> = kinds
-        .map(|kind| format!("{} {} ({} values)", kind.tensors, kind.dtype, grouped(kind.values)))
+        .map(|kind| {
+            format!(
+                "{} {} ({} values)",
+                kind.tensors,
+                kind.dtype,
+                grouped(kind.values)
+            )
+        })
         .collect();
     if !kinds.is_empty() {
         line("tensors", kinds.join(", "));
     }
     let bytes: u64 = found.shards.iter().filter_map(|shard| shard.bytes).sum();
-    let there = found.shards.iter().filter(|shard| shard.bytes.is_some()).count();
-    line("files", format!("{there} of {}, {}", found.shards.len(), memory(bytes)));
+    let there = found
+        .shards
+        .iter()
+        .filter(|shard| shard.bytes.is_some())
+        .count();
+    line(
+        "files",
+        format!("{there} of {}, {}", found.shards.len(), memory(bytes)),
+    );
     if let Some(tokenizer) = &found.tokenizer {
         line("tokenizer", told(tokenizer));
     }
@@ -139,9 +183,22 @@ fn text(source: &Source, found: &Inspected, needs: Option<&Needs>, output: Outpu
 }
 
 fn sizes(config: &ModelConfig) -> String {
-    let ModelConfig { layers, width, heads, kv_heads, hidden, .. } = config;
-    let more = [(config.qkv_bias, "biases"), (config.qk_norm, "norms of heads")];
-    let more = more.iter().filter(|(has, _)| *has).map(|(_, name)| format!(", {name}"));
+    let ModelConfig {
+        layers,
+        width,
+        heads,
+        kv_heads,
+        hidden,
+        ..
+    } = config;
+    let more = [
+        (config.qkv_bias, "biases"),
+        (config.qk_norm, "norms of heads"),
+    ];
+    let more = more
+        .iter()
+        .filter(|(has, _)| *has)
+        .map(|(_, name)| format!(", {name}"));
     let more = more.collect::<Vec<_>>().concat();
     let size = config.head_size();
     format!(
@@ -153,17 +210,32 @@ fn positions(config: &ModelConfig) -> String {
     let scaled = match &config.rope_scaling {
         None => String::new(),
         Some(RopeScaling::Linear { factor }) => format!(", all waves {factor} times as long"),
-        Some(RopeScaling::Llama3 { factor, original_positions, .. }) => {
+        Some(RopeScaling::Llama3 {
+            factor,
+            original_positions,
+            ..
+        }) => {
             format!(", long waves {factor} times as long (llama3, from {original_positions})")
         }
     };
-    let window = config.window.map_or_else(String::new, |window| format!(", window of {window}"));
-    format!("{}, rope {}{scaled}{window}", grouped(config.positions), config.rope_theta)
+    let window = config
+        .window
+        .map_or_else(String::new, |window| format!(", window of {window}"));
+    format!(
+        "{}, rope {}{scaled}{window}",
+        grouped(config.positions),
+        config.rope_theta
+    )
 }
 
 fn told(facts: &TokenizerFacts) -> String {
     let tokens = grouped(facts.tokens);
-    let ends = facts.ends.iter().map(|end| format!("`{end}`")).collect::<Vec<_>>().join(", ");
+    let ends = facts
+        .ends
+        .iter()
+        .map(|end| format!("`{end}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
     let format = match &facts.template {
         None => "control tokens".to_owned(),
         Some(path) => {
@@ -176,17 +248,33 @@ fn told(facts: &TokenizerFacts) -> String {
 }
 
 fn table(needs: &Needs) -> String {
-    let parts = Footprint::default().parts().map(|(name, _)| format!("#{name}"));
+    let parts = Footprint::default()
+        .parts()
+        .map(|(name, _)| format!("#{name}"));
     let mut table = Table::new(
-        ["work", "numbers"].map(str::to_owned).into_iter().chain(parts).chain(["#all".to_owned()]),
+        ["work", "numbers"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(parts)
+            .chain(["#all".to_owned()]),
     );
     for need in &needs.rows {
-        let bytes =
-            need.bytes.parts().map(|(_, bytes)| if bytes == 0 { "-".to_owned() } else { memory(bytes) });
-        let cells = [need.work, need.numbers].map(str::to_owned).into_iter().chain(bytes);
+        let bytes = need.bytes.parts().map(|(_, bytes)| {
+            if bytes == 0 {
+                "-".to_owned()
+            } else {
+                memory(bytes)
+            }
+        });
+        let cells = [need.work, need.numbers]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(bytes);
         table.row(cells.chain([memory(need.bytes.total())]));
     }
-    let Needs { sequences, length, .. } = needs;
+    let Needs {
+        sequences, length, ..
+    } = needs;
     let lora = LoraConfig::default();
     format!(
         "{table}\n{sequences} sequences of {length} tokens; sampling writes the second half of each. Adapters have rank {} on all\n\
@@ -198,8 +286,12 @@ fn table(needs: &Needs) -> String {
 /// A number with its thousands apart.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|part| std::str::from_utf8(part).ok()).collect();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .filter_map(|part| std::str::from_utf8(part).ok())
+        .collect();
     groups.join(",")
 }
 
@@ -212,8 +304,11 @@ fn document(source: &Source, found: &Inspected, needs: Option<&Needs>) -> Value 
         });
         json!({ "sequences": needs.sequences, "length": needs.length, "work": rows.collect::<Vec<_>>() })
     });
-    let origin: serde_json::Map<String, Value> =
-        source.origin.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    let origin: serde_json::Map<String, Value> = source
+        .origin
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), json!(value)))
+        .collect();
     json!({ "name": source.name, "origin": origin, "found": found, "memory": needs })
 }
 
@@ -223,6 +318,9 @@ mod tests {
 
     #[test]
     fn thousands_stand_apart() {
-        assert_eq!([0, 999, 1000, 6_738_415_616].map(grouped), ["0", "999", "1,000", "6,738,415,616"]);
+        assert_eq!(
+            [0, 999, 1000, 6_738_415_616].map(grouped),
+            ["0", "999", "1,000", "6,738,415,616"]
+        );
     }
 }

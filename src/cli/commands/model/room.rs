@@ -19,8 +19,12 @@ pub fn check_room(
     (place, backend): (&Place, &str),
     held: Option<u64>,
 ) -> Result<(), Fault> {
-    let Some((need, precision)) = needed(source, answer, place) else { return Ok(()) };
-    let Some(held) = held.filter(|&held| need > held) else { return Ok(()) };
+    let Some((need, precision)) = needed(source, answer, place) else {
+        return Ok(());
+    };
+    let Some(held) = held.filter(|&held| need > held) else {
+        return Ok(());
+    };
     let (need, held) = (memory(need), memory(held));
     let fault = Fault::usage(format!(
         "{} needs about {need} in {} numbers, and the device of `{backend}` has {held}",
@@ -40,9 +44,20 @@ fn needed(source: &Source, answer: usize, place: &Place) -> Option<(u64, Precisi
     let (precision, found) = (source.precision()?, source.inspect());
     let (config, vocabulary) = (found.config?, found.vocabulary?);
     let prompt = PROMPT.min(config.positions.saturating_sub(answer)).max(1);
-    let numbers = Numbers { precision, storage: precision, ..Numbers::of(place) };
-    let work = Work::Sampling { sequences: 1, prompt, answer };
-    Some((footprint(&config, vocabulary, &work, &numbers).total(), precision))
+    let numbers = Numbers {
+        precision,
+        storage: precision,
+        ..Numbers::of(place)
+    };
+    let work = Work::Sampling {
+        sequences: 1,
+        prompt,
+        answer,
+    };
+    Some((
+        footprint(&config, vocabulary, &work, &numbers).total(),
+        precision,
+    ))
 }
 
 #[cfg(test)]
@@ -55,15 +70,27 @@ mod tests {
 
     /// A checkpoint in Hugging Face's layout with sizes of its own.
     fn source() -> Source {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/architectures/llama-2");
-        let arguments = SourceArguments { source: folder.to_owned(), checkpoint: None };
-        let environment = Environment { store: "no store".into(), output: plain() };
+        let folder = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/golden/architectures/llama-2"
+        );
+        let arguments = SourceArguments {
+            source: folder.to_owned(),
+            checkpoint: None,
+        };
+        let environment = Environment {
+            store: "no store".into(),
+            output: plain(),
+        };
         Source::find(&arguments, &environment).unwrap()
     }
 
     /// A place that counts as a card would, on the one device that is always there.
     fn card() -> Place {
-        Place { kernels: Kernels::Plain, ..Place::open("flex").unwrap() }
+        Place {
+            kernels: Kernels::Plain,
+            ..Place::open("flex").unwrap()
+        }
     }
 
     fn told(source: &Source, held: u64) -> String {
@@ -79,8 +106,12 @@ mod tests {
         ");
         let narrow = source().computing_in(Precision::Bf16).unwrap();
         let refused = told(&narrow, 1000);
-        assert!(refused.contains("in bf16 numbers") && !refused.contains("half"), "{refused}");
-        let [wide, narrow] = [source(), narrow].map(|source| needed(&source, 16, &card()).unwrap().0);
+        assert!(
+            refused.contains("in bf16 numbers") && !refused.contains("half"),
+            "{refused}"
+        );
+        let [wide, narrow] =
+            [source(), narrow].map(|source| needed(&source, 16, &card()).unwrap().0);
         assert!(narrow < wide, "{narrow} of {wide}");
     }
 

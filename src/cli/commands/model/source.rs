@@ -44,7 +44,11 @@ pub struct Source {
 enum Parts {
     Folder(PathBuf),
     Linked(Box<Link>),
-    Files { config: Box<ModelConfig>, weights: PathBuf, tokenizer: PathBuf },
+    Files {
+        config: Box<ModelConfig>,
+        weights: PathBuf,
+        tokenizer: PathBuf,
+    },
 }
 
 impl Source {
@@ -54,17 +58,26 @@ impl Source {
     /// If there is no such folder, recipe or run, or it has no such checkpoint.
     pub fn find(arguments: &SourceArguments, environment: &Environment) -> Result<Self, Fault> {
         let path = Path::new(&arguments.source);
-        let is_recipe = path.is_file() && path.extension().is_some_and(|extension| extension == "toml");
+        let is_recipe = path.is_file()
+            && path
+                .extension()
+                .is_some_and(|extension| extension == "toml");
         if (path.is_dir() || path.is_file()) && arguments.checkpoint.is_some() {
-            return Err(Fault::usage(format!("--checkpoint is for runs, and {} is none", path.display())));
+            return Err(Fault::usage(format!(
+                "--checkpoint is for runs, and {} is none",
+                path.display()
+            )));
         }
         if is_recipe {
             Self::recipe(path)
         } else if path.is_dir() {
             Self::folder(path)
         } else if path.is_file() {
-            Err(Fault::usage(format!("{} is a file, and no base model's recipe", path.display()))
-                .hint("name the folder that the checkpoint's files are in"))
+            Err(Fault::usage(format!(
+                "{} is a file, and no base model's recipe",
+                path.display()
+            ))
+            .hint("name the folder that the checkpoint's files are in"))
         } else {
             Self::run(arguments, environment)
         }
@@ -78,9 +91,11 @@ impl Source {
         let model = match &self.parts {
             Parts::Folder(folder) => Checkpoint::load(folder, place),
             Parts::Linked(link) => Checkpoint::load_linked(link, place),
-            Parts::Files { config, weights, tokenizer } => {
-                Checkpoint::load_parts(config, weights, tokenizer, place)
-            }
+            Parts::Files {
+                config,
+                weights,
+                tokenizer,
+            } => Checkpoint::load_parts(config, weights, tokenizer, place),
         };
         Ok(model?)
     }
@@ -123,19 +138,32 @@ impl Source {
         match &self.parts {
             Parts::Folder(folder) => inspect(folder),
             Parts::Linked(link) => inspect_linked(link),
-            Parts::Files { config, weights, tokenizer } => Inspected::parts(config, weights, tokenizer),
+            Parts::Files {
+                config,
+                weights,
+                tokenizer,
+            } => Inspected::parts(config, weights, tokenizer),
         }
     }
 
     fn folder(path: &Path) -> Result<Self, Fault> {
-        let is_checkpoint = [CONFIG, LINK, ADAPTER_CONFIG].iter().any(|name| path.join(name).exists());
+        let is_checkpoint = [CONFIG, LINK, ADAPTER_CONFIG]
+            .iter()
+            .any(|name| path.join(name).exists());
         if !is_checkpoint {
-            let fault = Fault::usage(format!("{} is no checkpoint: it has no {CONFIG}", path.display()));
-            return Err(fault.hint("name a folder with config.json, model.safetensors and tokenizer.json"));
+            let fault = Fault::usage(format!(
+                "{} is no checkpoint: it has no {CONFIG}",
+                path.display()
+            ));
+            return Err(
+                fault.hint("name a folder with config.json, model.safetensors and tokenizer.json")
+            );
         }
         let called = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let name =
-            called.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into());
+        let name = called.file_name().map_or_else(
+            || path.display().to_string(),
+            |n| n.to_string_lossy().into(),
+        );
         Ok(Self {
             parts: Parts::Folder(path.to_owned()),
             name,
@@ -151,25 +179,44 @@ impl Source {
         let mut source = Self::folder(&given.hf)?;
         source.name = given.label();
         if given.precision != Precision::default() {
-            source.origin.push(("precision", given.precision.name().to_owned()));
+            source
+                .origin
+                .push(("precision", given.precision.name().to_owned()));
         }
-        let HfCheckpoint { hf, precision, chat_template, positions, .. } = given;
+        let HfCheckpoint {
+            hf,
+            precision,
+            chat_template,
+            positions,
+            ..
+        } = given;
         let mut link = Link::to(&hf);
-        (link.precision, link.chat_template, link.positions) = (precision, chat_template, positions);
+        (link.precision, link.chat_template, link.positions) =
+            (precision, chat_template, positions);
         source.parts = Parts::Linked(Box::new(link));
         Ok(source)
     }
 
     fn recipe(path: &Path) -> Result<Self, Fault> {
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let base = match Models::new(folder).get(&name).map_err(|error| Fault::new(Exit::Usage, error))? {
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let base = match Models::new(folder)
+            .get(&name)
+            .map_err(|error| Fault::new(Exit::Usage, error))?
+        {
             BaseModel::Recipe(base) => *base,
             BaseModel::Checkpoint(elsewhere) => return Self::elsewhere(elsewhere),
         };
         let Some(shipped) = &base.checkpoint else {
             let fault = Fault::usage(format!("no checkpoint comes with {}", path.display()));
-            return Err(fault.hint(format!("make one with `rise-lab base {} --ship`", path.display())));
+            return Err(fault.hint(format!(
+                "make one with `rise-lab base {} --ship`",
+                path.display()
+            )));
         };
         Ok(Self {
             parts: Parts::Files {
@@ -177,7 +224,10 @@ impl Source {
                 weights: shipped.file.clone(),
                 tokenizer: shipped.tokenizer.clone(),
             },
-            origin: vec![("base model", name.clone()), ("description", base.description.clone())],
+            origin: vec![
+                ("base model", name.clone()),
+                ("description", base.description.clone()),
+            ],
             name,
             settings: serde_json::to_value(&base).ok(),
             sampling: Sampling::default(),
@@ -186,10 +236,20 @@ impl Source {
     }
 
     fn run(arguments: &SourceArguments, environment: &Environment) -> Result<Self, Fault> {
-        let reader = environment.reader().map_err(|fault| nothing(&arguments.source, fault))?;
+        let reader = environment
+            .reader()
+            .map_err(|fault| nothing(&arguments.source, fault))?;
         let run = find(&reader, &arguments.source)?;
-        let rows = reader.checkpoints(&run.experiment)?.into_iter().filter(|row| row.run == run.key);
-        let (row, folder) = checkpoint(&run, rows.collect(), arguments.checkpoint.as_deref(), environment)?;
+        let rows = reader
+            .checkpoints(&run.experiment)?
+            .into_iter()
+            .filter(|row| row.run == run.key);
+        let (row, folder) = checkpoint(
+            &run,
+            rows.collect(),
+            arguments.checkpoint.as_deref(),
+            environment,
+        )?;
         let origin = vec![
             ("run", run.label.clone()),
             ("experiment", run.experiment.clone()),
@@ -215,7 +275,9 @@ fn own_precision(folder: &Path) -> Option<Precision> {
 
 /// Whether a folder's weights, or some of them, lie elsewhere.
 fn refers(folder: &Path) -> bool {
-    [LINK, ADAPTER_CONFIG].iter().any(|name| folder.join(name).exists())
+    [LINK, ADAPTER_CONFIG]
+        .iter()
+        .any(|name| folder.join(name).exists())
 }
 
 /// Nothing of that name, where there is no store to look for a run either.
@@ -227,8 +289,10 @@ fn nothing(given: &str, fault: Fault) -> Fault {
     if !is_missing {
         return fault;
     }
-    Fault::usage(format!("there is no folder and no file `{given}`, and no store in which it could be a run"))
-        .hint("name a checkpoint's folder, a base model's recipe, or a run and its store with --store")
+    Fault::usage(format!(
+        "there is no folder and no file `{given}`, and no store in which it could be a run"
+    ))
+    .hint("name a checkpoint's folder, a base model's recipe, or a run and its store with --store")
 }
 
 /// The checkpoint of that name, or the last one whose weights are there.
@@ -245,7 +309,11 @@ fn checkpoint(
             there.push(row);
         }
     }
-    let names = there.iter().map(|row| format!("`{}`", row.name)).collect::<Vec<_>>().join(", ");
+    let names = there
+        .iter()
+        .map(|row| format!("`{}`", row.name))
+        .collect::<Vec<_>>()
+        .join(", ");
     let chosen = match name {
         None => there.pop(),
         Some(name) => there.into_iter().find(|row| row.name == name),
@@ -259,8 +327,11 @@ fn checkpoint(
             "run `{}` has no finished checkpoint `{name}`; it has {names}",
             run.label
         ))),
-        (None, _) => Err(Fault::usage(format!("run `{}` has no finished checkpoint yet", run.label))
-            .hint("perform it with `rise-lab sweep`")),
+        (None, _) => Err(Fault::usage(format!(
+            "run `{}` has no finished checkpoint yet",
+            run.label
+        ))
+        .hint("perform it with `rise-lab sweep`")),
     }
 }
 
@@ -277,22 +348,37 @@ fn prompt(spec: &Value) -> Prompt {
 }
 
 fn setting<T: serde::de::DeserializeOwned>(value: &Value) -> Option<T> {
-    if value.is_null() { None } else { serde_json::from_value(value.clone()).ok() }
+    if value.is_null() {
+        None
+    } else {
+        serde_json::from_value(value.clone()).ok()
+    }
 }
 
 /// How a checkpoint's own configuration samples.
 fn configured(folder: &Path) -> Sampling {
     let text = fs::read_to_string(folder.join(GENERATION)).unwrap_or_default();
     let json: Value = serde_json::from_str(&text).unwrap_or_default();
-    let default = Sampling { max_tokens: MAX_TOKENS, ..Sampling::default() };
+    let default = Sampling {
+        max_tokens: MAX_TOKENS,
+        ..Sampling::default()
+    };
     let greedy = json["do_sample"] == Value::Bool(false);
     let sampling = Sampling {
-        temperature: if greedy { 0.0 } else { setting(&json["temperature"]).unwrap_or(default.temperature) },
+        temperature: if greedy {
+            0.0
+        } else {
+            setting(&json["temperature"]).unwrap_or(default.temperature)
+        },
         top_k: setting(&json["top_k"]).unwrap_or(default.top_k),
         top_p: setting(&json["top_p"]).unwrap_or(default.top_p),
         max_tokens: setting(&json["max_new_tokens"]).unwrap_or(default.max_tokens),
     };
-    if sampling.fault().is_some() { default } else { sampling }
+    if sampling.fault().is_some() {
+        default
+    } else {
+        sampling
+    }
 }
 
 #[cfg(test)]
@@ -306,24 +392,54 @@ mod tests {
         let spec = json!({ "collect": { "retry": "neutral", "repeat_question": false } });
         assert_eq!(
             prompt(&spec),
-            Prompt { retry: Retry::Neutral, repeat_question: false, answer_form: None }
+            Prompt {
+                retry: Retry::Neutral,
+                repeat_question: false,
+                answer_form: None
+            }
         );
         let spec = json!({ "collect": { "retry": "neutral" }, "evaluate": { "retry": "none" } });
-        assert_eq!(prompt(&spec), Prompt { retry: Retry::None, repeat_question: true, answer_form: None });
+        assert_eq!(
+            prompt(&spec),
+            Prompt {
+                retry: Retry::None,
+                repeat_question: true,
+                answer_form: None
+            }
+        );
         assert_eq!(prompt(&json!({})), Prompt::default());
     }
 
     #[test]
     fn a_checkpoint_samples_as_its_configuration_says() {
         let folder = tempfile::tempdir().unwrap();
-        let default = Sampling { max_tokens: 512, ..Sampling::default() };
+        let default = Sampling {
+            max_tokens: 512,
+            ..Sampling::default()
+        };
         assert_eq!(configured(folder.path()), default);
-        let write = |json: Value| fs::write(folder.path().join("generation_config.json"), json.to_string());
+        let write = |json: Value| {
+            fs::write(
+                folder.path().join("generation_config.json"),
+                json.to_string(),
+            )
+        };
         write(json!({ "temperature": 0.7, "top_p": 0.8, "top_k": 20, "do_sample": true })).unwrap();
-        let own = Sampling { temperature: 0.7, top_p: 0.8, top_k: 20, max_tokens: 512 };
+        let own = Sampling {
+            temperature: 0.7,
+            top_p: 0.8,
+            top_k: 20,
+            max_tokens: 512,
+        };
         assert_eq!(configured(folder.path()), own);
         write(json!({ "do_sample": false, "temperature": 0.7 })).unwrap();
-        assert_eq!(configured(folder.path()), Sampling { temperature: 0.0, ..default });
+        assert_eq!(
+            configured(folder.path()),
+            Sampling {
+                temperature: 0.0,
+                ..default
+            }
+        );
         write(json!({ "temperature": -1.0 })).unwrap();
         assert_eq!(configured(folder.path()), default);
     }

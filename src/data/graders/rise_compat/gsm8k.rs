@@ -25,10 +25,18 @@ pub(super) fn grade(settings: RiseCompat, problem: &Problem, text: &str) -> Grad
 
 /// The attempt's answer: what is in the last box, commas deleted, as an integer.
 fn stated(settings: RiseCompat, text: &str) -> Option<String> {
-    let content = if settings.flat_braces { last_box(text) } else { boxes::last(text, &["boxed"], false) };
+    let content = if settings.flat_braces {
+        last_box(text)
+    } else {
+        boxes::last(text, &["boxed"], false)
+    };
     let content = content.or_else(|| settings.marked(text))?.replace(',', "");
     let integer = python::int(&content);
-    if settings.integers_only { integer } else { integer.or_else(|| answer::canonical(&content)) }
+    if settings.integers_only {
+        integer
+    } else {
+        integer.or_else(|| answer::canonical(&content))
+    }
 }
 
 /// What is in the last `boxed{…}` that holds at least one character and ends at the first `}`.
@@ -59,7 +67,11 @@ fn equal(answer: &str, gold: Option<f64>) -> bool {
 fn gold(settings: RiseCompat, problem: &Problem) -> Option<f64> {
     let solution = problem.solution.as_deref().unwrap_or_default();
     let read = |solution: &str| {
-        if settings.gold_comma { after_mark(solution) } else { after_mark(&without_commas(solution)) }
+        if settings.gold_comma {
+            after_mark(solution)
+        } else {
+            after_mark(&without_commas(solution))
+        }
     };
     let gold = match written(problem) {
         Some(written) => read(&format!("{MARK} {written}")),
@@ -70,19 +82,30 @@ fn gold(settings: RiseCompat, problem: &Problem) -> Option<f64> {
 
 /// The first match of `####\s*([-+]?\d+(?:\.\d+)?)`, in ASCII.
 fn after_mark(solution: &str) -> Option<String> {
-    let places = solution.match_indices('#').filter(|(at, _)| solution[*at..].starts_with(MARK));
-    places.map(|(at, _)| &solution[at + MARK.len()..]).find_map(|after| {
-        let after = after.trim_start_matches(python::is_space);
-        let (sign, rest) = match after.strip_prefix('-') {
-            Some(rest) => ("-", rest),
-            None => ("", after.strip_prefix('+').unwrap_or(after)),
-        };
-        let whole = digits(rest);
-        let point = rest.char_indices().nth(whole.len()).filter(|(_, c)| *c == '.');
-        let decimals = point.map(|(at, _)| digits(&rest[at + 1..])).filter(|decimals| !decimals.is_empty());
-        let decimals = decimals.map(|decimals| format!(".{decimals}")).unwrap_or_default();
-        (!whole.is_empty()).then(|| format!("{sign}{whole}{decimals}"))
-    })
+    let places = solution
+        .match_indices('#')
+        .filter(|(at, _)| solution[*at..].starts_with(MARK));
+    places
+        .map(|(at, _)| &solution[at + MARK.len()..])
+        .find_map(|after| {
+            let after = after.trim_start_matches(python::is_space);
+            let (sign, rest) = match after.strip_prefix('-') {
+                Some(rest) => ("-", rest),
+                None => ("", after.strip_prefix('+').unwrap_or(after)),
+            };
+            let whole = digits(rest);
+            let point = rest
+                .char_indices()
+                .nth(whole.len())
+                .filter(|(_, c)| *c == '.');
+            let decimals = point
+                .map(|(at, _)| digits(&rest[at + 1..]))
+                .filter(|decimals| !decimals.is_empty());
+            let decimals = decimals
+                .map(|decimals| format!(".{decimals}"))
+                .unwrap_or_default();
+            (!whole.is_empty()).then(|| format!("{sign}{whole}{decimals}"))
+        })
 }
 
 /// The decimal digits that a text begins with, in ASCII.
@@ -95,8 +118,8 @@ fn without_commas(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();
     while let Some(c) = letters.next() {
-        let between =
-            kept.ends_with(|c: char| c.is_ascii_digit()) && letters.peek().is_some_and(char::is_ascii_digit);
+        let between = kept.ends_with(|c: char| c.is_ascii_digit())
+            && letters.peek().is_some_and(char::is_ascii_digit);
         if c != ',' || !between {
             kept.push(c);
         }
@@ -107,8 +130,11 @@ fn without_commas(text: &str) -> String {
 /// A problem's answer as GSM8K's own file has it, where it is written with a comma there: solutions
 /// are loaded with the canonical answer in its place.
 fn written(problem: &Problem) -> Option<&'static str> {
-    static ANSWERS: LazyLock<BTreeMap<&str, &str>> =
-        LazyLock::new(|| rows().map(|(_, question, answer)| (question, answer)).collect());
+    static ANSWERS: LazyLock<BTreeMap<&str, &str>> = LazyLock::new(|| {
+        rows()
+            .map(|(_, question, answer)| (question, answer))
+            .collect()
+    });
     // Anything shorter has no thousands.
     if problem.answer.len() < 4 {
         return None;
@@ -120,11 +146,14 @@ fn written(problem: &Problem) -> Option<&'static str> {
 
 /// The rows of [`COMMAS`]: (file and line, digits of the question's hash, answer as written).
 fn rows() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    COMMAS.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
-        let (rest, answer) = line.rsplit_once(' ')?;
-        let (place, question) = rest.rsplit_once(' ')?;
-        Some((place, question, answer))
-    })
+    COMMAS
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            let (rest, answer) = line.rsplit_once(' ')?;
+            let (place, question) = rest.rsplit_once(' ')?;
+            Some((place, question, answer))
+        })
 }
 
 #[cfg(test)]
@@ -138,7 +167,12 @@ mod tests {
 
     fn problem(solution: &str) -> Problem {
         let (id, question) = ("p/1".to_owned(), "How many?".to_owned());
-        Problem { id, question, answer: "18".to_owned(), solution: Some(solution.to_owned()) }
+        Problem {
+            id,
+            question,
+            answer: "18".to_owned(),
+            solution: Some(solution.to_owned()),
+        }
     }
 
     fn verdict(settings: RiseCompat, solution: &str, text: &str) -> Verdict {
@@ -163,7 +197,12 @@ mod tests {
             assert_eq!(verdict(text), Verdict::Right, "{text:?}");
         }
         let huge = format!("\\boxed{{{}}}", "9".repeat(400));
-        for text in ["\\boxed{17}", "\\boxed{18} \\boxed{17}", "\\boxed{-18}", &huge] {
+        for text in [
+            "\\boxed{17}",
+            "\\boxed{18} \\boxed{17}",
+            "\\boxed{-18}",
+            &huge,
+        ] {
             assert_eq!(verdict(text), Verdict::Wrong, "{text:?}");
         }
         for text in [
@@ -213,31 +252,75 @@ mod tests {
     fn each_fault_can_be_switched_off() {
         use Verdict::{Right, Unreadable, Wrong};
         let official = RiseCompat::OFFICIAL;
-        let whole = RiseCompat { gold_comma: false, ..official };
-        let nested = RiseCompat { flat_braces: false, ..official };
-        let decimals = RiseCompat { integers_only: false, ..official };
+        let whole = RiseCompat {
+            gold_comma: false,
+            ..official
+        };
+        let nested = RiseCompat {
+            flat_braces: false,
+            ..official
+        };
+        let decimals = RiseCompat {
+            integers_only: false,
+            ..official
+        };
         for (settings, solution, text, with, without) in [
             (whole, "#### 2,125", "\\boxed{2,125}", Wrong, Right),
             (whole, "#### 2,125", "\\boxed{2}", Right, Wrong),
-            (nested, "#### 18", "\\boxed{18}, boxed{{18}}", Unreadable, Unreadable),
-            (nested, "#### 18", "\\boxed{18} and \\boxed{1{8", Right, Right),
+            (
+                nested,
+                "#### 18",
+                "\\boxed{18}, boxed{{18}}",
+                Unreadable,
+                Unreadable,
+            ),
+            (
+                nested,
+                "#### 18",
+                "\\boxed{18} and \\boxed{1{8",
+                Right,
+                Right,
+            ),
             (nested, "#### 18", "\\boxed{\\boxed{18}}", Unreadable, Right),
             (decimals, "#### 18", "\\boxed{18.0}", Unreadable, Right),
             (decimals, "#### 2.5", "\\boxed{2.50}", Unreadable, Right),
-            (decimals, "#### 18", "\\boxed{18 eggs}", Unreadable, Unreadable),
+            (
+                decimals,
+                "#### 18",
+                "\\boxed{18 eggs}",
+                Unreadable,
+                Unreadable,
+            ),
         ] {
-            assert_eq!(verdict(official, solution, text), with, "{solution:?} {text:?}");
-            assert_eq!(verdict(settings, solution, text), without, "{settings:?} {text:?}");
+            assert_eq!(
+                verdict(official, solution, text),
+                with,
+                "{solution:?} {text:?}"
+            );
+            assert_eq!(
+                verdict(settings, solution, text),
+                without,
+                "{settings:?} {text:?}"
+            );
         }
     }
 
     #[test]
     fn commas_are_listed_for_14_test_and_79_training_problems() {
         let of = |file: &str| rows().filter(|(place, ..)| place.starts_with(file)).count();
-        assert_eq!((of("test.jsonl "), of("train.jsonl "), rows().count()), (14, 79, 93));
+        assert_eq!(
+            (of("test.jsonl "), of("train.jsonl "), rows().count()),
+            (14, 79, 93)
+        );
         for (place, question, answer) in rows() {
-            assert!(answer.contains(',') && answer::canonical(answer).is_some(), "{place}: {answer}");
-            assert!(question.len() == 12 && question.chars().all(|c| c.is_ascii_hexdigit()), "{place}");
+            assert!(
+                answer.contains(',') && answer::canonical(answer).is_some(),
+                "{place}: {answer}"
+            );
+            assert!(
+                question.len() == 12 && question.chars().all(|c| c.is_ascii_hexdigit()),
+                "{place}"
+            );
         }
     }
 
@@ -245,18 +328,34 @@ mod tests {
     #[test]
     fn no_right_attempt_is_right_where_the_reference_has_a_comma() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gsm8k");
-        let sizes = Sizes { train: 20, test: 10, ..Sizes::none(0) };
+        let sizes = Sizes {
+            train: 20,
+            test: 10,
+            ..Sizes::none(0)
+        };
         let splits = TaskConfig::Gsm8k(FileTask { path }).load(&sizes).unwrap();
-        let problems: Vec<&Problem> =
-            [Split::Train, Split::Test].iter().flat_map(|&split| splits.of(split)).collect();
+        let problems: Vec<&Problem> = [Split::Train, Split::Test]
+            .iter()
+            .flat_map(|&split| splits.of(split))
+            .collect();
         let graded = |settings: RiseCompat, text: &dyn Fn(&Problem) -> String| -> Vec<&str> {
             let right = |problem: &&&Problem| {
-                GraderConfig::RiseCompat(settings).grade(problem, &text(problem)).verdict.is_right()
+                GraderConfig::RiseCompat(settings)
+                    .grade(problem, &text(problem))
+                    .verdict
+                    .is_right()
             };
-            problems.iter().filter(right).map(|problem| problem.answer.as_str()).collect()
+            problems
+                .iter()
+                .filter(right)
+                .map(|problem| problem.answer.as_str())
+                .collect()
         };
         let correct = |problem: &Problem| format!("\\boxed{{{}}}", problem.answer);
-        let whole = RiseCompat { gold_comma: false, ..RiseCompat::OFFICIAL };
+        let whole = RiseCompat {
+            gold_comma: false,
+            ..RiseCompat::OFFICIAL
+        };
         assert_eq!(graded(whole, &correct).len(), 30);
         assert_eq!(graded(RiseCompat::OFFICIAL, &correct).len(), 27);
         let mut missed: Vec<&str> = graded(whole, &correct);

@@ -21,12 +21,17 @@ pub(super) fn grade(settings: RiseCompat, problem: &Problem, text: &str) -> Grad
         (None, _) if !settings.unreadable_is_wrong => Verdict::Unreadable,
         _ => Verdict::Wrong,
     };
-    let answer = content.map(|content| spelled(content).unwrap_or_else(|Raised| content.to_owned()));
+    let answer =
+        content.map(|content| spelled(content).unwrap_or_else(|Raised| content.to_owned()));
     Grade { answer, verdict }
 }
 
 fn last_box(settings: RiseCompat, text: &str) -> Option<&str> {
-    if settings.flat_braces { last_flat_box(text) } else { boxes::last(text, &["boxed"], false) }
+    if settings.flat_braces {
+        last_flat_box(text)
+    } else {
+        boxes::last(text, &["boxed"], false)
+    }
 }
 
 /// The last match of `boxed\{((?:[^{}]|(?:{[^}]*}))*)\}`: a `{` in the box reaches to the next `}`,
@@ -95,7 +100,9 @@ fn without_unit(text: &str) -> Result<&str, Raised> {
 fn slashed_fraction(text: &str) -> String {
     let integer = |part: &str| python::int(part).is_some_and(|integer| integer == part);
     match text.split_once('/') {
-        Some((above, below)) if integer(above) && integer(below) => format!("\\frac{{{above}}}{{{below}}}"),
+        Some((above, below)) if integer(above) && integer(below) => {
+            format!("\\frac{{{above}}}{{{below}}}")
+        }
         _ => text.to_owned(),
     }
 }
@@ -184,16 +191,31 @@ mod tests {
 
     fn problem(solution: Option<&str>) -> Problem {
         let (id, question) = ("p/1".to_owned(), "Evaluate.".to_owned());
-        Problem { id, question, answer: "x^2".to_owned(), solution: solution.map(str::to_owned) }
+        Problem {
+            id,
+            question,
+            answer: "x^2".to_owned(),
+            solution: solution.map(str::to_owned),
+        }
     }
 
     #[test]
     fn each_fault_can_be_switched_off() {
         use Verdict::{Right, Unreadable, Wrong};
         let official = RiseCompat::OFFICIAL;
-        let nested = RiseCompat { flat_braces: false, ..official };
-        let strict = RiseCompat { none_equals_none: false, ..official };
-        let unread = RiseCompat { unreadable_is_wrong: false, none_equals_none: false, ..official };
+        let nested = RiseCompat {
+            flat_braces: false,
+            ..official
+        };
+        let strict = RiseCompat {
+            none_equals_none: false,
+            ..official
+        };
+        let unread = RiseCompat {
+            unreadable_is_wrong: false,
+            none_equals_none: false,
+            ..official
+        };
         let root = Some("\\boxed{\\frac{\\sqrt{3}}{2}}");
         for (settings, solution, text, with, without) in [
             (nested, root, "\\boxed{\\frac{\\sqrt{3}}{5}}", Right, Wrong),

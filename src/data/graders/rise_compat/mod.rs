@@ -81,7 +81,10 @@ impl RiseCompat {
             _ => unreachable!("settings are a table"),
         };
         let official = table(&Self::OFFICIAL);
-        table(&self).into_iter().filter(|(name, value)| official.get(name) != Some(value)).collect()
+        table(&self)
+            .into_iter()
+            .filter(|(name, value)| official.get(name) != Some(value))
+            .collect()
     }
 
     /// The grade of one attempt.
@@ -96,9 +99,18 @@ impl RiseCompat {
         if self.environment != Environment::Auto {
             return self.environment;
         }
-        let has = |mark: &str| problem.solution.as_deref().is_some_and(|solution| solution.contains(mark));
+        let has = |mark: &str| {
+            problem
+                .solution
+                .as_deref()
+                .is_some_and(|solution| solution.contains(mark))
+        };
         let number = || answer::canonical(&problem.answer).is_some();
-        if has(MARK) || (!has("boxed") && number()) { Environment::Gsm8k } else { Environment::Math }
+        if has(MARK) || (!has("boxed") && number()) {
+            Environment::Gsm8k
+        } else {
+            Environment::Math
+        }
     }
 
     /// What a text without a box states after its last `####`, if that is allowed.
@@ -121,18 +133,30 @@ mod tests {
 
     fn problem(answer: &str, solution: Option<&str>) -> Problem {
         let (id, question) = ("p/1".to_owned(), "How many?".to_owned());
-        Problem { id, question, answer: answer.to_owned(), solution: solution.map(str::to_owned) }
+        Problem {
+            id,
+            question,
+            answer: answer.to_owned(),
+            solution: solution.map(str::to_owned),
+        }
     }
 
     #[test]
     fn the_reference_solution_decides_whose_rules_hold() {
-        let environment = |answer, solution| RiseCompat::OFFICIAL.environment_of(&problem(answer, solution));
+        let environment =
+            |answer, solution| RiseCompat::OFFICIAL.environment_of(&problem(answer, solution));
         assert_eq!(environment("5", Some("2+3=5\n#### 5")), Environment::Gsm8k);
         assert_eq!(environment("5", Some("so $\\boxed{5}$")), Environment::Math);
         assert_eq!(environment("5", None), Environment::Gsm8k);
         assert_eq!(environment("x^2", None), Environment::Math);
-        let forced = RiseCompat { environment: Environment::Math, ..RiseCompat::OFFICIAL };
-        assert_eq!(forced.environment_of(&problem("5", Some("#### 5"))), Environment::Math);
+        let forced = RiseCompat {
+            environment: Environment::Math,
+            ..RiseCompat::OFFICIAL
+        };
+        assert_eq!(
+            forced.environment_of(&problem("5", Some("#### 5"))),
+            Environment::Math
+        );
     }
 
     /// What the official code itself answered; `tests/golden/README.md` says how it was asked.
@@ -146,7 +170,10 @@ mod tests {
         let text = include_str!("../../../../tests/golden/rise_compat.json");
         let golden: Golden = serde_json::from_str(text).unwrap();
         assert!(golden.gsm8k.len() > 300 && golden.math.len() > 600);
-        let settings = |environment| RiseCompat { environment, ..RiseCompat::OFFICIAL };
+        let settings = |environment| RiseCompat {
+            environment,
+            ..RiseCompat::OFFICIAL
+        };
         let cases = golden.gsm8k.iter().map(|case| (Environment::Gsm8k, case));
         let cases = cases.chain(golden.math.iter().map(|case| (Environment::Math, case)));
         for (environment, (solution, attempt, reward)) in cases {
@@ -162,9 +189,20 @@ mod tests {
     #[test]
     fn an_answer_after_marks_counts_only_without_the_fault() {
         let problem = problem("18", Some("#### 18"));
-        let loose = RiseCompat { boxed_only: false, ..RiseCompat::OFFICIAL };
-        assert_eq!(RiseCompat::OFFICIAL.grade(&problem, "9*2=18\n#### 18").verdict, Verdict::Unreadable);
-        assert_eq!(loose.grade(&problem, "9*2=18\n#### 18 \nIs it?").verdict, Verdict::Right);
+        let loose = RiseCompat {
+            boxed_only: false,
+            ..RiseCompat::OFFICIAL
+        };
+        assert_eq!(
+            RiseCompat::OFFICIAL
+                .grade(&problem, "9*2=18\n#### 18")
+                .verdict,
+            Verdict::Unreadable
+        );
+        assert_eq!(
+            loose.grade(&problem, "9*2=18\n#### 18 \nIs it?").verdict,
+            Verdict::Right
+        );
         assert_eq!(loose.grade(&problem, "#### 17").verdict, Verdict::Wrong);
         assert_eq!(
             loose.grade(&problem, "\\boxed{17}\n#### 18").verdict,

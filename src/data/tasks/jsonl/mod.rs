@@ -28,9 +28,14 @@ use super::file_task::Place;
 const EXPECTED: &str = "a JSONL file, one object a line";
 
 /// Training rows are dealt out as GSM8K's are.
-const TRAIN_LAYOUT: Layout =
-    Layout { forward: &[(Split::Validation, 0), (Split::Corpus, 1)], backward: Some(Split::Train) };
-const TEST_LAYOUT: Layout = Layout { forward: &[(Split::Test, 0)], backward: None };
+const TRAIN_LAYOUT: Layout = Layout {
+    forward: &[(Split::Validation, 0), (Split::Corpus, 1)],
+    backward: Some(Split::Train),
+};
+const TEST_LAYOUT: Layout = Layout {
+    forward: &[(Split::Test, 0)],
+    backward: None,
+};
 
 /// JSONL files with these settings.
 pub(in crate::data) struct Jsonl<'a>(pub(in crate::data) &'a JsonlTask);
@@ -38,26 +43,42 @@ pub(in crate::data) struct Jsonl<'a>(pub(in crate::data) &'a JsonlTask);
 impl Jsonl<'_> {
     /// Reads, checks and deals out both files.
     pub(in crate::data) fn load(&self, sizes: &Sizes) -> Result<Splits, DataError> {
-        let setting = |(field, fault)| DataError::Setting { task: "jsonl", field, fault };
+        let setting = |(field, fault)| DataError::Setting {
+            task: "jsonl",
+            field,
+            fault,
+        };
         let mut files = Files {
             reader: Reader::new(self.0).map_err(setting)?,
             questions: Questions::new(sizes),
             ids: HashMap::new(),
         };
         let mut splits = match &self.0.train {
-            Some(path) => {
-                deal(files.read(path, "train")?, &TRAIN_LAYOUT, sizes, &path.display().to_string())?
-            }
+            Some(path) => deal(
+                files.read(path, "train")?,
+                &TRAIN_LAYOUT,
+                sizes,
+                &path.display().to_string(),
+            )?,
             None => self.nothing_to_train_on(sizes)?,
         };
         let test = files.read(&self.0.test, "test")?;
-        splits.test = deal(test, &TEST_LAYOUT, sizes, &self.0.test.display().to_string())?.test;
+        splits.test = deal(
+            test,
+            &TEST_LAYOUT,
+            sizes,
+            &self.0.test.display().to_string(),
+        )?
+        .test;
         Ok(splits)
     }
 
     /// Each file's name and place, and the SHA-256 of its bytes.
     pub(in crate::data) fn files(&self) -> Result<Vec<(&'static str, PathBuf, Key)>, DataError> {
-        let files = [("train", self.0.train.as_ref()), ("test", Some(&self.0.test))];
+        let files = [
+            ("train", self.0.train.as_ref()),
+            ("test", Some(&self.0.test)),
+        ];
         let entry = |(name, path): (&'static str, Option<&PathBuf>)| {
             path.map(|path| Ok((name, path.clone(), fingerprint(path, EXPECTED)?)))
         };
@@ -66,7 +87,10 @@ impl Jsonl<'_> {
 
     fn nothing_to_train_on(&self, sizes: &Sizes) -> Result<Splits, DataError> {
         let asked = [Split::Corpus, Split::Train, Split::Validation].into_iter();
-        match asked.map(|split| (split, sizes.of(split))).find(|(_, asked)| *asked > 0) {
+        match asked
+            .map(|split| (split, sizes.of(split)))
+            .find(|(_, asked)| *asked > 0)
+        {
             None => Ok(Splits::default()),
             Some((split, asked)) => Err(DataError::TooFew {
                 split,
@@ -91,17 +115,25 @@ impl Files<'_> {
     /// All problems of one file; `name` goes into ids.
     fn read(&mut self, path: &Path, name: &str) -> Result<Vec<Problem>, DataError> {
         let text = read_text(path, EXPECTED)?;
-        let lines = text.split('\n').enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let lines = text
+            .split('\n')
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty());
         lines
             .map(|(index, line)| {
-                let place = Place { path, unit: "line", number: index + 1 };
+                let place = Place {
+                    path,
+                    unit: "line",
+                    number: index + 1,
+                };
                 let problem = self.reader.problem(&object(line, place)?, place, name)?;
                 self.questions.add(&problem.question, || place.name())?;
                 match self.ids.insert(problem.id.clone(), place.name()) {
                     None => Ok(problem),
-                    Some(first) => {
-                        Err(place.fault(format!("{} is the id of {first} too; give it another", problem.id)))
-                    }
+                    Some(first) => Err(place.fault(format!(
+                        "{} is the id of {first} too; give it another",
+                        problem.id
+                    ))),
                 }
             })
             .collect()

@@ -22,20 +22,38 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader, or what is wrong with the pattern, as (field, complaint).
     pub(super) fn new(task: &'a JsonlTask) -> Result<Self, (&'static str, String)> {
-        Ok(Self { task, pattern: task.regex()? })
+        Ok(Self {
+            task,
+            pattern: task.regex()?,
+        })
     }
 
     /// The problem in a row.
-    pub(super) fn problem(&self, row: &Value, place: Place<'_>, file: &str) -> Result<Problem, DataError> {
+    pub(super) fn problem(
+        &self,
+        row: &Value,
+        place: Place<'_>,
+        file: &str,
+    ) -> Result<Problem, DataError> {
         let question = text(row, &self.task.question, place)?.trim().to_owned();
         let answer = self.answer(&text(row, &self.task.answer, place)?, place)?;
-        let solution = self.task.solution.as_ref().map(|field| text(row, field, place)).transpose()?;
+        let solution = self
+            .task
+            .solution
+            .as_ref()
+            .map(|field| text(row, field, place))
+            .transpose()?;
         let solution = solution.map(|solution| self.ending(&solution, &answer));
         let name = match &self.task.id {
             Some(field) => text(row, field, place)?.trim().to_owned(),
             None => format!("{file}/{}", place.number),
         };
-        Ok(Problem { id: format!("{}/{name}", self.task.name()), question, answer, solution })
+        Ok(Problem {
+            id: format!("{}/{name}", self.task.name()),
+            question,
+            answer,
+            solution,
+        })
     }
 
     /// The answer that a field's text holds.
@@ -56,8 +74,11 @@ impl<'a> Reader<'a> {
         };
         let found = found.trim();
         let unreadable = |what: &str| {
-            let remedy =
-                if self.pattern.is_none() { ", give a `pattern` that takes the answer out" } else { "" };
+            let remedy = if self.pattern.is_none() {
+                ", give a `pattern` that takes the answer out"
+            } else {
+                ""
+            };
             place.fault(format!(
                 "the answer {} in `{field}` {what}; mend it{remedy}, or take the row out",
                 cut(found)
@@ -67,7 +88,11 @@ impl<'a> Reader<'a> {
             GraderConfig::Numeric => canonical(found).ok_or_else(|| unreadable("is not a number")),
             GraderConfig::BoxedLatex | GraderConfig::RiseCompat(_) => {
                 let found = last_box(found).unwrap_or(found).trim();
-                if found.is_empty() { Err(unreadable("is empty")) } else { Ok(found.to_owned()) }
+                if found.is_empty() {
+                    Err(unreadable("is empty"))
+                } else {
+                    Ok(found.to_owned())
+                }
             }
         }
     }
@@ -104,7 +129,9 @@ fn text(row: &Value, field: &str, place: Place<'_>) -> Result<String, DataError>
 /// The field of this name, or at the end of this path with dots.
 fn look_up<'r>(row: &'r Value, field: &str) -> Option<&'r Value> {
     row.get(field).or_else(|| {
-        let steps = field.split('.').map(|part| part.replace('~', "~0").replace('/', "~1"));
+        let steps = field
+            .split('.')
+            .map(|part| part.replace('~', "~0").replace('/', "~1"));
         let path: Vec<String> = [String::new()].into_iter().chain(steps).collect();
         row.pointer(&path.join("/"))
     })
@@ -114,12 +141,20 @@ fn look_up<'r>(row: &'r Value, field: &str) -> Option<&'r Value> {
 fn fields(row: &Value) -> String {
     let names = row.as_object().into_iter().flat_map(|row| row.keys());
     let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "nothing".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 /// A text for a message, cut short.
 fn cut(text: &str) -> String {
     const LONGEST: usize = 60;
     let start: String = text.chars().take(LONGEST).collect();
-    if start.len() < text.len() { format!("{start:?}...") } else { format!("{start:?}") }
+    if start.len() < text.len() {
+        format!("{start:?}...")
+    } else {
+        format!("{start:?}")
+    }
 }

@@ -54,7 +54,10 @@ impl JsonlTask {
         }
         if self.train.as_ref() == Some(&self.test) {
             let file = self.test.display();
-            return Some(("test", format!("= {file}: is the training file too; give each its own file")));
+            return Some((
+                "test",
+                format!("= {file}: is the training file too; give each its own file"),
+            ));
         }
         let fields = [
             ("question", Some(&self.question)),
@@ -67,7 +70,9 @@ impl JsonlTask {
                 return Some((field, "is empty: give the name of a field".to_owned()));
             }
         }
-        self.name_fault().or_else(|| self.grader_fault()).or_else(|| self.regex().err())
+        self.name_fault()
+            .or_else(|| self.grader_fault())
+            .or_else(|| self.regex().err())
     }
 
     fn name_fault(&self) -> Option<(&'static str, String)> {
@@ -93,17 +98,24 @@ impl JsonlTask {
 
     /// The pattern, if there is one, or what is wrong with it.
     pub(super) fn regex(&self) -> Result<Option<Regex>, (&'static str, String)> {
-        let Some(pattern) = &self.pattern else { return Ok(None) };
+        let Some(pattern) = &self.pattern else {
+            return Ok(None);
+        };
         let fault = |what: String| ("pattern", format!("= {pattern:?}: {what}"));
         let regex = Regex::new(pattern).map_err(|error| {
             // The message shows the pattern on several lines; its last line says what is wrong.
             let text = error.to_string();
             let what = text.lines().last().unwrap_or_default();
-            fault(format!("is no regular expression ({})", what.trim_start_matches("error: ")))
+            fault(format!(
+                "is no regular expression ({})",
+                what.trim_start_matches("error: ")
+            ))
         })?;
         match regex.captures_len() - 1 {
             1 => Ok(Some(regex)),
-            0 => Err(fault("has no group; put the answer in parentheses, as in `#### (.+)`".to_owned())),
+            0 => Err(fault(
+                "has no group; put the answer in parentheses, as in `#### (.+)`".to_owned(),
+            )),
             groups => Err(fault(format!(
                 "has {groups} groups; keep the one around the answer, and write the others as `(?:...)`"
             ))),
@@ -120,7 +132,11 @@ impl JsonlTask {
     #[must_use]
     pub fn without_path(&self) -> Self {
         let file = |path: &Path| path.file_name().map(PathBuf::from).unwrap_or_default();
-        Self { train: self.train.as_deref().map(file), test: file(&self.test), ..self.clone() }
+        Self {
+            train: self.train.as_deref().map(file),
+            test: file(&self.test),
+            ..self.clone()
+        }
     }
 }
 
@@ -135,8 +151,10 @@ mod tests {
     use super::*;
 
     fn fault(more: &str) -> String {
-        let task: JsonlTask =
-            toml::from_str(&format!("test = \"b.jsonl\"\nquestion = \"q\"\nanswer = \"a\"\n{more}")).unwrap();
+        let task: JsonlTask = toml::from_str(&format!(
+            "test = \"b.jsonl\"\nquestion = \"q\"\nanswer = \"a\"\n{more}"
+        ))
+        .unwrap();
         let (field, fault) = task.fault().expect("there is a fault");
         format!("`{field}` {fault}")
     }
@@ -158,7 +176,10 @@ mod tests {
     fn what_is_left_out_has_a_default_and_the_rest_is_required() {
         let task: JsonlTask =
             toml::from_str("test = \"d/b.jsonl\"\nquestion = \"q\"\nanswer = \"a\"").unwrap();
-        assert_eq!((task.fault(), task.name(), task.grader), (None, "jsonl", GraderConfig::Numeric));
+        assert_eq!(
+            (task.fault(), task.name(), task.grader),
+            (None, "jsonl", GraderConfig::Numeric)
+        );
         assert_eq!(task.without_path().test, PathBuf::from("b.jsonl"));
         let error = toml::from_str::<JsonlTask>("test = \"b.jsonl\"\nanswer = \"a\"").unwrap_err();
         assert_eq!(error.message(), "missing field `question`");

@@ -17,11 +17,23 @@ fn load_both(train: &str, test: &str, more: &str) -> Result<Splits, String> {
         "[jsonl]\ntrain = {:?}\ntest = {:?}\n{}{more}",
         at("train.jsonl"),
         at("test.jsonl"),
-        if more.contains("answer =") { "" } else { "question = \"q\"\nanswer = \"a\"\n" },
+        if more.contains("answer =") {
+            ""
+        } else {
+            "question = \"q\"\nanswer = \"a\"\n"
+        },
     );
     let task: TaskConfig = toml::from_str(&usual).unwrap();
-    let sizes = Sizes { train: 1, test: 1, ..Sizes::none(0) };
-    let shown = |error: DataError| error.to_string().replace(&format!("{}/", folder.path().display()), "");
+    let sizes = Sizes {
+        train: 1,
+        test: 1,
+        ..Sizes::none(0)
+    };
+    let shown = |error: DataError| {
+        error
+            .to_string()
+            .replace(&format!("{}/", folder.path().display()), "")
+    };
     task.load(&sizes).map_err(shown)
 }
 
@@ -31,10 +43,10 @@ fn fault(row: &str, more: &str) -> String {
 
 #[test]
 fn fields_are_found_by_name_or_path() {
-    let row =
-        r#"{"prompt": " How many? ", "meta": {"answer": 1080.0, "steps": ["6*180=1080"]}, "a.b": "x1"}"#;
+    let row = r#"{"prompt": " How many? ", "meta": {"answer": 1080.0, "steps": ["6*180=1080"]}, "a.b": "x1"}"#;
     let more = "name = \"mine\"\nquestion = \"prompt\"\nanswer = \"meta.answer\"\nsolution = \"meta.steps.0\"\nid = \"a.b\"";
-    let other = r#"{"prompt": "How many cups?", "meta": {"answer": "3", "steps": ["3"]}, "a.b": "x2"}"#;
+    let other =
+        r#"{"prompt": "How many cups?", "meta": {"answer": "3", "steps": ["3"]}, "a.b": "x2"}"#;
     let problem = load_both(other, row, more).unwrap().test.remove(0);
     let expected = Problem {
         id: "mine/x1".into(),
@@ -48,24 +60,40 @@ fn fields_are_found_by_name_or_path() {
 #[test]
 fn the_last_match_of_the_pattern_is_the_answer() {
     let row = r#"{"q": "How many?", "a": "It is #### 5, no:\n#### 1,080"}"#;
-    let problem = load_both(MARKED, row, r"pattern = '####\s*(\S+)'").unwrap().test.remove(0);
+    let problem = load_both(MARKED, row, r"pattern = '####\s*(\S+)'")
+        .unwrap()
+        .test
+        .remove(0);
     assert_eq!(
-        (problem.id.as_str(), problem.answer.as_str(), problem.solution),
+        (
+            problem.id.as_str(),
+            problem.answer.as_str(),
+            problem.solution
+        ),
         ("jsonl/test/1", "1080", None)
     );
     // A whole solution may be its own reference.
     let more = "question = 'q'\nanswer = 'a'\nsolution = 'a'\npattern = '####\\s*(.+)$'";
     let problem = load_both(MARKED, row, more).unwrap().test.remove(0);
-    assert_eq!(problem.solution.as_deref(), Some("It is #### 5, no:\n#### 1,080"));
+    assert_eq!(
+        problem.solution.as_deref(),
+        Some("It is #### 5, no:\n#### 1,080")
+    );
 }
 
 #[test]
 fn a_boxed_answer_may_stand_in_its_box() {
     let more = "grader = 'boxed-latex'\nsolution = 's'";
     let row = r#"{"q": "Which?", "a": "so \\boxed{\\frac{1}{2}}", "s": "half of one"}"#;
-    let problem = load_both(r#"{"q":"?x","a":"1","s":"1"}"#, row, more).unwrap().test.remove(0);
+    let problem = load_both(r#"{"q":"?x","a":"1","s":"1"}"#, row, more)
+        .unwrap()
+        .test
+        .remove(0);
     assert_eq!(problem.answer, "\\frac{1}{2}");
-    assert_eq!(problem.solution.as_deref(), Some("half of one\n\\boxed{\\frac{1}{2}}"));
+    assert_eq!(
+        problem.solution.as_deref(),
+        Some("half of one\n\\boxed{\\frac{1}{2}}")
+    );
     let grade = GraderConfig::BoxedLatex.grade(&problem, "\\boxed{0.5}");
     assert!(grade.verdict.is_right());
 }
@@ -96,10 +124,27 @@ fn a_task_that_is_only_tested_on_needs_no_training_file() {
     let folder = tempfile::tempdir().unwrap();
     let test = folder.path().join("test.jsonl");
     fs::write(&test, OTHER).unwrap();
-    let task: TaskConfig =
-        toml::from_str(&format!("[jsonl]\ntest = {test:?}\nquestion = 'q'\nanswer = 'a'")).unwrap();
-    assert_eq!(task.load(&Sizes { test: 1, ..Sizes::none(0) }).unwrap().test.len(), 1);
-    let error = task.load(&Sizes { train: 2, test: 1, ..Sizes::none(0) }).unwrap_err();
+    let task: TaskConfig = toml::from_str(&format!(
+        "[jsonl]\ntest = {test:?}\nquestion = 'q'\nanswer = 'a'"
+    ))
+    .unwrap();
+    assert_eq!(
+        task.load(&Sizes {
+            test: 1,
+            ..Sizes::none(0)
+        })
+        .unwrap()
+        .test
+        .len(),
+        1
+    );
+    let error = task
+        .load(&Sizes {
+            train: 2,
+            test: 1,
+            ..Sizes::none(0)
+        })
+        .unwrap_err();
     insta::assert_snapshot!(error, @"split `train` asks for 2 problems, and task `jsonl`, which has no `train` file, has 0 for it; name its `train` file, or ask for none");
     insta::assert_snapshot!(task.fingerprint().unwrap(), @r#"{"name":"jsonl","version":1,"settings":{"question":"q","answer":"a","grader":"numeric"},"files":{"test":"a3c7e9d992a2b34630397abf807f59a53a6aab968bbd4e7ea278e023007b68d3"}}"#);
 }

@@ -43,7 +43,12 @@ pub(super) struct Entry {
 impl Entry {
     /// `test/algebra/7.json`.
     pub(super) fn name(self) -> String {
-        format!("{}/{}/{}.json", self.half.folder(), self.subject.folder(), self.number)
+        format!(
+            "{}/{}/{}.json",
+            self.half.folder(),
+            self.subject.folder(),
+            self.number
+        )
     }
 }
 
@@ -72,22 +77,39 @@ pub(super) fn listing(root: &Path, subjects: &[Subject]) -> Result<Listing, Data
 
 fn look(root: &Path, half: Half, subject: Subject, listing: &mut Listing) -> Result<(), DataError> {
     let folder = root.join(half.folder()).join(subject.folder());
-    let unreadable = |source| DataError::Read { path: folder.clone(), expected: EXPECTED, source };
+    let unreadable = |source| DataError::Read {
+        path: folder.clone(),
+        expected: EXPECTED,
+        source,
+    };
     if !folder.is_dir() {
         let fault = format!(
             "the folder {}/{} is missing; fetch MATH again, or name the subjects that are there in `subjects`",
             half.folder(),
             subject.folder()
         );
-        return Err(DataError::Layout { path: root.to_owned(), fault });
+        return Err(DataError::Layout {
+            path: root.to_owned(),
+            fault,
+        });
     }
     for entry in fs::read_dir(&folder).map_err(unreadable)? {
-        let name = entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned();
+        let name = entry
+            .map_err(unreadable)?
+            .file_name()
+            .to_string_lossy()
+            .into_owned();
         let stem = name.strip_suffix(".json").unwrap_or_default();
         match stem.parse::<u32>() {
             // `07.json` is not the file of problem 7.
-            Ok(number) if number.to_string() == stem => listing.entries.push(Entry { half, subject, number }),
-            _ => listing.others.push(format!("{}/{}/{name}", half.folder(), subject.folder())),
+            Ok(number) if number.to_string() == stem => listing.entries.push(Entry {
+                half,
+                subject,
+                number,
+            }),
+            _ => listing
+                .others
+                .push(format!("{}/{}/{name}", half.folder(), subject.folder())),
         }
     }
     Ok(())
@@ -103,23 +125,40 @@ fn check_layout(root: &Path) -> Result<(), DataError> {
         expected: EXPECTED,
         source,
     })?;
-    let missing: Vec<&str> =
-        Half::ALL.into_iter().map(Half::folder).filter(|name| !root.join(name).is_dir()).collect();
+    let missing: Vec<&str> = Half::ALL
+        .into_iter()
+        .map(Half::folder)
+        .filter(|name| !root.join(name).is_dir())
+        .collect();
     let above = |path: &Path| path.parent().map(Path::to_owned);
-    let near = [Some(root.join("MATH")), above(root), above(root).as_deref().and_then(above)];
+    let near = [
+        Some(root.join("MATH")),
+        above(root),
+        above(root).as_deref().and_then(above),
+    ];
     let meant: Option<PathBuf> = near.into_iter().flatten().find(|place| is_math(place));
     let what = match meant {
-        Some(place) if place.as_os_str().is_empty() => "did you mean the folder above it?".to_owned(),
+        Some(place) if place.as_os_str().is_empty() => {
+            "did you mean the folder above it?".to_owned()
+        }
         Some(place) => format!("did you mean {}?", place.display()),
         None => format!("`path` must be {EXPECTED}"),
     };
-    let fault = format!("there is no folder `{}` in it; {what}", missing.join("` and no folder `"));
-    Err(DataError::Layout { path: root.to_owned(), fault })
+    let fault = format!(
+        "there is no folder `{}` in it; {what}",
+        missing.join("` and no folder `")
+    );
+    Err(DataError::Layout {
+        path: root.to_owned(),
+        fault,
+    })
 }
 
 /// Whether a folder has both halves, and neither lies on its own among other things called so.
 fn is_math(root: &Path) -> bool {
-    Half::ALL.into_iter().all(|half| root.join(half.folder()).is_dir())
+    Half::ALL
+        .into_iter()
+        .all(|half| root.join(half.folder()).is_dir())
 }
 
 /// The SHA-256 of what `sha256sum` says of all files, in order of their names: one line each, the

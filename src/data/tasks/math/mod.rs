@@ -34,9 +34,14 @@ use super::Count;
 use super::file_task::Place;
 
 /// Training problems are dealt out as GSM8K's are.
-const TRAIN_LAYOUT: Layout =
-    Layout { forward: &[(Split::Validation, 0), (Split::Corpus, 1)], backward: Some(Split::Train) };
-const TEST_LAYOUT: Layout = Layout { forward: &[(Split::Test, 0)], backward: None };
+const TRAIN_LAYOUT: Layout = Layout {
+    forward: &[(Split::Validation, 0), (Split::Corpus, 1)],
+    backward: Some(Split::Train),
+};
+const TEST_LAYOUT: Layout = Layout {
+    forward: &[(Split::Test, 0)],
+    backward: None,
+};
 
 #[derive(Deserialize)]
 struct Row {
@@ -113,20 +118,35 @@ impl Math<'_> {
             MathTrain::Official => entry.half == Half::Train,
             MathTrain::Rest => !is_tested.contains(entry),
         };
-        Ok((listing.entries.iter().filter(trained).copied().collect(), test))
+        Ok((
+            listing.entries.iter().filter(trained).copied().collect(),
+            test,
+        ))
     }
 
     /// The files of test problems.
     fn tested(&self, listing: &Listing) -> Result<Vec<Entry>, DataError> {
-        let tests = listing.entries.iter().filter(|entry| entry.half == Half::Test).copied();
-        let Some(names) = self.0.test.names() else { return Ok(tests.collect()) };
+        let tests = listing
+            .entries
+            .iter()
+            .filter(|entry| entry.half == Half::Test)
+            .copied();
+        let Some(names) = self.0.test.names() else {
+            return Ok(tests.collect());
+        };
         let by_name: HashMap<String, Entry> = tests.map(|entry| (entry.name(), entry)).collect();
         let subjects = self.0.chosen();
-        let wanted =
-            |name: &&str| subjects.iter().any(|subject| name.split('/').nth(1) == Some(subject.folder()));
+        let wanted = |name: &&str| {
+            subjects
+                .iter()
+                .any(|subject| name.split('/').nth(1) == Some(subject.folder()))
+        };
         let wanted: Vec<&str> = names.into_iter().filter(wanted).collect();
-        let missing: Vec<&str> =
-            wanted.iter().filter(|name| !by_name.contains_key(**name)).copied().collect();
+        let missing: Vec<&str> = wanted
+            .iter()
+            .filter(|name| !by_name.contains_key(**name))
+            .copied()
+            .collect();
         if let Some(first) = missing.first() {
             let fault = format!(
                 "{} of the {} problems of `{}` are missing, the first of them {first}; fetch MATH again, or take `test = \"all\"`",
@@ -134,7 +154,10 @@ impl Math<'_> {
                 wanted.len(),
                 self.0.test.name()
             );
-            return Err(DataError::Layout { path: self.0.path.clone(), fault });
+            return Err(DataError::Layout {
+                path: self.0.path.clone(),
+                fault,
+            });
         }
         Ok(wanted.iter().map(|name| by_name[*name]).collect())
     }
@@ -150,11 +173,19 @@ impl Math<'_> {
         let name = entry.name();
         let path = self.0.path.join(&name);
         let text = read_text(&path, EXPECTED)?;
-        let place = |line| Place { path: &path, unit: "line", number: line };
-        let row: Row = serde_json::from_str(&text).map_err(|error| place(error.line()).json_fault(&error))?;
+        let place = |line| Place {
+            path: &path,
+            unit: "line",
+            number: line,
+        };
+        let row: Row =
+            serde_json::from_str(&text).map_err(|error| place(error.line()).json_fault(&error))?;
         let place = place(1);
         // Two training problems of the original have the level `Level ?`.
-        let level = row.level.as_deref().and_then(|level| level.rsplit(' ').next()?.parse::<u8>().ok());
+        let level = row
+            .level
+            .as_deref()
+            .and_then(|level| level.rsplit(' ').next()?.parse::<u8>().ok());
         if !self.0.levels.is_empty() && level.is_none_or(|level| !self.0.levels.contains(&level)) {
             return Ok(None);
         }
@@ -164,7 +195,12 @@ impl Math<'_> {
             place.fault("`solution` has no complete `\\boxed{...}` to take the answer from; mend it, or take the file out")
         })?;
         let answer = answer.to_owned();
-        Ok(Some(Problem { id: format!("math/{name}"), question, answer, solution: Some(solution) }))
+        Ok(Some(Problem {
+            id: format!("math/{name}"),
+            question,
+            answer,
+            solution: Some(solution),
+        }))
     }
 }
 
@@ -175,7 +211,10 @@ fn without_repeats(problems: Vec<Problem>) -> (Vec<Problem>, Vec<String>) {
     let mut kept = Vec::with_capacity(problems.len());
     for problem in problems {
         if let Some(first) = met.get(&asked(&problem.question)) {
-            repeats.push(format!("{} asks the same as {first} and is left out", problem.id));
+            repeats.push(format!(
+                "{} asks the same as {first} and is left out",
+                problem.id
+            ));
             continue;
         }
         met.insert(asked(&problem.question), problem.id.clone());

@@ -31,7 +31,13 @@ impl MathTask {
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
         let (test, train) = (MathTest::default(), MathTrain::default());
-        Self { path, test, train, levels: Vec::new(), subjects: Vec::new() }
+        Self {
+            path,
+            test,
+            train,
+            levels: Vec::new(),
+            subjects: Vec::new(),
+        }
     }
 
     /// What is wrong with these settings, if anything, as (field, complaint).
@@ -46,7 +52,8 @@ impl MathTask {
 
     /// The subjects in use, each once and in order of their folders.
     pub(super) fn chosen(&self) -> Vec<Subject> {
-        let wanted = |subject: &Subject| self.subjects.is_empty() || self.subjects.contains(subject);
+        let wanted =
+            |subject: &Subject| self.subjects.is_empty() || self.subjects.contains(subject);
         Subject::ALL.into_iter().filter(wanted).collect()
     }
 }
@@ -169,11 +176,20 @@ mod tests {
     fn the_lists_name_different_files_of_the_test_folder() {
         for (test, count) in [(MathTest::Math500, 500), (MathTest::Rise1000, 1000)] {
             let names = test.names().unwrap();
-            assert_eq!((names.len(), names.iter().collect::<BTreeSet<_>>().len()), (count, count));
+            assert_eq!(
+                (names.len(), names.iter().collect::<BTreeSet<_>>().len()),
+                (count, count)
+            );
             for name in names {
                 let (subject, file) = name.strip_prefix("test/").unwrap().split_once('/').unwrap();
-                assert!(Subject::ALL.iter().any(|known| known.folder() == subject), "{name}");
-                assert!(file.strip_suffix(".json").unwrap().parse::<u32>().is_ok(), "{name}");
+                assert!(
+                    Subject::ALL.iter().any(|known| known.folder() == subject),
+                    "{name}"
+                );
+                assert!(
+                    file.strip_suffix(".json").unwrap().parse::<u32>().is_ok(),
+                    "{name}"
+                );
             }
         }
         assert_eq!(MathTest::All.names(), None);
@@ -192,7 +208,11 @@ mod tests {
             toml::from_str("path = \"MATH\"\ntest = \"rise-1000\"\ntrain = \"rest\"\nlevels = [1, 5]\nsubjects = [\"number_theory\"]").unwrap();
         assert_eq!(
             (task.test, task.train, task.chosen()),
-            (MathTest::Rise1000, MathTrain::Rest, vec![Subject::NumberTheory])
+            (
+                MathTest::Rise1000,
+                MathTrain::Rest,
+                vec![Subject::NumberTheory]
+            )
         );
         for test in [MathTest::Math500, MathTest::Rise1000, MathTest::All] {
             assert_eq!(serde_json::to_value(test).unwrap(), test.name());
@@ -200,7 +220,14 @@ mod tests {
         for subject in Subject::ALL {
             assert_eq!(serde_json::to_value(subject).unwrap(), subject.folder());
         }
-        let fault = MathTask { levels: vec![1, 6], ..MathTask::new("MATH".into()) }.fault();
-        assert_eq!(fault, Some(("levels", "= 6: MATH has the levels 1 to 5".to_owned())));
+        let fault = MathTask {
+            levels: vec![1, 6],
+            ..MathTask::new("MATH".into())
+        }
+        .fault();
+        assert_eq!(
+            fault,
+            Some(("levels", "= 6: MATH has the levels 1 to 5".to_owned()))
+        );
     }
 }

@@ -15,7 +15,8 @@ fn put(folder: &TempDir, name: &str, text: impl AsRef<[u8]>) {
 }
 
 fn row(question: &str, level: &str, solution: &str) -> String {
-    serde_json::json!({ "problem": question, "level": level, "type": "x", "solution": solution }).to_string()
+    serde_json::json!({ "problem": question, "level": level, "type": "x", "solution": solution })
+        .to_string()
 }
 
 /// A folder with one training problem and one test problem of each subject.
@@ -23,20 +24,38 @@ fn small() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for subject in Subject::ALL {
         for half in ["train", "test"] {
-            let (name, question) = (subject.folder(), format!("What is {half} of {}?", subject.folder()));
-            put(&folder, &format!("{half}/{name}/7.json"), row(&question, "Level 3", "It is $\\boxed{7}$."));
+            let (name, question) = (
+                subject.folder(),
+                format!("What is {half} of {}?", subject.folder()),
+            );
+            put(
+                &folder,
+                &format!("{half}/{name}/7.json"),
+                row(&question, "Level 3", "It is $\\boxed{7}$."),
+            );
         }
     }
     folder
 }
 
 fn all(folder: &TempDir) -> MathTask {
-    MathTask { test: MathTest::All, ..MathTask::new(folder.path().join("MATH")) }
+    MathTask {
+        test: MathTest::All,
+        ..MathTask::new(folder.path().join("MATH"))
+    }
 }
 
 fn load(folder: &TempDir, task: &MathTask, train: usize, test: usize) -> Result<Splits, String> {
-    let sizes = Sizes { train, test, ..Sizes::none(0) };
-    let shown = |error: DataError| error.to_string().replace(&format!("{}/", folder.path().display()), "");
+    let sizes = Sizes {
+        train,
+        test,
+        ..Sizes::none(0)
+    };
+    let shown = |error: DataError| {
+        error
+            .to_string()
+            .replace(&format!("{}/", folder.path().display()), "")
+    };
     TaskConfig::Math(task.clone()).load(&sizes).map_err(shown)
 }
 
@@ -50,23 +69,54 @@ fn ids(problems: &[Problem]) -> Vec<&str> {
 fn a_file_becomes_a_problem() {
     let folder = small();
     let solution = "First \\boxed{1}, then $\\boxed{\\frac{\\sqrt{3}}{2}}$.";
-    put(&folder, "test/geometry/12.json", row(" What is $\\sin 60^\\circ$? ", "Level 2", solution));
+    put(
+        &folder,
+        "test/geometry/12.json",
+        row(" What is $\\sin 60^\\circ$? ", "Level 2", solution),
+    );
     let splits = load(&folder, &all(&folder), 0, 8).unwrap();
-    let found = splits.test.iter().find(|problem| problem.id.ends_with("12.json")).unwrap();
+    let found = splits
+        .test
+        .iter()
+        .find(|problem| problem.id.ends_with("12.json"))
+        .unwrap();
     assert_eq!(found.id, "math/test/geometry/12.json");
     assert_eq!(found.question, "What is $\\sin 60^\\circ$?");
-    assert_eq!((found.answer.as_str(), found.solution.as_deref()), ("\\frac{\\sqrt{3}}{2}", Some(solution)));
+    assert_eq!(
+        (found.answer.as_str(), found.solution.as_deref()),
+        ("\\frac{\\sqrt{3}}{2}", Some(solution))
+    );
 }
 
 #[test]
 fn levels_and_subjects_pick_problems() {
     let folder = small();
-    put(&folder, "test/algebra/8.json", row("Which?", "Level 5", "\\boxed{8}"));
-    put(&folder, "test/algebra/9.json", row("Which level?", "Level ?", "\\boxed{9}"));
-    let hard = MathTask { levels: vec![5], ..all(&folder) };
-    assert_eq!(ids(&load(&folder, &hard, 0, 1).unwrap().test), ["math/test/algebra/8.json"]);
-    let few = MathTask { subjects: vec![Subject::Geometry], ..all(&folder) };
-    assert_eq!(ids(&load(&folder, &few, 1, 1).unwrap().train), ["math/train/geometry/7.json"]);
+    put(
+        &folder,
+        "test/algebra/8.json",
+        row("Which?", "Level 5", "\\boxed{8}"),
+    );
+    put(
+        &folder,
+        "test/algebra/9.json",
+        row("Which level?", "Level ?", "\\boxed{9}"),
+    );
+    let hard = MathTask {
+        levels: vec![5],
+        ..all(&folder)
+    };
+    assert_eq!(
+        ids(&load(&folder, &hard, 0, 1).unwrap().test),
+        ["math/test/algebra/8.json"]
+    );
+    let few = MathTask {
+        subjects: vec![Subject::Geometry],
+        ..all(&folder)
+    };
+    assert_eq!(
+        ids(&load(&folder, &few, 1, 1).unwrap().train),
+        ["math/train/geometry/7.json"]
+    );
     insta::assert_snapshot!(load(&folder, &few, 2, 1).unwrap_err(), @"split `train` asks for 2 problems, and MATH (training problems) (1 rows) has 1 for it; ask for fewer, here or in the other splits that it is dealt out to");
 }
 
@@ -74,26 +124,55 @@ fn levels_and_subjects_pick_problems() {
 fn the_test_sets_are_their_lists_and_the_rest_may_be_trained_on() {
     let folder = small();
     for (number, name) in MathTest::Math500.names().unwrap().into_iter().enumerate() {
-        put(&folder, name, row(&format!("What is question {number}?"), "Level 1", "\\boxed{1}"));
+        put(
+            &folder,
+            name,
+            row(
+                &format!("What is question {number}?"),
+                "Level 1",
+                "\\boxed{1}",
+            ),
+        );
     }
     let task = MathTask::new(folder.path().join("MATH"));
     let splits = load(&folder, &task, 7, 500).unwrap();
-    let mut names: Vec<String> =
-        MathTest::Math500.names().unwrap().iter().map(|name| format!("math/{name}")).collect();
+    let mut names: Vec<String> = MathTest::Math500
+        .names()
+        .unwrap()
+        .iter()
+        .map(|name| format!("math/{name}"))
+        .collect();
     names.sort_unstable();
     assert_eq!(ids(&splits.test), names);
-    assert!(ids(&splits.train).iter().all(|id| id.starts_with("math/train/")));
+    assert!(
+        ids(&splits.train)
+            .iter()
+            .all(|id| id.starts_with("math/train/"))
+    );
     insta::assert_snapshot!(load(&folder, &task, 8, 500).unwrap_err(), @"split `train` asks for 8 problems, and MATH (training problems) (7 rows) has 7 for it; ask for fewer, here or in the other splits that it is dealt out to");
 
     // Beside the 7 training problems there are 7 of the test folder, less those that a list names.
-    let rest = MathTask { train: MathTrain::Rest, ..task.clone() };
-    let listed =
-        Subject::ALL.iter().filter(|s| names.contains(&format!("math/test/{}/7.json", s.folder()))).count();
+    let rest = MathTask {
+        train: MathTrain::Rest,
+        ..task.clone()
+    };
+    let listed = Subject::ALL
+        .iter()
+        .filter(|s| names.contains(&format!("math/test/{}/7.json", s.folder())))
+        .count();
     let splits = load(&folder, &rest, 14 - listed, 500).unwrap();
-    assert!(splits.train.iter().all(|problem| !names.contains(&problem.id)));
+    assert!(
+        splits
+            .train
+            .iter()
+            .all(|problem| !names.contains(&problem.id))
+    );
     assert!(load(&folder, &rest, 15 - listed, 500).is_err());
 
-    let rise = MathTask { test: MathTest::Rise1000, ..task };
+    let rise = MathTask {
+        test: MathTest::Rise1000,
+        ..task
+    };
     insta::assert_snapshot!(load(&folder, &rise, 0, 1).unwrap_err(), @r#"MATH: 909 of the 1000 problems of `rise-1000` are missing, the first of them test/counting_and_probability/47.json; fetch MATH again, or take `test = "all"`"#);
 }
 
@@ -121,7 +200,10 @@ fn order_and_fingerprint_do_not_depend_on_the_order_of_writing() {
 #[test]
 fn the_fingerprint_is_that_of_a_listing_by_sha256sum() {
     let folder = small();
-    let few = MathTask { subjects: vec![Subject::Algebra], ..all(&folder) };
+    let few = MathTask {
+        subjects: vec![Subject::Algebra],
+        ..all(&folder)
+    };
     let [(_, _, key)] = Math(&few).files().unwrap().try_into().unwrap();
     let line = |name: &str| {
         let bytes = fs::read(folder.path().join("MATH").join(name)).unwrap();
@@ -130,7 +212,13 @@ fn the_fingerprint_is_that_of_a_listing_by_sha256sum() {
     let listing = line("test/algebra/7.json") + &line("train/algebra/7.json");
     assert_eq!(key, Key::of_bytes(listing.as_bytes()));
     let print = |task| TaskConfig::Math(task).fingerprint().unwrap();
-    assert_ne!(print(few.clone()), print(MathTask { levels: vec![3], ..few.clone() }));
+    assert_ne!(
+        print(few.clone()),
+        print(MathTask {
+            levels: vec![3],
+            ..few.clone()
+        })
+    );
     assert_eq!(
         print(few.clone())["settings"],
         serde_json::json!({ "test": "all", "train": "official", "subjects": ["algebra"] })
@@ -140,7 +228,11 @@ fn the_fingerprint_is_that_of_a_listing_by_sha256sum() {
 #[test]
 fn a_training_question_that_is_asked_again_is_left_out_and_told() {
     let folder = small();
-    put(&folder, "train/prealgebra/70.json", row("WHAT is train of algebra", "Level 1", "\\boxed{7}"));
+    put(
+        &folder,
+        "train/prealgebra/70.json",
+        row("WHAT is train of algebra", "Level 1", "\\boxed{7}"),
+    );
     put(&folder, "train/prealgebra/notes.txt", "mine");
     assert_eq!(load(&folder, &all(&folder), 7, 0).unwrap().train.len(), 7);
     insta::assert_snapshot!(Math(&all(&folder)).notes().unwrap().join("\n"), @"
@@ -154,10 +246,26 @@ fn a_training_question_that_is_asked_again_is_left_out_and_told() {
 #[test]
 fn a_test_question_among_those_trained_on_is_refused() {
     let folder = small();
-    put(&folder, "train/prealgebra/70.json", row("WHAT is test of algebra", "Level 1", "\\boxed{7}"));
+    put(
+        &folder,
+        "train/prealgebra/70.json",
+        row("WHAT is test of algebra", "Level 1", "\\boxed{7}"),
+    );
     insta::assert_snapshot!(load(&folder, &all(&folder), 8, 7).unwrap_err(), @r#"math/train/prealgebra/70.json and math/test/algebra/7.json ask the same question, "What is test of algebra?"; take one of them out"#);
-    let sizes = Sizes { train: 8, test: 7, allow_leaks: true, ..Sizes::none(0) };
-    assert_eq!(TaskConfig::Math(all(&folder)).load(&sizes).unwrap().train.len(), 8);
+    let sizes = Sizes {
+        train: 8,
+        test: 7,
+        allow_leaks: true,
+        ..Sizes::none(0)
+    };
+    assert_eq!(
+        TaskConfig::Math(all(&folder))
+            .load(&sizes)
+            .unwrap()
+            .train
+            .len(),
+        8
+    );
 }
 
 #[test]
@@ -181,7 +289,10 @@ fn another_folder_is_refused_with_the_one_that_was_meant() {
     let folder = small();
     let at = |place: &str| {
         let path = folder.path().join(place);
-        let task = MathTask { test: MathTest::All, ..MathTask::new(path) };
+        let task = MathTask {
+            test: MathTest::All,
+            ..MathTask::new(path)
+        };
         let error = load(&folder, &task, 1, 1).unwrap_err();
         error.replace(&folder.path().display().to_string(), "there")
     };

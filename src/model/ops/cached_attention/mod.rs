@@ -58,14 +58,20 @@ pub fn attend(
     take_in(call, cache, rows);
     let (stride, width) = (call.heads.packed(), call.heads.width());
     let mut position = cache.filled() + from;
-    let (tiles, rest) =
-        rows[from * stride..].split_at(rows[from * stride..].len() / (TILE * stride) * TILE * stride);
+    let (tiles, rest) = rows[from * stride..]
+        .split_at(rows[from * stride..].len() / (TILE * stride) * TILE * stride);
     let (y_tiles, y_rest) = y.split_at_mut(tiles.len() / stride * width);
-    for (rows, y) in tiles.chunks_exact(TILE * stride).zip(y_tiles.chunks_exact_mut(TILE * width)) {
+    for (rows, y) in tiles
+        .chunks_exact(TILE * stride)
+        .zip(y_tiles.chunks_exact_mut(TILE * width))
+    {
         attend_tile(call, cache, rows, position, scratch, y);
         position += TILE;
     }
-    for (row, y) in rest.chunks_exact(stride).zip(y_rest.chunks_exact_mut(width)) {
+    for (row, y) in rest
+        .chunks_exact(stride)
+        .zip(y_rest.chunks_exact_mut(width))
+    {
         attend_row(call, cache, row, position, scratch, y);
         position += 1;
     }
@@ -75,11 +81,16 @@ pub fn attend(
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 fn take_in<'a>(call: Call<'a>, cache: &mut Cache, rows: &mut [f32]) {
     let heads = call.heads;
-    let (turned, width) = ((heads.queries + heads.keys) * heads.size, heads.keys * heads.size);
+    let (turned, width) = (
+        (heads.queries + heads.keys) * heads.size,
+        heads.keys * heads.size,
+    );
     let scale = 1.0 / (heads.size as f32).sqrt();
     for (row, position) in rows.chunks_exact_mut(heads.packed()).zip(cache.filled()..) {
         call.rotary.rotate(&mut row[..turned], position, false);
-        row[..heads.width()].iter_mut().for_each(|query| *query *= scale);
+        row[..heads.width()]
+            .iter_mut()
+            .for_each(|query| *query *= scale);
         let (keys, values) = row[heads.width()..].split_at(width);
         cache.store(call.layer, position, keys, values);
     }
@@ -141,14 +152,21 @@ fn tile<const Q: usize, const FMA: bool>(
     }
     let (scores, inverse) = (&mut scratch.scores[..needed], &mut scratch.inverse[..sums]);
     scores::score::<Q, FMA>(call, cache, rows, blocks, scores);
-    for (at, (scores, inverse)) in scores.chunks_exact_mut(positions).zip(inverse.iter_mut()).enumerate() {
+    for (at, (scores, inverse)) in scores
+        .chunks_exact_mut(positions)
+        .zip(inverse.iter_mut())
+        .enumerate()
+    {
         let seen = first + at % Q + 1;
         *inverse = soften(&mut scores[..seen.next_multiple_of(LANES)], seen);
     }
     y.fill(0.0);
     values::weigh::<Q, FMA>(call, cache, scores, first, y);
     for (q, y) in y.chunks_exact_mut(heads.width()).enumerate() {
-        for (y, inverse) in y.chunks_exact_mut(heads.size).zip(inverse.iter().skip(q).step_by(Q)) {
+        for (y, inverse) in y
+            .chunks_exact_mut(heads.size)
+            .zip(inverse.iter().skip(q).step_by(Q))
+        {
             for y in y {
                 *y *= inverse;
             }

@@ -20,12 +20,20 @@ pub fn score<const Q: usize, const FMA: bool>(
     blocks: usize,
     scores: &mut [f32],
 ) {
-    let (size, stride, group) = (call.heads.size, call.heads.packed(), call.heads.queries / call.heads.keys);
+    let (size, stride, group) = (
+        call.heads.size,
+        call.heads.packed(),
+        call.heads.queries / call.heads.keys,
+    );
     let mut first = 0;
     while first < blocks {
         // A single query has one chain of additions per block: four blocks keep the units busy.
         // Past the last block, that one is done again.
-        let at: [usize; 4] = if Q == 1 { ahead(first, blocks) } else { [first; 4] };
+        let at: [usize; 4] = if Q == 1 {
+            ahead(first, blocks)
+        } else {
+            [first; 4]
+        };
         let parts = at.map(|block| cache.part(call.layer, block).0);
         for head in 0..call.heads.queries {
             let place = head / group * size * LANES;
@@ -45,13 +53,21 @@ pub fn score<const Q: usize, const FMA: bool>(
 /// Four numbers from `first` on, none of them beyond the last below `end`.
 #[inline(always)]
 pub fn ahead(first: usize, end: usize) -> [usize; 4] {
-    [first, (first + 1).min(end - 1), (first + 2).min(end - 1), (first + 3).min(end - 1)]
+    [
+        first,
+        (first + 1).min(end - 1),
+        (first + 2).min(end - 1),
+        (first + 3).min(end - 1),
+    ]
 }
 
 /// Four queries, each against its own block of one key head.
 ///
 /// Written out four times: a loop would keep the sums in memory.
-#[expect(clippy::many_single_char_names, reason = "four queries and four blocks of one kind each")]
+#[expect(
+    clippy::many_single_char_names,
+    reason = "four queries and four blocks of one kind each"
+)]
 #[inline(always)]
 fn four<const FMA: bool>([p, q, r, s]: [&[f32]; 4], [a, b, c, d]: [&[Lanes]; 4]) -> [Lanes; 4] {
     let mut sums = [[0.0; LANES]; 4];
@@ -69,7 +85,11 @@ fn four<const FMA: bool>([p, q, r, s]: [&[f32]; 4], [a, b, c, d]: [&[Lanes]; 4])
 
 /// `sums + factor * values`.
 #[inline(always)]
-pub fn add<const L: usize, const FMA: bool>(mut sums: [f32; L], factor: f32, values: &[f32; L]) -> [f32; L] {
+pub fn add<const L: usize, const FMA: bool>(
+    mut sums: [f32; L],
+    factor: f32,
+    values: &[f32; L],
+) -> [f32; L] {
     for (sum, value) in sums.iter_mut().zip(values) {
         *sum = add_product::<FMA>(factor, *value, *sum);
     }

@@ -19,19 +19,29 @@ const SHAPES: [[usize; 3]; 9] = [
 
 fn heads(shape: usize) -> Heads {
     let [queries, keys, size] = SHAPES[shape];
-    Heads { queries, keys, size }
+    Heads {
+        queries,
+        keys,
+        size,
+    }
 }
 
 /// Rows of numbers that look random, the same ones for the same seed.
 fn rows(heads: &Heads, count: usize, seed: u64) -> Vec<f32> {
     let mut draws = crate::domain::Seed(seed).draws();
-    (0..count * heads.packed()).map(|_| draws.normal() as f32).collect()
+    (0..count * heads.packed())
+        .map(|_| draws.normal() as f32)
+        .collect()
 }
 
 /// Takes in rows in pieces of these lengths, and returns the results of all.
 fn run(heads: &Heads, cache: &mut Cache, rows: &[f32], pieces: &[usize]) -> Vec<f32> {
     let rotary = Rotary::new(128, heads.size, 10_000.0);
-    let call = Call { heads, rotary: &rotary, layer: 1 };
+    let call = Call {
+        heads,
+        rotary: &rotary,
+        layer: 1,
+    };
     let (mut scratch, mut y, mut from) = (Scratch::default(), Vec::new(), 0);
     for &count in pieces {
         let mut piece = rows[from * heads.packed()..(from + count) * heads.packed()].to_vec();
@@ -53,7 +63,11 @@ fn plainly(heads: &Heads, rows: &[f32]) -> Vec<f64> {
     let rotary = Rotary::new(128, size, 10_000.0);
     let mut rows = rows.to_vec();
     for (position, row) in rows.chunks_exact_mut(stride).enumerate() {
-        rotary.rotate(&mut row[..(heads.queries + heads.keys) * size], position, false);
+        rotary.rotate(
+            &mut row[..(heads.queries + heads.keys) * size],
+            position,
+            false,
+        );
     }
     let at = |row: usize, place: usize, i: usize| f64::from(rows[row * stride + place + i]);
     let mut y = Vec::new();
@@ -61,11 +75,22 @@ fn plainly(heads: &Heads, rows: &[f32]) -> Vec<f64> {
         for head in 0..heads.queries {
             let key = (heads.queries + head / group) * size;
             let value = key + heads.keys * size;
-            let score = |past| (0..size).map(|i| at(row, head * size, i) * at(past, key, i)).sum::<f64>();
-            let masses: Vec<f64> = (0..=row).map(|past| (score(past) / (size as f64).sqrt()).exp()).collect();
+            let score = |past| {
+                (0..size)
+                    .map(|i| at(row, head * size, i) * at(past, key, i))
+                    .sum::<f64>()
+            };
+            let masses: Vec<f64> = (0..=row)
+                .map(|past| (score(past) / (size as f64).sqrt()).exp())
+                .collect();
             let total: f64 = masses.iter().sum();
             y.extend((0..size).map(|i| {
-                masses.iter().enumerate().map(|(past, mass)| mass * at(past, value, i)).sum::<f64>() / total
+                masses
+                    .iter()
+                    .enumerate()
+                    .map(|(past, mass)| mass * at(past, value, i))
+                    .sum::<f64>()
+                    / total
             }));
         }
     }
@@ -147,18 +172,32 @@ proptest! {
 fn only_the_wanted_rows_are_written() {
     let heads = heads(0);
     let rotary = Rotary::new(128, heads.size, 10_000.0);
-    let call = Call { heads: &heads, rotary: &rotary, layer: 0 };
+    let call = Call {
+        heads: &heads,
+        rotary: &rotary,
+        layer: 0,
+    };
     let rows = rows(&heads, 9, 3);
     let attended = |from: usize| {
         let mut cache = Cache::new(&heads, 1);
         cache.reserve(9);
         let mut y = vec![0.0; (9 - from) * heads.width()];
-        attend(call, &mut cache, &mut rows.clone(), from, &mut Scratch::default(), &mut y);
+        attend(
+            call,
+            &mut cache,
+            &mut rows.clone(),
+            from,
+            &mut Scratch::default(),
+            &mut y,
+        );
         bits(&y)
     };
     let all = attended(0);
     for from in 1..9 {
-        assert!(attended(from) == all[from * heads.width()..], "from row {from}");
+        assert!(
+            attended(from) == all[from * heads.width()..],
+            "from row {from}"
+        );
     }
     assert!(attended(9).is_empty());
 }

@@ -23,7 +23,13 @@ pub fn weigh<const Q: usize, const FMA: bool>(
     for block in 0..blocks {
         let before = block * LANES;
         let values = cache.part(call.layer, block).1;
-        let part = Part { heads: call.heads, values, scores: &scores[before..], rows: Q, blocks };
+        let part = Part {
+            heads: call.heads,
+            values,
+            scores: &scores[before..],
+            rows: Q,
+            blocks,
+        };
         if Q > 1 && before + LANES <= first + 1 {
             part.add::<Q, FMA>([0, LANES], y);
         } else {
@@ -78,10 +84,19 @@ impl<'a> Part<'a> {
         let (pieces, width) = (self.heads.width() / L, self.heads.keys * self.heads.size);
         let mut first = 0;
         while first < pieces {
-            let at = if Q == 1 { ahead(first, pieces) } else { [first; 4] };
+            let at = if Q == 1 {
+                ahead(first, pieces)
+            } else {
+                [first; 4]
+            };
             let row = if Q == 1 { [0; 4] } else { [0, 1, 2, 3] };
             let chain = |i: usize| self.chain([q + row[i], seen], row[i], at[i] * L);
-            add_four::<L, FMA>([chain(0), chain(1), chain(2), chain(3)], self.values, [seen, width], y);
+            add_four::<L, FMA>(
+                [chain(0), chain(1), chain(2), chain(3)],
+                self.values,
+                [seen, width],
+                y,
+            );
             first += if Q == 1 { 4 } else { 1 };
         }
     }
@@ -92,7 +107,11 @@ impl<'a> Part<'a> {
         let (size, group) = (self.heads.size, self.heads.queries / self.heads.keys);
         let head = from / size;
         let weights = &self.scores[(head * self.rows + q) * self.blocks * LANES..][..seen];
-        Chain { weights, value: head / group * size + from % size, sum: row * self.heads.width() + from }
+        Chain {
+            weights,
+            value: head / group * size + from % size,
+            sum: row * self.heads.width() + from,
+        }
     }
 
     /// Heads of any size.
@@ -115,7 +134,10 @@ impl<'a> Part<'a> {
 /// Adds the first `seen` positions, `width` values apart, to four pieces of `y`.
 ///
 /// Written out four times: a loop would keep the sums in memory.
-#[expect(clippy::many_single_char_names, reason = "four chains and their weights")]
+#[expect(
+    clippy::many_single_char_names,
+    reason = "four chains and their weights"
+)]
 #[inline(always)]
 fn add_four<const L: usize, const FMA: bool>(
     [a, b, c, d]: [Chain<'_>; 4],
@@ -123,8 +145,17 @@ fn add_four<const L: usize, const FMA: bool>(
     [seen, width]: [usize; 2],
     y: &mut [f32],
 ) {
-    let mut sums = [piece(y, a.sum), piece(y, b.sum), piece(y, c.sum), piece(y, d.sum)];
-    let weights = a.weights.iter().zip(b.weights).zip(c.weights.iter().zip(d.weights));
+    let mut sums = [
+        piece(y, a.sum),
+        piece(y, b.sum),
+        piece(y, c.sum),
+        piece(y, d.sum),
+    ];
+    let weights = a
+        .weights
+        .iter()
+        .zip(b.weights)
+        .zip(c.weights.iter().zip(d.weights));
     for (values, ((p, q), (r, s))) in values.chunks_exact(width).take(seen).zip(weights) {
         sums = [
             add::<L, FMA>(sums[0], *p, &piece(values, a.value)),

@@ -1,5 +1,8 @@
 //! A whole decoder block as one operation of the `flex` backend, with its backward pass.
-#![allow(clippy::too_many_arguments, reason = "the backend extension takes tensors one by one")]
+#![allow(
+    clippy::too_many_arguments,
+    reason = "the backend extension takes tensors one by one"
+)]
 
 use std::sync::Arc;
 
@@ -34,11 +37,25 @@ pub trait FusedBlock: Backend {
 }
 
 /// The fused form of [`Kernels::block`](crate::model::Kernels::block).
-pub fn block(x: Tensor<2>, gains: [Tensor<1>; 2], matrices: [Tensor<2>; 4], call: &Call) -> Tensor<2> {
+pub fn block(
+    x: Tensor<2>,
+    gains: [Tensor<1>; 2],
+    matrices: [Tensor<2>; 4],
+    call: &Call,
+) -> Tensor<2> {
     let [attention_norm, mlp_norm] = gains.map(Tensor::into_dispatch);
     let [packed, output, gate_up, down] = matrices.map(Tensor::into_dispatch);
     let (x, call) = (x.into_dispatch(), call.clone());
-    let y = Dispatch::fused_block(x, attention_norm, packed, output, mlp_norm, gate_up, down, call);
+    let y = Dispatch::fused_block(
+        x,
+        attention_norm,
+        packed,
+        output,
+        mlp_norm,
+        gate_up,
+        down,
+        call,
+    );
     Tensor::from_dispatch(y)
 }
 
@@ -53,7 +70,8 @@ impl FusedBlock for Flex {
         down: Primitive,
         call: Call,
     ) -> Primitive {
-        let weights = Parts::from_array([attention_norm, packed, output, mlp_norm, gate_up, down].map(flat));
+        let weights =
+            Parts::from_array([attention_norm, packed, output, mlp_norm, gate_up, down].map(flat));
         call.forward(flat(x), &weights).0
     }
 }
@@ -70,13 +88,40 @@ impl<C: CheckpointStrategy> FusedBlock for Autodiff<Flex, C> {
         call: Call,
     ) -> FloatTensor<Self> {
         let inner = |tensor: &FloatTensor<Self>| flat(tensor.primitive().clone());
-        let all = [&attention_norm, &packed, &output, &mlp_norm, &gate_up, &down];
+        let all = [
+            &attention_norm,
+            &packed,
+            &output,
+            &mlp_norm,
+            &gate_up,
+            &down,
+        ];
         let weights = Parts::from_array(all.map(inner));
         let input = inner(&x);
         let (y, kept) = call.forward(input.clone(), &weights);
-        let all = [&x, &attention_norm, &packed, &output, &mlp_norm, &gate_up, &down];
-        match Block.prepare::<C>(all.map(FloatTensor::<Self>::node)).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(State { call, input, weights, kept: Arc::new(kept) }, y),
+        let all = [
+            &x,
+            &attention_norm,
+            &packed,
+            &output,
+            &mlp_norm,
+            &gate_up,
+            &down,
+        ];
+        match Block
+            .prepare::<C>(all.map(FloatTensor::<Self>::node))
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish(
+                State {
+                    call,
+                    input,
+                    weights,
+                    kept: Arc::new(kept),
+                },
+                y,
+            ),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }
@@ -87,8 +132,10 @@ impl Call {
     fn forward(&self, mut x: Primitive, weights: &Parts<Primitive>) -> (Primitive, Vec<Vec<Kept>>) {
         let (groups, size) = (groups(&self.lengths, 0), x.shape().num_elements());
         let weights = slices(weights);
-        let mut kept: Vec<Vec<Option<Kept>>> =
-            groups.iter().map(|group| group.iter().map(|_| None).collect()).collect();
+        let mut kept: Vec<Vec<Option<Kept>>> = groups
+            .iter()
+            .map(|group| group.iter().map(|_| None).collect())
+            .collect();
         let mut rest = &mut x.storage_mut::<f32>()[..size];
         let mut tasks = Vec::new();
         for (shard, kept) in groups.iter().flatten().zip(kept.iter_mut().flatten()) {
@@ -97,9 +144,19 @@ impl Call {
             rest = after;
         }
         self.threads.each(tasks, |(shard, rows, kept)| {
-            *kept = Some(block::forward(rows, &weights, &self.shape, self.lengths(shard)));
+            *kept = Some(block::forward(
+                rows,
+                &weights,
+                &self.shape,
+                self.lengths(shard),
+            ));
         });
-        (x, kept.into_iter().map(|group| group.into_iter().flatten().collect()).collect())
+        (
+            x,
+            kept.into_iter()
+                .map(|group| group.into_iter().flatten().collect())
+                .collect(),
+        )
     }
 
     /// Gradients of the input and of the weights.
@@ -109,13 +166,22 @@ impl Call {
         let mut rest = &mut dx.storage_mut::<f32>()[..size];
         let mut groups = Vec::new();
         for (shards, kept) in cut.iter().zip(&*state.kept) {
-            let size = shards.iter().map(|shard| shard.rows.len()).sum::<usize>() * self.shape.width;
+            let size =
+                shards.iter().map(|shard| shard.rows.len()).sum::<usize>() * self.shape.width;
             let ((x_here, x_after), (dx, after)) = (x.split_at(size), rest.split_at_mut(size));
-            groups.push(Group { shards, kept, x: x_here, dx, gradients: Parts::gradients(&self.shape) });
+            groups.push(Group {
+                shards,
+                kept,
+                x: x_here,
+                dx,
+                gradients: Parts::gradients(&self.shape),
+            });
             (x, rest) = (x_after, after);
         }
         let turned = Turned::new(&weights, &self.shape);
-        self.threads.each(groups.iter_mut().collect(), |group| group.run(&weights, &turned, self));
+        self.threads.each(groups.iter_mut().collect(), |group| {
+            group.run(&weights, &turned, self)
+        });
         let mut sums = groups.into_iter().map(|group| group.gradients);
         let mut total = sums.next().unwrap_or_else(|| Parts::gradients(&self.shape));
         for sum in sums {
@@ -131,7 +197,14 @@ impl Call {
 }
 
 fn slices(weights: &Parts<Primitive>) -> Parts<&[f32]> {
-    let Parts { attention_norm, packed, output, mlp_norm, gate_up, down } = weights;
+    let Parts {
+        attention_norm,
+        packed,
+        output,
+        mlp_norm,
+        gate_up,
+        down,
+    } = weights;
     Parts::from_array([attention_norm, packed, output, mlp_norm, gate_up, down].map(values))
 }
 
@@ -151,8 +224,20 @@ impl Group<'_> {
             let values = first..first + shard.rows.len() * call.shape.width;
             first = values.end;
             let (x, shape, lengths) = (&self.x[values.clone()], &*call.shape, call.lengths(shard));
-            let passed = Passed { weights, turned, shape, x, kept, lengths };
-            block::backward(&passed, &mut self.dx[values], &mut self.gradients, number > 0);
+            let passed = Passed {
+                weights,
+                turned,
+                shape,
+                x,
+                kept,
+                lengths,
+            };
+            block::backward(
+                &passed,
+                &mut self.dx[values],
+                &mut self.gradients,
+                number > 0,
+            );
         }
     }
 }
@@ -179,7 +264,11 @@ impl Backward<Flex, 7> for Block {
             grads.register::<Flex>(node.id, dx);
         }
         let weights = ops.state.weights.into_array();
-        for ((node, gradient), weight) in parents.into_iter().zip(gradients.into_array()).zip(&weights) {
+        for ((node, gradient), weight) in parents
+            .into_iter()
+            .zip(gradients.into_array())
+            .zip(&weights)
+        {
             if let Some(node) = node {
                 grads.register::<Flex>(node.id, tensor(gradient, weight.shape()));
             }

@@ -15,7 +15,9 @@ use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Shape, Tensor, TensorData};
 
 use super::buffer::Buffer;
-use super::{Heads, Rotary, Targets, attention as attend, cross_entropy as entropy, rms_norm as rms};
+use super::{
+    Heads, Rotary, Targets, attention as attend, cross_entropy as entropy, rms_norm as rms,
+};
 
 mod block;
 
@@ -33,18 +35,35 @@ pub struct Attended {
 
 #[backend_extension(Flex, Autodiff)]
 pub trait Fused: Backend {
-    fn fused_rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
+    fn fused_rms_norm(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self>;
     fn fused_attention(packed: FloatTensor<Self>, call: Attended) -> FloatTensor<Self>;
     fn fused_swiglu(packed: FloatTensor<Self>) -> FloatTensor<Self>;
     fn fused_cross_entropy(logits: FloatTensor<Self>, targets: Targets) -> FloatTensor<Self>;
 }
 
 pub fn rms_norm(x: Tensor<2>, gain: Tensor<1>, epsilon: f64) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::fused_rms_norm(x.into_dispatch(), gain.into_dispatch(), epsilon))
+    Tensor::from_dispatch(Dispatch::fused_rms_norm(
+        x.into_dispatch(),
+        gain.into_dispatch(),
+        epsilon,
+    ))
 }
 
-pub fn attention(packed: Tensor<2>, heads: &Heads, lengths: &Arc<[usize]>, rotary: &Rotary) -> Tensor<2> {
-    let call = Attended { heads: heads.clone(), lengths: Arc::clone(lengths), rotary: rotary.clone() };
+pub fn attention(
+    packed: Tensor<2>,
+    heads: &Heads,
+    lengths: &Arc<[usize]>,
+    rotary: &Rotary,
+) -> Tensor<2> {
+    let call = Attended {
+        heads: heads.clone(),
+        lengths: Arc::clone(lengths),
+        rotary: rotary.clone(),
+    };
     Tensor::from_dispatch(Dispatch::fused_attention(packed.into_dispatch(), call))
 }
 
@@ -53,7 +72,10 @@ pub fn swiglu(packed: Tensor<2>) -> Tensor<2> {
 }
 
 pub fn cross_entropy(logits: Tensor<2>, targets: &Targets) -> Tensor<1> {
-    Tensor::from_dispatch(Dispatch::fused_cross_entropy(logits.into_dispatch(), targets.clone()))
+    Tensor::from_dispatch(Dispatch::fused_cross_entropy(
+        logits.into_dispatch(),
+        targets.clone(),
+    ))
 }
 
 impl Fused for Flex {
@@ -75,10 +97,18 @@ impl Fused for Flex {
 }
 
 impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
-    fn fused_rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self> {
+    fn fused_rms_norm(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
         let (inner, scale) = (flat(x.primitive().clone()), flat(gain.primitive().clone()));
         let (y, inverse) = run_rms_norm(&inner, &scale, epsilon);
-        match RmsNorm.prepare::<C>([x.node(), gain.node()]).compute_bound().stateful() {
+        match RmsNorm
+            .prepare::<C>([x.node(), gain.node()])
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => prep.finish((inner, scale, inverse), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
@@ -86,7 +116,11 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
 
     fn fused_attention(packed: FloatTensor<Self>, call: Attended) -> FloatTensor<Self> {
         let (y, saved) = run_attention(&flat(packed.primitive().clone()), &call);
-        match Attention.prepare::<C>([packed.node()]).compute_bound().stateful() {
+        match Attention
+            .prepare::<C>([packed.node()])
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => prep.finish((saved, call), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
@@ -95,7 +129,11 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
     fn fused_swiglu(packed: FloatTensor<Self>) -> FloatTensor<Self> {
         let inner = flat(packed.primitive().clone());
         let y = run_swiglu(&inner);
-        match SwiGlu.prepare::<C>([packed.node()]).compute_bound().stateful() {
+        match SwiGlu
+            .prepare::<C>([packed.node()])
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => prep.finish(inner, y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
@@ -103,7 +141,11 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
 
     fn fused_cross_entropy(logits: FloatTensor<Self>, targets: Targets) -> FloatTensor<Self> {
         let (loss, gradient) = run_cross_entropy(&flat(logits.primitive().clone()), &targets);
-        match CrossEntropy.prepare::<C>([logits.node()]).compute_bound().stateful() {
+        match CrossEntropy
+            .prepare::<C>([logits.node()])
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => prep.finish(gradient, loss),
             OpsKind::UnTracked(prep) => prep.finish(loss),
         }
@@ -112,7 +154,13 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
 
 fn run_rms_norm(x: &Primitive, gain: &Primitive, epsilon: f64) -> (Primitive, Vec<f32>) {
     let (mut y, mut inverse) = (vec![0.0; values(x).len()], vec![0.0; x.shape()[0]]);
-    rms::forward(values(x), values(gain), epsilon as f32, &mut y, &mut inverse);
+    rms::forward(
+        values(x),
+        values(gain),
+        epsilon as f32,
+        &mut y,
+        &mut inverse,
+    );
     (tensor(y, x.shape()), inverse)
 }
 
@@ -120,11 +168,18 @@ fn run_rms_norm(x: &Primitive, gain: &Primitive, epsilon: f64) -> (Primitive, Ve
 type Saved = (Vec<f32>, Vec<f32>);
 
 fn run_attention(packed: &Primitive, call: &Attended) -> (Primitive, Saved) {
-    let Attended { heads, lengths, rotary } = call;
+    let Attended {
+        heads,
+        lengths,
+        rotary,
+    } = call;
     let mut rotated = values(packed).to_vec();
     attend::rotate(&mut rotated, heads, lengths, rotary, false);
     let rows = packed.shape()[0];
-    let (mut p, mut y) = (vec![0.0; attend::squares(lengths, heads)], vec![0.0; rows * heads.width()]);
+    let (mut p, mut y) = (
+        vec![0.0; attend::squares(lengths, heads)],
+        vec![0.0; rows * heads.width()],
+    );
     attend::forward(&rotated, heads, lengths, &mut p, &mut y);
     (tensor(y, Shape::new([rows, heads.width()])), (rotated, p))
 }
@@ -138,8 +193,16 @@ fn run_swiglu(packed: &Primitive) -> Primitive {
 
 fn run_cross_entropy(logits: &Primitive, targets: &Targets) -> (Primitive, Primitive) {
     let mut gradient = values(logits).to_vec();
-    let loss = entropy::in_place(&mut gradient, logits.shape()[1], &targets.ids, &targets.weights);
-    (tensor(vec![loss as f32], Shape::new([1])), tensor(gradient, logits.shape()))
+    let loss = entropy::in_place(
+        &mut gradient,
+        logits.shape()[1],
+        &targets.ids,
+        &targets.weights,
+    );
+    (
+        tensor(vec![loss as f32], Shape::new([1])),
+        tensor(gradient, logits.shape()),
+    )
 }
 
 #[derive(Debug)]
@@ -152,7 +215,14 @@ impl Backward<Flex, 2> for RmsNorm {
         let dy = flat(grads.consume::<Flex>(&ops.node));
         let (x, gain, inverse) = ops.state;
         let (mut dx, mut dgain) = (vec![0.0; values(&x).len()], vec![0.0; values(&gain).len()]);
-        rms::backward(values(&x), values(&gain), &inverse, values(&dy), &mut dx, &mut dgain);
+        rms::backward(
+            values(&x),
+            values(&gain),
+            &inverse,
+            values(&dy),
+            &mut dx,
+            &mut dgain,
+        );
         let [x_node, gain_node] = ops.parents;
         if let Some(node) = x_node {
             grads.register::<Flex>(node.id, tensor(dx, x.shape()));
@@ -171,7 +241,14 @@ impl Backward<Flex, 1> for Attention {
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = flat(grads.consume::<Flex>(&ops.node));
-        let ((rotated, p), Attended { heads, lengths, rotary }) = ops.state;
+        let (
+            (rotated, p),
+            Attended {
+                heads,
+                lengths,
+                rotary,
+            },
+        ) = ops.state;
         let [node] = ops.parents;
         if let Some(node) = node {
             let mut gradient = vec![0.0; rotated.len()];
@@ -195,7 +272,13 @@ impl Backward<Flex, 1> for SwiGlu {
         if let Some(node) = node {
             let (mut gradient, width) = (vec![0.0; values(&packed).len()], packed.shape()[1] / 2);
             let mut again = Buffer::take(values(&dy).len());
-            super::swiglu::backward(values(&packed), width, values(&dy), &mut again, &mut gradient);
+            super::swiglu::backward(
+                values(&packed),
+                width,
+                values(&dy),
+                &mut again,
+                &mut gradient,
+            );
             grads.register::<Flex>(node.id, tensor(gradient, packed.shape()));
         }
     }
@@ -221,7 +304,11 @@ impl Backward<Flex, 1> for CrossEntropy {
 
 /// The same tensor with its values one after the other from the start of its storage.
 fn flat(x: Primitive) -> Primitive {
-    if x.is_contiguous() && x.layout().start_offset() == 0 { x } else { x.to_contiguous() }
+    if x.is_contiguous() && x.layout().start_offset() == 0 {
+        x
+    } else {
+        x.to_contiguous()
+    }
 }
 
 fn values(x: &Primitive) -> &[f32] {

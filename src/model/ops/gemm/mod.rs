@@ -1,6 +1,9 @@
 //! Strided matrix products on slices, checked at the border to the unchecked kernels: the library's, and
 //! `tiles` for small models on AVX-512. Whichever takes a product, its bits are the same.
-#![expect(unsafe_code, reason = "the kernels take raw pointers; the assertions in `gemm` bound every access")]
+#![expect(
+    unsafe_code,
+    reason = "the kernels take raw pointers; the assertions in `gemm` bound every access"
+)]
 
 #[cfg(target_arch = "x86_64")]
 mod tiles;
@@ -19,12 +22,20 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// Rows of `stride` values each, read as they lie.
     pub const fn rows(data: &'a [f32], stride: usize) -> Self {
-        Self { data, row: stride, column: 1 }
+        Self {
+            data,
+            row: stride,
+            column: 1,
+        }
     }
 
     /// The same, transposed.
     pub const fn transposed(data: &'a [f32], stride: usize) -> Self {
-        Self { data, row: 1, column: stride }
+        Self {
+            data,
+            row: 1,
+            column: stride,
+        }
     }
 
     const fn reach(&self, rows: usize, columns: usize) -> usize {
@@ -37,7 +48,10 @@ impl<'a> View<'a> {
 ///
 /// # Panics
 /// If a view does not lie within its slice.
-#[expect(clippy::many_single_char_names, reason = "the usual names of a matrix product")]
+#[expect(
+    clippy::many_single_char_names,
+    reason = "the usual names of a matrix product"
+)]
 pub fn gemm(
     [m, n, k]: [usize; 3],
     out: &mut [f32],
@@ -50,15 +64,26 @@ pub fn gemm(
     if m == 0 || n == 0 {
         return;
     }
-    assert!(out.len() > (m - 1) * stride + n - 1, "output of {m} x {n} does not fit");
+    assert!(
+        out.len() > (m - 1) * stride + n - 1,
+        "output of {m} x {n} does not fit"
+    );
     if k == 0 {
         if !accumulate {
-            out.chunks_mut(stride).take(m).for_each(|row| row[..n].fill(0.0));
+            out.chunks_mut(stride)
+                .take(m)
+                .for_each(|row| row[..n].fill(0.0));
         }
         return;
     }
-    assert!(a.data.len() >= a.reach(m, k), "left operand of {m} x {k} does not fit");
-    assert!(b.data.len() >= b.reach(k, n), "right operand of {k} x {n} does not fit");
+    assert!(
+        a.data.len() >= a.reach(m, k),
+        "left operand of {m} x {k} does not fit"
+    );
+    assert!(
+        b.data.len() >= b.reach(k, n),
+        "right operand of {k} x {n} does not fit"
+    );
     #[cfg(target_arch = "x86_64")]
     if tiles::suits([m, n, k], &b) {
         // SAFETY: the product suits, and the three assertions bound every element that is touched.
@@ -73,7 +98,10 @@ pub fn gemm(
 ///
 /// # Safety
 /// The elements of all three matrices lie within their slices.
-#[expect(clippy::many_single_char_names, reason = "the usual names of a matrix product")]
+#[expect(
+    clippy::many_single_char_names,
+    reason = "the usual names of a matrix product"
+)]
 unsafe fn library(
     [m, n, k]: [usize; 3],
     out: &mut [f32],
@@ -155,19 +183,54 @@ mod tests {
     #[test]
     fn a_sum_of_nothing_is_zero() {
         let mut out = [1.0; 5];
-        gemm([2, 2, 0], &mut out, 3, View::rows(&[], 0), View::rows(&[], 2), 1.0, true);
+        gemm(
+            [2, 2, 0],
+            &mut out,
+            3,
+            View::rows(&[], 0),
+            View::rows(&[], 2),
+            1.0,
+            true,
+        );
         assert_eq!(out, [1.0; 5]);
-        gemm([2, 2, 0], &mut out, 3, View::rows(&[], 0), View::rows(&[], 2), 1.0, false);
+        gemm(
+            [2, 2, 0],
+            &mut out,
+            3,
+            View::rows(&[], 0),
+            View::rows(&[], 2),
+            1.0,
+            false,
+        );
         assert_eq!(out, [0.0, 0.0, 1.0, 0.0, 0.0]);
     }
 
     #[test]
     fn products_by_hand() {
-        let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 0.0, 2.0, 1.0, 0.0, 3.0]);
+        let (a, b) = (
+            [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+            [1.0, 0.0, 2.0, 1.0, 0.0, 3.0],
+        );
         let mut out = [0.0; 4];
-        gemm([2, 2, 3], &mut out, 2, View::rows(&a, 3), View::rows(&b, 2), 1.0, false);
+        gemm(
+            [2, 2, 3],
+            &mut out,
+            2,
+            View::rows(&a, 3),
+            View::rows(&b, 2),
+            1.0,
+            false,
+        );
         assert_eq!(out, [5.0, 11.0, 14.0, 23.0]);
-        gemm([2, 2, 3], &mut out, 2, View::rows(&a, 3), View::transposed(&b, 3), 2.0, true);
+        gemm(
+            [2, 2, 3],
+            &mut out,
+            2,
+            View::rows(&a, 3),
+            View::transposed(&b, 3),
+            2.0,
+            true,
+        );
         assert_eq!(out, [5.0 + 14.0, 11.0 + 20.0, 14.0 + 32.0, 23.0 + 44.0]);
     }
 }

@@ -5,11 +5,14 @@
 //! result stays in registers and both operands are read as they lie, which is quick where they begin
 //! at cache lines. Every value of the result is one chain of fused multiplications and additions over
 //! the inner dimension, as in the library: both give the same bits. Must not know what is multiplied.
-#![expect(unsafe_code, reason = "vector loads and stores take raw pointers; `multiply` bounds them all")]
+#![expect(
+    unsafe_code,
+    reason = "vector loads and stores take raw pointers; `multiply` bounds them all"
+)]
 
 use std::arch::x86_64::{
-    __m512, __mmask16, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
-    _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
+    __m512, __mmask16, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps,
+    _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
 };
 use std::ops::RangeInclusive;
 
@@ -64,7 +67,10 @@ struct Out {
 ///
 /// # Safety
 /// [`suits`] said so, and the elements of all three matrices lie within their slices.
-#[expect(clippy::many_single_char_names, reason = "the usual names of a matrix product")]
+#[expect(
+    clippy::many_single_char_names,
+    reason = "the usual names of a matrix product"
+)]
 #[target_feature(enable = "avx512f")]
 pub unsafe fn multiply(
     [m, n, k]: [usize; 3],
@@ -75,7 +81,11 @@ pub unsafe fn multiply(
     scale: f32,
     accumulate: bool,
 ) {
-    let left = Left { data: a.data.as_ptr(), row: a.row, column: a.column };
+    let left = Left {
+        data: a.data.as_ptr(),
+        row: a.row,
+        column: a.column,
+    };
     let mut first = 0;
     while first < n {
         let vectors = vectors((n - first).div_ceil(LANES));
@@ -83,8 +93,17 @@ pub unsafe fn multiply(
         let last = __mmask16::MAX >> (vectors * LANES - count);
         // SAFETY: column `first` is one of both matrices, and what `last` leaves out is not touched.
         unsafe {
-            let strip = Strip { data: b.data.as_ptr().add(first), row: b.row };
-            let out = Out { data: out.as_mut_ptr().add(first), row: stride, scale, accumulate, last };
+            let strip = Strip {
+                data: b.data.as_ptr().add(first),
+                row: b.row,
+            };
+            let out = Out {
+                data: out.as_mut_ptr().add(first),
+                row: stride,
+                scale,
+                accumulate,
+                last,
+            };
             match vectors {
                 1 => rows::<16, 1>(m, k, left, strip, out),
                 2 => rows::<12, 2>(m, k, left, strip, out),
@@ -112,13 +131,25 @@ const fn vectors(left: usize) -> usize {
 /// # Safety
 /// The left operand has m rows of k, the strip k rows and the result m rows of N vectors.
 #[target_feature(enable = "avx512f")]
-unsafe fn rows<const R: usize, const N: usize>(m: usize, k: usize, left: Left, strip: Strip, out: Out) {
+unsafe fn rows<const R: usize, const N: usize>(
+    m: usize,
+    k: usize,
+    left: Left,
+    strip: Strip,
+    out: Out,
+) {
     let mut row = 0;
     while row < m {
         // SAFETY: each tile begins at a row below m and is no taller than what is left.
         unsafe {
-            let left = Left { data: left.data.add(row * left.row), ..left };
-            let out = Out { data: out.data.add(row * out.row), ..out };
+            let left = Left {
+                data: left.data.add(row * left.row),
+                ..left
+            };
+            let out = Out {
+                data: out.data.add(row * out.row),
+                ..out
+            };
             row += match m - row {
                 rest if rest >= R => tile::<R, N>(k, left, strip, out),
                 4.. => tile::<4, N>(k, left, strip, out),
@@ -134,15 +165,30 @@ unsafe fn rows<const R: usize, const N: usize>(m: usize, k: usize, left: Left, s
 /// # Safety
 /// As [`rows`], with R rows.
 #[target_feature(enable = "avx512f")]
-unsafe fn tile<const R: usize, const N: usize>(k: usize, left: Left, strip: Strip, out: Out) -> usize {
-    let lanes = |vector: usize| if vector + 1 == N { out.last } else { __mmask16::MAX };
+unsafe fn tile<const R: usize, const N: usize>(
+    k: usize,
+    left: Left,
+    strip: Strip,
+    out: Out,
+) -> usize {
+    let lanes = |vector: usize| {
+        if vector + 1 == N {
+            out.last
+        } else {
+            __mmask16::MAX
+        }
+    };
     let mut sums = [[_mm512_setzero_ps(); N]; R];
     for depth in 0..k {
         // SAFETY: by the caller; lanes beyond the last column are not read.
         unsafe {
             let right: [__m512; N] = std::array::from_fn(|n| {
                 let vector = strip.data.add(depth * strip.row + n * LANES);
-                if n + 1 == N { _mm512_maskz_loadu_ps(out.last, vector) } else { _mm512_loadu_ps(vector) }
+                if n + 1 == N {
+                    _mm512_maskz_loadu_ps(out.last, vector)
+                } else {
+                    _mm512_loadu_ps(vector)
+                }
             });
             for (r, sums) in sums.iter_mut().enumerate() {
                 let factor = _mm512_set1_ps(*left.data.add(r * left.row + depth * left.column));
