@@ -24,15 +24,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use rise_lab::config::RunSpec;
 use rise_lab::domain::{
-    Author, Candidate, Episode, Grade, Key, Point, Problem, Split, Turn, Verdict,
+    Candidate, CandidateAuthor, Episode, Grade, GradeVerdict, Key, MetricPoint, Problem, Split,
+    Turn,
 };
 use rise_lab::eval;
-use rise_lab::pipeline::{GraderConfig, Scoring, regrade};
-use rise_lab::spec::RunSpec;
+use rise_lab::pipeline::{EvalScorer, GraderConfig, regrade};
 use rise_lab::store::{
-    ArtifactRow, CheckpointRow, ExperimentRow, MetricRow, PlannedRun, PlannedStage, Reader,
-    ScoreRow, StageResults, Status, Store,
+    ArtifactRow, CheckpointRow, ExperimentRow, MetricRow, PlannedRunRow, PlannedStageRow, ScoreRow,
+    StageResults, Status, Store, StoreReader,
 };
 use serde_json::{Value, json};
 
@@ -43,19 +44,19 @@ const AXES: usize = 11;
 const TURNS: u32 = 5;
 const SAMPLES: u32 = 5;
 /// The same as the database tells it.
-const STORED: rise_lab::store::Extent = rise_lab::store::Extent {
+const STORED: rise_lab::store::EvalShapeRow = rise_lab::store::EvalShapeRow {
     problems: 0,
     turns: TURNS,
     samples: SAMPLES,
-    stops: false,
-    verifies: false,
+    may_stop_early: false,
+    self_verifies: false,
 };
 /// The same as the extent of an evaluation.
-const EXTENT: eval::Extent = eval::Extent {
+const EXTENT: eval::EvalShape = eval::EvalShape {
     turns: TURNS as usize,
     samples: SAMPLES as usize,
-    stops: false,
-    verifies: false,
+    may_stop_early: false,
+    self_verifies: false,
 };
 /// Problems of the wide experiment, and of each other one.
 const PROBLEMS: [usize; 2] = [500, 7];
@@ -63,7 +64,7 @@ const PROBLEMS: [usize; 2] = [500, 7];
 const STEPS: u64 = 40;
 
 fn main() {
-    let options = Options::read();
+    let options = GrowthOptions::read();
     let scratch = tempfile::tempdir().expect("there is room for temporary files");
     let folder = options
         .keep
@@ -74,7 +75,7 @@ fn main() {
         fill(&folder, options.runs.div_ceil(CELLS), options.beside);
     }
     let filled = begun.elapsed().as_secs_f64();
-    let reader = Reader::open(&folder).expect("the database is there");
+    let reader = StoreReader::open(&folder).expect("the database is there");
     let count = |sql: &str| reader.query(sql, 1).expect("a sound query").rows[0][0].clone();
     let mut line = json!({
         "part": "store",
@@ -93,14 +94,14 @@ fn main() {
     println!("{line}");
 }
 
-struct Options {
+struct GrowthOptions {
     runs: usize,
     repeat: usize,
     keep: Option<PathBuf>,
     beside: Option<GraderConfig>,
 }
 
-impl Options {
+impl GrowthOptions {
     /// What was typed after `--`; cargo adds a `--bench` of its own.
     fn read() -> Self {
         let mut options = Self {
@@ -200,28 +201,28 @@ fn fill(folder: &Path, experiments: usize, beside: Option<GraderConfig>) {
         meaning: metric.meaning,
     };
     store
-        .metrics(
-            &eval::metrics(EXTENT)
+        .record_metrics(
+            &eval::evaluation_metrics(EXTENT)
                 .into_iter()
                 .map(metric)
                 .collect::<Vec<_>>(),
         )
         .expect("new");
     for number in 0..experiments {
-        Made::new(number, beside).store(&mut store);
+        GrowthStore::new(number, beside).store(&mut store);
     }
 }
 
 /// One experiment: shared stages, and per run a round of training and its evaluation.
-struct Made {
+struct GrowthStore {
     number: usize,
     name: String,
     problems: usize,
-    stages: Vec<PlannedStage>,
+    stages: Vec<PlannedStageRow>,
     beside: Option<GraderConfig>,
 }
 
-impl Made {
+impl GrowthStore {
     fn new(number: usize, beside: Option<GraderConfig>) -> Self {
         let name = if number == 0 {
             "cells".to_owned()
@@ -241,7 +242,7 @@ impl Made {
         let test = self.stage("prepare", "test", &[]);
         let base = self.stage("base", "weak", &[]);
         let first = self.stage("evaluate", "weak base", &[&test, &base]);
-        let runs: Vec<PlannedRun> = (0..CELLS)
+        let runs: Vec<PlannedRunRow> = (0..CELLS)
             .map(|cell| self.run(cell, [&test, &base, &first]))
             .collect();
         let question = "How long does it take to be told?".to_owned();
@@ -252,17 +253,19 @@ impl Made {
             report: json!({}),
         };
         store
-            .experiment(&row, &runs, &self.stages)
+            .record_experiment(&row, &runs, &self.stages)
             .expect("a sound plan");
         for (place, stage) in self.stages.iter().enumerate() {
-            store.stage_started(&stage.key).expect("a planned stage");
             store
-                .stage_done(&stage.key, &self.results(place, stage))
+                .record_stage_start(&stage.key)
+                .expect("a planned stage");
+            store
+                .record_stage_results(&stage.key, &self.results(place, stage))
                 .expect("sound results");
         }
         for run in &runs {
             store
-                .run_status(&self.name, &run.key, Status::Done, None)
+                .set_run_status(&self.name, &run.key, Status::Done, None)
                 .expect("a planned run");
         }
     }
@@ -270,9 +273,9 @@ impl Made {
     /// Plans a stage and returns its key.
     fn stage(&mut self, kind: &str, what: &str, inputs: &[&Key]) -> Key {
         let label = format!("{kind} {what}");
-        let key = Key::of(&(&self.name, &label));
+        let key = Key::from_value(&(&self.name, &label));
         let inputs = inputs.iter().map(|&input| input.clone()).collect();
-        self.stages.push(PlannedStage {
+        self.stages.push(PlannedStageRow {
             key: key.clone(),
             kind: kind.to_owned(),
             label,
@@ -282,7 +285,7 @@ impl Made {
     }
 
     /// A run that leaves the baseline on one axis, with one round.
-    fn run(&mut self, cell: usize, [test, base, first]: [&Key; 3]) -> PlannedRun {
+    fn run(&mut self, cell: usize, [test, base, first]: [&Key; 3]) -> PlannedRunRow {
         let (axis, value) = (
             cell.saturating_sub(1) / 9,
             if cell == 0 { 0 } else { 1 + (cell - 1) % 9 },
@@ -301,7 +304,7 @@ impl Made {
         let weigh = self.stage("weigh", &format!("{cell} round 1"), &[&improve]);
         let train = self.stage("train", &format!("{cell} round 1"), &[base, &weigh]);
         let last = self.stage("evaluate", &format!("{cell} round 1"), &[test, &train]);
-        let key = Key::of(&(&self.name, cell));
+        let key = Key::from_value(&(&self.name, cell));
         let checkpoint = |position, name: &str, weights: &Key, evaluation: &Key| CheckpointRow {
             run: key.clone(),
             position,
@@ -314,7 +317,7 @@ impl Made {
             checkpoint(1, "round 1", &train, &last),
         ];
         let stages = [test, base, first, &collect, &improve, &weigh, &train, &last];
-        PlannedRun {
+        PlannedRunRow {
             label: format!("{label} seed=0"),
             position: cell as u32,
             seed: 0,
@@ -326,7 +329,7 @@ impl Made {
         }
     }
 
-    fn results(&self, place: usize, stage: &PlannedStage) -> StageResults {
+    fn results(&self, place: usize, stage: &PlannedStageRow) -> StageResults {
         let file = |name: &str| ArtifactRow {
             name: name.to_owned(),
             sha256: stage.key.clone(),
@@ -360,8 +363,8 @@ impl Made {
                         .iter()
                         .map(|problem| (problem.id.as_str(), problem))
                         .collect();
-                    let scoring = Some(Scoring::of_stored(STORED));
-                    results.beside.extend(regrade(
+                    let scoring = Some(EvalScorer::from_stored(STORED));
+                    results.regrades.extend(regrade(
                         grader,
                         &problems,
                         &mut results.episodes,
@@ -416,9 +419,9 @@ impl Made {
         };
         let (verdict, answer) = (
             if right {
-                Verdict::Right
+                GradeVerdict::Right
             } else {
-                Verdict::Wrong
+                GradeVerdict::Wrong
             },
             Some(told.to_string()),
         );
@@ -427,12 +430,12 @@ impl Made {
              {number} + {} = {told} cards.\n#### {told}",
             self.number, self.number
         );
-        let (tokens, author) = (40 + drawn as u32 % 20, Author::Policy);
+        let (tokens, author) = (40 + drawn as u32 % 20, CandidateAuthor::Policy);
         Candidate {
             author,
             text,
             tokens,
-            prompt: tokens,
+            prompt_tokens: tokens,
             finished: true,
             grade: Grade { answer, verdict },
         }
@@ -446,10 +449,10 @@ fn spec() -> Value {
     serde_json::to_value(run).expect("settings are plain data")
 }
 
-fn points(place: usize) -> Vec<Point> {
+fn points(place: usize) -> Vec<MetricPoint> {
     let point = |series: &str, step: u64| {
         let value = 2.0 / (1.0 + step as f64) + (place % 10) as f64 / 100.0;
-        Point {
+        MetricPoint {
             series: series.to_owned(),
             step,
             value,
@@ -465,7 +468,7 @@ fn points(place: usize) -> Vec<Point> {
 fn scores(episodes: &[Episode]) -> impl Iterator<Item = ScoreRow> {
     let (log, parallel) = episodes.split_first().expect("there is a log");
     let problem = log.problem.clone();
-    let scores = eval::score(log, parallel, EXTENT).into_iter();
+    let scores = eval::score_problem(log, parallel, EXTENT).into_iter();
     scores.map(move |(metric, value)| ScoreRow {
         metric,
         problem: problem.clone(),

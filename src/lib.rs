@@ -46,7 +46,7 @@
 //!
 //! # How a run flows through
 //!
-//! 1. [`spec::read`] reads an experiment; [`sweep::expand`] makes a [`spec::RunSpec`] of each cell
+//! 1. [`spec::read`] reads an experiment; [`sweep::expand_experiment`] makes a [`spec::RunSpec`] of each cell
 //!    and seed. Whatever is wrong is said here, before any work.
 //! 2. [`pipeline::plan`] writes a run of any method down as stages (RISE: `pipeline/methods/rise.rs`). A stage's key
 //!    is made of what it does and of the keys of what it reads, so equal stages of different runs
@@ -66,17 +66,17 @@
 //! On the default backend the same key gives the same bytes, for any number of workers, on one
 //! instruction set.
 
+pub mod api;
 pub mod claims;
 pub mod cli;
+pub mod config;
 pub mod data;
 pub mod domain;
 pub mod eval;
 pub mod model;
 pub mod pipeline;
-pub mod remote;
 pub mod report;
 pub mod rollout;
-pub mod spec;
 pub mod stats;
 pub mod store;
 pub mod sweep;

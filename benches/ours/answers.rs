@@ -5,31 +5,33 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use rise_lab::data::{Prompt, Sizes, TaskConfig, WordProblems};
-use rise_lab::domain::{Policy, Problem, Request, Sampling, Seed};
-use rise_lab::model::{Checkpoint, Decoder, LanguageModel, ModelConfig, Tokenizer, checkpoint};
+use rise_lab::data::{PromptConfig, SplitSizes, TaskConfig, WordProblems};
+use rise_lab::domain::{Policy, PolicyRequest, Problem, SamplingConfig, Seed};
+use rise_lab::model::{
+    CheckpointFolder, Decoder, LanguageModel, ModelConfig, Tokenizer, checkpoint,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::inputs::{Data, Setting, place};
-use crate::player::Player;
+use crate::inputs::{BenchmarkData, BenchmarkSetting, context};
+use crate::player::BenchmarkPlayer;
 
 /// The part of a base model's recipe that is needed here.
 #[derive(Deserialize)]
-struct Recipe {
+struct BaseRecipe {
     model: ModelConfig,
-    prompt: Prompt,
-    checkpoint: Files,
+    prompt: PromptConfig,
+    checkpoint: RecipeFiles,
 }
 
 #[derive(Deserialize)]
-struct Files {
+struct RecipeFiles {
     file: String,
     tokenizer: String,
 }
 
-impl Recipe {
-    fn of(setting: &Setting) -> Result<Self, Box<dyn Error>> {
+impl BaseRecipe {
+    fn from_setting(setting: &BenchmarkSetting) -> Result<Self, Box<dyn Error>> {
         let text = fs::read_to_string(&setting.base)
             .map_err(|error| format!("{}: {error}", setting.base.display()))?;
         Ok(toml::from_str(&text)?)
@@ -37,40 +39,41 @@ impl Recipe {
 }
 
 /// Copies the base model into the setting's folder, and returns the prompts of its problems.
-pub fn prepare(setting: &Setting) -> Result<Data, Box<dyn Error>> {
-    let recipe = Recipe::of(setting)?;
+pub fn prepare(setting: &BenchmarkSetting) -> Result<BenchmarkData, Box<dyn Error>> {
+    let recipe = BaseRecipe::from_setting(setting)?;
     let from = setting.base.parent().unwrap_or(Path::new("."));
-    let place = place(1)?;
+    let place = context(1)?;
     let tokenizer = Tokenizer::load(&from.join(&recipe.checkpoint.tokenizer))?;
     let file = from.join(&recipe.checkpoint.file);
-    let weights = checkpoint::read_weights(&file, &recipe.model, tokenizer.vocabulary(), &place)?;
-    Checkpoint::save(
+    let weights =
+        checkpoint::read_weights(&file, &recipe.model, tokenizer.vocabulary_size(), &place)?;
+    CheckpointFolder::save(
         &Decoder::new(recipe.model, weights, &place),
         &setting.folder,
     )?;
-    tokenizer.save(&setting.folder.join(checkpoint::TOKENIZER))?;
+    tokenizer.save(&setting.folder.join(checkpoint::TOKENIZER_FILE))?;
     let dialogue = |problem: &Problem| recipe.prompt.dialogue(&problem.question, &[]);
     let prompts = problems(setting)?
         .iter()
         .map(|problem| {
             tokenizer
-                .prompt(&dialogue(problem))
+                .encode_prompt(&dialogue(problem))
                 .expect("its own format")
         })
         .collect();
-    let stops = tokenizer.stops();
-    Ok(Data {
+    let stops = tokenizer.stop_tokens();
+    Ok(BenchmarkData {
         prompts,
         stops,
-        vocabulary: tokenizer.vocabulary(),
-        ..Data::default()
+        vocabulary: tokenizer.vocabulary_size(),
+        ..BenchmarkData::default()
     })
 }
 
-fn problems(setting: &Setting) -> Result<Vec<Problem>, Box<dyn Error>> {
-    let sizes = Sizes {
+fn problems(setting: &BenchmarkSetting) -> Result<Vec<Problem>, Box<dyn Error>> {
+    let sizes = SplitSizes {
         train: setting.batch,
-        ..Sizes::none(0)
+        ..SplitSizes::empty(0)
     };
     Ok(TaskConfig::WordProblems(WordProblems::default())
         .load(&sizes)?
@@ -78,23 +81,26 @@ fn problems(setting: &Setting) -> Result<Vec<Problem>, Box<dyn Error>> {
 }
 
 /// Dialogues in which every attempt is followed by a request to try again.
-pub struct Turns {
+pub struct TurnsBenchmark {
     model: LanguageModel,
     problems: Vec<Problem>,
-    prompt: Prompt,
-    sampling: Sampling,
+    prompt: PromptConfig,
+    sampling: SamplingConfig,
     count: usize,
 }
 
-impl Turns {
+impl TurnsBenchmark {
     /// Loads the base model and its problems.
-    pub fn open(setting: &Setting, threads: usize) -> Result<Self, Box<dyn Error>> {
-        let model = Checkpoint::load(&setting.folder, &place(threads)?)?;
-        let sampling = Sampling {
+    pub fn open(setting: &BenchmarkSetting, threads: usize) -> Result<Self, Box<dyn Error>> {
+        let model = CheckpointFolder::load(&setting.folder, &context(threads)?)?;
+        let sampling = SamplingConfig {
             max_tokens: setting.tokens,
-            ..Sampling::default()
+            ..SamplingConfig::default()
         };
-        let (problems, prompt) = (problems(setting)?, Recipe::of(setting)?.prompt);
+        let (problems, prompt) = (
+            problems(setting)?,
+            BaseRecipe::from_setting(setting)?.prompt,
+        );
         Ok(Self {
             model,
             problems,
@@ -109,9 +115,12 @@ impl Turns {
         let request = |(problem, attempts): (&Problem, &Vec<String>)| {
             let shown: Vec<&str> = attempts.iter().map(String::as_str).collect();
             let dialogue = self.prompt.dialogue(&problem.question, &shown);
-            Request::new(dialogue, vec![Seed(0).named(&problem.id).at(number as u64)])
+            PolicyRequest::new(
+                dialogue,
+                vec![Seed(0).derive(&problem.id).derive_indexed(number as u64)],
+            )
         };
-        let requests: Vec<Request> = self
+        let requests: Vec<PolicyRequest> = self
             .problems
             .iter()
             .zip(attempts.iter())
@@ -131,7 +140,7 @@ impl Turns {
     }
 }
 
-impl Player for Turns {
+impl BenchmarkPlayer for TurnsBenchmark {
     fn check(&mut self) -> Value {
         Value::Null
     }

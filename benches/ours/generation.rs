@@ -2,35 +2,35 @@
 
 use std::error::Error;
 
-use rise_lab::domain::{Sampling, Seed};
-use rise_lab::model::{Decoder, Prompted, generate};
+use rise_lab::domain::{SamplingConfig, Seed};
+use rise_lab::model::{Decoder, GenerationPrompt, generate};
 use serde_json::{Value, json};
 
-use crate::inputs::Setting;
-use crate::player::Player;
+use crate::inputs::BenchmarkSetting;
+use crate::player::BenchmarkPlayer;
 
 /// Prompts with the model that continues them.
-pub struct Generation {
+pub struct GenerationBenchmark {
     decoder: Decoder,
-    prompts: Vec<Prompted>,
-    sampling: Sampling,
+    prompts: Vec<GenerationPrompt>,
+    sampling: SamplingConfig,
     stops: Vec<u32>,
 }
 
-impl Generation {
+impl GenerationBenchmark {
     /// Loads model and prompts.
-    pub fn open(setting: &Setting, threads: usize) -> Result<Self, Box<dyn Error>> {
+    pub fn open(setting: &BenchmarkSetting, threads: usize) -> Result<Self, Box<dyn Error>> {
         let data = setting.data()?;
         let (decoder, _) = setting.decoder(data.vocabulary, threads)?;
-        let prompt = |tokens| Prompted {
+        let prompt = |tokens| GenerationPrompt {
             tokens,
             seeds: vec![Seed(0)],
         };
         let prompts = data.prompts.into_iter().map(prompt).collect();
-        let sampling = Sampling {
+        let sampling = SamplingConfig {
             temperature: 0.0,
             max_tokens: setting.tokens,
-            ..Sampling::default()
+            ..SamplingConfig::default()
         };
         Ok(Self {
             decoder,
@@ -49,7 +49,7 @@ impl Generation {
     }
 }
 
-impl Player for Generation {
+impl BenchmarkPlayer for GenerationBenchmark {
     fn check(&mut self) -> Value {
         json!({ "continuations": self.continuations() })
     }

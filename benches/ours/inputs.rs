@@ -7,8 +7,10 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rise_lab::domain::{Draws, Seed};
-use rise_lab::model::{Checkpoint, Decoder, ModelConfig, Place, Weights, checkpoint};
+use rise_lab::domain::{Seed, SeededRng};
+use rise_lab::model::{
+    CheckpointFolder, Decoder, ExecutionContext, ModelConfig, Weights, checkpoint,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +19,7 @@ use crate::answers;
 /// What is measured on a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum BenchmarkKind {
     /// Optimizer steps on whole sequences.
     Training,
     /// Continuations of random prompts, all of the same length.
@@ -30,12 +32,12 @@ pub enum Kind {
 
 /// One setting, as the driver wrote it.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Setting {
+pub struct BenchmarkSetting {
     /// Its folder.
     #[serde(skip)]
     pub folder: PathBuf,
     /// What is measured.
-    pub kind: Kind,
+    pub kind: BenchmarkKind,
     /// Sizes of the model; those of the base model where one is used.
     #[serde(default)]
     pub model: ModelConfig,
@@ -63,7 +65,7 @@ pub struct Setting {
 
 /// Token ids of one setting.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Data {
+pub struct BenchmarkData {
     /// Batches of sequences, each one token longer than what is predicted.
     pub batches: Vec<Vec<Vec<u32>>>,
     /// Prompts.
@@ -77,7 +79,7 @@ pub struct Data {
 /// Batches that a training goes through in turn.
 const BATCHES: usize = 4;
 
-impl Setting {
+impl BenchmarkSetting {
     /// Reads a folder's setting.
     pub fn read(folder: &Path) -> Result<Self, Box<dyn Error>> {
         Ok(Self {
@@ -87,7 +89,7 @@ impl Setting {
     }
 
     /// Reads the folder's token ids.
-    pub fn data(&self) -> Result<Data, Box<dyn Error>> {
+    pub fn data(&self) -> Result<BenchmarkData, Box<dyn Error>> {
         json(&self.folder.join("data.json"))
     }
 
@@ -96,32 +98,32 @@ impl Setting {
         &self,
         vocabulary: usize,
         threads: usize,
-    ) -> Result<(Decoder, Place), Box<dyn Error>> {
-        let place = place(threads)?;
-        let config: ModelConfig = json(&self.folder.join(checkpoint::CONFIG))?;
-        let file = self.folder.join(checkpoint::WEIGHTS);
+    ) -> Result<(Decoder, ExecutionContext), Box<dyn Error>> {
+        let place = context(threads)?;
+        let config: ModelConfig = json(&self.folder.join(checkpoint::CONFIG_FILE))?;
+        let file = self.folder.join(checkpoint::WEIGHTS_FILE);
         let weights = checkpoint::read_weights(&file, &config, vocabulary, &place)?;
         Ok((Decoder::new(config, weights, &place), place))
     }
 }
 
 /// The default backend with a number of threads.
-pub fn place(threads: usize) -> Result<Place, String> {
-    let place = Place::open("flex")?;
-    place.threads.set(threads);
+pub fn context(threads: usize) -> Result<ExecutionContext, String> {
+    let place = ExecutionContext::open("flex")?;
+    place.threads.set_count(threads);
     Ok(place)
 }
 
 /// Makes the model and the data of a folder's setting.
 pub fn prepare(folder: &Path) -> Result<(), Box<dyn Error>> {
-    let setting = Setting::read(folder)?;
+    let setting = BenchmarkSetting::read(folder)?;
     let data = match setting.kind {
-        Kind::Answers | Kind::Turns => answers::prepare(&setting)?,
-        Kind::Training => Data {
+        BenchmarkKind::Answers | BenchmarkKind::Turns => answers::prepare(&setting)?,
+        BenchmarkKind::Training => BenchmarkData {
             batches: batches(&setting),
             ..random(&setting)?
         },
-        Kind::Generation => Data {
+        BenchmarkKind::Generation => BenchmarkData {
             prompts: prompts(&setting),
             ..random(&setting)?
         },
@@ -133,22 +135,22 @@ pub fn prepare(folder: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 /// Random weights; data without any token yet.
-fn random(setting: &Setting) -> Result<Data, Box<dyn Error>> {
-    let place = place(1)?;
-    let seed = Seed(1).named("weights");
-    let weights = Weights::random(&setting.model, setting.vocabulary, seed, &place.device);
-    Checkpoint::save(
+fn random(setting: &BenchmarkSetting) -> Result<BenchmarkData, Box<dyn Error>> {
+    let place = context(1)?;
+    let seed = Seed(1).derive("weights");
+    let weights = Weights::init_random(&setting.model, setting.vocabulary, seed, &place.device);
+    CheckpointFolder::save(
         &Decoder::new(setting.model.clone(), weights, &place),
         &setting.folder,
     )?;
-    Ok(Data {
+    Ok(BenchmarkData {
         vocabulary: setting.vocabulary,
-        ..Data::default()
+        ..BenchmarkData::default()
     })
 }
 
-fn batches(setting: &Setting) -> Vec<Vec<Vec<u32>>> {
-    let mut draws = Seed(1).named("batches").draws();
+fn batches(setting: &BenchmarkSetting) -> Vec<Vec<Vec<u32>>> {
+    let mut draws = Seed(1).derive("batches").rng();
     let mut sequence = || tokens(setting.length + 1, setting.vocabulary, &mut draws);
     (0..BATCHES)
         .map(|_| (0..setting.batch).map(|_| sequence()).collect())
@@ -156,8 +158,8 @@ fn batches(setting: &Setting) -> Vec<Vec<Vec<u32>>> {
 }
 
 /// Prompts with lengths spread evenly from the shortest to the longest, in a random order.
-fn prompts(setting: &Setting) -> Vec<Vec<u32>> {
-    let mut draws = Seed(1).named("prompts").draws();
+fn prompts(setting: &BenchmarkSetting) -> Vec<Vec<u32>> {
+    let mut draws = Seed(1).derive("prompts").rng();
     let spread = setting.length - setting.shortest;
     let gaps = (setting.batch - 1).max(1);
     let mut lengths: Vec<usize> = (0..setting.batch)
@@ -170,9 +172,9 @@ fn prompts(setting: &Setting) -> Vec<Vec<u32>> {
         .collect()
 }
 
-fn tokens(count: usize, vocabulary: usize, draws: &mut Draws) -> Vec<u32> {
+fn tokens(count: usize, vocabulary: usize, draws: &mut SeededRng) -> Vec<u32> {
     (0..count)
-        .map(|_| draws.between(0, vocabulary as i64 - 1) as u32)
+        .map(|_| draws.int_between(0, vocabulary as i64 - 1) as u32)
         .collect()
 }
 

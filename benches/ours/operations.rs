@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Distribution, Tensor};
-use rise_lab::model::ops::{Call, Heads, Rotary, Shape};
-use rise_lab::model::{Place, Targets, Threads};
-use rise_lab::train::{AdamW, Batch, Encoded, Normalise, TrainConfig};
+use rise_lab::model::cpu::{AttentionHeads, BlockShape, Call, RotaryTables};
+use rise_lab::model::{ExecutionContext, LossTargets, Threads};
+use rise_lab::train::{AdamW, Batch, EncodedExample, LossReduction, TrainConfig};
 use serde_json::{Value, json};
 
-use crate::inputs::Setting;
+use crate::inputs::BenchmarkSetting;
 
 /// Seconds that one try lasts at least.
 const TRY: f64 = 0.05;
@@ -22,18 +22,18 @@ const TRY: f64 = 0.05;
 const TRIES: usize = 7;
 
 /// Shapes of one setting: N rows, sequences of T tokens, sizes of the model, V.
-struct Shapes {
-    setting: Setting,
-    place: Place,
+struct OperationShapes {
+    setting: BenchmarkSetting,
+    context: ExecutionContext,
     rows: usize,
 }
 
 /// Prints one line of JSON with every operation's time.
 pub fn report(folder: &Path) -> Result<(), Box<dyn Error>> {
-    let setting = Setting::read(folder)?;
-    let shapes = Shapes {
+    let setting = BenchmarkSetting::read(folder)?;
+    let shapes = OperationShapes {
         rows: setting.batch * setting.length,
-        place: crate::inputs::place(1)?,
+        context: crate::inputs::context(1)?,
         setting,
     };
     let mut lines = shapes.products();
@@ -63,12 +63,12 @@ fn median(mut work: impl FnMut()) -> f64 {
     tries[TRIES / 2]
 }
 
-impl Shapes {
+impl OperationShapes {
     fn random(&self, rows: usize, columns: usize) -> Tensor<2> {
         Tensor::random(
             [rows, columns],
             Distribution::Normal(0.0, 1.0),
-            &self.place.device,
+            &self.context.device,
         )
     }
 
@@ -122,21 +122,21 @@ impl Shapes {
             model.hidden,
             self.setting.vocabulary,
         );
-        let kernels = self.place.kernels;
-        let heads = Heads {
-            queries: model.heads,
-            keys: model.kv_heads,
-            size: model.head_size(),
+        let kernels = self.context.engine;
+        let heads = AttentionHeads {
+            query_heads: model.heads,
+            kv_heads: model.kv_heads,
+            head_size: model.head_size(),
         };
-        let rotary = Rotary::new(model.positions, heads.size, model.rope_theta);
+        let rotary = RotaryTables::new(model.positions, heads.head_size, model.rope_theta);
         let lengths: Arc<[usize]> = vec![self.setting.length; self.setting.batch].into();
-        let targets = Targets {
+        let targets = LossTargets {
             ids: (0..n).map(|row| (row % v) as u32).collect(),
             weights: vec![1.0 / n as f32; n].into(),
         };
-        let gain = Tensor::<1>::ones([d], &self.place.device);
-        let packed = heads.packed();
-        let square = 4 * n * self.setting.length * heads.width();
+        let gain = Tensor::<1>::ones([d], &self.context.device);
+        let packed = heads.qkv_width();
+        let square = 4 * n * self.setting.length * heads.query_width();
         [
             self.pair("RMSNorm", [n, d], 0, [8 * n * d, 12 * n * d], |x| {
                 let gain = if x.is_require_grad() {
@@ -165,10 +165,15 @@ impl Shapes {
     }
 
     /// A whole decoder block, as a training passes through it.
-    fn block(&self, heads: &Heads, rotary: &Rotary, lengths: &Arc<[usize]>) -> Vec<Value> {
+    fn block(
+        &self,
+        heads: &AttentionHeads,
+        rotary: &RotaryTables,
+        lengths: &Arc<[usize]>,
+    ) -> Vec<Value> {
         let model = &self.setting.model;
-        let (n, d, f, packed) = (self.rows, model.width, model.hidden, heads.packed());
-        let shape = Shape {
+        let (n, d, f, packed) = (self.rows, model.width, model.hidden, heads.qkv_width());
+        let shape = BlockShape {
             heads: heads.clone(),
             width: d,
             hidden: f,
@@ -180,12 +185,12 @@ impl Shapes {
             lengths: Arc::clone(lengths),
             threads: Threads::default(),
         };
-        let matrices = [[d, packed], [heads.width(), d], [d, 2 * f], [f, d]];
+        let matrices = [[d, packed], [heads.query_width(), d], [d, 2 * f], [f, d]];
         let weights: usize = matrices.iter().map(|[from, to]| from * to).sum();
         let matrices = matrices.map(|[from, to]| self.random(from, to) * 0.05);
-        let gain = Tensor::<1>::ones([d], &self.place.device);
-        let flops = 2 * n * weights + 4 * n * self.setting.length * heads.width();
-        let kept = 4 * n * (2 * d + packed + 2 * f + heads.queries * self.setting.length / 2);
+        let gain = Tensor::<1>::ones([d], &self.context.device);
+        let flops = 2 * n * weights + 4 * n * self.setting.length * heads.query_width();
+        let kept = 4 * n * (2 * d + packed + 2 * f + heads.query_heads * self.setting.length / 2);
         self.pair(
             "decoder block",
             [n, d],
@@ -202,9 +207,9 @@ impl Shapes {
                         gains.map(Tensor::require_grad),
                         matrices.map(Tensor::require_grad),
                     );
-                    return self.place.kernels.block(x, gains, matrices, &call);
+                    return self.context.engine.block(x, gains, matrices, &call);
                 }
-                self.place.kernels.block(x, gains, matrices, &call)
+                self.context.engine.block(x, gains, matrices, &call)
             },
         )
     }
@@ -233,14 +238,14 @@ impl Shapes {
     fn adamw(&self) -> Result<Value, Box<dyn Error>> {
         let (decoder, _) = self.setting.decoder(self.setting.vocabulary, 1)?;
         let tokens: Vec<u32> = (0..3).collect();
-        let example = Encoded {
+        let example = EncodedExample {
             targets: vec![(1, tokens.len(), 1.0)],
             tokens,
         };
-        let batch = Batch::new(&[&example], Normalise::Token);
+        let batch = Batch::new(&[&example], LossReduction::PerToken);
         let (_, gradients) = decoder.loss_and_gradients(&batch.inputs, &batch.targets);
         let (mut adam, config) = (AdamW::default(), TrainConfig::default());
-        let (count, threads) = (decoder.weights().count(), Threads::default());
+        let (count, threads) = (decoder.weights().parameter_count(), Threads::default());
         // Held by nobody else, so that they are moved in place.
         let mut weights = Some(decoder.into_weights());
         // Read for the norm; then weight and two moments read and written, and the gradient read.

@@ -13,11 +13,11 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::inputs::{Kind, Setting};
+use crate::inputs::{BenchmarkKind, BenchmarkSetting};
 use crate::{answers, generation, training};
 
 /// A setting that is loaded and ready to be worked on.
-pub trait Player {
+pub trait BenchmarkPlayer {
     /// What the other side must compute too.
     fn check(&mut self) -> Value;
 
@@ -27,7 +27,7 @@ pub trait Player {
 
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "lowercase")]
-enum Question {
+enum PlayerCommand {
     Open { folder: PathBuf, threads: usize },
     Check,
     Run { repeats: usize },
@@ -36,33 +36,36 @@ enum Question {
 /// Answers until standard input ends.
 pub fn serve() -> Result<(), Box<dyn Error>> {
     say(&json!({ "ready": true, "version": env!("CARGO_PKG_VERSION") }))?;
-    let mut player: Option<Box<dyn Player>> = None;
+    let mut player: Option<Box<dyn BenchmarkPlayer>> = None;
     for line in stdin().lines() {
         let answer = match (serde_json::from_str(&line?)?, player.as_deref_mut()) {
-            (Question::Open { folder, threads }, _) => {
-                player = Some(open(&Setting::read(&folder)?, threads)?);
+            (PlayerCommand::Open { folder, threads }, _) => {
+                player = Some(open(&BenchmarkSetting::read(&folder)?, threads)?);
                 json!({})
             }
             (_, None) => json!({ "error": "no setting is open" }),
-            (Question::Check, Some(player)) => player.check(),
-            (Question::Run { repeats }, Some(player)) => timed(player, repeats),
+            (PlayerCommand::Check, Some(player)) => player.check(),
+            (PlayerCommand::Run { repeats }, Some(player)) => timed(player, repeats),
         };
         say(&answer)?;
     }
     Ok(())
 }
 
-fn open(setting: &Setting, threads: usize) -> Result<Box<dyn Player>, Box<dyn Error>> {
+fn open(
+    setting: &BenchmarkSetting,
+    threads: usize,
+) -> Result<Box<dyn BenchmarkPlayer>, Box<dyn Error>> {
     Ok(match setting.kind {
-        Kind::Training => Box::new(training::Training::open(setting, threads)?),
-        Kind::Generation | Kind::Answers => {
-            Box::new(generation::Generation::open(setting, threads)?)
+        BenchmarkKind::Training => Box::new(training::TrainingBenchmark::open(setting, threads)?),
+        BenchmarkKind::Generation | BenchmarkKind::Answers => {
+            Box::new(generation::GenerationBenchmark::open(setting, threads)?)
         }
-        Kind::Turns => Box::new(answers::Turns::open(setting, threads)?),
+        BenchmarkKind::Turns => Box::new(answers::TurnsBenchmark::open(setting, threads)?),
     })
 }
 
-fn timed(player: &mut dyn Player, repeats: usize) -> Value {
+fn timed(player: &mut dyn BenchmarkPlayer, repeats: usize) -> Value {
     let began = Instant::now();
     let mut work = 0;
     let mut remarks = Value::Null;

@@ -8,18 +8,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
-use rise_lab::domain::{Sampling, Seed};
+use rise_lab::domain::{SamplingConfig, Seed};
 use rise_lab::model::{
-    Adapters, Decoder, LoraConfig, ModelConfig, Place, Precision, Prompted, Ragged, Targets, Visit,
-    Weights, device_name, generate,
+    Decoder, ExecutionContext, GenerationPrompt, LoraAdapters, LoraConfig, LossTargets,
+    ModelConfig, ParameterVisitor, Precision, RaggedBatch, Weights, device_name, generate,
 };
-use rise_lab::train::{AdamW, Batch, TrainConfig, step};
+use rise_lab::train::{AdamW, Batch, TrainConfig, train_step};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// What is measured.
 #[derive(Debug, Deserialize)]
-struct Setting {
+struct SizeSetting {
     backend: String,
     precision: Precision,
     model: ModelConfig,
@@ -41,19 +41,19 @@ struct Setting {
 
 /// Measures one setting, given as JSON.
 pub fn report(setting: &str) -> Result<(), Box<dyn Error>> {
-    let setting: Setting = serde_json::from_str(setting)?;
+    let setting: SizeSetting = serde_json::from_str(setting)?;
     let activations = setting.activations << 30;
-    let place = Place {
+    let place = ExecutionContext {
         precision: setting.precision,
-        activations,
-        ..Place::open(&setting.backend)?
+        activation_budget: activations,
+        ..ExecutionContext::open(&setting.backend)?
     };
     place
         .threads
-        .set(std::thread::available_parallelism()?.get().min(8));
+        .set_count(std::thread::available_parallelism()?.get().min(8));
     let began = Instant::now();
     let mut weights = random(&setting, &place.device);
-    let count = weights.count();
+    let count = weights.parameter_count();
     if setting.lora > 0 {
         weights = frozen(weights, &setting, &place.device);
     }
@@ -75,9 +75,9 @@ pub fn report(setting: &str) -> Result<(), Box<dyn Error>> {
 }
 
 /// Weights with the spread of a fresh model, drawn on the device.
-fn random(setting: &Setting, device: &Device) -> Weights {
-    struct Fill<'a>(&'a Device, &'a [(String, Vec<usize>)], usize);
-    impl Visit for Fill<'_> {
+fn random(setting: &SizeSetting, device: &Device) -> Weights {
+    struct RandomFill<'a>(&'a Device, &'a [(String, Vec<usize>)], usize);
+    impl ParameterVisitor for RandomFill<'_> {
         fn visit<const R: usize>(&mut self, _: &str, _: Tensor<R>) -> Tensor<R> {
             let (name, shape) = &self.1[self.2];
             self.2 += 1;
@@ -95,13 +95,13 @@ fn random(setting: &Setting, device: &Device) -> Weights {
         }
     }
     let shapes = shapes(&setting.model, setting.vocabulary);
-    empty(&setting.model, device).map(&mut Fill(device, &shapes, 0))
+    empty(&setting.model, device).map_parameters(&mut RandomFill(device, &shapes, 0))
 }
 
 /// The weights in the precision of products, as they are not trained, with fresh adapters.
-fn frozen(weights: Weights, setting: &Setting, device: &Device) -> Weights {
-    struct Round;
-    impl Visit for Round {
+fn frozen(weights: Weights, setting: &SizeSetting, device: &Device) -> Weights {
+    struct Bf16Cast;
+    impl ParameterVisitor for Bf16Cast {
         fn visit<const R: usize>(&mut self, _: &str, parameter: Tensor<R>) -> Tensor<R> {
             if R == 1 {
                 parameter
@@ -111,7 +111,7 @@ fn frozen(weights: Weights, setting: &Setting, device: &Device) -> Weights {
         }
     }
     let weights = if setting.precision == Precision::Bf16 {
-        weights.map(&mut Round)
+        weights.map_parameters(&mut Bf16Cast)
     } else {
         weights
     };
@@ -121,7 +121,7 @@ fn frozen(weights: Weights, setting: &Setting, device: &Device) -> Weights {
         ..LoraConfig::default()
     };
     Weights {
-        adapters: Some(Adapters::fresh(&lora, &setting.model, Seed(2), device)),
+        adapters: Some(LoraAdapters::init(&lora, &setting.model, Seed(2), device)),
         ..weights
     }
 }
@@ -158,28 +158,28 @@ fn empty(model: &ModelConfig, device: &Device) -> Weights {
         hidden: 1,
         ..model.clone()
     };
-    Weights::random(&small, 1, Seed(0), device)
+    Weights::init_random(&small, 1, Seed(0), device)
 }
 
 fn tokens(seed: u64, count: usize, vocabulary: usize) -> Vec<u32> {
-    let mut draws = Seed(seed).draws();
+    let mut draws = Seed(seed).rng();
     (0..count)
-        .map(|_| draws.between(0, vocabulary as i64 - 1) as u32)
+        .map(|_| draws.int_between(0, vocabulary as i64 - 1) as u32)
         .collect()
 }
 
 /// Every position is a target.
-fn batch(setting: &Setting, seed: u64) -> Batch {
+fn batch(setting: &SizeSetting, seed: u64) -> Batch {
     let count = setting.batch * setting.length;
     let ids = |seed| tokens(seed, count, setting.vocabulary);
     let weights: Arc<[f32]> = vec![1.0 / count as f32; count].into();
     let lengths = vec![setting.length; setting.batch].into();
     Batch {
-        inputs: Ragged {
+        inputs: RaggedBatch {
             tokens: ids(2 * seed),
             lengths,
         },
-        targets: Targets {
+        targets: LossTargets {
             ids: ids(2 * seed + 1).into(),
             weights,
         },
@@ -188,9 +188,9 @@ fn batch(setting: &Setting, seed: u64) -> Batch {
 }
 
 fn training(
-    setting: &Setting,
+    setting: &SizeSetting,
     mut decoder: Decoder,
-    place: &Place,
+    place: &ExecutionContext,
 ) -> Result<Value, Box<dyn Error>> {
     let (mut adam, config) = (AdamW::default(), TrainConfig::default());
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
@@ -198,7 +198,7 @@ fn training(
     for number in 0..setting.steps + 2 {
         let batch = batch(setting, number as u64);
         let began = Instant::now();
-        let stepped = step(decoder, &batch, &mut adam, &config, 1e-5);
+        let stepped = train_step(decoder, &batch, &mut adam, &config, 1e-5);
         decoder = stepped.decoder;
         place.device.sync().map_err(|error| format!("{error:?}"))?;
         seconds.push(began.elapsed().as_secs_f64());
@@ -207,19 +207,19 @@ fn training(
     Ok(json!({ "tokens": setting.batch * setting.length, "seconds": seconds, "losses": losses }))
 }
 
-fn generation(setting: &Setting, decoder: &Decoder) -> Value {
-    let sampling = Sampling {
+fn generation(setting: &SizeSetting, decoder: &Decoder) -> Value {
+    let sampling = SamplingConfig {
         temperature: 1.0,
         top_k: 0,
         top_p: 1.0,
         max_tokens: setting.tokens,
     };
     let play = |seed: u64| {
-        let prompt = |i| Prompted {
+        let prompt = |i| GenerationPrompt {
             tokens: tokens(seed + i, setting.prompt, setting.vocabulary),
             seeds: vec![Seed(i)],
         };
-        let prompts: Vec<Prompted> = (0..setting.prompts as u64).map(prompt).collect();
+        let prompts: Vec<GenerationPrompt> = (0..setting.prompts as u64).map(prompt).collect();
         let began = Instant::now();
         let written: usize = generate(decoder, &prompts, &sampling, &[])
             .iter()

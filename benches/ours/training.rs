@@ -3,31 +3,33 @@
 use std::error::Error;
 
 use rise_lab::model::Decoder;
-use rise_lab::train::{AdamW, Batch, Encoded, Normalise, Stepped, TrainConfig, step};
+use rise_lab::train::{
+    AdamW, Batch, EncodedExample, LossReduction, StepResult, TrainConfig, train_step,
+};
 use serde_json::{Value, json};
 
-use crate::inputs::Setting;
-use crate::player::Player;
+use crate::inputs::BenchmarkSetting;
+use crate::player::BenchmarkPlayer;
 
 const RATE: f64 = 5e-4;
 /// Steps whose losses both sides compare.
 const CHECKED: usize = 4;
 
 /// A training that goes round its batches.
-pub struct Training {
+pub struct TrainingBenchmark {
     /// None only within a step, which takes it to move the weights in place.
     decoder: Option<Decoder>,
-    examples: Vec<Vec<Encoded>>,
+    examples: Vec<Vec<EncodedExample>>,
     adam: AdamW,
     config: TrainConfig,
 }
 
-impl Training {
+impl TrainingBenchmark {
     /// Loads model and batches; every position is a target and counts alike.
-    pub fn open(setting: &Setting, threads: usize) -> Result<Self, Box<dyn Error>> {
+    pub fn open(setting: &BenchmarkSetting, threads: usize) -> Result<Self, Box<dyn Error>> {
         let data = setting.data()?;
         let (decoder, _) = setting.decoder(data.vocabulary, threads)?;
-        let encoded = |tokens: Vec<u32>| Encoded {
+        let encoded = |tokens: Vec<u32>| EncodedExample {
             targets: vec![(1, tokens.len(), 1.0)],
             tokens,
         };
@@ -47,20 +49,20 @@ impl Training {
     /// Tokens of a step, its loss, and the norm of its gradient.
     fn step(&mut self) -> (usize, f64, f64) {
         let turn = self.adam.steps as usize % self.examples.len();
-        let examples: Vec<&Encoded> = self.examples[turn].iter().collect();
-        let batch = Batch::new(&examples, Normalise::Token);
+        let examples: Vec<&EncodedExample> = self.examples[turn].iter().collect();
+        let batch = Batch::new(&examples, LossReduction::PerToken);
         let decoder = self.decoder.take().expect("put back after every step");
-        let Stepped {
+        let StepResult {
             decoder,
             loss,
-            norm,
-        } = step(decoder, &batch, &mut self.adam, &self.config, RATE);
+            grad_norm: norm,
+        } = train_step(decoder, &batch, &mut self.adam, &self.config, RATE);
         self.decoder = Some(decoder);
         (batch.inputs.tokens.len(), loss, norm)
     }
 }
 
-impl Player for Training {
+impl BenchmarkPlayer for TrainingBenchmark {
     fn check(&mut self) -> Value {
         let steps = (0..CHECKED).map(|_| self.step());
         let (losses, norms): (Vec<f64>, Vec<f64>) =

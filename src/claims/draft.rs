@@ -4,105 +4,118 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::{Frame, Unit};
-use crate::stats::{Ruling, Stakes, Tested, Whole};
+use crate::report::{DisplayUnit, ReportData};
+use crate::stats::{CombinedTest, Decision, Hypothesis, TestResult};
 
-use super::choice::Regime;
-use super::claim::{Claim, Quantity, Rival};
-use super::outcome::{Opposite, Outcome, Part, Settled, Side, Verdict};
-use super::words;
+use super::claim::{Claim, Comparator, MeasuredQuantity};
+use super::format;
+use super::outcome::{
+    ClaimComparison, ClaimOutcome, ClaimResult, ClaimVerdict, Operand, ResolvedComparator,
+};
+use super::select::RegimeValues;
 
 /// What is of interest where a claim about fractions does not say: two points.
-pub(super) const WORTH: f64 = 2.0;
+pub(super) const DEFAULT_SMALLEST_EFFECT: f64 = 2.0;
 
 /// A claim before p values are corrected over its row: with each outcome goes what it comes to.
 #[derive(Clone)]
-pub(super) struct Drafted {
-    pub settled: Settled,
+pub(super) struct PendingClaim {
+    pub result: ClaimResult,
     /// What each outcome comes to; none where that is not known.
-    pub wholes: Vec<Option<Whole>>,
+    pub combined_tests: Vec<Option<CombinedTest>>,
 }
 
 /// An outcome of which nothing is known yet; the first part that lacks something speaks for it.
-pub(super) fn untested(regime: Regime, parts: Vec<Part>) -> Outcome {
+pub(super) fn pending_outcome(regime: RegimeValues, parts: Vec<ClaimComparison>) -> ClaimOutcome {
     let decisive = parts
         .iter()
-        .position(|part| part.missing.is_some())
+        .position(|part| part.missing_reason.is_some())
         .unwrap_or(0);
-    Outcome {
+    ClaimOutcome {
         regime,
-        verdict: Verdict::NotRun,
-        p: None,
-        corrected: None,
-        decisive,
-        parts,
+        verdict: ClaimVerdict::NotRun,
+        p_value: None,
+        corrected_p_value: None,
+        decisive_index: decisive,
+        comparisons: parts,
     }
 }
 
 /// What the parts come to; none where one that was not run could change it.
-pub(super) fn whole(parts: &[Part], stakes: &Stakes) -> Option<Whole> {
-    let (places, tested): (Vec<usize>, Vec<Tested>) = parts
+pub(super) fn combine_comparisons(
+    parts: &[ClaimComparison],
+    stakes: &Hypothesis,
+) -> Option<CombinedTest> {
+    let (places, tested): (Vec<usize>, Vec<TestResult>) = parts
         .iter()
         .enumerate()
-        .filter_map(|(at, part)| Some((at, part.tested.clone()?)))
+        .filter_map(|(at, part)| Some((at, part.test.clone()?)))
         .unzip();
-    let whole = Whole::of(&tested, stakes)?;
-    let complete = tested.len() == parts.len() || whole.by_interval == Ruling::Fails;
-    complete.then(|| Whole {
-        decisive: places[whole.decisive],
+    let whole = CombinedTest::combine(&tested, stakes)?;
+    let complete = tested.len() == parts.len() || whole.by_interval == Decision::Fails;
+    complete.then(|| CombinedTest {
+        decisive_part: places[whole.decisive_part],
         ..whole
     })
 }
 
 /// A claim's stakes in the unit of the scores.
-pub(super) fn stakes(claim: &Claim, unit: Unit, worth: f64) -> Stakes {
-    let scaled = |number: f64| number / unit.scale();
-    Stakes {
+pub(super) fn claim_hypothesis(claim: &Claim, unit: DisplayUnit, worth: f64) -> Hypothesis {
+    let scaled = |number: f64| number / unit.display_factor();
+    Hypothesis {
         direction: claim.direction,
         margin: scaled(claim.margin),
-        worth: scaled(worth),
+        smallest_effect: scaled(worth),
     }
 }
 
 /// What a quantity means before any run of it is found.
-pub(super) fn asked(quantity: &Quantity, regime: &Regime) -> Side {
+pub(super) fn unresolved_operand(quantity: &MeasuredQuantity, regime: &RegimeValues) -> Operand {
     let own = quantity
-        .cells
+        .selector
         .iter()
         .map(|(axis, value)| (axis.clone(), value.clone()));
     let regime = regime
         .iter()
-        .filter(|(axis, _)| !quantity.cells.contains_key(axis))
+        .filter(|(axis, _)| !quantity.selector.contains_key(axis))
         .cloned();
-    Side {
-        selection: own.chain(regime).collect(),
+    Operand {
+        axis_values: own.chain(regime).collect(),
         checkpoint: quantity.checkpoint.clone(),
-        metric: words::metric(quantity),
+        metric: format::metric_text(quantity),
         estimate: None,
         runs: Vec::new(),
     }
 }
 
 /// A claim in its own words, with its outcomes.
-pub(super) fn settled(claim: &Claim, unit: Unit, worth: f64, outcomes: Vec<Outcome>) -> Settled {
-    Settled {
+pub(super) fn claim_result(
+    claim: &Claim,
+    unit: DisplayUnit,
+    worth: f64,
+    outcomes: Vec<ClaimOutcome>,
+) -> ClaimResult {
+    ClaimResult {
         id: claim.id.clone(),
         statement: claim.statement.clone(),
         source: claim.source.clone(),
         population: claim.population.clone(),
         experiment: claim.experiment.clone(),
-        compared: words::compared(claim, unit),
+        comparison: format::comparison_text(claim, unit),
         direction: claim.direction,
         margin: claim.margin,
-        worth,
-        unit: unit.words().to_owned(),
+        smallest_effect: worth,
+        unit: unit.difference_unit().to_owned(),
         outcomes,
     }
 }
 
 /// A claim whose experiment is not in the store.
-pub(super) fn absent(claim: &Claim, frames: &BTreeMap<String, Frame>) -> Drafted {
-    let meant = crate::spec::nearest(&claim.experiment, frames.keys().map(String::as_str));
+pub(super) fn missing_experiment(
+    claim: &Claim,
+    frames: &BTreeMap<String, ReportData>,
+) -> PendingClaim {
+    let meant = crate::config::nearest_name(&claim.experiment, frames.keys().map(String::as_str));
     let hint = meant
         .map(|name| format!(" (did you mean `{name}`?)"))
         .unwrap_or_default();
@@ -110,25 +123,27 @@ pub(super) fn absent(claim: &Claim, frames: &BTreeMap<String, Frame>) -> Drafted
         "experiment `{}` is not in this store{hint}",
         claim.experiment
     );
-    let part = |right: &Rival| Part {
-        left: asked(&claim.left, &Vec::new()),
+    let part = |right: &Comparator| ClaimComparison {
+        left: unresolved_operand(&claim.left, &Vec::new()),
         right: match right {
-            Rival::Number(number) => Opposite::Number(*number),
-            Rival::Quantity(quantity) => Opposite::Measured(asked(quantity, &Vec::new())),
+            Comparator::Number(number) => ResolvedComparator::Number(*number),
+            Comparator::Quantity(quantity) => {
+                ResolvedComparator::Measured(unresolved_operand(quantity, &Vec::new()))
+            }
         },
-        tested: None,
-        missing: Some(why.clone()),
+        test: None,
+        missing_reason: Some(why.clone()),
         caution: None,
     };
-    let outcome = untested(Vec::new(), claim.right.iter().map(part).collect());
-    let settled = settled(
+    let outcome = pending_outcome(Vec::new(), claim.right.iter().map(part).collect());
+    let settled = claim_result(
         claim,
-        Unit::of_metric(&claim.left.metric),
-        claim.worth.unwrap_or(WORTH),
+        DisplayUnit::for_metric(&claim.left.metric),
+        claim.smallest_effect.unwrap_or(DEFAULT_SMALLEST_EFFECT),
         vec![outcome],
     );
-    Drafted {
-        settled,
-        wholes: vec![None],
+    PendingClaim {
+        result: settled,
+        combined_tests: vec![None],
     }
 }

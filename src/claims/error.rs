@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::config::ConfigError;
 use crate::report::ReportError;
-use crate::spec::SpecError;
 use crate::store::StoreError;
 
 /// Why claims could not be settled.
@@ -11,7 +11,7 @@ use crate::store::StoreError;
 pub enum ClaimError {
     /// The file of claims cannot be used.
     #[error(transparent)]
-    Spec(#[from] SpecError),
+    Config(#[from] ConfigError),
     /// The database could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -20,7 +20,7 @@ pub enum ClaimError {
     Report(#[from] ReportError),
     /// An earlier report that cannot be used.
     #[error("{}: {why}; give the claims.json of an earlier report", path.display())]
-    Earlier {
+    UnusableEarlierReport {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -28,7 +28,7 @@ pub enum ClaimError {
     },
     /// An experiment that no claim is about.
     #[error("no claim is about the experiment `{given}`{}; claims name: {}", meant(nearest.as_deref()), known.join(", "))]
-    NoClaim {
+    UnknownExperiment {
         /// The name that was given.
         given: String,
         /// The name that was probably meant.

@@ -4,41 +4,43 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::rounded;
-use crate::stats::{Direction, Estimate, Ruling, Tested};
+use crate::report::round_numbers;
+use crate::stats::{Decision, EffectDirection, MeanEstimate, TestResult};
 
 /// Raised when the meaning of a field changes.
-pub(super) const VERSION: u32 = 1;
+pub(super) const FORMAT_VERSION: u32 = 1;
 
 /// Every claim with its verdicts, by row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Verdicts {
+pub struct ClaimsReport {
     /// Version of this form.
     pub version: u32,
     /// Every row, also those without claims.
-    pub rows: Vec<Row>,
+    #[serde(rename = "rows")]
+    pub groups: Vec<ClaimGroup>,
     /// The experiments that claims are about, by name.
-    pub experiments: Vec<Experiment>,
+    pub experiments: Vec<ExperimentRunCounts>,
 }
 
 /// One row of the reproduction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct ClaimGroup {
     /// `E1` to `E16`.
     pub id: String,
     /// What it is about.
     pub title: String,
     /// Its claims in order of the file.
-    pub claims: Vec<Settled>,
+    pub claims: Vec<ClaimResult>,
 }
 
 /// An experiment that claims are about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Experiment {
+pub struct ExperimentRunCounts {
     /// Its name.
     pub name: String,
     /// Whether it is in the store.
-    pub known: bool,
+    #[serde(rename = "known")]
+    pub in_store: bool,
     /// Its finished runs.
     pub done: usize,
     /// Its failed runs.
@@ -47,12 +49,13 @@ pub struct Experiment {
     pub missing: usize,
     /// Whether its verdicts are those of an earlier report, because it is not in the store.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub kept: bool,
+    #[serde(rename = "kept")]
+    pub carried_over: bool,
 }
 
 /// A claim with its verdicts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Settled {
+pub struct ClaimResult {
     /// Its name.
     pub id: String,
     /// What is claimed.
@@ -64,23 +67,25 @@ pub struct Settled {
     /// The experiment whose runs answer it.
     pub experiment: String,
     /// What is compared, in words.
-    pub compared: String,
+    #[serde(rename = "compared")]
+    pub comparison: String,
     /// Which way the difference lies.
-    pub direction: Direction,
+    pub direction: EffectDirection,
     /// What the difference has to pass, in `unit`.
     pub margin: f64,
     /// The smallest effect of interest, in `unit`.
-    pub worth: f64,
+    #[serde(rename = "worth")]
+    pub smallest_effect: f64,
     /// What differences are counted in: `points`, or a metric's own unit.
     pub unit: String,
     /// One per regime.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<ClaimOutcome>,
 }
 
 /// One word for a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum ClaimVerdict {
     /// The data bear it out.
     Holds,
     /// The data speak against it.
@@ -91,13 +96,13 @@ pub enum Verdict {
     NotRun,
 }
 
-impl Verdict {
+impl ClaimVerdict {
     /// Every verdict.
     pub const ALL: [Self; 4] = [Self::Holds, Self::Fails, Self::UnderPowered, Self::NotRun];
 
     /// The word as printed.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Holds => "holds",
             Self::Fails => "fails",
@@ -107,56 +112,62 @@ impl Verdict {
     }
 }
 
-impl Verdict {
+impl ClaimVerdict {
     /// The word after a number of claims.
     #[must_use]
-    pub const fn counted(self, count: usize) -> &'static str {
+    pub const fn verb(self, count: usize) -> &'static str {
         match self {
             Self::Holds if count != 1 => "hold",
             Self::Fails if count != 1 => "fail",
-            other => other.word(),
+            other => other.label(),
         }
     }
 }
 
-impl From<Ruling> for Verdict {
-    fn from(ruling: Ruling) -> Self {
+impl From<Decision> for ClaimVerdict {
+    fn from(ruling: Decision) -> Self {
         match ruling {
-            Ruling::Holds => Self::Holds,
-            Ruling::Fails => Self::Fails,
-            Ruling::UnderPowered => Self::UnderPowered,
+            Decision::Holds => Self::Holds,
+            Decision::Fails => Self::Fails,
+            Decision::UnderPowered => Self::UnderPowered,
         }
     }
 }
 
 /// A claim in one regime.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct ClaimOutcome {
     /// The regime: axis and value.
     pub regime: Vec<(String, String)>,
     /// What it comes to.
-    pub verdict: Verdict,
+    pub verdict: ClaimVerdict,
     /// The p value behind the verdict; none where it was not run.
-    pub p: Option<f64>,
+    #[serde(rename = "p")]
+    pub p_value: Option<f64>,
     /// The same after Holm's correction over all claims and regimes of the row.
-    pub corrected: Option<f64>,
+    #[serde(rename = "corrected")]
+    pub corrected_p_value: Option<f64>,
     /// The part that decides, by number.
-    pub decisive: usize,
+    #[serde(rename = "decisive")]
+    pub decisive_index: usize,
     /// One per thing that is compared with; all of them must hold.
-    pub parts: Vec<Part>,
+    #[serde(rename = "parts")]
+    pub comparisons: Vec<ClaimComparison>,
 }
 
 /// One comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Part {
+pub struct ClaimComparison {
     /// What is compared.
-    pub left: Side,
+    pub left: Operand,
     /// What it is compared with.
-    pub right: Opposite,
+    pub right: ResolvedComparator,
     /// The paired difference and its test, in the unit of the scores.
-    pub tested: Option<Tested>,
+    #[serde(rename = "tested")]
+    pub test: Option<TestResult>,
     /// Why there is none.
-    pub missing: Option<String>,
+    #[serde(rename = "missing")]
+    pub missing_reason: Option<String>,
     /// What has to be known of one of the sides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caution: Option<String>,
@@ -165,31 +176,32 @@ pub struct Part {
 /// What something is compared with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Opposite {
+pub enum ResolvedComparator {
     /// Something that was measured.
-    Measured(Side),
+    Measured(Operand),
     /// A number, in points for fractions.
     Number(f64),
 }
 
 /// One side of a comparison, as it was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Side {
+pub struct Operand {
     /// The values on all axes of the setting that was chosen; those asked for where there is none.
-    pub selection: Vec<(String, String)>,
+    #[serde(rename = "selection")]
+    pub axis_values: Vec<(String, String)>,
     /// The checkpoint's name.
     pub checkpoint: String,
     /// The metric's name, with what was taken off it.
     pub metric: String,
     /// The metric there, in the unit of the scores.
-    pub estimate: Option<Estimate>,
+    pub estimate: Option<MeanEstimate>,
     /// The setting's runs, one per seed.
-    pub runs: Vec<RunBehind>,
+    pub runs: Vec<SourceRun>,
 }
 
 /// A run behind a number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunBehind {
+pub struct SourceRun {
     /// Its whole key.
     pub key: String,
     /// Its readable name.
@@ -204,33 +216,33 @@ pub struct RunBehind {
     pub error: Option<String>,
 }
 
-impl Verdicts {
+impl ClaimsReport {
     /// As pretty JSON, numbers rounded to nine decimals.
     ///
     /// # Panics
     /// Never: verdicts are plain data.
     #[must_use]
-    pub fn json(&self) -> String {
-        let value = rounded(serde_json::to_value(self).expect("verdicts are plain data"));
+    pub fn to_json(&self) -> String {
+        let value = round_numbers(serde_json::to_value(self).expect("verdicts are plain data"));
         let mut text = serde_json::to_string_pretty(&value).expect("plain data is valid JSON");
         text.push('\n');
         text
     }
 
-    /// The same with the numbers that [`Verdicts::json`] writes, so that a page says what its file says: a
+    /// The same with the numbers that [`ClaimsReport::to_json`] writes, so that a page says what its file says: a
     /// half in the last place shown may be rounded either way.
     ///
     /// # Panics
     /// Never: what was written can be read.
     #[must_use]
-    pub fn as_written(&self) -> Self {
-        serde_json::from_str(&self.json()).expect("verdicts are read as they were written")
+    pub fn json_round_trip(&self) -> Self {
+        serde_json::from_str(&self.to_json()).expect("verdicts are read as they were written")
     }
 
     /// A claim by its name.
     #[must_use]
-    pub fn claim(&self, id: &str) -> Option<&Settled> {
-        self.rows
+    pub fn find_claim(&self, id: &str) -> Option<&ClaimResult> {
+        self.groups
             .iter()
             .flat_map(|row| &row.claims)
             .find(|claim| claim.id == id)
@@ -238,9 +250,9 @@ impl Verdicts {
 
     /// How often each verdict was reached.
     #[must_use]
-    pub fn count(&self, verdict: Verdict) -> usize {
+    pub fn count_verdict(&self, verdict: ClaimVerdict) -> usize {
         let outcomes = self
-            .rows
+            .groups
             .iter()
             .flat_map(|row| &row.claims)
             .flat_map(|claim| &claim.outcomes);
@@ -251,9 +263,9 @@ impl Verdicts {
 
     /// Only the claims about some experiments; every row stays.
     #[must_use]
-    pub fn about(&self, experiments: &[String]) -> Self {
+    pub fn for_experiments(&self, experiments: &[String]) -> Self {
         let mut part = self.clone();
-        for row in &mut part.rows {
+        for row in &mut part.groups {
             row.claims
                 .retain(|claim| experiments.contains(&claim.experiment));
         }
@@ -263,16 +275,16 @@ impl Verdicts {
     }
 }
 
-impl Outcome {
+impl ClaimOutcome {
     /// The part that decides.
     #[must_use]
-    pub fn decisive(&self) -> Option<&Part> {
-        self.parts.get(self.decisive)
+    pub fn decisive_comparison(&self) -> Option<&ClaimComparison> {
+        self.comparisons.get(self.decisive_index)
     }
 
     /// The regime in words; empty where there is only one.
     #[must_use]
-    pub fn regime(&self) -> String {
+    pub fn regime_label(&self) -> String {
         let values = self
             .regime
             .iter()
@@ -284,14 +296,14 @@ impl Outcome {
     }
 }
 
-impl Part {
+impl ClaimComparison {
     /// The runs of both sides, each once, in order.
     #[must_use]
-    pub fn runs(&self) -> Vec<&RunBehind> {
-        let mut runs: Vec<&RunBehind> = Vec::new();
+    pub fn source_runs(&self) -> Vec<&SourceRun> {
+        let mut runs: Vec<&SourceRun> = Vec::new();
         let right = match &self.right {
-            Opposite::Measured(side) => side.runs.as_slice(),
-            Opposite::Number(_) => &[],
+            ResolvedComparator::Measured(side) => side.runs.as_slice(),
+            ResolvedComparator::Number(_) => &[],
         };
         for run in self.left.runs.iter().chain(right) {
             if !runs.iter().any(|known| known.key == run.key) {

@@ -2,25 +2,32 @@
 
 use serde::Serialize;
 
-use crate::report::{Chart, Figure, File, ForestRow, ReportError, Section, counted, drawn, page};
-use crate::stats::Estimate;
+use crate::report::{
+    Chart, Figure, ForestRow, ReportError, ReportFile, ReportSection, count_noun, page,
+    render_figure,
+};
+use crate::stats::MeanEstimate;
 
-use super::outcome::{Opposite, Outcome, Part, Row, Settled, Side, Verdict, Verdicts};
-use super::words;
+use super::format;
+use super::outcome::{
+    ClaimComparison, ClaimGroup, ClaimOutcome, ClaimResult, ClaimVerdict, ClaimsReport, Operand,
+    ResolvedComparator,
+};
 
 /// The file that tells the claims' report from any other folder.
-pub const MARK: &str = "claims.json";
+pub const SENTINEL: &str = "claims.json";
 
 #[derive(Serialize)]
-struct View<'v> {
+struct ClaimsPage<'v> {
     counts: Vec<(&'static str, usize)>,
-    rows: Vec<RowView<'v>>,
+    #[serde(rename = "rows")]
+    groups: Vec<ClaimGroupView<'v>>,
     figures: Vec<FigureView>,
     experiments: Vec<(&'v str, String)>,
 }
 
 #[derive(Serialize)]
-struct RowView<'v> {
+struct ClaimGroupView<'v> {
     id: &'v str,
     title: &'v str,
     claims: Vec<ClaimView<'v>>,
@@ -33,8 +40,10 @@ struct ClaimView<'v> {
     source: &'v str,
     population: &'v str,
     experiment: &'v str,
-    compared: &'v str,
-    stakes: String,
+    #[serde(rename = "compared")]
+    comparison: &'v str,
+    #[serde(rename = "stakes")]
+    hypothesis: String,
     unit: &'v str,
     outcomes: Vec<OutcomeView>,
 }
@@ -47,7 +56,8 @@ struct OutcomeView {
     difference: String,
     left: String,
     right: String,
-    p: String,
+    #[serde(rename = "p")]
+    p_value: String,
     problems: String,
     seeds: String,
     by_seed: String,
@@ -59,7 +69,8 @@ struct OutcomeView {
 struct FigureView {
     id: String,
     title: String,
-    reading: String,
+    #[serde(rename = "reading")]
+    caption: String,
     svg: String,
 }
 
@@ -67,37 +78,37 @@ struct FigureView {
 ///
 /// # Errors
 /// If a figure cannot be drawn or a template is broken.
-pub fn render(verdicts: &Verdicts) -> Result<Vec<File>, ReportError> {
-    let mut files = vec![File {
-        path: MARK.to_owned(),
-        bytes: verdicts.json().into_bytes(),
+pub fn render(verdicts: &ClaimsReport) -> Result<Vec<ReportFile>, ReportError> {
+    let mut files = vec![ReportFile {
+        path: SENTINEL.to_owned(),
+        bytes: verdicts.to_json().into_bytes(),
     }];
     let mut figures = Vec::new();
-    for figure in forests(verdicts) {
-        let made = drawn(&figure)?;
+    for figure in forest_figures(verdicts) {
+        let made = render_figure(&figure)?;
         files.extend(made.files);
         figures.push(FigureView {
             id: figure.id,
             title: figure.title,
-            reading: figure.reading,
-            svg: made.inline,
+            caption: figure.caption,
+            svg: made.inline_svg,
         });
     }
-    let view = View {
-        counts: Verdict::ALL
+    let view = ClaimsPage {
+        counts: ClaimVerdict::ALL
             .map(|verdict| {
                 (
-                    verdict.counted(verdicts.count(verdict)),
-                    verdicts.count(verdict),
+                    verdict.verb(verdicts.count_verdict(verdict)),
+                    verdicts.count_verdict(verdict),
                 )
             })
             .to_vec(),
-        rows: verdicts.rows.iter().map(row).collect(),
+        groups: verdicts.groups.iter().map(group_view).collect(),
         figures,
         experiments: verdicts
             .experiments
             .iter()
-            .map(|experiment| (experiment.name.as_str(), standing(experiment)))
+            .map(|experiment| (experiment.name.as_str(), run_counts_text(experiment)))
             .collect(),
     };
     for name in ["index.md", "index.html"] {
@@ -106,15 +117,15 @@ pub fn render(verdicts: &Verdicts) -> Result<Vec<File>, ReportError> {
     Ok(files)
 }
 
-fn standing(experiment: &super::Experiment) -> String {
-    if !experiment.known && !experiment.kept {
+fn run_counts_text(experiment: &super::ExperimentRunCounts) -> String {
+    if !experiment.in_store && !experiment.carried_over {
         return "not in this store".to_owned();
     }
-    let runs = counted(
+    let runs = count_noun(
         experiment.done + experiment.failed + experiment.missing,
         "run",
     );
-    let kept = if experiment.kept {
+    let kept = if experiment.carried_over {
         "; not in this store, verdicts as in the report before"
     } else {
         ""
@@ -123,43 +134,43 @@ fn standing(experiment: &super::Experiment) -> String {
     format!("{runs}: {done} done, {failed} failed, {missing} missing{kept}")
 }
 
-fn row(row: &Row) -> RowView<'_> {
-    RowView {
+fn group_view(row: &ClaimGroup) -> ClaimGroupView<'_> {
+    ClaimGroupView {
         id: &row.id,
         title: &row.title,
-        claims: row.claims.iter().map(claim).collect(),
+        claims: row.claims.iter().map(claim_view).collect(),
     }
 }
 
-fn claim(claim: &Settled) -> ClaimView<'_> {
+fn claim_view(claim: &ClaimResult) -> ClaimView<'_> {
     ClaimView {
         id: &claim.id,
         statement: &claim.statement,
         source: &claim.source,
         population: &claim.population,
         experiment: &claim.experiment,
-        compared: &claim.compared,
-        stakes: words::stakes(claim),
+        comparison: &claim.comparison,
+        hypothesis: format::hypothesis_text(claim),
         unit: &claim.unit,
         outcomes: claim
             .outcomes
             .iter()
-            .map(|outcome| shown(claim, outcome))
+            .map(|outcome| outcome_view(claim, outcome))
             .collect(),
     }
 }
 
-fn shown(claim: &Settled, outcome: &Outcome) -> OutcomeView {
-    let unit = words::unit(claim);
-    let part = outcome.decisive();
-    let told = |tell: &dyn Fn(&Part) -> String| part.map(tell).unwrap_or_default();
-    let value = |estimate: &Option<Estimate>| {
+fn outcome_view(claim: &ClaimResult, outcome: &ClaimOutcome) -> OutcomeView {
+    let unit = format::claim_unit(claim);
+    let part = outcome.decisive_comparison();
+    let told = |tell: &dyn Fn(&ClaimComparison) -> String| part.map(tell).unwrap_or_default();
+    let value = |estimate: &Option<MeanEstimate>| {
         estimate
             .as_ref()
-            .map(|e| format!(": {}", unit.number(e.value)))
+            .map(|e| format!(": {}", unit.format_value(e.value)))
             .unwrap_or_default()
     };
-    let side = |side: &Side| {
+    let side = |side: &Operand| {
         format!(
             "{} at {}{}",
             side.metric,
@@ -167,48 +178,48 @@ fn shown(claim: &Settled, outcome: &Outcome) -> OutcomeView {
             value(&side.estimate)
         )
     };
-    let tested = part.and_then(|part| part.tested.as_ref());
+    let tested = part.and_then(|part| part.test.as_ref());
     OutcomeView {
-        regime: outcome.regime(),
-        verdict: outcome.verdict.word(),
+        regime: outcome.regime_label(),
+        verdict: outcome.verdict.label(),
         tone: match outcome.verdict {
-            Verdict::Holds => "better",
-            Verdict::Fails => "worse",
-            Verdict::UnderPowered | Verdict::NotRun => "missing",
+            ClaimVerdict::Holds => "better",
+            ClaimVerdict::Fails => "worse",
+            ClaimVerdict::UnderPowered | ClaimVerdict::NotRun => "missing",
         },
-        difference: told(&|part| words::difference(part, unit)),
+        difference: told(&|part| format::difference_text(part, unit)),
         left: told(&|part| side(&part.left)),
         right: told(&|part| match &part.right {
-            Opposite::Measured(other) => side(other),
-            Opposite::Number(number) => number.to_string(),
+            ResolvedComparator::Measured(other) => side(other),
+            ResolvedComparator::Number(number) => number.to_string(),
         }),
-        p: words::p(outcome),
+        p_value: format::p_value_text(outcome),
         problems: tested
             .map(|tested| tested.difference.problems.to_string())
             .unwrap_or_default(),
-        seeds: told(&|part| words::seeds(part, unit)),
-        by_seed: told(&|part| words::by_seed(part, unit)),
-        runs: part.map(runs).unwrap_or_default(),
-        remarks: words::remarks(outcome),
+        seeds: told(&|part| format::seeds_text(part, unit)),
+        by_seed: told(&|part| format::by_seed_text(part, unit)),
+        runs: part.map(short_run_keys).unwrap_or_default(),
+        remarks: format::remarks(outcome),
     }
 }
 
 /// Short keys of the runs behind a comparison; none where there is no comparison.
-pub fn runs(part: &Part) -> Vec<String> {
-    if part.tested.is_none() {
+pub fn short_run_keys(part: &ClaimComparison) -> Vec<String> {
+    if part.test.is_none() {
         return Vec::new();
     }
-    part.runs()
+    part.source_runs()
         .into_iter()
         .filter(|run| run.scored)
-        .map(|run| words::short(&run.key).to_owned())
+        .map(|run| format::short_key(&run.key).to_owned())
         .collect()
 }
 
 /// One forest per unit that claims are counted in, points first.
-fn forests(verdicts: &Verdicts) -> Vec<Figure> {
+fn forest_figures(verdicts: &ClaimsReport) -> Vec<Figure> {
     let mut units: Vec<&str> = vec!["points"];
-    for claim in verdicts.rows.iter().flat_map(|row| &row.claims) {
+    for claim in verdicts.groups.iter().flat_map(|row| &row.claims) {
         if !units.contains(&claim.unit.as_str()) {
             units.push(&claim.unit);
         }
@@ -217,9 +228,9 @@ fn forests(verdicts: &Verdicts) -> Vec<Figure> {
         let rows = forest_rows(verdicts, unit);
         (!rows.is_empty()).then(|| Figure {
             id: if unit == "points" { "forest".to_owned() } else { format!("forest-{unit}") },
-            section: Section::Main,
+            section: ReportSection::Main,
             title: format!("Every claim that was run, in {unit}"),
-            reading: format!(
+            caption: format!(
                 "Each row is a claim in a regime: the paired difference in {unit} with its 95 % interval, the mark by \
                  the verdict; the bar is the claim's margin, the veil beside it what would be too small to matter."
             ),
@@ -229,21 +240,27 @@ fn forests(verdicts: &Verdicts) -> Vec<Figure> {
     units.into_iter().filter_map(figure).collect()
 }
 
-fn forest_rows(verdicts: &Verdicts, unit: &str) -> Vec<ForestRow> {
+fn forest_rows(verdicts: &ClaimsReport, unit: &str) -> Vec<ForestRow> {
     let mut rows: Vec<ForestRow> = Vec::new();
-    for row in &verdicts.rows {
+    for row in &verdicts.groups {
         let mut heading = Some(format!("{} {}", row.id, row.title));
         for claim in row.claims.iter().filter(|claim| claim.unit == unit) {
-            let (scale, sign) = (words::unit(claim).scale(), claim.direction.sign());
+            let (scale, sign) = (
+                format::claim_unit(claim).display_factor(),
+                claim.direction.sign(),
+            );
             for outcome in &claim.outcomes {
-                let tested = outcome.decisive().and_then(|part| part.tested.as_ref());
-                let Some(tested) = tested.filter(|_| outcome.verdict != Verdict::NotRun) else {
+                let tested = outcome
+                    .decisive_comparison()
+                    .and_then(|part| part.test.as_ref());
+                let Some(tested) = tested.filter(|_| outcome.verdict != ClaimVerdict::NotRun)
+                else {
                     continue;
                 };
-                let Estimate {
+                let MeanEstimate {
                     value, low, high, ..
                 } = tested.difference;
-                let regime = outcome.regime();
+                let regime = outcome.regime_label();
                 rows.push(ForestRow {
                     heading: heading.take(),
                     label: if regime.is_empty() {
@@ -253,8 +270,8 @@ fn forest_rows(verdicts: &Verdicts, unit: &str) -> Vec<ForestRow> {
                     },
                     estimate: [value, low, high].map(|end| end * scale),
                     margin: sign * claim.margin,
-                    worth: sign * (claim.margin + claim.worth),
-                    verdict: outcome.verdict.word().to_owned(),
+                    effect_threshold: sign * (claim.margin + claim.smallest_effect),
+                    verdict: outcome.verdict.label().to_owned(),
                 });
             }
         }
@@ -265,10 +282,10 @@ fn forest_rows(verdicts: &Verdicts, unit: &str) -> Vec<ForestRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claims::sample;
+    use crate::claims::fixtures;
 
     fn text(path: &str) -> String {
-        let files = render(&sample::verdicts()).unwrap();
+        let files = render(&fixtures::sample_report()).unwrap();
         let file = files
             .into_iter()
             .find(|file| file.path == path)
@@ -371,7 +388,7 @@ mod tests {
 
     #[test]
     fn the_forest_has_a_row_per_claim_and_regime_that_was_run() {
-        let forests = forests(&sample::verdicts());
+        let forests = forest_figures(&fixtures::sample_report());
         assert_eq!(forests.len(), 1);
         let Chart::Forest { rows, .. } = &forests[0].chart else {
             panic!("{:?}", forests[0].chart)
@@ -383,7 +400,7 @@ mod tests {
         );
         assert_eq!(rows.len(), 6);
         // 1 point to pass, of interest from 3 on.
-        assert_eq!((rows[4].margin, rows[4].worth), (1.0, 3.0));
+        assert_eq!((rows[4].margin, rows[4].effect_threshold), (1.0, 3.0));
         assert_eq!(rows.iter().filter(|row| row.heading.is_some()).count(), 3);
     }
 }

@@ -9,31 +9,33 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::pipeline::Precision;
 
-use super::exit;
+use super::error;
 
 mod model;
 
-pub use model::{ChatArguments, ExportArguments, InspectArguments, ModelCommand, SourceArguments};
+pub use model::{
+    ChatArguments, CheckpointArguments, ExportArguments, InspectArguments, ModelCommand,
+};
 
 /// A laboratory for studying how language models learn to correct themselves.
 ///
 /// An experiment file in TOML stands for a sweep of trainings. `rise-lab sweep` performs them,
 /// logs everything to a database, and leaves a report.
 #[derive(Debug, Parser)]
-#[command(name = "rise-lab", version, arg_required_else_help = true, max_term_width = 100, after_help = exit::HELP)]
-pub struct Arguments {
+#[command(name = "rise-lab", version, arg_required_else_help = true, max_term_width = 100, after_help = error::HELP)]
+pub struct CliArguments {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
     /// What goes with every command.
     #[command(flatten)]
-    pub global: Global,
+    pub global: GlobalArguments,
 }
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
-pub struct Global {
+pub struct GlobalArguments {
     /// Keep the database and all checkpoints in this folder
     #[arg(
         long,
@@ -52,7 +54,7 @@ pub struct Global {
         default_value = "human",
         hide_possible_values = true
     )]
-    pub format: Format,
+    pub format: OutputFormat,
     /// Say nothing but the answer and errors
     #[arg(long, short, global = true)]
     pub quiet: bool,
@@ -69,7 +71,7 @@ pub struct Global {
 
 /// How answers are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum OutputFormat {
     /// Tables and sentences.
     Human,
     /// JSON.
@@ -89,7 +91,7 @@ pub enum ColorChoice {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Perform every run of an experiment and write its report; the same command goes on after a stop
     Sweep(SweepArguments),
     /// Show an experiment's runs, shared stages, what is done and the time it will take; touches nothing
@@ -327,7 +329,7 @@ mod tests {
 
     /// The long help of a command, as on a terminal of 100 columns.
     fn help(path: &[&str]) -> String {
-        let mut command = Arguments::command().term_width(100);
+        let mut command = CliArguments::command().term_width(100);
         command.build();
         let found = path.iter().fold(&mut command, |command, name| {
             command
@@ -339,8 +341,8 @@ mod tests {
 
     #[test]
     fn every_option_is_well_formed_and_explained() {
-        Arguments::command().debug_assert();
-        let all = Arguments::command();
+        CliArguments::command().debug_assert();
+        let all = CliArguments::command();
         let nested = all
             .get_subcommands()
             .flat_map(clap::Command::get_subcommands);

@@ -3,48 +3,48 @@
 use std::path::PathBuf;
 
 use crate::pipeline::Workspace;
-use crate::store::{Reader, Store};
+use crate::store::{Store, StoreReader};
 
-use super::args::Global;
-use super::exit::Fault;
-use super::output::Output;
+use super::args::GlobalArguments;
+use super::error::CliError;
+use super::output::CliOutput;
 
 /// What goes with every command.
 #[derive(Clone, Debug)]
-pub struct Environment {
+pub struct CliEnvironment {
     /// The store folder.
-    pub store: PathBuf,
+    pub store_dir: PathBuf,
     /// Where words go.
-    pub output: Output,
+    pub output: CliOutput,
 }
 
-impl Environment {
+impl CliEnvironment {
     /// Resolves what was typed.
-    pub fn new(global: &Global) -> Self {
+    pub fn new(global: &GlobalArguments) -> Self {
         Self {
-            store: global.store.clone(),
-            output: Output::new(global),
+            store_dir: global.store.clone(),
+            output: CliOutput::new(global),
         }
     }
 
     /// The folders of stages.
     pub fn workspace(&self) -> Workspace {
-        Workspace::new(&self.store)
+        Workspace::new(&self.store_dir)
     }
 
     /// The database, for reading.
     ///
     /// # Errors
     /// If there is none, or it cannot be read.
-    pub fn reader(&self) -> Result<Reader, Fault> {
-        Ok(Reader::open(&self.store)?)
+    pub fn open_reader(&self) -> Result<StoreReader, CliError> {
+        Ok(StoreReader::open(&self.store_dir)?)
     }
 
     /// The database, for writing by this process alone.
     ///
     /// # Errors
     /// If another process writes to it, or it cannot be written.
-    pub fn writer(&self) -> Result<Store, Fault> {
-        Ok(Store::open(&self.store)?)
+    pub fn open_store(&self) -> Result<Store, CliError> {
+        Ok(Store::open(&self.store_dir)?)
     }
 }

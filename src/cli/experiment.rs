@@ -4,18 +4,18 @@ use std::fs;
 use std::path::Path;
 use std::thread::available_parallelism;
 
-use crate::pipeline::{Models, capacity, check_backend, check_endpoints};
-use crate::spec::{ExperimentSpec, read};
-use crate::sweep::{PlannedCell, SweepPlan};
+use crate::config::{self, ExperimentSpec};
+use crate::pipeline::{BaseModelRegistry, check_backend, check_endpoints, device_memory};
+use crate::sweep::{SweepPlan, SweepRun};
 
 use super::args::ExperimentArguments;
-use super::environment::Environment;
-use super::exit::Fault;
-use super::quantity::memory;
+use super::environment::CliEnvironment;
+use super::error::CliError;
+use super::format::format_bytes;
 
 /// An experiment that can be begun.
 #[derive(Debug)]
-pub struct Opened {
+pub struct PreparedExperiment {
     /// Its runs and stages.
     pub plan: SweepPlan,
     /// Cores to work on at a time.
@@ -26,60 +26,76 @@ pub struct Opened {
 ///
 /// # Errors
 /// If anything about it is wrong: a setting, a base model, a data file, a backend, the key of an API.
-pub fn open(arguments: &ExperimentArguments, environment: &Environment) -> Result<Opened, Fault> {
-    let experiment = experiment(arguments)?;
-    let models = Models::new(experiment.models_folder()).remembering(&environment.store);
-    let plan = SweepPlan::of(experiment, &models, &environment.workspace())?;
-    for cell in &plan.cells {
+pub fn prepare_experiment(
+    arguments: &ExperimentArguments,
+    environment: &CliEnvironment,
+) -> Result<PreparedExperiment, CliError> {
+    let experiment = read_experiment(arguments)?;
+    let models =
+        BaseModelRegistry::new(experiment.models_folder()).with_hash_cache(&environment.store_dir);
+    let plan = SweepPlan::from_experiment(experiment, &models, &environment.workspace())?;
+    for cell in &plan.runs {
         check_backend(&cell.cell.spec.backend)
             .and_then(|()| check_endpoints(&cell.cell.spec))
-            .map_err(|complaint| Fault::usage(format!("run `{}`: {complaint}", cell.cell.label)))?;
+            .map_err(|complaint| {
+                CliError::usage(format!("run `{}`: {complaint}", cell.cell.label))
+            })?;
     }
     let jobs = arguments
         .jobs
-        .map_or_else(|| fitting_jobs(&plan, &capacity), usize::from);
-    Ok(Opened { plan, jobs })
+        .map_or_else(|| default_jobs(&plan, &device_memory), usize::from);
+    Ok(PreparedExperiment { plan, jobs })
 }
 
 /// As many workers as there are cores and as fit the memory; on a graphics card one, since each
 /// holds a model of its own there.
-fn fitting_jobs(plan: &SweepPlan, capacity: &dyn Fn(&str) -> Option<u64>) -> usize {
-    if plan.cells.iter().any(|cell| cell.needs.backend != "flex") {
+fn default_jobs(plan: &SweepPlan, capacity: &dyn Fn(&str) -> Option<u64>) -> usize {
+    if plan
+        .runs
+        .iter()
+        .any(|cell| cell.resources.backend != "flex")
+    {
         return 1;
     }
-    let need = plan.neediest().map_or(1, |cell| cell.needs.peak().0.max(1));
+    let need = plan
+        .largest_run()
+        .map_or(1, |cell| cell.resources.peak_memory().0.max(1));
     let room = capacity("flex").map_or(usize::MAX, |bytes| (bytes / need) as usize);
-    cores().min(room).max(1)
+    available_cores().min(room).max(1)
 }
 
 /// Makes sure that every run fits the memory of its device, as far as that is known.
 ///
 /// # Errors
 /// If one does not: what it needs, what there is, and what to do.
-pub fn check_memory(plan: &SweepPlan) -> Result<(), Fault> {
+pub fn check_memory(plan: &SweepPlan) -> Result<(), CliError> {
     match plan
-        .cells
+        .runs
         .iter()
-        .find_map(|cell| too_large(cell, &capacity))
+        .find_map(|cell| memory_error(cell, &device_memory))
     {
         Some(fault) => Err(fault),
         None => Ok(()),
     }
 }
 
-fn too_large(cell: &PlannedCell, capacity: &dyn Fn(&str) -> Option<u64>) -> Option<Fault> {
-    let (need, during) = cell.needs.peak();
-    let held = capacity(&cell.needs.backend).filter(|held| *held < need)?;
-    let (need, held, backend) = (memory(need), memory(held), &cell.needs.backend);
+fn memory_error(cell: &SweepRun, capacity: &dyn Fn(&str) -> Option<u64>) -> Option<CliError> {
+    let (need, during) = cell.resources.peak_memory();
+    let held = capacity(&cell.resources.backend).filter(|held| *held < need)?;
+    let (need, held, backend) = (
+        format_bytes(need),
+        format_bytes(held),
+        &cell.resources.backend,
+    );
     let label = &cell.cell.label;
     let complaint = format!(
         "run `{label}` needs about {need} while {during}, and the device of `{backend}` has {held}"
     );
-    Some(Fault::usage(complaint).hint("train adapters (`train.lora = {}`), use 16 bits (`base = { hf = ..., precision = \"bf16\" }`), or lower `train.batch` or `max_tokens`; `rise-lab plan` shows what needs how much; `--no-memory-check` begins anyway"))
+    Some(CliError::usage(complaint).with_hint("train adapters (`train.lora = {}`), use 16 bits (`base = { hf = ..., precision = \"bf16\" }`), or lower `train.batch` or `max_tokens`; `rise-lab plan` shows what needs how much; `--no-memory-check` begins anyway"))
 }
 
 /// How many processes or threads can work at a time here.
-pub fn cores() -> usize {
+pub fn available_cores() -> usize {
     available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
@@ -87,30 +103,30 @@ pub fn cores() -> usize {
 ///
 /// # Errors
 /// If anything in the file or in the replacements is wrong.
-pub fn experiment(arguments: &ExperimentArguments) -> Result<ExperimentSpec, Fault> {
+pub fn read_experiment(arguments: &ExperimentArguments) -> Result<ExperimentSpec, CliError> {
     let mut overrides = arguments
         .set
         .iter()
-        .map(|text| setting(text))
+        .map(|text| parse_override(text))
         .collect::<Result<Vec<_>, _>>()?;
     if let Some(backend) = &arguments.backend {
         overrides.push(("backend".to_owned(), backend.clone()));
     }
-    let mut experiment = read(&arguments.file, &overrides)?;
+    let mut experiment = config::read_experiment(&arguments.file, &overrides)?;
     if let Some(seed) = arguments.seed {
         experiment.seeds = vec![seed];
-        experiment.sweep.seeds.clear();
+        experiment.sweep.seed_overrides.clear();
     }
     Ok(experiment)
 }
 
-fn setting(text: &str) -> Result<(String, String), Fault> {
+fn parse_override(text: &str) -> Result<(String, String), CliError> {
     match text.split_once('=') {
         Some((path, value)) if !path.trim().is_empty() && !value.trim().is_empty() => {
             Ok((path.trim().to_owned(), value.trim().to_owned()))
         }
-        _ => Err(Fault::usage(format!("--set `{text}` is not PATH=VALUE"))
-            .hint("write for example --set train.epochs=1 or --set base=strong")),
+        _ => Err(CliError::usage(format!("--set `{text}` is not PATH=VALUE"))
+            .with_hint("write for example --set train.epochs=1 or --set base=strong")),
     }
 }
 
@@ -118,12 +134,12 @@ fn setting(text: &str) -> Result<(String, String), Fault> {
 ///
 /// # Errors
 /// If the folder cannot be made, or nothing can be written into it.
-pub fn check_writable(folder: &Path) -> Result<(), Fault> {
+pub fn check_writable(folder: &Path) -> Result<(), CliError> {
     let probe = folder.join(format!(".rise-lab-{}", std::process::id()));
     fs::create_dir_all(folder)
         .and_then(|()| fs::write(&probe, b""))
         .and_then(|()| fs::remove_file(&probe))
-        .map_err(|error| Fault::write(folder, error))
+        .map_err(|error| CliError::cannot_write(folder, error))
 }
 
 #[cfg(test)]
@@ -132,7 +148,7 @@ mod tests {
 
     #[test]
     fn settings_are_split_at_the_first_equals_sign() {
-        let parts = setting("collect.teacher = { model = \"strong\" }").unwrap();
+        let parts = parse_override("collect.teacher = { model = \"strong\" }").unwrap();
         assert_eq!(
             parts,
             (
@@ -141,19 +157,19 @@ mod tests {
             )
         );
         for wrong in ["train.epochs", "=1", "train.epochs="] {
-            assert!(setting(wrong).is_err(), "{wrong}");
+            assert!(parse_override(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn a_run_that_cannot_fit_is_refused_with_what_it_needs() {
-        let plan = crate::cli::samples::plan();
-        let fault = too_large(&plan.cells[0], &|_| Some(100 << 20)).unwrap();
+        let plan = crate::cli::fixtures::plan();
+        let fault = memory_error(&plan.runs[0], &|_| Some(100 << 20)).unwrap();
         insta::assert_snapshot!(fault.error, @"run `weighting=uniform seed=0` needs about 102 MB while training, and the device of `flex` has 100 MB");
-        assert!(too_large(&plan.cells[0], &|_| Some(200 << 20)).is_none());
-        assert!(too_large(&plan.cells[0], &|_| None).is_none());
-        assert_eq!(fitting_jobs(&plan, &|_| Some(110 << 20)), 1);
-        assert_eq!(fitting_jobs(&plan, &|_| None), cores());
+        assert!(memory_error(&plan.runs[0], &|_| Some(200 << 20)).is_none());
+        assert!(memory_error(&plan.runs[0], &|_| None).is_none());
+        assert_eq!(default_jobs(&plan, &|_| Some(110 << 20)), 1);
+        assert_eq!(default_jobs(&plan, &|_| None), available_cores());
     }
 
     #[test]

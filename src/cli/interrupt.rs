@@ -4,45 +4,48 @@ use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::sweep::Stop;
+use crate::sweep::StopSignal;
 
-use super::exit::{Exit, Fault};
+use super::error::{CliError, ExitReason};
 
 /// Listens for signals from the time it is made.
-pub struct Interrupt {
-    stop: Arc<Stop>,
-    working: Arc<AtomicBool>,
+pub struct InterruptHandler {
+    stop_signal: Arc<StopSignal>,
+    is_working: Arc<AtomicBool>,
 }
 
-impl Interrupt {
+impl InterruptHandler {
     /// Begins to listen; once in a process.
     ///
     /// # Errors
     /// If the system does not let us.
-    pub fn listen() -> Result<Self, Fault> {
+    pub fn install() -> Result<Self, CliError> {
         let interrupt = Self {
-            stop: Arc::default(),
-            working: Arc::new(AtomicBool::new(true)),
+            stop_signal: Arc::default(),
+            is_working: Arc::new(AtomicBool::new(true)),
         };
-        let (stop, working) = (Arc::clone(&interrupt.stop), Arc::clone(&interrupt.working));
+        let (stop, working) = (
+            Arc::clone(&interrupt.stop_signal),
+            Arc::clone(&interrupt.is_working),
+        );
         ctrlc::set_handler(move || {
             if working.load(Ordering::SeqCst) {
-                stop.ask();
+                stop.request();
             } else {
-                process::exit(i32::from(Exit::Interrupted as u8));
+                process::exit(i32::from(ExitReason::Interrupted as u8));
             }
         })
-        .map_err(|error| Fault::new(Exit::Bug, error))?;
+        .map_err(|error| CliError::new(ExitReason::Bug, error))?;
         Ok(interrupt)
     }
 
     /// How the work is told.
-    pub fn stop(&self) -> &Stop {
-        &self.stop
+    pub fn stop_signal(&self) -> &StopSignal {
+        &self.stop_signal
     }
 
     /// The work that can be resumed is over: from now on a signal ends the program.
-    pub fn release(&self) {
-        self.working.store(false, Ordering::SeqCst);
+    pub fn disarm(&self) {
+        self.is_working.store(false, Ordering::SeqCst);
     }
 }

@@ -8,83 +8,83 @@
 mod args;
 mod commands;
 mod environment;
-mod exit;
+mod error;
+mod eta;
+mod event_json;
+mod event_sink;
 mod experiment;
-mod interrupt;
-mod news;
-mod output;
-mod pace;
-mod progress;
-mod quantity;
 #[cfg(test)]
-mod samples;
+mod fixtures;
+mod format;
+mod interrupt;
+mod output;
+mod progress;
 mod table;
-mod watcher;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::args::{Arguments, Command};
-use self::environment::Environment;
-use self::exit::{Exit, Fault};
+use self::args::{CliArguments, CliCommand};
+use self::environment::CliEnvironment;
+use self::error::{CliError, ExitReason};
 
 /// Does what the command line asks and tells how it ended; see `rise-lab --help` for the codes.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match CliArguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return wrong_usage(&error),
+        Err(error) => return print_usage_error(&error),
     };
-    let environment = Environment::new(&arguments.global);
+    let environment = CliEnvironment::new(&arguments.global);
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        perform(arguments.command, &environment)
+        run_command(arguments.command, &environment)
     }));
     let exit = match ended {
         Ok(Ok(exit)) => exit,
         Ok(Err(fault)) => {
-            environment.output.error(&fault);
+            environment.output.print_error(&fault);
             fault.exit
         }
         Err(_) => {
-            let fault = Fault::new(
-                Exit::Bug,
+            let fault = CliError::new(
+                ExitReason::Bug,
                 anyhow::anyhow!("rise-lab stumbled over itself, see above"),
             );
-            environment.output.error(&fault);
+            environment.output.print_error(&fault);
             fault.exit
         }
     };
     ExitCode::from(exit as u8)
 }
 
-fn perform(command: Command, environment: &Environment) -> Result<Exit, Fault> {
+fn run_command(command: CliCommand, environment: &CliEnvironment) -> Result<ExitReason, CliError> {
     match command {
-        Command::Sweep(arguments) => commands::sweep::sweep(&arguments, environment),
-        Command::Plan(arguments) => commands::plan::plan(&arguments, environment),
-        Command::Data(arguments) => commands::data::data(&arguments, environment),
-        Command::Report(arguments) => commands::report::report(&arguments, environment),
-        Command::Claims(arguments) => commands::claims::claims(&arguments, environment),
-        Command::Runs(arguments) => commands::runs::runs(&arguments, environment),
-        Command::Show(arguments) => commands::show::show(&arguments, environment),
-        Command::Backends(arguments) => commands::backends::backends(&arguments, environment),
-        Command::Rescore(arguments) => commands::rescore::rescore(&arguments, environment),
-        Command::Status => commands::status::status(environment),
-        Command::Query(arguments) => commands::query::query(&arguments, environment),
-        Command::Base(arguments) => commands::base::base(&arguments, environment),
-        Command::Model(command) => commands::model::model(&command, environment),
-        Command::Worker => commands::worker::worker(environment),
+        CliCommand::Sweep(arguments) => commands::sweep::sweep(&arguments, environment),
+        CliCommand::Plan(arguments) => commands::plan::plan(&arguments, environment),
+        CliCommand::Data(arguments) => commands::data::data(&arguments, environment),
+        CliCommand::Report(arguments) => commands::report::report(&arguments, environment),
+        CliCommand::Claims(arguments) => commands::claims::claims(&arguments, environment),
+        CliCommand::Runs(arguments) => commands::runs::runs(&arguments, environment),
+        CliCommand::Show(arguments) => commands::show::show(&arguments, environment),
+        CliCommand::Backends(arguments) => commands::backends::backends(&arguments, environment),
+        CliCommand::Rescore(arguments) => commands::rescore::rescore(&arguments, environment),
+        CliCommand::Status => commands::status::status(environment),
+        CliCommand::Query(arguments) => commands::query::query(&arguments, environment),
+        CliCommand::Base(arguments) => commands::base::base(&arguments, environment),
+        CliCommand::Model(command) => commands::model::model(&command, environment),
+        CliCommand::Worker => commands::worker::worker(environment),
     }
 }
 
 /// Help and version are asked for; anything else is wrong usage.
-fn wrong_usage(error: &clap::Error) -> ExitCode {
+fn print_usage_error(error: &clap::Error) -> ExitCode {
     // Nowhere is left to tell of a failure to.
     let _ = error.print();
     ExitCode::from(if error.use_stderr() {
-        Exit::Usage as u8
+        ExitReason::Usage as u8
     } else {
-        Exit::Fine as u8
+        ExitReason::Success as u8
     })
 }

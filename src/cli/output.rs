@@ -7,12 +7,12 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::args::{ColorChoice, Format, Global};
-use super::exit::{Exit, Fault};
+use super::args::{ColorChoice, GlobalArguments, OutputFormat};
+use super::error::{CliError, ExitReason};
 
 /// How a piece of text stands out.
 #[derive(Clone, Copy, Debug)]
-pub enum Style {
+pub enum TextStyle {
     /// A heading.
     Bold,
     /// Less important.
@@ -25,8 +25,8 @@ pub enum Style {
     Yellow,
 }
 
-impl Style {
-    const fn code(self) -> &'static str {
+impl TextStyle {
+    const fn ansi_code(self) -> &'static str {
         match self {
             Self::Bold => "1",
             Self::Dim => "2",
@@ -38,22 +38,22 @@ impl Style {
 
     /// The text in this style.
     pub fn paint(self, text: &str) -> String {
-        format!("\u{1b}[{}m{text}\u{1b}[0m", self.code())
+        format!("\u{1b}[{}m{text}\u{1b}[0m", self.ansi_code())
     }
 }
 
 /// Where the program's words go, and in which form.
 #[derive(Clone, Copy, Debug)]
-pub struct Output {
-    format: Format,
+pub struct CliOutput {
+    format: OutputFormat,
     quiet: bool,
-    answers_in_colour: bool,
-    talk_in_colour: bool,
+    color_stdout: bool,
+    color_stderr: bool,
 }
 
-impl Output {
+impl CliOutput {
     /// The output that was asked for.
-    pub fn new(global: &Global) -> Self {
+    pub fn new(global: &GlobalArguments) -> Self {
         let colour = |terminal: bool| match global.color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
@@ -64,14 +64,14 @@ impl Output {
         Self {
             format: global.format,
             quiet: global.quiet,
-            answers_in_colour: colour(io::stdout().is_terminal()),
-            talk_in_colour: colour(io::stderr().is_terminal()),
+            color_stdout: colour(io::stdout().is_terminal()),
+            color_stderr: colour(io::stderr().is_terminal()),
         }
     }
 
     /// Whether machines read the answers.
     pub fn is_json(self) -> bool {
-        self.format == Format::Json
+        self.format == OutputFormat::Json
     }
 
     /// Whether nothing but answers and errors is wanted.
@@ -80,7 +80,7 @@ impl Output {
     }
 
     /// Whether standard error is a terminal that may be drawn on.
-    pub fn is_live(self) -> bool {
+    pub fn can_draw_progress(self) -> bool {
         !self.quiet && io::stderr().is_terminal()
     }
 
@@ -88,24 +88,24 @@ impl Output {
     ///
     /// # Errors
     /// If standard output cannot be written; a reader that has seen enough is none.
-    pub fn answer(
+    pub fn print_result(
         self,
         text: impl FnOnce() -> String,
         document: &impl Serialize,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CliError> {
         if self.is_json() {
             let json = serde_json::to_string_pretty(document)
-                .map_err(|error| Fault::new(Exit::Bug, error))?;
-            return print(&format!("{json}\n"));
+                .map_err(|error| CliError::new(ExitReason::Bug, error))?;
+            return write_stdout(&format!("{json}\n"));
         }
-        print(&text())
+        write_stdout(&text())
     }
 
     /// Tells machines that something happened; people are told otherwise.
     ///
     /// # Errors
-    /// As for [`Output::answer`].
-    pub fn event(self, reason: &str, about: Value) -> Result<(), Fault> {
+    /// As for [`CliOutput::print_result`].
+    pub fn print_event(self, reason: &str, about: Value) -> Result<(), CliError> {
         if !self.is_json() {
             return Ok(());
         }
@@ -113,19 +113,23 @@ impl Output {
         if let (Some(line), Value::Object(about)) = (line.as_object_mut(), about) {
             line.extend(about);
         }
-        print(&format!("{line}\n"))
+        write_stdout(&format!("{line}\n"))
     }
 
     /// Gives a piece of an answer to people, as it comes.
     ///
     /// # Errors
-    /// As for [`Output::answer`].
-    pub fn piece(self, text: &str) -> Result<(), Fault> {
-        if self.is_json() { Ok(()) } else { print(text) }
+    /// As for [`CliOutput::print_result`].
+    pub fn print_partial(self, text: &str) -> Result<(), CliError> {
+        if self.is_json() {
+            Ok(())
+        } else {
+            write_stdout(text)
+        }
     }
 
     /// Asks for a line on a terminal, unless people want quiet.
-    pub fn ask(self, text: &str) {
+    pub fn print_prompt(self, text: &str) {
         if self.quiet {
             return;
         }
@@ -137,20 +141,20 @@ impl Output {
     }
 
     /// Talks to people, unless they want quiet.
-    pub fn say(self, text: &str) {
+    pub fn print_note(self, text: &str) {
         if !self.quiet {
-            complain(text);
+            write_stderr_line(text);
         }
     }
 
     /// Tells how the program ends badly: what is wrong, why, and what to do.
-    pub fn error(self, fault: &Fault) {
-        complain(&self.shown(fault));
+    pub fn print_error(self, fault: &CliError) {
+        write_stderr_line(&self.format_error(fault));
     }
 
     /// The text for an answer in a style, if colours are wanted there.
-    pub fn styled(self, style: Style, text: &str) -> String {
-        if self.answers_in_colour {
+    pub fn style_stdout(self, style: TextStyle, text: &str) -> String {
+        if self.color_stdout {
             style.paint(text)
         } else {
             text.to_owned()
@@ -158,19 +162,19 @@ impl Output {
     }
 
     /// The text for standard error in a style, if colours are wanted there.
-    pub fn styled_talk(self, style: Style, text: &str) -> String {
-        if self.talk_in_colour {
+    pub fn style_stderr(self, style: TextStyle, text: &str) -> String {
+        if self.color_stderr {
             style.paint(text)
         } else {
             text.to_owned()
         }
     }
 
-    fn shown(self, fault: &Fault) -> String {
-        let hint = |hint: &str| format!("{} {hint}", self.styled_talk(Style::Yellow, "hint:"));
+    fn format_error(self, fault: &CliError) -> String {
+        let hint = |hint: &str| format!("{} {hint}", self.style_stderr(TextStyle::Yellow, "hint:"));
         let mut lines = vec![format!(
             "{} {}",
-            self.styled_talk(Style::Red, "error:"),
+            self.style_stderr(TextStyle::Red, "error:"),
             fault.error
         )];
         for cause in fault.error.chain().skip(1).map(ToString::to_string) {
@@ -180,7 +184,7 @@ impl Output {
             }
         }
         lines.extend(fault.hint.as_deref().map(hint));
-        if fault.exit == Exit::Bug {
+        if fault.exit == ExitReason::Bug {
             lines.push(hint(
                 "this is a bug in rise-lab; please report it with the command and the file",
             ));
@@ -189,7 +193,7 @@ impl Output {
     }
 }
 
-fn print(text: &str) -> Result<(), Fault> {
+fn write_stdout(text: &str) -> Result<(), CliError> {
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
@@ -197,12 +201,12 @@ fn print(text: &str) -> Result<(), Fault> {
     {
         // Whoever reads (`head`, a closed pager) has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Fault::write("standard output".as_ref(), error)),
+        Err(error) => Err(CliError::cannot_write("standard output".as_ref(), error)),
         Ok(()) => Ok(()),
     }
 }
 
-fn complain(text: &str) {
+fn write_stderr_line(text: &str) {
     // There is no further place to tell of a failure to.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
@@ -211,31 +215,34 @@ fn complain(text: &str) {
 mod tests {
     use super::*;
 
-    fn plain() -> Output {
-        Output {
-            format: Format::Human,
+    fn plain() -> CliOutput {
+        CliOutput {
+            format: OutputFormat::Human,
             quiet: false,
-            answers_in_colour: false,
-            talk_in_colour: false,
+            color_stdout: false,
+            color_stderr: false,
         }
     }
 
     #[test]
     fn errors_tell_their_causes_and_what_to_do() {
-        let fault = Fault::write("reports/a".as_ref(), io::Error::other("no space left"));
-        insta::assert_snapshot!(plain().shown(&fault), @r"
+        let fault = CliError::cannot_write("reports/a".as_ref(), io::Error::other("no space left"));
+        insta::assert_snapshot!(plain().format_error(&fault), @r"
         error: cannot write reports/a
           because: no space left
         hint: check that the place exists, is writable and has room
         ");
         let told = anyhow::Error::new(io::Error::other("no space left"));
-        let twice = Fault::new(Exit::Write, told.context("cannot write a: no space left"));
+        let twice = CliError::new(
+            ExitReason::WriteFailed,
+            told.context("cannot write a: no space left"),
+        );
         assert_eq!(
-            plain().shown(&twice),
+            plain().format_error(&twice),
             "error: cannot write a: no space left"
         );
-        let bug = Fault::new(Exit::Bug, anyhow::anyhow!("lost count"));
-        insta::assert_snapshot!(plain().shown(&bug), @r"
+        let bug = CliError::new(ExitReason::Bug, anyhow::anyhow!("lost count"));
+        insta::assert_snapshot!(plain().format_error(&bug), @r"
         error: lost count
         hint: this is a bug in rise-lab; please report it with the command and the file
         ");
@@ -243,15 +250,15 @@ mod tests {
 
     #[test]
     fn colours_are_used_only_where_they_are_wanted() {
-        assert_eq!(plain().styled(Style::Red, "no"), "no");
-        let colourful = Output {
-            talk_in_colour: true,
+        assert_eq!(plain().style_stdout(TextStyle::Red, "no"), "no");
+        let colourful = CliOutput {
+            color_stderr: true,
             ..plain()
         };
         assert_eq!(
-            colourful.styled_talk(Style::Red, "no"),
+            colourful.style_stderr(TextStyle::Red, "no"),
             "\u{1b}[1;31mno\u{1b}[0m"
         );
-        assert_eq!(colourful.styled(Style::Red, "no"), "no");
+        assert_eq!(colourful.style_stdout(TextStyle::Red, "no"), "no");
     }
 }

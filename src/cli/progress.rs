@@ -8,124 +8,149 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::domain::{Event, Key};
-use crate::pipeline::Stage;
-use crate::sweep::News;
+use crate::domain::{Key, StageEvent};
+use crate::pipeline::StageNode;
+use crate::sweep::SweepEvent;
 
-use super::output::{Output, Style};
-use super::pace::Pace;
-use super::quantity::duration;
+use super::eta::EtaEstimator;
+use super::format::format_duration;
+use super::output::{CliOutput, TextStyle};
 
 /// How often there is a sign of life where no bars are drawn.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// How often the forecast is made anew.
-const FORECAST_EVERY: Duration = Duration::from_millis(500);
+const FORECAST_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Steps of a bar; what is shown in it is a part, not a count.
-const STEPS: u64 = 1000;
+const BAR_STEPS: u64 = 1000;
 
 /// Shows a sweep's news to whoever sits at the terminal.
-pub struct Progress {
-    output: Output,
-    pace: Pace,
-    bars: Option<Bars>,
-    spoken: Instant,
-    forecast: Instant,
+pub struct SweepProgress {
+    output: CliOutput,
+    eta: EtaEstimator,
+    bars: Option<ProgressBars>,
+    last_logged: Instant,
+    last_forecast: Instant,
 }
 
-struct Bars {
+struct ProgressBars {
     /// Owns the lines on the screen.
     screen: MultiProgress,
-    whole: ProgressBar,
-    seats: Vec<ProgressBar>,
+    overall: ProgressBar,
+    slots: Vec<ProgressBar>,
 }
 
-impl Progress {
+impl SweepProgress {
     /// Progress of a sweep over `stages`, of which those in `open` are to be executed.
-    pub fn new(output: Output, stages: &[Stage], open: BTreeMap<Key, f64>, jobs: usize) -> Self {
-        let bars = (output.is_live() && !open.is_empty()).then(|| Bars::new(jobs, stages.len()));
+    pub fn new(
+        output: CliOutput,
+        stages: &[StageNode],
+        open: BTreeMap<Key, f64>,
+        jobs: usize,
+    ) -> Self {
+        let bars = (output.can_draw_progress() && !open.is_empty())
+            .then(|| ProgressBars::new(jobs, stages.len()));
         let now = Instant::now();
         let mut progress = Self {
             output,
-            pace: Pace::new(stages, open, jobs),
+            eta: EtaEstimator::new(stages, open, jobs),
             bars,
-            spoken: now,
-            forecast: now,
+            last_logged: now,
+            last_forecast: now,
         };
-        progress.draw_whole(now);
+        progress.draw_overall(now);
         progress
     }
 
     /// Shows some news.
-    pub fn show(&mut self, news: &News<'_>) {
+    pub fn on_event(&mut self, news: &SweepEvent<'_>) {
         let now = Instant::now();
         match news {
-            News::Started { seat, stage } => {
-                self.pace.begin(*seat, stage, now);
-                self.line_for_logs(&format!("begin   {}", stage.label));
-                self.draw_seat(*seat, now);
+            SweepEvent::StageStarted { slot: seat, stage } => {
+                self.eta.stage_started(*seat, stage, now);
+                self.log_line(&format!("begin   {}", stage.label));
+                self.draw_slot(*seat, now);
             }
-            News::Threads { seat, threads } => {
-                self.pace.spread(*seat, *threads);
-                self.draw_seat(*seat, now);
+            SweepEvent::ThreadsChanged {
+                slot: seat,
+                threads,
+            } => {
+                self.eta.set_threads(*seat, *threads);
+                self.draw_slot(*seat, now);
             }
-            News::Event { seat, stage, event } => {
-                self.pace.advance(*seat, event, now);
-                if let Event::Note(note) = event {
-                    self.note(Style::Yellow, "note", &format!("{}: {note}", stage.label));
+            SweepEvent::StageEvent {
+                slot: seat,
+                stage,
+                event,
+            } => {
+                self.eta.update_progress(*seat, event, now);
+                if let StageEvent::Note(note) = event {
+                    self.print_note(
+                        TextStyle::Yellow,
+                        "note",
+                        &format!("{}: {note}", stage.label),
+                    );
                 }
-                self.draw_seat(*seat, now);
+                self.draw_slot(*seat, now);
             }
-            News::Finished {
-                seat,
+            SweepEvent::StageFinished {
+                slot: seat,
                 stage,
                 manifest,
             } => {
-                self.pace.finish(*seat, manifest.seconds);
-                self.line_for_logs(&format!(
+                self.eta.stage_finished(*seat, manifest.seconds);
+                self.log_line(&format!(
                     "done    {} in {}",
                     stage.label,
-                    duration(manifest.seconds)
+                    format_duration(manifest.seconds)
                 ));
-                self.draw_seat(*seat, now);
-                self.draw_done();
+                self.draw_slot(*seat, now);
+                self.draw_completed();
             }
-            News::TakenIn { stage } => self.line_for_logs(&format!("found   {}", stage.label)),
-            News::Failed {
-                seat,
+            SweepEvent::StageAdopted { stage } => {
+                self.log_line(&format!("found   {}", stage.label))
+            }
+            SweepEvent::StageFailed {
+                slot: seat,
                 stage,
                 reason,
                 lost,
             } => {
-                self.forget(*seat, &stage.key, now);
+                self.on_stage_lost(*seat, &stage.key, now);
                 let lost = if *lost > 0 {
                     format!(" ({lost} more stages wait for it in vain)")
                 } else {
                     String::new()
                 };
-                self.note(
-                    Style::Red,
+                self.print_note(
+                    TextStyle::Red,
                     "failed",
                     &format!("{}: {reason}{lost}", stage.label),
                 );
             }
-            News::Died {
-                seat,
+            SweepEvent::WorkerDied {
+                slot: seat,
                 stage,
                 reason,
             } => {
-                self.pace.leave(*seat);
-                self.note(Style::Yellow, "lost", &format!("{}: {reason}", stage.label));
-                self.draw_seat(*seat, now);
+                self.eta.stage_abandoned(*seat);
+                self.print_note(
+                    TextStyle::Yellow,
+                    "lost",
+                    &format!("{}: {reason}", stage.label),
+                );
+                self.draw_slot(*seat, now);
             }
-            News::Interrupted { seat, stage } => {
-                self.pace.leave(*seat);
-                self.line_for_logs(&format!("stopped {}", stage.label));
-                self.draw_seat(*seat, now);
+            SweepEvent::StageInterrupted { slot: seat, stage } => {
+                self.eta.stage_abandoned(*seat);
+                self.log_line(&format!("stopped {}", stage.label));
+                self.draw_slot(*seat, now);
             }
-            News::Stopping { at_once } => self.note(Style::Yellow, "stopping", stopping(*at_once)),
-            News::Begun { .. } | News::Tick => {}
+            SweepEvent::StopRequested { at_once } => {
+                self.print_note(TextStyle::Yellow, "stopping", stopping_message(*at_once))
+            }
+            SweepEvent::SweepStarted { .. } | SweepEvent::Tick => {}
         }
         self.refresh(now);
     }
@@ -133,87 +158,87 @@ impl Progress {
     /// Removes the bars, so that what is said next stands on clean lines.
     pub fn clear(self) {
         if let Some(bars) = self.bars {
-            bars.seats.iter().for_each(ProgressBar::finish_and_clear);
-            bars.whole.finish_and_clear();
+            bars.slots.iter().for_each(ProgressBar::finish_and_clear);
+            bars.overall.finish_and_clear();
         }
     }
 
-    fn forget(&mut self, seat: Option<usize>, key: &Key, now: Instant) {
-        self.pace.drop_stage(key);
+    fn on_stage_lost(&mut self, seat: Option<usize>, key: &Key, now: Instant) {
+        self.eta.remove_stage(key);
         if let Some(seat) = seat {
-            self.pace.leave(seat);
-            self.draw_seat(seat, now);
+            self.eta.stage_abandoned(seat);
+            self.draw_slot(seat, now);
         }
     }
 
     /// What no bar can say, above the bars or as a line of its own.
-    fn note(&self, style: Style, word: &str, text: &str) {
+    fn print_note(&self, style: TextStyle, word: &str, text: &str) {
         if self.output.is_quiet() {
             return;
         }
-        let line = format!("{}: {text}", self.output.styled_talk(style, word));
+        let line = format!("{}: {text}", self.output.style_stderr(style, word));
         match &self.bars {
             // A terminal that is gone is told nothing.
             Some(bars) => drop(bars.screen.println(line)),
-            None => self.output.say(&line),
+            None => self.output.print_note(&line),
         }
     }
 
     /// A line where there are no bars.
-    fn line_for_logs(&mut self, text: &str) {
+    fn log_line(&mut self, text: &str) {
         if self.bars.is_none() {
-            let (done, total) = self.pace.stages();
-            self.output.say(&format!("[{done}/{total}] {text}"));
-            self.spoken = Instant::now();
+            let (done, total) = self.eta.stage_counts();
+            self.output.print_note(&format!("[{done}/{total}] {text}"));
+            self.last_logged = Instant::now();
         }
     }
 
     fn refresh(&mut self, now: Instant) {
         if self.bars.is_some() {
-            if now - self.forecast >= FORECAST_EVERY {
-                self.draw_whole(now);
+            if now - self.last_forecast >= FORECAST_INTERVAL {
+                self.draw_overall(now);
             }
-        } else if now - self.spoken >= HEARTBEAT && self.pace.activities().next().is_some() {
-            let left = duration(self.pace.seconds_left(now));
-            self.line_for_logs(&format!(
+        } else if now - self.last_logged >= HEARTBEAT && self.eta.activities().next().is_some() {
+            let left = format_duration(self.eta.seconds_left(now));
+            self.log_line(&format!(
                 "working: {}; about {left} left",
-                self.activities(now)
+                self.describe_activities(now)
             ));
         }
     }
 
-    fn activities(&self, now: Instant) -> String {
+    fn describe_activities(&self, now: Instant) -> String {
         let told = self
-            .pace
+            .eta
             .activities()
             .map(|activity| format!("{} ({})", activity.label(), activity.details(now)));
         told.collect::<Vec<_>>().join("; ")
     }
 
-    fn draw_whole(&mut self, now: Instant) {
-        self.forecast = now;
+    fn draw_overall(&mut self, now: Instant) {
+        self.last_forecast = now;
         let Some(bars) = &self.bars else { return };
-        let (done, total) = self.pace.stages();
-        bars.whole.set_position(done as u64);
-        let left = duration(self.pace.seconds_left(now));
-        bars.whole
+        let (done, total) = self.eta.stage_counts();
+        bars.overall.set_position(done as u64);
+        let left = format_duration(self.eta.seconds_left(now));
+        bars.overall
             .set_message(format!("{done}/{total} stages, about {left} left"));
     }
 
     /// Moves the bar on without a new forecast, which looks at every stage that is left.
-    fn draw_done(&self) {
+    fn draw_completed(&self) {
         if let Some(bars) = &self.bars {
-            bars.whole.set_position(self.pace.stages().0 as u64);
+            bars.overall.set_position(self.eta.stage_counts().0 as u64);
         }
     }
 
-    fn draw_seat(&self, seat: usize, now: Instant) {
-        let Some(bar) = self.bars.as_ref().and_then(|bars| bars.seats.get(seat)) else {
+    fn draw_slot(&self, seat: usize, now: Instant) {
+        let Some(bar) = self.bars.as_ref().and_then(|bars| bars.slots.get(seat)) else {
             return;
         };
-        if let Some(activity) = self.pace.activity(seat) {
+        if let Some(activity) = self.eta.activity(seat) {
             bar.set_prefix(activity.label().to_owned());
-            bar.set_position((activity.part() * STEPS as f64) as u64);
+            bar.set_position((activity.fraction_done() * BAR_STEPS as f64) as u64);
             bar.set_message(activity.details(now));
         } else {
             bar.set_prefix("idle");
@@ -223,14 +248,14 @@ impl Progress {
     }
 }
 
-impl Bars {
+impl ProgressBars {
     fn new(seats: usize, stages: usize) -> Self {
         let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
         let whole = screen.add(ProgressBar::new(stages as u64));
-        whole.set_style(style("{elapsed_precise} {wide_bar:.green/dim} {msg}"));
+        whole.set_style(bar_style("{elapsed_precise} {wide_bar:.green/dim} {msg}"));
         let seats = (0..seats).map(|_| {
-            let bar = screen.add(ProgressBar::new(STEPS));
-            bar.set_style(style("  {prefix:34!} {bar:18.cyan/dim} {wide_msg}"));
+            let bar = screen.add(ProgressBar::new(BAR_STEPS));
+            bar.set_style(bar_style("  {prefix:34!} {bar:18.cyan/dim} {wide_msg}"));
             bar.set_prefix("idle");
             bar
         });
@@ -238,19 +263,19 @@ impl Bars {
         whole.enable_steady_tick(Duration::from_secs(1));
         Self {
             screen,
-            whole,
-            seats,
+            overall: whole,
+            slots: seats,
         }
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
+fn bar_style(template: &str) -> ProgressStyle {
     let style =
         ProgressStyle::with_template(template).expect("the templates of this file are well formed");
     style.progress_chars("━╸─")
 }
 
-const fn stopping(at_once: bool) -> &'static str {
+const fn stopping_message(at_once: bool) -> &'static str {
     if at_once {
         "workers are ended at once; what they have saved is kept"
     } else {

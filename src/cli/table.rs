@@ -4,13 +4,13 @@ use std::fmt;
 
 /// A table of texts.
 #[derive(Clone, Debug, Default)]
-pub struct Table {
-    head: Vec<String>,
-    numbers: Vec<bool>,
+pub struct TextTable {
+    header: Vec<String>,
+    is_numeric: Vec<bool>,
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl TextTable {
     /// A table with these columns; a name that begins with `#` is a column of numbers.
     pub fn new<T: Into<String>>(columns: impl IntoIterator<Item = T>) -> Self {
         let columns: Vec<String> = columns.into_iter().map(Into::into).collect();
@@ -20,49 +20,50 @@ impl Table {
             .map(|name| name.strip_prefix('#').unwrap_or(name).to_owned())
             .collect();
         Self {
-            head,
-            numbers,
+            header: head,
+            is_numeric: numbers,
             rows: Vec::new(),
         }
     }
 
     /// Adds a row; lines within a cell are joined.
-    pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+    pub fn add_row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
         let cells = cells
             .into_iter()
             .map(|cell| cell.into().split('\n').collect::<Vec<_>>().join(" "));
         self.rows.push(cells.collect());
     }
 
-    fn widths(&self) -> Vec<usize> {
-        let mut widths: Vec<usize> = self.head.iter().map(|cell| visible(cell)).collect();
+    fn column_widths(&self) -> Vec<usize> {
+        let mut widths: Vec<usize> = self.header.iter().map(|cell| display_width(cell)).collect();
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(visible(cell));
+                *width = (*width).max(display_width(cell));
             }
         }
         widths
     }
 
-    fn line(&self, cells: &[String], widths: &[usize]) -> String {
-        let cells = cells
-            .iter()
-            .zip(widths)
-            .zip(&self.numbers)
-            .map(|((cell, &width), &number)| {
-                let gap = " ".repeat(width - visible(cell));
-                if number {
-                    format!("{gap}{cell}")
-                } else {
-                    format!("{cell}{gap}")
-                }
-            });
+    fn format_row(&self, cells: &[String], widths: &[usize]) -> String {
+        let cells =
+            cells
+                .iter()
+                .zip(widths)
+                .zip(&self.is_numeric)
+                .map(|((cell, &width), &number)| {
+                    let gap = " ".repeat(width - display_width(cell));
+                    if number {
+                        format!("{gap}{cell}")
+                    } else {
+                        format!("{cell}{gap}")
+                    }
+                });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     }
 }
 
 /// Characters that take room on the screen; colours do not.
-fn visible(cell: &str) -> usize {
+fn display_width(cell: &str) -> usize {
     let mut pieces = cell.split('\u{1b}');
     let plain = pieces.next().map_or(0, |piece| piece.chars().count());
     let painted = pieces.map(|piece| {
@@ -73,29 +74,29 @@ fn visible(cell: &str) -> usize {
     plain + painted.sum::<usize>()
 }
 
-impl fmt::Display for Table {
+impl fmt::Display for TextTable {
     /// Head, rule and rows, each with its line's end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widths = self.widths();
-        writeln!(f, "{}", self.line(&self.head, &widths))?;
+        let widths = self.column_widths();
+        writeln!(f, "{}", self.format_row(&self.header, &widths))?;
         let rule: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
         writeln!(f, "{}", rule.join("  "))?;
         self.rows
             .iter()
-            .try_for_each(|row| writeln!(f, "{}", self.line(row, &widths)))
+            .try_for_each(|row| writeln!(f, "{}", self.format_row(row, &widths)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::output::Style;
+    use crate::cli::output::TextStyle;
 
     #[test]
     fn colours_take_no_room() {
-        let mut table = Table::new(["status", "error"]);
-        table.row([Style::Red.paint("failed"), "x".to_owned()]);
-        assert_eq!(visible(&Style::Red.paint("failed")), 6);
+        let mut table = TextTable::new(["status", "error"]);
+        table.add_row([TextStyle::Red.paint("failed"), "x".to_owned()]);
+        assert_eq!(display_width(&TextStyle::Red.paint("failed")), 6);
         assert!(
             table
                 .to_string()
@@ -106,9 +107,9 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_numbers_stand_to_the_right() {
-        let mut table = Table::new(["run", "#seconds", "error"]);
-        table.row(["base=weak", "3", ""]);
-        table.row(["é", "1200", "two\nlines"]);
+        let mut table = TextTable::new(["run", "#seconds", "error"]);
+        table.add_row(["base=weak", "3", ""]);
+        table.add_row(["é", "1200", "two\nlines"]);
         insta::assert_snapshot!(table, @r"
         run        seconds  error
         ---------  -------  ---------

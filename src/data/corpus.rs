@@ -11,9 +11,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Draws, Example, Message, Problem, Role, Seed};
+use crate::domain::{Message, Problem, Role, Seed, SeededRng, TrainingExample};
 
-use super::Prompt;
+use super::PromptConfig;
 
 /// What the pre-training documents are like.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ impl Default for CorpusConfig {
 impl CorpusConfig {
     /// What is wrong with these settings, if anything, as (field, complaint).
     #[must_use]
-    pub fn fault(&self) -> Option<(&'static str, String)> {
+    pub fn first_error(&self) -> Option<(&'static str, String)> {
         let shares = [
             ("dialogue_share", self.dialogue_share),
             ("corrupt_share", self.corrupt_share),
@@ -89,33 +89,33 @@ impl CorpusConfig {
 /// are passed over.
 ///
 /// # Panics
-/// If the settings have a [`fault`](CorpusConfig::fault).
+/// If the settings have a [`first_error`](CorpusConfig::fault).
 #[must_use]
-pub fn documents(
+pub fn corpus_documents(
     problems: &[Problem],
     config: &CorpusConfig,
-    prompt: &Prompt,
+    prompt: &PromptConfig,
     seed: Seed,
-) -> Vec<Example> {
+) -> Vec<TrainingExample> {
     assert_eq!(
-        config.fault(),
+        config.first_error(),
         None,
         "settings are checked before they are used"
     );
-    let solved: Vec<Solved<'_>> = problems.iter().filter_map(Solved::new).collect();
+    let solved: Vec<SolvedProblem<'_>> = problems.iter().filter_map(SolvedProblem::new).collect();
     let mut documents = Vec::new();
     let mut left = solved.as_slice();
     while let Some(&first) = left.first() {
-        let mut draws = seed.at(documents.len() as u64).draws();
-        let mut document = Document::default();
+        let mut draws = seed.derive_indexed(documents.len() as u64).rng();
+        let mut document = CorpusDocument::default();
         let used = if draws.uniform() < config.dialogue_share {
-            document.stubborn(first, config, *prompt, &mut draws);
+            document.push_repeats(first, config, *prompt, &mut draws);
             1
         } else {
             let used = left.len().min(config.solved_in_a_row as usize);
             left[..used]
                 .iter()
-                .for_each(|&solved| document.solve(solved, *prompt));
+                .for_each(|&solved| document.push_solved(solved, *prompt));
             used
         };
         documents.push(document.0);
@@ -126,12 +126,12 @@ pub fn documents(
 
 /// A question with its worked solution.
 #[derive(Clone, Copy)]
-struct Solved<'a> {
+struct SolvedProblem<'a> {
     question: &'a str,
     solution: &'a str,
 }
 
-impl<'a> Solved<'a> {
+impl<'a> SolvedProblem<'a> {
     fn new(problem: &'a Problem) -> Option<Self> {
         Some(Self {
             question: &problem.question,
@@ -141,24 +141,24 @@ impl<'a> Solved<'a> {
 }
 
 /// A document in the making.
-struct Document(Example);
+struct CorpusDocument(TrainingExample);
 
-impl Default for Document {
+impl Default for CorpusDocument {
     fn default() -> Self {
-        Self(Example {
+        Self(TrainingExample {
             messages: Vec::new(),
             weights: Vec::new(),
         })
     }
 }
 
-impl Document {
+impl CorpusDocument {
     fn push(&mut self, message: Message, weight: f64) {
         self.0.messages.push(message);
         self.0.weights.push(weight);
     }
 
-    fn attempt(&mut self, text: &str, weight: f64) {
+    fn push_attempt(&mut self, text: &str, weight: f64) {
         self.push(
             Message {
                 role: Role::Assistant,
@@ -169,46 +169,50 @@ impl Document {
     }
 
     /// A question and its solution.
-    fn solve(&mut self, Solved { question, solution }: Solved<'_>, prompt: Prompt) {
-        self.push(prompt.opening(question), 0.0);
-        self.attempt(solution, 1.0);
+    fn push_solved(
+        &mut self,
+        SolvedProblem { question, solution }: SolvedProblem<'_>,
+        prompt: PromptConfig,
+    ) {
+        self.push(prompt.opening_message(question), 0.0);
+        self.push_attempt(solution, 1.0);
     }
 
     /// A question, and an attempt that is given again after each retry text.
-    fn stubborn(
+    fn push_repeats(
         &mut self,
-        solved: Solved<'_>,
+        solved: SolvedProblem<'_>,
         config: &CorpusConfig,
-        prompt: Prompt,
-        draws: &mut Draws,
+        prompt: PromptConfig,
+        draws: &mut SeededRng,
     ) {
-        let Solved { question, solution } = solved;
-        let repeats = *draws.pick(&config.repeats);
+        let SolvedProblem { question, solution } = solved;
+        let repeats = *draws.choose(&config.repeats);
         let mut wrong = (draws.uniform() < config.corrupt_share)
-            .then(|| corrupted(solution, &config.corrupt_digits, draws));
-        self.push(prompt.opening(question), 0.0);
-        self.attempt(
+            .then(|| corrupt_digits(solution, &config.corrupt_digits, draws));
+        self.push(prompt.opening_message(question), 0.0);
+        self.push_attempt(
             wrong.as_deref().unwrap_or(solution),
             if wrong.is_some() { 0.0 } else { 1.0 },
         );
         for _ in 1..repeats {
             wrong = wrong.filter(|_| draws.uniform() >= config.resolve_share);
-            self.push(prompt.retry(question), 0.0);
-            self.attempt(wrong.as_deref().unwrap_or(solution), 1.0);
+            self.push(prompt.retry_message(question), 0.0);
+            self.push_attempt(wrong.as_deref().unwrap_or(solution), 1.0);
         }
     }
 }
 
 /// The text with some digits replaced by other ones.
-fn corrupted(text: &str, counts: &[u32], draws: &mut Draws) -> String {
+fn corrupt_digits(text: &str, counts: &[u32], draws: &mut SeededRng) -> String {
     let mut bytes = text.as_bytes().to_vec();
     let mut places: Vec<usize> = (0..bytes.len())
         .filter(|&at| bytes[at].is_ascii_digit())
         .collect();
     draws.shuffle(&mut places);
-    let count = *draws.pick(counts);
+    let count = *draws.choose(counts);
     for at in places.into_iter().take(count as usize) {
-        bytes[at] = b'0' + (bytes[at] - b'0' + draws.between(1, 9) as u8) % 10;
+        bytes[at] = b'0' + (bytes[at] - b'0' + draws.int_between(1, 9) as u8) % 10;
     }
     String::from_utf8(bytes).expect("a digit in place of a digit keeps the text UTF-8")
 }
@@ -218,12 +222,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::{Retry, Sizes, TaskConfig, WordProblems};
+    use crate::data::{RetryMessage, SplitSizes, TaskConfig, WordProblems};
 
     fn problems(count: usize) -> Vec<Problem> {
-        let sizes = Sizes {
+        let sizes = SplitSizes {
             corpus: count,
-            ..Sizes::none(0)
+            ..SplitSizes::empty(0)
         };
         TaskConfig::WordProblems(WordProblems::default())
             .load(&sizes)
@@ -231,17 +235,17 @@ mod tests {
             .corpus
     }
 
-    const PROMPT: Prompt = Prompt {
-        retry: Retry::Incorrect,
+    const PROMPT: PromptConfig = PromptConfig {
+        retry: RetryMessage::Incorrect,
         repeat_question: false,
         answer_form: None,
     };
 
-    fn made(problems: &[Problem], config: &CorpusConfig) -> Vec<Example> {
-        documents(problems, config, &PROMPT, Seed(3))
+    fn made(problems: &[Problem], config: &CorpusConfig) -> Vec<TrainingExample> {
+        corpus_documents(problems, config, &PROMPT, Seed(3))
     }
 
-    fn attempts(document: &Example) -> Vec<(&str, f64)> {
+    fn attempts(document: &TrainingExample) -> Vec<(&str, f64)> {
         let messages = document.messages.iter().zip(&document.weights);
         messages
             .filter(|(message, _)| message.role == Role::Assistant)
@@ -249,7 +253,7 @@ mod tests {
             .collect()
     }
 
-    fn is_dialogue(document: &Example) -> bool {
+    fn is_dialogue(document: &TrainingExample) -> bool {
         document
             .messages
             .iter()
@@ -368,7 +372,7 @@ mod tests {
         assert_eq!(made(&problems, &config), made(&problems, &config));
         assert_ne!(
             made(&problems, &config),
-            documents(&problems, &config, &PROMPT, Seed(4))
+            corpus_documents(&problems, &config, &PROMPT, Seed(4))
         );
     }
 
@@ -385,7 +389,7 @@ mod tests {
         );
         assert_eq!(
             documents,
-            [Example::answered(
+            [TrainingExample::single_turn(
                 &problems[1].question,
                 problems[1].solution.as_ref().unwrap()
             )]
@@ -395,7 +399,7 @@ mod tests {
 
     #[test]
     fn senseless_settings_are_named() {
-        let field = |config: CorpusConfig| config.fault().map(|(field, _)| field);
+        let field = |config: CorpusConfig| config.first_error().map(|(field, _)| field);
         let config = CorpusConfig::default;
         assert_eq!(field(config()), None);
         assert_eq!(
@@ -438,7 +442,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_corrupted_text_differs_in_one_or_two_digits(text in "[0-9]\\PC{0,20}", seed in any::<u64>()) {
-            let wrong = corrupted(&text, &[1, 1, 2], &mut Seed(seed).draws());
+            let wrong = corrupt_digits(&text, &[1, 1, 2], &mut Seed(seed).rng());
             let differing: Vec<_> = text.bytes().zip(wrong.bytes()).filter(|(a, b)| a != b).collect();
             prop_assert_eq!(text.len(), wrong.len());
             prop_assert!((1..=2).contains(&differing.len()));

@@ -14,7 +14,7 @@ pub struct KnownError {
     /// The problem's id.
     pub id: String,
     /// What sort of error it is.
-    pub kind: ErrorKind,
+    pub kind: KnownErrorKind,
     /// What the final answer says, and what the working gives.
     pub about: String,
 }
@@ -22,7 +22,7 @@ pub struct KnownError {
 /// What sort of error a reference has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ErrorKind {
+pub enum KnownErrorKind {
     /// The final answer is wrong.
     Label,
     /// The final answer fits the question, but the working is wrong.
@@ -31,7 +31,7 @@ pub enum ErrorKind {
     Unit,
 }
 
-impl ErrorKind {
+impl KnownErrorKind {
     /// A few words for people.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -68,17 +68,17 @@ const TEST_CENTS: [usize; 3] = [494, 608, 1244];
 #[must_use]
 pub fn known_errors(task: &str) -> Vec<KnownError> {
     match task {
-        "gsm8k" => gsm8k(),
+        "gsm8k" => gsm8k_errors(),
         "svamp" => vec![KnownError {
             id: "svamp/chal-680".to_owned(),
-            kind: ErrorKind::Label,
+            kind: KnownErrorKind::Label,
             about: "the answer is 1, the equation (4 - 2) + 3 gives 5, and 5 is right".to_owned(),
         }],
         _ => Vec::new(),
     }
 }
 
-fn gsm8k() -> Vec<KnownError> {
+fn gsm8k_errors() -> Vec<KnownError> {
     let of = |file: &str, row: usize, kind, about: String| KnownError {
         id: format!("gsm8k/{file}/{row}"),
         kind,
@@ -90,11 +90,11 @@ fn gsm8k() -> Vec<KnownError> {
     let cents = || "the final answer is in cents, as asked, the working in dollars".to_owned();
     let (train, test) = ("train.jsonl", "test.jsonl");
     let mut known = Vec::new();
-    known.extend(TRAIN_LABELS.map(|row| of(train, row.0, ErrorKind::Label, given(row))));
-    known.extend(TRAIN_WORKINGS.map(|row| of(train, row.0, ErrorKind::Working, given(row))));
-    known.extend(TRAIN_CENTS.map(|row| of(train, row, ErrorKind::Unit, cents())));
-    known.extend(TEST_LABELS.map(|row| of(test, row.0, ErrorKind::Label, given(row))));
-    known.extend(TEST_CENTS.map(|row| of(test, row, ErrorKind::Unit, cents())));
+    known.extend(TRAIN_LABELS.map(|row| of(train, row.0, KnownErrorKind::Label, given(row))));
+    known.extend(TRAIN_WORKINGS.map(|row| of(train, row.0, KnownErrorKind::Working, given(row))));
+    known.extend(TRAIN_CENTS.map(|row| of(train, row, KnownErrorKind::Unit, cents())));
+    known.extend(TEST_LABELS.map(|row| of(test, row.0, KnownErrorKind::Label, given(row))));
+    known.extend(TEST_CENTS.map(|row| of(test, row, KnownErrorKind::Unit, cents())));
     known
 }
 

@@ -49,7 +49,7 @@ mod tests {
         let official = Key::from(OFFICIAL[2].2.to_owned());
         assert_eq!(is_official("svamp", "SVAMP.json", &official), Some(true));
         assert_eq!(
-            is_official("svamp", "SVAMP.json", &Key::of_bytes(b"")),
+            is_official("svamp", "SVAMP.json", &Key::from_bytes(b"")),
             Some(false)
         );
         assert_eq!(is_official("jsonl", "train", &official), None);

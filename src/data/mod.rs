@@ -7,31 +7,34 @@
 //! Where a task is added: a file in `tasks/`, a variant of [`TaskConfig`] (the compiler then lists
 //! the places to visit), and a line in the suite that walks every task (`suite.rs`).
 
-mod answer;
+mod contamination;
 mod corpus;
-mod deal;
 mod error;
-mod file;
+mod fingerprint;
 mod graders;
 mod known_errors;
 mod known_files;
-mod leaks;
-mod print;
+mod numeric_answer;
 mod prompt;
+mod read_file;
 mod split;
-#[cfg(test)]
-mod suite;
+mod split_assignment;
 mod task;
+#[cfg(test)]
+mod task_conformance;
 mod tasks;
 
-pub use corpus::{CorpusConfig, documents};
+pub use contamination::{LeakedQuestion, NamedProblems, find_leaks, question_key};
+pub use corpus::{CorpusConfig, corpus_documents};
 pub use error::DataError;
-pub use graders::{Environment, GraderConfig, RiseCompat, UnknownGrader};
-pub use known_errors::{ErrorKind, KnownError, known_errors};
+pub use fingerprint::{problem_fingerprint, problems_fingerprint};
+pub use graders::{GraderConfig, GraderNameError, RiseCompat, RiseEnvironment};
+pub use known_errors::{KnownError, KnownErrorKind, known_errors};
 pub use known_files::is_official;
-pub use leaks::{Leak, Part, leaks, question_key};
-pub use print::{problem_print, problems_print};
-pub use prompt::{AnswerForm, Exchange, Inquiry, Prompt, Retry};
-pub use split::{Sizes, Splits, TrainDraw};
+pub use prompt::{AnswerForm, PromptConfig, RetryMessage, ReviewedAttempt, SelfReview};
+pub use split::{SplitSizes, TaskSplits, TrainDraw};
 pub use task::{DataFile, TaskConfig};
-pub use tasks::{Count, FileTask, JsonlTask, MathTask, MathTest, MathTrain, Subject, WordProblems};
+pub use tasks::{
+    FileTaskConfig, JsonlTaskConfig, MathSubject, MathTaskConfig, MathTestSet, MathTrainSet,
+    PartCount, WordProblems,
+};

@@ -46,7 +46,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
 /// What is said after an attempt, whether it was right or wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Retry {
+pub enum RetryMessage {
     /// That it was incorrect, as the official code says every time.
     #[default]
     Incorrect,
@@ -81,7 +81,7 @@ impl AnswerForm {
 /// What a policy is asked about its own attempt before it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Inquiry {
+pub enum SelfReview {
     /// To find its mistakes, which it is then told to use (Self-Refine, Madaan et al. 2023).
     Critique,
     /// Whether it is right; the answer is `yes` or `no` (verifiers, and self-rewarding correction).
@@ -89,30 +89,30 @@ pub enum Inquiry {
 }
 
 /// What a verification says of a right attempt, and of a wrong one.
-const VERIFICATIONS: [&str; 2] = ["yes", "no"];
+const VERIFICATION_ANSWERS: [&str; 2] = ["yes", "no"];
 
-impl Inquiry {
-    /// The answer to [`Inquiry::Verify`].
+impl SelfReview {
+    /// The answer to [`SelfReview::Verify`].
     #[must_use]
-    pub const fn verification(right: bool) -> &'static str {
+    pub const fn verification_answer(right: bool) -> &'static str {
         if right {
-            VERIFICATIONS[0]
+            VERIFICATION_ANSWERS[0]
         } else {
-            VERIFICATIONS[1]
+            VERIFICATION_ANSWERS[1]
         }
     }
 
     /// Whether a verification says that the attempt is right; none where it says neither.
     #[must_use]
-    pub fn approves(text: &str) -> Option<bool> {
+    pub fn parse_approval(text: &str) -> Option<bool> {
         let word = text.trim().trim_end_matches('.').to_lowercase();
-        VERIFICATIONS
+        VERIFICATION_ANSWERS
             .iter()
             .position(|verification| *verification == word)
             .map(|place| place == 0)
     }
 
-    const fn templates(self, prompt: Prompt) -> [&'static str; 2] {
+    const fn templates(self, prompt: PromptConfig) -> [&'static str; 2] {
         match self {
             Self::Critique => [CRITIQUE, REFINE],
             Self::Verify => [VERIFY, prompt.retry_template()],
@@ -122,7 +122,7 @@ impl Inquiry {
 
 /// An attempt, and what the policy said about it where it was asked.
 #[derive(Clone, Copy, Debug)]
-pub struct Exchange<'a> {
+pub struct ReviewedAttempt<'a> {
     /// The attempt's text.
     pub attempt: &'a str,
     /// The review's text.
@@ -132,9 +132,9 @@ pub struct Exchange<'a> {
 /// The wording of a dialogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Prompt {
+pub struct PromptConfig {
     /// What is said after an attempt.
-    pub retry: Retry,
+    pub retry: RetryMessage,
     /// Whether the question follows on the next line, as in the official code.
     pub repeat_question: bool,
     /// What is said about the form of the answer; in a run or a recipe that does not say, that is up to
@@ -143,27 +143,27 @@ pub struct Prompt {
     pub answer_form: Option<AnswerForm>,
 }
 
-impl Default for Prompt {
+impl Default for PromptConfig {
     fn default() -> Self {
         Self {
-            retry: Retry::Incorrect,
+            retry: RetryMessage::Incorrect,
             repeat_question: true,
             answer_form: None,
         }
     }
 }
 
-impl Prompt {
+impl PromptConfig {
     /// The first user message.
     #[must_use]
-    pub fn opening(&self, question: &str) -> Message {
-        self.render(OPENING, question)
+    pub fn opening_message(&self, question: &str) -> Message {
+        self.render_message(OPENING, question)
     }
 
     /// The user message after an attempt.
     #[must_use]
-    pub fn retry(&self, question: &str) -> Message {
-        self.render(self.retry_template(), question)
+    pub fn retry_message(&self, question: &str) -> Message {
+        self.render_message(self.retry_template(), question)
     }
 
     /// The question, then each attempt with the retry text after it; ends with a user message.
@@ -171,11 +171,11 @@ impl Prompt {
     /// All the given attempts are shown: whoever limits the history does so before.
     #[must_use]
     pub fn dialogue(&self, question: &str, attempts: &[&str]) -> Dialogue {
-        let mut dialogue = Dialogue(vec![self.opening(question)]);
+        let mut dialogue = Dialogue(vec![self.opening_message(question)]);
         if attempts.is_empty() {
             return dialogue;
         }
-        let retry = self.retry(question).text;
+        let retry = self.retry_message(question).text;
         for &attempt in attempts {
             dialogue = dialogue.assistant(attempt).user(retry.as_str());
         }
@@ -185,51 +185,53 @@ impl Prompt {
     /// The question, then each attempt with its review and the text that asks for the next one;
     /// ends with a user message.
     #[must_use]
-    pub fn reviewed(
+    pub fn reviewed_dialogue(
         &self,
         question: &str,
-        inquiry: Inquiry,
-        exchanges: &[Exchange<'_>],
+        inquiry: SelfReview,
+        exchanges: &[ReviewedAttempt<'_>],
     ) -> Dialogue {
         let [about, next] = inquiry.templates(*self);
-        let retry = self.retry(question).text;
-        let opening = Dialogue(vec![self.opening(question)]);
+        let retry = self.retry_message(question).text;
+        let opening = Dialogue(vec![self.opening_message(question)]);
         exchanges.iter().fold(opening, |dialogue, exchange| {
             let dialogue = dialogue.assistant(exchange.attempt);
             match exchange.review {
                 None => dialogue.user(retry.as_str()),
                 Some(review) => dialogue
-                    .user(self.render(about, question).text)
+                    .user(self.render_message(about, question).text)
                     .assistant(review)
-                    .user(self.render(next, question).text),
+                    .user(self.render_message(next, question).text),
             }
         })
     }
 
     /// The dialogue that asks about the last of some attempts.
     #[must_use]
-    pub fn inquiry(
+    pub fn self_review_dialogue(
         &self,
         question: &str,
-        inquiry: Inquiry,
-        earlier: &[Exchange<'_>],
+        inquiry: SelfReview,
+        earlier: &[ReviewedAttempt<'_>],
         attempt: &str,
     ) -> Dialogue {
         let [about, _] = inquiry.templates(*self);
-        let dialogue = self.reviewed(question, inquiry, earlier).assistant(attempt);
-        dialogue.user(self.render(about, question).text)
+        let dialogue = self
+            .reviewed_dialogue(question, inquiry, earlier)
+            .assistant(attempt);
+        dialogue.user(self.render_message(about, question).text)
     }
 
     /// The question, an attempt, and the request to answer again from its first wrong step, which
     /// counts from 1 (GLoRe's local refinement, Havrilla et al. 2024).
     #[must_use]
-    pub fn refinement(&self, question: &str, attempt: &str, step: usize) -> Dialogue {
-        let (repeat_question, asked) = (self.repeat_question, self.asked(question));
-        let request = Self::filled(
+    pub fn refinement_dialogue(&self, question: &str, attempt: &str, step: usize) -> Dialogue {
+        let (repeat_question, asked) = (self.repeat_question, self.question_with_form(question));
+        let request = Self::render_template(
             REFINE_FROM_STEP,
             context! { question => asked, repeat_question, step },
         );
-        Dialogue(vec![self.opening(question)])
+        Dialogue(vec![self.opening_message(question)])
             .assistant(attempt)
             .user(request)
     }
@@ -237,14 +239,17 @@ impl Prompt {
     /// The key of the text that asks for such a refinement.
     #[must_use]
     pub fn refinement_key() -> Key {
-        Key::of(&[REFINE_FROM_STEP])
+        Key::from_value(&[REFINE_FROM_STEP])
     }
 
     /// The question together with its answer, for a solution that leads there (STaR's
     /// rationalisation, Zelikman et al. 2022).
     #[must_use]
-    pub fn hinted(&self, question: &str, answer: &str) -> Dialogue {
-        let text = Self::filled(HINT, context! { question => self.asked(question), answer });
+    pub fn hinted_dialogue(&self, question: &str, answer: &str) -> Dialogue {
+        let text = Self::render_template(
+            HINT,
+            context! { question => self.question_with_form(question), answer },
+        );
         Dialogue(vec![Message {
             role: Role::User,
             text,
@@ -253,30 +258,30 @@ impl Prompt {
 
     /// The key of the texts that an inquiry uses.
     #[must_use]
-    pub fn inquiry_key(&self, inquiry: Inquiry) -> Key {
-        self.key_of(&inquiry.templates(*self))
+    pub fn self_review_key(&self, inquiry: SelfReview) -> Key {
+        self.templates_key(&inquiry.templates(*self))
     }
 
     /// The key of the text that gives an answer away.
     #[must_use]
     pub fn hint_key() -> Key {
-        Key::of(&[HINT])
+        Key::from_value(&[HINT])
     }
 
     /// The key of the template texts that this prompt uses.
     #[must_use]
     pub fn template_key(&self) -> Key {
-        self.key_of(&[OPENING, self.retry_template()])
+        self.templates_key(&[OPENING, self.retry_template()])
     }
 
     /// The key of some templates with what is said about the form of the answer.
-    fn key_of(self, templates: &[&str]) -> Key {
+    fn templates_key(self, templates: &[&str]) -> Key {
         let form = self.answer_form.and_then(AnswerForm::text);
-        Key::of(&templates.iter().copied().chain(form).collect::<Vec<_>>())
+        Key::from_value(&templates.iter().copied().chain(form).collect::<Vec<_>>())
     }
 
     /// The question with what is said about the form of its answer.
-    fn asked(self, question: &str) -> String {
+    fn question_with_form(self, question: &str) -> String {
         match self.answer_form.and_then(AnswerForm::text) {
             None => question.to_owned(),
             Some(form) => format!("{question}\n{}", form.trim_end()),
@@ -285,17 +290,17 @@ impl Prompt {
 
     const fn retry_template(self) -> &'static str {
         match self.retry {
-            Retry::Incorrect => INCORRECT,
-            Retry::Neutral => NEUTRAL,
-            Retry::None => NONE,
+            RetryMessage::Incorrect => INCORRECT,
+            RetryMessage::Neutral => NEUTRAL,
+            RetryMessage::None => NONE,
         }
     }
 
-    fn render(self, template: &str, question: &str) -> Message {
+    fn render_message(self, template: &str, question: &str) -> Message {
         let repeat_question = self.repeat_question;
-        let text = Self::filled(
+        let text = Self::render_template(
             template,
-            context! { question => self.asked(question), repeat_question },
+            context! { question => self.question_with_form(question), repeat_question },
         );
         Message {
             role: Role::User,
@@ -303,7 +308,7 @@ impl Prompt {
         }
     }
 
-    fn filled(template: &str, values: minijinja::Value) -> String {
+    fn render_template(template: &str, values: minijinja::Value) -> String {
         TEMPLATES
             .get_template(template)
             .and_then(|template| template.render(values))
@@ -325,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_dialogue_reads_like_the_official_one() {
-        let dialogue = Prompt::default().dialogue("How many?", &["1+1=3\n#### 3", "#### 2"]);
+        let dialogue = PromptConfig::default().dialogue("How many?", &["1+1=3\n#### 3", "#### 2"]);
         insta::assert_snapshot!(shown(&dialogue), @r"
         user: How many?
         --
@@ -345,35 +350,35 @@ mod tests {
     #[test]
     fn retry_texts() {
         let text = |retry, repeat_question| {
-            Prompt {
+            PromptConfig {
                 retry,
                 repeat_question,
                 answer_form: None,
             }
-            .retry("How many?")
+            .retry_message("How many?")
             .text
         };
         assert_eq!(
-            text(Retry::Incorrect, false),
+            text(RetryMessage::Incorrect, false),
             "That is incorrect. Try again."
         );
         assert_eq!(
-            text(Retry::Neutral, false),
+            text(RetryMessage::Neutral, false),
             "There may be a mistake. Check and answer again."
         );
         assert_eq!(
-            text(Retry::Neutral, true),
+            text(RetryMessage::Neutral, true),
             "There may be a mistake. Check and answer again.\nHow many?"
         );
-        assert_eq!(text(Retry::None, false), "Answer again.");
-        assert_eq!(text(Retry::None, true), "Answer again.\nHow many?");
+        assert_eq!(text(RetryMessage::None, false), "Answer again.");
+        assert_eq!(text(RetryMessage::None, true), "Answer again.\nHow many?");
     }
 
     #[test]
     fn without_attempts_a_dialogue_is_the_question_itself() {
         let question = "A <b> & \"c\" {{ d }}?\nTwo lines.";
         assert_eq!(
-            Prompt::default().dialogue(question, &[]),
+            PromptConfig::default().dialogue(question, &[]),
             Dialogue::default().user(question)
         );
     }
@@ -381,17 +386,17 @@ mod tests {
     #[test]
     fn the_key_depends_on_the_texts_in_use() {
         let key = |retry| {
-            Prompt {
+            PromptConfig {
                 retry,
-                ..Prompt::default()
+                ..PromptConfig::default()
             }
             .template_key()
         };
-        assert_ne!(key(Retry::Incorrect), key(Retry::Neutral));
+        assert_ne!(key(RetryMessage::Incorrect), key(RetryMessage::Neutral));
         assert_eq!(
-            key(Retry::None),
-            Prompt {
-                retry: Retry::None,
+            key(RetryMessage::None),
+            PromptConfig {
+                retry: RetryMessage::None,
                 repeat_question: false,
                 answer_form: None
             }
@@ -401,9 +406,9 @@ mod tests {
 
     #[test]
     fn the_form_of_the_answer_is_said_with_every_question() {
-        let prompt = Prompt {
+        let prompt = PromptConfig {
             answer_form: Some(AnswerForm::Boxed),
-            ..Prompt::default()
+            ..PromptConfig::default()
         };
         insta::assert_snapshot!(shown(&prompt.dialogue("How many?", &["\\boxed{3}"])), @r"
         user: How many?
@@ -415,12 +420,12 @@ mod tests {
         How many?
         Put the final answer into \boxed{}.
         ");
-        insta::assert_snapshot!(shown(&prompt.hinted("How many?", "3")), @r"
+        insta::assert_snapshot!(shown(&prompt.hinted_dialogue("How many?", "3")), @r"
         user: How many?
         Put the final answer into \boxed{}.
         The answer is 3.
         ");
-        let marked = Prompt {
+        let marked = PromptConfig {
             answer_form: Some(AnswerForm::Marked),
             repeat_question: false,
             ..prompt
@@ -438,11 +443,14 @@ mod tests {
     #[test]
     fn a_form_changes_keys_and_saying_nothing_does_not() {
         let key = |answer_form| {
-            let prompt = Prompt {
+            let prompt = PromptConfig {
                 answer_form,
-                ..Prompt::default()
+                ..PromptConfig::default()
             };
-            (prompt.template_key(), prompt.inquiry_key(Inquiry::Verify))
+            (
+                prompt.template_key(),
+                prompt.self_review_key(SelfReview::Verify),
+            )
         };
         assert_eq!(key(None), key(Some(AnswerForm::Unsaid)));
         assert_ne!(key(None).0, key(Some(AnswerForm::Boxed)).0);
@@ -451,26 +459,26 @@ mod tests {
             key(Some(AnswerForm::Boxed)).1
         );
         assert_eq!(
-            Prompt::default().template_key(),
-            Key::of(&[OPENING, INCORRECT]),
+            PromptConfig::default().template_key(),
+            Key::from_value(&[OPENING, INCORRECT]),
             "as before there were forms"
         );
     }
 
     #[test]
     fn settings_are_written_in_kebab_case() {
-        let prompt: Prompt = toml::from_str("retry = \"neutral\"").unwrap();
+        let prompt: PromptConfig = toml::from_str("retry = \"neutral\"").unwrap();
         assert_eq!(
             prompt,
-            Prompt {
-                retry: Retry::Neutral,
-                ..Prompt::default()
+            PromptConfig {
+                retry: RetryMessage::Neutral,
+                ..PromptConfig::default()
             }
         );
         assert_eq!(
             serde_json::to_string(&prompt).unwrap(),
             r#"{"retry":"neutral","repeat_question":true}"#
         );
-        assert!(toml::from_str::<Prompt>("retri = \"neutral\"").is_err());
+        assert!(toml::from_str::<PromptConfig>("retri = \"neutral\"").is_err());
     }
 }

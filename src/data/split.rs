@@ -34,7 +34,7 @@ impl TrainDraw {
 /// How many problems each split has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Sizes {
+pub struct SplitSizes {
     /// Problems that a base model is pre-trained on.
     pub corpus: usize,
     /// Problems that RISE collects its rollouts on.
@@ -55,21 +55,21 @@ pub struct Sizes {
     pub allow_leaks: bool,
 }
 
-impl Default for Sizes {
+impl Default for SplitSizes {
     fn default() -> Self {
         Self {
             train: 3000,
             validation: 200,
             test: 500,
-            ..Self::none(0)
+            ..Self::empty(0)
         }
     }
 }
 
-impl Sizes {
+impl SplitSizes {
     /// No problem in any split.
     #[must_use]
-    pub const fn none(seed: u64) -> Self {
+    pub const fn empty(seed: u64) -> Self {
         Self {
             corpus: 0,
             train: 0,
@@ -83,7 +83,7 @@ impl Sizes {
 
     /// Problems in one split.
     #[must_use]
-    pub const fn of(&self, split: Split) -> usize {
+    pub const fn get(&self, split: Split) -> usize {
         match split {
             Split::Corpus => self.corpus,
             Split::Train => self.train,
@@ -94,7 +94,7 @@ impl Sizes {
 
     /// The same with another number of problems in one split.
     #[must_use]
-    pub const fn with(mut self, split: Split, count: usize) -> Self {
+    pub const fn with_split(mut self, split: Split, count: usize) -> Self {
         match split {
             Split::Corpus => self.corpus = count,
             Split::Train => self.train = count,
@@ -107,7 +107,7 @@ impl Sizes {
 
 /// A task's problems; no question is in two splits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Splits {
+pub struct TaskSplits {
     /// What base models are pre-trained on.
     pub corpus: Vec<Problem>,
     /// What RISE collects its rollouts on.
@@ -118,10 +118,10 @@ pub struct Splits {
     pub test: Vec<Problem>,
 }
 
-impl Splits {
+impl TaskSplits {
     /// The problems of one split.
     #[must_use]
-    pub fn of(&self, split: Split) -> &[Problem] {
+    pub fn problems(&self, split: Split) -> &[Problem] {
         match split {
             Split::Corpus => &self.corpus,
             Split::Train => &self.train,
@@ -130,7 +130,7 @@ impl Splits {
         }
     }
 
-    pub(super) fn set(&mut self, split: Split, problems: Vec<Problem>) {
+    pub(super) fn set_problems(&mut self, split: Split, problems: Vec<Problem>) {
         match split {
             Split::Corpus => self.corpus = problems,
             Split::Train => self.train = problems,
@@ -140,28 +140,28 @@ impl Splits {
     }
 
     /// Checks that no question occurs twice, in one split or in two.
-    pub(super) fn check(&self, sizes: &Sizes) -> Result<(), DataError> {
-        let mut questions = Questions::new(sizes);
+    pub(super) fn validate(&self, sizes: &SplitSizes) -> Result<(), DataError> {
+        let mut questions = SeenQuestions::new(sizes);
         Split::ALL
             .into_iter()
-            .flat_map(|split| self.of(split))
+            .flat_map(|split| self.problems(split))
             .try_for_each(|problem| questions.add(&problem.question, || problem.id.clone()))
     }
 }
 
 /// The questions met so far, and where.
 #[derive(Debug, Default)]
-pub(super) struct Questions {
-    met: HashMap<String, String>,
-    repeats: bool,
+pub(super) struct SeenQuestions {
+    seen: HashMap<String, String>,
+    allow_repeats: bool,
 }
 
-impl Questions {
+impl SeenQuestions {
     /// None so far; repeats are refused unless leaks are allowed.
-    pub(super) fn new(sizes: &Sizes) -> Self {
+    pub(super) fn new(sizes: &SplitSizes) -> Self {
         Self {
-            met: HashMap::new(),
-            repeats: sizes.allow_leaks,
+            seen: HashMap::new(),
+            allow_repeats: sizes.allow_leaks,
         }
     }
 
@@ -172,8 +172,8 @@ impl Questions {
         place: impl FnOnce() -> String,
     ) -> Result<(), DataError> {
         let place = place();
-        match self.met.insert(asked(question), place.clone()) {
-            Some(first) if !self.repeats => Err(DataError::Overlap {
+        match self.seen.insert(question_identity(question), place.clone()) {
+            Some(first) if !self.allow_repeats => Err(DataError::Overlap {
                 first,
                 second: place,
                 question: question.to_owned(),
@@ -185,8 +185,8 @@ impl Questions {
 
 /// What a question asks: its words in lower case and the signs that mean something in mathematics, one
 /// space between them, without punctuation. Two questions are the same if this is.
-pub(super) fn asked(question: &str) -> String {
-    let tokens = tokens(question);
+pub(super) fn question_identity(question: &str) -> String {
+    let tokens = question_tokens(question);
     // A hyphen or a dash of prose stands between words, a minus sign at a number or a variable.
     let is_word = |token: Option<&&str>| {
         token.is_some_and(|token| token.len() > 1 && token.chars().all(char::is_alphabetic))
@@ -206,11 +206,11 @@ pub(super) fn asked(question: &str) -> String {
 }
 
 /// Signs that make another question in mathematics; all else that is no letter or digit is punctuation.
-const SIGNS: &str = "+-*/^=<>%|()[]";
+const MATH_SIGNS: &str = "+-*/^=<>%|()[]";
 
 /// The words and signs of a text.
-fn tokens(text: &str) -> Vec<&str> {
-    let is_sign = |c: char| SIGNS.contains(c);
+fn question_tokens(text: &str) -> Vec<&str> {
+    let is_sign = |c: char| MATH_SIGNS.contains(c);
     let mut tokens = Vec::new();
     let mut rest = text;
     while let Some(start) = rest.find(|c: char| c.is_alphanumeric() || is_sign(c)) {
@@ -227,7 +227,7 @@ fn tokens(text: &str) -> Vec<&str> {
 }
 
 /// A question's words in lower case with one space between them, without punctuation.
-pub(super) fn normalised(question: &str) -> String {
+pub(super) fn normalize_question(question: &str) -> String {
     let mut text = String::with_capacity(question.len());
     for word in question
         .split(|c: char| !c.is_alphanumeric())
@@ -243,8 +243,8 @@ pub(super) fn normalised(question: &str) -> String {
 
 /// The split that a generated question belongs to, in every task and under every seed: half of
 /// all questions are corpus, a quarter train, and an eighth each validation and test.
-pub(super) fn home(normalised: &str) -> Split {
-    match shuffled(normalised) % 8 {
+pub(super) fn assigned_split(normalised: &str) -> Split {
+    match shuffle_key(normalised) % 8 {
         0..4 => Split::Corpus,
         4..6 => Split::Train,
         6 => Split::Validation,
@@ -253,8 +253,8 @@ pub(super) fn home(normalised: &str) -> Split {
 }
 
 /// A fixed number for a question, which has nothing to do with what it asks.
-pub(super) fn shuffled(normalised: &str) -> u64 {
-    Seed(0).named(normalised).0
+pub(super) fn shuffle_key(normalised: &str) -> u64 {
+    Seed(0).derive(normalised).0
 }
 
 #[cfg(test)]
@@ -272,10 +272,13 @@ mod tests {
 
     #[test]
     fn punctuation_case_and_spacing_do_not_make_another_question() {
-        assert_eq!(normalised("  How  MANY\npens -- ?"), "how many pens");
-        assert_eq!(normalised("Élan: 3 pens"), "élan 3 pens");
-        assert_eq!(normalised("?!"), "");
-        assert_ne!(normalised("3 pens"), normalised("4 pens"));
+        assert_eq!(
+            normalize_question("  How  MANY\npens -- ?"),
+            "how many pens"
+        );
+        assert_eq!(normalize_question("Élan: 3 pens"), "élan 3 pens");
+        assert_eq!(normalize_question("?!"), "");
+        assert_ne!(normalize_question("3 pens"), normalize_question("4 pens"));
     }
 
     #[test]
@@ -290,7 +293,7 @@ mod tests {
             ("Find $x^{2}$.", "Find x^2"),
             ("Élan: 3 pens, 4 cups", "élan 3 pens 4 cups"),
         ] {
-            assert_eq!(asked(one), asked(other), "{one}");
+            assert_eq!(question_identity(one), question_identity(other), "{one}");
         }
         for (one, other) in [
             ("What is 2+3?", "What is 2-3?"),
@@ -299,32 +302,35 @@ mod tests {
             ("Find 5% of 3.", "Find 5 of 3."),
             ("3 pens", "4 pens"),
         ] {
-            assert_ne!(asked(one), asked(other), "{one}");
+            assert_ne!(question_identity(one), question_identity(other), "{one}");
         }
-        assert_eq!(asked("x - y"), "x - y");
-        assert_eq!(asked("?!"), "");
+        assert_eq!(question_identity("x - y"), "x - y");
+        assert_eq!(question_identity("?!"), "");
     }
 
     #[test]
     fn a_question_in_two_splits_is_refused_with_both_ids() {
-        let mut splits = Splits {
+        let mut splits = TaskSplits {
             train: vec![problem("t/train/0", "How many pens?")],
             test: vec![
                 problem("t/test/0", "How many cards?"),
                 problem("t/test/1", "how many pens"),
             ],
-            ..Splits::default()
+            ..TaskSplits::default()
         };
-        let text = splits.check(&Sizes::default()).unwrap_err().to_string();
+        let text = splits
+            .validate(&SplitSizes::default())
+            .unwrap_err()
+            .to_string();
         insta::assert_snapshot!(text, @r#"t/train/0 and t/test/1 ask the same question, "how many pens"; take one of them out"#);
         splits
-            .check(&Sizes {
+            .validate(&SplitSizes {
                 allow_leaks: true,
-                ..Sizes::default()
+                ..SplitSizes::default()
             })
             .unwrap();
         splits.test.pop();
-        splits.check(&Sizes::default()).unwrap();
+        splits.validate(&SplitSizes::default()).unwrap();
     }
 
     #[test]
@@ -332,7 +338,7 @@ mod tests {
         let mut counts = std::collections::BTreeMap::new();
         for index in 0..8000 {
             *counts
-                .entry(home(&format!("question {index}")))
+                .entry(assigned_split(&format!("question {index}")))
                 .or_insert(0) += 1;
         }
         for (split, share) in [
@@ -348,14 +354,14 @@ mod tests {
 
     #[test]
     fn sizes_left_out_have_defaults_and_unknown_ones_are_refused() {
-        let sizes: Sizes = toml::from_str("test = 7").unwrap();
+        let sizes: SplitSizes = toml::from_str("test = 7").unwrap();
         assert_eq!(
             sizes,
-            Sizes {
+            SplitSizes {
                 test: 7,
-                ..Sizes::default()
+                ..SplitSizes::default()
             }
         );
-        assert!(toml::from_str::<Sizes>("tets = 7").is_err());
+        assert!(toml::from_str::<SplitSizes>("tets = 7").is_err());
     }
 }

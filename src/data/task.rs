@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use crate::domain::Key;
 
 use super::tasks::{
-    Count, FileTask, Gsm8k, Jsonl, JsonlTask, Math, MathTask, Svamp, WordProblems, Wording,
+    FileTaskConfig, Gsm8kReader, JsonlReader, JsonlTaskConfig, MathReader, MathTaskConfig,
+    PartCount, StoryWording, SvampReader, WordProblems,
 };
-use super::{AnswerForm, DataError, GraderConfig, RiseCompat, Sizes, Splits};
+use super::{AnswerForm, DataError, GraderConfig, RiseCompat, SplitSizes, TaskSplits};
 
 /// Where problems come from.
 ///
@@ -33,13 +34,13 @@ pub enum TaskConfig {
     /// Out of distribution: the same arithmetic in other words.
     WordProblemsReworded(WordProblems),
     /// Grade-school problems (Cobbe et al. 2021) from a folder with `train.jsonl` and `test.jsonl`.
-    Gsm8k(FileTask),
+    Gsm8k(FileTaskConfig),
     /// Varied arithmetic problems (Patel et al. 2021) from `SVAMP.json` or its folder.
-    Svamp(FileTask),
+    Svamp(FileTaskConfig),
     /// Competition problems (Hendrycks et al. 2021) from the user's own folder `MATH`.
-    Math(MathTask),
+    Math(MathTaskConfig),
     /// The user's own problems, in JSONL files whose fields are named.
-    Jsonl(JsonlTask),
+    Jsonl(JsonlTaskConfig),
 }
 
 /// A file, or a folder as a whole, that a task is read from.
@@ -58,13 +59,13 @@ impl TaskConfig {
     #[must_use]
     pub fn without_path(&self) -> Self {
         match self {
-            Self::Gsm8k(_) => Self::Gsm8k(FileTask {
+            Self::Gsm8k(_) => Self::Gsm8k(FileTaskConfig {
                 path: PathBuf::new(),
             }),
-            Self::Svamp(_) => Self::Svamp(FileTask {
+            Self::Svamp(_) => Self::Svamp(FileTaskConfig {
                 path: PathBuf::new(),
             }),
-            Self::Math(task) => Self::Math(MathTask {
+            Self::Math(task) => Self::Math(MathTaskConfig {
                 path: PathBuf::new(),
                 ..task.clone()
             }),
@@ -76,10 +77,10 @@ impl TaskConfig {
     /// The same task, read from where `other` is read if both are the same data set. Files of the
     /// user's own are told by their places alone, so they stay where they are.
     #[must_use]
-    pub fn placed_as(&self, other: &Self) -> Self {
+    pub fn with_path_of(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Gsm8k(_), Self::Gsm8k(_)) | (Self::Svamp(_), Self::Svamp(_)) => other.clone(),
-            (Self::Math(task), Self::Math(other)) => Self::Math(MathTask {
+            (Self::Math(task), Self::Math(other)) => Self::Math(MathTaskConfig {
                 path: other.path.clone(),
                 ..task.clone()
             }),
@@ -139,12 +140,12 @@ impl TaskConfig {
     ///
     /// # Errors
     /// [`DataError::Setting`] for the first setting that makes no sense.
-    pub fn check(&self) -> Result<(), DataError> {
+    pub fn validate(&self) -> Result<(), DataError> {
         let fault = match self.source() {
-            Source::Words(settings, _) => settings.fault(),
-            Source::Gsm8k(settings) | Source::Svamp(settings) => settings.fault(),
-            Source::Math(settings) => settings.fault(),
-            Source::Jsonl(settings) => settings.fault(),
+            TaskSource::WordProblems(settings, _) => settings.first_error(),
+            TaskSource::Gsm8k(settings) | TaskSource::Svamp(settings) => settings.first_error(),
+            TaskSource::Math(settings) => settings.first_error(),
+            TaskSource::Jsonl(settings) => settings.first_error(),
         };
         match fault {
             None => Ok(()),
@@ -164,10 +165,12 @@ impl TaskConfig {
     pub fn fingerprint(&self) -> Result<Value, DataError> {
         let mut print = json!({ "name": self.name(), "version": self.version() });
         match self.source() {
-            Source::Words(settings, _) => print["settings"] = json!(settings),
-            Source::Gsm8k(_) | Source::Svamp(_) => {}
-            Source::Math(task) => print["settings"] = settings(task, &["path"]),
-            Source::Jsonl(task) => print["settings"] = settings(task, &["train", "test", "name"]),
+            TaskSource::WordProblems(settings, _) => print["settings"] = json!(settings),
+            TaskSource::Gsm8k(_) | TaskSource::Svamp(_) => {}
+            TaskSource::Math(task) => print["settings"] = settings_without(task, &["path"]),
+            TaskSource::Jsonl(task) => {
+                print["settings"] = settings_without(task, &["train", "test", "name"])
+            }
         }
         if !self.is_generated() {
             let files = self.files()?.into_iter();
@@ -183,11 +186,11 @@ impl TaskConfig {
     /// If one cannot be read.
     pub fn files(&self) -> Result<Vec<DataFile>, DataError> {
         let files = match self.source() {
-            Source::Words(..) => Vec::new(),
-            Source::Gsm8k(task) => Gsm8k(&task.path).files()?,
-            Source::Svamp(task) => Svamp(&task.path).files()?,
-            Source::Math(task) => Math(task).files()?,
-            Source::Jsonl(task) => Jsonl(task).files()?,
+            TaskSource::WordProblems(..) => Vec::new(),
+            TaskSource::Gsm8k(task) => Gsm8kReader(&task.path).files()?,
+            TaskSource::Svamp(task) => SvampReader(&task.path).files()?,
+            TaskSource::Math(task) => MathReader(task).files()?,
+            TaskSource::Jsonl(task) => JsonlReader(task).files()?,
         };
         Ok(files
             .into_iter()
@@ -199,12 +202,12 @@ impl TaskConfig {
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub fn counts(&self) -> Result<Vec<Count>, DataError> {
+    pub fn part_counts(&self) -> Result<Vec<PartCount>, DataError> {
         match self.source() {
-            Source::Words(..) | Source::Jsonl(_) => Ok(Vec::new()),
-            Source::Gsm8k(task) => Gsm8k(&task.path).counts(),
-            Source::Svamp(task) => Svamp(&task.path).counts(),
-            Source::Math(task) => Math(task).counts(),
+            TaskSource::WordProblems(..) | TaskSource::Jsonl(_) => Ok(Vec::new()),
+            TaskSource::Gsm8k(task) => Gsm8kReader(&task.path).part_counts(),
+            TaskSource::Svamp(task) => SvampReader(&task.path).part_counts(),
+            TaskSource::Math(task) => MathReader(task).part_counts(),
         }
     }
 
@@ -214,10 +217,11 @@ impl TaskConfig {
     /// If a file cannot be read.
     pub fn notes(&self) -> Result<Vec<String>, DataError> {
         match self.source() {
-            Source::Math(task) => Math(task).notes(),
-            Source::Words(..) | Source::Gsm8k(_) | Source::Svamp(_) | Source::Jsonl(_) => {
-                Ok(Vec::new())
-            }
+            TaskSource::Math(task) => MathReader(task).notes(),
+            TaskSource::WordProblems(..)
+            | TaskSource::Gsm8k(_)
+            | TaskSource::Svamp(_)
+            | TaskSource::Jsonl(_) => Ok(Vec::new()),
         }
     }
 
@@ -227,16 +231,18 @@ impl TaskConfig {
     /// # Errors
     /// If a setting makes no sense, a file or row is at fault, a question occurs twice, or a
     /// split is to be larger than what there is.
-    pub fn load(&self, sizes: &Sizes) -> Result<Splits, DataError> {
-        self.check()?;
+    pub fn load(&self, sizes: &SplitSizes) -> Result<TaskSplits, DataError> {
+        self.validate()?;
         let splits = match self.source() {
-            Source::Words(settings, wording) => settings.load(self.kind(), wording, sizes)?,
-            Source::Gsm8k(task) => Gsm8k(&task.path).load(sizes)?,
-            Source::Svamp(task) => Svamp(&task.path).load(sizes)?,
-            Source::Math(task) => Math(task).load(sizes)?,
-            Source::Jsonl(task) => Jsonl(task).load(sizes)?,
+            TaskSource::WordProblems(settings, wording) => {
+                settings.load(self.kind(), wording, sizes)?
+            }
+            TaskSource::Gsm8k(task) => Gsm8kReader(&task.path).load(sizes)?,
+            TaskSource::Svamp(task) => SvampReader(&task.path).load(sizes)?,
+            TaskSource::Math(task) => MathReader(task).load(sizes)?,
+            TaskSource::Jsonl(task) => JsonlReader(task).load(sizes)?,
         };
-        splits.check(sizes)?;
+        splits.validate(sizes)?;
         Ok(splits)
     }
 
@@ -244,9 +250,11 @@ impl TaskConfig {
     #[must_use]
     pub const fn grader(&self) -> GraderConfig {
         match self.source() {
-            Source::Words(..) | Source::Gsm8k(_) | Source::Svamp(_) => GraderConfig::Numeric,
-            Source::Math(_) => GraderConfig::BoxedLatex,
-            Source::Jsonl(task) => task.grader,
+            TaskSource::WordProblems(..) | TaskSource::Gsm8k(_) | TaskSource::Svamp(_) => {
+                GraderConfig::Numeric
+            }
+            TaskSource::Math(_) => GraderConfig::BoxedLatex,
+            TaskSource::Jsonl(task) => task.grader,
         }
     }
 
@@ -272,36 +280,40 @@ impl TaskConfig {
     #[must_use]
     pub const fn answer_form(&self, grader: GraderConfig) -> Option<AnswerForm> {
         match self.source() {
-            Source::Words(..) | Source::Gsm8k(_) | Source::Svamp(_) => None,
-            Source::Math(_) | Source::Jsonl(_) => Some(grader.answer_form()),
+            TaskSource::WordProblems(..) | TaskSource::Gsm8k(_) | TaskSource::Svamp(_) => None,
+            TaskSource::Math(_) | TaskSource::Jsonl(_) => Some(grader.answer_form()),
         }
     }
 
-    const fn source(&self) -> Source<'_> {
+    const fn source(&self) -> TaskSource<'_> {
         match self {
             Self::WordProblems(settings)
             | Self::WordProblemsLarger(settings)
-            | Self::WordProblemsLonger(settings) => Source::Words(settings, Wording::Plain),
-            Self::WordProblemsReworded(settings) => Source::Words(settings, Wording::Reworded),
-            Self::Gsm8k(settings) => Source::Gsm8k(settings),
-            Self::Svamp(settings) => Source::Svamp(settings),
-            Self::Math(settings) => Source::Math(settings),
-            Self::Jsonl(settings) => Source::Jsonl(settings),
+            | Self::WordProblemsLonger(settings) => {
+                TaskSource::WordProblems(settings, StoryWording::Plain)
+            }
+            Self::WordProblemsReworded(settings) => {
+                TaskSource::WordProblems(settings, StoryWording::Reworded)
+            }
+            Self::Gsm8k(settings) => TaskSource::Gsm8k(settings),
+            Self::Svamp(settings) => TaskSource::Svamp(settings),
+            Self::Math(settings) => TaskSource::Math(settings),
+            Self::Jsonl(settings) => TaskSource::Jsonl(settings),
         }
     }
 }
 
 /// The tasks by how their problems are made.
-enum Source<'a> {
-    Words(&'a WordProblems, Wording),
-    Gsm8k(&'a FileTask),
-    Svamp(&'a FileTask),
-    Math(&'a MathTask),
-    Jsonl(&'a JsonlTask),
+enum TaskSource<'a> {
+    WordProblems(&'a WordProblems, StoryWording),
+    Gsm8k(&'a FileTaskConfig),
+    Svamp(&'a FileTaskConfig),
+    Math(&'a MathTaskConfig),
+    Jsonl(&'a JsonlTaskConfig),
 }
 
 /// The settings of a task without some of them.
-fn settings(task: &impl Serialize, without: &[&str]) -> Value {
+fn settings_without(task: &impl Serialize, without: &[&str]) -> Value {
     let mut settings = serde_json::to_value(task).expect("settings are plain data");
     if let Some(members) = settings.as_object_mut() {
         members.retain(|name, _| !without.contains(&name.as_str()));
@@ -314,12 +326,12 @@ mod tests {
     use super::*;
 
     #[derive(Deserialize)]
-    struct File {
+    struct TaskFile {
         task: TaskConfig,
     }
 
     fn task(toml: &str) -> Result<TaskConfig, String> {
-        toml::from_str::<File>(toml)
+        toml::from_str::<TaskFile>(toml)
             .map(|file| file.task)
             .map_err(|error| error.message().to_owned())
     }
@@ -352,7 +364,7 @@ mod tests {
             task("[task.word-problems-longer]\nlargest = 9"),
             Ok(TaskConfig::WordProblemsLonger(longer))
         );
-        let file = FileTask {
+        let file = FileTaskConfig {
             path: "data/gsm8k".into(),
         };
         assert_eq!(
@@ -376,7 +388,7 @@ mod tests {
 
     #[test]
     fn senseless_settings_are_refused_before_any_work() {
-        let fault = |toml| task(toml).unwrap().check().unwrap_err().to_string();
+        let fault = |toml| task(toml).unwrap().validate().unwrap_err().to_string();
         insta::assert_snapshot!(fault("[task.word-problems-larger]\nsteps = [5, 2]"), @"task `word-problems-larger`: `steps` = [5, 2]: write the smaller number first");
         insta::assert_snapshot!(fault("[task.word-problems]\nlargest = 1"), @"task `word-problems`: `largest` = 1: numbers start at 2");
         insta::assert_snapshot!(fault("[task.gsm8k]\npath = \"\""), @"task `gsm8k`: `path` is empty: give the place of the data");
@@ -395,7 +407,7 @@ mod tests {
         let print = |rows: &str| {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join("SVAMP.json"), rows).unwrap();
-            TaskConfig::Svamp(FileTask {
+            TaskConfig::Svamp(FileTaskConfig {
                 path: folder.path().to_owned(),
             })
             .fingerprint()

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Verdict;
+use super::GradeVerdict;
 
 /// Who wrote a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Author {
+pub enum CandidateAuthor {
     /// The model that is being trained or evaluated.
     Policy,
     /// Another model whose rollouts are used in place of the policy's own.
@@ -23,7 +23,7 @@ pub struct Grade {
     /// The answer that was read, in canonical form.
     pub answer: Option<String>,
     /// The judgement.
-    pub verdict: Verdict,
+    pub verdict: GradeVerdict,
 }
 
 /// One sampled attempt and its headline grade.
@@ -31,14 +31,15 @@ pub struct Grade {
 #[serde(deny_unknown_fields)]
 pub struct Candidate {
     /// Who wrote it.
-    pub author: Author,
+    pub author: CandidateAuthor,
     /// The text, without control tokens.
     pub text: String,
     /// Tokens sampled for it, the end token included; 0 when it was not sampled.
     pub tokens: u32,
     /// Tokens of the dialogue that it answers; 0 when it was not sampled.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub prompt: u32,
+    #[serde(rename = "prompt")]
+    pub prompt_tokens: u32,
     /// Whether it ended by itself rather than at the token limit.
     pub finished: bool,
     /// The grade of the run's grader.
@@ -56,13 +57,14 @@ const fn is_zero(count: &u32) -> bool {
 /// What a policy said about its own attempt before it went on: a critique or a verification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Review {
+pub struct AttemptReview {
     /// The text, without control tokens.
     pub text: String,
     /// Tokens sampled for it, the end token included.
     pub tokens: u32,
     /// Tokens of the dialogue that it answers.
-    pub prompt: u32,
+    #[serde(rename = "prompt")]
+    pub prompt_tokens: u32,
     /// Whether it says that the attempt is right; none where it says neither.
     pub approves: Option<bool>,
 }
@@ -77,13 +79,13 @@ pub struct Turn {
     pub chosen: usize,
     /// What the policy said about the chosen candidate, where it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub review: Option<Review>,
+    pub review: Option<AttemptReview>,
 }
 
 impl Turn {
     /// A turn of several candidates without a review.
     #[must_use]
-    pub const fn of(candidates: Vec<Candidate>, chosen: usize) -> Self {
+    pub const fn new(candidates: Vec<Candidate>, chosen: usize) -> Self {
         Self {
             candidates,
             chosen,
@@ -94,7 +96,7 @@ impl Turn {
     /// A turn of one candidate.
     #[must_use]
     pub fn single(candidate: Candidate) -> Self {
-        Self::of(vec![candidate], 0)
+        Self::new(vec![candidate], 0)
     }
 
     /// The candidate that was carried forward.
@@ -122,7 +124,7 @@ pub struct Episode {
 impl Episode {
     /// The verdicts of the chosen candidates, turn by turn.
     #[must_use]
-    pub fn verdicts(&self) -> Vec<Verdict> {
+    pub fn verdicts(&self) -> Vec<GradeVerdict> {
         self.turns
             .iter()
             .map(|turn| turn.chosen().grade.verdict)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// One value of a named series at a step: a training curve or a counter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Point {
+pub struct MetricPoint {
     /// Name of the series, e.g. `loss`.
     pub series: String,
     /// Position in the series, e.g. the optimizer step.
@@ -17,7 +17,7 @@ pub struct Point {
 /// Something that happened inside a stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Event {
+pub enum StageEvent {
     /// How far the stage is.
     Progress {
         /// Units done so far.
@@ -32,7 +32,7 @@ pub enum Event {
         loss: Option<f64>,
     },
     /// A value worth keeping with the run.
-    Point(Point),
+    Point(MetricPoint),
     /// Something a person should read.
     Note(String),
 }
@@ -40,7 +40,7 @@ pub enum Event {
 /// Whoever listens to events, and may ask for a stop.
 pub trait Observer {
     /// Takes notice of an event.
-    fn on(&mut self, event: Event);
+    fn on_event(&mut self, event: StageEvent);
 
     /// Whether the work should stop at the next safe place.
     fn stop_requested(&self) -> bool {
@@ -50,8 +50,8 @@ pub trait Observer {
 
 /// An observer that ignores everything.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
+pub struct NoopObserver;
 
-impl Observer for Silent {
-    fn on(&mut self, _: Event) {}
+impl Observer for NoopObserver {
+    fn on_event(&mut self, _: StageEvent) {}
 }

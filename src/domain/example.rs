@@ -11,23 +11,23 @@ use super::{Dialogue, Message, Role};
 /// two examples (one per prefix) would, at the price of one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Example {
+pub struct TrainingExample {
     /// The messages in order.
     pub messages: Vec<Message>,
     /// One weight per message; negative ones push a target down.
     pub weights: Vec<f64>,
 }
 
-impl Example {
+impl TrainingExample {
     /// How many messages are targets.
     #[must_use]
-    pub fn targets(&self) -> usize {
+    pub fn target_count(&self) -> usize {
         self.weights.iter().filter(|&&weight| weight != 0.0).count()
     }
 
     /// A dialogue and its answer, which is the target.
     #[must_use]
-    pub fn of(dialogue: Dialogue, answer: &str) -> Self {
+    pub fn from_dialogue(dialogue: Dialogue, answer: &str) -> Self {
         let Dialogue(messages) = dialogue.assistant(answer);
         let weights = (1..=messages.len())
             .map(|place| f64::from(place == messages.len()))
@@ -37,7 +37,7 @@ impl Example {
 
     /// A question answered once, as plain supervised fine-tuning has it.
     #[must_use]
-    pub fn answered(question: &str, answer: &str) -> Self {
+    pub fn single_turn(question: &str, answer: &str) -> Self {
         let message = |role, text: &str| Message {
             role,
             text: text.to_owned(),

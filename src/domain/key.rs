@@ -14,7 +14,7 @@ pub struct Key(String);
 impl Key {
     /// The key of some bytes.
     #[must_use]
-    pub fn of_bytes(bytes: &[u8]) -> Self {
+    pub fn from_bytes(bytes: &[u8]) -> Self {
         Self(hex(&Sha256::digest(bytes)))
     }
 
@@ -22,7 +22,7 @@ impl Key {
     ///
     /// # Errors
     /// If it cannot be read to its end.
-    pub fn of_reader(mut reader: impl io::Read) -> io::Result<Self> {
+    pub fn from_reader(mut reader: impl io::Read) -> io::Result<Self> {
         let mut digest = Sha256::new();
         let mut piece = vec![0; 1 << 20];
         loop {
@@ -38,9 +38,9 @@ impl Key {
     /// # Panics
     /// If the value cannot be written as JSON (a map with keys that are not strings).
     #[must_use]
-    pub fn of<T: Serialize + ?Sized>(value: &T) -> Self {
+    pub fn from_value<T: Serialize + ?Sized>(value: &T) -> Self {
         let value = serde_json::to_value(value).expect("keyed values are plain data");
-        Self::of_bytes(sorted(value).to_string().as_bytes())
+        Self::from_bytes(sort_members(value).to_string().as_bytes())
     }
 
     /// All 64 digits.
@@ -77,7 +77,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The same value with every object's members in order of their names.
-fn sorted(value: Value) -> Value {
+fn sort_members(value: Value) -> Value {
     match value {
         Value::Object(members) => {
             let mut members: Vec<_> = members.into_iter().collect();
@@ -85,11 +85,11 @@ fn sorted(value: Value) -> Value {
             Value::Object(
                 members
                     .into_iter()
-                    .map(|(name, member)| (name, sorted(member)))
+                    .map(|(name, member)| (name, sort_members(member)))
                     .collect(),
             )
         }
-        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        Value::Array(items) => Value::Array(items.into_iter().map(sort_members).collect()),
         other => other,
     }
 }
@@ -103,13 +103,13 @@ mod tests {
         let a: Value = serde_json::from_str(r#"{"b":[{"y":1,"x":2}],"a":0.4}"#).unwrap();
         let b: Value = serde_json::from_str(r#"{"a":0.4,"b":[{"x":2,"y":1}]}"#).unwrap();
         let c: Value = serde_json::from_str(r#"{"a":0.4,"b":[{"x":2,"y":2}]}"#).unwrap();
-        assert_eq!(Key::of(&a), Key::of(&b));
-        assert_ne!(Key::of(&a), Key::of(&c));
+        assert_eq!(Key::from_value(&a), Key::from_value(&b));
+        assert_ne!(Key::from_value(&a), Key::from_value(&c));
     }
 
     #[test]
     fn known_digest() {
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        assert_eq!(Key::of_bytes(b"").as_str(), empty);
+        assert_eq!(Key::from_bytes(b"").as_str(), empty);
     }
 }

@@ -13,16 +13,18 @@ mod preference;
 mod problem;
 mod reward;
 mod seed;
-mod trace;
+mod step_labels;
 
 pub use dialogue::{Dialogue, Message, Role};
-pub use episode::{Author, Candidate, Episode, Grade, Review, Turn};
-pub use event::{Event, Observer, Point, Silent};
-pub use example::Example;
+pub use episode::{AttemptReview, Candidate, CandidateAuthor, Episode, Grade, Turn};
+pub use event::{MetricPoint, NoopObserver, Observer, StageEvent};
+pub use example::TrainingExample;
 pub use key::Key;
-pub use policy::{Attempt, Policy, PolicyError, Request, Sampling, ScriptedPolicy};
-pub use preference::Preference;
+pub use policy::{
+    Policy, PolicyError, PolicyRequest, SampledAttempt, SamplingConfig, ScriptedPolicy,
+};
+pub use preference::PreferencePair;
 pub use problem::{Problem, Split};
-pub use reward::{Reward, Verdict};
-pub use seed::{Draws, Seed};
-pub use trace::{Step, Traced, steps_of};
+pub use reward::{GradeVerdict, Reward};
+pub use seed::{Seed, SeededRng};
+pub use step_labels::{LabeledStep, StepLabeledAttempt, step_ends};

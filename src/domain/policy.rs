@@ -9,7 +9,7 @@ use super::{Dialogue, Seed};
 /// How tokens are drawn from the model's distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Sampling {
+pub struct SamplingConfig {
     /// Softmax temperature; 0 is greedy. The official code evaluates at 1.0.
     pub temperature: f64,
     /// Keep only the k most likely tokens; 0 keeps all.
@@ -20,7 +20,7 @@ pub struct Sampling {
     pub max_tokens: usize,
 }
 
-impl Default for Sampling {
+impl Default for SamplingConfig {
     fn default() -> Self {
         Self {
             temperature: 1.0,
@@ -31,10 +31,10 @@ impl Default for Sampling {
     }
 }
 
-impl Sampling {
+impl SamplingConfig {
     /// What is wrong with these settings, if anything, as (field, complaint).
     #[must_use]
-    pub fn fault(&self) -> Option<(&'static str, String)> {
+    pub fn first_error(&self) -> Option<(&'static str, String)> {
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
             return Some((
                 "temperature",
@@ -50,7 +50,7 @@ impl Sampling {
 
 /// One dialogue to answer, once per seed.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct PolicyRequest {
     /// What the policy is shown; ends with a user message.
     pub dialogue: Dialogue,
     /// One seed per wanted sample.
@@ -59,7 +59,7 @@ pub struct Request {
     pub prefix: String,
 }
 
-impl Request {
+impl PolicyRequest {
     /// A dialogue to answer from the beginning.
     #[must_use]
     pub const fn new(dialogue: Dialogue, seeds: Vec<Seed>) -> Self {
@@ -73,13 +73,13 @@ impl Request {
 
 /// One sampled answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
+pub struct SampledAttempt {
     /// The text, without control tokens and without the request's prefix.
     pub text: String,
     /// Tokens sampled, the end token included.
     pub tokens: u32,
     /// Tokens of the dialogue that was shown, the prefix included.
-    pub prompt: u32,
+    pub prompt_tokens: u32,
     /// Whether it ended by itself rather than at the token limit.
     pub finished: bool,
 }
@@ -121,9 +121,9 @@ pub trait Policy {
     /// If a dialogue does not fit the model, or the policy was stopped.
     fn respond(
         &mut self,
-        requests: &[Request],
-        sampling: &Sampling,
-    ) -> Result<Vec<Vec<Attempt>>, PolicyError>;
+        requests: &[PolicyRequest],
+        sampling: &SamplingConfig,
+    ) -> Result<Vec<Vec<SampledAttempt>>, PolicyError>;
 }
 
 /// A policy that answers from a table; for tests of whatever uses a policy.
@@ -134,7 +134,7 @@ pub trait Policy {
 pub struct ScriptedPolicy {
     lines: HashMap<(String, usize), Vec<String>>,
     /// How many attempts were asked for so far.
-    pub asked: usize,
+    pub attempts_requested: usize,
 }
 
 impl ScriptedPolicy {
@@ -146,7 +146,7 @@ impl ScriptedPolicy {
 
     /// Adds the answers to give to `question` (the first user message) after `earlier` attempts.
     #[must_use]
-    pub fn line(mut self, question: &str, earlier: usize, answers: &[&str]) -> Self {
+    pub fn with_answers(mut self, question: &str, earlier: usize, answers: &[&str]) -> Self {
         let answers = answers.iter().map(|&answer| answer.to_owned()).collect();
         self.lines.insert((question.to_owned(), earlier), answers);
         self
@@ -156,9 +156,9 @@ impl ScriptedPolicy {
 impl Policy for ScriptedPolicy {
     fn respond(
         &mut self,
-        requests: &[Request],
-        _: &Sampling,
-    ) -> Result<Vec<Vec<Attempt>>, PolicyError> {
+        requests: &[PolicyRequest],
+        _: &SamplingConfig,
+    ) -> Result<Vec<Vec<SampledAttempt>>, PolicyError> {
         requests
             .iter()
             .map(|request| {
@@ -172,7 +172,7 @@ impl Policy for ScriptedPolicy {
                     .lines
                     .get(&(question.to_owned(), earlier))
                     .ok_or_else(|| PolicyError::Unscripted(question.to_owned()))?;
-                self.asked += request.seeds.len();
+                self.attempts_requested += request.seeds.len();
                 Ok((0..request.seeds.len())
                     .map(|sample| {
                         let text = answers[sample % answers.len()].clone();
@@ -183,10 +183,10 @@ impl Policy for ScriptedPolicy {
                             .iter()
                             .map(|message| count(&message.text))
                             .sum();
-                        Attempt {
+                        SampledAttempt {
                             tokens: count(&text),
                             text,
-                            prompt,
+                            prompt_tokens: prompt,
                             finished: true,
                         }
                     })

@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Example;
+use super::TrainingExample;
 
 /// A pair to learn a preference from. Messages with a weight other than 0 are what is compared;
 /// how much they weigh does not matter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Preference {
+pub struct PreferencePair {
     /// The better one.
-    pub chosen: Example,
+    pub chosen: TrainingExample,
     /// The worse one.
-    pub rejected: Example,
+    pub rejected: TrainingExample,
 }

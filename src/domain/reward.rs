@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A grader's judgement of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum GradeVerdict {
     /// No answer could be read from the text.
     Unreadable,
     /// An answer was read and it is not the reference.
@@ -14,7 +14,7 @@ pub enum Verdict {
     Right,
 }
 
-impl Verdict {
+impl GradeVerdict {
     /// Whether the attempt is right.
     #[must_use]
     pub const fn is_right(self) -> bool {

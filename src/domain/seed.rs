@@ -13,7 +13,7 @@ pub struct Seed(pub u64);
 impl Seed {
     /// The seed for a named part of this one.
     #[must_use]
-    pub fn named(self, name: &str) -> Self {
+    pub fn derive(self, name: &str) -> Self {
         // FNV-1a over the name, then mixed, so that close names give unrelated seeds.
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -23,45 +23,45 @@ impl Seed {
 
     /// The seed for a numbered part of this one.
     #[must_use]
-    pub fn at(self, index: u64) -> Self {
+    pub fn derive_indexed(self, index: u64) -> Self {
         Self(mix(self.0.wrapping_add(mix(index ^ 0x9e37_79b9_7f4a_7c15))))
     }
 
     /// The `index`-th number of this seed's stream, uniform in [0, 1).
     #[must_use]
-    pub fn uniform(self, index: u64) -> f64 {
-        (self.at(index).0 >> 11) as f64 / (1_u64 << 53) as f64
+    pub fn uniform_at(self, index: u64) -> f64 {
+        (self.derive_indexed(index).0 >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// This seed's stream as an iterator-like source.
     #[must_use]
-    pub const fn draws(self) -> Draws {
-        Draws {
+    pub const fn rng(self) -> SeededRng {
+        SeededRng {
             seed: self,
-            next: 0,
+            counter: 0,
         }
     }
 }
 
 /// A stream of draws from one seed; a counter, so it can be resumed at any place.
 #[derive(Clone, Copy, Debug)]
-pub struct Draws {
+pub struct SeededRng {
     seed: Seed,
-    next: u64,
+    counter: u64,
 }
 
-impl Draws {
+impl SeededRng {
     /// The next number, uniform in [0, 1).
     pub fn uniform(&mut self) -> f64 {
-        self.next += 1;
-        self.seed.uniform(self.next - 1)
+        self.counter += 1;
+        self.seed.uniform_at(self.counter - 1)
     }
 
     /// The next whole number, uniform in `low..=high`.
     ///
     /// # Panics
     /// If `low > high`.
-    pub fn between(&mut self, low: i64, high: i64) -> i64 {
+    pub fn int_between(&mut self, low: i64, high: i64) -> i64 {
         assert!(low <= high, "empty range {low}..={high}");
         low + (self.uniform() * (high - low + 1) as f64) as i64
     }
@@ -70,8 +70,8 @@ impl Draws {
     ///
     /// # Panics
     /// If there are none.
-    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        &items[self.between(0, items.len() as i64 - 1) as usize]
+    pub fn choose<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.int_between(0, items.len() as i64 - 1) as usize]
     }
 
     /// A standard normal number (Box-Muller).
@@ -83,7 +83,7 @@ impl Draws {
     /// Puts the items in a random order (Fisher-Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
-            items.swap(last, self.between(0, last as i64) as usize);
+            items.swap(last, self.int_between(0, last as i64) as usize);
         }
     }
 }
@@ -109,19 +109,22 @@ mod tests {
 
     #[test]
     fn draws_are_uniform_and_replayable() {
-        let seed = Seed(7).named("collect").at(3);
-        let mean = (0..20_000).map(|i| seed.uniform(i)).sum::<f64>() / 20_000.0;
+        let seed = Seed(7).derive("collect").derive_indexed(3);
+        let mean = (0..20_000).map(|i| seed.uniform_at(i)).sum::<f64>() / 20_000.0;
         assert!((mean - 0.5).abs() < 0.01, "{mean}");
-        let mut draws = seed.draws();
+        let mut draws = seed.rng();
         draws.uniform();
-        assert_eq!(draws.uniform(), seed.uniform(1));
-        assert_ne!(Seed(7).named("a").uniform(0), Seed(7).named("b").uniform(0));
+        assert_eq!(draws.uniform(), seed.uniform_at(1));
+        assert_ne!(
+            Seed(7).derive("a").uniform_at(0),
+            Seed(7).derive("b").uniform_at(0)
+        );
     }
 
     #[test]
     fn shuffle_keeps_every_item() {
         let mut items: Vec<u32> = (0..50).collect();
-        Seed(1).draws().shuffle(&mut items);
+        Seed(1).rng().shuffle(&mut items);
         assert_ne!(items, (0..50).collect::<Vec<_>>());
         items.sort_unstable();
         assert_eq!(items, (0..50).collect::<Vec<_>>());
@@ -129,7 +132,7 @@ mod tests {
 
     #[test]
     fn normal_has_unit_variance() {
-        let mut draws = Seed(3).draws();
+        let mut draws = Seed(3).rng();
         let xs: Vec<f64> = (0..20_000).map(|_| draws.normal()).collect();
         let mean = xs.iter().sum::<f64>() / xs.len() as f64;
         let variance = xs.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / xs.len() as f64;

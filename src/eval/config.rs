@@ -28,7 +28,7 @@ impl Default for AnalysesConfig {
 impl AnalysesConfig {
     /// What is wrong with these settings, if anything, as (field, complaint).
     #[must_use]
-    pub fn fault(&self) -> Option<(&'static str, String)> {
+    pub fn first_error(&self) -> Option<(&'static str, String)> {
         let rising = self.unsolved.windows(2).all(|pair| pair[0] < pair[1]);
         if self.unsolved.first() == Some(&0) || !rising {
             let given = &self.unsolved;

@@ -3,13 +3,13 @@
 //! Responsible for names, units, directions and meanings, and for handing one problem's episodes
 //! to every metric. Must not know how any single metric is computed.
 
-use crate::domain::{Candidate, Episode, Grade, Review, Turn};
+use crate::domain::{AttemptReview, Candidate, Episode, Grade, Turn};
 
-use super::metrics::FAMILIES;
+use super::metrics::METRIC_FAMILIES;
 
 /// What a score is measured in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub enum MetricUnit {
     /// A part of all problems or turns, in [0, 1].
     Fraction,
     /// Tokens.
@@ -20,7 +20,7 @@ pub enum Unit {
     Nats,
 }
 
-impl Unit {
+impl MetricUnit {
     /// The name as written in the database.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -41,7 +41,7 @@ pub struct Metric {
     /// Raised when its meaning changes.
     pub version: u32,
     /// What it is measured in.
-    pub unit: Unit,
+    pub unit: MetricUnit,
     /// Whether more is better; none when neither is.
     pub higher_is_better: Option<bool>,
     /// One sentence.
@@ -49,23 +49,23 @@ pub struct Metric {
 }
 
 /// A metric with the function that computes it.
-pub(super) struct Measure {
+pub(super) struct MetricFn {
     pub(super) metric: Metric,
-    pub(super) score: Box<dyn Fn(&Log<'_>) -> f64>,
+    pub(super) score: Box<dyn Fn(&ProblemEpisodes<'_>) -> f64>,
 }
 
-impl Measure {
+impl MetricFn {
     /// A fraction.
     pub(super) fn fraction(
         name: String,
         higher_is_better: Option<bool>,
         meaning: String,
-        score: impl Fn(&Log<'_>) -> f64 + 'static,
+        score: impl Fn(&ProblemEpisodes<'_>) -> f64 + 'static,
     ) -> Self {
         let metric = Metric {
             name,
             version: 1,
-            unit: Unit::Fraction,
+            unit: MetricUnit::Fraction,
             higher_is_better,
             meaning,
         };
@@ -76,11 +76,11 @@ impl Measure {
     }
 
     /// A fraction that is 0 or 1 on one problem.
-    pub(super) fn yes_or_no(
+    pub(super) fn indicator(
         name: String,
         higher_is_better: Option<bool>,
         meaning: String,
-        holds: impl Fn(&Log<'_>) -> bool + 'static,
+        holds: impl Fn(&ProblemEpisodes<'_>) -> bool + 'static,
     ) -> Self {
         Self::fraction(name, higher_is_better, meaning, move |log| {
             f64::from(holds(log))
@@ -90,31 +90,31 @@ impl Measure {
 
 /// How far an evaluation goes, and how its dialogues are led.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
+pub struct EvalShape {
     /// Turns of the sequential log.
     pub turns: usize,
     /// First-turn samples, the log's own included.
     pub samples: usize,
     /// Whether a log may end early; its last attempt then stands for the turns that are left.
-    pub stops: bool,
+    pub may_stop_early: bool,
     /// Whether the policy verifies its own attempts.
-    pub verifies: bool,
+    pub self_verifies: bool,
 }
 
 /// All that was seen on one problem.
-pub(super) struct Log<'a> {
+pub(super) struct ProblemEpisodes<'a> {
     /// The attempts of the sequential log, one per turn.
     pub(super) turns: Vec<&'a Candidate>,
     /// How many of them were made; the others repeat the last one.
-    pub(super) made: usize,
+    pub(super) turns_made: usize,
     /// What the policy said about each attempt that was made.
-    pub(super) reviews: Vec<Option<&'a Review>>,
+    pub(super) reviews: Vec<Option<&'a AttemptReview>>,
     /// The first attempts: the log's own, then the parallel samples in the order of their numbers.
-    pub(super) firsts: Vec<&'a Candidate>,
+    pub(super) first_attempts: Vec<&'a Candidate>,
 }
 
-impl<'a> Log<'a> {
-    fn new(log: &'a Episode, parallel: &'a [Episode], extent: Extent) -> Self {
+impl<'a> ProblemEpisodes<'a> {
+    fn new(log: &'a Episode, parallel: &'a [Episode], extent: EvalShape) -> Self {
         let mut turns: Vec<&Candidate> = log
             .turns
             .iter()
@@ -122,7 +122,7 @@ impl<'a> Log<'a> {
             .map(Turn::chosen)
             .collect();
         let (made, last) = (turns.len(), turns.last().copied());
-        if extent.stops {
+        if extent.may_stop_early {
             turns.extend(last.into_iter().cycle().take(extent.turns - made));
         }
         let reviews = log
@@ -153,32 +153,34 @@ impl<'a> Log<'a> {
         );
         Self {
             turns,
-            made,
+            turns_made: made,
             reviews,
-            firsts,
+            first_attempts: firsts,
         }
     }
 
     /// Whether the attempt of a turn, which counts from 1, is right.
-    pub(super) fn right(&self, turn: usize) -> bool {
+    pub(super) fn is_right(&self, turn: usize) -> bool {
         self.turns[turn - 1].grade.verdict.is_right()
     }
 }
 
 /// The grades of some attempts.
-pub(super) fn grades<'a>(candidates: &[&'a Candidate]) -> Vec<&'a Grade> {
+pub(super) fn grades_of_candidates<'a>(candidates: &[&'a Candidate]) -> Vec<&'a Grade> {
     candidates
         .iter()
         .map(|candidate| &candidate.grade)
         .collect()
 }
 
-fn measures(extent: Extent) -> impl Iterator<Item = Measure> {
+fn metric_fns(extent: EvalShape) -> impl Iterator<Item = MetricFn> {
     assert!(
         extent.turns > 0 && extent.samples > 0,
         "{extent:?} leaves nothing to score"
     );
-    FAMILIES.iter().flat_map(move |family| family(extent))
+    METRIC_FAMILIES
+        .iter()
+        .flat_map(move |family| family(extent))
 }
 
 /// Every metric of an evaluation of this extent, in a fixed order.
@@ -186,11 +188,11 @@ fn measures(extent: Extent) -> impl Iterator<Item = Measure> {
 /// # Panics
 /// If there are no turns or no samples.
 #[must_use]
-pub fn metrics(extent: Extent) -> Vec<Metric> {
-    measures(extent).map(|measure| measure.metric).collect()
+pub fn evaluation_metrics(extent: EvalShape) -> Vec<Metric> {
+    metric_fns(extent).map(|measure| measure.metric).collect()
 }
 
-/// The scores of one problem, as (name of the metric, value) in the order of [`metrics`].
+/// The scores of one problem, as (name of the metric, value) in the order of [`evaluation_metrics`].
 ///
 /// `log` is the sequential log without oracle, `parallel` holds the further first-turn samples;
 /// whether an attempt is right is what its stored grade says.
@@ -199,13 +201,13 @@ pub fn metrics(extent: Extent) -> Vec<Metric> {
 /// If the log has too few turns and may not end early, or there are fewer than `samples - 1` parallel
 /// episodes: a score over part of the attempts would pass for one over all of them.
 #[must_use]
-pub fn score(log: &Episode, parallel: &[Episode], extent: Extent) -> Vec<(String, f64)> {
-    let seen = Log::new(log, parallel, extent);
-    let scored = |measure: Measure| {
+pub fn score_problem(log: &Episode, parallel: &[Episode], extent: EvalShape) -> Vec<(String, f64)> {
+    let seen = ProblemEpisodes::new(log, parallel, extent);
+    let scored = |measure: MetricFn| {
         let value = (measure.score)(&seen);
         (measure.metric.name, value)
     };
-    measures(extent).map(scored).collect()
+    metric_fns(extent).map(scored).collect()
 }
 
 #[cfg(test)]
@@ -216,26 +218,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{Author, Verdict};
+    use crate::domain::{CandidateAuthor, GradeVerdict};
 
     /// An episode whose answers are the letters; `-` is unreadable, `7` is right; token counts rise.
     fn episode(sample: u32, answers: &str) -> Episode {
         let turn = |(index, answer): (usize, char)| {
             let verdict = match answer {
-                '-' => Verdict::Unreadable,
-                '7' => Verdict::Right,
-                _ => Verdict::Wrong,
+                '-' => GradeVerdict::Unreadable,
+                '7' => GradeVerdict::Right,
+                _ => GradeVerdict::Wrong,
             };
             let grade = Grade {
                 answer: (answer != '-').then(|| answer.to_string()),
                 verdict,
             };
-            let (author, text) = (Author::Policy, answer.to_string());
+            let (author, text) = (CandidateAuthor::Policy, answer.to_string());
             Turn::single(Candidate {
                 author,
                 text,
                 tokens: 10 + index as u32,
-                prompt: 9,
+                prompt_tokens: 9,
                 finished: true,
                 grade,
             })
@@ -247,12 +249,12 @@ mod tests {
         }
     }
 
-    const fn extent(turns: usize, samples: usize) -> Extent {
-        Extent {
+    const fn extent(turns: usize, samples: usize) -> EvalShape {
+        EvalShape {
             turns,
             samples,
-            stops: false,
-            verifies: false,
+            may_stop_early: false,
+            self_verifies: false,
         }
     }
 
@@ -263,7 +265,7 @@ mod tests {
             .map(|(sample, answer)| episode(sample, &answer.to_string()))
             .collect();
         let (turns, samples) = (log.chars().count(), parallel.len() + 1);
-        score(&episode(0, log), &parallel, extent(turns, samples))
+        score_problem(&episode(0, log), &parallel, extent(turns, samples))
             .into_iter()
             .collect()
     }
@@ -272,10 +274,12 @@ mod tests {
     fn table(log: &str, further: &str) -> String {
         let scores = scored(log, further);
         let (turns, samples) = (log.chars().count(), further.chars().count() + 1);
-        let lines = metrics(extent(turns, samples)).into_iter().map(|metric| {
-            let value = scores[&metric.name];
-            format!("{} {value}", metric.name)
-        });
+        let lines = evaluation_metrics(extent(turns, samples))
+            .into_iter()
+            .map(|metric| {
+                let value = scores[&metric.name];
+                format!("{} {value}", metric.name)
+            });
         lines.collect::<Vec<_>>().join("\n")
     }
 
@@ -404,9 +408,10 @@ mod tests {
     fn parallel_samples_vote_in_the_order_of_their_numbers() {
         let mut parallel = vec![episode(2, "7"), episode(1, "5")];
         let vote = |parallel: &[Episode]| {
-            let scores: BTreeMap<String, f64> = score(&episode(0, "1"), parallel, extent(1, 3))
-                .into_iter()
-                .collect();
+            let scores: BTreeMap<String, f64> =
+                score_problem(&episode(0, "1"), parallel, extent(1, 3))
+                    .into_iter()
+                    .collect();
             scores["m3@t1"]
         };
         assert_eq!(
@@ -423,7 +428,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_meanings_are_sentences_at_every_extent() {
         for (turns, samples) in [(1, 1), (1, 5), (5, 1), (5, 5), (10, 64)] {
-            let metrics = metrics(extent(turns, samples));
+            let metrics = evaluation_metrics(extent(turns, samples));
             let names: BTreeSet<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
             assert_eq!(
                 names.len(),
@@ -443,13 +448,13 @@ mod tests {
     #[test]
     #[should_panic(expected = "`toy/1` has too few turns in its log")]
     fn a_log_that_was_cut_short_is_refused() {
-        let _ = score(&episode(0, "77"), &[], extent(5, 1));
+        let _ = score_problem(&episode(0, "77"), &[], extent(5, 1));
     }
 
     #[test]
     #[should_panic(expected = "`toy/1` has 2 first attempts, not 5")]
     fn missing_samples_are_refused() {
-        let _ = score(&episode(0, "77"), &[episode(1, "7")], extent(2, 5));
+        let _ = score_problem(&episode(0, "77"), &[episode(1, "7")], extent(2, 5));
     }
 
     proptest! {
@@ -476,9 +481,9 @@ mod tests {
         #[test]
         fn every_fraction_is_one(log in "[-7123]{1,6}", further in "[-7123]{0,5}") {
             let scores = scored(&log, &further);
-            for metric in metrics(extent(log.len(), further.len() + 1)) {
+            for metric in evaluation_metrics(extent(log.len(), further.len() + 1)) {
                 let value = scores[&metric.name];
-                let fits = metric.unit != Unit::Fraction || (0.0..=1.0).contains(&value);
+                let fits = metric.unit != MetricUnit::Fraction || (0.0..=1.0).contains(&value);
                 prop_assert!(fits && value.is_finite(), "{} is {}", metric.name, value);
             }
         }

@@ -12,9 +12,9 @@ mod ranking;
 mod refinement;
 mod vote;
 
-pub use analyses::{Likelihoods, Unsolved, likelihood_metrics, unsolved_metrics};
+pub use analyses::{ReferenceLikelihoods, UnsolvedSamples, likelihood_metrics, unsolved_metrics};
 pub use config::AnalysesConfig;
-pub use metric::{Extent, Metric, Unit, metrics, score};
-pub use ranking::{Ranked, VerifierConfig, ranking, ranking_metrics};
-pub use refinement::{APPROVED, Refined, refinement, refinement_metrics};
-pub use vote::{Vote, majority};
+pub use metric::{EvalShape, Metric, MetricUnit, evaluation_metrics, score_problem};
+pub use ranking::{RankedAttempt, VerifierConfig, ranking_metrics, ranking_scores};
+pub use refinement::{ACCEPT_THRESHOLD, RefinedDraft, refinement_metrics, refinement_scores};
+pub use vote::{MajorityVote, majority_vote};

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::metric::{Metric, Unit};
+use super::metric::{Metric, MetricUnit};
 
 /// How a verifier is put to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,15 +29,15 @@ impl Default for VerifierConfig {
 
 /// A first attempt as a verifier sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Ranked {
+pub struct RankedAttempt {
     /// What it is ranked by; more is better.
-    pub value: f64,
+    pub rank_score: f64,
     /// Whether it is right.
     pub right: bool,
 }
 
 /// The numbers of samples that are reported: powers of two, and all.
-fn counts(samples: usize) -> impl Iterator<Item = usize> {
+fn reported_counts(samples: usize) -> impl Iterator<Item = usize> {
     (0..)
         .map(|power| 1 << power)
         .take_while(move |&count| count < samples)
@@ -50,7 +50,7 @@ pub fn ranking_metrics(samples: usize) -> Vec<Metric> {
     let metric = |name: String, meaning: String| Metric {
         name,
         version: 1,
-        unit: Unit::Fraction,
+        unit: MetricUnit::Fraction,
         higher_is_better: Some(true),
         meaning,
     };
@@ -62,7 +62,7 @@ pub fn ranking_metrics(samples: usize) -> Vec<Metric> {
     };
     let area = "Chance that a verifier ranks a right first attempt above a wrong one of the same problem; \
                 problems without both are left out.";
-    counts(samples)
+    reported_counts(samples)
         .map(best)
         .chain([metric("verifier-auc".to_owned(), area.to_owned())])
         .collect()
@@ -74,21 +74,24 @@ pub fn ranking_metrics(samples: usize) -> Vec<Metric> {
 /// Among equals the earlier attempt is ranked higher. A problem whose attempts are all right or
 /// all wrong has no `verifier-auc`.
 #[must_use]
-pub fn ranking(samples: &[Ranked]) -> Vec<(String, f64)> {
+pub fn ranking_scores(samples: &[RankedAttempt]) -> Vec<(String, f64)> {
     let best = |count: usize| {
         (
             format!("best-of-{count}"),
-            f64::from(best(&samples[..count])),
+            f64::from(best_is_right(&samples[..count])),
         )
     };
-    let area = area(samples).map(|area| ("verifier-auc".to_owned(), area));
-    counts(samples.len()).map(best).chain(area).collect()
+    let area = roc_auc(samples).map(|area| ("verifier-auc".to_owned(), area));
+    reported_counts(samples.len())
+        .map(best)
+        .chain(area)
+        .collect()
 }
 
 /// Whether the highest-ranked attempt is right.
-fn best(samples: &[Ranked]) -> bool {
+fn best_is_right(samples: &[RankedAttempt]) -> bool {
     let first = samples.iter().reduce(|first, next| {
-        if next.value > first.value {
+        if next.rank_score > first.rank_score {
             next
         } else {
             first
@@ -99,9 +102,10 @@ fn best(samples: &[Ranked]) -> bool {
 
 /// The area under the curve of true against false positives: the part of all pairs of a right and a
 /// wrong attempt in which the right one is ranked higher, equals counting half (Mann-Whitney).
-fn area(samples: &[Ranked]) -> Option<f64> {
+fn roc_auc(samples: &[RankedAttempt]) -> Option<f64> {
     let of = |right: bool| samples.iter().filter(move |sample| sample.right == right);
-    let pairs = of(true).flat_map(|right| of(false).map(move |wrong| (right.value, wrong.value)));
+    let pairs =
+        of(true).flat_map(|right| of(false).map(move |wrong| (right.rank_score, wrong.rank_score)));
     let (mut won, mut all) = (0.0, 0.0);
     for (right, wrong) in pairs {
         all += 1.0;
@@ -120,15 +124,18 @@ mod tests {
 
     use super::*;
 
-    fn ranked(samples: &[(f64, bool)]) -> Vec<Ranked> {
+    fn ranked(samples: &[(f64, bool)]) -> Vec<RankedAttempt> {
         samples
             .iter()
-            .map(|&(value, right)| Ranked { value, right })
+            .map(|&(value, right)| RankedAttempt {
+                rank_score: value,
+                right,
+            })
             .collect()
     }
 
     fn scores(samples: &[(f64, bool)]) -> Vec<(String, f64)> {
-        ranking(&ranked(samples))
+        ranking_scores(&ranked(samples))
     }
 
     #[test]
@@ -158,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_area_by_hand() {
-        let of = |samples: &[(f64, bool)]| area(&ranked(samples));
+        let of = |samples: &[(f64, bool)]| roc_auc(&ranked(samples));
         assert_eq!(of(&[(1.0, true), (0.0, false), (0.5, true)]), Some(1.0));
         assert_eq!(of(&[(1.0, false), (0.0, true)]), Some(0.0));
         assert_eq!(of(&[(1.0, false), (1.0, true)]), Some(0.5));
@@ -187,7 +194,7 @@ mod tests {
             let bent: Vec<(f64, bool)> = plain.iter().map(|&(value, right)| (value.exp() * 7.0, right)).collect();
             prop_assert_eq!(scores(&plain), scores(&bent));
             let turned: Vec<(f64, bool)> = plain.iter().map(|&(value, right)| (-value, right)).collect();
-            let area = |samples: &[(f64, bool)]| area(&ranked(samples));
+            let area = |samples: &[(f64, bool)]| roc_auc(&ranked(samples));
             match (area(&plain), area(&turned)) {
                 (Some(one), Some(other)) => prop_assert!((one + other - 1.0).abs() < 1e-12),
                 (one, other) => prop_assert_eq!(one, other),

@@ -3,26 +3,26 @@
 //!
 //! Responsible for the metrics of such an evaluation. Must not know where approvals come from.
 
-use super::metric::{Metric, Unit};
+use super::metric::{Metric, MetricUnit};
 
 /// From this approval on an attempt counts as right.
-pub const APPROVED: f64 = 0.5;
+pub const ACCEPT_THRESHOLD: f64 = 0.5;
 
 /// A draft, its global and its local refinement.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Refined {
+pub struct RefinedDraft {
     /// Which of them are right.
     pub right: [bool; 3],
     /// The outcome model's chance that each is right.
-    pub approval: [f64; 3],
+    pub probability: [f64; 3],
 }
 
-impl Refined {
+impl RefinedDraft {
     /// The one that is approved most; the earlier among equals.
     #[must_use]
-    pub fn favourite(&self) -> usize {
+    pub fn most_probable(&self) -> usize {
         (1..3).fold(0, |best, next| {
-            if self.approval[next] > self.approval[best] {
+            if self.probability[next] > self.probability[best] {
                 next
             } else {
                 best
@@ -31,16 +31,16 @@ impl Refined {
     }
 
     /// Whether the outcome model takes the draft for right.
-    fn stands(&self) -> bool {
-        self.approval[0] >= APPROVED
+    fn accepts_draft(&self) -> bool {
+        self.probability[0] >= ACCEPT_THRESHOLD
     }
 }
 
 /// A metric: its name, its meaning, and whether it holds.
-type Rule = (&'static str, &'static str, fn(&Refined) -> bool);
+type RefinementMetric = (&'static str, &'static str, fn(&RefinedDraft) -> bool);
 
 /// Every metric, in a fixed order.
-const RULES: [Rule; 6] = [
+const REFINEMENT_METRICS: [RefinementMetric; 6] = [
     (
         "global@t2",
         "The draft's global refinement is right.",
@@ -54,16 +54,16 @@ const RULES: [Rule; 6] = [
     (
         "reranked-of-3",
         "Of the draft and its two refinements the one that an outcome model approves most is right.",
-        |refined| refined.right[refined.favourite()],
+        |refined| refined.right[refined.most_probable()],
     ),
     (
         "gated",
         "As `reranked-of-3`, but a draft that the outcome model takes for right is kept unrefined.",
         |refined| {
-            refined.right[if refined.stands() {
+            refined.right[if refined.accepts_draft() {
                 0
             } else {
-                refined.favourite()
+                refined.most_probable()
             }]
         },
     ),
@@ -75,27 +75,27 @@ const RULES: [Rule; 6] = [
     (
         "orm-accuracy",
         "What the outcome model says of the draft is true.",
-        |refined| refined.stands() == refined.right[0],
+        |refined| refined.accepts_draft() == refined.right[0],
     ),
 ];
 
 /// The metrics of refined drafts.
 #[must_use]
 pub fn refinement_metrics() -> Vec<Metric> {
-    let metric = |(name, meaning, _): Rule| Metric {
+    let metric = |(name, meaning, _): RefinementMetric| Metric {
         name: name.to_owned(),
         version: 1,
-        unit: Unit::Fraction,
+        unit: MetricUnit::Fraction,
         higher_is_better: Some(true),
         meaning: meaning.to_owned(),
     };
-    RULES.map(metric).into()
+    REFINEMENT_METRICS.map(metric).into()
 }
 
 /// The scores of one problem, as (name of the metric, value) in the order of [`refinement_metrics`].
 #[must_use]
-pub fn refinement(refined: &Refined) -> Vec<(String, f64)> {
-    RULES
+pub fn refinement_scores(refined: &RefinedDraft) -> Vec<(String, f64)> {
+    REFINEMENT_METRICS
         .map(|(name, _, holds)| (name.to_owned(), f64::from(holds(refined))))
         .into()
 }
@@ -105,7 +105,10 @@ mod tests {
     use super::*;
 
     fn line(right: [bool; 3], approval: [f64; 3]) -> String {
-        let scores = refinement(&Refined { right, approval });
+        let scores = refinement_scores(&RefinedDraft {
+            right,
+            probability: approval,
+        });
         scores
             .into_iter()
             .map(|(name, value)| format!("{name} {value}"))

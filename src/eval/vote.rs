@@ -12,7 +12,7 @@ use crate::domain::Grade;
 /// the tied answer that was given last; since five answers often tie at temperature 1, both bounds
 /// of that choice are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vote<'a> {
+pub struct MajorityVote<'a> {
     /// The winning answer; none if no answer could be read.
     pub winner: Option<&'a str>,
     /// Whether the winner is right.
@@ -21,19 +21,19 @@ pub struct Vote<'a> {
     pub tied: bool,
     /// Whether the vote would be right if every tie were won: the right answer has the most votes,
     /// perhaps together with others.
-    pub high: bool,
+    pub right_if_ties_won: bool,
 }
 
-impl Vote<'_> {
+impl MajorityVote<'_> {
     /// Whether the vote would be right if every tie were lost.
     #[must_use]
-    pub const fn low(&self) -> bool {
+    pub const fn right_if_ties_lost(&self) -> bool {
         self.right && !self.tied
     }
 }
 
 /// One answer on the ballot.
-struct Entry<'a> {
+struct BallotEntry<'a> {
     answer: &'a str,
     right: bool,
     votes: usize,
@@ -41,29 +41,30 @@ struct Entry<'a> {
 
 /// The majority of the answers, which are given in order.
 #[must_use]
-pub fn majority<'a>(grades: &[&'a Grade]) -> Vote<'a> {
-    let ballot = ballot(grades);
+pub fn majority_vote<'a>(grades: &[&'a Grade]) -> MajorityVote<'a> {
+    let ballot = count_votes(grades);
     let most = ballot.iter().map(|entry| entry.votes).max().unwrap_or(0);
-    let leaders: Vec<&Entry<'_>> = ballot.iter().filter(|entry| entry.votes == most).collect();
+    let leaders: Vec<&BallotEntry<'_>> =
+        ballot.iter().filter(|entry| entry.votes == most).collect();
     let winner = leaders.last();
-    Vote {
+    MajorityVote {
         winner: winner.map(|entry| entry.answer),
         right: winner.is_some_and(|entry| entry.right),
         tied: leaders.len() > 1,
-        high: leaders.iter().any(|entry| entry.right),
+        right_if_ties_won: leaders.iter().any(|entry| entry.right),
     }
 }
 
 /// The answers with their votes, in the order in which they were last given.
-fn ballot<'a>(grades: &[&'a Grade]) -> Vec<Entry<'a>> {
-    let mut ballot: Vec<Entry<'a>> = Vec::new();
+fn count_votes<'a>(grades: &[&'a Grade]) -> Vec<BallotEntry<'a>> {
+    let mut ballot: Vec<BallotEntry<'a>> = Vec::new();
     for grade in grades {
         let Some(answer) = grade.answer.as_deref() else {
             continue;
         };
         let before = ballot.iter().position(|entry| entry.answer == answer);
         let mut entry = before.map_or(
-            Entry {
+            BallotEntry {
                 answer,
                 right: false,
                 votes: 0,
@@ -82,22 +83,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::Verdict;
+    use crate::domain::GradeVerdict;
 
     /// Answers in order; `-` is unreadable and `7` is right.
     fn grades(answers: &str) -> Vec<Grade> {
         let grade = |answer: char| match answer {
             '-' => Grade {
                 answer: None,
-                verdict: Verdict::Unreadable,
+                verdict: GradeVerdict::Unreadable,
             },
             '7' => Grade {
                 answer: Some("7".to_owned()),
-                verdict: Verdict::Right,
+                verdict: GradeVerdict::Right,
             },
             other => Grade {
                 answer: Some(other.to_string()),
-                verdict: Verdict::Wrong,
+                verdict: GradeVerdict::Wrong,
             },
         };
         answers.chars().map(grade).collect()
@@ -106,18 +107,18 @@ mod tests {
     #[track_caller]
     fn check(answers: &str, winner: Option<&str>, tied: bool, [low, right, high]: [bool; 3]) {
         let grades = grades(answers);
-        let vote = majority(&grades.iter().collect::<Vec<_>>());
+        let vote = majority_vote(&grades.iter().collect::<Vec<_>>());
         assert_eq!(
             vote,
-            Vote {
+            MajorityVote {
                 winner,
                 right,
                 tied,
-                high
+                right_if_ties_won: high
             },
             "{answers}"
         );
-        assert_eq!(vote.low(), low, "{answers}");
+        assert_eq!(vote.right_if_ties_lost(), low, "{answers}");
     }
 
     #[test]
@@ -148,10 +149,10 @@ mod tests {
         #[test]
         fn the_bounds_enclose_the_vote_and_meet_without_a_tie(answers in "[-7123]{0,9}") {
             let grades = grades(&answers);
-            let vote = majority(&grades.iter().collect::<Vec<_>>());
-            prop_assert!(vote.low() <= vote.right && vote.right <= vote.high);
-            prop_assert!(vote.tied || vote.low() == vote.high);
-            prop_assert!(!vote.high || answers.contains('7'));
+            let vote = majority_vote(&grades.iter().collect::<Vec<_>>());
+            prop_assert!(vote.right_if_ties_lost() <= vote.right && vote.right <= vote.right_if_ties_won);
+            prop_assert!(vote.tied || vote.right_if_ties_lost() == vote.right_if_ties_won);
+            prop_assert!(!vote.right_if_ties_won || answers.contains('7'));
         }
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::Seed;
 
 use super::ModelConfig;
-use super::weights::{Visit, Weights};
+use super::weights::{ParameterVisitor, Weights};
 
 /// A projection that can have an adapter, by its name in Hugging Face's checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,9 +43,9 @@ pub enum Projection {
 
 /// A matrix of a block as it lies in memory; several projections may share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Packed {
+pub enum BlockMatrix {
     /// Queries, keys and values.
-    Attention,
+    Qkv,
     /// Attention output.
     Output,
     /// Gates and ups.
@@ -54,12 +54,12 @@ pub enum Packed {
     Down,
 }
 
-impl Packed {
+impl BlockMatrix {
     /// Its name among a block's parameters.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Attention => "packed",
+            Self::Qkv => "packed",
             Self::Output => "output",
             Self::GateUp => "gate_up",
             Self::Down => "down",
@@ -95,7 +95,7 @@ impl Projection {
 
     /// The part of a block that it belongs to, by its name there.
     #[must_use]
-    pub const fn part(self) -> &'static str {
+    pub const fn module_name(self) -> &'static str {
         match self {
             Self::Queries | Self::Keys | Self::Values | Self::Output => "self_attn",
             Self::Gates | Self::Ups | Self::Down => "mlp",
@@ -104,16 +104,16 @@ impl Projection {
 
     /// The matrix that holds it, its rows there, and its columns.
     #[must_use]
-    pub fn place(self, config: &ModelConfig) -> (Packed, usize, Range<usize>) {
-        let (q, kv, f) = (config.queries_width(), config.keys_width(), config.hidden);
+    pub fn location(self, config: &ModelConfig) -> (BlockMatrix, usize, Range<usize>) {
+        let (q, kv, f) = (config.query_width(), config.key_width(), config.hidden);
         match self {
-            Self::Queries => (Packed::Attention, config.width, 0..q),
-            Self::Keys => (Packed::Attention, config.width, q..q + kv),
-            Self::Values => (Packed::Attention, config.width, q + kv..q + 2 * kv),
-            Self::Output => (Packed::Output, q, 0..config.width),
-            Self::Gates => (Packed::GateUp, config.width, 0..f),
-            Self::Ups => (Packed::GateUp, config.width, f..2 * f),
-            Self::Down => (Packed::Down, f, 0..config.width),
+            Self::Queries => (BlockMatrix::Qkv, config.width, 0..q),
+            Self::Keys => (BlockMatrix::Qkv, config.width, q..q + kv),
+            Self::Values => (BlockMatrix::Qkv, config.width, q + kv..q + 2 * kv),
+            Self::Output => (BlockMatrix::Output, q, 0..config.width),
+            Self::Gates => (BlockMatrix::GateUp, config.width, 0..f),
+            Self::Ups => (BlockMatrix::GateUp, config.width, f..2 * f),
+            Self::Down => (BlockMatrix::Down, f, 0..config.width),
         }
     }
 }
@@ -152,9 +152,9 @@ fn is_zero(part: &f64) -> bool {
 impl LoraConfig {
     /// Number of values in the adapters of a decoder of these sizes.
     #[must_use]
-    pub fn parameters(&self, config: &ModelConfig) -> usize {
+    pub fn parameter_count(&self, config: &ModelConfig) -> usize {
         let halves = self.targets.iter().map(|projection| {
-            let (_, rows, columns) = projection.place(config);
+            let (_, rows, columns) = projection.location(config);
             (rows + columns.len()) * self.rank
         });
         config.layers * halves.sum::<usize>()
@@ -162,7 +162,7 @@ impl LoraConfig {
 
     /// What is wrong with these settings, if anything, as (field, complaint).
     #[must_use]
-    pub fn fault(&self) -> Option<(&'static str, String)> {
+    pub fn first_error(&self) -> Option<(&'static str, String)> {
         if self.rank == 0 {
             return Some(("rank", "an adapter has at least rank 1".to_owned()));
         }
@@ -183,7 +183,7 @@ impl LoraConfig {
 
 /// The adapter of one projection.
 #[derive(Clone, Debug)]
-pub struct Adapter {
+pub struct LoraAdapter {
     /// Which projection.
     pub projection: Projection,
     /// Columns of the packed matrix that it adds to.
@@ -196,28 +196,26 @@ pub struct Adapter {
 
 /// All adapters of a decoder.
 #[derive(Clone, Debug)]
-pub struct Adapters {
+pub struct LoraAdapters {
     /// Their sizes.
     pub lora: LoraConfig,
     /// One list a block.
-    pub blocks: Vec<Vec<Adapter>>,
+    pub blocks: Vec<Vec<LoraAdapter>>,
 }
 
-impl Adapters {
+impl LoraAdapters {
     /// Adapters that change nothing yet: A uniform within `1 / sqrt(in)` as in PEFT, B of 0.
     #[must_use]
-    pub fn fresh(lora: &LoraConfig, config: &ModelConfig, seed: Seed, device: &Device) -> Self {
+    pub fn init(lora: &LoraConfig, config: &ModelConfig, seed: Seed, device: &Device) -> Self {
         let adapter = |layer: usize, projection: Projection| {
-            let (_, rows, columns) = projection.place(config);
+            let (_, rows, columns) = projection.location(config);
             let bound = (rows as f64).sqrt().recip();
-            let mut draws = seed
-                .named(&format!("{layer}.{}", projection.name()))
-                .draws();
+            let mut draws = seed.derive(&format!("{layer}.{}", projection.name())).rng();
             let draw = |_| ((2.0 * draws.uniform() - 1.0) * bound) as f32;
             let down: Vec<f32> = (0..rows * lora.rank).map(draw).collect();
             let down = Tensor::from_data(TensorData::new(down, [rows, lora.rank]), device);
             let up = Tensor::zeros([lora.rank, columns.len()], device);
-            Adapter {
+            LoraAdapter {
                 projection,
                 columns,
                 down,
@@ -238,7 +236,7 @@ impl Adapters {
 
     /// Whether a parameter's name is that of one half of an adapter.
     #[must_use]
-    pub fn is_name(name: &str) -> bool {
+    pub fn is_parameter_name(name: &str) -> bool {
         name.contains("_proj.")
     }
 
@@ -249,32 +247,32 @@ impl Adapters {
     }
 
     /// The adapters of one matrix of one block.
-    pub(super) fn of<'a>(
+    pub(super) fn for_matrix<'a>(
         &'a self,
         layer: usize,
-        packed: Packed,
+        packed: BlockMatrix,
         config: &'a ModelConfig,
-    ) -> impl Iterator<Item = &'a Adapter> {
+    ) -> impl Iterator<Item = &'a LoraAdapter> {
         self.blocks[layer]
             .iter()
-            .filter(move |adapter| adapter.projection.place(config).0 == packed)
+            .filter(move |adapter| adapter.projection.location(config).0 == packed)
     }
 
     /// Passes every parameter through `visitor`, under the names `LAYER.PROJECTION.down` and `.up`.
     #[must_use]
-    pub fn map(self, visitor: &mut impl Visit) -> Self {
+    pub fn map_parameters(self, visitor: &mut impl ParameterVisitor) -> Self {
         let mut layer = 0;
         let blocks = self.blocks.into_iter().map(|block| {
             let block = block.into_iter().map(|adapter| {
-                let Adapter {
+                let LoraAdapter {
                     projection,
                     columns,
                     down,
                     up,
                 } = adapter;
-                let down = visitor.visit(&name(layer, projection, "down"), down);
-                let up = visitor.visit(&name(layer, projection, "up"), up);
-                Adapter {
+                let down = visitor.visit(&parameter_name(layer, projection, "down"), down);
+                let up = visitor.visit(&parameter_name(layer, projection, "up"), up);
+                LoraAdapter {
                     projection,
                     columns,
                     down,
@@ -292,9 +290,9 @@ impl Adapters {
     }
 }
 
-impl Adapter {
+impl LoraAdapter {
     /// The packed matrix with what the adapter adds to its columns, in 32 bits.
-    fn merged(&self, matrix: Tensor<2>, scale: f64) -> Tensor<2> {
+    fn merge_into(&self, matrix: Tensor<2>, scale: f64) -> Tensor<2> {
         let matrix = matrix.cast(FloatDType::F32);
         let place = [0..matrix.dims()[0], self.columns.clone()];
         let added = self.down.clone().matmul(self.up.clone()) * scale;
@@ -306,20 +304,20 @@ impl Adapter {
 impl Weights {
     /// The same model without adapters: each matrix with `alpha / rank A B` added to it, in 32 bits.
     #[must_use]
-    pub fn merged(mut self, config: &ModelConfig) -> Self {
+    pub fn merge_adapters(mut self, config: &ModelConfig) -> Self {
         let Some(adapters) = self.adapters.take() else {
             return self;
         };
         let (scale, blocks) = (adapters.scale(), adapters.blocks);
         for (block, adapters) in self.blocks.iter_mut().zip(blocks) {
             for adapter in adapters {
-                let matrix = match adapter.projection.place(config).0 {
-                    Packed::Attention => &mut block.packed,
-                    Packed::Output => &mut block.output,
-                    Packed::GateUp => &mut block.gate_up,
-                    Packed::Down => &mut block.down,
+                let matrix = match adapter.projection.location(config).0 {
+                    BlockMatrix::Qkv => &mut block.qkv,
+                    BlockMatrix::Output => &mut block.output,
+                    BlockMatrix::GateUp => &mut block.gate_up,
+                    BlockMatrix::Down => &mut block.down,
                 };
-                *matrix = adapter.merged(matrix.clone(), scale);
+                *matrix = adapter.merge_into(matrix.clone(), scale);
             }
         }
         self
@@ -327,6 +325,6 @@ impl Weights {
 }
 
 /// The name of one half of an adapter.
-pub(super) fn name(layer: usize, projection: Projection, half: &str) -> String {
+pub(super) fn parameter_name(layer: usize, projection: Projection, half: &str) -> String {
     format!("{layer}.{}.{half}", projection.name())
 }

@@ -66,7 +66,7 @@ pub enum RopeScaling {
 impl RopeScaling {
     /// The changed frequency, in radians per position.
     #[must_use]
-    pub fn scaled(&self, frequency: f64) -> f64 {
+    pub fn scale_frequency(&self, frequency: f64) -> f64 {
         match *self {
             Self::Linear { factor } => frequency / factor,
             Self::Llama3 {
@@ -127,25 +127,25 @@ impl ModelConfig {
 
     /// H S: width of all query heads together.
     #[must_use]
-    pub const fn queries_width(&self) -> usize {
+    pub const fn query_width(&self) -> usize {
         self.heads * self.head_size()
     }
 
     /// K S: width of all key heads together.
     #[must_use]
-    pub const fn keys_width(&self) -> usize {
+    pub const fn key_width(&self) -> usize {
         self.kv_heads * self.head_size()
     }
 
     /// Whether this is more than the fused kernels know.
     #[must_use]
-    pub const fn is_plain_only(&self) -> bool {
+    pub const fn requires_portable(&self) -> bool {
         self.qkv_bias || self.qk_norm || self.window.is_some()
     }
 
     /// What is wrong with these sizes, if anything, as (field, complaint).
     #[must_use]
-    pub fn fault(&self) -> Option<(&'static str, String)> {
+    pub fn first_error(&self) -> Option<(&'static str, String)> {
         let sizes = [
             ("width", self.width),
             ("layers", self.layers),
@@ -182,8 +182,8 @@ impl ModelConfig {
 
     /// Number of weights with a vocabulary of `vocabulary` tokens.
     #[must_use]
-    pub const fn weights(&self, vocabulary: usize) -> usize {
-        let (q, kv) = (self.queries_width(), self.keys_width());
+    pub const fn parameter_count(&self, vocabulary: usize) -> usize {
+        let (q, kv) = (self.query_width(), self.key_width());
         let attention = self.width * (2 * q + 2 * kv);
         let extra =
             self.qkv_bias as usize * (q + 2 * kv) + self.qk_norm as usize * 2 * self.head_size();
@@ -208,11 +208,11 @@ mod tests {
             original_positions: 8192.0,
         };
         let wave = |length: f64| std::f64::consts::TAU / length;
-        let changed = |length: f64| scaling.scaled(wave(length)) / wave(length);
+        let changed = |length: f64| scaling.scale_frequency(wave(length)) / wave(length);
         assert!((changed(16_384.0) - 0.125).abs() < 1e-12);
         assert!((changed(1024.0) - 1.0).abs() < 1e-12);
         assert!((changed(4096.0) - (2.0 / 3.0 / 8.0 + 1.0 / 3.0)).abs() < 1e-12);
-        assert!((RopeScaling::Linear { factor: 4.0 }.scaled(1.0) - 0.25).abs() < 1e-12);
+        assert!((RopeScaling::Linear { factor: 4.0 }.scale_frequency(1.0) - 0.25).abs() < 1e-12);
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
         };
         // A block: 8 x (12 + 2 x 6) + 12 x 8, 24 of bias, 2 x 6 of norms, 3 x 8 x 16, 2 x 8.
         assert_eq!(
-            config.weights(10),
+            config.parameter_count(10),
             2 * (192 + 96 + 24 + 12 + 384 + 16) + 80 + 8
         );
     }

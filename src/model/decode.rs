@@ -8,35 +8,35 @@ use std::ops::Range;
 use std::sync::{Mutex, OnceLock};
 
 use super::Decoder;
-use super::host::Host;
-use super::kept::Kept;
-use super::ops::cache::Cache;
-use super::pass::{Buffers, Pass};
-use super::tensors::Resident;
+use super::cached_forward::{CachedForward, ForwardBuffers};
+use super::cpu::kv_cache::PagedKvCache;
+use super::host_weights::HostWeights;
+use super::portable::DeviceWeights;
+use super::prefix_cache::PrefixCache;
 
 /// Rows of one pass at most: activations stay in a core's own cache.
-pub(super) const ROWS: usize = 256;
+pub(super) const MAX_PASS_ROWS: usize = 256;
 
 /// What a decoder keeps for sampling as long as it has the same weights.
 #[derive(Debug, Default)]
-pub struct Memory {
-    host: OnceLock<Host>,
+pub struct DecoderCaches {
+    host_weights: OnceLock<HostWeights>,
     /// The same where the weights are.
-    pub resident: Resident,
+    pub device_weights: DeviceWeights,
     /// Caches of earlier samples.
-    pub kept: Mutex<Kept>,
+    pub prefix_cache: Mutex<PrefixCache>,
 }
 
 /// What the decoder remembers of one sequence: keys and values of every layer. Clones share what
 /// they have in common.
 #[derive(Clone, Debug)]
-pub struct State(pub(super) Cache);
+pub struct KvCache(pub(super) PagedKvCache);
 
-impl State {
+impl KvCache {
     /// Tokens taken in so far.
     #[must_use]
-    pub const fn filled(&self) -> usize {
-        self.0.filled()
+    pub const fn token_count(&self) -> usize {
+        self.0.token_count()
     }
 
     /// Bytes that it holds, alone or with others.
@@ -57,28 +57,28 @@ impl State {
 
 /// New tokens of one sequence that go through one pass.
 #[derive(Clone, Debug)]
-pub(super) struct Segment {
+pub(super) struct TokenRange {
     /// Which sequence of the call.
     pub sequence: usize,
     /// Which of its new tokens.
     pub tokens: Range<usize>,
     /// Whether they end with the last one, whose logits are wanted.
-    pub ends: bool,
+    pub needs_logits: bool,
 }
 
 /// Decoding with buffers that are used again from step to step.
 #[derive(Debug)]
-pub(super) struct Session<'a> {
+pub(super) struct DecodeSession<'a> {
     decoder: &'a Decoder,
-    buffers: Buffers,
+    buffers: ForwardBuffers,
     logits: Vec<f32>,
 }
 
 impl Decoder {
     /// An empty memory.
     #[must_use]
-    pub fn state(&self) -> State {
-        State(Cache::new(&self.shape.heads, self.config.layers))
+    pub fn new_cache(&self) -> KvCache {
+        KvCache(PagedKvCache::new(&self.shape.heads, self.config.layers))
     }
 
     /// Takes in the new tokens of each sequence and returns the logits of its last one, V values
@@ -89,80 +89,82 @@ impl Decoder {
     ///
     /// # Panics
     /// If a sequence brings no token or grows beyond the model's positions.
-    pub fn advance(&self, news: &[&[u32]], states: &mut [&mut State]) -> Vec<Vec<f32>> {
-        let mut session = Session::new(self);
+    pub fn forward_cached(&self, news: &[&[u32]], states: &mut [&mut KvCache]) -> Vec<Vec<f32>> {
+        let mut session = DecodeSession::new(self);
         session
-            .advance(news, states)
-            .chunks_exact(self.vocabulary())
+            .forward_cached(news, states)
+            .chunks_exact(self.vocabulary_size())
             .map(<[f32]>::to_vec)
             .collect()
     }
 
     /// The parameters as slices.
-    pub(super) fn host(&self) -> &Host {
-        self.memory.host.get_or_init(|| Host::new(&self.weights))
+    pub(super) fn host_weights(&self) -> &HostWeights {
+        self.caches
+            .host_weights
+            .get_or_init(|| HostWeights::new(&self.weights))
     }
 }
 
-impl<'a> Session<'a> {
+impl<'a> DecodeSession<'a> {
     pub fn new(decoder: &'a Decoder) -> Self {
         Self {
             decoder,
-            buffers: Buffers::default(),
+            buffers: ForwardBuffers::default(),
             logits: Vec::new(),
         }
     }
 
-    /// As [`Decoder::advance`]; the logits are \[sequences, V\].
-    pub fn advance(&mut self, news: &[&[u32]], states: &mut [&mut State]) -> &[f32] {
+    /// As [`Decoder::forward_cached`]; the logits are \[sequences, V\].
+    pub fn forward_cached(&mut self, news: &[&[u32]], states: &mut [&mut KvCache]) -> &[f32] {
         assert!(
             news.iter().all(|new| !new.is_empty()),
             "a sequence brings no token"
         );
-        let vocabulary = self.decoder.vocabulary();
+        let vocabulary = self.decoder.vocabulary_size();
         // One more: a pass has at least two rows.
         let wanted = (news.len() + 1) * vocabulary;
         if self.logits.len() < wanted {
             self.logits.resize(wanted, 0.0);
         }
         let mut ended = 0;
-        for segments in passes(news) {
+        for segments in split_into_passes(news) {
             for segment in &segments {
                 states[segment.sequence].0.reserve(segment.tokens.len());
             }
             let logits = &mut self.logits[ended * vocabulary..];
-            let pass = Pass {
+            let pass = CachedForward {
                 decoder: self.decoder,
-                host: self.decoder.host(),
-                news,
+                host: self.decoder.host_weights(),
+                new_tokens: news,
             };
             pass.run(&segments, states, &mut self.buffers, logits);
             for segment in &segments {
-                states[segment.sequence].0.fill(segment.tokens.len());
-                ended += usize::from(segment.ends);
+                states[segment.sequence].0.commit(segment.tokens.len());
+                ended += usize::from(segment.needs_logits);
             }
         }
         &self.logits[..news.len() * vocabulary]
     }
 }
 
-/// All new tokens in order, in passes of at most `ROWS` rows.
-fn passes(news: &[&[u32]]) -> Vec<Vec<Segment>> {
-    let (mut passes, mut segments, mut room) = (Vec::new(), Vec::new(), ROWS);
+/// All new tokens in order, in passes of at most `MAX_PASS_ROWS` rows.
+fn split_into_passes(news: &[&[u32]]) -> Vec<Vec<TokenRange>> {
+    let (mut passes, mut segments, mut room) = (Vec::new(), Vec::new(), MAX_PASS_ROWS);
     for (sequence, new) in news.iter().enumerate() {
         let mut from = 0;
         while from < new.len() {
             let to = new.len().min(from + room);
-            segments.push(Segment {
+            segments.push(TokenRange {
                 sequence,
                 tokens: from..to,
-                ends: to == new.len(),
+                needs_logits: to == new.len(),
             });
             room -= to - from;
             from = to;
             if room == 0 {
                 passes.push(std::mem::take(&mut segments));
-                room = ROWS;
+                room = MAX_PASS_ROWS;
             }
         }
     }
@@ -178,14 +180,14 @@ mod tests {
 
     use super::*;
     use crate::domain::Seed;
-    use crate::model::Kernels;
+    use crate::model::Engine;
     use crate::model::Weights;
-    use crate::model::testing::{VOCABULARY, decoder, with};
+    use crate::model::fixtures::{VOCABULARY, decoder, decoder_with};
 
     fn tokens(seed: u64, count: usize) -> Vec<u32> {
-        let mut draws = Seed(seed).draws();
+        let mut draws = Seed(seed).rng();
         (0..count)
-            .map(|_| draws.between(0, VOCABULARY as i64 - 1) as u32)
+            .map(|_| draws.int_between(0, VOCABULARY as i64 - 1) as u32)
             .collect()
     }
 
@@ -196,7 +198,7 @@ mod tests {
     /// Logits of the last token of a sequence that comes whole and alone.
     fn whole(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
         decoder
-            .advance(&[tokens], &mut [&mut decoder.state()])
+            .forward_cached(&[tokens], &mut [&mut decoder.new_cache()])
             .remove(0)
     }
 
@@ -210,15 +212,15 @@ mod tests {
             cuts in prop::collection::vec(1..90_usize, 1..5),
             seed: u64,
         ) {
-            let decoder = with(Kernels::Fused, tied);
+            let decoder = decoder_with(Engine::Cpu, tied);
             let all: Vec<Vec<u32>> = lengths.iter().zip(seed..).map(|(&n, seed)| tokens(seed, n)).collect();
-            let mut states: Vec<State> = all.iter().map(|_| decoder.state()).collect();
-            let mut session = Session::new(&decoder);
+            let mut states: Vec<KvCache> = all.iter().map(|_| decoder.new_cache()).collect();
+            let mut session = DecodeSession::new(&decoder);
             // Every sequence goes its own pace; those that are through leave the batch.
             for round in 0.. {
                 let mut news: Vec<(usize, &[u32])> = Vec::new();
                 for (index, tokens) in all.iter().enumerate() {
-                    let from = states[index].filled();
+                    let from = states[index].token_count();
                     let to = tokens.len().min(from + cuts[(index + round) % cuts.len()]);
                     if from < to {
                         news.push((index, &tokens[from..to]));
@@ -229,14 +231,14 @@ mod tests {
                 }
                 let going: Vec<usize> = news.iter().map(|(index, _)| *index).collect();
                 let slices: Vec<&[u32]> = news.iter().map(|(_, new)| *new).collect();
-                let mut mine: Vec<&mut State> = states
+                let mut mine: Vec<&mut KvCache> = states
                     .iter_mut()
                     .enumerate()
                     .filter_map(|(index, state)| going.contains(&index).then_some(state))
                     .collect();
-                let logits = session.advance(&slices, &mut mine).to_vec();
+                let logits = session.forward_cached(&slices, &mut mine).to_vec();
                 for (index, logits) in going.into_iter().zip(logits.chunks_exact(VOCABULARY)) {
-                    let expected = whole(&decoder, &all[index][..states[index].filled()]);
+                    let expected = whole(&decoder, &all[index][..states[index].token_count()]);
                     prop_assert!(bits(logits) == bits(&expected), "sequence {index} in round {round}");
                 }
             }
@@ -247,11 +249,11 @@ mod tests {
     fn passes_hold_every_token_once_and_know_the_last_ones() {
         let all: Vec<Vec<u32>> = [300, 1, 211, 1, 600].iter().map(|&n| vec![0; n]).collect();
         let news: Vec<&[u32]> = all.iter().map(Vec::as_slice).collect();
-        let cut: Vec<Vec<(usize, Range<usize>, bool)>> = passes(&news)
+        let cut: Vec<Vec<(usize, Range<usize>, bool)>> = split_into_passes(&news)
             .into_iter()
             .map(|pass| {
                 pass.into_iter()
-                    .map(|s| (s.sequence, s.tokens, s.ends))
+                    .map(|s| (s.sequence, s.tokens, s.needs_logits))
                     .collect()
             })
             .collect();

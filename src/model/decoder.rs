@@ -9,42 +9,44 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::domain::Seed;
 
-use super::decode::Memory;
-use super::ops::{Call, Heads, Rotary, Shape};
-use super::weights::Block;
-use super::{Adapters, Kernels, ModelConfig, Place, Precision, Targets, Threads, Weights};
+use super::cpu::{AttentionHeads, BlockShape, Call, RotaryTables};
+use super::decode::DecoderCaches;
+use super::weights::BlockWeights;
+use super::{
+    Engine, ExecutionContext, LoraAdapters, LossTargets, ModelConfig, Precision, Threads, Weights,
+};
 
 /// A Llama-style decoder on one device.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     pub(super) config: ModelConfig,
     pub(super) weights: Weights,
-    pub(super) shape: Arc<Shape>,
-    pub(super) kernels: Kernels,
+    pub(super) shape: Arc<BlockShape>,
+    pub(super) engine: Engine,
     pub(super) precision: Precision,
     /// Bytes that activations may take where the weights are.
-    pub(super) activations: usize,
+    pub(super) activation_budget: usize,
     /// Tokens of a batch that pass through the network together there, about.
-    pub(super) rows: usize,
+    pub(super) micro_batch_tokens: usize,
     /// Whether only half of what would be there together is.
-    pub(super) halved: bool,
+    pub(super) half_batch: bool,
     /// Decides what adapters do not see while they are trained.
-    pub(super) noise: Seed,
+    pub(super) dropout_seed: Seed,
     pub(super) threads: Threads,
-    pub(super) memory: Arc<Memory>,
+    pub(super) caches: Arc<DecoderCaches>,
 }
 
-impl Kernels {
+impl Engine {
     /// These, or plain ones where these do not know the architecture, adapters or narrow matrices.
-    pub(super) fn fitting(
+    pub(super) fn resolve_for(
         self,
         config: &ModelConfig,
         is_adapted: bool,
         storage: Precision,
     ) -> Self {
         let is_narrow = storage != Precision::F32;
-        if is_adapted || config.is_plain_only() || is_narrow {
-            Self::Plain
+        if is_adapted || config.requires_portable() || is_narrow {
+            Self::Portable
         } else {
             self
         }
@@ -53,7 +55,7 @@ impl Kernels {
 
 /// Sequences of any lengths, one after the other.
 #[derive(Clone, Debug)]
-pub struct Ragged {
+pub struct RaggedBatch {
     /// Token ids, \[N\].
     pub tokens: Vec<u32>,
     /// Lengths that add up to N.
@@ -63,61 +65,66 @@ pub struct Ragged {
 impl Decoder {
     /// A decoder with these weights, which must fit the configuration.
     #[must_use]
-    pub fn new(config: ModelConfig, weights: Weights, place: &Place) -> Self {
-        let heads = Heads {
-            queries: config.heads,
-            keys: config.kv_heads,
-            size: config.head_size(),
+    pub fn new(config: ModelConfig, weights: Weights, place: &ExecutionContext) -> Self {
+        let heads = AttentionHeads {
+            query_heads: config.heads,
+            kv_heads: config.kv_heads,
+            head_size: config.head_size(),
         };
         let slowed = |radian: f64| match &config.rope_scaling {
-            Some(scaling) => scaling.scaled(radian.recip()).recip(),
+            Some(scaling) => scaling.scale_frequency(radian.recip()).recip(),
             None => radian,
         };
-        let rotary = Rotary::slowed(config.positions, heads.size, config.rope_theta, slowed);
-        let shape = Arc::new(Shape {
+        let rotary = RotaryTables::with_scaling(
+            config.positions,
+            heads.head_size,
+            config.rope_theta,
+            slowed,
+        );
+        let shape = Arc::new(BlockShape {
             heads,
             width: config.width,
             hidden: config.hidden,
             epsilon: config.norm_epsilon as f32,
             rotary,
         });
-        let Place {
+        let ExecutionContext {
             precision,
-            activations,
-            rows,
-            halved,
+            activation_budget: activations,
+            micro_batch_tokens: rows,
+            half_batch: halved,
             storage,
             ..
         } = *place;
         let kernels = place
-            .kernels
-            .fitting(&config, weights.adapters.is_some(), storage);
+            .engine
+            .resolve_for(&config, weights.adapters.is_some(), storage);
         let (threads, memory) = (place.threads.clone(), Arc::default());
         let noise = Seed(0);
         Self {
             config,
             weights,
             shape,
-            kernels,
+            engine: kernels,
             precision,
-            activations,
-            rows,
-            halved,
-            noise,
+            activation_budget: activations,
+            micro_batch_tokens: rows,
+            half_batch: halved,
+            dropout_seed: noise,
             threads,
-            memory,
+            caches: memory,
         }
     }
 
     /// The same decoder with adapters, which alone are trained from now on.
     #[must_use]
-    pub fn with_adapters(self, adapters: Adapters) -> Self {
+    pub fn with_adapters(self, adapters: LoraAdapters) -> Self {
         let weights = Weights {
             adapters: Some(adapters),
             ..self.weights.clone()
         };
         Self {
-            kernels: Kernels::Plain,
+            engine: Engine::Portable,
             ..self.with_weights(weights)
         }
     }
@@ -125,17 +132,17 @@ impl Decoder {
     /// The same decoder with what its adapters do not see drawn from `seed`, where they are trained
     /// with dropout.
     #[must_use]
-    pub fn with_noise(self, seed: Seed) -> Self {
+    pub fn with_dropout_seed(self, seed: Seed) -> Self {
         Self {
-            noise: seed,
+            dropout_seed: seed,
             ..self
         }
     }
 
     /// What its dropout is drawn from.
     #[must_use]
-    pub const fn noise(&self) -> Seed {
-        self.noise
+    pub const fn dropout_seed(&self) -> Seed {
+        self.dropout_seed
     }
 
     /// The numbers of its products.
@@ -167,7 +174,7 @@ impl Decoder {
     pub fn with_weights(&self, weights: Weights) -> Self {
         Self {
             weights,
-            memory: Arc::default(),
+            caches: Arc::default(),
             ..self.clone()
         }
     }
@@ -179,14 +186,14 @@ impl Decoder {
             config,
             weights,
             shape,
-            kernels,
+            engine: kernels,
             precision,
-            activations,
-            rows,
-            halved,
-            noise,
+            activation_budget: activations,
+            micro_batch_tokens: rows,
+            half_batch: halved,
+            dropout_seed: noise,
             threads,
-            memory,
+            caches: memory,
         } = self;
         drop(memory);
         let weights = change(weights, &threads);
@@ -195,14 +202,14 @@ impl Decoder {
             config,
             weights,
             shape,
-            kernels,
+            engine: kernels,
             precision,
-            activations,
-            rows,
-            halved,
-            noise,
+            activation_budget: activations,
+            micro_batch_tokens: rows,
+            half_batch: halved,
+            dropout_seed: noise,
             threads,
-            memory,
+            caches: memory,
         }
     }
 
@@ -214,7 +221,7 @@ impl Decoder {
 
     /// V: size of the vocabulary.
     #[must_use]
-    pub fn vocabulary(&self) -> usize {
+    pub fn vocabulary_size(&self) -> usize {
         self.weights.embedding.dims()[0]
     }
 
@@ -223,7 +230,7 @@ impl Decoder {
     /// # Panics
     /// If a sequence is longer than the model's positions or a token is not in the vocabulary.
     #[must_use]
-    pub fn logits(&self, batch: &Ragged) -> Tensor<2> {
+    pub fn logits(&self, batch: &RaggedBatch) -> Tensor<2> {
         self.head(self.hidden(batch))
     }
 
@@ -232,23 +239,23 @@ impl Decoder {
     /// # Panics
     /// As [`Decoder::logits`].
     #[must_use]
-    pub fn loss(&self, batch: &Ragged, targets: &Targets) -> Tensor<1> {
-        self.kernels.cross_entropy(self.logits(batch), targets)
+    pub fn loss(&self, batch: &RaggedBatch, targets: &LossTargets) -> Tensor<1> {
+        self.engine.cross_entropy(self.logits(batch), targets)
     }
 
     /// The residual stream behind the last block, \[N, D\].
-    fn hidden(&self, batch: &Ragged) -> Tensor<2> {
+    fn hidden(&self, batch: &RaggedBatch) -> Tensor<2> {
         let (shape, lengths) = (Arc::clone(&self.shape), Arc::clone(&batch.lengths));
         let call = Call {
             shape,
             lengths,
             threads: self.threads.clone(),
         };
-        let through = |x, block: &Block| {
+        let through = |x, block: &BlockWeights| {
             let gains = [block.attention_norm.clone(), block.mlp_norm.clone()];
             let matrices =
-                [&block.packed, &block.output, &block.gate_up, &block.down].map(Tensor::clone);
-            self.kernels.block(x, gains, matrices, &call)
+                [&block.qkv, &block.output, &block.gate_up, &block.down].map(Tensor::clone);
+            self.engine.block(x, gains, matrices, &call)
         };
         self.weights
             .blocks
@@ -264,7 +271,7 @@ impl Decoder {
     }
 
     fn normed(&self, x: Tensor<2>, gain: &Tensor<1>) -> Tensor<2> {
-        self.kernels
+        self.engine
             .rms_norm(x, gain.clone(), self.config.norm_epsilon)
     }
 

@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::{Kernels, Threads, capacity};
+use super::{Engine, Threads, device_memory};
 
 /// The numbers that products are computed in; parameters and their moments are kept in 32 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,24 +32,24 @@ impl Precision {
 
 /// Where tensors live, and which kernels work there.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct ExecutionContext {
     /// The burn device, without autodiff.
     pub device: Device,
     /// Fused on the embedded CPU backend, plain elsewhere.
-    pub kernels: Kernels,
+    pub engine: Engine,
     /// The numbers that plain kernels multiply.
     pub precision: Precision,
     /// The numbers that matrices are read from checkpoints as.
     pub storage: Precision,
     /// Bytes that activations may take there before they are computed a second time instead, and
     /// that the caches of dialogues may take before fewer are written at a time.
-    pub activations: usize,
+    pub activation_budget: usize,
     /// Tokens of a batch that pass through the network together there, about; their gradients are
     /// added up.
-    pub rows: usize,
+    pub micro_batch_tokens: usize,
     /// Whether only half of what would be there together is: half of a batch's tokens, of the prompts
     /// that enter, of the sequences that are written; and nothing that can be computed again.
-    pub halved: bool,
+    pub half_batch: bool,
     /// Threads that one stage may use on the host.
     pub threads: Threads,
 }
@@ -62,7 +62,7 @@ pub struct Backend {
     /// Whether it is compiled in.
     pub compiled: bool,
     /// What it needs.
-    pub needs: &'static str,
+    pub requirements: &'static str,
 }
 
 /// All backends, the default one first.
@@ -70,35 +70,35 @@ pub const BACKENDS: [Backend; 5] = [
     Backend {
         name: "flex",
         compiled: cfg!(feature = "flex"),
-        needs: "nothing: a CPU",
+        requirements: "nothing: a CPU",
     },
     Backend {
         name: "vulkan",
         compiled: cfg!(feature = "vulkan"),
-        needs: "a Vulkan driver and its loader (libvulkan.so.1)",
+        requirements: "a Vulkan driver and its loader (libvulkan.so.1)",
     },
     Backend {
         name: "wgpu",
         compiled: cfg!(feature = "wgpu"),
-        needs: "a driver for Vulkan, Metal, DirectX 12 or OpenGL",
+        requirements: "a driver for Vulkan, Metal, DirectX 12 or OpenGL",
     },
     Backend {
         name: "cuda",
         compiled: cfg!(feature = "cuda"),
-        needs: "an NVIDIA driver and CUDA's NVRTC",
+        requirements: "an NVIDIA driver and CUDA's NVRTC",
     },
     Backend {
         name: "tch",
         compiled: cfg!(feature = "tch"),
-        needs: "LibTorch on the library path",
+        requirements: "LibTorch on the library path",
     },
 ];
 
-impl Place {
+impl ExecutionContext {
     /// Bytes that activations may take on a device whose memory is not known.
-    pub const ACTIVATIONS: usize = 8 << 30;
+    pub const DEFAULT_ACTIVATION_BUDGET: usize = 8 << 30;
     /// Tokens of a batch that pass through the network together, unless something else is said.
-    pub const ROWS: usize = 8192;
+    pub const MICRO_BATCH_TOKENS: usize = 8192;
 
     /// Opens a backend by name, on its first device or the one whose number stands behind a colon
     /// (`vulkan:1`); `tch:cpu` is `LibTorch` without a graphics card.
@@ -107,38 +107,40 @@ impl Place {
     /// If there is no such backend, it is not compiled in, or it has no such device: what was asked
     /// for, what there is, and what to do.
     pub fn open(name: &str) -> Result<Self, String> {
-        Self::check(name)?;
+        Self::check_backend(name)?;
         let (backend, which) = name.split_once(':').unwrap_or((name, ""));
         let kernels = if backend == "flex" {
-            Kernels::Fused
+            Engine::Cpu
         } else {
-            Kernels::Plain
+            Engine::Portable
         };
-        let device = device(backend, which)?;
+        let device = open_device(backend, which)?;
         let (precision, storage) = (Precision::F32, Precision::F32);
         Ok(Self {
             device,
-            kernels,
+            engine: kernels,
             precision,
             storage,
-            activations: Self::room(name),
-            rows: Self::ROWS,
-            halved: false,
+            activation_budget: Self::activation_budget_of(name),
+            micro_batch_tokens: Self::MICRO_BATCH_TOKENS,
+            half_batch: false,
             threads: Threads::default(),
         })
     }
 
     /// Bytes that activations, or caches, may take on a backend's device: a quarter of its memory.
     #[must_use]
-    pub fn room(name: &str) -> usize {
-        capacity(name).map_or(Self::ACTIVATIONS, |bytes| (bytes / 4) as usize)
+    pub fn activation_budget_of(name: &str) -> usize {
+        device_memory(name).map_or(Self::DEFAULT_ACTIVATION_BUDGET, |bytes| {
+            (bytes / 4) as usize
+        })
     }
 
     /// Whether `name` can be opened as far as can be told without asking for devices.
     ///
     /// # Errors
-    /// As [`Place::open`], but for missing devices.
-    pub fn check(name: &str) -> Result<(), String> {
+    /// As [`ExecutionContext::open`], but for missing devices.
+    pub fn check_backend(name: &str) -> Result<(), String> {
         let compiled: Vec<&str> = BACKENDS
             .iter()
             .filter(|b| b.compiled)
@@ -171,19 +173,19 @@ impl Place {
     }
 
     /// Gives memory that nothing uses any more back to the device.
-    pub fn give_back(&self) {
+    pub fn free_unused_memory(&self) {
         self.device.memory_cleanup();
     }
 
     /// The device with gradients switched on.
     #[must_use]
-    pub fn training(&self) -> Device {
+    pub fn autodiff_device(&self) -> Device {
         self.device.clone().autodiff()
     }
 }
 
 /// The device of a backend that is compiled in, by number; the first one if none is given.
-fn device(backend: &str, which: &str) -> Result<Device, String> {
+fn open_device(backend: &str, which: &str) -> Result<Device, String> {
     #[cfg(feature = "flex")]
     if backend == "flex" {
         return Ok(Device::flex());
@@ -193,18 +195,18 @@ fn device(backend: &str, which: &str) -> Result<Device, String> {
         deprecated,
         reason = "burn will leave LibTorch out one day; it is the one way to its kernels until then"
     )]
-    if backend == "tch" && (which == "cpu" || which.is_empty() && devices("tch").is_empty()) {
+    if backend == "tch" && (which == "cpu" || which.is_empty() && list_devices("tch").is_empty()) {
         return Ok(Device::libtorch());
     }
     let number = which.parse().unwrap_or(0);
-    let mut found = devices(backend);
+    let mut found = list_devices(backend);
     if number < found.len() {
         return Ok(found.swap_remove(number));
     }
     let needs = BACKENDS
         .iter()
         .find(|known| known.name == backend)
-        .map_or("", |known| known.needs);
+        .map_or("", |known| known.requirements);
     Err(match found.len() {
         0 => format!("backend `{backend}` finds no device here; it needs {needs}"),
         1 => format!(
@@ -219,7 +221,7 @@ fn device(backend: &str, which: &str) -> Result<Device, String> {
 
 /// The devices that a backend finds on this machine; none if it is not compiled in.
 #[must_use]
-pub fn devices(backend: &str) -> Vec<Device> {
+pub fn list_devices(backend: &str) -> Vec<Device> {
     use burn::tensor::DeviceType;
     let kind: Option<DeviceType> = match backend {
         #[cfg(feature = "flex")]
@@ -256,7 +258,7 @@ pub fn device_name(device: &Device) -> String {
 /// Whether a device is a graphics driver that computes on the CPU, which `wgpu` takes where there
 /// is no card.
 #[must_use]
-pub fn is_software(device: &Device) -> bool {
+pub fn is_software_renderer(device: &Device) -> bool {
     #[cfg(any(feature = "wgpu", feature = "cuda"))]
     {
         device
@@ -317,9 +319,9 @@ mod tests {
     #[test]
     fn an_unknown_backend_says_what_there_is() {
         insta::assert_snapshot!(
-            Place::check("opencl").unwrap_err(),
+            ExecutionContext::check_backend("opencl").unwrap_err(),
             @"there is no backend `opencl`; use one of: flex, vulkan, wgpu, cuda, tch (compiled in: flex)"
         );
-        assert!(Place::check("flex").is_ok());
+        assert!(ExecutionContext::check_backend("flex").is_ok());
     }
 }

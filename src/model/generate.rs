@@ -4,24 +4,24 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::domain::{Sampling, Seed};
+use crate::domain::{SamplingConfig, Seed};
 
-use super::decode::Session;
+use super::decode::DecodeSession;
 use super::sampler::Sampler;
-use super::{Decoder, Kernels, State, tensors};
+use super::{Decoder, Engine, KvCache, portable};
 
 /// Rows that are sampled together at most: as many as the matrix kernels take at once without
 /// copying the weights, and few enough that a batch's last rows are not alone for long.
-pub(super) const ROWS: usize = 48;
+pub(super) const MAX_ROWS: usize = 48;
 /// The same for a small model: most of what a step reads is what the rows remember, and of fewer rows
 /// more of it stays near.
-const ROWS_OF_SMALL: usize = 24;
+const MAX_ROWS_OF_SMALL_MODEL: usize = 24;
 /// Parameters of a small model at most: a core's own cache holds them.
-const SMALL: usize = 1 << 19;
+const SMALL_MODEL_PARAMETERS: usize = 1 << 19;
 
 /// A prompt to continue, once per seed.
 #[derive(Clone, Debug)]
-pub struct Prompted {
+pub struct GenerationPrompt {
     /// Its tokens; at least one.
     pub tokens: Vec<u32>,
     /// One seed per sample.
@@ -29,25 +29,25 @@ pub struct Prompted {
 }
 
 /// One sample that is being written.
-struct Row {
+struct SampleState {
     prompt: usize,
     sample: usize,
     seed: Seed,
-    state: State,
-    written: Vec<u32>,
+    cache: KvCache,
+    tokens: Vec<u32>,
 }
 
 /// What the threads of a call share.
-struct Work<'a> {
+struct CpuGeneration<'a> {
     decoder: &'a Decoder,
-    prompts: &'a [Prompted],
-    sampling: &'a Sampling,
-    stops: &'a [u32],
-    heard: Heard<'a>,
+    prompts: &'a [GenerationPrompt],
+    sampling: &'a SamplingConfig,
+    stop_tokens: &'a [u32],
+    on_token: TokenCallback<'a>,
     /// Places for rows in each thread.
-    places: usize,
-    waiting: Mutex<VecDeque<usize>>,
-    done: Mutex<Vec<Vec<Vec<u32>>>>,
+    max_rows: usize,
+    queue: Mutex<VecDeque<usize>>,
+    samples: Mutex<Vec<Vec<Vec<u32>>>>,
 }
 
 /// Continues every prompt until a token in `stops` (which is kept) or the limit of
@@ -61,68 +61,72 @@ struct Work<'a> {
 #[must_use]
 pub fn generate(
     decoder: &Decoder,
-    prompts: &[Prompted],
-    sampling: &Sampling,
+    prompts: &[GenerationPrompt],
+    sampling: &SamplingConfig,
     stops: &[u32],
 ) -> Vec<Vec<Vec<u32>>> {
-    generate_aloud(decoder, prompts, sampling, stops, &|_, _| {})
+    generate_streaming(decoder, prompts, sampling, stops, &|_, _| {})
 }
 
 /// Who is told of each token as it is drawn: the prompt's number, and the token.
-pub type Heard<'a> = &'a (dyn Fn(usize, u32) + Sync);
+pub type TokenCallback<'a> = &'a (dyn Fn(usize, u32) + Sync);
 
 /// As [`generate`], telling of each token as it is drawn.
 ///
 /// # Panics
 /// As [`generate`].
 #[must_use]
-pub fn generate_aloud(
+pub fn generate_streaming(
     decoder: &Decoder,
-    prompts: &[Prompted],
-    sampling: &Sampling,
+    prompts: &[GenerationPrompt],
+    sampling: &SamplingConfig,
     stops: &[u32],
-    heard: Heard<'_>,
+    heard: TokenCallback<'_>,
 ) -> Vec<Vec<Vec<u32>>> {
-    if decoder.kernels == Kernels::Plain {
-        return tensors::generate(decoder, prompts, sampling, stops, heard);
+    if decoder.engine == Engine::Portable {
+        return portable::generate(decoder, prompts, sampling, stops, heard);
     }
     let threads = decoder.threads.count();
     let rows: usize = prompts.iter().map(|prompt| prompt.seeds.len()).sum();
-    let small = decoder.weights().count() <= SMALL;
-    let work = Work {
+    let small = decoder.weights().parameter_count() <= SMALL_MODEL_PARAMETERS;
+    let work = CpuGeneration {
         decoder,
         prompts,
         sampling,
-        stops,
-        heard,
-        places: rows
-            .div_ceil(threads)
-            .min(if small { ROWS_OF_SMALL } else { ROWS }),
-        waiting: Mutex::new(
+        stop_tokens: stops,
+        on_token: heard,
+        max_rows: rows.div_ceil(threads).min(if small {
+            MAX_ROWS_OF_SMALL_MODEL
+        } else {
+            MAX_ROWS
+        }),
+        queue: Mutex::new(
             (0..prompts.len())
                 .filter(|&i| !prompts[i].seeds.is_empty())
                 .collect(),
         ),
-        done: Mutex::new(
+        samples: Mutex::new(
             prompts
                 .iter()
                 .map(|p| vec![Vec::new(); p.seeds.len()])
                 .collect(),
         ),
     };
-    locked(&decoder.memory.kept).begin();
-    decoder.threads.each(vec![&work; threads], Work::run);
-    locked(&decoder.memory.kept).end();
-    work.done
+    lock(&decoder.caches.prefix_cache).begin_call();
+    decoder
+        .threads
+        .for_each(vec![&work; threads], CpuGeneration::run);
+    lock(&decoder.caches.prefix_cache).end_call();
+    work.samples
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Work<'_> {
+impl CpuGeneration<'_> {
     /// Continues prompts until none is waiting.
     fn run(&self) {
-        let (mut session, mut sampler) = (Session::new(self.decoder), Sampler::default());
-        let mut rows: Vec<Row> = Vec::new();
+        let (mut session, mut sampler) = (DecodeSession::new(self.decoder), Sampler::default());
+        let mut rows: Vec<SampleState> = Vec::new();
         loop {
             let entering = self.admit(rows.len());
             if rows.is_empty() && entering.is_empty() {
@@ -138,8 +142,8 @@ impl Work<'_> {
     /// The prompts that enter now: as many as there are places for their samples, and at least one
     /// if nothing else is running.
     fn admit(&self, running: usize) -> Vec<usize> {
-        let mut waiting = locked(&self.waiting);
-        let mut places = self.places.saturating_sub(running);
+        let mut waiting = lock(&self.queue);
+        let mut places = self.max_rows.saturating_sub(running);
         let mut entering = Vec::new();
         while let Some(&next) = waiting.front() {
             let wanted = self.prompts[next].seeds.len();
@@ -157,38 +161,38 @@ impl Work<'_> {
     /// not known yet; each then draws its next token. The entering prompts' samples become rows.
     fn step(
         &self,
-        session: &mut Session<'_>,
+        session: &mut DecodeSession<'_>,
         sampler: &mut Sampler,
-        rows: &mut Vec<Row>,
+        rows: &mut Vec<SampleState>,
         entering: &[usize],
     ) {
-        let mut states: Vec<State> = entering
+        let mut states: Vec<KvCache> = entering
             .iter()
-            .map(|&prompt| self.beginning(prompt))
+            .map(|&prompt| self.cached_prefix(prompt))
             .collect();
         let lasts: Vec<[u32; 1]> = rows
             .iter()
-            .map(|row| [row.written[row.written.len() - 1]])
+            .map(|row| [row.tokens[row.tokens.len() - 1]])
             .collect();
         let mut news: Vec<&[u32]> = lasts.iter().map(<[u32; 1]>::as_slice).collect();
         news.extend(
             entering
                 .iter()
                 .zip(&states)
-                .map(|(&p, state)| &self.prompts[p].tokens[state.filled()..]),
+                .map(|(&p, state)| &self.prompts[p].tokens[state.token_count()..]),
         );
-        let mut all: Vec<&mut State> = rows
+        let mut all: Vec<&mut KvCache> = rows
             .iter_mut()
-            .map(|row| &mut row.state)
+            .map(|row| &mut row.cache)
             .chain(&mut states)
             .collect();
         let mut logits = session
-            .advance(&news, &mut all)
-            .chunks_exact(self.decoder.vocabulary());
+            .forward_cached(&news, &mut all)
+            .chunks_exact(self.decoder.vocabulary_size());
         for (row, logits) in rows.iter_mut().zip(logits.by_ref()) {
-            let token = sampler.draw(logits, self.sampling, row.seed, row.written.len());
-            (self.heard)(row.prompt, token);
-            row.written.push(token);
+            let token = sampler.sample(logits, self.sampling, row.seed, row.tokens.len());
+            (self.on_token)(row.prompt, token);
+            row.tokens.push(token);
         }
         for ((&prompt, state), logits) in entering.iter().zip(states).zip(logits) {
             rows.extend(
@@ -198,56 +202,57 @@ impl Work<'_> {
                     .enumerate()
                     .map(|(sample, &seed)| {
                         let mut written = Vec::with_capacity(self.sampling.max_tokens);
-                        let token = sampler.draw(logits, self.sampling, seed, 0);
-                        (self.heard)(prompt, token);
+                        let token = sampler.sample(logits, self.sampling, seed, 0);
+                        (self.on_token)(prompt, token);
                         written.push(token);
-                        Row {
+                        SampleState {
                             prompt,
                             sample,
                             seed,
-                            state: state.clone(),
-                            written,
+                            cache: state.clone(),
+                            tokens: written,
                         }
                     }),
             );
         }
     }
 
-    fn beginning(&self, prompt: usize) -> State {
-        let known = locked(&self.decoder.memory.kept).beginning(&self.prompts[prompt].tokens);
-        known.unwrap_or_else(|| self.decoder.state())
+    fn cached_prefix(&self, prompt: usize) -> KvCache {
+        let known =
+            lock(&self.decoder.caches.prefix_cache).longest_prefix(&self.prompts[prompt].tokens);
+        known.unwrap_or_else(|| self.decoder.new_cache())
     }
 
-    fn has_ended(&self, row: &Row) -> bool {
-        let last = row.written.last();
-        row.written.len() >= self.sampling.max_tokens
-            || last.is_some_and(|last| self.stops.contains(last))
+    fn has_ended(&self, row: &SampleState) -> bool {
+        let last = row.tokens.last();
+        row.tokens.len() >= self.sampling.max_tokens
+            || last.is_some_and(|last| self.stop_tokens.contains(last))
     }
 
-    fn finish(&self, row: Row) {
+    fn finish(&self, row: SampleState) {
         let prompt = &self.prompts[row.prompt].tokens;
         let tokens = prompt
             .iter()
-            .chain(&row.written)
-            .take(row.state.filled())
+            .chain(&row.tokens)
+            .take(row.cache.token_count())
             .copied()
             .collect();
-        locked(&self.decoder.memory.kept).keep(tokens, row.state);
-        locked(&self.done)[row.prompt][row.sample] = row.written;
+        lock(&self.decoder.caches.prefix_cache).insert(tokens, row.cache);
+        lock(&self.samples)[row.prompt][row.sample] = row.tokens;
     }
 }
 
 /// What a lock guards is whole even if a thread panicked: every change is one assignment.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::testing::decoder;
+    use crate::model::fixtures::decoder;
 
-    const SAMPLING: Sampling = Sampling {
+    const SAMPLING: SamplingConfig = SamplingConfig {
         temperature: 1.0,
         top_k: 0,
         top_p: 1.0,
@@ -255,27 +260,31 @@ mod tests {
     };
 
     /// Prompts of unequal lengths with unequal numbers of samples.
-    fn prompts(count: u32) -> Vec<Prompted> {
+    fn prompts(count: u32) -> Vec<GenerationPrompt> {
         (0..count)
-            .map(|i| Prompted {
+            .map(|i| GenerationPrompt {
                 tokens: (0..=i * 7 % 41).map(|j| (i * j + j + i) % 37).collect(),
                 seeds: (0..u64::from(i % 4))
-                    .map(|sample| Seed(u64::from(i)).at(sample))
+                    .map(|sample| Seed(u64::from(i)).derive_indexed(sample))
                     .collect(),
             })
             .collect()
     }
 
     /// The prompts with what was written behind them and a few tokens more: the next turn.
-    fn next_turn(prompts: &[Prompted], samples: &[Vec<Vec<u32>>]) -> Vec<Prompted> {
-        let continued = |(prompt, samples): (&Prompted, &Vec<Vec<u32>>)| {
+    fn next_turn(prompts: &[GenerationPrompt], samples: &[Vec<Vec<u32>>]) -> Vec<GenerationPrompt> {
+        let continued = |(prompt, samples): (&GenerationPrompt, &Vec<Vec<u32>>)| {
             let written = samples.first().cloned().unwrap_or_default();
             let tokens = [&prompt.tokens, &written, &vec![7, 11, 13]]
                 .map(Vec::as_slice)
                 .concat();
-            Prompted {
+            GenerationPrompt {
                 tokens,
-                seeds: prompt.seeds.iter().map(|seed| seed.at(99)).collect(),
+                seeds: prompt
+                    .seeds
+                    .iter()
+                    .map(|seed| seed.derive_indexed(99))
+                    .collect(),
             }
         };
         prompts.iter().zip(samples).map(continued).collect()
@@ -289,9 +298,9 @@ mod tests {
             assert_eq!(samples, generate(&decoder(), &turn, &SAMPLING, &[3, 4]));
             turn = next_turn(&turn, &samples);
         }
-        let kept = locked(&going_on.memory.kept);
+        let kept = lock(&going_on.caches.prefix_cache);
         assert!(
-            kept.beginning(&turn[1].tokens).is_none(),
+            kept.longest_prefix(&turn[1].tokens).is_none(),
             "nothing is left over from the call before"
         );
     }
@@ -304,7 +313,7 @@ mod tests {
         assert!(lengths.contains(&24) && lengths.iter().any(|&length| length < 24));
         for threads in 2..5 {
             let decoder = decoder();
-            decoder.threads.set(threads);
+            decoder.threads.set_count(threads);
             assert_eq!(
                 generate(&decoder, &prompts, &SAMPLING, &[3, 4]),
                 expected,
@@ -316,7 +325,7 @@ mod tests {
     #[test]
     fn nothing_to_sample_is_nothing_to_do() {
         assert!(generate(&decoder(), &[], &SAMPLING, &[]).is_empty());
-        let silent = Prompted {
+        let silent = GenerationPrompt {
             tokens: vec![1],
             seeds: Vec::new(),
         };

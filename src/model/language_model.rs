@@ -2,9 +2,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::domain::{Attempt, Dialogue, Policy, PolicyError, Request, Sampling, Seed};
+use crate::domain::{
+    Dialogue, Policy, PolicyError, PolicyRequest, SampledAttempt, SamplingConfig, Seed,
+};
 
-use super::{Decoder, Prompted, Tokenizer, TokenizerError, generate, generate_aloud};
+use super::{Decoder, GenerationPrompt, Tokenizer, TokenizerError, generate, generate_streaming};
 
 /// A language model that answers dialogues.
 #[derive(Clone, Debug)]
@@ -22,17 +24,17 @@ impl LanguageModel {
     ///
     /// # Errors
     /// If no position is left for an answer, or the dialogue cannot be written.
-    pub fn answer(
+    pub fn generate_answer(
         &self,
         dialogue: &Dialogue,
         seed: Seed,
-        sampling: &Sampling,
+        sampling: &SamplingConfig,
         hear: &(dyn Fn(&str) + Sync),
-    ) -> Result<Attempt, PolicyError> {
+    ) -> Result<SampledAttempt, PolicyError> {
         let tokens = self
             .tokenizer
-            .prompt(dialogue)
-            .map_err(|error| other(&error))?;
+            .encode_prompt(dialogue)
+            .map_err(|error| policy_error(&error))?;
         let limit = self.decoder.config().positions;
         if tokens.len() >= limit {
             return Err(PolicyError::TooLong {
@@ -41,38 +43,42 @@ impl LanguageModel {
                 limit,
             });
         }
-        let sampling = Sampling {
+        let sampling = SamplingConfig {
             max_tokens: sampling.max_tokens.min(limit - tokens.len()),
             ..*sampling
         };
-        let told = Mutex::new(Told::default());
+        let told = Mutex::new(StreamedText::default());
         let heard = |_, token| {
             let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-            told.tell(token, &self.tokenizer, hear);
+            told.push_token(token, &self.tokenizer, hear);
         };
-        let prompts = [Prompted {
+        let prompts = [GenerationPrompt {
             tokens,
             seeds: vec![seed],
         }];
-        let written = generate_aloud(
+        let written = generate_streaming(
             &self.decoder,
             &prompts,
             &sampling,
-            &self.tokenizer.stops(),
+            &self.tokenizer.stop_tokens(),
             &heard,
         )
         .concat();
-        let attempt = self.attempt(&prompts[0], written.first().map_or(&[], Vec::as_slice));
+        let attempt = self.decode_attempt(&prompts[0], written.first().map_or(&[], Vec::as_slice));
         let told = told.into_inner().unwrap_or_else(PoisonError::into_inner);
         hear(attempt.text.strip_prefix(&told.text).unwrap_or_default());
         Ok(attempt)
     }
 
-    fn prompted(&self, request: &Request, sampling: &Sampling) -> Result<Prompted, PolicyError> {
+    fn encode_request(
+        &self,
+        request: &PolicyRequest,
+        sampling: &SamplingConfig,
+    ) -> Result<GenerationPrompt, PolicyError> {
         let mut tokens = self
             .tokenizer
-            .prompt(&request.dialogue)
-            .map_err(|error| other(&error))?;
+            .encode_prompt(&request.dialogue)
+            .map_err(|error| policy_error(&error))?;
         tokens.extend(self.tokenizer.encode(&request.prefix));
         let limit = self.decoder.config().positions;
         if tokens.len() + sampling.max_tokens > limit {
@@ -82,21 +88,21 @@ impl LanguageModel {
                 limit,
             });
         }
-        Ok(Prompted {
+        Ok(GenerationPrompt {
             tokens,
             seeds: request.seeds.clone(),
         })
     }
 
-    fn attempt(&self, prompt: &Prompted, tokens: &[u32]) -> Attempt {
+    fn decode_attempt(&self, prompt: &GenerationPrompt, tokens: &[u32]) -> SampledAttempt {
         let finished = tokens
             .last()
-            .is_some_and(|&last| self.tokenizer.is_end(last));
+            .is_some_and(|&last| self.tokenizer.is_end_token(last));
         let (prompt, text) = (prompt.tokens.len() as u32, self.tokenizer.decode(tokens));
-        Attempt {
+        SampledAttempt {
             text,
             tokens: tokens.len() as u32,
-            prompt,
+            prompt_tokens: prompt,
             finished,
         }
     }
@@ -104,14 +110,14 @@ impl LanguageModel {
 
 /// What of an answer was told so far.
 #[derive(Default)]
-struct Told {
+struct StreamedText {
     tokens: Vec<u32>,
     text: String,
 }
 
-impl Told {
+impl StreamedText {
     /// Tells what a token adds; bytes that are no whole character yet wait for the next one.
-    fn tell(&mut self, token: u32, tokenizer: &Tokenizer, hear: &dyn Fn(&str)) {
+    fn push_token(&mut self, token: u32, tokenizer: &Tokenizer, hear: &dyn Fn(&str)) {
         self.tokens.push(token);
         let text = tokenizer.decode(&self.tokens);
         if !text.ends_with(char::REPLACEMENT_CHARACTER)
@@ -124,25 +130,30 @@ impl Told {
 }
 
 /// A dialogue that cannot be written.
-pub(super) fn other(error: &TokenizerError) -> PolicyError {
+pub(super) fn policy_error(error: &TokenizerError) -> PolicyError {
     PolicyError::Other(error.to_string())
 }
 
 impl Policy for LanguageModel {
     fn respond(
         &mut self,
-        requests: &[Request],
-        sampling: &Sampling,
-    ) -> Result<Vec<Vec<Attempt>>, PolicyError> {
+        requests: &[PolicyRequest],
+        sampling: &SamplingConfig,
+    ) -> Result<Vec<Vec<SampledAttempt>>, PolicyError> {
         let prompts = requests
             .iter()
-            .map(|request| self.prompted(request, sampling))
+            .map(|request| self.encode_request(request, sampling))
             .collect::<Result<Vec<_>, _>>()?;
-        let samples = generate(&self.decoder, &prompts, sampling, &self.tokenizer.stops());
-        let attempts = |(prompt, samples): (&Prompted, &Vec<Vec<u32>>)| {
+        let samples = generate(
+            &self.decoder,
+            &prompts,
+            sampling,
+            &self.tokenizer.stop_tokens(),
+        );
+        let attempts = |(prompt, samples): (&GenerationPrompt, &Vec<Vec<u32>>)| {
             samples
                 .iter()
-                .map(|tokens| self.attempt(prompt, tokens))
+                .map(|tokens| self.decode_attempt(prompt, tokens))
                 .collect()
         };
         Ok(prompts.iter().zip(&samples).map(attempts).collect())

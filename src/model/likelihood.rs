@@ -9,17 +9,17 @@ use std::ops::Range;
 
 use crate::domain::{Dialogue, PolicyError};
 
-use super::decoder::Ragged;
-use super::host::HostBlock;
-use super::language_model::other;
-use super::ops::block::{self, Parts};
-use super::ops::buffer::Buffer;
-use super::ops::head::Head;
-use super::ops::shards::{Shard, groups};
-use super::{Decoder, Kernels, LanguageModel, Targets, Written};
+use super::cpu::batch_shards::{BatchShard, shard_groups};
+use super::cpu::block::{self, BlockParams};
+use super::cpu::buffer::PooledBuffer;
+use super::cpu::head::CpuHead;
+use super::decoder::RaggedBatch;
+use super::host_weights::HostBlock;
+use super::language_model::policy_error;
+use super::{Decoder, EncodedDialogue, Engine, LanguageModel, LossTargets};
 
 /// Rows of a batch of answers, about.
-const ROWS: usize = 8192;
+const MAX_BATCH_ROWS: usize = 8192;
 
 impl Decoder {
     /// Log-probability of each row's target, \[N\]; 0 where the target's weight is 0.
@@ -27,23 +27,23 @@ impl Decoder {
     /// # Panics
     /// If a sequence is longer than the model's positions or a token is not in the vocabulary.
     #[must_use]
-    pub fn log_probabilities(&self, batch: &Ragged, targets: &Targets) -> Vec<f32> {
-        if self.kernels != Kernels::Fused {
-            return self.tensor_log_probabilities(batch, targets);
+    pub fn log_probabilities(&self, batch: &RaggedBatch, targets: &LossTargets) -> Vec<f32> {
+        if self.engine != Engine::Cpu {
+            return self.portable_log_probabilities(batch, targets);
         }
-        let host = self.host();
-        let weights: Vec<_> = host.blocks.iter().map(HostBlock::parts).collect();
-        let head = Head {
-            gain: host.norm.get(),
-            weights: host.head.get(),
+        let host = self.host_weights();
+        let weights: Vec<_> = host.blocks.iter().map(HostBlock::params).collect();
+        let head = CpuHead {
+            gain: host.norm.as_slice(),
+            weights: host.head.as_slice(),
             // Read on the way back only.
-            turned: &[],
+            transposed: &[],
             epsilon: self.shape.epsilon,
         };
         let mut values = vec![0.0; targets.weights.len()];
         let mut rest = values.as_mut_slice();
-        let mut pieces: Vec<(Shard, &mut [f32])> = Vec::new();
-        for shard in groups(&batch.lengths, self.weights().count())
+        let mut pieces: Vec<(BatchShard, &mut [f32])> = Vec::new();
+        for shard in shard_groups(&batch.lengths, self.weights().parameter_count())
             .into_iter()
             .flatten()
         {
@@ -51,8 +51,8 @@ impl Decoder {
             pieces.push((shard, mine));
             rest = others;
         }
-        self.threads.each(pieces, |(shard, values)| {
-            let x = self.passed(&weights, host.embedding.get(), &shard, batch);
+        self.threads.for_each(pieces, |(shard, values)| {
+            let x = self.forward_shard(&weights, host.embedding.as_slice(), &shard, batch);
             let (ids, wanted) = (
                 &targets.ids[shard.rows.clone()],
                 &targets.weights[shard.rows],
@@ -63,16 +63,16 @@ impl Decoder {
     }
 
     /// The residual stream behind the last block for one shard's rows.
-    fn passed(
+    fn forward_shard(
         &self,
-        weights: &[Parts<&[f32]>],
+        weights: &[BlockParams<&[f32]>],
         embedding: &[f32],
-        shard: &Shard,
-        batch: &Ragged,
-    ) -> Buffer {
+        shard: &BatchShard,
+        batch: &RaggedBatch,
+    ) -> PooledBuffer {
         let width = self.shape.width;
         let tokens = &batch.tokens[shard.rows.clone()];
-        let mut x = Buffer::take(tokens.len() * width);
+        let mut x = PooledBuffer::acquire(tokens.len() * width);
         for (x, &token) in x.chunks_exact_mut(width).zip(tokens) {
             x.copy_from_slice(&embedding[token as usize * width..][..width]);
         }
@@ -98,37 +98,37 @@ impl LanguageModel {
         let limit = self.decoder.config().positions;
         let answers = answers
             .iter()
-            .map(|(dialogue, answer)| self.answered(dialogue, answer, limit));
-        let answers: Vec<Answered> = answers.collect::<Result<_, _>>()?;
+            .map(|(dialogue, answer)| self.encode_answer(dialogue, answer, limit));
+        let answers: Vec<EncodedAnswer> = answers.collect::<Result<_, _>>()?;
         let mut values = Vec::with_capacity(answers.len());
         let mut waiting = answers.as_slice();
         while !waiting.is_empty() {
             let mut rows = 0;
             let size = waiting.iter().take_while(|answer| {
                 rows += answer.tokens.len();
-                rows <= ROWS
+                rows <= MAX_BATCH_ROWS
             });
             let (now, later) = waiting.split_at(size.count().max(1));
-            values.extend(self.sums(now));
+            values.extend(self.sum_log_probabilities(now));
             waiting = later;
         }
         Ok(values)
     }
 
-    fn answered(
+    fn encode_answer(
         &self,
         dialogue: &Dialogue,
         answer: &str,
         limit: usize,
-    ) -> Result<Answered, PolicyError> {
+    ) -> Result<EncodedAnswer, PolicyError> {
         let answered = dialogue.clone().assistant(answer);
-        let Written {
+        let EncodedDialogue {
             mut tokens,
             answers,
         } = self
             .tokenizer
-            .write(&answered.0)
-            .map_err(|error| other(&error))?;
+            .encode_dialogue(&answered.0)
+            .map_err(|error| policy_error(&error))?;
         let Range { start: shown, end } = answers.last().cloned().unwrap_or_default();
         tokens.truncate(end);
         if tokens.len() > limit {
@@ -138,30 +138,35 @@ impl LanguageModel {
                 limit,
             });
         }
-        Ok(Answered { tokens, shown })
+        Ok(EncodedAnswer {
+            tokens,
+            prompt_tokens: shown,
+        })
     }
 
-    fn sums(&self, answers: &[Answered]) -> Vec<f64> {
+    fn sum_log_probabilities(&self, answers: &[EncodedAnswer]) -> Vec<f64> {
         let (mut tokens, mut ids, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         for answer in answers {
             let inputs = answer.tokens.len() - 1;
             tokens.extend(&answer.tokens[..inputs]);
             ids.extend(&answer.tokens[1..]);
-            weights.extend((0..inputs).map(|row| f32::from(u8::from(row + 1 >= answer.shown))));
+            weights.extend(
+                (0..inputs).map(|row| f32::from(u8::from(row + 1 >= answer.prompt_tokens))),
+            );
         }
         let lengths = answers
             .iter()
             .map(|answer| answer.tokens.len() - 1)
             .collect();
-        let targets = Targets {
+        let targets = LossTargets {
             ids: ids.into(),
             weights: weights.into(),
         };
         let values = self
             .decoder
-            .log_probabilities(&Ragged { tokens, lengths }, &targets);
+            .log_probabilities(&RaggedBatch { tokens, lengths }, &targets);
         let mut rest = values.as_slice();
-        let sum = |answer: &Answered| {
+        let sum = |answer: &EncodedAnswer| {
             let (mine, others) = rest.split_at(answer.tokens.len() - 1);
             rest = others;
             mine.iter().map(|&value| f64::from(value)).sum()
@@ -171,10 +176,10 @@ impl LanguageModel {
 }
 
 /// A dialogue and its answer in token ids.
-struct Answered {
+struct EncodedAnswer {
     tokens: Vec<u32>,
     /// Tokens before the answer's first.
-    shown: usize,
+    prompt_tokens: usize,
 }
 
 #[cfg(test)]
@@ -183,34 +188,34 @@ mod tests {
 
     use super::*;
     use crate::domain::Seed;
-    use crate::model::testing::{self, VOCABULARY};
-    use crate::model::{ModelConfig, Place, Tokenizer, Weights};
+    use crate::model::fixtures::{self, VOCABULARY};
+    use crate::model::{ExecutionContext, ModelConfig, Tokenizer, Weights};
 
     /// Sequences of these lengths in which every third row is no target.
-    fn batch(lengths: &[usize]) -> (Ragged, Targets) {
+    fn batch(lengths: &[usize]) -> (RaggedBatch, LossTargets) {
         let rows: usize = lengths.iter().sum();
-        let mut draws = Seed(5).draws();
-        let mut token = || draws.between(0, VOCABULARY as i64 - 1) as u32;
+        let mut draws = Seed(5).rng();
+        let mut token = || draws.int_between(0, VOCABULARY as i64 - 1) as u32;
         let tokens = (0..rows).map(|_| token()).collect();
         let ids = (0..rows).map(|_| token()).collect();
         let weights = (0..rows).map(|row| [0.0, 1.0, -2.5][row % 3]).collect();
         (
-            Ragged {
+            RaggedBatch {
                 tokens,
                 lengths: Arc::from(lengths),
             },
-            Targets { ids, weights },
+            LossTargets { ids, weights },
         )
     }
 
     #[test]
     fn they_are_the_log_softmax_of_the_logits() {
         for (kernels, tied) in [
-            (Kernels::Fused, false),
-            (Kernels::Fused, true),
-            (Kernels::Plain, false),
+            (Engine::Cpu, false),
+            (Engine::Cpu, true),
+            (Engine::Portable, false),
         ] {
-            let decoder = testing::with(kernels, tied);
+            let decoder = fixtures::decoder_with(kernels, tied);
             let (batch, targets) = batch(&[17, 1, 48, 130, 2]);
             let ours = decoder.log_probabilities(&batch, &targets);
             let logits: Vec<f32> = decoder.logits(&batch).into_data().try_into_vec().unwrap();
@@ -235,8 +240,8 @@ mod tests {
         let lengths: Vec<usize> = (0..60).map(|i| 10 + i * 53 % 170).collect();
         let (batch, targets) = batch(&lengths);
         let bits = |threads: usize| -> Vec<u32> {
-            let decoder = testing::decoder();
-            decoder.threads.set(threads);
+            let decoder = fixtures::decoder();
+            decoder.threads.set_count(threads);
             decoder
                 .log_probabilities(&batch, &targets)
                 .into_iter()
@@ -251,12 +256,12 @@ mod tests {
     fn nothing_has_no_log_probabilities() {
         let (batch, targets) = batch(&[]);
         assert!(
-            testing::decoder()
+            fixtures::decoder()
                 .log_probabilities(&batch, &targets)
                 .is_empty()
         );
         assert!(
-            testing::with(Kernels::Plain, false)
+            fixtures::decoder_with(Engine::Portable, false)
                 .log_probabilities(&batch, &targets)
                 .is_empty()
         );
@@ -277,8 +282,9 @@ mod tests {
             positions: 64,
             ..ModelConfig::default()
         };
-        let place = Place::open("flex").unwrap();
-        let weights = Weights::random(&config, tokenizer.vocabulary(), Seed(7), &place.device);
+        let place = ExecutionContext::open("flex").unwrap();
+        let weights =
+            Weights::init_random(&config, tokenizer.vocabulary_size(), Seed(7), &place.device);
         LanguageModel {
             decoder: Decoder::new(config, weights, &place),
             tokenizer,
@@ -292,16 +298,16 @@ mod tests {
             .user("How many pens?")
             .assistant("#### 3")
             .user("Try again.");
-        let tokens = model.tokenizer.prompt(&dialogue).unwrap();
+        let tokens = model.tokenizer.encode_prompt(&dialogue).unwrap();
         let mut expected = 0.0;
         let mut shown = tokens.clone();
         for next in model
             .tokenizer
             .encode("#### 7")
             .into_iter()
-            .chain([model.tokenizer.stops()[0]])
+            .chain([model.tokenizer.stop_tokens()[0]])
         {
-            let batch = Ragged {
+            let batch = RaggedBatch {
                 tokens: shown.clone(),
                 lengths: Arc::from([shown.len()]),
             };
@@ -311,7 +317,7 @@ mod tests {
                 .into_data()
                 .try_into_vec()
                 .unwrap();
-            let last = &logits[logits.len() - model.decoder.vocabulary()..];
+            let last = &logits[logits.len() - model.decoder.vocabulary_size()..];
             let total: f64 = last.iter().map(|&logit| f64::from(logit).exp()).sum();
             expected += f64::from(last[next as usize]) - total.ln();
             shown.push(next);
@@ -319,7 +325,7 @@ mod tests {
         let answers = vec![(dialogue, "#### 7".to_owned()); 400];
         let values = model.log_likelihoods(&answers).unwrap();
         assert_eq!(values.len(), 400);
-        assert!(400 * tokens.len() > ROWS, "one batch only");
+        assert!(400 * tokens.len() > MAX_BATCH_ROWS, "one batch only");
         assert!(
             values.iter().all(|value| (value - expected).abs() < 1e-4),
             "{} {expected}",

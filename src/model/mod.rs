@@ -7,49 +7,50 @@
 //! rollouts, rewards or the store.
 
 mod adapters;
-mod backprop;
-mod capacity;
-mod chat;
+mod cached_forward;
+mod chat_template;
 pub mod checkpoint;
 mod config;
+pub mod cpu;
 mod decode;
 mod decoder;
 mod device;
+mod device_memory;
+#[cfg(test)]
+mod fixtures;
+pub mod footprint;
+mod forward_backward;
 mod generate;
-mod host;
-mod kept;
+mod host_weights;
 mod language_model;
 mod likelihood;
-pub mod memory;
-pub mod ops;
 mod out_of_memory;
-mod pass;
+mod portable;
+mod prefix_cache;
 mod sampler;
-mod tensors;
-#[cfg(test)]
-mod testing;
 mod threads;
 mod tokenizer;
 mod weights;
 
-pub use adapters::{Adapter, Adapters, LoraConfig, Packed, Projection};
-pub use backprop::{Gradient, Gradients};
-pub use capacity::capacity;
-pub use chat::{ChatError, ChatTemplate};
-pub use checkpoint::{Checkpoint, CheckpointError};
+pub use adapters::{BlockMatrix, LoraAdapter, LoraAdapters, LoraConfig, Projection};
+pub use chat_template::{ChatError, ChatTemplate};
+pub use checkpoint::{CheckpointError, CheckpointFolder};
 pub use config::{ModelConfig, RopeScaling};
-pub use decode::State;
-pub use decoder::{Decoder, Ragged};
+pub use cpu::{Engine, LossTargets};
+pub use decode::KvCache;
+pub use decoder::{Decoder, RaggedBatch};
 pub use device::{
-    BACKENDS, Backend, Place, Precision, device_name, devices, instruction_set, is_software,
+    BACKENDS, Backend, ExecutionContext, Precision, device_name, instruction_set,
+    is_software_renderer, list_devices,
 };
-pub use generate::{Heard, Prompted, generate, generate_aloud};
+pub use device_memory::device_memory;
+pub use forward_backward::{Gradient, Gradients};
+pub use generate::{GenerationPrompt, TokenCallback, generate, generate_streaming};
 pub use language_model::LanguageModel;
-pub use ops::{Kernels, Targets};
 pub use out_of_memory::OutOfMemory;
 pub use threads::Threads;
-pub use tokenizer::{Control, Tokenizer, TokenizerError, Written};
-pub use weights::{Visit, Weights};
+pub use tokenizer::{EncodedDialogue, SpecialTokens, Tokenizer, TokenizerError};
+pub use weights::{ParameterVisitor, Weights};
 
 /// Tunes the process for training and sampling; call once, first thing in `main`.
 ///
@@ -62,5 +63,5 @@ pub fn tune_allocator() {
 /// Gives up the working memory that training keeps from step to step: another stage begins, and
 /// may need other sizes.
 pub fn release_memory() {
-    ops::buffer::release();
+    cpu::buffer::release_unused();
 }

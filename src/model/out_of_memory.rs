@@ -6,7 +6,7 @@
 use std::any::Any;
 
 /// What a backend without memory says, in lower case: cubecl's pools, wgpu, CUDA, `LibTorch`.
-const WORDS: [&str; 5] = [
+const MESSAGES: [&str; 5] = [
     "out of device memory",
     "can't allocate",
     "out of memory",
@@ -27,28 +27,28 @@ const UNITS: [(&str, f64); 5] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory {
     /// Bytes that were asked for at once, where the backend told it.
-    pub asked: Option<u64>,
+    pub requested_bytes: Option<u64>,
 }
 
 impl OutOfMemory {
     /// Reads it from a panic; none if the panic is about something else.
     #[must_use]
-    pub fn of_panic(panic: &(dyn Any + Send)) -> Option<Self> {
+    pub fn from_panic(panic: &(dyn Any + Send)) -> Option<Self> {
         let text = panic.downcast_ref::<String>().map(String::as_str);
-        Self::of_text(text.or_else(|| panic.downcast_ref::<&str>().copied())?)
+        Self::from_text(text.or_else(|| panic.downcast_ref::<&str>().copied())?)
     }
 
-    fn of_text(text: &str) -> Option<Self> {
+    fn from_text(text: &str) -> Option<Self> {
         let text = text.to_lowercase();
-        let place = WORDS.iter().filter_map(|words| text.find(words)).min()?;
+        let place = MESSAGES.iter().filter_map(|words| text.find(words)).min()?;
         Some(Self {
-            asked: amount(&text[place..]),
+            requested_bytes: parse_amount(&text[place..]),
         })
     }
 }
 
 /// The first amount of memory in a text: a number with its unit, or one behind `size:`.
-fn amount(text: &str) -> Option<u64> {
+fn parse_amount(text: &str) -> Option<u64> {
     let words: Vec<&str> = text
         .split_whitespace()
         .map(|word| word.trim_matches(['.', ',', '(', ')']))
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn what_backends_say_is_understood() {
-        let asked = |text: &str| OutOfMemory::of_text(text).map(|found| found.asked);
+        let asked = |text: &str| OutOfMemory::from_text(text).map(|found| found.requested_bytes);
         for (text, expected) in [
             (
                 "Error while reading data: Caused by: out of device memory allocating 4096 bytes",
@@ -107,14 +107,18 @@ mod tests {
     fn panics_of_both_kinds_of_text_are_read() {
         let text: Box<dyn Any + Send> = Box::new("out of memory");
         assert_eq!(
-            OutOfMemory::of_panic(&*text),
-            Some(OutOfMemory { asked: None })
+            OutOfMemory::from_panic(&*text),
+            Some(OutOfMemory {
+                requested_bytes: None
+            })
         );
         let text: Box<dyn Any + Send> = Box::new("out of memory: 12 bytes".to_owned());
         assert_eq!(
-            OutOfMemory::of_panic(&*text),
-            Some(OutOfMemory { asked: Some(12) })
+            OutOfMemory::from_panic(&*text),
+            Some(OutOfMemory {
+                requested_bytes: Some(12)
+            })
         );
-        assert_eq!(OutOfMemory::of_panic(&3), None);
+        assert_eq!(OutOfMemory::from_panic(&3), None);
     }
 }

@@ -2,16 +2,16 @@
 
 use multiversion::multiversion;
 
-use crate::domain::{Sampling, Seed};
+use crate::domain::{SamplingConfig, Seed};
 
-use super::ops::exponential;
+use super::cpu::vector_math;
 
 /// Draws tokens, with buffers that are used again from draw to draw.
 #[derive(Debug, Default)]
 pub struct Sampler {
-    masses: Vec<f32>,
+    weights: Vec<f32>,
     /// Running sums of the masses.
-    reached: Vec<f64>,
+    cumulative: Vec<f64>,
 }
 
 impl Sampler {
@@ -20,42 +20,48 @@ impl Sampler {
     ///
     /// # Panics
     /// If there are no logits.
-    pub fn draw(&mut self, logits: &[f32], sampling: &Sampling, seed: Seed, index: usize) -> u32 {
+    pub fn sample(
+        &mut self,
+        logits: &[f32],
+        sampling: &SamplingConfig,
+        seed: Seed,
+        index: usize,
+    ) -> u32 {
         assert!(!logits.is_empty(), "no logits to sample from");
         if sampling.temperature == 0.0 {
-            return greedy(logits);
+            return argmax(logits);
         }
-        self.masses.resize(logits.len(), 0.0);
-        soften(
+        self.weights.resize(logits.len(), 0.0);
+        softmax_weights(
             logits,
             (1.0 / sampling.temperature) as f32,
-            &mut self.masses,
+            &mut self.weights,
         );
         if sampling.top_k > 0 || sampling.top_p < 1.0 {
-            truncate(&mut self.masses, sampling);
+            truncate_top_k_top_p(&mut self.weights, sampling);
         }
-        self.pick(seed.uniform(index as u64))
+        self.token_at_share(seed.uniform_at(index as u64))
     }
 
     /// The token in whose stretch of the running sum the share `share` of the whole falls.
-    fn pick(&mut self, share: f64) -> u32 {
-        self.reached.clear();
+    fn token_at_share(&mut self, share: f64) -> u32 {
+        self.cumulative.clear();
         let mut total = 0.0;
-        self.reached.extend(self.masses.iter().map(|&mass| {
+        self.cumulative.extend(self.weights.iter().map(|&mass| {
             total += f64::from(mass);
             total
         }));
         let point = share * total;
         // The first sum beyond the point belongs to a token with a mass. Rounding can leave the
         // point at the very end: then it is the last one with a mass.
-        let token = self.reached.partition_point(|&reached| reached <= point);
+        let token = self.cumulative.partition_point(|&reached| reached <= point);
         let last = || {
-            self.masses
+            self.weights
                 .iter()
                 .rposition(|&mass| mass > 0.0)
                 .unwrap_or(0)
         };
-        if token < self.masses.len() {
+        if token < self.weights.len() {
             token as u32
         } else {
             last() as u32
@@ -65,17 +71,17 @@ impl Sampler {
 
 /// Masses of the tokens, as multiples of the most likely one's.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
-fn soften(logits: &[f32], inverse: f32, masses: &mut [f32]) {
-    let highest = exponential::max(logits);
+fn softmax_weights(logits: &[f32], inverse: f32, masses: &mut [f32]) {
+    let highest = vector_math::max(logits);
     for (mass, logit) in masses.iter_mut().zip(logits) {
-        *mass = exponential::exp((logit - highest) * inverse);
+        *mass = vector_math::exp((logit - highest) * inverse);
     }
 }
 
 /// The first of the most likely tokens.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
-fn greedy(logits: &[f32]) -> u32 {
-    let highest = exponential::max(logits);
+fn argmax(logits: &[f32]) -> u32 {
+    let highest = vector_math::max(logits);
     logits
         .iter()
         .position(|&logit| logit >= highest)
@@ -84,7 +90,7 @@ fn greedy(logits: &[f32]) -> u32 {
 
 /// Sets the mass of every token outside top-k and top-p to 0. Among equal masses the smaller
 /// token id is kept.
-fn truncate(masses: &mut [f32], sampling: &Sampling) {
+fn truncate_top_k_top_p(masses: &mut [f32], sampling: &SamplingConfig) {
     let mut order: Vec<usize> = (0..masses.len()).collect();
     order.sort_by(|&a, &b| masses[b].total_cmp(&masses[a]).then(a.cmp(&b)));
     let mut keep = if sampling.top_k > 0 {
@@ -118,11 +124,11 @@ mod tests {
 
     const LOGITS: [f32; 4] = [0.0, 1.0, 2.0, -1.0];
 
-    fn shares(sampling: &Sampling) -> [f64; 4] {
+    fn shares(sampling: &SamplingConfig) -> [f64; 4] {
         let mut counts = [0.0; 4];
         for i in 0..20_000 {
-            counts[Sampler::default().draw(&LOGITS, sampling, Seed(5).at(i), 3) as usize] +=
-                1.0 / 20_000.0;
+            counts[Sampler::default().sample(&LOGITS, sampling, Seed(5).derive_indexed(i), 3)
+                as usize] += 1.0 / 20_000.0;
         }
         counts
     }
@@ -130,7 +136,7 @@ mod tests {
     #[test]
     fn temperature_one_follows_the_softmax() {
         let total: f64 = LOGITS.iter().map(|&x| f64::from(x).exp()).sum();
-        for (share, logit) in shares(&Sampling::default()).iter().zip(LOGITS) {
+        for (share, logit) in shares(&SamplingConfig::default()).iter().zip(LOGITS) {
             assert!(
                 (share - f64::from(logit).exp() / total).abs() < 0.01,
                 "{share} {logit}"
@@ -140,43 +146,43 @@ mod tests {
 
     #[test]
     fn temperature_sharpens_and_zero_is_greedy() {
-        let cold = shares(&Sampling {
+        let cold = shares(&SamplingConfig {
             temperature: 0.5,
-            ..Sampling::default()
+            ..SamplingConfig::default()
         });
         let total: f64 = LOGITS.iter().map(|&x| (2.0 * f64::from(x)).exp()).sum();
         assert!((cold[2] - 4.0_f64.exp() / total).abs() < 0.01, "{cold:?}");
         assert_eq!(
-            shares(&Sampling {
+            shares(&SamplingConfig {
                 temperature: 0.0,
-                ..Sampling::default()
+                ..SamplingConfig::default()
             })[2]
                 .round(),
             1.0
         );
-        assert_eq!(greedy(&[1.0, 3.0, 3.0]), 1);
+        assert_eq!(argmax(&[1.0, 3.0, 3.0]), 1);
     }
 
     #[test]
     fn top_k_and_top_p_leave_tokens_out() {
-        let two = shares(&Sampling {
+        let two = shares(&SamplingConfig {
             top_k: 2,
-            ..Sampling::default()
+            ..SamplingConfig::default()
         });
         assert_eq!((two[0], two[3]), (0.0, 0.0));
         // Masses 0.64, 0.24, 0.09, 0.03: 0.6 needs one token, 0.7 needs two.
         assert!(
-            (shares(&Sampling {
+            (shares(&SamplingConfig {
                 top_p: 0.6,
-                ..Sampling::default()
+                ..SamplingConfig::default()
             })[2]
                 - 1.0)
                 .abs()
                 < 1e-9
         );
-        let wider = shares(&Sampling {
+        let wider = shares(&SamplingConfig {
             top_p: 0.7,
-            ..Sampling::default()
+            ..SamplingConfig::default()
         });
         assert!(wider[1] > 0.2 && wider[0] == 0.0, "{wider:?}");
     }
@@ -203,8 +209,8 @@ mod tests {
             masses in prop::collection::vec(prop_oneof![Just(0.0_f32), 0.0..1.0_f32, Just(1e-30_f32)], 1..200),
             share in prop_oneof![0.0..1.0, Just(0.0), Just(1.0)],
         ) {
-            let mut sampler = Sampler { masses: masses.clone(), reached: vec![9.0; 3] };
-            prop_assert_eq!(sampler.pick(share), walk(&masses, share));
+            let mut sampler = Sampler { weights: masses.clone(), cumulative: vec![9.0; 3] };
+            prop_assert_eq!(sampler.token_at_share(share), walk(&masses, share));
         }
     }
 }

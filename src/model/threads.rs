@@ -11,11 +11,11 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// The threads of a process; clones share one number, which may change at any time.
 #[derive(Clone, Debug)]
-pub struct Threads(Arc<Shared>);
+pub struct Threads(Arc<SharedPool>);
 
 #[derive(Debug)]
-struct Shared {
-    wanted: AtomicUsize,
+struct SharedPool {
+    thread_count: AtomicUsize,
     pool: Mutex<Option<Arc<ThreadPool>>>,
 }
 
@@ -30,8 +30,8 @@ impl Threads {
     /// `count` threads; at least one.
     #[must_use]
     pub fn new(count: usize) -> Self {
-        Self(Arc::new(Shared {
-            wanted: AtomicUsize::new(count.max(1)),
+        Self(Arc::new(SharedPool {
+            thread_count: AtomicUsize::new(count.max(1)),
             pool: Mutex::new(None),
         }))
     }
@@ -39,19 +39,19 @@ impl Threads {
     /// How many threads work from now on.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.0.wanted.load(Ordering::Relaxed)
+        self.0.thread_count.load(Ordering::Relaxed)
     }
 
     /// Changes the number of threads for work that begins after this; at least one.
-    pub fn set(&self, count: usize) {
-        self.0.wanted.store(count.max(1), Ordering::Relaxed);
+    pub fn set_count(&self, count: usize) {
+        self.0.thread_count.store(count.max(1), Ordering::Relaxed);
     }
 
     /// Does `work` on every task, and returns when all are done.
     ///
     /// # Panics
     /// If `work` does.
-    pub fn each<T: Send>(&self, tasks: Vec<T>, work: impl Fn(T) + Send + Sync) {
+    pub fn for_each<T: Send>(&self, tasks: Vec<T>, work: impl Fn(T) + Send + Sync) {
         match self.pool() {
             Some(pool) if tasks.len() > 1 => pool.scope_fifo(|scope| {
                 let work = &work;
@@ -94,7 +94,7 @@ mod tests {
         for count in [0, 1, 2, 3] {
             let threads = Threads::new(count);
             let mut done = [0; 17];
-            threads.each(done.iter_mut().enumerate().collect(), |(i, slot)| {
+            threads.for_each(done.iter_mut().enumerate().collect(), |(i, slot)| {
                 *slot += i + 1
             });
             assert_eq!(done.to_vec(), (1..=17).collect::<Vec<_>>());
@@ -105,9 +105,9 @@ mod tests {
     fn clones_share_their_number() {
         let threads = Threads::default();
         let clone = threads.clone();
-        clone.set(2);
+        clone.set_count(2);
         assert_eq!(threads.count(), 2);
-        clone.set(0);
+        clone.set_count(0);
         assert_eq!(threads.count(), 1);
     }
 }

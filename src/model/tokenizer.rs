@@ -12,12 +12,12 @@
 //! tokens are never read out of texts, so a text cannot end a turn. With those of other checkpoints a
 //! token's name inside a text is the token, as in transformers.
 
-mod control;
-mod dialogue;
-mod ends;
-mod templated;
+mod chat_format;
+mod dialogue_encoder;
 #[cfg(test)]
-mod testing;
+mod fixtures;
+mod special_tokens;
+mod stop_tokens;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -26,32 +26,32 @@ use tokenizers::Tokenizer as Inner;
 
 use crate::domain::{Dialogue, Message};
 
-use super::chat::{ChatError, ChatTemplate};
+use super::chat_template::{ChatError, ChatTemplate};
 use super::checkpoint;
 
-pub use control::Control;
-pub(super) use control::{ASSISTANT, END, PAD, USER};
-use templated::Templated;
+use chat_format::ChatFormat;
+pub use special_tokens::SpecialTokens;
+pub(super) use special_tokens::{ASSISTANT, END, PAD, USER};
 
 /// A trained tokenizer.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     inner: Inner,
-    format: Format,
+    format: DialogueFormat,
 }
 
 /// How dialogues are written.
 #[derive(Clone, Debug)]
-enum Format {
+enum DialogueFormat {
     /// With this program's control tokens.
-    Own(Control),
+    SpecialTokens(SpecialTokens),
     /// By a checkpoint's template.
-    Chat(Box<Templated>),
+    Template(Box<ChatFormat>),
 }
 
 /// A dialogue in token ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct EncodedDialogue {
     /// All of it.
     pub tokens: Vec<u32>,
     /// Where each assistant message lies, its end token included and what opens it left out.
@@ -81,7 +81,7 @@ pub enum TokenizerError {
     #[error(
         "a vocabulary of {asked} is too small; 256 bytes and 4 control tokens need at least {least}"
     )]
-    TooSmall {
+    VocabularyTooSmall {
         /// Tokens asked for.
         asked: usize,
         /// The least that works.
@@ -108,16 +108,16 @@ pub enum TokenizerError {
     #[error(
         "the chat template writes the beginning of a dialogue otherwise once it is answered (message {0}), so a model cannot be trained on what it samples; use a template that only adds to what was said, as `chat_template = \"templates/chat/chatml.jinja\"` does"
     )]
-    Unsteady(usize),
+    PrefixChanged(usize),
     /// The chat template fails on a dialogue of several turns.
     #[error(
         "{0}; a template has to write several turns of a user and an assistant, without tools: give another one, for example `chat_template = \"templates/chat/chatml.jinja\"`"
     )]
-    Unfit(ChatError),
+    UnsupportedTemplate(ChatError),
 }
 
 impl Tokenizer {
-    /// Learns a vocabulary of at most `vocabulary` tokens from texts.
+    /// Learns a vocabulary of at most `vocabulary_size` tokens from texts.
     ///
     /// # Errors
     /// If the vocabulary is too small, or the trainer fails.
@@ -125,7 +125,8 @@ impl Tokenizer {
         texts: impl Iterator<Item = &'a str>,
         vocabulary: usize,
     ) -> Result<Self, TokenizerError> {
-        Self::own(control::train(texts, vocabulary)?).map_err(TokenizerError::Train)
+        Self::with_special_tokens(special_tokens::train_tokenizer(texts, vocabulary)?)
+            .map_err(TokenizerError::Train)
     }
 
     /// Reads `tokenizer.json`, and the chat template beside it where it has not this program's control
@@ -146,14 +147,14 @@ impl Tokenizer {
             path: path.to_owned(),
             reason,
         };
-        let inner = read(path).map_err(|error| fail(error.to_string()))?;
-        if Control::are_in(&inner) {
-            return Self::own(inner).map_err(fail);
+        let inner = load_inner(path).map_err(|error| fail(error.to_string()))?;
+        if SpecialTokens::are_present(&inner) {
+            return Self::with_special_tokens(inner).map_err(fail);
         }
-        let templated = Templated::read(path, &inner, chat_template)?;
+        let templated = ChatFormat::read(path, &inner, chat_template)?;
         Ok(Self {
             inner,
-            format: Format::Chat(Box::new(templated)),
+            format: DialogueFormat::Template(Box::new(templated)),
         })
     }
 
@@ -173,42 +174,42 @@ impl Tokenizer {
     ///
     /// # Errors
     /// If a file cannot be written.
-    pub fn save_all(&self, folder: &Path) -> Result<Vec<&'static str>, TokenizerError> {
+    pub fn save_files(&self, folder: &Path) -> Result<Vec<&'static str>, TokenizerError> {
         match &self.format {
-            Format::Own(_) => {
-                self.save(&folder.join(checkpoint::TOKENIZER))?;
-                Ok(vec![checkpoint::TOKENIZER])
+            DialogueFormat::SpecialTokens(_) => {
+                self.save(&folder.join(checkpoint::TOKENIZER_FILE))?;
+                Ok(vec![checkpoint::TOKENIZER_FILE])
             }
-            Format::Chat(templated) => templated.save(folder),
+            DialogueFormat::Template(templated) => templated.save(folder),
         }
     }
 
-    fn own(mut inner: Inner) -> Result<Self, String> {
-        let control = Control::of(&mut inner)?;
+    fn with_special_tokens(mut inner: Inner) -> Result<Self, String> {
+        let control = SpecialTokens::from_tokenizer(&mut inner)?;
         Ok(Self {
             inner,
-            format: Format::Own(control),
+            format: DialogueFormat::SpecialTokens(control),
         })
     }
 
     /// V: number of tokens.
     #[must_use]
-    pub fn vocabulary(&self) -> usize {
+    pub fn vocabulary_size(&self) -> usize {
         self.inner.get_vocab_size(true)
     }
 
     /// Rows that an embedding needs for its tokens; some numbers may stand for none.
     #[must_use]
-    pub fn rows(&self) -> usize {
-        rows(&self.inner)
+    pub fn embedding_rows(&self) -> usize {
+        embedding_rows(&self.inner)
     }
 
     /// The folder that its files are from; none where it stands for itself.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         match &self.format {
-            Format::Own(_) => None,
-            Format::Chat(templated) => Some(&templated.folder),
+            DialogueFormat::SpecialTokens(_) => None,
+            DialogueFormat::Template(templated) => Some(&templated.folder),
         }
     }
 
@@ -217,49 +218,49 @@ impl Tokenizer {
     ///
     /// # Errors
     /// What a chat template does not do, with the remedy.
-    pub fn rehearse(&self) -> Result<(), TokenizerError> {
+    pub fn check_dialogues(&self) -> Result<(), TokenizerError> {
         let asked = Dialogue::default()
             .user("A question?")
             .assistant("An answer.");
-        match self.write(&asked.user("Again.").assistant("Another one.").0) {
-            Err(TokenizerError::Chat(error)) => Err(TokenizerError::Unfit(error)),
+        match self.encode_dialogue(&asked.user("Again.").assistant("Another one.").0) {
+            Err(TokenizerError::Chat(error)) => Err(TokenizerError::UnsupportedTemplate(error)),
             written => written.map(drop),
         }
     }
 
     /// Tokens behind which nothing of an attempt follows.
     #[must_use]
-    pub fn stops(&self) -> Vec<u32> {
+    pub fn stop_tokens(&self) -> Vec<u32> {
         match &self.format {
-            Format::Own(control) => control.stops(),
-            Format::Chat(templated) => templated.ends.clone(),
+            DialogueFormat::SpecialTokens(control) => control.stop_tokens(),
+            DialogueFormat::Template(templated) => templated.stop_tokens.clone(),
         }
     }
 
     /// This program's control tokens; none where dialogues are written by a chat template.
     #[must_use]
-    pub const fn control(&self) -> Option<Control> {
+    pub const fn special_tokens(&self) -> Option<SpecialTokens> {
         match &self.format {
-            Format::Own(control) => Some(*control),
-            Format::Chat(_) => None,
+            DialogueFormat::SpecialTokens(control) => Some(*control),
+            DialogueFormat::Template(_) => None,
         }
     }
 
     /// The chat template that writes dialogues; none where control tokens do.
     #[must_use]
-    pub fn template(&self) -> Option<&ChatTemplate> {
+    pub fn chat_template(&self) -> Option<&ChatTemplate> {
         match &self.format {
-            Format::Own(_) => None,
-            Format::Chat(templated) => Some(&templated.template),
+            DialogueFormat::SpecialTokens(_) => None,
+            DialogueFormat::Template(templated) => Some(&templated.template),
         }
     }
 
     /// Names of the tokens that end an answer the way answers should end.
     #[must_use]
-    pub fn ends(&self) -> Vec<String> {
+    pub fn end_token_names(&self) -> Vec<String> {
         let ids = match &self.format {
-            Format::Own(control) => vec![control.end],
-            Format::Chat(templated) => templated.ends.clone(),
+            DialogueFormat::SpecialTokens(control) => vec![control.end],
+            DialogueFormat::Template(templated) => templated.stop_tokens.clone(),
         };
         ids.into_iter()
             .map(|id| {
@@ -272,10 +273,10 @@ impl Tokenizer {
 
     /// Whether a token ends an answer the way answers should end.
     #[must_use]
-    pub fn is_end(&self, token: u32) -> bool {
+    pub fn is_end_token(&self, token: u32) -> bool {
         match &self.format {
-            Format::Own(control) => token == control.end,
-            Format::Chat(templated) => templated.ends.contains(&token),
+            DialogueFormat::SpecialTokens(control) => token == control.end,
+            DialogueFormat::Template(templated) => templated.stop_tokens.contains(&token),
         }
     }
 
@@ -302,7 +303,7 @@ impl Tokenizer {
         let said: Vec<u32> = tokens
             .iter()
             .copied()
-            .filter(|&token| !self.is_end(token))
+            .filter(|&token| !self.is_end_token(token))
             .collect();
         self.inner.decode(&said, true).expect("every token decodes")
     }
@@ -311,12 +312,14 @@ impl Tokenizer {
     ///
     /// # Errors
     /// If a chat template refuses the dialogue, or writes its beginning otherwise than before.
-    pub fn write(&self, messages: &[Message]) -> Result<Written, TokenizerError> {
+    pub fn encode_dialogue(&self, messages: &[Message]) -> Result<EncodedDialogue, TokenizerError> {
         match &self.format {
-            Format::Own(control) => Ok(control.write(messages, |text| self.encode(text))),
-            Format::Chat(templated) => templated
-                .writer(|text| self.encode(text))
-                .write(messages, false),
+            DialogueFormat::SpecialTokens(control) => {
+                Ok(control.encode(messages, |text| self.encode(text)))
+            }
+            DialogueFormat::Template(templated) => templated
+                .encoder(|text| self.encode(text))
+                .encode(messages, false),
         }
     }
 
@@ -324,30 +327,30 @@ impl Tokenizer {
     ///
     /// # Errors
     /// If a chat template refuses the dialogue.
-    pub fn prompt(&self, dialogue: &Dialogue) -> Result<Vec<u32>, TokenizerError> {
+    pub fn encode_prompt(&self, dialogue: &Dialogue) -> Result<Vec<u32>, TokenizerError> {
         match &self.format {
-            Format::Own(control) => {
-                let mut tokens = control.write(&dialogue.0, |text| self.encode(text)).tokens;
+            DialogueFormat::SpecialTokens(control) => {
+                let mut tokens = control.encode(&dialogue.0, |text| self.encode(text)).tokens;
                 tokens.push(control.assistant);
                 Ok(tokens)
             }
-            Format::Chat(templated) => templated
-                .writer(|text| self.encode(text))
-                .prompt(&dialogue.0),
+            DialogueFormat::Template(templated) => templated
+                .encoder(|text| self.encode(text))
+                .encode_prompt(&dialogue.0),
         }
     }
 }
 
 /// A file's tokenizer for whole texts, whatever the file says of cutting them or filling them up: that
 /// is for batches of who made it, and transformers passes over it too.
-fn read(path: &Path) -> tokenizers::Result<Inner> {
+fn load_inner(path: &Path) -> tokenizers::Result<Inner> {
     let mut inner = Inner::from_file(path)?;
     inner.with_padding(None).with_truncation(None)?;
     Ok(inner)
 }
 
 /// One more than the last token's number.
-fn rows(inner: &Inner) -> usize {
+fn embedding_rows(inner: &Inner) -> usize {
     inner
         .get_vocab(true)
         .into_values()
@@ -393,7 +396,7 @@ mod tests {
     fn control_names_in_a_text_are_not_control_tokens() {
         let tokenizer = tokenizer();
         let tokens = tokenizer.encode("a<|end|>b");
-        assert!(!tokens.iter().any(|&token| tokenizer.is_end(token)));
+        assert!(!tokens.iter().any(|&token| tokenizer.is_end_token(token)));
         assert_eq!(tokenizer.decode(&tokens), "a<|end|>b");
     }
 
@@ -415,15 +418,15 @@ mod tests {
         let asked = Dialogue::default().user("Ann has 8 cards.");
         let answered = asked.clone().assistant("#### 8").user("Again.");
         let (short, long) = (
-            tokenizer.prompt(&asked).unwrap(),
-            tokenizer.prompt(&answered).unwrap(),
+            tokenizer.encode_prompt(&asked).unwrap(),
+            tokenizer.encode_prompt(&answered).unwrap(),
         );
         assert_eq!(long[..short.len()], short[..]);
     }
 
     #[test]
     fn texts_are_neither_cut_nor_filled_up() {
-        let mut json = testing::tokenizer();
+        let mut json = fixtures::tokenizer();
         json["truncation"] = serde_json::json!({
             "direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0,
         });
@@ -431,7 +434,7 @@ mod tests {
             "strategy": { "Fixed": 64 }, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0,
             "pad_type_id": 0, "pad_token": "<|endoftext|>",
         });
-        let folder = testing::checkpoint(testing::CHATML, "");
+        let folder = fixtures::checkpoint(fixtures::CHATML, "");
         let path = folder.path().join("tokenizer.json");
         fs::write(&path, json.to_string()).unwrap();
         let tokenizer = Tokenizer::load(&path).unwrap();
@@ -444,29 +447,32 @@ mod tests {
 
     #[test]
     fn rows_go_up_to_the_last_number() {
-        let mut json = testing::tokenizer();
+        let mut json = fixtures::tokenizer();
         json["added_tokens"][2]["id"] = 700.into();
         json["model"]["vocab"]["<|im_end|>"] = 700.into();
-        let folder = testing::checkpoint(testing::CHATML, "");
+        let folder = fixtures::checkpoint(fixtures::CHATML, "");
         let path = folder.path().join("tokenizer.json");
         fs::write(&path, json.to_string()).unwrap();
         let tokenizer = Tokenizer::load(&path).unwrap();
-        assert_eq!((tokenizer.vocabulary(), tokenizer.rows()), (260, 701));
+        assert_eq!(
+            (tokenizer.vocabulary_size(), tokenizer.embedding_rows()),
+            (260, 701)
+        );
     }
 
     #[test]
     fn a_template_is_tried_on_several_turns() {
         let tried = |template: &str| {
-            let folder = testing::checkpoint(template, "");
+            let folder = fixtures::checkpoint(template, "");
             Tokenizer::load(&folder.path().join("tokenizer.json"))
                 .unwrap()
-                .rehearse()
+                .check_dialogues()
         };
-        assert!(tried(testing::CHATML).is_ok());
+        assert!(tried(fixtures::CHATML).is_ok());
         let shipped = include_str!("../../templates/chat/chatml.jinja");
         assert!(tried(shipped).is_ok());
         let written = |template: &str| {
-            let folder = testing::checkpoint(template, "");
+            let folder = fixtures::checkpoint(template, "");
             let template = ChatTemplate::read(folder.path()).unwrap().unwrap();
             let dialogue = Dialogue::default()
                 .user(" Why?\n")
@@ -474,14 +480,14 @@ mod tests {
                 .user("Again.");
             template.render(&dialogue.0, true).unwrap()
         };
-        assert_eq!(written(shipped), written(testing::CHATML));
+        assert_eq!(written(shipped), written(fixtures::CHATML));
         // As Qwen 3's own: what was thought stays in the last answer alone.
         let thinking = "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if loop.last and m.role == 'assistant' %}\
                         <think></think>{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}\
                         {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
         let error = tried(thinking).unwrap_err().to_string();
         insta::assert_snapshot!(error, @r#"the chat template writes the beginning of a dialogue otherwise once it is answered (message 2), so a model cannot be trained on what it samples; use a template that only adds to what was said, as `chat_template = "templates/chat/chatml.jinja"` does"#);
-        let single = testing::CHATML.to_owned()
+        let single = fixtures::CHATML.to_owned()
             + "{% if messages | length > 2 %}{{ raise_exception('one turn only') }}{% endif %}";
         let error = tried(&single).unwrap_err().to_string();
         let told = error.split_once("tokenizer_config.json: ").unwrap().1;

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::domain::Seed;
 
-use super::{Adapters, ModelConfig};
+use super::{LoraAdapters, ModelConfig};
 
 /// All parameters of a decoder. Matrices are \[in, out\]: rows of activations multiply from the left.
 #[derive(Clone, Debug)]
@@ -13,24 +13,24 @@ pub struct Weights {
     /// Token embedding, \[V, D\].
     pub embedding: Tensor<2>,
     /// The decoder blocks.
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<BlockWeights>,
     /// Gain of the last normalisation, \[D\].
     pub norm: Tensor<1>,
     /// Output head, \[D, V\]; none if it shares the embedding.
     pub head: Option<Tensor<2>>,
     /// Adapters of the blocks' matrices; where there are some, they alone are trained.
-    pub adapters: Option<Adapters>,
+    pub adapters: Option<LoraAdapters>,
 }
 
 /// Parameters of one decoder block.
 #[derive(Clone, Debug)]
-pub struct Block {
+pub struct BlockWeights {
     /// Gain before attention, \[D\].
     pub attention_norm: Tensor<1>,
     /// Queries, keys and values in one product, \[D, (H + 2 K) S\].
-    pub packed: Tensor<2>,
+    pub qkv: Tensor<2>,
     /// What is added to queries, keys and values, \[(H + 2 K) S\].
-    pub packed_bias: Option<Tensor<1>>,
+    pub qkv_bias: Option<Tensor<1>>,
     /// Gains of the norms of each query head and each key head, \[S\] each.
     pub head_norms: Option<[Tensor<1>; 2]>,
     /// Attention output, \[H S, D\].
@@ -44,7 +44,7 @@ pub struct Block {
 }
 
 /// Something that is done to every parameter, in a fixed order.
-pub trait Visit {
+pub trait ParameterVisitor {
     /// Takes a parameter and gives the one to put in its place.
     fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R>;
 }
@@ -53,9 +53,14 @@ impl Weights {
     /// Random weights: normal with standard deviation `0.02` for the embedding and
     /// `1 / sqrt(3 in)` elsewhere (the spread of `PyTorch`'s default for linear layers), gains 1.
     #[must_use]
-    pub fn random(config: &ModelConfig, vocabulary: usize, seed: Seed, device: &Device) -> Self {
+    pub fn init_random(
+        config: &ModelConfig,
+        vocabulary: usize,
+        seed: Seed,
+        device: &Device,
+    ) -> Self {
         let matrix = |name: String, rows: usize, columns: usize, spread: f64| {
-            let mut draws = seed.named(&name).draws();
+            let mut draws = seed.derive(&name).rng();
             let values = (0..rows * columns)
                 .map(|_| (draws.normal() * spread) as f32)
                 .collect();
@@ -65,16 +70,16 @@ impl Weights {
             matrix(name, rows, columns, (3.0 * rows as f64).sqrt().recip())
         };
         let (width, hidden) = (config.width, config.hidden);
-        let packed = config.queries_width() + 2 * config.keys_width();
+        let packed = config.query_width() + 2 * config.key_width();
         let head = || Tensor::<1>::ones([config.head_size()], device);
         let ones = || Tensor::<1>::ones([width], device);
         let blocks = (0..config.layers)
-            .map(|layer| Block {
+            .map(|layer| BlockWeights {
                 attention_norm: ones(),
-                packed: linear(format!("{layer}.packed"), width, packed),
-                packed_bias: config.qkv_bias.then(|| Tensor::zeros([packed], device)),
+                qkv: linear(format!("{layer}.packed"), width, packed),
+                qkv_bias: config.qkv_bias.then(|| Tensor::zeros([packed], device)),
                 head_norms: config.qk_norm.then(|| [head(), head()]),
-                output: linear(format!("{layer}.output"), config.queries_width(), width),
+                output: linear(format!("{layer}.output"), config.query_width(), width),
                 mlp_norm: ones(),
                 gate_up: linear(format!("{layer}.gate_up"), width, 2 * hidden),
                 down: linear(format!("{layer}.down"), hidden, width),
@@ -91,18 +96,18 @@ impl Weights {
 
     /// Passes every parameter through `visitor`.
     #[must_use]
-    pub fn map(self, visitor: &mut impl Visit) -> Self {
+    pub fn map_parameters(self, visitor: &mut impl ParameterVisitor) -> Self {
         let embedding = visitor.visit("embedding", self.embedding);
         let blocks = self
             .blocks
             .into_iter()
             .enumerate()
-            .map(|(layer, block)| Block {
+            .map(|(layer, block)| BlockWeights {
                 attention_norm: visitor
                     .visit(&format!("{layer}.attention_norm"), block.attention_norm),
-                packed: visitor.visit(&format!("{layer}.packed"), block.packed),
-                packed_bias: block
-                    .packed_bias
+                qkv: visitor.visit(&format!("{layer}.packed"), block.qkv),
+                qkv_bias: block
+                    .qkv_bias
                     .map(|bias| visitor.visit(&format!("{layer}.packed_bias"), bias)),
                 head_norms: block.head_norms.map(|[query, key]| {
                     [
@@ -118,7 +123,9 @@ impl Weights {
             .collect();
         let norm = visitor.visit("norm", self.norm);
         let head = self.head.map(|head| visitor.visit("head", head));
-        let adapters = self.adapters.map(|adapters| adapters.map(visitor));
+        let adapters = self
+            .adapters
+            .map(|adapters| adapters.map_parameters(visitor));
         Self {
             embedding,
             blocks,
@@ -130,28 +137,28 @@ impl Weights {
 
     /// The same weights as leaves of a gradient graph.
     #[must_use]
-    pub fn tracked(self) -> Self {
-        struct Track;
-        impl Visit for Track {
+    pub fn require_grad(self) -> Self {
+        struct GradientTracker;
+        impl ParameterVisitor for GradientTracker {
             fn visit<const R: usize>(&mut self, _: &str, parameter: Tensor<R>) -> Tensor<R> {
                 Tensor::from_inner(parameter).require_grad()
             }
         }
-        self.map(&mut Track)
+        self.map_parameters(&mut GradientTracker)
     }
 
     /// Number of parameters.
     #[must_use]
-    pub fn count(&self) -> usize {
-        struct Count(usize);
-        impl Visit for Count {
+    pub fn parameter_count(&self) -> usize {
+        struct ParameterCounter(usize);
+        impl ParameterVisitor for ParameterCounter {
             fn visit<const R: usize>(&mut self, _: &str, parameter: Tensor<R>) -> Tensor<R> {
                 self.0 += parameter.shape().num_elements();
                 parameter
             }
         }
-        let mut count = Count(0);
-        let _ = self.clone().map(&mut count);
+        let mut count = ParameterCounter(0);
+        let _ = self.clone().map_parameters(&mut count);
         count.0
     }
 }

@@ -8,28 +8,33 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{BACKENDS, Place, Precision, device_name, devices, is_software};
-use crate::train::{Conformance, conformance};
+use crate::model::{
+    BACKENDS, ExecutionContext, Precision, device_name, is_software_renderer, list_devices,
+};
+use crate::train::{ConformanceReport, check_conformance};
 
 /// A device that can be opened, or a backend that has none here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
+pub struct DeviceListing {
     /// What to write as `backend`.
     pub backend: String,
     /// Whether there is something to open.
-    pub here: Here,
+    #[serde(rename = "here")]
+    pub availability: DeviceAvailability,
     /// Whether it is a graphics driver that computes on the CPU.
     pub software: bool,
     /// The device's name, or what is missing.
-    pub about: String,
+    #[serde(rename = "about")]
+    pub description: String,
 }
 
 /// Whether a backend can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Here {
+pub enum DeviceAvailability {
     /// There is a device.
-    Yes,
+    #[serde(rename = "yes")]
+    Available,
     /// There is none that its driver shows.
     NoDevice,
     /// The program was built without it.
@@ -40,7 +45,7 @@ pub enum Here {
 
 /// How one device compares with the default backend.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Checked {
+pub struct DeviceCheck {
     /// What was opened.
     pub backend: String,
     /// The numbers that it multiplied.
@@ -48,7 +53,7 @@ pub struct Checked {
     /// Whether all differences are within their limits.
     pub conforms: bool,
     /// The differences; none if the device failed.
-    pub differences: Option<Conformance>,
+    pub differences: Option<ConformanceReport>,
     /// What a device that failed said, or how its process ended.
     pub error: Option<String>,
     /// Whether the process that computed on the device died of it.
@@ -64,30 +69,36 @@ pub fn backend_names() -> Vec<&'static str> {
 /// The devices of a backend, or the one device that is named (`vulkan:1`); a single line that says
 /// why where there is none.
 #[must_use]
-pub fn backend_devices(name: &str) -> Vec<Listed> {
-    let none = |here, about| {
-        vec![Listed {
+pub fn backend_devices(name: &str) -> Vec<DeviceListing> {
+    let none = |availability, description| {
+        vec![DeviceListing {
             backend: name.to_owned(),
-            here,
+            availability,
             software: false,
-            about,
+            description,
         }]
     };
     let backend = name.split(':').next().unwrap_or(name);
     let Some(backend) = BACKENDS.iter().find(|known| known.name == backend) else {
-        return none(Here::NoDevice, format!("there is no backend `{name}`"));
+        return none(
+            DeviceAvailability::NoDevice,
+            format!("there is no backend `{name}`"),
+        );
     };
     if !backend.compiled {
         return none(
-            Here::NotCompiledIn,
+            DeviceAvailability::NotCompiledIn,
             format!("rebuild with --features {}", backend.name),
         );
     }
     let names = device_names(name);
     if names.is_empty() {
-        return none(Here::NoDevice, format!("needs {}", backend.needs));
+        return none(
+            DeviceAvailability::NoDevice,
+            format!("needs {}", backend.requirements),
+        );
     }
-    names.into_iter().map(listed).collect()
+    names.into_iter().map(list_device).collect()
 }
 
 /// Names under which a backend's devices can be opened.
@@ -95,7 +106,7 @@ fn device_names(name: &str) -> Vec<String> {
     if name.contains(':') {
         return vec![name.to_owned()];
     }
-    match (name, devices(name).len()) {
+    match (name, list_devices(name).len()) {
         ("flex", _) => vec!["flex".to_owned()],
         ("tch", 0) => vec!["tch:cpu".to_owned()],
         (name, count) => (0..count)
@@ -104,19 +115,19 @@ fn device_names(name: &str) -> Vec<String> {
     }
 }
 
-fn listed(backend: String) -> Listed {
-    match Place::open(&backend) {
-        Ok(Place { device, .. }) => Listed {
+fn list_device(backend: String) -> DeviceListing {
+    match ExecutionContext::open(&backend) {
+        Ok(ExecutionContext { device, .. }) => DeviceListing {
             backend,
-            here: Here::Yes,
-            software: is_software(&device),
-            about: device_name(&device),
+            availability: DeviceAvailability::Available,
+            software: is_software_renderer(&device),
+            description: device_name(&device),
         },
-        Err(about) => Listed {
+        Err(about) => DeviceListing {
             backend,
-            here: Here::NoDevice,
+            availability: DeviceAvailability::NoDevice,
             software: false,
-            about,
+            description: about,
         },
     }
 }
@@ -135,21 +146,21 @@ pub fn backend_precisions(name: &str) -> &'static [Precision] {
 /// Compares a device with the default one: the differences, or what the device said when it
 /// failed, for burn panics where a device refuses.
 #[must_use]
-pub fn check_device(backend: &str, precision: Precision) -> Checked {
-    let compared = places(backend, precision).and_then(|[place, reference]| {
-        catch_unwind(AssertUnwindSafe(|| conformance(&place, &reference))).map_err(|panic| {
+pub fn check_device(backend: &str, precision: Precision) -> DeviceCheck {
+    let compared = open_with_reference(backend, precision).and_then(|[place, reference]| {
+        catch_unwind(AssertUnwindSafe(|| check_conformance(&place, &reference))).map_err(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
-            said(
+            panic_summary(
                 text.or_else(|| panic.downcast_ref::<&str>().copied())
                     .unwrap_or("the device failed"),
             )
             .to_owned()
         })
     });
-    let conforms = compared.as_ref().is_ok_and(Conformance::holds);
+    let conforms = compared.as_ref().is_ok_and(ConformanceReport::passes);
     let error = compared.as_ref().err().cloned();
     let backend = backend.to_owned();
-    Checked {
+    DeviceCheck {
         backend,
         precision,
         conforms,
@@ -160,15 +171,21 @@ pub fn check_device(backend: &str, precision: Precision) -> Checked {
 }
 
 /// What a panic is about, in a line.
-fn said(panic: &str) -> &str {
+fn panic_summary(panic: &str) -> &str {
     let line = panic.lines().next().unwrap_or_default();
     line.strip_prefix("called `Result::unwrap()` on an `Err` value: ")
         .unwrap_or(line)
 }
 
-fn places(backend: &str, precision: Precision) -> Result<[Place; 2], String> {
-    let place = Place::open(backend)?;
-    Ok([Place { precision, ..place }, Place::open(BACKENDS[0].name)?])
+fn open_with_reference(
+    backend: &str,
+    precision: Precision,
+) -> Result<[ExecutionContext; 2], String> {
+    let place = ExecutionContext::open(backend)?;
+    Ok([
+        ExecutionContext { precision, ..place },
+        ExecutionContext::open(BACKENDS[0].name)?,
+    ])
 }
 
 #[cfg(test)]
@@ -179,8 +196,8 @@ mod tests {
     fn a_panic_is_told_without_how_it_came_about() {
         let panic =
             "called `Result::unwrap()` on an `Err` value: bf16 is not supported\nnote: more of it";
-        assert_eq!(said(panic), "bf16 is not supported");
-        assert_eq!(said("out of memory"), "out of memory");
-        assert_eq!(said(""), "");
+        assert_eq!(panic_summary(panic), "bf16 is not supported");
+        assert_eq!(panic_summary("out of memory"), "out of memory");
+        assert_eq!(panic_summary(""), "");
     }
 }

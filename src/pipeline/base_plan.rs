@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::data::{Prompt, Sizes, TaskConfig};
+use crate::config::{BaseModelSpec, canonical_json};
+use crate::data::{PromptConfig, SplitSizes, TaskConfig};
 use crate::domain::{Key, Split};
-use crate::spec::{BaseSpec, canonical};
 
-use super::estimate::Estimate;
-use super::linked::{LinkJob, Linked};
-use super::models::Base;
-use super::{Graph, Job, Kind, Models, PlanError, Stage};
+use super::base_models::ResolvedBaseModel;
+use super::external_checkpoint::{ExternalCheckpoint, LinkCheckpoint};
+use super::time_estimate::TimeEstimator;
+use super::{BaseModelRegistry, PlanError, StageGraph, StageKind, StageNode, StageSpec};
 
 /// The stages of one base model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,35 +24,36 @@ pub struct BasePlan {
 ///
 /// # Errors
 /// If the data of its corpus cannot be used.
-pub fn base_plan(
-    base: &Base,
+pub fn plan_base_model(
+    base: &ResolvedBaseModel,
     backend: &str,
-    models: &Models,
-    graph: &mut Graph,
+    models: &BaseModelRegistry,
+    graph: &mut StageGraph,
 ) -> Result<BasePlan, PlanError> {
     match base {
-        Base::Recipe(base) => recipe(base, backend, models, graph),
-        Base::Linked(linked) => Ok(link(linked, graph)),
+        ResolvedBaseModel::Recipe(base) => plan_recipe(base, backend, models, graph),
+        ResolvedBaseModel::External(linked) => Ok(plan_external_checkpoint(linked, graph)),
     }
 }
 
-fn recipe(
-    base: &BaseSpec,
+fn plan_recipe(
+    base: &BaseModelSpec,
     backend: &str,
-    models: &Models,
-    graph: &mut Graph,
+    models: &BaseModelRegistry,
+    graph: &mut StageGraph,
 ) -> Result<BasePlan, PlanError> {
     let print = models.fingerprint(&base.task)?;
-    let problems = graph.add(prepare(
+    let problems = graph.add(prepare_stage(
         &base.task,
         &print,
         Split::Corpus,
         base.problems,
         base.seed,
     ));
-    let tokenizer = graph.add(tokenizer(base, &problems));
-    let content = json!({ "recipe": base.recipe(), "templates": base.wording().template_key() });
-    let job = Job::Base {
+    let tokenizer = graph.add(tokenize_stage(base, &problems));
+    let content =
+        json!({ "recipe": base.recipe_key(), "templates": base.corpus_prompt().template_key() });
+    let job = StageSpec::Base {
         problems: problems.clone(),
         tokenizer: tokenizer.clone(),
         backend: backend.to_owned(),
@@ -60,13 +61,13 @@ fn recipe(
     };
     let inputs = vec![problems.clone(), tokenizer.clone()];
     let label = format!("base {}", base.name);
-    let weights = graph.add(Stage::new(
-        Kind::Base,
+    let weights = graph.add(StageNode::new(
+        StageKind::Base,
         label,
         job,
         inputs,
         &content,
-        Estimate::base(base),
+        TimeEstimator::pretraining_seconds(base),
     ));
     Ok(BasePlan {
         stages: vec![problems, tokenizer, weights.clone()],
@@ -75,39 +76,46 @@ fn recipe(
 }
 
 /// A checkpoint that was trained elsewhere is what its files hold, wherever they lie.
-fn link(linked: &Linked, graph: &mut Graph) -> BasePlan {
-    let Linked {
+fn plan_external_checkpoint(linked: &ExternalCheckpoint, graph: &mut StageGraph) -> BasePlan {
+    let ExternalCheckpoint {
         checkpoint, files, ..
     } = linked;
     let content = json!({
         "files": files, "precision": checkpoint.precision, "positions": checkpoint.positions,
     });
-    let job = Job::Link(Box::new(LinkJob {
+    let job = StageSpec::Link(Box::new(LinkCheckpoint {
         checkpoint: checkpoint.clone(),
         files: files.clone(),
     }));
     let label = format!("base {}", checkpoint.label());
-    let weights = graph.add(Stage::new(Kind::Base, label, job, vec![], &content, 1.0));
+    let weights = graph.add(StageNode::new(
+        StageKind::Base,
+        label,
+        job,
+        vec![],
+        &content,
+        1.0,
+    ));
     BasePlan {
         stages: vec![weights.clone()],
         weights,
     }
 }
 
-fn tokenizer(base: &BaseSpec, problems: &Key) -> Stage {
+fn tokenize_stage(base: &BaseModelSpec, problems: &Key) -> StageNode {
     let content = json!({
-        "tokenizer": canonical(&base.tokenizer),
-        "corpus": canonical(&base.corpus),
-        "prompt": texts(base.wording()),
+        "tokenizer": canonical_json(&base.tokenizer),
+        "corpus": canonical_json(&base.corpus),
+        "prompt": prompt_key_content(base.corpus_prompt()),
         "seed": base.seed,
     });
     let label = format!("tokenize {}", base.name);
-    let job = Job::Tokenize {
+    let job = StageSpec::Tokenize {
         problems: problems.clone(),
         base: Box::new(base.clone()),
     };
-    Stage::new(
-        Kind::Tokenize,
+    StageNode::new(
+        StageKind::Tokenize,
         label,
         job,
         vec![problems.clone()],
@@ -117,19 +125,25 @@ fn tokenizer(base: &BaseSpec, problems: &Key) -> Stage {
 }
 
 /// The stage that loads one split of a task, whose fingerprint is `print`.
-pub fn prepare(task: &TaskConfig, print: &Value, split: Split, count: usize, seed: u64) -> Stage {
-    let sizes = Sizes::none(seed).with(split, count);
+pub fn prepare_stage(
+    task: &TaskConfig,
+    print: &Value,
+    split: Split,
+    count: usize,
+    seed: u64,
+) -> StageNode {
+    let sizes = SplitSizes::empty(seed).with_split(split, count);
     let content = json!({ "task": print, "split": split, "count": count, "seed": seed });
     let label = format!("prepare {} {}", task.name(), split.name());
-    let job = Job::Prepare {
+    let job = StageSpec::Prepare {
         task: task.clone(),
         split,
         sizes,
     };
-    Stage::new(Kind::Prepare, label, job, vec![], &content, 1.0)
+    StageNode::new(StageKind::Prepare, label, job, vec![], &content, 1.0)
 }
 
 /// The texts around attempts as part of a key: settings, and the templates behind them.
-pub fn texts(prompt: Prompt) -> Value {
+pub fn prompt_key_content(prompt: PromptConfig) -> Value {
     json!({ "settings": prompt, "templates": prompt.template_key() })
 }

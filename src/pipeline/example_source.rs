@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Key, Seed};
-use crate::train::{Selection, Weighting};
+use crate::train::{RewardWeighting, TurnSelection};
 
 /// What examples are made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,9 +25,9 @@ pub enum ExampleSource {
         /// Whether episodes without a right attempt are left out.
         only_solved: bool,
         /// Which attempts become targets.
-        selection: Selection,
+        selection: TurnSelection,
         /// How much each target counts.
-        weighting: Weighting,
+        weighting: RewardWeighting,
     },
     /// Attempts as answers to the plain question, each text once per problem, with weight 1.
     Attempts {
@@ -41,7 +41,8 @@ pub enum ExampleSource {
         /// The stages that hold them.
         episodes: Vec<Key>,
         /// Whether reference solutions count as right attempts.
-        references: bool,
+        #[serde(rename = "references")]
+        include_references: bool,
         /// Whether right attempts are also followed by right ones.
         keep_right: bool,
         /// Root of the choice of partners.
@@ -52,7 +53,8 @@ pub enum ExampleSource {
         /// The stages that hold them.
         episodes: Vec<Key>,
         /// Whether reference solutions count as right attempts.
-        references: bool,
+        #[serde(rename = "references")]
+        include_references: bool,
         /// Root of the choice of partners.
         seed: Seed,
     },
@@ -62,12 +64,14 @@ pub enum ExampleSource {
         episodes: Vec<Key>,
     },
     /// Attempts and whether they are right, in words.
-    Outcomes {
+    #[serde(rename = "outcomes")]
+    OutcomeLabels {
         /// The stages that hold them.
         episodes: Vec<Key>,
     },
     /// Beginnings of attempts and whether a right answer is within reach, in words.
-    Stepwise {
+    #[serde(rename = "stepwise")]
+    StepLabels {
         /// The stage that judged their steps.
         steps: Key,
     },
@@ -76,14 +80,17 @@ pub enum ExampleSource {
         /// The stage that judged their steps.
         steps: Key,
         /// Whether reference solutions count as right attempts.
-        references: bool,
+        #[serde(rename = "references")]
+        include_references: bool,
     },
     /// Attempts with the verification that is due, and a right attempt after a wrong one.
-    Verified {
+    #[serde(rename = "verified")]
+    VerifiedAttempts {
         /// The stages that hold them.
         episodes: Vec<Key>,
         /// Whether reference solutions count as right attempts.
-        references: bool,
+        #[serde(rename = "references")]
+        include_references: bool,
         /// Root of the choice of partners.
         seed: Seed,
     },

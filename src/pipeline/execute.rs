@@ -11,24 +11,24 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::api::{ApiClient, ApiError, Endpoint};
 use crate::data::DataError;
-use crate::domain::{Event, Key, Observer, PolicyError};
+use crate::domain::{Key, Observer, PolicyError, StageEvent};
 use crate::model::{
-    Checkpoint, CheckpointError, LanguageModel, OutOfMemory, Place, Threads, TokenizerError,
-    instruction_set, release_memory,
+    CheckpointError, CheckpointFolder, ExecutionContext, LanguageModel, OutOfMemory, Threads,
+    TokenizerError, instruction_set, release_memory,
 };
-use crate::remote::{Client, Endpoint, RemoteError};
 use crate::rollout::TeacherError;
-use crate::train::{ProgressError, TrainError};
+use crate::train::{TrainError, TrainerStateError};
 
-use super::files::Growing;
-use super::halving::within_memory;
-use super::memory::Memory;
+use super::oom_retry::retry_on_oom;
+use super::peak_rss::PeakRss;
+use super::stage_files::JsonlAppender;
 use super::stages::{
-    base, collect, evaluate, improve, likelihood, link, prefer, prepare, rank, refine, reinforce,
-    sample, steps, tokenize, train, unsolved, weigh,
+    base, build_examples, collect, evaluate, improve, label_steps, likelihood, link, online,
+    prefer, prepare, rank, refine, sample, tokenize, train, unsolved,
 };
-use super::{Job, Manifest, Stage, Workspace, WorkspaceError};
+use super::{StageManifest, StageNode, StageSpec, Workspace, WorkspaceError};
 
 /// Why a stage did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,7 @@ pub enum StageError {
     Workspace(#[from] WorkspaceError),
     /// A file of an earlier stage is damaged.
     #[error("{}, line {line}: {reason}; delete the stage's folder and run the same command again", path.display())]
-    Line {
+    CorruptLine {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
@@ -57,15 +57,15 @@ pub enum StageError {
     Backend(String),
     /// The backend's device has no memory left, even for half of a batch at a time.
     #[error(
-        "the device has no memory left{}, with half of a batch at a time either; lower `batch` or `max_tokens`, use a smaller base model, or a device with more memory", told(.0)
+        "the device has no memory left{}, with half of a batch at a time either; lower `batch` or `max_tokens`, use a smaller base model, or a device with more memory", requested_bytes_note(.0)
     )]
-    Memory(OutOfMemory),
+    OutOfMemory(OutOfMemory),
     /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// A shipped checkpoint is not the one its recipe names.
     #[error("{} has SHA-256 {found}, but the base model's file says {expected}; get the file again, or make it anew with `rise-lab base` and `--ship`", path.display())]
-    Shipped {
+    ShippedWeightsMismatch {
         /// The file.
         path: PathBuf,
         /// Its hash.
@@ -75,7 +75,7 @@ pub enum StageError {
     },
     /// A shipped tokenizer is not the one that its recipe gives.
     #[error("{} is not the tokenizer that the base model's recipe gives; get the file again, or make it anew with `rise-lab base` and `--ship`", path.display())]
-    ShippedTokenizer {
+    ShippedTokenizerMismatch {
         /// The file.
         path: PathBuf,
     },
@@ -92,7 +92,7 @@ pub enum StageError {
     #[error(
         "{count} of {total} examples are longer than the model's {positions} positions (the longest has {longest} tokens); lower `max_tokens` or `collect.own_turns`, or leave `repeat_question` out, or give the model more: `model.positions` in the recipe of a base model, `base.positions` where it lowers what the `config.json` of a checkpoint from elsewhere allows"
     )]
-    TooLong {
+    ExamplesTooLong {
         /// Examples that do not fit.
         count: usize,
         /// All examples.
@@ -105,7 +105,11 @@ pub enum StageError {
 }
 
 /// How much was asked for, in brackets; nothing if the backend did not tell.
-pub(super) fn told(OutOfMemory { asked }: &OutOfMemory) -> String {
+pub(super) fn requested_bytes_note(
+    OutOfMemory {
+        requested_bytes: asked,
+    }: &OutOfMemory,
+) -> String {
     asked.map_or_else(String::new, |bytes| {
         format!(" ({bytes} bytes were asked for at once)")
     })
@@ -121,8 +125,8 @@ impl From<PolicyError> for StageError {
     }
 }
 
-impl From<RemoteError> for StageError {
-    fn from(error: RemoteError) -> Self {
+impl From<ApiError> for StageError {
+    fn from(error: ApiError) -> Self {
         PolicyError::from(error).into()
     }
 }
@@ -147,8 +151,8 @@ impl From<TrainError> for StageError {
     }
 }
 
-impl From<ProgressError> for StageError {
-    fn from(error: ProgressError) -> Self {
+impl From<TrainerStateError> for StageError {
+    fn from(error: TrainerStateError) -> Self {
         Self::Train(error.into())
     }
 }
@@ -160,7 +164,7 @@ impl From<TokenizerError> for StageError {
 }
 
 /// What a stage works with.
-pub(super) struct Desk<'a> {
+pub(super) struct StageContext<'a> {
     /// Where its files go until they are published.
     pub folder: PathBuf,
     /// Where the files of its inputs are.
@@ -170,14 +174,14 @@ pub(super) struct Desk<'a> {
     /// Threads that it may use; their number may change while it works.
     pub threads: &'a Threads,
     /// Tokens sampled so far.
-    pub tokens: u64,
+    pub sampled_tokens: u64,
     /// Whether to work on half of a batch at a time.
-    pub halved: bool,
+    pub half_batch: bool,
     /// Where work was done.
-    pub places: RefCell<Vec<Place>>,
+    pub opened_contexts: RefCell<Vec<ExecutionContext>>,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> StageContext<'a> {
     /// A desk on which nothing was done yet.
     pub fn new(
         folder: PathBuf,
@@ -191,46 +195,50 @@ impl<'a> Desk<'a> {
             workspace,
             observer,
             threads,
-            tokens: 0,
-            halved: false,
-            places,
+            sampled_tokens: 0,
+            half_batch: false,
+            opened_contexts: places,
         }
     }
 }
 
-impl Desk<'_> {
+impl StageContext<'_> {
     /// The backend, with the stage's threads.
-    pub fn place(&self, backend: &str) -> Result<Place, StageError> {
-        let place = Place::open(backend).map_err(StageError::Backend)?;
-        self.places.borrow_mut().push(place.clone());
-        Ok(Place {
+    pub fn open_backend(&self, backend: &str) -> Result<ExecutionContext, StageError> {
+        let place = ExecutionContext::open(backend).map_err(StageError::Backend)?;
+        self.opened_contexts.borrow_mut().push(place.clone());
+        Ok(ExecutionContext {
             threads: self.threads.clone(),
-            halved: self.halved,
+            half_batch: self.half_batch,
             ..place
         })
     }
 
     /// A language model from a finished stage.
-    pub fn model(&self, key: &Key, backend: &str) -> Result<LanguageModel, StageError> {
-        Ok(Checkpoint::load(
-            &self.workspace.folder(key),
-            &self.place(backend)?,
+    pub fn load_model(&self, key: &Key, backend: &str) -> Result<LanguageModel, StageError> {
+        Ok(CheckpointFolder::load(
+            &self.workspace.stage_folder(key),
+            &self.open_backend(backend)?,
         )?)
     }
 
     /// A model behind an API. Its answers are kept beside the stages, for all that ask the same.
-    pub fn client(&self, endpoint: &Endpoint) -> Result<Client, StageError> {
-        let answers = self.workspace.root().join(ANSWERS);
-        Ok(Client::open(endpoint, &answers, &self.folder.join(ASKED))?)
+    pub fn open_client(&self, endpoint: &Endpoint) -> Result<ApiClient, StageError> {
+        let answers = self.workspace.root().join(RESPONSE_CACHE_FOLDER);
+        Ok(ApiClient::open(
+            endpoint,
+            &answers,
+            &self.folder.join(API_USAGE_FILE),
+        )?)
     }
 
     /// Tells how many problems are done, and stops if that was asked for.
-    pub fn problems_done(&mut self, done: usize, total: usize) -> Result<(), StageError> {
-        self.observer.on(Event::Progress {
+    pub fn report_progress(&mut self, done: usize, total: usize) -> Result<(), StageError> {
+        self.observer.on_event(StageEvent::Progress {
             done: done as u64,
             total: total as u64,
             unit: "problems".to_owned(),
-            tokens: self.tokens,
+            tokens: self.sampled_tokens,
             loss: None,
         });
         if self.observer.stop_requested() && done < total {
@@ -242,59 +250,59 @@ impl Desk<'_> {
 }
 
 /// Problems that are mostly worked through together; what is lost at most when a stage is killed.
-pub(super) const CHUNK: usize = 250;
+pub(super) const CHUNK_PROBLEMS: usize = 250;
 
 /// The store's folder of answers from models behind an API.
-const ANSWERS: &str = "answers";
+const RESPONSE_CACHE_FOLDER: &str = "answers";
 
 /// What asking a model behind an API came to, while a stage works.
-const ASKED: &str = "asked.json";
+const API_USAGE_FILE: &str = "asked.json";
 
 /// Entries by item while a stage works on them.
-pub(super) const WORKING: &str = "working.jsonl";
+pub(super) const WORKING_FILE: &str = "working.jsonl";
 
-impl Desk<'_> {
+impl StageContext<'_> {
     /// One entry per item, made a chunk of items at a time and kept in a file of lines, so that a
     /// stage that was stopped goes on where it was; `sampled` is what an entry cost in tokens.
-    pub fn in_chunks<I, T: Serialize + DeserializeOwned>(
+    pub fn process_in_chunks<I, T: Serialize + DeserializeOwned>(
         &mut self,
         place: (&str, usize),
         items: &[I],
         sampled: impl Fn(&T) -> u64,
         mut make: impl FnMut(&[I]) -> Result<Vec<T>, StageError>,
     ) -> Result<Vec<T>, StageError> {
-        self.in_watched_chunks(place, items, sampled, |_, _, items| make(items))
+        self.process_in_observed_chunks(place, items, sampled, |_, _, items| make(items))
     }
 
     /// The same for work that tells the observer how far it is within a chunk: it is handed the desk, and
     /// how many items are done.
-    pub fn in_watched_chunks<I, T: Serialize + DeserializeOwned>(
+    pub fn process_in_observed_chunks<I, T: Serialize + DeserializeOwned>(
         &mut self,
         (file, chunk): (&str, usize),
         items: &[I],
         sampled: impl Fn(&T) -> u64,
         mut make: impl FnMut(&mut Self, usize, &[I]) -> Result<Vec<T>, StageError>,
     ) -> Result<Vec<T>, StageError> {
-        let (mut file, mut done) = Growing::open::<T>(&self.folder.join(file))?;
-        self.tokens = done.iter().map(&sampled).sum();
+        let (mut file, mut done) = JsonlAppender::open::<T>(&self.folder.join(file))?;
+        self.sampled_tokens = done.iter().map(&sampled).sum();
         while done.len() < items.len() {
-            self.problems_done(done.len(), items.len())?;
+            self.report_progress(done.len(), items.len())?;
             let new = make(
                 self,
                 done.len(),
                 &items[done.len()..items.len().min(done.len() + chunk)],
             )?;
             file.append(&new)?;
-            self.tokens += new.iter().map(&sampled).sum::<u64>();
+            self.sampled_tokens += new.iter().map(&sampled).sum::<u64>();
             done.extend(new);
         }
-        self.problems_done(items.len(), items.len())?;
+        self.report_progress(items.len(), items.len())?;
         Ok(done)
     }
 }
 
 /// What a stage made.
-pub(super) struct Made {
+pub(super) struct StageOutput {
     /// Names of the files to publish.
     pub files: Vec<&'static str>,
     /// What was counted.
@@ -302,28 +310,28 @@ pub(super) struct Made {
     /// The backend whose numbers are in the files, if any.
     pub backend: Option<String>,
     /// Where a shipped checkpoint was made, if the files are one.
-    pub shipped: Option<String>,
+    pub shipped_instruction_set: Option<String>,
     /// The model behind an API whose answers are in the files, if any.
-    pub asked: Option<Value>,
+    pub api_origin: Option<Value>,
     /// Seconds of earlier attempts that went into the files.
-    pub earlier: f64,
+    pub earlier_seconds: f64,
 }
 
-impl Made {
+impl StageOutput {
     /// Files and counts of a stage without tensors.
-    pub fn plain(files: &[&'static str], counts: Value) -> Self {
+    pub fn new_without_backend(files: &[&'static str], counts: Value) -> Self {
         Self {
             files: files.to_vec(),
             counts,
             backend: None,
-            shipped: None,
-            asked: None,
-            earlier: 0.0,
+            shipped_instruction_set: None,
+            api_origin: None,
+            earlier_seconds: 0.0,
         }
     }
 
     /// The same, made on a backend.
-    pub fn on(self, backend: &str) -> Self {
+    pub fn with_backend(self, backend: &str) -> Self {
         Self {
             backend: Some(backend.to_owned()),
             ..self
@@ -331,23 +339,28 @@ impl Made {
     }
 
     /// The same, with answers from a model behind an API.
-    pub fn asked_of(self, client: &Client) -> Self {
+    pub fn with_api_origin(self, client: &ApiClient) -> Self {
         let Endpoint { model, .. } = client.endpoint();
-        let place = client.endpoint().place();
+        let place = client.endpoint().host_name();
         Self {
-            asked: Some(json!({ "place": place, "model": model, "served": client.served() })),
+            api_origin: Some(
+                json!({ "place": place, "model": model, "served": client.served_model() }),
+            ),
             ..self
         }
     }
 
     fn origin(&self) -> Value {
-        let mut origin =
-            json!({ "program": env!("CARGO_PKG_VERSION"), "shipped": self.shipped.is_some() });
+        let mut origin = json!({ "program": env!("CARGO_PKG_VERSION"), "shipped": self.shipped_instruction_set.is_some() });
         if let Some(backend) = &self.backend {
             origin["backend"] = json!(backend);
-            origin["instruction_set"] = json!(self.shipped.clone().unwrap_or_else(instruction_set));
+            origin["instruction_set"] = json!(
+                self.shipped_instruction_set
+                    .clone()
+                    .unwrap_or_else(instruction_set)
+            );
         }
-        if let Some(asked) = &self.asked {
+        if let Some(asked) = &self.api_origin {
             origin["asked"] = asked.clone();
         }
         origin
@@ -359,57 +372,63 @@ impl Made {
 /// # Errors
 /// If the stage fails, or was asked to stop; in both cases what was done stays in its working
 /// folder and is taken up by the next call.
-pub fn execute(
-    stage: &Stage,
+pub fn execute_stage(
+    stage: &StageNode,
     workspace: &Workspace,
     threads: &Threads,
     observer: &mut dyn Observer,
-) -> Result<Manifest, StageError> {
+) -> Result<StageManifest, StageError> {
     // Before the measuring begins: what the stage before it worked with is not this one's need.
     release_memory();
-    let (began, memory) = (Instant::now(), Memory::begin());
-    let folder = workspace.partial(&stage.key)?;
-    let mut desk = Desk::new(folder, workspace, threads, observer);
-    let made = within_memory(&mut desk, &mut |desk| perform(desk, stage))?;
-    let seconds = began.elapsed().as_secs_f64() + made.earlier;
+    let (began, memory) = (Instant::now(), PeakRss::start());
+    let folder = workspace.working_folder(&stage.key)?;
+    let mut desk = StageContext::new(folder, workspace, threads, observer);
+    let made = retry_on_oom(&mut desk, &mut |desk| run_stage(desk, stage))?;
+    let seconds = began.elapsed().as_secs_f64() + made.earlier_seconds;
     let origin = made.origin();
-    let cost = (seconds, memory.peak());
+    let cost = (seconds, memory.peak_bytes());
     Ok(workspace.publish(&stage.key, &made.files, cost, made.counts, origin)?)
 }
 
-fn perform(desk: &mut Desk<'_>, stage: &Stage) -> Result<Made, StageError> {
-    match &stage.job {
-        Job::Prepare { task, split, sizes } => prepare::run(desk, task, *split, sizes),
-        Job::Tokenize { problems, base } => tokenize::run(desk, problems, base),
-        Job::Base {
+fn run_stage(desk: &mut StageContext<'_>, stage: &StageNode) -> Result<StageOutput, StageError> {
+    match &stage.spec {
+        StageSpec::Prepare { task, split, sizes } => prepare::run(desk, task, *split, sizes),
+        StageSpec::Tokenize { problems, base } => tokenize::run(desk, problems, base),
+        StageSpec::Base {
             problems,
             tokenizer,
             base,
             backend,
         } => base::run(desk, problems, tokenizer, base, backend),
-        Job::Link(job) => link::run(desk, job),
-        job @ Job::Collect { .. } => collect::run(desk, job),
-        job @ Job::Sample { .. } => sample::run(desk, job),
-        job @ Job::Improve { .. } => improve::run(desk, job),
-        Job::Weigh {
+        StageSpec::Link(job) => link::run(desk, job),
+        job @ StageSpec::Collect { .. } => collect::run(desk, job),
+        job @ StageSpec::Sample { .. } => sample::run(desk, job),
+        job @ StageSpec::Improve { .. } => improve::run(desk, job),
+        StageSpec::BuildExamples {
             problems,
             source,
             prompt,
-        } => weigh::run(desk, problems, source, *prompt),
-        Job::Train {
+        } => build_examples::run(desk, problems, source, *prompt),
+        StageSpec::Train {
             start,
             examples,
             train,
             seed,
             backend,
         } => train::run(desk, start, examples, train, *seed, backend),
-        job @ Job::Prefer { .. } => prefer::run(desk, job),
-        job @ Job::Reinforce { .. } => reinforce::run(desk, job),
-        job @ Job::Evaluate { .. } => evaluate::run(desk, job),
-        Job::Unsolved { asked, budgets } => unsolved::run(desk, asked, budgets),
-        Job::Likelihood { asked, rollouts } => likelihood::run(desk, asked, *rollouts),
-        job @ Job::Steps { .. } => steps::run(desk, job),
-        job @ Job::Refine { .. } => refine::run(desk, job),
-        job @ Job::Rank { .. } => rank::run(desk, job),
+        job @ StageSpec::Prefer { .. } => prefer::run(desk, job),
+        job @ StageSpec::TrainOnline { .. } => online::run(desk, job),
+        job @ StageSpec::Evaluate { .. } => evaluate::run(desk, job),
+        StageSpec::Unsolved {
+            target: asked,
+            budgets,
+        } => unsolved::run(desk, asked, budgets),
+        StageSpec::Likelihood {
+            target: asked,
+            rollouts,
+        } => likelihood::run(desk, asked, *rollouts),
+        job @ StageSpec::LabelSteps { .. } => label_steps::run(desk, job),
+        job @ StageSpec::Refine { .. } => refine::run(desk, job),
+        job @ StageSpec::Rank { .. } => rank::run(desk, job),
     }
 }

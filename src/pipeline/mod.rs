@@ -1,7 +1,7 @@
 //! From a run specification to stages, and from a stage to files.
 //!
 //! How data flows: [`plan`] writes down, for one run, the stages of its method (`methods`, one file
-//! each) and what each one reads; equal stages of different runs meet in one [`Graph`] because a stage's key is made of
+//! each) and what each one reads; equal stages of different runs meet in one [`StageGraph`] because a stage's key is made of
 //! what it does and of its inputs' keys. [`execute()`] performs one stage (`stages`, one file per kind) inside a [`Workspace`]
 //! and publishes its files at once; [`results()`] reads them back for the store.
 //!
@@ -9,58 +9,59 @@
 //! or reports.
 
 mod backends;
+mod base_models;
 mod base_plan;
-mod estimate;
+mod contamination;
+mod data_report;
 mod example_source;
 mod execute;
-mod exposure;
-mod files;
-mod graph;
-mod halving;
-mod hashes;
-mod job;
-mod kind;
-mod linked;
-mod memory;
+mod external_checkpoint;
+mod file_hashes;
 mod methods;
-mod models;
-mod needs;
+mod oom_retry;
+mod peak_rss;
 mod plan;
 mod regrade;
-mod results;
-mod stage;
+mod resource_estimate;
+mod stage_files;
+mod stage_graph;
+mod stage_kind;
+mod stage_node;
+mod stage_results;
+mod stage_spec;
 mod stages;
-mod survey;
+mod time_estimate;
 mod workspace;
 
-pub use crate::data::{ErrorKind, GraderConfig, KnownError, Leak, TaskConfig};
-pub use crate::model::checkpoint::{TOKENIZER, WEIGHTS};
+pub use crate::data::{GraderConfig, KnownError, KnownErrorKind, LeakedQuestion, TaskConfig};
+pub use crate::model::checkpoint::{TOKENIZER_FILE, WEIGHTS_FILE};
 pub use crate::model::{Precision, Threads};
 pub use backends::{
-    Checked, Here, Listed, backend_devices, backend_names, backend_precisions, check_device,
+    DeviceAvailability, DeviceCheck, DeviceListing, backend_devices, backend_names,
+    backend_precisions, check_device,
 };
-pub use base_plan::{BasePlan, base_plan};
+pub use base_models::{BaseModelRegistry, PlanError, ResolvedBaseModel};
+pub use base_plan::{BasePlan, plan_base_model};
+pub use data_report::{DataReport, TaskFileReport, TaskReport, TaskSplitReport, build_data_report};
 pub use example_source::ExampleSource;
-pub use execute::{StageError, execute};
-pub use graph::{Graph, PlannedRun};
-pub use job::{Job, PolicyJob, TeacherJob};
-pub use kind::Kind;
-pub use linked::{Files, LinkJob, Linked};
-pub use methods::plan;
-pub use models::{Base, Models, PlanError};
-pub use needs::Needs;
-pub use regrade::{Scoring, regrade};
-pub use results::results;
-pub use stage::Stage;
-pub use stages::evaluate::metrics;
-pub use survey::{Survey, Surveyed, SurveyedFile, SurveyedSplit, survey};
-pub use workspace::{Artifact, Manifest, Workspace, WorkspaceError};
+pub use execute::{StageError, execute_stage};
+pub use external_checkpoint::{CheckpointFileHashes, ExternalCheckpoint, LinkCheckpoint};
+pub use methods::plan_run;
+pub use regrade::{EvalScorer, regrade};
+pub use resource_estimate::ResourceEstimate;
+pub use stage_graph::{RunStages, StageGraph};
+pub use stage_kind::StageKind;
+pub use stage_node::StageNode;
+pub use stage_results::read_results;
+pub use stage_spec::{PolicyRef, StageSpec, TeacherRef};
+pub use stages::evaluate::stage_metrics;
+pub use workspace::{StageArtifact, StageManifest, Workspace, WorkspaceError};
 
-pub use crate::model::capacity;
-pub use crate::model::memory::Footprint;
+pub use crate::model::device_memory;
+pub use crate::model::footprint::Footprint;
 
-use crate::remote::Endpoint;
-use crate::spec::RunSpec;
+use crate::api::Endpoint;
+use crate::config::RunSpec;
 
 /// Whether the models behind an API that a run asks can be asked from here; asks none of them.
 ///
@@ -69,7 +70,7 @@ use crate::spec::RunSpec;
 pub fn check_endpoints(run: &RunSpec) -> Result<(), String> {
     let told = |(path, endpoint): (&str, &Endpoint)| {
         endpoint
-            .ready()
+            .check_ready()
             .map_err(|fault| format!("`{path}`: {fault}"))
     };
     run.endpoints().try_for_each(told)
@@ -80,5 +81,5 @@ pub fn check_endpoints(run: &RunSpec) -> Result<(), String> {
 /// # Errors
 /// If it does not exist or is not compiled in: what was asked for, what there is, what to do.
 pub fn check_backend(name: &str) -> Result<(), String> {
-    crate::model::Place::check(name)
+    crate::model::ExecutionContext::check_backend(name)
 }

@@ -1,134 +1,134 @@
 //! The stages that methods are put together from, each with its key.
 //!
-//! A [`Plan`] holds what one run's stages have in common and turns one step of a method (collect,
+//! A [`RunPlanner`] holds what one run's stages have in common and turns one step of a method (collect,
 //! improve, weigh, train, evaluate, ...) into a stage of the graph. Must not know the order in
 //! which a method takes its steps. Executes nothing.
 
 mod evaluation;
 mod examples;
 mod glore;
+mod rollouts;
 mod training;
-mod unroll;
 mod verifier;
 
-pub(super) use glore::Bench;
+pub(super) use glore::GloreCheckpoints;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::data::{GraderConfig, Prompt};
+use crate::config::{BaseModelRef, RunSpec};
+use crate::data::{GraderConfig, PromptConfig};
 use crate::domain::{Key, Seed, Split};
-use crate::rollout::Teacher;
-use crate::spec::{BaseName, RunSpec};
+use crate::rollout::TeacherConfig;
 
-use super::base_plan::{base_plan, prepare};
-use super::estimate::Estimate;
-use super::{Graph, Models, PlanError, PlannedRun, Stage};
-use evaluation::Evaluation;
+use super::base_plan::{plan_base_model, prepare_stage};
+use super::time_estimate::TimeEstimator;
+use super::{BaseModelRegistry, PlanError, RunStages, StageGraph, StageNode};
+use evaluation::PendingEvaluation;
 
 /// One run's stages in the making.
-pub(super) struct Plan<'a> {
+pub(super) struct RunPlanner<'a> {
     /// What was asked for.
     pub run: &'a RunSpec,
-    models: &'a Models,
-    graph: &'a mut Graph,
-    task: Value,
+    models: &'a BaseModelRegistry,
+    graph: &'a mut StageGraph,
+    task_fingerprint: Value,
     /// The task whose problems are evaluated on.
-    asked: Value,
-    train: Key,
-    test: Key,
-    estimate: Estimate,
+    eval_task_fingerprint: Value,
+    train_problems: Key,
+    eval_problems: Key,
+    estimator: TimeEstimator,
     /// About how many turns the examples of each stage have.
-    turns: BTreeMap<Key, usize>,
+    turns_by_stage: BTreeMap<Key, usize>,
     /// The latest checkpoint's evaluation, where only the last one's is made.
-    last: Option<Evaluation>,
+    pending_evaluation: Option<PendingEvaluation>,
     /// What was planned so far.
-    pub done: PlannedRun,
+    pub run_stages: RunStages,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> RunPlanner<'a> {
     pub fn new(
         run: &'a RunSpec,
-        models: &'a Models,
-        graph: &'a mut Graph,
+        models: &'a BaseModelRegistry,
+        graph: &'a mut StageGraph,
     ) -> Result<Self, PlanError> {
         let base = models.for_task(&run.base, &run.task)?;
         models.check_data(run, &base)?;
         let task = models.fingerprint(&run.task)?;
-        let asked = run.evaluated_task();
+        let asked = run.eval_task();
         let mut plan = Self {
             run,
             models,
             graph,
-            task,
-            asked: models.fingerprint(asked)?,
-            train: Key::of_bytes(b""),
-            test: Key::of_bytes(b""),
-            estimate: Estimate::of(&base),
-            turns: BTreeMap::new(),
-            last: None,
-            done: PlannedRun::default(),
+            task_fingerprint: task,
+            eval_task_fingerprint: models.fingerprint(asked)?,
+            train_problems: Key::from_bytes(b""),
+            eval_problems: Key::from_bytes(b""),
+            estimator: TimeEstimator::for_base_model(&base),
+            turns_by_stage: BTreeMap::new(),
+            pending_evaluation: None,
+            run_stages: RunStages::default(),
         };
         let (split, problems) = (run.evaluate.split, run.data.train);
-        plan.train = plan.add(prepare(
+        plan.train_problems = plan.add_stage(prepare_stage(
             &run.task,
-            &plan.task,
+            &plan.task_fingerprint,
             Split::Train,
             problems,
-            run.train_seed(),
+            run.train_data_seed(),
         ));
-        let problems = run.data.of(split);
-        plan.test = plan.add(prepare(
+        let problems = run.data.get(split);
+        plan.eval_problems = plan.add_stage(prepare_stage(
             asked,
-            &plan.asked,
+            &plan.eval_task_fingerprint,
             split,
             problems,
-            run.evaluated_seed(),
+            run.eval_data_seed(),
         ));
         Ok(plan)
     }
 
     /// The grader behind the scores: the one that the run names, or that of the evaluated task.
-    fn asked_grader(&self) -> GraderConfig {
+    fn eval_grader(&self) -> GraderConfig {
         self.run
             .grader
-            .unwrap_or_else(|| self.run.evaluated_task().grader())
+            .unwrap_or_else(|| self.run.eval_task().grader())
     }
 
-    fn add(&mut self, stage: Stage) -> Key {
+    fn add_stage(&mut self, stage: StageNode) -> Key {
         let key = self.graph.add(stage);
-        self.ask(&key);
+        self.require(&key);
         key
     }
 
-    fn ask(&mut self, key: &Key) {
-        if !self.done.stages.contains(key) {
-            self.done.stages.push(key.clone());
+    fn require(&mut self, key: &Key) {
+        if !self.run_stages.stages.contains(key) {
+            self.run_stages.stages.push(key.clone());
         }
     }
 
     /// The checkpoint of a base model.
-    pub fn base(&mut self, base: &BaseName) -> Result<Key, PlanError> {
+    pub fn base_checkpoint(&mut self, base: &BaseModelRef) -> Result<Key, PlanError> {
         let base = self.models.for_task(base, &self.run.task)?;
-        let plan = base_plan(&base, &self.run.backend, self.models, self.graph)?;
-        plan.stages.iter().for_each(|key| self.ask(key));
+        let plan = plan_base_model(&base, &self.run.backend, self.models, self.graph)?;
+        plan.stages.iter().for_each(|key| self.require(key));
         Ok(plan.weights)
     }
 
     /// Whether reference solutions may be trained on: only where they are the teacher.
-    pub fn has_references(&self) -> bool {
-        self.run.collect.teacher == Teacher::Reference
+    pub fn can_train_on_references(&self) -> bool {
+        self.run.collect.teacher == TeacherConfig::Reference
     }
 
     /// What a person reads of a stage, e.g. `train weak round 2`.
-    fn label(&self, work: &str, what: &str) -> String {
+    fn stage_label(&self, work: &str, what: &str) -> String {
         format!("{work} {} {what}", self.run.base)
     }
 
-    fn prompt(&self) -> Prompt {
+    fn prompt(&self) -> PromptConfig {
         let (collect, answer_form) = (&self.run.collect, self.run.answer_form());
-        Prompt {
+        PromptConfig {
             retry: collect.retry,
             repeat_question: collect.repeat_question,
             answer_form,
@@ -136,16 +136,16 @@ impl<'a> Plan<'a> {
     }
 
     /// The wording of evaluations.
-    fn asked_prompt(&self) -> Prompt {
+    fn eval_prompt(&self) -> PromptConfig {
         let retry = self.run.evaluate.retry.unwrap_or(self.run.collect.retry);
-        Prompt {
+        PromptConfig {
             retry,
-            answer_form: self.run.evaluated_form(),
+            answer_form: self.run.eval_answer_form(),
             ..self.prompt()
         }
     }
 
-    fn seed(&self, stage: &str) -> Seed {
-        Seed(self.run.seed).named(stage)
+    fn stage_seed(&self, stage: &str) -> Seed {
+        Seed(self.run.seed).derive(stage)
     }
 }

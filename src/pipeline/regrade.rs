@@ -7,26 +7,26 @@ use std::collections::BTreeMap;
 
 use crate::data::GraderConfig;
 use crate::domain::{Episode, Grade, Problem};
-use crate::eval::{self, Extent};
-use crate::store::{self, MetricRow, Regraded, ScoreRow};
+use crate::eval::{self, EvalShape};
+use crate::store::{self, MetricRow, RegradeResults, ScoreRow};
 
-use super::Job;
+use super::StageSpec;
 use super::stages::evaluate;
 
 /// How the episodes of an evaluation are scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scoring(Extent);
+pub struct EvalScorer(EvalShape);
 
-impl Scoring {
+impl EvalScorer {
     /// For an evaluation stage; none for another.
     #[must_use]
-    pub fn of_job(job: &Job) -> Option<Self> {
-        evaluate::extent(job).map(Self)
+    pub fn for_stage(job: &StageSpec) -> Option<Self> {
+        evaluate::eval_shape(job).map(Self)
     }
 
     /// As the episodes of an evaluation themselves show it; none without any.
     #[must_use]
-    pub fn of(episodes: &[Episode]) -> Option<Self> {
+    pub fn from_episodes(episodes: &[Episode]) -> Option<Self> {
         let problems = || episodes.chunk_by(|a, b| a.problem == b.problem);
         let logs = || problems().map(|episodes| episodes[0].turns.len());
         let (shortest, turns) = (logs().min()?, logs().max()?);
@@ -35,38 +35,38 @@ impl Scoring {
         let last = episodes.iter().filter_map(|episode| episode.turns.last());
         let verifies = last.into_iter().any(|turn| turn.review.is_some());
         let stops = verifies || shortest < turns;
-        (shortest > 0).then_some(Self(Extent {
+        (shortest > 0).then_some(Self(EvalShape {
             turns,
             samples,
-            stops,
-            verifies,
+            may_stop_early: stops,
+            self_verifies: verifies,
         }))
     }
 
     /// For an evaluation whose texts are in the database.
     #[must_use]
-    pub const fn of_stored(extent: store::Extent) -> Self {
-        let store::Extent {
+    pub const fn from_stored(extent: store::EvalShapeRow) -> Self {
+        let store::EvalShapeRow {
             turns,
             samples,
-            stops,
-            verifies,
+            may_stop_early: stops,
+            self_verifies: verifies,
             ..
         } = extent;
-        Self(Extent {
+        Self(EvalShape {
             turns: turns as usize,
             samples: samples as usize,
-            stops,
-            verifies,
+            may_stop_early: stops,
+            self_verifies: verifies,
         })
     }
 
     /// The program's present metrics.
     #[must_use]
-    pub fn metrics(self) -> Vec<MetricRow> {
-        eval::metrics(self.0)
+    pub fn metric_rows(self) -> Vec<MetricRow> {
+        eval::evaluation_metrics(self.0)
             .into_iter()
-            .map(evaluate::row)
+            .map(evaluate::metric_row)
             .collect()
     }
 
@@ -75,10 +75,10 @@ impl Scoring {
     /// # Panics
     /// If a problem has fewer samples, or a log fewer turns where none ends early.
     #[must_use]
-    pub fn scores(self, episodes: &[Episode]) -> Vec<ScoreRow> {
+    pub fn score_rows(self, episodes: &[Episode]) -> Vec<ScoreRow> {
         let problems = episodes.chunk_by(|a, b| a.problem == b.problem);
         problems
-            .flat_map(|episodes| evaluate::score(episodes, self.0))
+            .flat_map(|episodes| evaluate::score_rows(episodes, self.0))
             .collect()
     }
 }
@@ -99,29 +99,29 @@ pub fn regrade(
     grader: &GraderConfig,
     problems: &BTreeMap<&str, &Problem>,
     episodes: &mut [Episode],
-    scoring: Option<Scoring>,
-) -> Option<Regraded> {
+    scoring: Option<EvalScorer>,
+) -> Option<RegradeResults> {
     let mut grades = Vec::new();
     for episode in &*episodes {
         let problem = problems.get(episode.problem.as_str())?;
         let candidates = episode.turns.iter().flat_map(|turn| &turn.candidates);
         grades.extend(candidates.map(|candidate| grader.grade(problem, &candidate.text)));
     }
-    let mut regraded = Regraded {
+    let mut regraded = RegradeResults {
         grader: grader.identity(),
         grades,
         scores: Vec::new(),
     };
-    if let Some(scoring) = scoring.filter(|_| !regraded.is_unread()) {
+    if let Some(scoring) = scoring.filter(|_| !regraded.reads_nothing()) {
         // Texts are long; grades change places with them and back.
-        swap(episodes, &mut regraded.grades);
-        regraded.scores = scoring.scores(episodes);
-        swap(episodes, &mut regraded.grades);
+        swap_grades(episodes, &mut regraded.grades);
+        regraded.scores = scoring.score_rows(episodes);
+        swap_grades(episodes, &mut regraded.grades);
     }
     Some(regraded)
 }
 
-fn swap(episodes: &mut [Episode], grades: &mut [Grade]) {
+fn swap_grades(episodes: &mut [Episode], grades: &mut [Grade]) {
     let turns = episodes.iter_mut().flat_map(|episode| &mut episode.turns);
     let candidates = turns.flat_map(|turn| &mut turn.candidates);
     candidates
@@ -132,7 +132,7 @@ fn swap(episodes: &mut [Episode], grades: &mut [Grade]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Author, Candidate, Turn, Verdict};
+    use crate::domain::{Candidate, CandidateAuthor, GradeVerdict, Turn};
 
     fn problem() -> Problem {
         let (id, question) = ("p/1".to_owned(), "How many?".to_owned());
@@ -147,12 +147,12 @@ mod tests {
     fn episode(sample: u32, texts: &[&str]) -> Episode {
         let turn = |text: &&str| {
             let grade = GraderConfig::Numeric.grade(&problem(), text);
-            let (author, text) = (Author::Policy, (*text).to_owned());
+            let (author, text) = (CandidateAuthor::Policy, (*text).to_owned());
             Turn::single(Candidate {
                 author,
                 text,
                 tokens: 3,
-                prompt: 9,
+                prompt_tokens: 9,
                 finished: true,
                 grade,
             })
@@ -179,20 +179,25 @@ mod tests {
             episode(1, &["\\boxed{18} #### 17"]),
         ];
         let before = episodes.clone();
-        let (problem, scoring) = (problem(), Scoring::of(&episodes).unwrap());
+        let (problem, scoring) = (problem(), EvalScorer::from_episodes(&episodes).unwrap());
         assert_eq!((scoring.0.turns, scoring.0.samples), (2, 2));
         let problems = BTreeMap::from([("p/1", &problem)]);
         let compat = GraderConfig::RiseCompat(crate::data::RiseCompat::OFFICIAL);
         let regraded = regrade(&compat, &problems, &mut episodes, Some(scoring)).unwrap();
         assert_eq!(episodes, before);
         assert_eq!(regraded.grader, ("rise-compat".to_owned(), 1));
-        let verdicts: Vec<Verdict> = regraded.grades.iter().map(|grade| grade.verdict).collect();
+        let verdicts: Vec<GradeVerdict> =
+            regraded.grades.iter().map(|grade| grade.verdict).collect();
         assert_eq!(
             verdicts,
-            [Verdict::Unreadable, Verdict::Right, Verdict::Right]
+            [
+                GradeVerdict::Unreadable,
+                GradeVerdict::Right,
+                GradeVerdict::Right
+            ]
         );
-        let own = scoring.scores(&episodes);
-        assert_eq!(own.len(), scoring.metrics().len());
+        let own = scoring.score_rows(&episodes);
+        assert_eq!(own.len(), scoring.metric_rows().len());
         let both = |metric| (value(&own, metric), value(&regraded.scores, metric));
         assert_eq!(
             [both("m1@t1"), both("p1@t2"), both("accuracy@t2")],
@@ -205,7 +210,7 @@ mod tests {
         let mut episodes = vec![episode(0, &["#### 18"])];
         let problem = problem();
         let compat = GraderConfig::RiseCompat(crate::data::RiseCompat::OFFICIAL);
-        let scoring = Scoring::of(&episodes);
+        let scoring = EvalScorer::from_episodes(&episodes);
         let regraded = regrade(
             &compat,
             &BTreeMap::from([("p/1", &problem)]),
@@ -213,11 +218,13 @@ mod tests {
             scoring,
         )
         .unwrap();
-        assert!(regraded.is_unread() && regraded.grades.len() == 1 && regraded.scores.is_empty());
+        assert!(
+            regraded.reads_nothing() && regraded.grades.len() == 1 && regraded.scores.is_empty()
+        );
         assert_eq!(
             regrade(&compat, &BTreeMap::new(), &mut episodes, scoring),
             None
         );
-        assert_eq!(Scoring::of(&[]), None);
+        assert_eq!(EvalScorer::from_episodes(&[]), None);
     }
 }

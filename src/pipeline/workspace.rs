@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::domain::Key;
 
-const MANIFEST: &str = "manifest.json";
+const MANIFEST_FILE: &str = "manifest.json";
 
 /// The folder of all stages of a store.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub struct Workspace {
 
 /// One file of a finished stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Artifact {
+pub struct StageArtifact {
     /// File name within the stage's folder.
     pub name: String,
     /// SHA-256 of its bytes.
@@ -34,11 +34,11 @@ pub struct Artifact {
 
 /// What a finished stage left behind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Manifest {
+pub struct StageManifest {
     /// The stage.
     pub key: Key,
     /// Its files, by name.
-    pub artifacts: Vec<Artifact>,
+    pub artifacts: Vec<StageArtifact>,
     /// Wall-clock seconds of the work, over all attempts that contributed.
     pub seconds: f64,
     /// Largest resident set of the process in the attempt that finished, in bytes, where it was
@@ -89,23 +89,23 @@ impl Workspace {
 
     /// Folder of a finished stage.
     #[must_use]
-    pub fn folder(&self, key: &Key) -> PathBuf {
+    pub fn stage_folder(&self, key: &Key) -> PathBuf {
         self.root.join("stages").join(key.as_str())
     }
 
     /// A file of a finished stage.
     #[must_use]
-    pub fn file(&self, key: &Key, name: &str) -> PathBuf {
-        self.folder(key).join(name)
+    pub fn stage_file(&self, key: &Key, name: &str) -> PathBuf {
+        self.stage_folder(key).join(name)
     }
 
     /// Working folder of an unfinished stage; made if missing, kept across kills.
     ///
     /// # Errors
     /// If the folder cannot be made.
-    pub fn partial(&self, key: &Key) -> Result<PathBuf, WorkspaceError> {
+    pub fn working_folder(&self, key: &Key) -> Result<PathBuf, WorkspaceError> {
         let folder = self.root.join("partial").join(key.as_str());
-        fs::create_dir_all(&folder).map_err(fault("make the folder", &folder))?;
+        fs::create_dir_all(&folder).map_err(io_error("make the folder", &folder))?;
         Ok(folder)
     }
 
@@ -113,8 +113,8 @@ impl Workspace {
     ///
     /// # Errors
     /// If the manifest is there and cannot be read.
-    pub fn finished(&self, key: &Key) -> Result<Option<Manifest>, WorkspaceError> {
-        let path = self.file(key, MANIFEST);
+    pub fn find_manifest(&self, key: &Key) -> Result<Option<StageManifest>, WorkspaceError> {
+        let path = self.stage_file(key, MANIFEST_FILE);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             // Where a store's folder is to be is a file: nothing is finished there, and whoever
@@ -139,7 +139,7 @@ impl Workspace {
             .map(Some)
             .map_err(|_| WorkspaceError::Damaged {
                 path,
-                folder: self.folder(key),
+                folder: self.stage_folder(key),
             })
     }
 
@@ -155,13 +155,13 @@ impl Workspace {
         (seconds, peak_bytes): (f64, Option<u64>),
         counts: Value,
         origin: Value,
-    ) -> Result<Manifest, WorkspaceError> {
-        let partial = self.partial(key)?;
+    ) -> Result<StageManifest, WorkspaceError> {
+        let partial = self.working_folder(key)?;
         let artifacts = files
             .iter()
-            .map(|name| artifact(&partial, name))
+            .map(|name| describe_artifact(&partial, name))
             .collect::<Result<_, _>>()?;
-        let manifest = Manifest {
+        let manifest = StageManifest {
             key: key.clone(),
             artifacts,
             seconds,
@@ -170,11 +170,11 @@ impl Workspace {
             origin,
         };
         let text = serde_json::to_string_pretty(&manifest).expect("a manifest is plain data");
-        write_durably(&partial.join(MANIFEST), text.as_bytes())?;
-        let target = self.folder(key);
+        write_atomically(&partial.join(MANIFEST_FILE), text.as_bytes())?;
+        let target = self.stage_folder(key);
         let parent = self.root.join("stages");
-        fs::create_dir_all(&parent).map_err(fault("make the folder", &parent))?;
-        fs::rename(&partial, &target).map_err(fault("publish", &target))?;
+        fs::create_dir_all(&parent).map_err(io_error("make the folder", &parent))?;
+        fs::rename(&partial, &target).map_err(io_error("publish", &target))?;
         sync_folder(&parent)?;
         Ok(manifest)
     }
@@ -183,10 +183,10 @@ impl Workspace {
     ///
     /// # Errors
     /// If a file is missing or its bytes have changed.
-    pub fn verify(&self, manifest: &Manifest) -> Result<(), WorkspaceError> {
-        let folder = self.folder(&manifest.key);
+    pub fn verify(&self, manifest: &StageManifest) -> Result<(), WorkspaceError> {
+        let folder = self.stage_folder(&manifest.key);
         for expected in &manifest.artifacts {
-            if artifact(&folder, &expected.name).ok().as_ref() != Some(expected) {
+            if describe_artifact(&folder, &expected.name).ok().as_ref() != Some(expected) {
                 return Err(WorkspaceError::Damaged {
                     path: folder.join(&expected.name),
                     folder,
@@ -201,23 +201,24 @@ impl Workspace {
 ///
 /// # Errors
 /// If the disk refuses.
-pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), WorkspaceError> {
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), WorkspaceError> {
     let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary).map_err(fault("write", &temporary))?;
-    file.write_all(bytes).map_err(fault("write", &temporary))?;
-    file.sync_all().map_err(fault("write", &temporary))?;
-    fs::rename(&temporary, path).map_err(fault("write", path))
+    let mut file = File::create(&temporary).map_err(io_error("write", &temporary))?;
+    file.write_all(bytes)
+        .map_err(io_error("write", &temporary))?;
+    file.sync_all().map_err(io_error("write", &temporary))?;
+    fs::rename(&temporary, path).map_err(io_error("write", path))
 }
 
-fn artifact(folder: &Path, name: &str) -> Result<Artifact, WorkspaceError> {
+fn describe_artifact(folder: &Path, name: &str) -> Result<StageArtifact, WorkspaceError> {
     let path = folder.join(name);
-    let bytes = fs::read(&path).map_err(fault("read", &path))?;
+    let bytes = fs::read(&path).map_err(io_error("read", &path))?;
     File::open(&path)
         .and_then(|file| file.sync_all())
-        .map_err(fault("read", &path))?;
-    Ok(Artifact {
+        .map_err(io_error("read", &path))?;
+    Ok(StageArtifact {
         name: name.to_owned(),
-        sha256: Key::of_bytes(&bytes),
+        sha256: Key::from_bytes(&bytes),
         bytes: bytes.len() as u64,
     })
 }
@@ -225,11 +226,11 @@ fn artifact(folder: &Path, name: &str) -> Result<Artifact, WorkspaceError> {
 fn sync_folder(folder: &Path) -> Result<(), WorkspaceError> {
     File::open(folder)
         .and_then(|file| file.sync_all())
-        .map_err(fault("write", folder))
+        .map_err(io_error("write", folder))
 }
 
 /// An error builder for `map_err`.
-pub fn fault(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WorkspaceError {
+pub fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WorkspaceError {
     let path = path.to_owned();
     move |source| WorkspaceError::Io {
         action,

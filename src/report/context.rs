@@ -9,21 +9,21 @@ use serde_json::{Number, Value};
 
 use crate::store::Status;
 
-use super::dialogues::{self, Shown};
+use super::dialogues::{self, DialogueExcerpt};
 use super::figures::{self, Figure};
-use super::findings::{Answer, Finding, answers, findings};
-use super::format::nine_decimals;
-use super::measures::Measures;
-use super::provenance::{Provenance, provenance};
-use super::tables::{self, Table};
-use super::{Frame, Study};
+use super::findings::{HeadlineAnswer, ReportFinding, headline_answers, report_findings};
+use super::format::round_to_nine_decimals;
+use super::metric_columns::MetricColumns;
+use super::provenance::{ReportProvenance, collect_provenance};
+use super::tables::{self, ReportTable};
+use super::{Analysis, ReportData};
 
 /// Raised when the meaning of a field changes.
-const VERSION: u32 = 1;
+const CONTEXT_VERSION: u32 = 1;
 
 /// All of a report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Context {
+pub struct ReportContext {
     /// Version of this form.
     pub version: u32,
     /// The experiment's name.
@@ -31,28 +31,30 @@ pub struct Context {
     /// The question it asks.
     pub question: String,
     /// What was run.
-    pub summary: Summary,
+    pub summary: ReportSummary,
     /// The names of the main metrics.
-    pub measures: Measures,
+    #[serde(rename = "measures")]
+    pub metric_columns: MetricColumns,
     /// The headline of each group.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<HeadlineAnswer>,
     /// Every table.
-    pub tables: Vec<Table>,
+    pub tables: Vec<ReportTable>,
     /// Every figure.
     pub figures: Vec<Figure>,
     /// Where RISE wins and where it does not.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<ReportFinding>,
     /// Real dialogues.
-    pub dialogues: Vec<Shown>,
+    pub dialogues: Vec<DialogueExcerpt>,
     /// Where the numbers come from.
-    pub provenance: Provenance,
+    pub provenance: ReportProvenance,
 }
 
 /// What was run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Summary {
+pub struct ReportSummary {
     /// Settings, seeds not counted.
-    pub cells: usize,
+    #[serde(rename = "cells")]
+    pub conditions: usize,
     /// Runs: settings times seeds.
     pub runs: usize,
     /// Finished runs.
@@ -69,33 +71,33 @@ pub struct Summary {
     pub axes: Vec<(String, Vec<String>)>,
 }
 
-impl Context {
+impl ReportContext {
     /// The context of a frame, its numbers rounded to nine decimals.
     ///
     /// # Panics
     /// Never: a context is plain data.
     #[must_use]
-    pub fn of(frame: &Frame) -> Self {
-        let study = Study::of(frame);
+    pub fn from_data(frame: &ReportData) -> Self {
+        let study = Analysis::new(frame);
         let context = Self {
-            version: VERSION,
+            version: CONTEXT_VERSION,
             experiment: frame.name.clone(),
             question: frame.question.clone(),
-            summary: summary(&study),
-            measures: study.measures.clone(),
-            answers: answers(&study),
-            tables: tables::all(&study),
-            figures: figures::all(&study),
-            findings: findings(&study),
-            dialogues: dialogues::choose(&study),
-            provenance: provenance(frame),
+            summary: report_summary(&study),
+            metric_columns: study.metric_columns.clone(),
+            answers: headline_answers(&study),
+            tables: tables::build_tables(&study),
+            figures: figures::build_figures(&study),
+            findings: report_findings(&study),
+            dialogues: dialogues::choose_dialogues(&study),
+            provenance: collect_provenance(frame),
         };
-        serde_json::from_value(context.value()).expect("a context is what it was written from")
+        serde_json::from_value(context.to_value()).expect("a context is what it was written from")
     }
 
     /// The context as a JSON value, numbers rounded to nine decimals.
-    fn value(&self) -> Value {
-        rounded(serde_json::to_value(self).expect("a context is plain data"))
+    fn to_value(&self) -> Value {
+        round_numbers(serde_json::to_value(self).expect("a context is plain data"))
     }
 
     /// The context as pretty JSON.
@@ -103,53 +105,53 @@ impl Context {
     /// # Panics
     /// Never: a context is plain data.
     #[must_use]
-    pub fn json(&self) -> String {
+    pub fn to_json(&self) -> String {
         let mut text =
-            serde_json::to_string_pretty(&self.value()).expect("plain data is valid JSON");
+            serde_json::to_string_pretty(&self.to_value()).expect("plain data is valid JSON");
         text.push('\n');
         text
     }
 }
 
-fn summary(study: &Study<'_>) -> Summary {
-    let runs = &study.frame.runs;
+fn report_summary(study: &Analysis<'_>) -> ReportSummary {
+    let runs = &study.data.runs;
     let with = |status: Status| runs.iter().filter(|run| run.status == status).count();
     let (done, failed) = (with(Status::Done), with(Status::Failed));
     let seeds: BTreeSet<u64> = runs.iter().map(|run| run.seed).collect();
     let values = |path: &String| {
         let mut values: Vec<String> = Vec::new();
-        for value in (0..study.settings.len()).filter_map(|at| study.value(at, path)) {
+        for value in (0..study.conditions.len()).filter_map(|at| study.axis_value(at, path)) {
             if !values.contains(&value) {
                 values.push(value);
             }
         }
         (path.clone(), values)
     };
-    Summary {
-        cells: study.settings.len(),
+    ReportSummary {
+        conditions: study.conditions.len(),
         runs: runs.len(),
         done,
         failed,
         missing: runs.len() - done - failed,
         seeds: seeds.into_iter().collect(),
-        problems: study.frame.problems.len(),
+        problems: study.data.problems.len(),
         axes: study.axes.iter().map(values).collect(),
     }
 }
 
 /// The value with its numbers rounded to nine decimals.
 #[must_use]
-pub fn rounded(value: Value) -> Value {
+pub fn round_numbers(value: Value) -> Value {
     match value {
         Value::Number(number) if number.is_f64() => {
-            let number = nine_decimals(number.as_f64().unwrap_or_default());
+            let number = round_to_nine_decimals(number.as_f64().unwrap_or_default());
             Number::from_f64(number).map_or(Value::Null, Value::Number)
         }
-        Value::Array(items) => Value::Array(items.into_iter().map(rounded).collect()),
+        Value::Array(items) => Value::Array(items.into_iter().map(round_numbers).collect()),
         Value::Object(members) => Value::Object(
             members
                 .into_iter()
-                .map(|(name, member)| (name, rounded(member)))
+                .map(|(name, member)| (name, round_numbers(member)))
                 .collect(),
         ),
         other => other,
@@ -158,12 +160,12 @@ pub fn rounded(value: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
+    use super::super::fixtures;
     use super::*;
 
     #[test]
     fn the_same_content_gives_the_same_bytes_whatever_the_way_there() {
-        let frame = sample::frame();
+        let frame = fixtures::sample_data();
         let mut other = frame.clone();
         other.stages.reverse();
         for stage in &mut other.stages {
@@ -171,21 +173,24 @@ mod tests {
             stage.attempts = 7;
             stage.peak_bytes = Some(5 << 30);
         }
-        assert_eq!(Context::of(&frame).json(), Context::of(&other).json());
+        assert_eq!(
+            ReportContext::from_data(&frame).to_json(),
+            ReportContext::from_data(&other).to_json()
+        );
     }
 
     #[test]
     fn a_context_survives_its_file() {
-        let context = Context::of(&sample::frame());
-        let json = context.json();
-        let back: Context = serde_json::from_str(&json).unwrap();
-        assert_eq!(back.json(), json);
+        let context = ReportContext::from_data(&fixtures::sample_data());
+        let json = context.to_json();
+        let back: ReportContext = serde_json::from_str(&json).unwrap();
+        assert_eq!(back.to_json(), json);
         assert_eq!(back.summary, context.summary);
     }
 
     #[test]
     fn numbers_are_rounded_and_never_minus_zero() {
-        let value = rounded(serde_json::json!([0.1 + 0.2, -1e-12, 3]));
+        let value = round_numbers(serde_json::json!([0.1 + 0.2, -1e-12, 3]));
         assert_eq!(value.to_string(), "[0.3,0.0,3]");
     }
 }

@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Episode, Verdict};
+use crate::domain::{Episode, GradeVerdict};
 
-use super::Study;
+use super::Analysis;
 
 /// How many corrected and how many lost dialogues a group shows.
-const SHOWN: (usize, usize) = (2, 1);
+const DIALOGUES_PER_GROUP: (usize, usize) = (2, 1);
 
 /// A dialogue as shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shown {
+pub struct DialogueExcerpt {
     /// The headline group.
     pub group: String,
     /// The checkpoint that spoke.
     pub checkpoint: String,
-    /// What happened: `corrected` or `lost`.
+    /// What happened: `is_corrected` or `is_lost`.
     pub outcome: String,
     /// The problem's id.
     pub problem: String,
@@ -27,48 +27,55 @@ pub struct Shown {
     /// The reference answer.
     pub answer: Option<String>,
     /// The attempts in order.
-    pub turns: Vec<Attempt>,
+    pub turns: Vec<ExcerptAttempt>,
 }
 
 /// One attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
+pub struct ExcerptAttempt {
     /// What was said.
     pub text: String,
     /// The answer that was read.
-    pub read: Option<String>,
+    #[serde(rename = "read")]
+    pub parsed_answer: Option<String>,
     /// `right`, `wrong` or `unreadable`.
     pub verdict: String,
 }
 
 /// A few dialogues per headline group, the first of each outcome by problem id.
 #[must_use]
-pub fn choose(study: &Study<'_>) -> Vec<Shown> {
+pub fn choose_dialogues(study: &Analysis<'_>) -> Vec<DialogueExcerpt> {
     study
-        .groups()
+        .headline_groups()
         .iter()
-        .flat_map(|group| of_group(study, group))
+        .flat_map(|group| group_dialogues(study, group))
         .collect()
 }
 
-fn of_group(study: &Study<'_>, group: &super::study::Group) -> Vec<Shown> {
-    let Some((setting, last)) = group.setting.and_then(|at| Some((at, study.last(at)?))) else {
+fn group_dialogues(
+    study: &Analysis<'_>,
+    group: &super::analysis::HeadlineGroup,
+) -> Vec<DialogueExcerpt> {
+    let Some((setting, last)) = group
+        .condition
+        .and_then(|at| Some((at, study.last_checkpoint(at)?)))
+    else {
         return Vec::new();
     };
-    let Some(evaluation) = study.shown_of(setting) else {
+    let Some(evaluation) = study.dialogue_source(setting) else {
         return Vec::new();
     };
-    let episodes = study.frame.episodes.get(&evaluation).into_iter().flatten();
+    let episodes = study.data.episodes.get(&evaluation).into_iter().flatten();
     let by_problem: BTreeMap<&str, &Episode> = episodes
         .filter(|episode| episode.sample == 0)
         .map(|e| (e.problem.as_str(), e))
         .collect();
     let shown = |outcome: &str, episode: &Episode| {
         let text = study
-            .frame
-            .texts
+            .data
+            .problem_texts
             .get(&(evaluation.clone(), episode.problem.clone()));
-        Shown {
+        DialogueExcerpt {
             group: group.title.clone(),
             checkpoint: last.to_owned(),
             outcome: outcome.to_owned(),
@@ -78,11 +85,11 @@ fn of_group(study: &Study<'_>, group: &super::study::Group) -> Vec<Shown> {
             turns: episode
                 .turns
                 .iter()
-                .map(|turn| attempt(turn.chosen()))
+                .map(|turn| excerpt_attempt(turn.chosen()))
                 .collect(),
         }
     };
-    let pick = |outcome: &'static str, fits: fn(&[Verdict]) -> bool, count: usize| {
+    let pick = |outcome: &'static str, fits: fn(&[GradeVerdict]) -> bool, count: usize| {
         let fitting = by_problem
             .values()
             .filter(move |episode| fits(&episode.verdicts()));
@@ -92,22 +99,22 @@ fn of_group(study: &Study<'_>, group: &super::study::Group) -> Vec<Shown> {
             .collect::<Vec<_>>()
     };
     [
-        pick("corrected", corrected, SHOWN.0),
-        pick("lost", lost, SHOWN.1),
+        pick("corrected", is_corrected, DIALOGUES_PER_GROUP.0),
+        pick("lost", is_lost, DIALOGUES_PER_GROUP.1),
     ]
     .concat()
 }
 
-fn attempt(candidate: &crate::domain::Candidate) -> Attempt {
-    Attempt {
+fn excerpt_attempt(candidate: &crate::domain::Candidate) -> ExcerptAttempt {
+    ExcerptAttempt {
         text: candidate.text.clone(),
-        read: candidate.grade.answer.clone(),
+        parsed_answer: candidate.grade.answer.clone(),
         verdict: candidate.grade.verdict.name().to_owned(),
     }
 }
 
 /// Wrong at first, right from some turn on until the end.
-fn corrected(verdicts: &[Verdict]) -> bool {
+fn is_corrected(verdicts: &[GradeVerdict]) -> bool {
     let wrong = verdicts
         .iter()
         .take_while(|verdict| !verdict.is_right())
@@ -118,32 +125,34 @@ fn corrected(verdicts: &[Verdict]) -> bool {
 }
 
 /// Right at first and not at the end.
-fn lost(verdicts: &[Verdict]) -> bool {
+fn is_lost(verdicts: &[GradeVerdict]) -> bool {
     verdicts.first().is_some_and(|verdict| verdict.is_right())
         && verdicts.last().is_some_and(|verdict| !verdict.is_right())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
+    use super::super::fixtures;
     use super::*;
 
     #[test]
     fn outcomes_by_hand() {
-        use Verdict::{Right, Unreadable, Wrong};
-        assert!(corrected(&[Wrong, Right, Right]) && corrected(&[Unreadable, Wrong, Right]));
+        use GradeVerdict::{Right, Unreadable, Wrong};
+        assert!(is_corrected(&[Wrong, Right, Right]) && is_corrected(&[Unreadable, Wrong, Right]));
         assert!(
-            !corrected(&[Wrong, Right, Wrong])
-                && !corrected(&[Right, Right])
-                && !corrected(&[Wrong, Wrong])
+            !is_corrected(&[Wrong, Right, Wrong])
+                && !is_corrected(&[Right, Right])
+                && !is_corrected(&[Wrong, Wrong])
         );
-        assert!(lost(&[Right, Right, Wrong]) && !lost(&[Right, Wrong, Right]) && !lost(&[]));
+        assert!(
+            is_lost(&[Right, Right, Wrong]) && !is_lost(&[Right, Wrong, Right]) && !is_lost(&[])
+        );
     }
 
     #[test]
     fn the_first_problems_are_shown_with_their_questions() {
-        let frame = sample::frame();
-        let shown = choose(&Study::of(&frame));
+        let frame = fixtures::sample_data();
+        let shown = choose_dialogues(&Analysis::new(&frame));
         let outcomes: Vec<&str> = shown.iter().map(|shown| shown.outcome.as_str()).collect();
         assert_eq!(
             outcomes,

@@ -14,12 +14,12 @@ pub enum ReportError {
     #[error(
         "'{0}' cannot name the report's folder; rename the experiment with letters, digits, '-' and '_'"
     )]
-    Name(String),
+    InvalidName(String),
     /// The `[report]` part of the experiment file is not understood.
     #[error(
         "the report wishes of '{experiment}' are not understood: {problem}; see `[report]` in the experiment file"
     )]
-    Wishes {
+    InvalidOptions {
         /// The experiment.
         experiment: String,
         /// What is wrong.
@@ -27,7 +27,7 @@ pub enum ReportError {
     },
     /// The place is taken by something else.
     #[error("{} exists and is not a report (it has no {mark}); move it away or choose another place", place.display())]
-    Taken {
+    FolderOccupied {
         /// The place.
         place: PathBuf,
         /// The file by which such a report is told.

@@ -3,19 +3,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::stats::{Estimate, Verdict};
+use crate::stats::{ComparisonVerdict, MeanEstimate};
 
-use super::Study;
-use super::format::{counted, percent, points, standing};
-use super::study::Group;
-use super::tables::{Duel, duels};
+use super::Analysis;
+use super::analysis::HeadlineGroup;
+use super::format::{above_or_below, count_noun, format_percent, format_points};
+use super::tables::{HeadlineComparison, headline_comparisons};
 
 /// Below this fraction, upper end included, next to nothing is solved.
-const NOTHING: f64 = 0.02;
+const NEXT_TO_NOTHING: f64 = 0.02;
 
 /// The headline of one group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct HeadlineAnswer {
     /// The group.
     pub title: String,
     /// One to four sentences.
@@ -27,7 +27,7 @@ pub struct Answer {
 
 /// The outcome of one comparison, in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
+pub struct ReportFinding {
     /// The group.
     pub group: String,
     /// `wins`, `loses` or `undecided`.
@@ -38,35 +38,39 @@ pub struct Finding {
 
 /// The headline of every group.
 #[must_use]
-pub fn answers(study: &Study<'_>) -> Vec<Answer> {
+pub fn headline_answers(study: &Analysis<'_>) -> Vec<HeadlineAnswer> {
     study
-        .groups()
+        .headline_groups()
         .iter()
-        .map(|group| answer(study, group))
+        .map(|group| headline_answer(study, group))
         .collect()
 }
 
-fn answer(study: &Study<'_>, group: &Group) -> Answer {
+fn headline_answer(study: &Analysis<'_>, group: &HeadlineGroup) -> HeadlineAnswer {
     let known = group
-        .setting
-        .and_then(|setting| Some((setting, study.last(setting)?)));
-    let said = known.and_then(|(setting, last)| spoken(study, setting, last));
+        .condition
+        .and_then(|setting| Some((setting, study.last_checkpoint(setting)?)));
+    let said = known.and_then(|(setting, last)| headline_sentences(study, setting, last));
     let (sentences, tone) = said.unwrap_or_else(|| {
-        let why = match group.setting {
+        let why = match group.condition {
             None => "No run of this experiment belongs to this group.",
             Some(_) => "No run of this group has finished yet, so nothing can be said.",
         };
         (vec![why.to_owned()], "missing".to_owned())
     });
-    Answer {
+    HeadlineAnswer {
         title: group.title.clone(),
         sentences,
         tone,
     }
 }
 
-fn spoken(study: &Study<'_>, setting: usize, last: &str) -> Option<(Vec<String>, String)> {
-    let measures = &study.measures;
+fn headline_sentences(
+    study: &Analysis<'_>,
+    setting: usize,
+    last: &str,
+) -> Option<(Vec<String>, String)> {
+    let measures = &study.metric_columns;
     let (sequential, parallel, first) = (&measures.sequential, &measures.parallel, &measures.first);
     let estimate = study.estimate(setting, last, sequential)?;
     let against = |checkpoint: &str, metric: &str| {
@@ -77,31 +81,31 @@ fn spoken(study: &Study<'_>, setting: usize, last: &str) -> Option<(Vec<String>,
         comparison.map(|comparison| comparison.difference)
     };
     let gain = against(last, first)?;
-    let solved = solved(&estimate, last, sequential, measures.turns);
+    let solved = solved_clause(&estimate, last, sequential, measures.turns);
     let mut sentences = vec![format!(
         "{solved}: {} the same model's first turn ({first}).",
-        standing(&gain)
+        above_or_below(&gain)
     )];
     if let Some(votes) = against(last, parallel) {
         let samples = measures.samples;
         sentences.push(format!(
             "That is {} its own vote over {samples} parallel first turns ({parallel}).",
-            standing(&votes)
+            above_or_below(&votes)
         ));
     }
     if let Some(base) = (last != "base").then(|| against("base", first)).flatten() {
-        sentences.push(of_base(&base));
+        sentences.push(base_sentence(&base));
     }
-    sentences.push(behind(&estimate));
-    let tone = match Verdict::of(&gain, None) {
-        Verdict::Better => "better",
-        Verdict::Worse => "worse",
-        Verdict::NoClearDifference => "no-clear-difference",
+    sentences.push(sample_size_sentence(&estimate));
+    let tone = match ComparisonVerdict::from_estimate(&gain, None) {
+        ComparisonVerdict::Better => "better",
+        ComparisonVerdict::Worse => "worse",
+        ComparisonVerdict::NoClearDifference => "no-clear-difference",
     };
     Some((sentences, tone.to_owned()))
 }
 
-fn solved(estimate: &Estimate, last: &str, sequential: &str, turns: u32) -> String {
+fn solved_clause(estimate: &MeanEstimate, last: &str, sequential: &str, turns: u32) -> String {
     let state = if last == "base" {
         "Untrained".to_owned()
     } else {
@@ -110,47 +114,47 @@ fn solved(estimate: &Estimate, last: &str, sequential: &str, turns: u32) -> Stri
     if estimate.value == 0.0 {
         format!(
             "Nothing is solved: {} ({sequential}) {}",
-            percent(estimate),
-            lowered(&state)
+            format_percent(estimate),
+            lowercase_first(&state)
         )
-    } else if estimate.high < NOTHING {
+    } else if estimate.high < NEXT_TO_NOTHING {
         format!(
             "Next to nothing is solved: {} ({sequential}) {}",
-            percent(estimate),
-            lowered(&state)
+            format_percent(estimate),
+            lowercase_first(&state)
         )
     } else {
         format!(
             "{state}, voting over {turns} turns ({sequential}) solves {}",
-            percent(estimate)
+            format_percent(estimate)
         )
     }
 }
 
-fn lowered(text: &str) -> String {
+fn lowercase_first(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| {
         first.to_lowercase().chain(letters).collect()
     })
 }
 
-fn of_base(gain: &Estimate) -> String {
-    let verb = if gain.above_zero() {
+fn base_sentence(gain: &MeanEstimate) -> String {
+    let verb = if gain.is_above_zero() {
         "already gains over its turns"
-    } else if gain.below_zero() {
+    } else if gain.is_below_zero() {
         "does not improve over its turns, it loses"
     } else {
         "shows no clear change over its turns"
     };
-    format!("The base {verb} ({}).", points(gain))
+    format!("The base {verb} ({}).", format_points(gain))
 }
 
-fn behind(estimate: &Estimate) -> String {
-    let problems = counted(estimate.problems, "test problem");
-    match estimate.between_seeds() {
+fn sample_size_sentence(estimate: &MeanEstimate) -> String {
+    let problems = count_noun(estimate.problems, "test problem");
+    match estimate.std_between_seeds() {
         Some(spread) => format!(
             "{problems}, {} (standard deviation between seeds {:.1} points).",
-            counted(estimate.seeds, "training seed"),
+            count_noun(estimate.seeds, "training seed"),
             spread * 100.0
         ),
         None => {
@@ -161,44 +165,47 @@ fn behind(estimate: &Estimate) -> String {
 
 /// Every comparison of every group in a sentence, wins and losses alike.
 #[must_use]
-pub fn findings(study: &Study<'_>) -> Vec<Finding> {
-    let of_group = |group: &Group| {
+pub fn report_findings(study: &Analysis<'_>) -> Vec<ReportFinding> {
+    let of_group = |group: &HeadlineGroup| {
         let duels = group
-            .setting
-            .map(|setting| duels(study, setting, group.sft))
+            .condition
+            .map(|setting| headline_comparisons(study, setting, group.sft_condition))
             .unwrap_or_default();
         duels
             .into_iter()
-            .map(|duel| finding(&group.title, &duel))
+            .map(|duel| report_finding(&group.title, &duel))
             .collect::<Vec<_>>()
     };
-    study.groups().iter().flat_map(of_group).collect()
+    study.headline_groups().iter().flat_map(of_group).collect()
 }
 
-fn finding(group: &str, duel: &Duel) -> Finding {
+fn report_finding(group: &str, duel: &HeadlineComparison) -> ReportFinding {
     let verdict = duel.outcome.verdict;
     let (outcome, relation) = match verdict {
-        Verdict::Better => ("wins", format!("is {}", standing(&duel.outcome.difference))),
-        Verdict::Worse => (
-            "loses",
-            format!("is {}", standing(&duel.outcome.difference)),
+        ComparisonVerdict::Better => (
+            "wins",
+            format!("is {}", above_or_below(&duel.outcome.difference)),
         ),
-        Verdict::NoClearDifference => (
+        ComparisonVerdict::Worse => (
+            "loses",
+            format!("is {}", above_or_below(&duel.outcome.difference)),
+        ),
+        ComparisonVerdict::NoClearDifference => (
             "undecided",
             format!(
                 "is not clearly different ({}) from",
-                points(&duel.outcome.difference)
+                format_points(&duel.outcome.difference)
             ),
         ),
     };
-    Finding {
+    ReportFinding {
         group: group.to_owned(),
         outcome: outcome.to_owned(),
-        sentence: format!("{} {relation} {}.", capital(&duel.own), duel.other),
+        sentence: format!("{} {relation} {}.", capitalize_first(&duel.own), duel.other),
     }
 }
 
-fn capital(text: &str) -> String {
+fn capitalize_first(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| {
         first.to_uppercase().chain(letters).collect()
@@ -207,13 +214,13 @@ fn capital(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
+    use super::super::fixtures;
     use super::*;
 
     #[test]
     fn the_headline_is_computed() {
-        let frame = sample::frame();
-        let answers = answers(&Study::of(&frame));
+        let frame = fixtures::sample_data();
+        let answers = headline_answers(&Analysis::new(&frame));
         insta::assert_snapshot!(answers[0].sentences.join("\n"), @"
             After round 2, voting over 5 turns (m1@t5) solves 76.7 % [70.0, 83.3]: 25.8 points [18.3, 34.2] above the same model's first turn (m1@t1).
             That is not clearly different (−2.5 points [−11.7, 6.7]) from its own vote over 5 parallel first turns (m5@t1).
@@ -225,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_bad_result_reads_as_bad() {
-        let mut frame = sample::frame();
+        let mut frame = fixtures::sample_data();
         for (metric, scores) in frame.scores.values_mut().flatten() {
             if metric.contains("@t") {
                 for score in scores {
@@ -233,7 +240,7 @@ mod tests {
                 }
             }
         }
-        let answers = answers(&Study::of(&frame));
+        let answers = headline_answers(&Analysis::new(&frame));
         assert!(
             answers[0].sentences[0].starts_with("Nothing is solved: 0.0 % [0.0, "),
             "{:?}",
@@ -244,13 +251,13 @@ mod tests {
 
     #[test]
     fn nothing_finished_means_nothing_said() {
-        let mut frame = sample::frame();
+        let mut frame = fixtures::sample_data();
         frame.scores.clear();
-        let answers = answers(&Study::of(&frame));
+        let answers = headline_answers(&Analysis::new(&frame));
         assert_eq!(
             answers[0].sentences,
             ["No run of this group has finished yet, so nothing can be said."]
         );
-        assert!(findings(&Study::of(&frame)).is_empty());
+        assert!(report_findings(&Analysis::new(&frame)).is_empty());
     }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::stats::Estimate;
+use crate::stats::MeanEstimate;
 
 /// What a number counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Unit {
+pub enum DisplayUnit {
     /// A fraction, written as percent with one decimal.
     Fraction,
     /// A count such as tokens, written with one decimal.
@@ -18,10 +18,10 @@ pub enum Unit {
     Nats,
 }
 
-impl Unit {
+impl DisplayUnit {
     /// The unit of a metric, by the name that the database has for it.
     #[must_use]
-    pub fn named(name: &str) -> Self {
+    pub fn from_label(name: &str) -> Self {
         match name {
             "fraction" => Self::Fraction,
             name if name.starts_with("nats") => Self::Nats,
@@ -31,7 +31,7 @@ impl Unit {
 
     /// The unit of a metric by its own name, where the database does not say.
     #[must_use]
-    pub fn of_metric(name: &str) -> Self {
+    pub fn for_metric(name: &str) -> Self {
         match name {
             "tokens" => Self::Count,
             name if name.starts_with("nll") => Self::Nats,
@@ -41,14 +41,14 @@ impl Unit {
 
     /// The number in this unit.
     #[must_use]
-    pub fn number(self, value: f64) -> String {
-        minus(&format!("{:.*}", self.decimals(), self.scaled(value)))
+    pub fn format_value(self, value: f64) -> String {
+        use_minus_sign(&format!("{:.*}", self.decimals(), self.to_display(value)))
     }
 
     /// The number with its sign, also when it is positive.
     #[must_use]
-    pub fn signed(self, value: f64) -> String {
-        minus(&format!("{:+.*}", self.decimals(), self.scaled(value)))
+    pub fn format_signed(self, value: f64) -> String {
+        use_minus_sign(&format!("{:+.*}", self.decimals(), self.to_display(value)))
     }
 
     const fn decimals(self) -> usize {
@@ -60,7 +60,7 @@ impl Unit {
 
     /// What differences in this unit are counted in.
     #[must_use]
-    pub const fn words(self) -> &'static str {
+    pub const fn difference_unit(self) -> &'static str {
         match self {
             Self::Fraction => "points",
             Self::Count => "units",
@@ -70,7 +70,7 @@ impl Unit {
 
     /// How many of those make 1 of what is stored.
     #[must_use]
-    pub const fn scale(self) -> f64 {
+    pub const fn display_factor(self) -> f64 {
         match self {
             Self::Fraction => 100.0,
             Self::Count | Self::Nats => 1.0,
@@ -79,16 +79,16 @@ impl Unit {
 
     /// `[low, high]`.
     #[must_use]
-    pub fn interval(self, estimate: &Estimate) -> String {
+    pub fn format_interval(self, estimate: &MeanEstimate) -> String {
         format!(
             "[{}, {}]",
-            self.number(estimate.low),
-            self.number(estimate.high)
+            self.format_value(estimate.low),
+            self.format_value(estimate.high)
         )
     }
 
-    fn scaled(self, value: f64) -> f64 {
-        let scaled = nine_decimals(value) * self.scale();
+    fn to_display(self, value: f64) -> f64 {
+        let scaled = round_to_nine_decimals(value) * self.display_factor();
         // No "-0.0".
         if scaled.abs() < 0.5 * 0.1_f64.powi(self.decimals() as i32) {
             0.0
@@ -101,55 +101,58 @@ impl Unit {
 /// The number without the last digits of a floating-point number, which mean nothing and may differ
 /// between processors, and between two ways of taking the same mean.
 #[must_use]
-pub fn nine_decimals(number: f64) -> f64 {
+pub fn round_to_nine_decimals(number: f64) -> f64 {
     // Adding 0 turns -0 into 0.
     (number * 1e9).round() / 1e9 + 0.0
 }
 
 /// `66.5 % [62.4, 70.6]`.
 #[must_use]
-pub fn percent(estimate: &Estimate) -> String {
+pub fn format_percent(estimate: &MeanEstimate) -> String {
     format!(
         "{} % {}",
-        Unit::Fraction.number(estimate.value),
-        Unit::Fraction.interval(estimate)
+        DisplayUnit::Fraction.format_value(estimate.value),
+        DisplayUnit::Fraction.format_interval(estimate)
     )
 }
 
 /// `+16.8 points [13.1, 20.6]`.
 #[must_use]
-pub fn points(difference: &Estimate) -> String {
+pub fn format_points(difference: &MeanEstimate) -> String {
     format!(
         "{} points {}",
-        Unit::Fraction.signed(difference.value),
-        Unit::Fraction.interval(difference)
+        DisplayUnit::Fraction.format_signed(difference.value),
+        DisplayUnit::Fraction.format_interval(difference)
     )
 }
 
 /// Where something stands against something else: `16.8 points [13.1, 20.6] above`.
 #[must_use]
-pub fn standing(difference: &Estimate) -> String {
-    let unit = Unit::Fraction;
-    if difference.above_zero() {
+pub fn above_or_below(difference: &MeanEstimate) -> String {
+    let unit = DisplayUnit::Fraction;
+    if difference.is_above_zero() {
         format!(
             "{} points {} above",
-            unit.number(difference.value),
-            unit.interval(difference)
+            unit.format_value(difference.value),
+            unit.format_interval(difference)
         )
-    } else if difference.below_zero() {
-        let (low, high) = (unit.number(-difference.high), unit.number(-difference.low));
+    } else if difference.is_below_zero() {
+        let (low, high) = (
+            unit.format_value(-difference.high),
+            unit.format_value(-difference.low),
+        );
         format!(
             "{} points [{low}, {high}] below",
-            unit.number(-difference.value)
+            unit.format_value(-difference.value)
         )
     } else {
-        format!("not clearly different ({}) from", points(difference))
+        format!("not clearly different ({}) from", format_points(difference))
     }
 }
 
 /// A large number in three digits: `61.2 k`, `8.37 G`.
 #[must_use]
-pub fn amount(number: f64) -> String {
+pub fn format_amount(number: f64) -> String {
     const PREFIXES: [&str; 7] = ["", " k", " M", " G", " T", " P", " E"];
     let digits = |value: f64| match value {
         value if value >= 99.95 => 0,
@@ -172,7 +175,7 @@ pub fn amount(number: f64) -> String {
 
 /// An amount of money: two decimals, or three digits of what is less than a unit.
 #[must_use]
-pub fn money(amount: f64) -> String {
+pub fn format_money(amount: f64) -> String {
     if amount >= 1.0 || amount <= 0.0 {
         return format!("{amount:.2}");
     }
@@ -182,7 +185,7 @@ pub fn money(amount: f64) -> String {
 
 /// A p value: three decimals, or `< 0.001`.
 #[must_use]
-pub fn p_value(p: f64) -> String {
+pub fn format_p_value(p: f64) -> String {
     if p < 0.001 {
         "p < 0.001".to_owned()
     } else {
@@ -192,7 +195,7 @@ pub fn p_value(p: f64) -> String {
 
 /// `1 problem`, `2 problems`.
 #[must_use]
-pub fn counted(count: usize, word: &str) -> String {
+pub fn count_noun(count: usize, word: &str) -> String {
     if count == 1 {
         format!("1 {word}")
     } else {
@@ -217,7 +220,7 @@ pub fn slug(text: &str) -> String {
 }
 
 /// Gives later ones of equal names a number, so that no file overwrites another.
-pub fn number_repeats<'n>(names: impl Iterator<Item = &'n mut String>) {
+pub fn deduplicate_names<'n>(names: impl Iterator<Item = &'n mut String>) {
     let mut seen = BTreeSet::new();
     for name in names {
         let mut candidate = name.clone();
@@ -230,7 +233,7 @@ pub fn number_repeats<'n>(names: impl Iterator<Item = &'n mut String>) {
     }
 }
 
-fn minus(text: &str) -> String {
+fn use_minus_sign(text: &str) -> String {
     let text = text.replace('-', "\u{2212}");
     if text
         .trim_start_matches('+')
@@ -246,8 +249,8 @@ fn minus(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn estimate(value: f64, low: f64, high: f64) -> Estimate {
-        Estimate {
+    fn estimate(value: f64, low: f64, high: f64) -> MeanEstimate {
+        MeanEstimate {
             value,
             low,
             high,
@@ -261,24 +264,27 @@ mod tests {
     #[test]
     fn numbers_as_people_read_them() {
         assert_eq!(
-            percent(&estimate(0.665, 0.6244, 0.706)),
+            format_percent(&estimate(0.665, 0.6244, 0.706)),
             "66.5 % [62.4, 70.6]"
         );
         assert_eq!(
-            points(&estimate(-0.038, -0.054, -0.022)),
+            format_points(&estimate(-0.038, -0.054, -0.022)),
             "−3.8 points [−5.4, −2.2]"
         );
-        assert_eq!(Unit::Fraction.signed(-0.0001), "0.0");
-        assert_eq!(Unit::Count.number(28.04), "28.0");
+        assert_eq!(DisplayUnit::Fraction.format_signed(-0.0001), "0.0");
+        assert_eq!(DisplayUnit::Count.format_value(28.04), "28.0");
         assert_eq!(
             (
-                Unit::Nats.signed(-0.0123).as_str(),
-                Unit::Nats.signed(0.0004).as_str()
+                DisplayUnit::Nats.format_signed(-0.0123).as_str(),
+                DisplayUnit::Nats.format_signed(0.0004).as_str()
             ),
             ("−0.012", "0.000")
         );
         assert_eq!(
-            (p_value(0.000_2).as_str(), p_value(0.04).as_str()),
+            (
+                format_p_value(0.000_2).as_str(),
+                format_p_value(0.04).as_str()
+            ),
             ("p < 0.001", "p = 0.040")
         );
     }
@@ -287,10 +293,10 @@ mod tests {
     fn a_tie_reads_alike_wherever_it_is_written() {
         for value in [0.0095, 0.009_499_999_999_99, 0.009_500_000_000_01] {
             let below = estimate(-value, -0.017, -0.001);
-            assert_eq!(Unit::Fraction.signed(-value), "−0.9");
-            assert_eq!(standing(&below), "0.9 points [0.1, 1.7] below");
+            assert_eq!(DisplayUnit::Fraction.format_signed(-value), "−0.9");
+            assert_eq!(above_or_below(&below), "0.9 points [0.1, 1.7] below");
         }
-        assert_eq!(nine_decimals(-1e-12).to_bits(), 0.0_f64.to_bits());
+        assert_eq!(round_to_nine_decimals(-1e-12).to_bits(), 0.0_f64.to_bits());
     }
 
     #[test]
@@ -298,7 +304,7 @@ mod tests {
         let shown = [
             0.0, 7.0, 40.5, 999.4, 61_200.0, 999_600.0, 8.37e9, 1.65e11, 2.9e18,
         ]
-        .map(amount);
+        .map(format_amount);
         assert_eq!(
             shown,
             [
@@ -310,21 +316,21 @@ mod tests {
     #[test]
     fn a_loss_reads_as_a_loss() {
         assert_eq!(
-            standing(&estimate(0.168, 0.131, 0.206)),
+            above_or_below(&estimate(0.168, 0.131, 0.206)),
             "16.8 points [13.1, 20.6] above"
         );
         assert_eq!(
-            standing(&estimate(-0.038, -0.054, -0.022)),
+            above_or_below(&estimate(-0.038, -0.054, -0.022)),
             "3.8 points [2.2, 5.4] below"
         );
         let unclear = "not clearly different (+0.4 points [−1.0, 1.8]) from";
-        assert_eq!(standing(&estimate(0.004, -0.01, 0.018)), unclear);
+        assert_eq!(above_or_below(&estimate(0.004, -0.01, 0.018)), unclear);
     }
 
     #[test]
     fn repeated_names_are_numbered() {
         let mut names = ["a", "a", "a-2", "a"].map(str::to_owned);
-        number_repeats(names.iter_mut());
+        deduplicate_names(names.iter_mut());
         assert_eq!(names, ["a", "a-2", "a-2-2", "a-3"]);
     }
 

@@ -5,48 +5,51 @@
 //! value, and nothing else, into files; `publish` puts them in place. Must not know how runs are made.
 //! The same database content gives the same bytes.
 
+mod analysis;
+mod compute_account;
 mod context;
 mod dialogues;
 mod error;
 mod figures;
 mod findings;
 mod format;
-mod frame;
-mod known;
-mod ledger;
-mod measures;
+mod memo;
+mod metric_columns;
 mod page;
 mod provenance;
 mod publish;
 mod render;
-mod study;
+mod report_data;
+mod report_options;
 mod tables;
-mod wishes;
 
 #[cfg(test)]
-pub(crate) mod sample;
+pub(crate) mod fixtures;
 
 use std::path::{Path, PathBuf};
 
-use crate::store::Reader;
+use crate::store::StoreReader;
 
-pub use context::{Context, rounded};
+pub use analysis::{Analysis, Condition};
+pub use compute_account::{CheckpointUsage, ComputeAccount, ComputeUsage};
+pub use context::{ReportContext, round_numbers};
 pub use error::ReportError;
 pub use figures::{Chart, FIGURES, Figure, ForestRow};
-pub use format::{Unit, amount, counted, money, p_value};
-pub use frame::{Checkpoint, Frame, Other, Run, Scores, measured, read};
-pub use ledger::{Cost, Ledger, Spent};
-pub use measures::{EQUAL_TOKENS, SHORT};
-pub use page::{Drawn, drawn, page};
-pub use publish::{MARK, place, publish};
-pub use render::{File, render};
-pub use study::{Setting, Study};
-pub use tables::{Cell, Section, TABLES, Table};
-pub use wishes::{Headline, Wishes};
+pub use format::{DisplayUnit, count_noun, format_amount, format_money, format_p_value};
+pub use metric_columns::{EQUAL_TOKENS, EQUAL_TOKENS_SHORTAGE};
+pub use page::{FigureFiles, page, render_figure};
+pub use publish::{SENTINEL, publish, report_folder};
+pub use render::{ReportFile, render};
+pub use report_data::{
+    EvaluatedCheckpoint, MetricScores, RegradedEvaluation, ReportData, ReportRun,
+    read_measurements, read_report_data,
+};
+pub use report_options::{HeadlineSelector, StoredReportOptions};
+pub use tables::{ReportSection, ReportTable, TABLES, TableCell};
 
 /// A report on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
+pub struct PublishedReport {
     /// The folder of the report.
     pub folder: PathBuf,
     /// The page to open.
@@ -64,16 +67,20 @@ pub struct Written {
 /// # Errors
 /// If the experiment is unknown, its report wishes cannot be understood, the database cannot be read,
 /// or the place cannot be written or holds something that is not a report.
-pub fn write(reader: &Reader, experiment: &str, out: &Path) -> Result<Written, ReportError> {
-    let context = Context::of(&read(reader, experiment)?);
+pub fn write_report(
+    reader: &StoreReader,
+    experiment: &str,
+    out: &Path,
+) -> Result<PublishedReport, ReportError> {
+    let context = ReportContext::from_data(&read_report_data(reader, experiment)?);
     let files = render(&context)?;
-    let folder = publish(&files, experiment, out, MARK)?;
+    let folder = publish(&files, experiment, out, SENTINEL)?;
     let headline = context
         .answers
         .iter()
         .flat_map(|answer| answer.sentences.clone())
         .collect();
-    Ok(Written {
+    Ok(PublishedReport {
         index: folder.join("index.html"),
         folder,
         files: files.len(),

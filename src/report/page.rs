@@ -5,34 +5,34 @@
 use serde::Serialize;
 
 use super::ReportError;
-use super::figures::{Figure, inline, png, svg};
-use super::render::{File, filled};
+use super::figures::{Figure, figure_svg, inline_svg, png};
+use super::render::{ReportFile, render_template};
 
 /// A figure that was drawn.
 #[derive(Clone, Debug)]
-pub struct Drawn {
+pub struct FigureFiles {
     /// The picture for use inside a page.
-    pub inline: String,
+    pub inline_svg: String,
     /// The picture as files, `figures/<id>.svg` and `.png`.
-    pub files: [File; 2],
+    pub files: [ReportFile; 2],
 }
 
 /// Draws a figure.
 ///
 /// # Errors
 /// If it cannot be drawn.
-pub fn drawn(figure: &Figure) -> Result<Drawn, ReportError> {
-    let drawing = svg(figure)?;
+pub fn render_figure(figure: &Figure) -> Result<FigureFiles, ReportError> {
+    let drawing = figure_svg(figure)?;
     let image = png(&figure.id, &drawing)?;
     let path = |kind: &str| format!("figures/{}.{kind}", figure.id);
-    Ok(Drawn {
-        inline: inline(&drawing, &format!("{}. {}", figure.title, figure.reading)),
+    Ok(FigureFiles {
+        inline_svg: inline_svg(&drawing, &format!("{}. {}", figure.title, figure.caption)),
         files: [
-            File {
+            ReportFile {
                 path: path("svg"),
                 bytes: drawing.into_bytes(),
             },
-            File {
+            ReportFile {
                 path: path("png"),
                 bytes: image,
             },
@@ -44,9 +44,9 @@ pub fn drawn(figure: &Figure) -> Result<Drawn, ReportError> {
 ///
 /// # Errors
 /// If the template is broken.
-pub fn page(name: &str, view: &impl Serialize) -> Result<File, ReportError> {
-    Ok(File {
+pub fn page(name: &str, view: &impl Serialize) -> Result<ReportFile, ReportError> {
+    Ok(ReportFile {
         path: name.to_owned(),
-        bytes: filled(&format!("claims/{name}"), view)?.into_bytes(),
+        bytes: render_template(&format!("claims/{name}"), view)?.into_bytes(),
     })
 }

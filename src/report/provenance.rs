@@ -8,33 +8,36 @@ use serde_json::Value;
 
 use crate::store::Status;
 
-use super::Frame;
+use super::ReportData;
 
 /// The fields of a stage's origin that can be shown; others name hosts or depend on chance.
-const ORIGIN: [&str; 4] = ["backend", "instruction_set", "program", "shipped"];
+const ORIGIN_FIELDS: [&str; 4] = ["backend", "instruction_set", "program", "shipped"];
 
 /// Where the numbers come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Provenance {
+pub struct ReportProvenance {
     /// Stages asked for, summed over runs.
-    pub asked: u64,
+    #[serde(rename = "asked")]
+    pub requested_stages: u64,
     /// Different stages among them, each executed once.
-    pub distinct: u64,
+    #[serde(rename = "distinct")]
+    pub distinct_stages: u64,
     /// Finished stages by kind.
-    pub kinds: BTreeMap<String, u64>,
+    #[serde(rename = "kinds")]
+    pub stages_by_kind: BTreeMap<String, u64>,
     /// Different origins of finished stages as `name: value` lists.
     pub origins: Vec<Vec<(String, String)>>,
     /// Name and version of the graders behind the scores.
     pub graders: Vec<(String, u64)>,
     /// Metrics that occur here: name, version, meaning.
-    pub metrics: Vec<Metric>,
+    pub metrics: Vec<MetricMeaning>,
     /// Every run.
-    pub runs: Vec<RunLine>,
+    pub runs: Vec<RunSummary>,
 }
 
 /// A metric and what it means.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Metric {
+pub struct MetricMeaning {
     /// Its name.
     pub name: String,
     /// Its version.
@@ -45,7 +48,7 @@ pub struct Metric {
 
 /// One run in the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunLine {
+pub struct RunSummary {
     /// Readable name.
     pub label: String,
     /// First digits of its key.
@@ -60,7 +63,7 @@ pub struct RunLine {
 
 /// Gathers the provenance of a frame.
 #[must_use]
-pub fn provenance(frame: &Frame) -> Provenance {
+pub fn collect_provenance(frame: &ReportData) -> ReportProvenance {
     let done = || {
         frame
             .stages
@@ -70,7 +73,7 @@ pub fn provenance(frame: &Frame) -> Provenance {
     let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
     done().for_each(|stage| *kinds.entry(stage.kind.clone()).or_default() += 1);
     let origins: BTreeSet<Vec<(String, String)>> = done()
-        .map(|stage| origin(&stage.origin))
+        .map(|stage| reportable_origin(&stage.origin))
         .filter(|origin| !origin.is_empty())
         .collect();
     let used: BTreeSet<&str> = frame
@@ -79,7 +82,7 @@ pub fn provenance(frame: &Frame) -> Provenance {
         .flat_map(|scores| scores.keys().map(String::as_str))
         .collect();
     // The newest version of a name is the one that scores are read under.
-    let newest: BTreeMap<&str, Metric> = frame
+    let newest: BTreeMap<&str, MetricMeaning> = frame
         .metrics
         .iter()
         .filter(|metric| used.contains(metric.name.as_str()))
@@ -88,7 +91,7 @@ pub fn provenance(frame: &Frame) -> Provenance {
                 (metric.name.clone(), metric.version, metric.meaning.clone());
             (
                 metric.name.as_str(),
-                Metric {
+                MetricMeaning {
                     name,
                     version,
                     meaning,
@@ -96,34 +99,34 @@ pub fn provenance(frame: &Frame) -> Provenance {
             )
         })
         .collect();
-    Provenance {
-        asked: frame.sharing.0,
-        distinct: frame.sharing.1,
-        kinds,
+    ReportProvenance {
+        requested_stages: frame.stage_counts.0,
+        distinct_stages: frame.stage_counts.1,
+        stages_by_kind: kinds,
         origins: origins.into_iter().collect(),
         graders: frame.graders.iter().cloned().collect(),
         metrics: newest.into_values().collect(),
-        runs: frame.runs.iter().map(line).collect(),
+        runs: frame.runs.iter().map(run_summary).collect(),
     }
 }
 
-fn origin(value: &Value) -> Vec<(String, String)> {
+fn reportable_origin(value: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| {
         value
             .as_str()
             .map_or_else(|| value.to_string(), str::to_owned)
     };
-    ORIGIN
+    ORIGIN_FIELDS
         .iter()
         .filter_map(|&name| Some((name.to_owned(), text(value.get(name)?))))
         .collect()
 }
 
-fn line(run: &super::Run) -> RunLine {
-    RunLine {
+fn run_summary(run: &super::ReportRun) -> RunSummary {
+    RunSummary {
         label: run.label.clone(),
         key: run.key.short().to_owned(),
-        state: state(run.status).to_owned(),
+        state: run_state(run.status).to_owned(),
         checkpoints: run.checkpoints.len(),
         error: run.error.clone().filter(|_| run.status == Status::Failed),
     }
@@ -131,7 +134,7 @@ fn line(run: &super::Run) -> RunLine {
 
 /// A run's state as a report sees it: whatever is neither done nor failed is missing.
 #[must_use]
-pub const fn state(status: Status) -> &'static str {
+pub const fn run_state(status: Status) -> &'static str {
     match status {
         Status::Done => "done",
         Status::Failed => "failed",
@@ -141,13 +144,13 @@ pub const fn state(status: Status) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
+    use super::super::fixtures;
     use super::*;
 
     #[test]
     fn hosts_and_durations_stay_out() {
-        let frame = sample::frame();
-        let provenance = provenance(&frame);
+        let frame = fixtures::sample_data();
+        let provenance = collect_provenance(&frame);
         let expected: [&[(&str, &str)]; 1] = [&[
             ("backend", "flex"),
             ("instruction_set", "avx2"),
@@ -173,11 +176,11 @@ mod tests {
 
     #[test]
     fn a_failed_run_keeps_its_error() {
-        let mut frame = sample::frame();
+        let mut frame = fixtures::sample_data();
         frame.runs[0].status = Status::Failed;
         frame.runs[0].error = Some("no space left".to_owned());
         frame.runs[1].status = Status::Interrupted;
-        let runs = provenance(&frame).runs;
+        let runs = collect_provenance(&frame).runs;
         assert_eq!(
             (runs[0].state.as_str(), runs[0].error.as_deref()),
             ("failed", Some("no space left"))

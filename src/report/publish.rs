@@ -4,30 +4,30 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{File, ReportError};
+use super::{ReportError, ReportFile};
 
 /// The file that tells an experiment's report from any other folder.
-pub const MARK: &str = "context.json";
+pub const SENTINEL: &str = "context.json";
 
 /// The place of a report, `out/<experiment>/`, which holds an earlier one or nothing.
 ///
 /// # Errors
 /// If the name is no folder name, or the place holds something else.
-pub fn place(experiment: &str, out: &Path) -> Result<PathBuf, ReportError> {
-    place_of(experiment, out, MARK)
+pub fn report_folder(experiment: &str, out: &Path) -> Result<PathBuf, ReportError> {
+    checked_folder(experiment, out, SENTINEL)
 }
 
 /// The same for a report that is told by another file.
-fn place_of(experiment: &str, out: &Path, mark: &str) -> Result<PathBuf, ReportError> {
+fn checked_folder(experiment: &str, out: &Path, mark: &str) -> Result<PathBuf, ReportError> {
     let plain = !experiment.is_empty()
         && !experiment.starts_with('.')
         && !experiment.contains(['/', '\\', '\0']);
     if !plain {
-        return Err(ReportError::Name(experiment.to_owned()));
+        return Err(ReportError::InvalidName(experiment.to_owned()));
     }
     let place = out.join(experiment);
     if place.exists() && !place.join(mark).exists() && !is_empty(&place) {
-        return Err(ReportError::Taken {
+        return Err(ReportError::FolderOccupied {
             place,
             mark: mark.to_owned(),
         });
@@ -39,35 +39,35 @@ fn place_of(experiment: &str, out: &Path, mark: &str) -> Result<PathBuf, ReportE
 /// folders by the file `mark`, one of `files`.
 ///
 /// # Errors
-/// If there is no [`place`] for it, or a file cannot be written.
+/// If there is no [`report_folder`] for it, or a file cannot be written.
 pub fn publish(
-    files: &[File],
+    files: &[ReportFile],
     experiment: &str,
     out: &Path,
     mark: &str,
 ) -> Result<PathBuf, ReportError> {
-    let place = place_of(experiment, out, mark)?;
+    let place = checked_folder(experiment, out, mark)?;
     let (fresh, old) = (
         out.join(format!(".{experiment}.new")),
         out.join(format!(".{experiment}.old")),
     );
     if !place.exists() && old.join(mark).exists() {
         // A crash between the two renames below left the earlier report aside.
-        tried(fs::rename(&old, &place), &place)?;
+        with_path(fs::rename(&old, &place), &place)?;
     }
-    remove(&fresh)?;
+    remove_folder(&fresh)?;
     for file in files {
         let path = fresh.join(&file.path);
         let folder = path.parent().unwrap_or(&fresh);
-        tried(fs::create_dir_all(folder), folder)?;
-        tried(fs::write(&path, &file.bytes), &path)?;
+        with_path(fs::create_dir_all(folder), folder)?;
+        with_path(fs::write(&path, &file.bytes), &path)?;
     }
-    remove(&old)?;
+    remove_folder(&old)?;
     if place.exists() {
-        tried(fs::rename(&place, &old), &old)?;
+        with_path(fs::rename(&place, &old), &old)?;
     }
-    tried(fs::rename(&fresh, &place), &place)?;
-    remove(&old)?;
+    with_path(fs::rename(&fresh, &place), &place)?;
+    remove_folder(&old)?;
     Ok(place)
 }
 
@@ -75,14 +75,14 @@ fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-fn remove(folder: &Path) -> Result<(), ReportError> {
+fn remove_folder(folder: &Path) -> Result<(), ReportError> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => tried(Err(error), folder),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => with_path(Err(error), folder),
         _ => Ok(()),
     }
 }
 
-fn tried<T>(result: io::Result<T>, path: &Path) -> Result<T, ReportError> {
+fn with_path<T>(result: io::Result<T>, path: &Path) -> Result<T, ReportError> {
     result.map_err(|source| ReportError::Write {
         path: path.to_owned(),
         source,
@@ -93,8 +93,8 @@ fn tried<T>(result: io::Result<T>, path: &Path) -> Result<T, ReportError> {
 mod tests {
     use super::*;
 
-    fn file(path: &str, text: &str) -> File {
-        File {
+    fn file(path: &str, text: &str) -> ReportFile {
+        ReportFile {
             path: path.to_owned(),
             bytes: text.as_bytes().to_vec(),
         }
@@ -103,10 +103,10 @@ mod tests {
     #[test]
     fn a_new_report_replaces_the_whole_old_one() {
         let out = tempfile::tempdir().unwrap();
-        let first = [file(MARK, "1"), file("tables/old.csv", "x")];
-        publish(&first, "quickstart", out.path(), MARK).unwrap();
-        let place = publish(&[file(MARK, "2")], "quickstart", out.path(), MARK).unwrap();
-        assert_eq!(fs::read_to_string(place.join(MARK)).unwrap(), "2");
+        let first = [file(SENTINEL, "1"), file("tables/old.csv", "x")];
+        publish(&first, "quickstart", out.path(), SENTINEL).unwrap();
+        let place = publish(&[file(SENTINEL, "2")], "quickstart", out.path(), SENTINEL).unwrap();
+        assert_eq!(fs::read_to_string(place.join(SENTINEL)).unwrap(), "2");
         assert!(!place.join("tables").exists());
         let left: Vec<_> = fs::read_dir(out.path())
             .unwrap()
@@ -120,10 +120,10 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let old = out.path().join(".x.old");
         fs::create_dir_all(&old).unwrap();
-        fs::write(old.join(MARK), "1").unwrap();
+        fs::write(old.join(SENTINEL), "1").unwrap();
         fs::create_dir_all(out.path().join(".x.new/half")).unwrap();
-        let place = publish(&[file(MARK, "2")], "x", out.path(), MARK).unwrap();
-        assert_eq!(fs::read_to_string(place.join(MARK)).unwrap(), "2");
+        let place = publish(&[file(SENTINEL, "2")], "x", out.path(), SENTINEL).unwrap();
+        assert_eq!(fs::read_to_string(place.join(SENTINEL)).unwrap(), "2");
         assert!(!old.exists() && !place.join("half").exists());
     }
 
@@ -132,11 +132,14 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         fs::create_dir_all(out.path().join("x")).unwrap();
         fs::write(out.path().join("x/thesis.tex"), "precious").unwrap();
-        let error = publish(&[file(MARK, "1")], "x", out.path(), MARK).unwrap_err();
-        assert!(matches!(error, ReportError::Taken { .. }), "{error}");
+        let error = publish(&[file(SENTINEL, "1")], "x", out.path(), SENTINEL).unwrap_err();
+        assert!(
+            matches!(error, ReportError::FolderOccupied { .. }),
+            "{error}"
+        );
         assert!(matches!(
-            publish(&[], "../x", out.path(), MARK),
-            Err(ReportError::Name(_))
+            publish(&[], "../x", out.path(), SENTINEL),
+            Err(ReportError::InvalidName(_))
         ));
     }
 }

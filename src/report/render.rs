@@ -5,14 +5,14 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::Context;
+use super::ReportContext;
 use super::ReportError;
-use super::figures::{FONT_BOLD, FONT_REGULAR, inline, png, svg};
-use super::tables::{Cell, NUMBERS, Section, Shown, Table};
+use super::figures::{FONT_BOLD, FONT_REGULAR, figure_svg, inline_svg, png};
+use super::tables::{CSV_COLUMNS, RenderedCell, ReportSection, ReportTable, TableCell};
 
 /// A file of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct File {
+pub struct ReportFile {
     /// Its path inside the report's folder.
     pub path: String,
     /// What it holds.
@@ -21,29 +21,32 @@ pub struct File {
 
 /// A table with its cells in words.
 #[derive(Serialize)]
-struct ShownTable<'c> {
+struct RenderedTable<'c> {
     id: &'c str,
-    section: Section,
+    section: ReportSection,
     title: &'c str,
-    reading: &'c str,
-    head: &'c str,
+    #[serde(rename = "reading")]
+    caption: &'c str,
+    #[serde(rename = "head")]
+    label_header: &'c str,
     columns: &'c [String],
-    rows: Vec<ShownRow<'c>>,
+    rows: Vec<RenderedRow<'c>>,
 }
 
 #[derive(Serialize)]
-struct ShownRow<'c> {
+struct RenderedRow<'c> {
     heading: Option<&'c str>,
     label: &'c str,
-    cells: Vec<Shown>,
+    cells: Vec<RenderedCell>,
 }
 
 #[derive(Serialize)]
-struct ShownFigure<'c> {
+struct RenderedFigure<'c> {
     id: &'c str,
-    section: Section,
+    section: ReportSection,
     title: &'c str,
-    reading: &'c str,
+    #[serde(rename = "reading")]
+    caption: &'c str,
     svg: String,
 }
 
@@ -51,36 +54,39 @@ struct ShownFigure<'c> {
 ///
 /// # Errors
 /// If a figure cannot be drawn or a template is broken.
-pub fn render(context: &Context) -> Result<Vec<File>, ReportError> {
-    let mut files = vec![text_file("context.json", context.json())];
+pub fn render(context: &ReportContext) -> Result<Vec<ReportFile>, ReportError> {
+    let mut files = vec![text_file("context.json", context.to_json())];
     let mut figures = Vec::new();
     for figure in &context.figures {
-        let drawn = svg(figure)?;
-        files.push(File {
+        let drawn = figure_svg(figure)?;
+        files.push(ReportFile {
             path: format!("figures/{}.png", figure.id),
             bytes: png(&figure.id, &drawn)?,
         });
-        figures.push(ShownFigure {
+        figures.push(RenderedFigure {
             id: &figure.id,
             section: figure.section,
             title: &figure.title,
-            reading: &figure.reading,
-            svg: inline(&drawn, &format!("{}. {}", figure.title, figure.reading)),
+            caption: &figure.caption,
+            svg: inline_svg(&drawn, &format!("{}. {}", figure.title, figure.caption)),
         });
         files.push(text_file(&format!("figures/{}.svg", figure.id), drawn));
     }
-    let tables: Vec<ShownTable<'_>> = context.tables.iter().map(shown).collect();
-    let environment = environment()?;
+    let tables: Vec<RenderedTable<'_>> = context.tables.iter().map(rendered_table).collect();
+    let environment = template_environment()?;
     for (table, raw) in tables.iter().zip(&context.tables) {
         let tex = environment
             .get_template("table.tex")?
-            .render(context! { table => plain(table) })?;
+            .render(context! { table => template_value(table) })?;
         files.push(text_file(&format!("tables/{}.tex", table.id), tex));
-        files.push(text_file(&format!("tables/{}.csv", table.id), csv(raw)));
+        files.push(text_file(
+            &format!("tables/{}.csv", table.id),
+            table_csv(raw),
+        ));
     }
     for page in ["index.html", "index.md"] {
         let values = context! {
-            report => plain(context), tables => plain(&tables), figures => plain(&figures), fonts => plain(&fonts())
+            report => template_value(context), tables => template_value(&tables), figures => template_value(&figures), fonts => template_value(&base64_fonts())
         };
         files.push(text_file(
             page,
@@ -91,42 +97,48 @@ pub fn render(context: &Context) -> Result<Vec<File>, ReportError> {
 }
 
 /// A template of another part of the program, filled with `view` and the fonts.
-pub(super) fn filled(template: &str, view: &impl Serialize) -> Result<String, ReportError> {
-    let values = context! { view => plain(view), fonts => plain(&fonts()) };
-    Ok(environment()?.get_template(template)?.render(values)?)
+pub(super) fn render_template(
+    template: &str,
+    view: &impl Serialize,
+) -> Result<String, ReportError> {
+    let values =
+        context! { view => template_value(view), fonts => template_value(&base64_fonts()) };
+    Ok(template_environment()?
+        .get_template(template)?
+        .render(values)?)
 }
 
 /// The regular and the bold weight of the embedded font, in base 64.
-fn fonts() -> (String, String) {
-    (base64(FONT_REGULAR), base64(FONT_BOLD))
+fn base64_fonts() -> (String, String) {
+    (encode_base64(FONT_REGULAR), encode_base64(FONT_BOLD))
 }
 
-fn text_file(path: &str, text: String) -> File {
-    File {
+fn text_file(path: &str, text: String) -> ReportFile {
+    ReportFile {
         path: path.to_owned(),
         bytes: text.into_bytes(),
     }
 }
 
-fn shown(table: &Table) -> ShownTable<'_> {
-    let rows = table.rows.iter().map(|row| ShownRow {
+fn rendered_table(table: &ReportTable) -> RenderedTable<'_> {
+    let rows = table.rows.iter().map(|row| RenderedRow {
         heading: row.heading.as_deref(),
         label: &row.label,
-        cells: row.cells.iter().map(Cell::shown).collect(),
+        cells: row.cells.iter().map(TableCell::render).collect(),
     });
-    ShownTable {
+    RenderedTable {
         id: &table.id,
         section: table.section,
         title: &table.title,
-        reading: &table.reading,
-        head: &table.head,
+        caption: &table.caption,
+        label_header: &table.label_header,
         columns: &table.columns,
         rows: rows.collect(),
     }
 }
 
 /// The templates, with undefined values as errors and escaping by kind of file.
-fn environment() -> Result<Environment<'static>, ReportError> {
+fn template_environment() -> Result<Environment<'static>, ReportError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(
@@ -140,9 +152,9 @@ fn environment() -> Result<Environment<'static>, ReportError> {
         Some("html" | "css") => AutoEscape::Html,
         _ => AutoEscape::None,
     });
-    environment.add_filter("md", |text: String| markdown(&text));
-    environment.add_filter("tex", |text: String| latex(&text));
-    environment.add_filter("fence", |text: String| fence(&text));
+    environment.add_filter("md", |text: String| escape_markdown(&text));
+    environment.add_filter("tex", |text: String| escape_latex(&text));
+    environment.add_filter("fence", |text: String| fenced_block(&text));
     for (name, template) in [
         (
             "index.html",
@@ -175,7 +187,7 @@ fn environment() -> Result<Environment<'static>, ReportError> {
 }
 
 /// Plain data as the templates see it.
-fn plain<T: Serialize>(data: &T) -> Value {
+fn template_value<T: Serialize>(data: &T) -> Value {
     fn value(json: Json) -> Value {
         match json {
             Json::Null => Value::from(()),
@@ -197,23 +209,25 @@ fn plain<T: Serialize>(data: &T) -> Value {
 }
 
 /// One line per row and column of the table, numbers as fractions.
-fn csv(table: &Table) -> String {
+fn table_csv(table: &ReportTable) -> String {
     let mut lines = vec![format!(
         "group,{},column,{}",
-        quoted(&table.head),
-        NUMBERS.join(",")
+        csv_field(&table.label_header),
+        CSV_COLUMNS.join(",")
     )];
     let mut group = "";
     for row in &table.rows {
         group = row.heading.as_deref().unwrap_or(group);
         for (column, cell) in table.columns.iter().zip(&row.cells) {
-            let numbers = cell.numbers();
+            let numbers = cell.csv_values();
             let find = |name: &str| {
                 let found = numbers.iter().find(|(known, _)| *known == name);
-                found.map(|(_, number)| quoted(number)).unwrap_or_default()
+                found
+                    .map(|(_, number)| csv_field(number))
+                    .unwrap_or_default()
             };
-            let values: Vec<String> = NUMBERS.iter().map(|name| find(name)).collect();
-            let names = [group, &row.label, column].map(quoted).join(",");
+            let values: Vec<String> = CSV_COLUMNS.iter().map(|name| find(name)).collect();
+            let names = [group, &row.label, column].map(csv_field).join(",");
             lines.push(format!("{names},{}", values.join(",")));
         }
     }
@@ -221,7 +235,7 @@ fn csv(table: &Table) -> String {
 }
 
 /// A CSV field, in quotes where it needs them (RFC 4180).
-fn quoted(text: &str) -> String {
+fn csv_field(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
@@ -231,7 +245,7 @@ fn quoted(text: &str) -> String {
 
 /// Text that Markdown takes literally, within a paragraph or a table cell. Brackets around numbers stay
 /// as they are, so that intervals can be read in the raw file too.
-fn markdown(text: &str) -> String {
+fn escape_markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();
     while let Some(c) = letters.next() {
@@ -251,14 +265,14 @@ fn markdown(text: &str) -> String {
 }
 
 /// A fenced block that the text cannot close.
-fn fence(text: &str) -> String {
+fn fenced_block(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let ticks = "`".repeat(longest.max(2) + 1);
     format!("{ticks}text\n{}\n{ticks}", text.trim_end_matches('\n'))
 }
 
 /// Text that LaTeX takes literally.
-fn latex(text: &str) -> String {
+fn escape_latex(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -285,7 +299,7 @@ fn latex(text: &str) -> String {
 }
 
 /// Base 64 (RFC 4648), for fonts inside the page.
-fn base64(bytes: &[u8]) -> String {
+fn encode_base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -309,17 +323,17 @@ fn base64(bytes: &[u8]) -> String {
 mod tests {
     use std::sync::LazyLock;
 
-    use super::super::sample;
+    use super::super::fixtures;
     use super::*;
 
     /// The report of the sample, rendered once for all tests.
-    fn files() -> &'static [File] {
-        static FILES: LazyLock<Vec<File>> =
-            LazyLock::new(|| render(&Context::of(&sample::frame())).unwrap());
+    fn files() -> &'static [ReportFile] {
+        static FILES: LazyLock<Vec<ReportFile>> =
+            LazyLock::new(|| render(&ReportContext::from_data(&fixtures::sample_data())).unwrap());
         &FILES
     }
 
-    fn text(files: &[File], path: &str) -> String {
+    fn text(files: &[ReportFile], path: &str) -> String {
         let file = files
             .iter()
             .find(|file| file.path == path)
@@ -330,24 +344,27 @@ mod tests {
     #[test]
     fn base64_by_hand() {
         assert_eq!(
-            ["f", "fo", "foo", "foob"].map(|x| base64(x.as_bytes())),
+            ["f", "fo", "foo", "foob"].map(|x| encode_base64(x.as_bytes())),
             ["Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]
         );
     }
 
     #[test]
     fn specials_are_taken_literally() {
-        assert_eq!(markdown("a|b *c* <d>\n_e_"), r"a\|b \*c\* \<d\> \_e\_");
         assert_eq!(
-            markdown("up 3.1 [−2.0, 8.2], [x](y)"),
+            escape_markdown("a|b *c* <d>\n_e_"),
+            r"a\|b \*c\* \<d\> \_e\_"
+        );
+        assert_eq!(
+            escape_markdown("up 3.1 [−2.0, 8.2], [x](y)"),
             r"up 3.1 [−2.0, 8.2], \[x\](y)"
         );
         assert_eq!(
-            latex(r"50 % of {x_1} & \y ~ −3"),
+            escape_latex(r"50 % of {x_1} & \y ~ −3"),
             r"50 \% of \{x\_1\} \& \textbackslash{}y \textasciitilde{} $-$3"
         );
-        assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
-        assert_eq!(fence("```\nx"), "````text\n```\nx\n````");
+        assert_eq!(csv_field("a,\"b\""), "\"a,\"\"b\"\"\"");
+        assert_eq!(fenced_block("```\nx"), "````text\n```\nx\n````");
     }
 
     #[test]
@@ -364,9 +381,9 @@ mod tests {
 
     #[test]
     fn what_runs_say_cannot_become_markup() {
-        let mut frame = sample::frame();
+        let mut frame = fixtures::sample_data();
         frame.question = "Is <script>alert(1)</script> a *question* | or not?".to_owned();
-        let files = render(&Context::of(&frame)).unwrap();
+        let files = render(&ReportContext::from_data(&frame)).unwrap();
         assert!(!text(&files, "index.html").contains("<script>alert"));
         assert!(
             text(&files, "index.md")
@@ -376,8 +393,8 @@ mod tests {
 
     #[test]
     fn rendering_depends_on_the_context_file_alone() {
-        let context = Context::of(&sample::frame());
-        let back: Context = serde_json::from_str(&context.json()).unwrap();
+        let context = ReportContext::from_data(&fixtures::sample_data());
+        let back: ReportContext = serde_json::from_str(&context.to_json()).unwrap();
         assert_eq!(files(), render(&back).unwrap());
     }
 

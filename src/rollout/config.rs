@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{AnswerForm, Inquiry, Retry, TaskConfig};
-use crate::domain::{Sampling, Split};
-use crate::remote::Endpoint;
+use crate::api::Endpoint;
+use crate::data::{AnswerForm, RetryMessage, SelfReview, TaskConfig};
+use crate::domain::{SamplingConfig, Split};
 
 /// How many own turns a collection has before the improved one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ impl OwnTurns {
 /// How many earlier attempts a policy is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Window {
+pub enum HistoryWindow {
     /// As many as the longest history that the model was trained on: its own turns per
     /// trajectory (paper, inference section); 1 for a model that saw no round.
     Trained,
@@ -43,10 +43,10 @@ pub enum Window {
     All,
 }
 
-impl Window {
+impl HistoryWindow {
     /// The number of earlier attempts shown, given the longest history in training; none is all.
     #[must_use]
-    pub const fn resolve(self, trained: u32) -> Option<u32> {
+    pub const fn max_shown_attempts(self, trained: u32) -> Option<u32> {
         match self {
             Self::Trained => Some(if trained == 0 { 1 } else { trained }),
             Self::Last(attempts) => Some(attempts),
@@ -58,7 +58,7 @@ impl Window {
 /// Who supplies the improved last turn where the policy's own turns failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Teacher {
+pub enum TeacherConfig {
     /// The task's reference solution.
     Reference,
     /// A stronger base model by name; answers the plain question at temperature 0.7.
@@ -68,7 +68,7 @@ pub enum Teacher {
     OpenAi(Box<Endpoint>),
     /// The policy itself: the first best of so many samples (self-distillation).
     #[serde(rename = "self")]
-    Oneself {
+    OwnPolicy {
         /// Samples drawn at the failed state.
         best_of: u32,
     },
@@ -77,7 +77,7 @@ pub enum Teacher {
 /// Whose own turns are trained on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Rollouts {
+pub enum RolloutSource {
     /// The policy's own.
     Own,
     /// Those of another base model, by name (the paper's cross-model rollouts).
@@ -99,46 +99,49 @@ pub struct CollectConfig {
     /// an attempt that was right is given once more as the answer to the retry text.
     pub stop_on_success: bool,
     /// What is said after an attempt, right or wrong.
-    pub retry: Retry,
+    pub retry: RetryMessage,
     /// Whether the retry text repeats the question, as the official code does.
     pub repeat_question: bool,
     /// What is said about the form of the answer; what the task's grader reads if it is not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_form: Option<AnswerForm>,
     /// Whose own turns are trained on.
-    pub rollouts: Rollouts,
+    pub rollouts: RolloutSource,
     /// Who supplies the improved turn.
-    pub teacher: Teacher,
+    pub teacher: TeacherConfig,
     /// How often a degenerate attempt is drawn again before it is kept after all. The official code
     /// draws for ever.
-    pub redraws: u32,
+    #[serde(rename = "redraws", alias = "max_resamples")]
+    pub max_resamples: u32,
     /// How the policy samples.
-    pub sampling: Sampling,
+    pub sampling: SamplingConfig,
 }
 
 impl CollectConfig {
     /// The models behind an API that take part, by the path of their settings in a run.
     pub fn endpoints(&self) -> impl Iterator<Item = (&'static str, &Endpoint)> {
         let teacher = match &self.teacher {
-            Teacher::OpenAi(endpoint) => Some(("collect.teacher.openai", &**endpoint)),
-            Teacher::Reference | Teacher::Model(_) | Teacher::Oneself { .. } => None,
+            TeacherConfig::OpenAi(endpoint) => Some(("collect.teacher.openai", &**endpoint)),
+            TeacherConfig::Reference
+            | TeacherConfig::Model(_)
+            | TeacherConfig::OwnPolicy { .. } => None,
         };
         let rollouts = match &self.rollouts {
-            Rollouts::OpenAi(endpoint) => Some(("collect.rollouts.openai", &**endpoint)),
-            Rollouts::Own | Rollouts::Model(_) => None,
+            RolloutSource::OpenAi(endpoint) => Some(("collect.rollouts.openai", &**endpoint)),
+            RolloutSource::Own | RolloutSource::Model(_) => None,
         };
         teacher.into_iter().chain(rollouts)
     }
 
     /// The same settings without those that change no attempt.
     #[must_use]
-    pub fn essence(&self) -> Self {
+    pub fn result_relevant(&self) -> Self {
         let mut essence = self.clone();
-        if let Teacher::OpenAi(endpoint) = &mut essence.teacher {
-            **endpoint = endpoint.essence();
+        if let TeacherConfig::OpenAi(endpoint) = &mut essence.teacher {
+            **endpoint = endpoint.result_relevant();
         }
-        if let Rollouts::OpenAi(endpoint) = &mut essence.rollouts {
-            **endpoint = endpoint.essence();
+        if let RolloutSource::OpenAi(endpoint) = &mut essence.rollouts {
+            **endpoint = endpoint.result_relevant();
         }
         essence
     }
@@ -150,13 +153,13 @@ impl Default for CollectConfig {
             own_turns: OwnTurns::Round,
             trajectories: 1,
             stop_on_success: true,
-            retry: Retry::Incorrect,
+            retry: RetryMessage::Incorrect,
             repeat_question: true,
             answer_form: None,
-            rollouts: Rollouts::Own,
-            teacher: Teacher::Reference,
-            redraws: 3,
-            sampling: Sampling::default(),
+            rollouts: RolloutSource::Own,
+            teacher: TeacherConfig::Reference,
+            max_resamples: 3,
+            sampling: SamplingConfig::default(),
         }
     }
 }
@@ -164,7 +167,7 @@ impl Default for CollectConfig {
 /// How the turns of a dialogue follow each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Protocol {
+pub enum TurnProtocol {
     /// Attempt, retry text, attempt (the paper's).
     #[default]
     Retry,
@@ -175,14 +178,14 @@ pub enum Protocol {
     SelfVerify,
 }
 
-impl Protocol {
+impl TurnProtocol {
     /// What the policy is asked about each attempt, if anything.
     #[must_use]
-    pub const fn inquiry(self) -> Option<Inquiry> {
+    pub const fn self_review(self) -> Option<SelfReview> {
         match self {
             Self::Retry => None,
-            Self::SelfRefine => Some(Inquiry::Critique),
-            Self::SelfVerify => Some(Inquiry::Verify),
+            Self::SelfRefine => Some(SelfReview::Critique),
+            Self::SelfVerify => Some(SelfReview::Verify),
         }
     }
 }
@@ -190,7 +193,7 @@ impl Protocol {
 /// Which of a run's checkpoints are evaluated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Checkpoints {
+pub enum CheckpointSelection {
     /// The base, and what comes out of every round.
     #[default]
     All,
@@ -198,7 +201,7 @@ pub enum Checkpoints {
     Last,
 }
 
-impl Checkpoints {
+impl CheckpointSelection {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
     fn are_all(&self) -> bool {
         *self == Self::All
@@ -215,13 +218,13 @@ pub struct EvaluateConfig {
     /// enough to compare with parallel samples at equal tokens.
     pub samples: u32,
     /// How turns follow each other.
-    pub protocol: Protocol,
+    pub protocol: TurnProtocol,
     /// Whether a dialogue ends at its first right attempt, as only an oracle can tell. Without it
     /// the policy hears the retry text after right attempts too.
     pub oracle: bool,
     /// What is said after an attempt; as in collection if it is not given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry: Option<Retry>,
+    pub retry: Option<RetryMessage>,
     /// Another task whose problems are answered (out of distribution); the run's own if none is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskConfig>,
@@ -230,12 +233,12 @@ pub struct EvaluateConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_seed: Option<u64>,
     /// Which checkpoints are asked.
-    #[serde(skip_serializing_if = "Checkpoints::are_all")]
-    pub checkpoints: Checkpoints,
+    #[serde(skip_serializing_if = "CheckpointSelection::are_all")]
+    pub checkpoints: CheckpointSelection,
     /// How many earlier attempts the model is shown.
-    pub window: Window,
+    pub window: HistoryWindow,
     /// How the model samples.
-    pub sampling: Sampling,
+    pub sampling: SamplingConfig,
     /// Which problems: `test` for what is reported, `validation` for whatever is chosen by the
     /// result.
     pub split: Split,
@@ -247,14 +250,14 @@ impl Default for EvaluateConfig {
             split: Split::Test,
             turns: 5,
             samples: 10,
-            protocol: Protocol::Retry,
+            protocol: TurnProtocol::Retry,
             oracle: false,
             retry: None,
             task: None,
             data_seed: None,
-            checkpoints: Checkpoints::All,
-            window: Window::Trained,
-            sampling: Sampling::default(),
+            checkpoints: CheckpointSelection::All,
+            window: HistoryWindow::Trained,
+            sampling: SamplingConfig::default(),
         }
     }
 }
@@ -265,10 +268,10 @@ mod tests {
 
     #[test]
     fn the_trained_window_is_the_trained_history_and_at_least_one_attempt() {
-        assert_eq!(Window::Trained.resolve(2), Some(2));
-        assert_eq!(Window::Trained.resolve(0), Some(1));
-        assert_eq!(Window::Last(3).resolve(1), Some(3));
-        assert_eq!(Window::All.resolve(1), None);
+        assert_eq!(HistoryWindow::Trained.max_shown_attempts(2), Some(2));
+        assert_eq!(HistoryWindow::Trained.max_shown_attempts(0), Some(1));
+        assert_eq!(HistoryWindow::Last(3).max_shown_attempts(1), Some(3));
+        assert_eq!(HistoryWindow::All.max_shown_attempts(1), None);
     }
 
     #[test]

@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 
 /// A word that occurs more often than this makes an attempt degenerate.
-const REPEATS: usize = 150;
+const MAX_WORD_REPEATS: usize = 150;
 /// A word of more characters than this does too.
-const LETTERS: usize = 300;
+const MAX_WORD_LENGTH: usize = 300;
 
 /// Whether the official code would throw an attempt away: a word (lower case, between white space)
 /// that occurs more than 150 times, or one of more than 300 characters.
@@ -19,7 +19,7 @@ pub fn is_degenerate(text: &str) -> bool {
     text.split_whitespace().any(|word| {
         let count = counts.entry(word).or_default();
         *count += 1;
-        *count > REPEATS || word.chars().count() > LETTERS
+        *count > MAX_WORD_REPEATS || word.chars().count() > MAX_WORD_LENGTH
     })
 }
 

@@ -4,14 +4,14 @@
 //! transition), the sliding window of history, and the stop rule. Hides how much of the history a
 //! policy sees. Must not know who answers, nor how texts are laid out.
 
-use crate::data::{Exchange, Inquiry, Prompt};
+use crate::data::{PromptConfig, ReviewedAttempt, SelfReview};
 use crate::domain::{Dialogue, Turn};
 
 /// What the policy is shown after its turns, and when an episode ends.
 #[derive(Clone, Copy, Debug)]
-pub struct Environment<'a> {
+pub struct RolloutEnvironment<'a> {
     /// How question, attempts and retry texts become a dialogue.
-    pub prompt: &'a Prompt,
+    pub prompt: &'a PromptConfig,
     /// How many of the latest attempts are shown with their retry texts; none shows all.
     ///
     /// The question itself is always shown. The paper keeps the last k interactions for a model
@@ -21,17 +21,20 @@ pub struct Environment<'a> {
     /// Whether an episode ends at its first right attempt: while collecting, or with an oracle.
     pub stop_on_success: bool,
     /// What the policy is asked about each of its attempts, if anything.
-    pub inquiry: Option<Inquiry>,
+    pub self_review: Option<SelfReview>,
 }
 
-impl Environment<'_> {
+impl RolloutEnvironment<'_> {
     /// The state after these turns: the question and the attempts within the window.
     #[must_use]
-    pub fn state(&self, question: &str, turns: &[Turn]) -> Dialogue {
-        let shown = self.shown(turns);
-        match self.inquiry {
-            None => self.prompt.dialogue(question, &texts(shown)),
-            Some(inquiry) => self.prompt.reviewed(question, inquiry, &exchanges(shown)),
+    pub fn next_dialogue(&self, question: &str, turns: &[Turn]) -> Dialogue {
+        let shown = self.visible_turns(turns);
+        match self.self_review {
+            None => self.prompt.dialogue(question, &attempt_texts(shown)),
+            Some(inquiry) => {
+                self.prompt
+                    .reviewed_dialogue(question, inquiry, &reviewed_attempts(shown))
+            }
         }
     }
 
@@ -41,20 +44,20 @@ impl Environment<'_> {
     /// # Panics
     /// If there is no turn, or the environment has nothing to ask.
     #[must_use]
-    pub fn about_last(&self, question: &str, turns: &[Turn]) -> Dialogue {
+    pub fn review_dialogue(&self, question: &str, turns: &[Turn]) -> Dialogue {
         let (last, earlier) = turns
             .split_last()
             .expect("there is an attempt to ask about");
-        let inquiry = self.inquiry.expect("the protocol asks about attempts");
-        self.prompt.inquiry(
+        let inquiry = self.self_review.expect("the protocol asks about attempts");
+        self.prompt.self_review_dialogue(
             question,
             inquiry,
-            &exchanges(self.shown(earlier)),
+            &reviewed_attempts(self.visible_turns(earlier)),
             &last.chosen().text,
         )
     }
 
-    fn shown<'t>(&self, turns: &'t [Turn]) -> &'t [Turn] {
+    fn visible_turns<'t>(&self, turns: &'t [Turn]) -> &'t [Turn] {
         let hidden = self
             .window
             .map_or(0, |window| turns.len().saturating_sub(window as usize));
@@ -75,17 +78,17 @@ impl Environment<'_> {
     }
 }
 
-fn texts(turns: &[Turn]) -> Vec<&str> {
+fn attempt_texts(turns: &[Turn]) -> Vec<&str> {
     turns
         .iter()
         .map(|turn| turn.chosen().text.as_str())
         .collect()
 }
 
-fn exchanges(turns: &[Turn]) -> Vec<Exchange<'_>> {
+fn reviewed_attempts(turns: &[Turn]) -> Vec<ReviewedAttempt<'_>> {
     turns
         .iter()
-        .map(|turn| Exchange {
+        .map(|turn| ReviewedAttempt {
             attempt: &turn.chosen().text,
             review: turn.review.as_ref().map(|review| review.text.as_str()),
         })
@@ -95,19 +98,19 @@ fn exchanges(turns: &[Turn]) -> Vec<Exchange<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollout::testing::{problem, prompt, turn};
+    use crate::rollout::fixtures::{problem, prompt, turn};
 
     /// The assistant messages shown after attempts `a`, `b`, `c` under a window.
     fn shown(window: Option<u32>) -> Vec<String> {
         let prompt = prompt();
-        let environment = Environment {
+        let environment = RolloutEnvironment {
             prompt: &prompt,
             window,
             stop_on_success: false,
-            inquiry: None,
+            self_review: None,
         };
         let turns = ["a", "b", "c"].map(|text| turn(&problem(1), text));
-        let state = environment.state("How many?", &turns);
+        let state = environment.next_dialogue("How many?", &turns);
         assert!(
             state.0[0].text.contains("How many?"),
             "the question slid out of the window"
@@ -135,13 +138,13 @@ mod tests {
     fn only_a_right_last_attempt_ends_an_episode_and_only_where_the_rule_says_so() {
         let prompt = prompt();
         let (wrong, right) = (turn(&problem(1), "#### 7"), turn(&problem(1), "#### 1"));
-        let stopping = Environment {
+        let stopping = RolloutEnvironment {
             prompt: &prompt,
             window: None,
             stop_on_success: true,
-            inquiry: None,
+            self_review: None,
         };
-        let going_on = Environment {
+        let going_on = RolloutEnvironment {
             stop_on_success: false,
             ..stopping
         };

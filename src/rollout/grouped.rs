@@ -4,11 +4,11 @@
 //! request, so that a policy reads the question once, and each sample then goes its own way. Must
 //! not know what the samples are compared for.
 
-use crate::domain::{Episode, Policy, PolicyError, Problem, Request, Seed, Turn};
+use crate::domain::{Episode, Policy, PolicyError, PolicyRequest, Problem, Seed, Turn};
 
-use super::attempt::{Asked, Grader, Respondent, seed_of};
-use super::environment::Environment;
-use super::sequential::Unroll;
+use super::environment::RolloutEnvironment;
+use super::graded_policy::{GradeFn, GradedPolicy, GradedRequest, attempt_seed};
+use super::sequential::RolloutConfig;
 
 /// Unrolls the policy `samples` times on every problem; the episodes of a problem stand together,
 /// in the problems' order.
@@ -17,21 +17,21 @@ use super::sequential::Unroll;
 ///
 /// # Errors
 /// If the policy cannot answer, or was stopped.
-pub fn grouped(
+pub fn grouped_rollouts(
     policy: &mut dyn Policy,
     problems: &[Problem],
-    plan: &Unroll,
+    plan: &RolloutConfig,
     samples: u32,
     seed: Seed,
-    grade: Grader<'_>,
+    grade: GradeFn<'_>,
 ) -> Result<Vec<Vec<Episode>>, PolicyError> {
-    let environment = Environment {
+    let environment = RolloutEnvironment {
         prompt: &plan.prompt,
         window: plan.window,
         stop_on_success: plan.stop_on_success,
-        inquiry: None,
+        self_review: None,
     };
-    let mut respondent = Respondent {
+    let mut respondent = GradedPolicy {
         policy,
         author: plan.author,
         sampling: &plan.sampling,
@@ -55,19 +55,20 @@ pub fn grouped(
             // Before the first turn all samples of a problem are shown the same.
             let together = if turn == 0 { open.len().max(1) } else { 1 };
             for samples in open.chunks(together) {
-                let dialogue = environment.state(&problem.question, &group[samples[0]].turns);
+                let dialogue =
+                    environment.next_dialogue(&problem.question, &group[samples[0]].turns);
                 let seeds = samples
                     .iter()
-                    .map(|&sample| seed_of(seed, problem, turn, sample as u32))
+                    .map(|&sample| attempt_seed(seed, problem, turn, sample as u32))
                     .collect();
-                asked.push(Asked {
+                asked.push(GradedRequest {
                     problem,
-                    request: Request::new(dialogue, seeds),
+                    request: PolicyRequest::new(dialogue, seeds),
                 });
                 places.extend(samples.iter().map(|&sample| (number, sample)));
             }
         }
-        let answers = respondent.answer(asked)?.into_iter().flatten();
+        let answers = respondent.respond_and_grade(asked)?.into_iter().flatten();
         for ((number, sample), candidate) in places.into_iter().zip(answers) {
             groups[number][sample].turns.push(Turn::single(candidate));
         }
@@ -78,13 +79,21 @@ pub fn grouped(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollout::rollout;
-    use crate::rollout::testing::{Dice, grade, plan, problem};
+    use crate::rollout::fixtures::{SeededPolicy, grade, problem, rollout_config};
+    use crate::rollout::sequential_rollouts;
 
     #[test]
     fn samples_are_whole_episodes_that_go_their_own_ways() {
         let problems: Vec<Problem> = (0..5).map(problem).collect();
-        let groups = grouped(&mut Dice, &problems, &plan(3), 4, Seed(1), &grade).unwrap();
+        let groups = grouped_rollouts(
+            &mut SeededPolicy,
+            &problems,
+            &rollout_config(3),
+            4,
+            Seed(1),
+            &grade,
+        )
+        .unwrap();
         assert_eq!(groups.len(), 5);
         for (group, problem) in groups.iter().zip(&problems) {
             let samples: Vec<u32> = group.iter().map(|episode| episode.sample).collect();
@@ -107,18 +116,26 @@ mod tests {
             .collect();
         assert_eq!(
             first,
-            rollout(&mut Dice, &problems, &plan(3), Seed(1), &grade).unwrap()
+            sequential_rollouts(
+                &mut SeededPolicy,
+                &problems,
+                &rollout_config(3),
+                Seed(1),
+                &grade
+            )
+            .unwrap()
         );
     }
 
     #[test]
     fn a_stop_rule_ends_each_sample_for_itself() {
         let problems: Vec<Problem> = (0..8).map(problem).collect();
-        let stopping = Unroll {
+        let stopping = RolloutConfig {
             stop_on_success: true,
-            ..plan(4)
+            ..rollout_config(4)
         };
-        let groups = grouped(&mut Dice, &problems, &stopping, 6, Seed(2), &grade).unwrap();
+        let groups =
+            grouped_rollouts(&mut SeededPolicy, &problems, &stopping, 6, Seed(2), &grade).unwrap();
         let lengths: Vec<usize> = groups
             .iter()
             .flatten()

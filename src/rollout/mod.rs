@@ -4,30 +4,35 @@
 //! Hides windows of history, batching over problems and the seeds of single attempts. Must not
 //! know about tensors, training, metrics or the database.
 
-mod attempt;
 mod config;
 mod degenerate;
 mod environment;
+#[cfg(test)]
+mod fixtures;
+mod graded_policy;
 mod grouped;
 mod parallel;
 mod rationalise;
 mod refine;
 mod review;
 mod sequential;
+mod step_labels;
 mod teacher;
-#[cfg(test)]
-mod testing;
-mod trace;
 
-pub use attempt::Grader;
 pub use config::{
-    Checkpoints, CollectConfig, EvaluateConfig, OwnTurns, Protocol, Rollouts, Teacher, Window,
+    CheckpointSelection, CollectConfig, EvaluateConfig, HistoryWindow, OwnTurns, RolloutSource,
+    TeacherConfig, TurnProtocol,
 };
-pub use environment::Environment;
-pub use grouped::grouped;
-pub use parallel::parallel;
+pub use environment::RolloutEnvironment;
+pub use graded_policy::GradeFn;
+pub use grouped::grouped_rollouts;
+pub use parallel::parallel_samples;
 pub use rationalise::rationalise;
-pub use refine::refine;
-pub use sequential::{Unroll, rollout};
-pub use teacher::{Improved, Improvement, MODEL_TEMPERATURE, Source, TeacherError, improve};
-pub use trace::{GloreConfig, Onward, Trace, Tracing, trace};
+pub use refine::refine_drafts;
+pub use sequential::{RolloutConfig, sequential_rollouts};
+pub use step_labels::{
+    ContinuationConfig, GloreConfig, ProblemStepLabels, StepLabelRequest, label_steps,
+};
+pub use teacher::{
+    ImproveConfig, ImproveStats, TEACHER_TEMPERATURE, TeacherError, TeacherPolicy, improve_episodes,
+};

@@ -4,10 +4,10 @@
 //! not drawn twice. One request per problem carries all seeds, so that a policy reads the question
 //! once. Must not know how the samples are voted over.
 
-use crate::domain::{Episode, Policy, PolicyError, Problem, Request, Seed, Turn};
+use crate::domain::{Episode, Policy, PolicyError, PolicyRequest, Problem, Seed, Turn};
 
-use super::attempt::{Asked, Grader, Respondent, seed_of};
-use super::sequential::Unroll;
+use super::graded_policy::{GradeFn, GradedPolicy, GradedRequest, attempt_seed};
+use super::sequential::RolloutConfig;
 
 /// Draws the first-turn samples `1..samples` of every problem, each as an episode of one turn.
 ///
@@ -17,13 +17,13 @@ use super::sequential::Unroll;
 ///
 /// # Errors
 /// If the policy cannot answer, or was stopped.
-pub fn parallel(
+pub fn parallel_samples(
     policy: &mut dyn Policy,
     problems: &[Problem],
-    plan: &Unroll,
+    plan: &RolloutConfig,
     samples: u32,
     seed: Seed,
-    grade: Grader<'_>,
+    grade: GradeFn<'_>,
 ) -> Result<Vec<Episode>, PolicyError> {
     if samples < 2 {
         return Ok(Vec::new());
@@ -33,21 +33,21 @@ pub fn parallel(
         .map(|problem| {
             let dialogue = plan.prompt.dialogue(&problem.question, &[]);
             let seeds = (1..samples)
-                .map(|sample| seed_of(seed, problem, 0, sample))
+                .map(|sample| attempt_seed(seed, problem, 0, sample))
                 .collect();
-            Asked {
+            GradedRequest {
                 problem,
-                request: Request::new(dialogue, seeds),
+                request: PolicyRequest::new(dialogue, seeds),
             }
         })
         .collect();
-    let answers = Respondent {
+    let answers = GradedPolicy {
         policy,
         author: plan.author,
         sampling: &plan.sampling,
         grade,
     }
-    .answer(asked)?;
+    .respond_and_grade(asked)?;
     let episodes = problems
         .iter()
         .zip(answers)
@@ -65,16 +65,24 @@ pub fn parallel(
 mod tests {
     use super::*;
     use crate::domain::ScriptedPolicy;
-    use crate::rollout::rollout;
-    use crate::rollout::testing::{Dice, grade, key, plan, problem};
+    use crate::rollout::fixtures::{SeededPolicy, grade, problem, rollout_config, scripted_key};
+    use crate::rollout::sequential_rollouts;
 
     #[test]
     fn samples_are_numbered_from_one_within_each_problem() {
         let problems = [1, 2].map(problem);
         let mut policy = ScriptedPolicy::new()
-            .line(&key(&problems[0]), 0, &["#### 1", "#### 8"])
-            .line(&key(&problems[1]), 0, &["#### 3", "#### 2"]);
-        let episodes = parallel(&mut policy, &problems, &plan(5), 3, Seed(0), &grade).unwrap();
+            .with_answers(&scripted_key(&problems[0]), 0, &["#### 1", "#### 8"])
+            .with_answers(&scripted_key(&problems[1]), 0, &["#### 3", "#### 2"]);
+        let episodes = parallel_samples(
+            &mut policy,
+            &problems,
+            &rollout_config(5),
+            3,
+            Seed(0),
+            &grade,
+        )
+        .unwrap();
         let seen: Vec<(&str, u32, bool)> = episodes
             .iter()
             .map(|episode| {
@@ -95,26 +103,57 @@ mod tests {
             ]
         );
         assert!(episodes.iter().all(|episode| episode.turns.len() == 1));
-        assert_eq!(policy.asked, 4);
+        assert_eq!(policy.attempts_requested, 4);
     }
 
     #[test]
     fn one_sample_is_the_log_itself() {
         let mut policy = ScriptedPolicy::new();
         assert_eq!(
-            parallel(&mut policy, &[problem(1)], &plan(5), 1, Seed(0), &grade).unwrap(),
+            parallel_samples(
+                &mut policy,
+                &[problem(1)],
+                &rollout_config(5),
+                1,
+                Seed(0),
+                &grade
+            )
+            .unwrap(),
             []
         );
-        assert_eq!(policy.asked, 0);
+        assert_eq!(policy.attempts_requested, 0);
     }
 
     #[test]
     fn no_sample_repeats_the_log_or_depends_on_how_many_there_are() {
         let problems: Vec<Problem> = (0..6).map(problem).collect();
-        let few = parallel(&mut Dice, &problems, &plan(5), 3, Seed(4), &grade).unwrap();
-        let many = parallel(&mut Dice, &problems, &plan(5), 9, Seed(4), &grade).unwrap();
+        let few = parallel_samples(
+            &mut SeededPolicy,
+            &problems,
+            &rollout_config(5),
+            3,
+            Seed(4),
+            &grade,
+        )
+        .unwrap();
+        let many = parallel_samples(
+            &mut SeededPolicy,
+            &problems,
+            &rollout_config(5),
+            9,
+            Seed(4),
+            &grade,
+        )
+        .unwrap();
         assert!(few.iter().all(|episode| many.contains(episode)));
-        let log = rollout(&mut Dice, &problems, &plan(1), Seed(4), &grade).unwrap();
+        let log = sequential_rollouts(
+            &mut SeededPolicy,
+            &problems,
+            &rollout_config(1),
+            Seed(4),
+            &grade,
+        )
+        .unwrap();
         let mut texts: Vec<&str> = log
             .iter()
             .chain(&many)

@@ -4,10 +4,13 @@
 //! is an attempt at the plain question; whoever trains on it leaves the hint out. Must not know
 //! which problems need one.
 
-use crate::data::Prompt;
-use crate::domain::{Author, Episode, Policy, PolicyError, Problem, Request, Sampling, Seed, Turn};
+use crate::data::PromptConfig;
+use crate::domain::{
+    CandidateAuthor, Episode, Policy, PolicyError, PolicyRequest, Problem, SamplingConfig, Seed,
+    Turn,
+};
 
-use super::attempt::{Asked, Grader, Respondent, seed_of};
+use super::graded_policy::{GradeFn, GradedPolicy, GradedRequest, attempt_seed};
 
 /// One hinted attempt at each problem, as an episode of one turn with this sample number.
 ///
@@ -16,32 +19,32 @@ use super::attempt::{Asked, Grader, Respondent, seed_of};
 pub fn rationalise(
     policy: &mut dyn Policy,
     problems: &[&Problem],
-    (prompt, sampling): (&Prompt, &Sampling),
+    (prompt, sampling): (&PromptConfig, &SamplingConfig),
     sample: u32,
     seed: Seed,
-    grade: Grader<'_>,
+    grade: GradeFn<'_>,
 ) -> Result<Vec<Episode>, PolicyError> {
     let asked = problems.iter().map(|&problem| {
-        let dialogue = prompt.hinted(&problem.question, &problem.answer);
-        Asked {
+        let dialogue = prompt.hinted_dialogue(&problem.question, &problem.answer);
+        GradedRequest {
             problem,
-            request: Request::new(
+            request: PolicyRequest::new(
                 dialogue,
-                vec![seed_of(seed.named("hint"), problem, 0, sample)],
+                vec![attempt_seed(seed.derive("hint"), problem, 0, sample)],
             ),
         }
     });
-    let answers = Respondent {
+    let answers = GradedPolicy {
         policy,
-        author: Author::Policy,
+        author: CandidateAuthor::Policy,
         sampling,
         grade,
     }
-    .answer(asked.collect())?;
+    .respond_and_grade(asked.collect())?;
     let episode = |(problem, candidates): (&&Problem, _)| Episode {
         problem: problem.id.clone(),
         sample,
-        turns: vec![Turn::of(candidates, 0)],
+        turns: vec![Turn::new(candidates, 0)],
     };
     Ok(problems.iter().zip(answers).map(episode).collect())
 }
@@ -50,14 +53,14 @@ pub fn rationalise(
 mod tests {
     use super::*;
     use crate::domain::ScriptedPolicy;
-    use crate::rollout::testing::{grade, problem, prompt};
+    use crate::rollout::fixtures::{grade, problem, prompt};
 
     #[test]
     fn the_answer_stands_beside_the_question() {
         let (one, prompt) = (problem(1), prompt());
         let question = format!("{}\nThe answer is {}.", one.question, one.answer);
-        let mut policy = ScriptedPolicy::new().line(&question, 0, &["so #### 1"]);
-        let wording = (&prompt, &Sampling::default());
+        let mut policy = ScriptedPolicy::new().with_answers(&question, 0, &["so #### 1"]);
+        let wording = (&prompt, &SamplingConfig::default());
         let episodes = rationalise(&mut policy, &[&one], wording, 9, Seed(0), &grade).unwrap();
         assert_eq!((episodes.len(), episodes[0].sample), (1, 9));
         assert!(episodes[0].ends_right());

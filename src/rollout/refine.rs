@@ -3,33 +3,34 @@
 //! Must not know what the dialogue asks for.
 
 use crate::domain::{
-    Author, Candidate, Dialogue, Policy, PolicyError, Problem, Request, Sampling, Seed,
+    Candidate, CandidateAuthor, Dialogue, Policy, PolicyError, PolicyRequest, Problem,
+    SamplingConfig, Seed,
 };
 
-use super::attempt::{Asked, Grader, Respondent, seed_of};
+use super::graded_policy::{GradeFn, GradedPolicy, GradedRequest, attempt_seed};
 
 /// One graded answer to each dialogue, as the second turn of its problem.
 ///
 /// # Errors
 /// If the policy cannot answer, or was stopped.
-pub fn refine(
+pub fn refine_drafts(
     policy: &mut dyn Policy,
     drafts: Vec<(&Problem, Dialogue)>,
-    sampling: &Sampling,
+    sampling: &SamplingConfig,
     seed: Seed,
-    grade: Grader<'_>,
+    grade: GradeFn<'_>,
 ) -> Result<Vec<Candidate>, PolicyError> {
-    let asked = drafts.into_iter().map(|(problem, dialogue)| Asked {
+    let asked = drafts.into_iter().map(|(problem, dialogue)| GradedRequest {
         problem,
-        request: Request::new(dialogue, vec![seed_of(seed, problem, 1, 0)]),
+        request: PolicyRequest::new(dialogue, vec![attempt_seed(seed, problem, 1, 0)]),
     });
-    let answers = Respondent {
+    let answers = GradedPolicy {
         policy,
-        author: Author::Policy,
+        author: CandidateAuthor::Policy,
         sampling,
         grade,
     }
-    .answer(asked.collect())?;
+    .respond_and_grade(asked.collect())?;
     Ok(answers.into_iter().flatten().collect())
 }
 
@@ -37,15 +38,14 @@ pub fn refine(
 mod tests {
     use super::*;
     use crate::domain::ScriptedPolicy;
-    use crate::rollout::testing::{grade, problem};
+    use crate::rollout::fixtures::{grade, problem};
 
     #[test]
     fn each_dialogue_gets_one_answer() {
         let problems = [problem(1), problem(2)];
-        let mut policy =
-            ScriptedPolicy::new()
-                .line("one", 1, &["#### 1"])
-                .line("two", 1, &["#### 1"]);
+        let mut policy = ScriptedPolicy::new()
+            .with_answers("one", 1, &["#### 1"])
+            .with_answers("two", 1, &["#### 1"]);
         let dialogue = |text: &str| {
             Dialogue::default()
                 .user(text)
@@ -56,7 +56,14 @@ mod tests {
             (&problems[0], dialogue("one")),
             (&problems[1], dialogue("two")),
         ];
-        let answers = refine(&mut policy, drafts, &Sampling::default(), Seed(0), &grade).unwrap();
+        let answers = refine_drafts(
+            &mut policy,
+            drafts,
+            &SamplingConfig::default(),
+            Seed(0),
+            &grade,
+        )
+        .unwrap();
         let right: Vec<bool> = answers
             .iter()
             .map(|answer| answer.grade.verdict.is_right())

@@ -3,29 +3,33 @@
 //! Responsible for asking about the latest attempt of every open episode at once. Must not know
 //! what is done with the answers.
 
-use crate::data::Inquiry;
+use crate::data::SelfReview;
 use crate::domain::{
-    Attempt, Episode, Policy, PolicyError, Problem, Request, Review, Sampling, Seed,
+    AttemptReview, Episode, Policy, PolicyError, PolicyRequest, Problem, SampledAttempt,
+    SamplingConfig, Seed,
 };
 
-use super::attempt::seed_of;
-use super::environment::Environment;
+use super::environment::RolloutEnvironment;
+use super::graded_policy::attempt_seed;
 
 /// Adds a review to the last turn of the episodes at `open`, each about the problem at its place.
-pub(super) fn review(
+pub(super) fn review_last_turns(
     policy: &mut dyn Policy,
-    environment: &Environment<'_>,
+    environment: &RolloutEnvironment<'_>,
     (problems, open): (&[Problem], &[usize]),
     episodes: &mut [Episode],
-    sampling: &Sampling,
+    sampling: &SamplingConfig,
     seed: Seed,
 ) -> Result<(), PolicyError> {
-    let requests: Vec<Request> = open
+    let requests: Vec<PolicyRequest> = open
         .iter()
         .map(|&index| {
             let (problem, turns) = (&problems[index], &episodes[index].turns);
-            let seed = seed_of(seed.named("review"), problem, turns.len() - 1, 0);
-            Request::new(environment.about_last(&problem.question, turns), vec![seed])
+            let seed = attempt_seed(seed.derive("review"), problem, turns.len() - 1, 0);
+            PolicyRequest::new(
+                environment.review_dialogue(&problem.question, turns),
+                vec![seed],
+            )
         })
         .collect();
     let answers = policy.respond(&requests, sampling)?;
@@ -33,7 +37,7 @@ pub(super) fn review(
         let said = answers
             .into_iter()
             .next()
-            .map(|answer| of(environment.inquiry, answer));
+            .map(|answer| parse_review(environment.self_review, answer));
         if let Some(turn) = episodes[index].turns.last_mut() {
             turn.review = said;
         }
@@ -41,17 +45,17 @@ pub(super) fn review(
     Ok(())
 }
 
-fn of(inquiry: Option<Inquiry>, answer: Attempt) -> Review {
-    let verifies = inquiry == Some(Inquiry::Verify);
+fn parse_review(inquiry: Option<SelfReview>, answer: SampledAttempt) -> AttemptReview {
+    let verifies = inquiry == Some(SelfReview::Verify);
     let approves = if verifies {
-        Inquiry::approves(&answer.text)
+        SelfReview::parse_approval(&answer.text)
     } else {
         None
     };
-    Review {
+    AttemptReview {
         text: answer.text,
         tokens: answer.tokens,
-        prompt: answer.prompt,
+        prompt_tokens: answer.prompt_tokens,
         approves,
     }
 }
@@ -60,20 +64,20 @@ fn of(inquiry: Option<Inquiry>, answer: Attempt) -> Review {
 mod tests {
     use super::*;
     use crate::domain::{Dialogue, Role};
-    use crate::rollout::testing::{grade, plan, problem};
-    use crate::rollout::{Protocol, Unroll, rollout};
+    use crate::rollout::fixtures::{grade, problem, rollout_config};
+    use crate::rollout::{RolloutConfig, TurnProtocol, sequential_rollouts};
 
     /// Answers 7 first and 1 later, doubts what is not 1, and remembers what it was shown.
     #[derive(Default)]
-    struct Doubter(Vec<Dialogue>);
+    struct AlternatingReviewer(Vec<Dialogue>);
 
-    impl Policy for Doubter {
+    impl Policy for AlternatingReviewer {
         fn respond(
             &mut self,
-            requests: &[Request],
-            _: &Sampling,
-        ) -> Result<Vec<Vec<Attempt>>, PolicyError> {
-            let answer = |request: &Request| {
+            requests: &[PolicyRequest],
+            _: &SamplingConfig,
+        ) -> Result<Vec<Vec<SampledAttempt>>, PolicyError> {
+            let answer = |request: &PolicyRequest| {
                 let said = |role: Role| request.dialogue.0.iter().filter(move |m| m.role == role);
                 let asked = said(Role::User)
                     .next_back()
@@ -88,10 +92,10 @@ mod tests {
                     _ if latest.is_empty() => "#### 7",
                     _ => "#### 1",
                 };
-                vec![Attempt {
+                vec![SampledAttempt {
                     text: text.to_owned(),
                     tokens: 2,
-                    prompt: 5,
+                    prompt_tokens: 5,
                     finished: true,
                 }]
             };
@@ -101,14 +105,15 @@ mod tests {
         }
     }
 
-    fn unrolled(protocol: Protocol, window: Option<u32>) -> (Episode, Vec<String>) {
-        let mut policy = Doubter::default();
-        let unroll = Unroll {
+    fn unrolled(protocol: TurnProtocol, window: Option<u32>) -> (Episode, Vec<String>) {
+        let mut policy = AlternatingReviewer::default();
+        let unroll = RolloutConfig {
             window,
             protocol,
-            ..plan(3)
+            ..rollout_config(3)
         };
-        let episodes = rollout(&mut policy, &[problem(1)], &unroll, Seed(0), &grade).unwrap();
+        let episodes =
+            sequential_rollouts(&mut policy, &[problem(1)], &unroll, Seed(0), &grade).unwrap();
         let line = |dialogue: &Dialogue| {
             dialogue
                 .0
@@ -122,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_verified_attempt_ends_the_episode() {
-        let (episode, shown) = unrolled(Protocol::SelfVerify, None);
+        let (episode, shown) = unrolled(TurnProtocol::SelfVerify, None);
         let approvals: Vec<_> = episode
             .turns
             .iter()
@@ -144,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_critique_stands_between_two_attempts_and_the_last_attempt_has_none() {
-        let (episode, shown) = unrolled(Protocol::SelfRefine, Some(1));
+        let (episode, shown) = unrolled(TurnProtocol::SelfRefine, Some(1));
         let said: Vec<_> = episode
             .turns
             .iter()

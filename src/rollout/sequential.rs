@@ -4,18 +4,21 @@
 //! episode depends on its own problem, the seed and the policy only, never on its neighbours, so
 //! problems may be ordered and chunked at will. Must not know what the episodes are for.
 
-use crate::data::{Inquiry, Prompt};
-use crate::domain::{Author, Episode, Policy, PolicyError, Problem, Request, Sampling, Seed, Turn};
+use crate::data::{PromptConfig, SelfReview};
+use crate::domain::{
+    CandidateAuthor, Episode, Policy, PolicyError, PolicyRequest, Problem, SamplingConfig, Seed,
+    Turn,
+};
 
-use super::attempt::{Asked, Grader, Respondent, seed_of};
-use super::config::Protocol;
+use super::config::TurnProtocol;
 use super::degenerate::is_degenerate;
-use super::environment::Environment;
-use super::review::review;
+use super::environment::RolloutEnvironment;
+use super::graded_policy::{GradeFn, GradedPolicy, GradedRequest, attempt_seed};
+use super::review::review_last_turns;
 
 /// How a policy is unrolled on a problem.
 #[derive(Clone, Debug)]
-pub struct Unroll {
+pub struct RolloutConfig {
     /// The most turns of an episode.
     pub turns: u32,
     /// How many of the latest attempts the policy is shown; none shows all.
@@ -25,31 +28,31 @@ pub struct Unroll {
     pub stop_on_success: bool,
     /// How often a degenerate attempt is drawn again before it is kept after all; 0 keeps every
     /// attempt as it is.
-    pub redraws: u32,
+    pub max_resamples: u32,
     /// How turns follow each other.
-    pub protocol: Protocol,
+    pub protocol: TurnProtocol,
     /// How question, attempts and retry texts become a dialogue.
-    pub prompt: Prompt,
+    pub prompt: PromptConfig,
     /// How the policy samples.
-    pub sampling: Sampling,
+    pub sampling: SamplingConfig,
     /// As whom the policy signs its candidates.
-    pub author: Author,
+    pub author: CandidateAuthor,
 }
 
-impl Unroll {
+impl RolloutConfig {
     /// So many turns of the policy, with the whole history shown, a retry text after every attempt, and
     /// no rule that ends the episode early.
     #[must_use]
-    pub const fn new(turns: u32, prompt: Prompt, sampling: Sampling) -> Self {
+    pub const fn new(turns: u32, prompt: PromptConfig, sampling: SamplingConfig) -> Self {
         Self {
             turns,
             window: None,
             stop_on_success: false,
-            redraws: 0,
-            protocol: Protocol::Retry,
+            max_resamples: 0,
+            protocol: TurnProtocol::Retry,
             prompt,
             sampling,
-            author: Author::Policy,
+            author: CandidateAuthor::Policy,
         }
     }
 }
@@ -58,57 +61,61 @@ impl Unroll {
 ///
 /// # Errors
 /// If the policy cannot answer, or was stopped.
-pub fn rollout(
+pub fn sequential_rollouts(
     policy: &mut dyn Policy,
     problems: &[Problem],
-    plan: &Unroll,
+    plan: &RolloutConfig,
     seed: Seed,
-    grade: Grader<'_>,
+    grade: GradeFn<'_>,
 ) -> Result<Vec<Episode>, PolicyError> {
-    let environment = Environment {
+    let environment = RolloutEnvironment {
         prompt: &plan.prompt,
         window: plan.window,
         stop_on_success: plan.stop_on_success,
-        inquiry: plan.protocol.inquiry(),
+        self_review: plan.protocol.self_review(),
     };
-    let mut respondent = Respondent {
+    let mut respondent = GradedPolicy {
         policy,
         author: plan.author,
         sampling: &plan.sampling,
         grade,
     };
-    let mut episodes: Vec<Episode> = problems.iter().map(fresh).collect();
+    let mut episodes: Vec<Episode> = problems.iter().map(empty_episode).collect();
     for turn in 0..plan.turns as usize {
         let open: Vec<usize> = (0..problems.len())
             .filter(|&index| !environment.is_over(&episodes[index].turns))
             .collect();
-        let ask = |places: &[usize], seed: Seed, episodes: &[Episode]| -> Vec<Asked<'_>> {
+        let ask = |places: &[usize], seed: Seed, episodes: &[Episode]| -> Vec<GradedRequest<'_>> {
             let asked = |&index: &usize| {
                 let problem = &problems[index];
-                let dialogue = environment.state(&problem.question, &episodes[index].turns[..turn]);
-                Asked {
+                let dialogue =
+                    environment.next_dialogue(&problem.question, &episodes[index].turns[..turn]);
+                GradedRequest {
                     problem,
-                    request: Request::new(dialogue, vec![seed_of(seed, problem, turn, 0)]),
+                    request: PolicyRequest::new(
+                        dialogue,
+                        vec![attempt_seed(seed, problem, turn, 0)],
+                    ),
                 }
             };
             places.iter().map(asked).collect()
         };
         for (&index, candidates) in open
             .iter()
-            .zip(respondent.answer(ask(&open, seed, &episodes))?)
+            .zip(respondent.respond_and_grade(ask(&open, seed, &episodes))?)
         {
-            episodes[index].turns.push(Turn::of(candidates, 0));
+            episodes[index].turns.push(Turn::new(candidates, 0));
         }
-        for redraw in 1..=plan.redraws {
+        for redraw in 1..=plan.max_resamples {
             let again: Vec<usize> = open
                 .iter()
                 .copied()
-                .filter(|&index| ends_degenerate(&episodes[index]))
+                .filter(|&index| ends_in_degenerate_attempt(&episodes[index]))
                 .collect();
-            let seed = seed.named("redraw").at(u64::from(redraw));
+            let seed = seed.derive("redraw").derive_indexed(u64::from(redraw));
             for (&index, candidates) in again
                 .iter()
-                .zip(respondent.answer(ask(&again, seed, &episodes))?)
+                .zip(respondent.respond_and_grade(ask(&again, seed, &episodes))?)
             {
                 episodes[index].turns[turn].candidates.extend(candidates);
                 episodes[index].turns[turn].chosen += 1;
@@ -117,11 +124,11 @@ pub fn rollout(
         // Nothing follows from a critique of the last attempt.
         let last = turn + 1 == plan.turns as usize;
         let asks = environment
-            .inquiry
-            .is_some_and(|inquiry| !last || inquiry == Inquiry::Verify);
+            .self_review
+            .is_some_and(|inquiry| !last || inquiry == SelfReview::Verify);
         if asks && !open.is_empty() {
             let places = (problems, open.as_slice());
-            review(
+            review_last_turns(
                 respondent.policy,
                 &environment,
                 places,
@@ -134,14 +141,14 @@ pub fn rollout(
     Ok(episodes)
 }
 
-fn ends_degenerate(episode: &Episode) -> bool {
+fn ends_in_degenerate_attempt(episode: &Episode) -> bool {
     episode
         .turns
         .last()
         .is_some_and(|turn| is_degenerate(&turn.chosen().text))
 }
 
-fn fresh(problem: &Problem) -> Episode {
+fn empty_episode(problem: &Problem) -> Episode {
     Episode {
         problem: problem.id.clone(),
         sample: 0,
@@ -154,54 +161,61 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{Candidate, ScriptedPolicy, Verdict};
-    use crate::rollout::testing::{Dice, grade, key, plan, problem};
+    use crate::domain::{Candidate, GradeVerdict, ScriptedPolicy};
+    use crate::rollout::fixtures::{SeededPolicy, grade, problem, rollout_config, scripted_key};
 
-    fn verdicts(episodes: &[Episode]) -> Vec<Vec<Verdict>> {
+    fn verdicts(episodes: &[Episode]) -> Vec<Vec<GradeVerdict>> {
         episodes.iter().map(Episode::verdicts).collect()
     }
 
     /// Right at turn 1, right at turn 2, never right.
     fn script() -> ScriptedPolicy {
-        let (one, two, three) = (key(&problem(1)), key(&problem(2)), key(&problem(3)));
+        let (one, two, three) = (
+            scripted_key(&problem(1)),
+            scripted_key(&problem(2)),
+            scripted_key(&problem(3)),
+        );
         ScriptedPolicy::new()
-            .line(&one, 0, &["#### 1"])
-            .line(&one, 1, &["#### 9"])
-            .line(&one, 2, &["#### 1"])
-            .line(&two, 0, &["well"])
-            .line(&two, 1, &["#### 2"])
-            .line(&two, 2, &["#### 2"])
-            .line(&three, 0, &["#### 4"])
-            .line(&three, 1, &["#### 4"])
-            .line(&three, 2, &["#### 5"])
+            .with_answers(&one, 0, &["#### 1"])
+            .with_answers(&one, 1, &["#### 9"])
+            .with_answers(&one, 2, &["#### 1"])
+            .with_answers(&two, 0, &["well"])
+            .with_answers(&two, 1, &["#### 2"])
+            .with_answers(&two, 2, &["#### 2"])
+            .with_answers(&three, 0, &["#### 4"])
+            .with_answers(&three, 1, &["#### 4"])
+            .with_answers(&three, 2, &["#### 5"])
     }
 
     #[test]
     fn without_oracle_every_problem_gets_every_turn() {
-        use Verdict::{Right, Unreadable, Wrong};
+        use GradeVerdict::{Right, Unreadable, Wrong};
         let problems = [1, 2, 3].map(problem);
         let mut policy = script();
-        let episodes = rollout(&mut policy, &problems, &plan(3), Seed(0), &grade).unwrap();
+        let episodes =
+            sequential_rollouts(&mut policy, &problems, &rollout_config(3), Seed(0), &grade)
+                .unwrap();
         let expected = [
             [Right, Wrong, Right],
             [Unreadable, Right, Right],
             [Wrong, Wrong, Wrong],
         ];
         assert_eq!(verdicts(&episodes), expected);
-        assert_eq!(policy.asked, 9);
+        assert_eq!(policy.attempts_requested, 9);
     }
 
     #[test]
     fn a_stopped_episode_is_not_asked_again() {
-        use Verdict::{Right, Unreadable, Wrong};
+        use GradeVerdict::{Right, Unreadable, Wrong};
         let problems = [1, 2, 3].map(problem);
         let mut policy = script();
-        let stopping = Unroll {
+        let stopping = RolloutConfig {
             stop_on_success: true,
-            author: Author::Other,
-            ..plan(3)
+            author: CandidateAuthor::Other,
+            ..rollout_config(3)
         };
-        let episodes = rollout(&mut policy, &problems, &stopping, Seed(0), &grade).unwrap();
+        let episodes =
+            sequential_rollouts(&mut policy, &problems, &stopping, Seed(0), &grade).unwrap();
         assert_eq!(
             verdicts(&episodes),
             [
@@ -210,31 +224,31 @@ mod tests {
                 vec![Wrong, Wrong, Wrong]
             ]
         );
-        assert_eq!(policy.asked, 6);
+        assert_eq!(policy.attempts_requested, 6);
         let candidate: &Candidate = episodes[1].turns[1].chosen();
         assert_eq!(
             (candidate.author, candidate.text.as_str(), candidate.tokens),
-            (Author::Other, "#### 2", 3)
+            (CandidateAuthor::Other, "#### 2", 3)
         );
     }
 
     #[test]
     fn a_degenerate_attempt_is_drawn_again_and_kept_in_the_end() {
-        struct Stutterer;
-        impl Policy for Stutterer {
+        struct RepeatingPolicy;
+        impl Policy for RepeatingPolicy {
             fn respond(
                 &mut self,
-                requests: &[Request],
-                _: &Sampling,
-            ) -> Result<Vec<Vec<crate::domain::Attempt>>, PolicyError> {
-                let text = |request: &Request| match request.seeds[0].0 % 3 {
+                requests: &[PolicyRequest],
+                _: &SamplingConfig,
+            ) -> Result<Vec<Vec<crate::domain::SampledAttempt>>, PolicyError> {
+                let text = |request: &PolicyRequest| match request.seeds[0].0 % 3 {
                     0 => "#### 1".to_owned(),
                     _ => "again ".repeat(200),
                 };
-                let attempt = |text| crate::domain::Attempt {
+                let attempt = |text| crate::domain::SampledAttempt {
                     text,
                     tokens: 1,
-                    prompt: 1,
+                    prompt_tokens: 1,
                     finished: true,
                 };
                 Ok(requests
@@ -245,8 +259,13 @@ mod tests {
         }
         let problems: Vec<Problem> = (0..30).map(problem).collect();
         let draws = |redraws| {
-            let plan = Unroll { redraws, ..plan(1) };
-            let episodes = rollout(&mut Stutterer, &problems, &plan, Seed(0), &grade).unwrap();
+            let plan = RolloutConfig {
+                max_resamples: redraws,
+                ..rollout_config(1)
+            };
+            let episodes =
+                sequential_rollouts(&mut RepeatingPolicy, &problems, &plan, Seed(0), &grade)
+                    .unwrap();
             for turn in episodes.iter().flat_map(|episode| &episode.turns) {
                 assert_eq!(
                     turn.chosen + 1,
@@ -262,7 +281,7 @@ mod tests {
             }
             let stands = episodes
                 .iter()
-                .filter(|episode| ends_degenerate(episode))
+                .filter(|episode| ends_in_degenerate_attempt(episode))
                 .count();
             (
                 stands,
@@ -284,20 +303,37 @@ mod tests {
     #[test]
     fn a_policy_sees_no_more_than_its_window() {
         // The script counts the attempts it is shown: with a window of 1, turn 3 looks like turn 2.
-        let narrow = Unroll {
+        let narrow = RolloutConfig {
             window: Some(1),
-            ..plan(3)
+            ..rollout_config(3)
         };
-        let episodes = rollout(&mut script(), &[problem(3)], &narrow, Seed(0), &grade).unwrap();
+        let episodes =
+            sequential_rollouts(&mut script(), &[problem(3)], &narrow, Seed(0), &grade).unwrap();
         assert_eq!(episodes[0].turns[2].chosen().text, "#### 4");
-        let wide = rollout(&mut script(), &[problem(3)], &plan(3), Seed(0), &grade).unwrap();
+        let wide = sequential_rollouts(
+            &mut script(),
+            &[problem(3)],
+            &rollout_config(3),
+            Seed(0),
+            &grade,
+        )
+        .unwrap();
         assert_eq!(wide[0].turns[2].chosen().text, "#### 5");
     }
 
     #[test]
     fn another_seed_gives_another_log() {
         let problems: Vec<Problem> = (0..20).map(problem).collect();
-        let log = |seed| rollout(&mut Dice, &problems, &plan(3), Seed(seed), &grade).unwrap();
+        let log = |seed| {
+            sequential_rollouts(
+                &mut SeededPolicy,
+                &problems,
+                &rollout_config(3),
+                Seed(seed),
+                &grade,
+            )
+            .unwrap()
+        };
         assert_eq!(log(1), log(1));
         assert_ne!(log(1), log(2));
     }
@@ -311,9 +347,9 @@ mod tests {
             stop_on_success in any::<bool>(),
             window in proptest::option::of(0_u32..4),
         ) {
-            let plan = Unroll { window, stop_on_success, ..plan(4) };
+            let plan = RolloutConfig { window, stop_on_success, ..rollout_config(4) };
             let log = |problems: &[Problem]| {
-                rollout(&mut Dice, problems, &plan, Seed(seed), &grade).unwrap()
+                sequential_rollouts(&mut SeededPolicy, problems, &plan, Seed(seed), &grade).unwrap()
             };
             let together = log(&(0..12).map(problem).collect::<Vec<_>>());
             let shuffled: Vec<Problem> = order.iter().map(|&number| problem(number)).collect();

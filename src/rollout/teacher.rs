@@ -6,20 +6,21 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::Prompt;
+use crate::api::TeacherView;
+use crate::data::PromptConfig;
 use crate::domain::{
-    Author, Candidate, Episode, Policy, PolicyError, Problem, Request, Sampling, Seed, Turn,
+    Candidate, CandidateAuthor, Episode, Policy, PolicyError, PolicyRequest, Problem,
+    SamplingConfig, Seed, Turn,
 };
-use crate::remote::Sees;
 
-use super::attempt::{Asked, Grader, Respondent, seed_of};
-use super::environment::Environment;
+use super::environment::RolloutEnvironment;
+use super::graded_policy::{GradeFn, GradedPolicy, GradedRequest, attempt_seed};
 
 /// The temperature at which the official code samples its teacher.
-pub const MODEL_TEMPERATURE: f64 = 0.7;
+pub const TEACHER_TEMPERATURE: f64 = 0.7;
 
 /// Whoever supplies the improved turn, ready to be asked.
-pub enum Source<'a> {
+pub enum TeacherPolicy<'a> {
     /// The task's reference solution; costs no tokens.
     Reference,
     /// A stronger model, shown the **plain question** without the failed attempts, at temperature
@@ -28,18 +29,18 @@ pub enum Source<'a> {
     /// The paper shows GPT-3.5 the same state as the learner. A small stronger checkpoint was
     /// measured to do best from the plain question: it never saw another model's mistakes, and
     /// answers at its single-turn strength only without them.
-    Model(&'a mut dyn Policy),
+    StrongerModel(&'a mut dyn Policy),
     /// A model with settings of its own, as those behind an API have.
-    Other {
+    CustomModel {
         /// Who is asked.
         policy: &'a mut dyn Policy,
         /// What it is shown.
-        sees: Sees,
+        view: TeacherView,
         /// How it samples.
-        sampling: Sampling,
+        sampling: SamplingConfig,
     },
     /// The policy itself at the failed state, with its whole history (self-distillation, best of N).
-    Oneself {
+    OwnPolicy {
         /// The policy that is trained.
         policy: &'a mut dyn Policy,
         /// Samples drawn per problem; the first with the maximal reward is carried forward.
@@ -49,11 +50,11 @@ pub enum Source<'a> {
 
 /// How the improved turn is asked for.
 #[derive(Clone, Debug)]
-pub struct Improvement {
+pub struct ImproveConfig {
     /// How question, attempts and retry texts become a dialogue.
-    pub prompt: Prompt,
+    pub prompt: PromptConfig,
     /// How the improved turn is sampled; a stronger model has a temperature of its own.
-    pub sampling: Sampling,
+    pub sampling: SamplingConfig,
     /// Whether a right episode is finished. If not, its latest right attempt is added once more
     /// as the answer to the retry text, so that the policy also learns to stand by what is right.
     pub stop_on_success: bool,
@@ -61,9 +62,9 @@ pub struct Improvement {
 
 /// What improving cost, and how it went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Improved {
+pub struct ImproveStats {
     /// Problems the teacher was asked about.
-    pub asked: u64,
+    pub problems_asked: u64,
     /// Answers it gave.
     pub answers: u64,
     /// Tokens sampled for them.
@@ -71,17 +72,17 @@ pub struct Improved {
     /// Improved turns that are right.
     pub right: u64,
     /// Episodes that were right already and got their right attempt once more.
-    pub kept: u64,
+    pub repeated: u64,
 }
 
-impl Improved {
+impl ImproveStats {
     /// What one episode's improvement was, seen from the episode before and after it.
     #[must_use]
-    pub fn between(before: &Episode, after: &Episode) -> Self {
+    pub fn from_episodes(before: &Episode, after: &Episode) -> Self {
         let mut improved = Self::default();
         match after.turns.get(before.turns.len()) {
-            Some(turn) if latest_right(before).is_none() => improved.count(turn),
-            Some(_) => improved.kept = 1,
+            Some(turn) if last_right_attempt(before).is_none() => improved.count_turn(turn),
+            Some(_) => improved.repeated = 1,
             None => {}
         }
         improved
@@ -89,11 +90,11 @@ impl Improved {
 
     /// Adds what another call counted.
     pub fn add(&mut self, other: &Self) {
-        self.asked += other.asked;
+        self.problems_asked += other.problems_asked;
         self.answers += other.answers;
         self.tokens += other.tokens;
         self.right += other.right;
-        self.kept += other.kept;
+        self.repeated += other.repeated;
     }
 }
 
@@ -119,22 +120,22 @@ pub enum TeacherError {
 /// Appends the improved turn to every episode in which no turn is right.
 ///
 /// Right episodes stay as they are, or keep their right attempt once more (see
-/// [`Improvement::stop_on_success`]). The improved turn may itself be wrong and is kept then, as in
+/// [`ImproveConfig::stop_on_success`]). The improved turn may itself be wrong and is kept then, as in
 /// the official code.
 ///
 /// # Errors
 /// If the teacher cannot answer, or an episode's problem or reference solution is missing.
-pub fn improve(
-    source: Source<'_>,
+pub fn improve_episodes(
+    source: TeacherPolicy<'_>,
     mut episodes: Vec<Episode>,
     problems: &[Problem],
-    plan: &Improvement,
+    plan: &ImproveConfig,
     seed: Seed,
-    grade: Grader<'_>,
-) -> Result<(Vec<Episode>, Improved), TeacherError> {
+    grade: GradeFn<'_>,
+) -> Result<(Vec<Episode>, ImproveStats), TeacherError> {
     let problems: BTreeMap<&str, &Problem> = problems.iter().map(|p| (p.id.as_str(), p)).collect();
     let (right, failed): (Vec<usize>, Vec<usize>) =
-        (0..episodes.len()).partition(|&index| latest_right(&episodes[index]).is_some());
+        (0..episodes.len()).partition(|&index| last_right_attempt(&episodes[index]).is_some());
     let mut states = Vec::new();
     for &index in &failed {
         let id = &episodes[index].problem;
@@ -143,24 +144,24 @@ pub fn improve(
             .ok_or_else(|| TeacherError::UnknownProblem(id.clone()))?;
         states.push((*problem, episodes[index].turns.as_slice()));
     }
-    let turns = source.improved(&states, plan, seed, grade)?;
-    let mut improved = Improved::default();
+    let turns = source.improve_turns(&states, plan, seed, grade)?;
+    let mut improved = ImproveStats::default();
     for (index, turn) in failed.into_iter().zip(turns) {
-        improved.count(&turn);
+        improved.count_turn(&turn);
         episodes[index].turns.push(turn);
     }
     if !plan.stop_on_success {
-        improved.kept = right.len() as u64;
+        improved.repeated = right.len() as u64;
         for index in right {
-            repeat_right(&mut episodes[index]);
+            repeat_right_attempt(&mut episodes[index]);
         }
     }
     Ok((episodes, improved))
 }
 
-impl Improved {
-    fn count(&mut self, turn: &Turn) {
-        self.asked += 1;
+impl ImproveStats {
+    fn count_turn(&mut self, turn: &Turn) {
+        self.problems_asked += 1;
         self.answers += turn.candidates.len() as u64;
         self.tokens += turn
             .candidates
@@ -171,40 +172,40 @@ impl Improved {
     }
 }
 
-impl Source<'_> {
+impl TeacherPolicy<'_> {
     /// One improved turn per failed state.
-    fn improved(
+    fn improve_turns(
         self,
         states: &[(&Problem, &[Turn])],
-        plan: &Improvement,
+        plan: &ImproveConfig,
         seed: Seed,
-        grade: Grader<'_>,
+        grade: GradeFn<'_>,
     ) -> Result<Vec<Turn>, TeacherError> {
         match self {
             Self::Reference => states
                 .iter()
-                .map(|(problem, _)| reference(problem, grade))
+                .map(|(problem, _)| reference_turn(problem, grade))
                 .collect(),
-            Self::Model(policy) => {
-                let sampling = Sampling {
-                    temperature: MODEL_TEMPERATURE,
+            Self::StrongerModel(policy) => {
+                let sampling = SamplingConfig {
+                    temperature: TEACHER_TEMPERATURE,
                     ..plan.sampling
                 };
-                Self::Other {
+                Self::CustomModel {
                     policy,
-                    sees: Sees::Question,
+                    view: TeacherView::Question,
                     sampling,
                 }
-                .improved(states, plan, seed, grade)
+                .improve_turns(states, plan, seed, grade)
             }
-            Self::Other {
+            Self::CustomModel {
                 policy,
-                sees,
+                view: sees,
                 sampling,
             } => {
-                let author = Author::Teacher;
-                ask(
-                    Respondent {
+                let author = CandidateAuthor::Teacher;
+                ask_teacher(
+                    GradedPolicy {
                         policy,
                         author,
                         sampling: &sampling,
@@ -212,21 +213,31 @@ impl Source<'_> {
                     },
                     states,
                     |problem, turns| {
-                        let shown = if sees == Sees::Dialogue { turns } else { &[] };
-                        let dialogue = whole(plan).state(&problem.question, shown);
-                        Request::new(
+                        let shown = if sees == TeacherView::Dialogue {
+                            turns
+                        } else {
+                            &[]
+                        };
+                        let dialogue =
+                            full_history_environment(plan).next_dialogue(&problem.question, shown);
+                        PolicyRequest::new(
                             dialogue,
-                            vec![seed_of(seed.named("teacher"), problem, turns.len(), 0)],
+                            vec![attempt_seed(
+                                seed.derive("teacher"),
+                                problem,
+                                turns.len(),
+                                0,
+                            )],
                         )
                     },
                 )
             }
-            Self::Oneself { best_of: 0, .. } => Err(TeacherError::NoSamples),
-            Self::Oneself { policy, best_of } => {
-                let author = Author::Policy;
+            Self::OwnPolicy { best_of: 0, .. } => Err(TeacherError::NoSamples),
+            Self::OwnPolicy { policy, best_of } => {
+                let author = CandidateAuthor::Policy;
                 let sampling = &plan.sampling;
-                ask(
-                    Respondent {
+                ask_teacher(
+                    GradedPolicy {
                         policy,
                         author,
                         sampling,
@@ -234,10 +245,11 @@ impl Source<'_> {
                     },
                     states,
                     |problem, turns| {
-                        let sample =
-                            |sample| seed_of(seed.named("teacher"), problem, turns.len(), sample);
-                        Request::new(
-                            whole(plan).state(&problem.question, turns),
+                        let sample = |sample| {
+                            attempt_seed(seed.derive("teacher"), problem, turns.len(), sample)
+                        };
+                        PolicyRequest::new(
+                            full_history_environment(plan).next_dialogue(&problem.question, turns),
                             (0..best_of).map(sample).collect(),
                         )
                     },
@@ -248,54 +260,54 @@ impl Source<'_> {
 }
 
 /// The environment in which the whole dialogue is seen.
-const fn whole(plan: &Improvement) -> Environment<'_> {
-    Environment {
+const fn full_history_environment(plan: &ImproveConfig) -> RolloutEnvironment<'_> {
+    RolloutEnvironment {
         prompt: &plan.prompt,
         window: None,
         stop_on_success: true,
-        inquiry: None,
+        self_review: None,
     }
 }
 
 /// The reference solution as a turn.
-fn reference(problem: &Problem, grade: Grader<'_>) -> Result<Turn, TeacherError> {
+fn reference_turn(problem: &Problem, grade: GradeFn<'_>) -> Result<Turn, TeacherError> {
     let text = problem
         .solution
         .clone()
         .ok_or_else(|| TeacherError::NoSolution(problem.id.clone()))?;
     let grade = grade(problem, &text);
     Ok(Turn::single(Candidate {
-        author: Author::Teacher,
+        author: CandidateAuthor::Teacher,
         text,
         tokens: 0,
-        prompt: 0,
+        prompt_tokens: 0,
         finished: true,
         grade,
     }))
 }
 
 /// Asks about every state at once; of several answers the first best is carried forward.
-fn ask(
-    mut respondent: Respondent<'_>,
+fn ask_teacher(
+    mut respondent: GradedPolicy<'_>,
     states: &[(&Problem, &[Turn])],
-    request: impl Fn(&Problem, &[Turn]) -> Request,
+    request: impl Fn(&Problem, &[Turn]) -> PolicyRequest,
 ) -> Result<Vec<Turn>, TeacherError> {
-    let asked = states.iter().map(|&(problem, turns)| Asked {
+    let asked = states.iter().map(|&(problem, turns)| GradedRequest {
         problem,
         request: request(problem, turns),
     });
-    let answers = respondent.answer(asked.collect())?;
+    let answers = respondent.respond_and_grade(asked.collect())?;
     Ok(answers
         .into_iter()
         .map(|candidates| {
-            let chosen = first_best(&candidates);
-            Turn::of(candidates, chosen)
+            let chosen = best_candidate(&candidates);
+            Turn::new(candidates, chosen)
         })
         .collect())
 }
 
 /// The first of those with the maximal reward, as the official code chooses.
-fn first_best(candidates: &[Candidate]) -> usize {
+fn best_candidate(candidates: &[Candidate]) -> usize {
     let reward = |index: usize| candidates[index].grade.verdict.reward();
     (1..candidates.len()).fold(0, |best, index| {
         if reward(index) > reward(best) {
@@ -306,7 +318,7 @@ fn first_best(candidates: &[Candidate]) -> usize {
     })
 }
 
-fn latest_right(episode: &Episode) -> Option<&Candidate> {
+fn last_right_attempt(episode: &Episode) -> Option<&Candidate> {
     episode
         .turns
         .iter()
@@ -316,10 +328,10 @@ fn latest_right(episode: &Episode) -> Option<&Candidate> {
 }
 
 /// Adds the latest right attempt once more; it is not sampled again and costs no tokens.
-fn repeat_right(episode: &mut Episode) {
-    let copy = latest_right(episode).map(|right| Candidate {
+fn repeat_right_attempt(episode: &mut Episode) {
+    let copy = last_right_attempt(episode).map(|right| Candidate {
         tokens: 0,
-        prompt: 0,
+        prompt_tokens: 0,
         ..right.clone()
     });
     episode.turns.extend(copy.map(Turn::single));
@@ -328,13 +340,15 @@ fn repeat_right(episode: &mut Episode) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Attempt, Dialogue, ScriptedPolicy};
-    use crate::rollout::testing::{Dice, candidate, grade, key, problem, prompt, turn};
+    use crate::domain::{Dialogue, SampledAttempt, ScriptedPolicy};
+    use crate::rollout::fixtures::{
+        SeededPolicy, candidate, grade, problem, prompt, scripted_key, turn,
+    };
 
-    fn plan(stop_on_success: bool) -> Improvement {
-        Improvement {
+    fn plan(stop_on_success: bool) -> ImproveConfig {
+        ImproveConfig {
             prompt: prompt(),
-            sampling: Sampling::default(),
+            sampling: SamplingConfig::default(),
             stop_on_success,
         }
     }
@@ -358,9 +372,12 @@ mod tests {
         ]
     }
 
-    fn improve_all(source: Source<'_>, stop_on_success: bool) -> (Vec<Episode>, Improved) {
+    fn improve_all(
+        source: TeacherPolicy<'_>,
+        stop_on_success: bool,
+    ) -> (Vec<Episode>, ImproveStats) {
         let problems = [1, 2, 3].map(problem);
-        let (after, improved) = improve(
+        let (after, improved) = improve_episodes(
             source,
             episodes(),
             &problems,
@@ -369,60 +386,60 @@ mod tests {
             &grade,
         )
         .unwrap();
-        let mut seen = Improved::default();
+        let mut seen = ImproveStats::default();
         episodes()
             .iter()
             .zip(&after)
-            .for_each(|(before, after)| seen.add(&Improved::between(before, after)));
+            .for_each(|(before, after)| seen.add(&ImproveStats::from_episodes(before, after)));
         assert_eq!(seen, improved, "seen from outside");
         (after, improved)
     }
 
     /// A policy that remembers what it was asked.
     #[derive(Default)]
-    struct Spy {
+    struct RecordingPolicy {
         asked: Vec<(Dialogue, usize, f64)>,
     }
 
-    impl Policy for Spy {
+    impl Policy for RecordingPolicy {
         fn respond(
             &mut self,
-            requests: &[Request],
-            how: &Sampling,
-        ) -> Result<Vec<Vec<Attempt>>, PolicyError> {
+            requests: &[PolicyRequest],
+            how: &SamplingConfig,
+        ) -> Result<Vec<Vec<SampledAttempt>>, PolicyError> {
             let seen = requests
                 .iter()
                 .map(|r| (r.dialogue.clone(), r.seeds.len(), how.temperature));
             self.asked.extend(seen);
-            Dice.respond(requests, how)
+            SeededPolicy.respond(requests, how)
         }
     }
 
     #[test]
     fn the_reference_solution_follows_where_every_own_turn_failed() {
-        let (after, improved) = improve_all(Source::Reference, true);
+        let (after, improved) = improve_all(TeacherPolicy::Reference, true);
         let last = after[0].turns[2].chosen();
         assert_eq!(
             (last.author, last.text.as_str(), last.tokens),
-            (Author::Teacher, "It says so. #### 1", 0)
+            (CandidateAuthor::Teacher, "It says so. #### 1", 0)
         );
         assert!(after[0].ends_right());
         assert_eq!(after[1..], episodes()[1..]);
         assert_eq!(
             improved,
-            Improved {
-                asked: 1,
+            ImproveStats {
+                problems_asked: 1,
                 answers: 1,
                 tokens: 0,
                 right: 1,
-                kept: 0
+                repeated: 0
             }
         );
     }
 
     #[test]
     fn a_right_attempt_is_kept_as_the_answer_to_the_retry_text() {
-        let (after, improved) = improve_all(Source::Reference, false);
+        let (after, improved) = improve_all(TeacherPolicy::Reference, false);
         let texts = |episode: &Episode| {
             episode
                 .turns
@@ -434,16 +451,16 @@ mod tests {
         assert_eq!(texts(&after[1]), ["#### 2", "#### 2"]);
         assert_eq!(texts(&after[2]), ["#### 7", "#### 3", "#### 3"]);
         let copy = after[1].turns[1].chosen();
-        assert_eq!((copy.author, copy.tokens), (Author::Policy, 0));
-        assert_eq!((improved.asked, improved.kept), (1, 2));
+        assert_eq!((copy.author, copy.tokens), (CandidateAuthor::Policy, 0));
+        assert_eq!((improved.problems_asked, improved.repeated), (1, 2));
     }
 
     #[test]
     fn who_was_right_and_then_wrong_needs_no_teacher() {
         let lost = vec![episode(2, &["#### 2", "#### 5"])];
         let run = |keep: bool| {
-            improve(
-                Source::Reference,
+            improve_episodes(
+                TeacherPolicy::Reference,
                 lost.clone(),
                 &[problem(2)],
                 &plan(!keep),
@@ -452,41 +469,41 @@ mod tests {
             )
             .unwrap()
         };
-        assert_eq!(run(false), (lost.clone(), Improved::default()));
+        assert_eq!(run(false), (lost.clone(), ImproveStats::default()));
         let (kept, improved) = run(true);
         assert_eq!(kept[0].turns[2].chosen().text, "#### 2");
-        assert_eq!((improved.asked, improved.kept), (0, 1));
+        assert_eq!((improved.problems_asked, improved.repeated), (0, 1));
     }
 
     #[test]
     fn a_stronger_model_is_shown_the_plain_question_at_its_own_temperature() {
-        let mut spy = Spy::default();
-        let (after, improved) = improve_all(Source::Model(&mut spy), true);
+        let mut spy = RecordingPolicy::default();
+        let (after, improved) = improve_all(TeacherPolicy::StrongerModel(&mut spy), true);
         assert_eq!(
             spy.asked,
             [(prompt().dialogue(&problem(1).question, &[]), 1, 0.7)]
         );
         let last = after[0].turns[2].chosen();
-        assert_eq!(last.author, Author::Teacher);
+        assert_eq!(last.author, CandidateAuthor::Teacher);
         assert_eq!(improved.tokens, u64::from(last.tokens));
     }
 
     #[test]
     fn another_teacher_is_shown_what_it_is_to_see_and_samples_in_its_own_way() {
-        let sampling = Sampling {
+        let sampling = SamplingConfig {
             temperature: 0.2,
             max_tokens: 5,
-            ..Sampling::default()
+            ..SamplingConfig::default()
         };
         for (sees, attempts) in [
-            (Sees::Question, &[][..]),
-            (Sees::Dialogue, &["#### 7", "eh"][..]),
+            (TeacherView::Question, &[][..]),
+            (TeacherView::Dialogue, &["#### 7", "eh"][..]),
         ] {
-            let mut spy = Spy::default();
+            let mut spy = RecordingPolicy::default();
             let (after, _) = improve_all(
-                Source::Other {
+                TeacherPolicy::CustomModel {
                     policy: &mut spy,
-                    sees,
+                    view: sees,
                     sampling,
                 },
                 true,
@@ -495,15 +512,15 @@ mod tests {
                 spy.asked,
                 [(prompt().dialogue(&problem(1).question, attempts), 1, 0.2)]
             );
-            assert_eq!(after[0].turns[2].chosen().author, Author::Teacher);
+            assert_eq!(after[0].turns[2].chosen().author, CandidateAuthor::Teacher);
         }
     }
 
     #[test]
     fn oneself_sees_every_failed_attempt_and_takes_the_first_best_of_its_samples() {
-        let mut spy = Spy::default();
+        let mut spy = RecordingPolicy::default();
         improve_all(
-            Source::Oneself {
+            TeacherPolicy::OwnPolicy {
                 policy: &mut spy,
                 best_of: 4,
             },
@@ -519,9 +536,9 @@ mod tests {
         );
 
         let lines = ["eh", "#### 7", "so #### 1", "thus #### 1"];
-        let mut policy = ScriptedPolicy::new().line(&key(&problem(1)), 2, &lines);
+        let mut policy = ScriptedPolicy::new().with_answers(&scripted_key(&problem(1)), 2, &lines);
         let (after, improved) = improve_all(
-            Source::Oneself {
+            TeacherPolicy::OwnPolicy {
                 policy: &mut policy,
                 best_of: 4,
             },
@@ -529,15 +546,15 @@ mod tests {
         );
         let last = &after[0].turns[2];
         assert_eq!((last.candidates.len(), last.chosen), (4, 2));
-        assert_eq!(last.chosen().author, Author::Policy);
+        assert_eq!(last.chosen().author, CandidateAuthor::Policy);
         assert_eq!(
             improved,
-            Improved {
-                asked: 1,
+            ImproveStats {
+                problems_asked: 1,
                 answers: 4,
                 tokens: 2 + 3 + 4 + 4,
                 right: 1,
-                kept: 0
+                repeated: 0
             }
         );
     }
@@ -545,7 +562,7 @@ mod tests {
     #[test]
     fn a_wrong_answer_is_better_than_an_unreadable_one_and_the_first_of_equals_wins() {
         let chosen = |texts: &[&str]| {
-            first_best(
+            best_candidate(
                 &texts
                     .iter()
                     .map(|text| candidate(&problem(1), text))
@@ -561,11 +578,11 @@ mod tests {
         let problems: Vec<Problem> = (0..8).map(problem).collect();
         let failed: Vec<Episode> = (0..8).map(|number| episode(number, &["#### 99"])).collect();
         let run = |episodes: Vec<Episode>| {
-            let oneself = Source::Oneself {
-                policy: &mut Dice,
+            let oneself = TeacherPolicy::OwnPolicy {
+                policy: &mut SeededPolicy,
                 best_of: 3,
             };
-            improve(oneself, episodes, &problems, &plan(true), Seed(6), &grade)
+            improve_episodes(oneself, episodes, &problems, &plan(true), Seed(6), &grade)
                 .unwrap()
                 .0
         };
@@ -582,8 +599,8 @@ mod tests {
     fn without_own_turns_the_teacher_answers_the_question() {
         let before = vec![episode(1, &[])];
         let plan = plan(true);
-        let (after, _) = improve(
-            Source::Reference,
+        let (after, _) = improve_episodes(
+            TeacherPolicy::Reference,
             before,
             &[problem(1)],
             &plan,
@@ -601,20 +618,20 @@ mod tests {
             ..problem(1)
         };
         let failing = |source, problems: &[Problem]| {
-            improve(source, episodes(), problems, &plan(true), Seed(0), &grade)
+            improve_episodes(source, episodes(), problems, &plan(true), Seed(0), &grade)
                 .unwrap_err()
                 .to_string()
         };
         insta::assert_snapshot!(
-            failing(Source::Reference, &[bare]),
+            failing(TeacherPolicy::Reference, &[bare]),
             @"problem `toy/1` has no reference solution; choose another `teacher` or a task with solutions"
         );
         insta::assert_snapshot!(
-            failing(Source::Reference, &[problem(2)]),
+            failing(TeacherPolicy::Reference, &[problem(2)]),
             @"an episode is about problem `toy/1`, which is not among the problems to improve on"
         );
         insta::assert_snapshot!(
-            failing(Source::Oneself { policy: &mut Dice, best_of: 0 }, &[problem(1)]),
+            failing(TeacherPolicy::OwnPolicy { policy: &mut SeededPolicy, best_of: 0 }, &[problem(1)]),
             @"best of 0 samples improves nothing; set `best_of` to at least 1"
         );
     }

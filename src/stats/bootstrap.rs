@@ -1,6 +1,6 @@
 //! The percentile bootstrap of a mean (Efron 1979). Hides the resampling scheme.
 
-use super::{LEVEL, Stream, mean};
+use super::{CONFIDENCE_LEVEL, ResampleRng, mean};
 
 /// How often the sample is drawn again.
 pub const RESAMPLES: usize = 2_000;
@@ -8,7 +8,7 @@ pub const RESAMPLES: usize = 2_000;
 /// The percentile interval of the mean of `values` at [`LEVEL`]; the mean itself twice where
 /// resampling cannot say anything (fewer than two values).
 #[must_use]
-pub fn mean_interval(values: &[f64], mut stream: Stream) -> (f64, f64) {
+pub fn mean_interval(values: &[f64], mut stream: ResampleRng) -> (f64, f64) {
     let count = values.len();
     if count < 2 {
         return (mean(values), mean(values));
@@ -17,7 +17,7 @@ pub fn mean_interval(values: &[f64], mut stream: Stream) -> (f64, f64) {
         .map(|_| (0..count).map(|_| values[stream.below(count)]).sum::<f64>() / count as f64)
         .collect();
     means.sort_by(f64::total_cmp);
-    let tail = (1.0 - LEVEL) / 2.0;
+    let tail = (1.0 - CONFIDENCE_LEVEL) / 2.0;
     (quantile(&means, tail), quantile(&means, 1.0 - tail))
 }
 
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn interval_agrees_with_the_normal_one_on_many_coins() {
         let values: Vec<f64> = (0..500).map(|i| f64::from(u8::from(i % 5 < 2))).collect();
-        let (low, high) = mean_interval(&values, Stream::named("coins"));
+        let (low, high) = mean_interval(&values, ResampleRng::from_name("coins"));
         let half = 1.96 * (0.4_f64 * 0.6 / 500.0).sqrt();
         assert!(
             (low - (0.4 - half)).abs() < 0.005 && (high - (0.4 + half)).abs() < 0.005,
@@ -53,14 +53,14 @@ mod tests {
 
     #[test]
     fn covers_the_truth_about_as_often_as_it_says() {
-        let mut draw = Stream::named("truth");
+        let mut draw = ResampleRng::from_name("truth");
         let covered = (0..400)
             .filter(|sample| {
                 let values: Vec<f64> = (0..120)
                     .map(|_| f64::from(u8::from(draw.uniform() < 0.3)))
                     .collect();
                 let (low, high) =
-                    mean_interval(&values, Stream::named(&format!("sample {sample}")));
+                    mean_interval(&values, ResampleRng::from_name(&format!("sample {sample}")));
                 low <= 0.3 && 0.3 <= high
             })
             .count();
@@ -70,6 +70,9 @@ mod tests {
 
     #[test]
     fn one_value_has_no_width() {
-        assert_eq!(mean_interval(&[0.25], Stream::named("x")), (0.25, 0.25));
+        assert_eq!(
+            mean_interval(&[0.25], ResampleRng::from_name("x")),
+            (0.25, 0.25)
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 /// Corrected p values, in the order given; each at most 1.
 #[must_use]
-pub fn holm(p: &[f64]) -> Vec<f64> {
+pub fn holm_correction(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
     let mut corrected = vec![1.0; p.len()];
@@ -20,7 +20,7 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        let corrected = holm(&[0.01, 0.04, 0.03, 0.005]);
+        let corrected = holm_correction(&[0.01, 0.04, 0.03, 0.005]);
         let expected = [0.03, 0.06, 0.06, 0.02];
         assert!(
             corrected
@@ -29,7 +29,7 @@ mod tests {
                 .all(|(a, b)| (a - b).abs() < 1e-12),
             "{corrected:?}"
         );
-        assert_eq!(holm(&[0.9, 0.8]), [1.0, 1.0]);
-        assert!(holm(&[]).is_empty());
+        assert_eq!(holm_correction(&[0.9, 0.8]), [1.0, 1.0]);
+        assert!(holm_correction(&[]).is_empty());
     }
 }

@@ -5,24 +5,24 @@
 //! never mixed in. Must not know what a run, a metric or a database is.
 
 mod bootstrap;
-mod claim;
+mod comparison;
+mod detectable_effect;
 mod estimate;
 mod holm;
-mod paired;
+mod hypothesis;
 mod panel;
-mod power;
-mod random;
+mod rng;
 mod verdict;
 
 pub use bootstrap::{RESAMPLES, mean_interval};
-pub use claim::{Direction, Ruling, Stakes, Tested, Whole};
-pub use estimate::{Estimate, LEVEL};
-pub use holm::holm;
-pub use paired::{Comparison, compare, sign_flip};
-pub use panel::{Panel, Row};
-pub use power::{POWER, detectable};
-pub use random::Stream;
-pub use verdict::Verdict;
+pub use comparison::{PairedComparison, compare_paired, sign_flip_test};
+pub use detectable_effect::{POWER, min_detectable_effect};
+pub use estimate::{CONFIDENCE_LEVEL, MeanEstimate};
+pub use holm::holm_correction;
+pub use hypothesis::{CombinedTest, Decision, EffectDirection, Hypothesis, TestResult};
+pub use panel::{ScorePanel, SeedScores};
+pub use rng::ResampleRng;
+pub use verdict::ComparisonVerdict;
 
 /// The arithmetic mean; NaN for no numbers.
 #[must_use]
@@ -32,7 +32,7 @@ pub fn mean(values: &[f64]) -> f64 {
 
 /// The sample standard deviation (divided by n − 1); none for fewer than two numbers.
 #[must_use]
-pub fn deviation(values: &[f64]) -> Option<f64> {
+pub fn sample_std(values: &[f64]) -> Option<f64> {
     if values.len() < 2 {
         return None;
     }
@@ -49,7 +49,7 @@ mod tests {
     fn mean_and_deviation_by_hand() {
         let values = [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0];
         assert!((mean(&values) - 5.0).abs() < 1e-12);
-        assert!((deviation(&values).unwrap() - (32.0_f64 / 7.0).sqrt()).abs() < 1e-12);
-        assert_eq!(deviation(&[1.0]), None);
+        assert!((sample_std(&values).unwrap() - (32.0_f64 / 7.0).sqrt()).abs() < 1e-12);
+        assert_eq!(sample_std(&[1.0]), None);
     }
 }

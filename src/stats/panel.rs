@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The scores of one training seed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct SeedScores {
     /// The training seed.
     pub seed: u64,
     /// What was evaluated; two seeds that share an evaluation carry the same word here and count once.
@@ -15,11 +15,11 @@ pub struct Row {
 
 /// One metric's scores by seed and problem, in order of the seeds.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Panel(pub Vec<Row>);
+pub struct ScorePanel(pub Vec<SeedScores>);
 
-impl Panel {
+impl ScorePanel {
     /// The rows of distinct sources, each at its first seed.
-    fn distinct(&self) -> Vec<&Row> {
+    fn distinct_rows(&self) -> Vec<&SeedScores> {
         let mut seen = BTreeSet::new();
         self.0
             .iter()
@@ -31,7 +31,7 @@ impl Panel {
     #[must_use]
     pub fn by_problem(&self) -> Vec<(u32, f64)> {
         let mut sums: BTreeMap<u32, (f64, u32)> = BTreeMap::new();
-        for &(problem, score) in self.distinct().iter().flat_map(|row| &row.scores) {
+        for &(problem, score) in self.distinct_rows().iter().flat_map(|row| &row.scores) {
             let (sum, count) = sums.entry(problem).or_default();
             *sum += score;
             *count += 1;
@@ -44,10 +44,10 @@ impl Panel {
     /// One number per distinct source: its mean over problems.
     #[must_use]
     pub fn by_seed(&self) -> Vec<f64> {
-        let mean = |row: &&Row| {
+        let mean = |row: &&SeedScores| {
             row.scores.iter().map(|score| score.1).sum::<f64>() / row.scores.len() as f64
         };
-        self.distinct().iter().map(mean).collect()
+        self.distinct_rows().iter().map(mean).collect()
     }
 
     /// What this panel has above the other on the same seeds and problems.
@@ -55,12 +55,12 @@ impl Panel {
     /// Where the two share no seed at all, each is averaged over its seeds first and only the problems
     /// are paired.
     #[must_use]
-    pub fn minus(&self, other: &Self) -> Self {
-        let shared: Vec<Row> = self
+    pub fn paired_difference(&self, other: &Self) -> Self {
+        let shared: Vec<SeedScores> = self
             .0
             .iter()
             .filter_map(|row| {
-                Some(difference(
+                Some(row_difference(
                     row,
                     other
                         .0
@@ -72,11 +72,14 @@ impl Panel {
         if shared.iter().any(|row| !row.scores.is_empty()) {
             return Self(shared);
         }
-        Self(vec![difference(&self.averaged(), &other.averaged())])
+        Self(vec![row_difference(
+            &self.mean_over_seeds(),
+            &other.mean_over_seeds(),
+        )])
     }
 
-    fn averaged(&self) -> Row {
-        Row {
+    fn mean_over_seeds(&self) -> SeedScores {
+        SeedScores {
             seed: 0,
             source: "mean over seeds".to_owned(),
             scores: self.by_problem(),
@@ -84,14 +87,14 @@ impl Panel {
     }
 }
 
-fn difference(row: &Row, other: &Row) -> Row {
+fn row_difference(row: &SeedScores, other: &SeedScores) -> SeedScores {
     let others: BTreeMap<u32, f64> = other.scores.iter().copied().collect();
     let scores = row
         .scores
         .iter()
         .filter_map(|&(problem, score)| Some((problem, score - others.get(&problem)?)))
         .collect();
-    Row {
+    SeedScores {
         seed: row.seed,
         source: format!("{} - {}", row.source, other.source),
         scores,
@@ -102,8 +105,8 @@ fn difference(row: &Row, other: &Row) -> Row {
 mod tests {
     use super::*;
 
-    fn row(seed: u64, source: &str, scores: &[(u32, f64)]) -> Row {
-        Row {
+    fn row(seed: u64, source: &str, scores: &[(u32, f64)]) -> SeedScores {
+        SeedScores {
             seed,
             source: source.to_owned(),
             scores: scores.to_vec(),
@@ -112,7 +115,7 @@ mod tests {
 
     #[test]
     fn problems_are_averaged_over_seeds_and_seeds_over_problems() {
-        let panel = Panel(vec![
+        let panel = ScorePanel(vec![
             row(0, "a", &[(1, 1.0), (2, 0.0)]),
             row(1, "b", &[(1, 0.0), (2, 0.0)]),
         ]);
@@ -122,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_shared_evaluation_counts_once() {
-        let panel = Panel(vec![
+        let panel = ScorePanel(vec![
             row(0, "base", &[(1, 1.0)]),
             row(1, "base", &[(1, 1.0)]),
         ]);
@@ -131,21 +134,21 @@ mod tests {
 
     #[test]
     fn differences_pair_seeds_and_problems() {
-        let a = Panel(vec![
+        let a = ScorePanel(vec![
             row(0, "a0", &[(1, 1.0), (2, 1.0), (3, 1.0)]),
             row(1, "a1", &[(1, 1.0)]),
         ]);
-        let b = Panel(vec![row(0, "b0", &[(1, 0.0), (2, 1.0)])]);
+        let b = ScorePanel(vec![row(0, "b0", &[(1, 0.0), (2, 1.0)])]);
         assert_eq!(
-            a.minus(&b),
-            Panel(vec![row(0, "a0 - b0", &[(1, 1.0), (2, 0.0)])])
+            a.paired_difference(&b),
+            ScorePanel(vec![row(0, "a0 - b0", &[(1, 1.0), (2, 0.0)])])
         );
     }
 
     #[test]
     fn without_a_shared_seed_only_problems_are_paired() {
-        let a = Panel(vec![row(0, "a0", &[(1, 1.0)]), row(1, "a1", &[(1, 0.0)])]);
-        let b = Panel(vec![row(7, "b7", &[(1, 0.0)])]);
-        assert_eq!(a.minus(&b).by_problem(), [(1, 0.5)]);
+        let a = ScorePanel(vec![row(0, "a0", &[(1, 1.0)]), row(1, "a1", &[(1, 0.0)])]);
+        let b = ScorePanel(vec![row(7, "b7", &[(1, 0.0)])]);
+        assert_eq!(a.paired_difference(&b).by_problem(), [(1, 0.5)]);
     }
 }

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Estimate;
+use super::MeanEstimate;
 
 /// One word for a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum ComparisonVerdict {
     /// Clearly more of what is wanted.
     Better,
     /// Clearly less of it.
@@ -16,16 +16,16 @@ pub enum Verdict {
     NoClearDifference,
 }
 
-impl Verdict {
+impl ComparisonVerdict {
     /// The verdict on a difference of which more is better: the interval must leave out 0, and the
     /// corrected p value, where there is one, must be at most 0.05.
     #[must_use]
-    pub fn of(difference: &Estimate, corrected: Option<f64>) -> Self {
+    pub fn from_estimate(difference: &MeanEstimate, corrected: Option<f64>) -> Self {
         if corrected.is_some_and(|p| p > 0.05) {
             Self::NoClearDifference
-        } else if difference.above_zero() {
+        } else if difference.is_above_zero() {
             Self::Better
-        } else if difference.below_zero() {
+        } else if difference.is_below_zero() {
             Self::Worse
         } else {
             Self::NoClearDifference
@@ -34,7 +34,7 @@ impl Verdict {
 
     /// The word as printed.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Better => "better",
             Self::Worse => "worse",
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn interval_and_test_must_agree() {
-        let estimate = |value: f64, low, high| Estimate {
+        let estimate = |value: f64, low, high| MeanEstimate {
             value,
             low,
             high,
@@ -59,19 +59,19 @@ mod tests {
             by_seed: vec![value],
         };
         assert_eq!(
-            Verdict::of(&estimate(0.1, 0.05, 0.15), Some(0.01)),
-            Verdict::Better
+            ComparisonVerdict::from_estimate(&estimate(0.1, 0.05, 0.15), Some(0.01)),
+            ComparisonVerdict::Better
         );
         assert_eq!(
-            Verdict::of(&estimate(0.1, 0.05, 0.15), Some(0.2)),
-            Verdict::NoClearDifference
+            ComparisonVerdict::from_estimate(&estimate(0.1, 0.05, 0.15), Some(0.2)),
+            ComparisonVerdict::NoClearDifference
         );
         assert_eq!(
-            Verdict::of(&estimate(-0.1, -0.15, -0.05), None),
-            Verdict::Worse
+            ComparisonVerdict::from_estimate(&estimate(-0.1, -0.15, -0.05), None),
+            ComparisonVerdict::Worse
         );
         assert_eq!(
-            Verdict::of(&estimate(0.1, -0.05, 0.15), None).word(),
+            ComparisonVerdict::from_estimate(&estimate(0.1, -0.05, 0.15), None).label(),
             "no clear difference"
         );
     }

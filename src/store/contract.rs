@@ -11,16 +11,19 @@ use std::path::Path;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::domain::{Author, Candidate, Episode, Grade, Key, Point, Problem, Split, Turn, Verdict};
+use crate::domain::{
+    Candidate, CandidateAuthor, Episode, Grade, GradeVerdict, Key, MetricPoint, Problem, Split,
+    Turn,
+};
 
 use super::{
-    Added, ArtifactRow, CheckpointRow, ExperimentRow, Extent, GraderRows, MetricRow, PlannedRun,
-    PlannedStage, Reader, Regraded, RunRow, ScoreRow, Sharing, StageResults, Status, Store,
-    StoreError,
+    ArtifactRow, CheckpointRow, EvalShapeRow, ExperimentRow, GraderCoverage, InsertedCounts,
+    MetricRow, PlannedRunRow, PlannedStageRow, RegradeResults, RunRow, ScoreRow, StageResults,
+    StageSharing, Status, Store, StoreError, StoreReader,
 };
 
 fn key(name: &str) -> Key {
-    Key::of_bytes(name.as_bytes())
+    Key::from_bytes(name.as_bytes())
 }
 
 fn experiment(name: &str) -> ExperimentRow {
@@ -33,9 +36,9 @@ fn experiment(name: &str) -> ExperimentRow {
     }
 }
 
-fn stage(name: &str, inputs: &[&str]) -> PlannedStage {
+fn stage(name: &str, inputs: &[&str]) -> PlannedStageRow {
     let inputs = inputs.iter().map(|input| key(input)).collect();
-    PlannedStage {
+    PlannedStageRow {
         key: key(name),
         kind: name.to_owned(),
         label: format!("the {name}"),
@@ -44,7 +47,7 @@ fn stage(name: &str, inputs: &[&str]) -> PlannedStage {
 }
 
 /// Two runs that share `prepare` and `base`; the second has an evaluation of its own.
-fn stages() -> Vec<PlannedStage> {
+fn stages() -> Vec<PlannedStageRow> {
     vec![
         stage("prepare", &[]),
         stage("base", &["prepare"]),
@@ -53,8 +56,8 @@ fn stages() -> Vec<PlannedStage> {
     ]
 }
 
-fn run(name: &str, position: u32, evaluation: &str) -> PlannedRun {
-    PlannedRun {
+fn run(name: &str, position: u32, evaluation: &str) -> PlannedRunRow {
+    PlannedRunRow {
         key: key(name),
         label: format!("base={name} seed=3"),
         position,
@@ -75,24 +78,24 @@ fn run(name: &str, position: u32, evaluation: &str) -> PlannedRun {
     }
 }
 
-fn runs() -> Vec<PlannedRun> {
+fn runs() -> Vec<PlannedRunRow> {
     vec![
         run("weak", 0, "evaluate"),
         run("strong", 1, "evaluate greedily"),
     ]
 }
 
-fn planned(folder: &Path) -> Store {
+fn planned_store(folder: &Path) -> Store {
     let mut store = Store::open(folder).unwrap();
     store
-        .experiment(&experiment("one"), &runs(), &stages())
+        .record_experiment(&experiment("one"), &runs(), &stages())
         .unwrap();
     store
 }
 
-fn fresh() -> (TempDir, Store) {
+fn fresh_store() -> (TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
-    let store = planned(folder.path());
+    let store = planned_store(folder.path());
     (folder, store)
 }
 
@@ -106,14 +109,14 @@ fn problem(id: &str) -> Problem {
     }
 }
 
-fn candidate(text: &str, verdict: Verdict) -> Candidate {
-    let answer = (verdict != Verdict::Unreadable).then(|| text.to_owned());
+fn candidate(text: &str, verdict: GradeVerdict) -> Candidate {
+    let answer = (verdict != GradeVerdict::Unreadable).then(|| text.to_owned());
     let grade = Grade { answer, verdict };
     Candidate {
-        author: Author::Policy,
+        author: CandidateAuthor::Policy,
         text: format!("#### {text}"),
         tokens: 3,
-        prompt: 12,
+        prompt_tokens: 12,
         finished: true,
         grade,
     }
@@ -121,17 +124,17 @@ fn candidate(text: &str, verdict: Verdict) -> Candidate {
 
 fn episode(problem: &str, sample: u32) -> Episode {
     let teacher = Candidate {
-        author: Author::Teacher,
+        author: CandidateAuthor::Teacher,
         tokens: 0,
-        prompt: 0,
-        ..candidate("4", Verdict::Right)
+        prompt_tokens: 0,
+        ..candidate("4", GradeVerdict::Right)
     };
     let cut = Candidate {
         finished: false,
-        ..candidate("", Verdict::Unreadable)
+        ..candidate("", GradeVerdict::Unreadable)
     };
     let turns = vec![
-        Turn::of(vec![cut, candidate("5", Verdict::Wrong)], 1),
+        Turn::new(vec![cut, candidate("5", GradeVerdict::Wrong)], 1),
         Turn::single(teacher),
     ];
     Episode {
@@ -159,7 +162,7 @@ fn score(problem: &str, value: f64) -> ScoreRow {
     }
 }
 
-fn prepared() -> StageResults {
+fn prepare_results() -> StageResults {
     let problems = vec![
         (Split::Test, problem("p/9")),
         (Split::Test, problem("p/10")),
@@ -171,7 +174,7 @@ fn prepared() -> StageResults {
     }
 }
 
-fn evaluated() -> StageResults {
+fn evaluate_results() -> StageResults {
     let file = ArtifactRow {
         name: "episodes.jsonl".to_owned(),
         sha256: key("bytes"),
@@ -188,24 +191,28 @@ fn evaluated() -> StageResults {
         grader: Some(("numeric".to_owned(), 1)),
         points: vec![point(2, 0.5), point(1, f64::NAN), point(2, 0.25)],
         scores: vec![score("p/9", 1.0), score("p/10", 0.0)],
-        beside: Vec::new(),
+        regrades: Vec::new(),
     }
 }
 
-fn point(step: u64, value: f64) -> Point {
-    Point {
+fn point(step: u64, value: f64) -> MetricPoint {
+    MetricPoint {
         series: "loss".to_owned(),
         step,
         value,
     }
 }
 
-fn evaluate(store: &mut Store) {
-    store.metrics(&[metric(1)]).unwrap();
-    store.stage_done(&key("prepare"), &prepared()).unwrap();
-    store.stage_done(&key("evaluate"), &evaluated()).unwrap();
+fn record_evaluation(store: &mut Store) {
+    store.record_metrics(&[metric(1)]).unwrap();
+    store
+        .record_stage_results(&key("prepare"), &prepare_results())
+        .unwrap();
+    store
+        .record_stage_results(&key("evaluate"), &evaluate_results())
+        .unwrap();
 }
 
-fn status(reader: &Reader, name: &str) -> Status {
+fn stage_status(reader: &StoreReader, name: &str) -> Status {
     reader.stage(&key(name)).unwrap().unwrap().status
 }

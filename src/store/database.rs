@@ -3,10 +3,10 @@
 //! # Contract
 //!
 //! - A store is a folder. `rise-lab.db` in it is ours; the folders of stages beside it are not.
-//! - One process writes at a time. [`Store::open`] takes an advisory lock on `lock` in the folder
+//! - One process writes at a time. [`Store::open`] takes an advisory lock on `acquire_lock` in the folder
 //!   and keeps it for as long as the [`Store`] lives; a second one gets [`StoreError::Busy`]. The
 //!   system releases the lock when the process ends, however it ends.
-//! - Any number of [`Reader`]s may read meanwhile. They never wait for the writer nor hold it up.
+//! - Any number of [`StoreReader`]s may read meanwhile. They never wait for the writer nor hold it up.
 //! - Every change is one immediate transaction: it happened, or it did not.
 //! - What is left `running` by a dead process becomes `interrupted` when the store is opened next.
 //! - `queued`, `running`, `failed` and `interrupted` stages may change; a `done` stage, its texts,
@@ -24,23 +24,23 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::error::{Fault, StoreError};
+use super::error::{DatabaseError, StoreError};
 use super::migrate;
 
 /// File name of the database inside the store folder.
-const DATABASE: &str = "rise-lab.db";
+const DATABASE_FILE: &str = "rise-lab.db";
 
 /// File name of the lock inside the store folder.
-const LOCK: &str = "lock";
+const LOCK_FILE: &str = "lock";
 
 /// How long a statement waits for another program's lock on the database file.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The one writer of a store; reads through [`Deref`] to [`Reader`].
+/// The one writer of a store; reads through [`Deref`] to [`StoreReader`].
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
-    reader: Reader,
+    reader: StoreReader,
     /// Holds the advisory lock; the file itself stays, so that no two processes can lock two
     /// different files of the same name.
     _lock: File,
@@ -48,7 +48,7 @@ pub struct Store {
 
 /// A read-only view of a store, also while another process writes to it.
 #[derive(Debug)]
-pub struct Reader {
+pub struct StoreReader {
     connection: Connection,
     path: PathBuf,
 }
@@ -60,31 +60,31 @@ impl Store {
     /// If another process writes to the store, if the folder cannot be written, or if the database
     /// is damaged, newer than this program, or not ours.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(folder).map_err(|source| cannot_write(folder, source))?;
-        let lock = lock(folder)?;
-        let path = folder.join(DATABASE);
-        let connection = writing_connection(&path)?;
-        let reader = Reader::open(folder)?;
+        fs::create_dir_all(folder).map_err(|source| cannot_write_error(folder, source))?;
+        let lock = acquire_lock(folder)?;
+        let path = folder.join(DATABASE_FILE);
+        let connection = open_writer(&path)?;
+        let reader = StoreReader::open(folder)?;
         let mut store = Self {
             connection,
             reader,
             _lock: lock,
         };
-        store.interrupt_leftovers()?;
+        store.mark_interrupted()?;
         Ok(store)
     }
 
     /// The read-only side of the same store.
     #[must_use]
-    pub const fn reader(&self) -> &Reader {
+    pub const fn reader(&self) -> &StoreReader {
         &self.reader
     }
 
     /// Does some work in one immediate transaction, so that all of it is stored or nothing.
-    pub(super) fn write<T>(
+    pub(super) fn write_transaction<T>(
         &mut self,
         doing: &'static str,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, DatabaseError>,
     ) -> Result<T, StoreError> {
         let connection = &mut self.connection;
         let attempt = || {
@@ -94,12 +94,12 @@ impl Store {
             transaction.commit()?;
             Ok(value)
         };
-        attempt().map_err(|fault: Fault| fault.at(&self.reader.path, doing))
+        attempt().map_err(|fault: DatabaseError| fault.with_context(&self.reader.path, doing))
     }
 
     /// Marks what a dead process left behind; the lock says that nobody is working on it.
-    fn interrupt_leftovers(&mut self) -> Result<(), StoreError> {
-        self.write("marking interrupted work", |transaction| {
+    fn mark_interrupted(&mut self) -> Result<(), StoreError> {
+        self.write_transaction("marking interrupted work", |transaction| {
             transaction.execute(
                 "UPDATE stages SET status = 'interrupted' WHERE status = 'running'",
                 [],
@@ -114,29 +114,32 @@ impl Store {
 }
 
 impl Deref for Store {
-    type Target = Reader;
+    type Target = StoreReader;
 
-    fn deref(&self) -> &Reader {
+    fn deref(&self) -> &StoreReader {
         &self.reader
     }
 }
 
-impl Reader {
+impl StoreReader {
     /// Opens the database of the store in `folder` for reading; changes nothing.
     ///
     /// # Errors
     /// If there is none, or it is damaged, of another version, or not ours.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let path = folder.join(DATABASE);
+        let path = folder.join(DATABASE_FILE);
         if !path.exists() {
             return Err(StoreError::Missing { path });
         }
-        let connection =
-            reading_connection(&path).map_err(|fault| fault.at(&path, "opening the database"))?;
-        let (found, known) = (migrate::version(&connection, &path)?, migrate::KNOWN);
+        let connection = open_reader(&path)
+            .map_err(|fault| fault.with_context(&path, "opening the database"))?;
+        let (found, known) = (
+            migrate::schema_version(&connection, &path)?,
+            migrate::SCHEMA_VERSION,
+        );
         match found {
             0 => Err(StoreError::Missing { path }),
-            _ if found < known => Err(StoreError::Older { found, known, path }),
+            _ if found < known => Err(StoreError::OlderSchema { found, known, path }),
             _ => Ok(Self { connection, path }),
         }
     }
@@ -145,7 +148,7 @@ impl Reader {
     /// whatever a process that died has left written.
     #[must_use]
     pub fn is_being_written(&self) -> bool {
-        let lock = self.path.with_file_name(LOCK);
+        let lock = self.path.with_file_name(LOCK_FILE);
         File::open(lock)
             .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
@@ -157,20 +160,20 @@ impl Reader {
     }
 
     /// Does some reading in one transaction, so that all of it sees the same state.
-    pub(super) fn read<T>(
+    pub(super) fn read_transaction<T>(
         &self,
         doing: &'static str,
-        work: impl FnOnce(&Connection) -> Result<T, Fault>,
+        work: impl FnOnce(&Connection) -> Result<T, DatabaseError>,
     ) -> Result<T, StoreError> {
         let attempt = || {
             let transaction = self.connection.unchecked_transaction()?;
             work(&transaction)
         };
-        attempt().map_err(|fault: Fault| fault.at(&self.path, doing))
+        attempt().map_err(|fault: DatabaseError| fault.with_context(&self.path, doing))
     }
 }
 
-fn cannot_write(path: &Path, source: io::Error) -> StoreError {
+fn cannot_write_error(path: &Path, source: io::Error) -> StoreError {
     StoreError::CannotWrite {
         path: path.to_owned(),
         source: source.into(),
@@ -178,9 +181,9 @@ fn cannot_write(path: &Path, source: io::Error) -> StoreError {
 }
 
 /// Takes the store's lock and leaves our process id in it for whoever comes second.
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join(LOCK);
-    let refused = |source| cannot_write(&path, source);
+fn acquire_lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join(LOCK_FILE);
+    let refused = |source| cannot_write_error(&path, source);
     // Not truncated: until the lock is ours the content is another process's.
     let options = File::options()
         .read(true)
@@ -194,7 +197,7 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
         Err(TryLockError::WouldBlock) => {
             return Err(StoreError::Busy {
                 path: folder.to_owned(),
-                pid: holder(&mut file),
+                pid: lock_owner(&mut file),
             });
         }
         Err(TryLockError::Error(source)) => return Err(refused(source)),
@@ -207,25 +210,25 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
 }
 
 /// The process id written in a lock file, where it can be read.
-fn holder(file: &mut File) -> Option<u32> {
+fn lock_owner(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 
-fn writing_connection(path: &Path) -> Result<Connection, StoreError> {
-    let at = |source| StoreError::sql(path, "opening the database", source);
+fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    let at = |source| StoreError::from_sqlite(path, "opening the database", source);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(at)?;
-    connection.busy_timeout(PATIENCE).map_err(at)?;
-    migrate::to_latest(&mut connection, path)?;
-    let mode = configure(&connection).map_err(at)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(at)?;
+    migrate::migrate_to_latest(&mut connection, path)?;
+    let mode = configure_writer(&connection).map_err(at)?;
     if mode == "wal" {
         Ok(connection)
     } else {
-        Err(StoreError::NoLog {
+        Err(StoreError::NoWriteAheadLog {
             path: path.to_owned(),
             mode,
         })
@@ -233,7 +236,7 @@ fn writing_connection(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Sets what holds for the writing connection; returns the journal mode that it got.
-fn configure(connection: &Connection) -> rusqlite::Result<String> {
+fn configure_writer(connection: &Connection) -> rusqlite::Result<String> {
     // Readers go on while a stage's results are written, and a killed writer leaves a whole database.
     let mode = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     // With a write-ahead log this survives any death of the process. A loss of power may take the
@@ -247,10 +250,10 @@ fn configure(connection: &Connection) -> rusqlite::Result<String> {
     Ok(mode)
 }
 
-fn reading_connection(path: &Path) -> Result<Connection, Fault> {
+fn open_reader(path: &Path) -> Result<Connection, DatabaseError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(PATIENCE)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     // Says so a second time, for whatever is attached or opened beside the main file.
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)

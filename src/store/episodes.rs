@@ -7,29 +7,29 @@ use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
-use crate::domain::{Candidate, Episode, Grade, Key, Problem, Review, Split, Turn};
+use crate::domain::{AttemptReview, Candidate, Episode, Grade, Key, Problem, Split, Turn};
 
-use super::database::Reader;
-use super::error::{Fault, StoreError};
-use super::stages::ancestry;
+use super::database::StoreReader;
+use super::error::{DatabaseError, StoreError};
+use super::stages::ancestor_ids;
 
 /// Row numbers of problem ids; a problem is named in many rows, and its id written in one.
-pub(super) struct Names<'a> {
+pub(super) struct ProblemIds<'a> {
     connection: &'a Connection,
-    known: HashMap<String, i64>,
+    ids: HashMap<String, i64>,
 }
 
-impl<'a> Names<'a> {
+impl<'a> ProblemIds<'a> {
     pub(super) fn new(connection: &'a Connection) -> Self {
         Self {
             connection,
-            known: HashMap::new(),
+            ids: HashMap::new(),
         }
     }
 
     /// The row number of a problem id, which is new or known.
-    pub(super) fn id(&mut self, name: &str) -> rusqlite::Result<i64> {
-        if let Some(&id) = self.known.get(name) {
+    pub(super) fn get_or_insert(&mut self, name: &str) -> rusqlite::Result<i64> {
+        if let Some(&id) = self.ids.get(name) {
             return Ok(id);
         }
         let add = "INSERT INTO problem_names (name) VALUES (?1) ON CONFLICT (name) DO NOTHING";
@@ -39,7 +39,7 @@ impl<'a> Names<'a> {
             .connection
             .prepare_cached(find)?
             .query_row([name], |row| row.get(0))?;
-        self.known.insert(name.to_owned(), id);
+        self.ids.insert(name.to_owned(), id);
         Ok(id)
     }
 }
@@ -60,17 +60,17 @@ pub(super) fn grader_id(
         .query_row(params![name, version], |row| row.get(0))
 }
 
-pub(super) fn add_problems(
+pub(super) fn insert_problems(
     connection: &Connection,
     stage: i64,
-    names: &mut Names<'_>,
+    names: &mut ProblemIds<'_>,
     problems: &[(Split, Problem)],
-) -> Result<(), Fault> {
+) -> Result<(), DatabaseError> {
     let sql = "INSERT INTO problems (stage, position, problem, split, question, answer, solution)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let mut add = connection.prepare_cached(sql)?;
     for (position, (split, problem)) in (0_u32..).zip(problems) {
-        let id = names.id(&problem.id)?;
+        let id = names.get_or_insert(&problem.id)?;
         add.execute(params![
             stage,
             position,
@@ -84,20 +84,20 @@ pub(super) fn add_problems(
     Ok(())
 }
 
-pub(super) fn add_episodes(
+pub(super) fn insert_episodes(
     connection: &Connection,
     stage: i64,
     grader: i64,
-    names: &mut Names<'_>,
+    names: &mut ProblemIds<'_>,
     episodes: &[Episode],
     beside: &[(i64, &[Grade])],
-) -> Result<(), Fault> {
+) -> Result<(), DatabaseError> {
     let sql = "INSERT INTO episodes (stage, problem, sample, turns) VALUES (?1, ?2, ?3, ?4)";
     let mut add = connection.prepare_cached(sql)?;
-    let mut candidates = Candidates::prepare(connection, grader, beside)?;
+    let mut candidates = CandidateInserter::prepare(connection, grader, beside)?;
     for episode in episodes {
-        check(episode)?;
-        let problem = names.id(&episode.problem)?;
+        check_chosen_candidates(episode)?;
+        let problem = names.get_or_insert(&episode.problem)?;
         let id = add.insert(params![
             stage,
             problem,
@@ -105,37 +105,37 @@ pub(super) fn add_episodes(
             episode.turns.len() as u32
         ])?;
         for (number, turn) in (0_u32..).zip(&episode.turns) {
-            candidates.add(id, number, turn)?;
+            candidates.insert_turn(id, number, turn)?;
         }
     }
     Ok(())
 }
 
 /// A turn without a chosen candidate could not be read back.
-fn check(episode: &Episode) -> Result<(), Fault> {
+fn check_chosen_candidates(episode: &Episode) -> Result<(), DatabaseError> {
     let broken = episode
         .turns
         .iter()
         .position(|turn| turn.chosen >= turn.candidates.len());
     broken.map_or(Ok(()), |turn| {
         let (problem, sample) = (&episode.problem, episode.sample);
-        Err(Fault::Results(format!(
+        Err(DatabaseError::InvalidResults(format!(
             "turn {turn} of sample {sample} on `{problem}` has no chosen candidate"
         )))
     })
 }
 
 /// The statements that store candidates; prepared once, used up to a million times.
-struct Candidates<'a> {
+struct CandidateInserter<'a> {
     text: CachedStatement<'a>,
     grade: CachedStatement<'a>,
     review: CachedStatement<'a>,
     grader: i64,
     /// Further graders, and their grades of the texts that are still to come.
-    beside: Vec<(i64, std::slice::Iter<'a, Grade>)>,
+    further_grades: Vec<(i64, std::slice::Iter<'a, Grade>)>,
 }
 
-impl<'a> Candidates<'a> {
+impl<'a> CandidateInserter<'a> {
     fn prepare(
         connection: &'a Connection,
         grader: i64,
@@ -158,17 +158,17 @@ impl<'a> Candidates<'a> {
             grade: prepare(grade)?,
             review: prepare(review)?,
             grader,
-            beside,
+            further_grades: beside,
         })
     }
 
-    fn add(&mut self, episode: i64, number: u32, turn: &Turn) -> rusqlite::Result<()> {
+    fn insert_turn(&mut self, episode: i64, number: u32, turn: &Turn) -> rusqlite::Result<()> {
         for (index, candidate) in turn.candidates.iter().enumerate() {
             let Candidate {
                 author,
                 text,
                 tokens,
-                prompt,
+                prompt_tokens: prompt,
                 finished,
                 grade,
             } = candidate;
@@ -188,17 +188,17 @@ impl<'a> Candidates<'a> {
             self.grade
                 .execute(params![id, self.grader, grade.answer, grade.verdict])?;
             // Text by text rather than grader by grader: rows are then added in the table's order.
-            for (grader, grades) in &mut self.beside {
+            for (grader, grades) in &mut self.further_grades {
                 if let Some(grade) = grades.next() {
                     self.grade
                         .execute(params![id, *grader, grade.answer, grade.verdict])?;
                 }
             }
         }
-        if let Some(Review {
+        if let Some(AttemptReview {
             text,
             tokens,
-            prompt,
+            prompt_tokens: prompt,
             approves,
         }) = &turn.review
         {
@@ -209,20 +209,20 @@ impl<'a> Candidates<'a> {
     }
 }
 
-impl Reader {
+impl StoreReader {
     /// The problems that a stage prepared, in their order; none for a stage of another kind.
     ///
     /// # Errors
     /// If the database fails.
     pub fn problems(&self, stage: &Key) -> Result<Vec<(Split, Problem)>, StoreError> {
-        self.read("reading problems", |connection| {
+        self.read_transaction("reading problems", |connection| {
             let sql = "SELECT n.name, q.question, q.answer, q.solution, q.split
                        FROM stages s
                        JOIN problems q ON q.stage = s.id
                        JOIN problem_names n ON n.id = q.problem
                        WHERE s.key = ?1 ORDER BY q.position";
             let mut problems = connection.prepare_cached(sql)?;
-            let rows = problems.query_map([stage], |row| Ok((row.get(4)?, problem_of(row)?)))?;
+            let rows = problems.query_map([stage], |row| Ok((row.get(4)?, problem_row(row)?)))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
@@ -233,15 +233,17 @@ impl Reader {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn problem(&self, stage: &Key, id: &str) -> Result<Option<Problem>, StoreError> {
-        self.read("reading a problem", |connection| {
+    pub fn find_problem(&self, stage: &Key, id: &str) -> Result<Option<Problem>, StoreError> {
+        self.read_transaction("reading a problem", |connection| {
             let sql = "SELECT n.name, q.question, q.answer, q.solution
                        FROM problem_names n
                        JOIN problems q ON q.problem = n.id
                        WHERE q.stage = ?1 AND n.name = ?2";
             let mut find = connection.prepare_cached(sql)?;
-            for source in ancestry(connection, stage)? {
-                let found = find.query_row(params![source, id], problem_of).optional()?;
+            for source in ancestor_ids(connection, stage)? {
+                let found = find
+                    .query_row(params![source, id], problem_row)
+                    .optional()?;
                 if found.is_some() {
                     return Ok(found);
                 }
@@ -258,16 +260,16 @@ impl Reader {
     /// # Errors
     /// If the database fails.
     pub fn episodes(&self, stage: &Key) -> Result<Vec<Episode>, StoreError> {
-        self.read("reading episodes", |connection| {
+        self.read_transaction("reading episodes", |connection| {
             let mut episodes = Vec::new();
             for (row, problem, episode) in episode_rows(connection, stage)? {
                 let episode = Episode {
-                    turns: turns(connection, row)?,
+                    turns: read_turns(connection, row)?,
                     ..episode
                 };
                 episodes.push((problem, episode));
             }
-            let places = places(
+            let places = preparation_order(
                 connection,
                 stage,
                 episodes.iter().map(|(problem, _)| *problem),
@@ -283,7 +285,7 @@ impl Reader {
     }
 }
 
-pub(super) fn problem_of(row: &Row<'_>) -> rusqlite::Result<Problem> {
+pub(super) fn problem_row(row: &Row<'_>) -> rusqlite::Result<Problem> {
     Ok(Problem {
         id: row.get(0)?,
         question: row.get(1)?,
@@ -315,7 +317,7 @@ fn episode_rows(
 }
 
 /// The turns of one episode, under the grader that its stage was made with.
-fn turns(connection: &Connection, episode: i64) -> rusqlite::Result<Vec<Turn>> {
+fn read_turns(connection: &Connection, episode: i64) -> rusqlite::Result<Vec<Turn>> {
     let sql = "SELECT c.turn, c.chosen, c.author, c.text, c.tokens, c.finished, v.answer, v.verdict, c.prompt
                FROM episodes e
                JOIN stages s ON s.id = e.stage
@@ -327,16 +329,16 @@ fn turns(connection: &Connection, episode: i64) -> rusqlite::Result<Vec<Turn>> {
     let mut turns: Vec<Turn> = Vec::new();
     while let Some(row) = rows.next()? {
         if row.get::<_, u32>(0)? as usize == turns.len() {
-            turns.push(Turn::of(Vec::new(), 0));
+            turns.push(Turn::new(Vec::new(), 0));
         }
         if let Some(turn) = turns.last_mut() {
             if row.get(1)? {
                 turn.chosen = turn.candidates.len();
             }
-            turn.candidates.push(candidate(row)?);
+            turn.candidates.push(candidate_row(row)?);
         }
     }
-    for (number, review) in reviews(connection, episode)? {
+    for (number, review) in read_reviews(connection, episode)? {
         if let Some(turn) = turns.get_mut(number as usize) {
             turn.review = Some(review);
         }
@@ -345,7 +347,10 @@ fn turns(connection: &Connection, episode: i64) -> rusqlite::Result<Vec<Turn>> {
 }
 
 /// What was said about the turns of one episode, by turn.
-fn reviews(connection: &Connection, episode: i64) -> rusqlite::Result<Vec<(u32, Review)>> {
+fn read_reviews(
+    connection: &Connection,
+    episode: i64,
+) -> rusqlite::Result<Vec<(u32, AttemptReview)>> {
     let sql =
         "SELECT turn, text, tokens, prompt, approves FROM reviews WHERE episode = ?1 ORDER BY turn";
     let mut reviews = connection.prepare_cached(sql)?;
@@ -353,10 +358,10 @@ fn reviews(connection: &Connection, episode: i64) -> rusqlite::Result<Vec<(u32, 
         let (text, tokens) = (row.get(1)?, row.get(2)?);
         Ok((
             row.get(0)?,
-            Review {
+            AttemptReview {
                 text,
                 tokens,
-                prompt: row.get(3)?,
+                prompt_tokens: row.get(3)?,
                 approves: row.get(4)?,
             },
         ))
@@ -364,12 +369,12 @@ fn reviews(connection: &Connection, episode: i64) -> rusqlite::Result<Vec<(u32, 
     rows.collect()
 }
 
-fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
+fn candidate_row(row: &Row<'_>) -> rusqlite::Result<Candidate> {
     Ok(Candidate {
         author: row.get(2)?,
         text: row.get(3)?,
         tokens: row.get(4)?,
-        prompt: row.get(8)?,
+        prompt_tokens: row.get(8)?,
         finished: row.get(5)?,
         grade: Grade {
             answer: row.get(6)?,
@@ -379,12 +384,12 @@ fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
 }
 
 /// Where problems were prepared: (how far behind the stage, position there).
-fn places(
+fn preparation_order(
     connection: &Connection,
     stage: &Key,
     problems: impl Iterator<Item = i64>,
-) -> Result<HashMap<i64, (usize, u32)>, Fault> {
-    let sources = ancestry(connection, stage)?;
+) -> Result<HashMap<i64, (usize, u32)>, DatabaseError> {
+    let sources = ancestor_ids(connection, stage)?;
     let sql = "SELECT position FROM problems WHERE stage = ?1 AND problem = ?2";
     let mut find = connection.prepare_cached(sql)?;
     let mut places = HashMap::new();

@@ -11,7 +11,7 @@ use rusqlite::ErrorCode;
 use crate::domain::Key;
 
 /// An error of the engine or the file system below the store.
-type Cause = Box<dyn Error + Send + Sync>;
+type BoxedError = Box<dyn Error + Send + Sync>;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,7 @@ pub enum StoreError {
     },
     /// The database was written by a later version of the program.
     #[error("{}: this database has schema version {found}, and this program knows versions up to {known}; use the newer rise-lab that wrote it, or another store with `--store`", path.display())]
-    Newer {
+    NewerSchema {
         /// Its schema version.
         found: i32,
         /// The last version known here.
@@ -35,7 +35,7 @@ pub enum StoreError {
     },
     /// The database must be brought up to date before it can be read.
     #[error("{}: this database has schema version {found}, and this program reads version {known}; run `rise-lab sweep` on this store once to bring it up to date", path.display())]
-    Older {
+    OlderSchema {
         /// Its schema version.
         found: i32,
         /// The version that is read here.
@@ -45,7 +45,7 @@ pub enum StoreError {
     },
     /// The file belongs to another program, or is no database at all.
     #[error("{}: this file is not a rise-lab database ({what}); it was left as it is; move it away, or name another store with `--store`", path.display())]
-    Foreign {
+    NotOurDatabase {
         /// The file.
         path: PathBuf,
         /// What it is instead.
@@ -73,11 +73,11 @@ pub enum StoreError {
         /// The folder or file.
         path: PathBuf,
         /// What the system said.
-        source: Cause,
+        source: BoxedError,
     },
     /// The file system cannot hold this kind of database.
     #[error("{}: this file system does not support the database's write-ahead log (journal mode is `{mode}`); use a local disk with `--store`", path.display())]
-    NoLog {
+    NoWriteAheadLog {
         /// The database file.
         path: PathBuf,
         /// The journal mode that it has instead.
@@ -99,7 +99,7 @@ pub enum StoreError {
         /// What was being done.
         doing: &'static str,
         /// What the engine said.
-        source: Cause,
+        source: BoxedError,
     },
     /// A query that is not one read.
     #[error(
@@ -155,7 +155,7 @@ pub enum StoreError {
     },
     /// A stage that is finished already and therefore cannot change.
     #[error("stage {} is finished and cannot change any more", key.short())]
-    StageDone {
+    StageAlreadyDone {
         /// Its key.
         key: Key,
     },
@@ -202,7 +202,7 @@ fn suggestion(nearest: Option<&str>) -> String {
 
 impl StoreError {
     /// The case that an error of the engine stands for.
-    pub(super) fn sql(path: &Path, doing: &'static str, source: rusqlite::Error) -> Self {
+    pub(super) fn from_sqlite(path: &Path, doing: &'static str, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
         if matches!(
             source,
@@ -215,7 +215,7 @@ impl StoreError {
             };
         }
         match source.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => Self::Foreign {
+            Some(ErrorCode::NotADatabase) => Self::NotOurDatabase {
                 path,
                 what: "it is not an SQLite file",
             },
@@ -225,7 +225,7 @@ impl StoreError {
             },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked {
                 path,
-                seconds: super::database::PATIENCE.as_secs(),
+                seconds: super::database::BUSY_TIMEOUT.as_secs(),
             },
             Some(
                 ErrorCode::ReadOnly
@@ -247,44 +247,47 @@ impl StoreError {
 }
 
 /// An error inside a piece of work on the database, before it is known where and at what.
-pub(super) enum Fault {
+pub(super) enum DatabaseError {
     /// The engine's.
-    Engine(rusqlite::Error),
+    Sqlite(rusqlite::Error),
     /// Results that cannot be stored, told without the stage.
-    Results(String),
+    InvalidResults(String),
     /// Ours, complete.
-    Ours(StoreError),
+    Store(StoreError),
 }
 
-impl From<rusqlite::Error> for Fault {
+impl From<rusqlite::Error> for DatabaseError {
     fn from(source: rusqlite::Error) -> Self {
-        Self::Engine(source)
+        Self::Sqlite(source)
     }
 }
 
-impl From<StoreError> for Fault {
+impl From<StoreError> for DatabaseError {
     fn from(error: StoreError) -> Self {
-        Self::Ours(error)
+        Self::Store(error)
     }
 }
 
-impl Fault {
+impl DatabaseError {
     /// The error as the caller of the store sees it.
-    pub(super) fn at(self, path: &Path, doing: &'static str) -> StoreError {
+    pub(super) fn with_context(self, path: &Path, doing: &'static str) -> StoreError {
         match self {
-            Self::Engine(source) => StoreError::sql(path, doing, source),
-            Self::Results(what) => StoreError::Sql {
+            Self::Sqlite(source) => StoreError::from_sqlite(path, doing, source),
+            Self::InvalidResults(what) => StoreError::Sql {
                 path: path.to_owned(),
                 doing,
                 source: what.into(),
             },
-            Self::Ours(error) => error,
+            Self::Store(error) => error,
         }
     }
 }
 
 /// The known name that is closest to what was given, if any is close enough to be meant.
-pub(super) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(super) fn nearest_name<'a>(
+    given: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> Option<String> {
     known
         .map(|name| (strsim::normalized_damerau_levenshtein(given, name), name))
         .filter(|&(likeness, _)| likeness >= 0.5)
@@ -300,10 +303,10 @@ mod tests {
     fn the_nearest_name_is_close_or_none() {
         let known = ["quickstart", "ablations"];
         assert_eq!(
-            nearest("quikstart", known.into_iter()),
+            nearest_name("quikstart", known.into_iter()),
             Some("quickstart".to_owned())
         );
-        assert_eq!(nearest("zzz", known.into_iter()), None);
+        assert_eq!(nearest_name("zzz", known.into_iter()), None);
     }
 
     #[test]
@@ -320,7 +323,7 @@ mod tests {
                 pid: None,
             }
             .to_string(),
-            StoreError::Newer {
+            StoreError::NewerSchema {
                 found: 9,
                 known: 1,
                 path: path.clone(),

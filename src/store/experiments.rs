@@ -10,15 +10,15 @@ use serde_json::Value;
 
 use crate::domain::Key;
 
-use super::columns::Json;
-use super::database::{Reader, Store};
-use super::error::{Fault, StoreError, nearest};
+use super::column_types::JsonColumn;
+use super::database::{Store, StoreReader};
+use super::error::{DatabaseError, StoreError, nearest_name};
 use super::rows::{CheckpointRow, ExperimentRow};
-use super::stages::id_of;
+use super::stages::stage_id;
 
 /// One run of an experiment, as planned.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PlannedRun {
+pub struct PlannedRunRow {
     /// Its identity.
     pub key: Key,
     /// Readable name made from the axes.
@@ -39,7 +39,7 @@ pub struct PlannedRun {
 
 /// One stage, as planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedStage {
+pub struct PlannedStageRow {
     /// Its identity.
     pub key: Key,
     /// `prepare`, `tokenize`, `base`, `collect`, `improve`, `weigh`, `train`, `prefer`, `reinforce`, `evaluate`.
@@ -59,24 +59,24 @@ impl Store {
     ///
     /// # Errors
     /// If a run names a stage that was neither planned nor known, or the database fails.
-    pub fn experiment(
+    pub fn record_experiment(
         &mut self,
         row: &ExperimentRow,
-        runs: &[PlannedRun],
-        stages: &[PlannedStage],
+        runs: &[PlannedRunRow],
+        stages: &[PlannedStageRow],
     ) -> Result<(), StoreError> {
-        self.write("recording an experiment", |transaction| {
+        self.write_transaction("recording an experiment", |transaction| {
             upsert_experiment(transaction, row)?;
             stages
                 .iter()
-                .try_for_each(|stage| add_stage(transaction, stage))?;
-            forget_runs(transaction, &row.name, runs)?;
+                .try_for_each(|stage| insert_stage(transaction, stage))?;
+            delete_dropped_runs(transaction, &row.name, runs)?;
             for run in runs {
                 let id = upsert_run(transaction, &row.name, run)?;
                 link_stages(transaction, id, run)?;
                 link_checkpoints(transaction, id, run)?;
             }
-            requeue(transaction, &row.name)?;
+            requeue_unfinished_runs(transaction, &row.name)?;
             Ok(())
         })
     }
@@ -94,7 +94,7 @@ fn upsert_experiment(connection: &Connection, row: &ExperimentRow) -> rusqlite::
 }
 
 /// A stage that is known keeps its row: its key stands for what it does.
-fn add_stage(connection: &Connection, stage: &PlannedStage) -> Result<(), Fault> {
+fn insert_stage(connection: &Connection, stage: &PlannedStageRow) -> Result<(), DatabaseError> {
     let sql =
         "INSERT INTO stages (key, kind, label, inputs, status) VALUES (?1, ?2, ?3, ?4, 'queued')
                ON CONFLICT (key) DO NOTHING";
@@ -108,10 +108,10 @@ fn add_stage(connection: &Connection, stage: &PlannedStage) -> Result<(), Fault>
     Ok(())
 }
 
-fn forget_runs(
+fn delete_dropped_runs(
     connection: &Connection,
     experiment: &str,
-    kept: &[PlannedRun],
+    kept: &[PlannedRunRow],
 ) -> rusqlite::Result<()> {
     let kept: HashSet<&str> = kept.iter().map(|run| run.key.as_str()).collect();
     let mut known = connection.prepare("SELECT id, key FROM runs WHERE experiment = ?1")?;
@@ -128,9 +128,13 @@ fn forget_runs(
     Ok(())
 }
 
-fn upsert_run(connection: &Connection, experiment: &str, run: &PlannedRun) -> Result<i64, Fault> {
+fn upsert_run(
+    connection: &Connection,
+    experiment: &str,
+    run: &PlannedRunRow,
+) -> Result<i64, DatabaseError> {
     let seed = i64::try_from(run.seed).map_err(|_| {
-        bad_run(
+        bad_run_error(
             run,
             format!(
                 "its seed {} is above {}, the largest that fits the database",
@@ -163,26 +167,30 @@ fn upsert_run(connection: &Connection, experiment: &str, run: &PlannedRun) -> Re
         .query_row(values, |row| row.get(0))?)
 }
 
-fn bad_run(run: &PlannedRun, what: String) -> Fault {
-    Fault::Ours(StoreError::BadRun {
+fn bad_run_error(run: &PlannedRunRow, what: String) -> DatabaseError {
+    DatabaseError::Store(StoreError::BadRun {
         label: run.label.clone(),
         what,
     })
 }
 
-fn link_stages(connection: &Connection, id: i64, run: &PlannedRun) -> Result<(), Fault> {
+fn link_stages(connection: &Connection, id: i64, run: &PlannedRunRow) -> Result<(), DatabaseError> {
     connection
         .prepare_cached("DELETE FROM run_stages WHERE run = ?1")?
         .execute([id])?;
     let mut link = connection
         .prepare_cached("INSERT INTO run_stages (run, position, stage) VALUES (?1, ?2, ?3)")?;
     for (position, stage) in (0_u32..).zip(&run.stages) {
-        link.execute(params![id, position, id_of(connection, stage)?])?;
+        link.execute(params![id, position, stage_id(connection, stage)?])?;
     }
     Ok(())
 }
 
-fn link_checkpoints(connection: &Connection, id: i64, run: &PlannedRun) -> Result<(), Fault> {
+fn link_checkpoints(
+    connection: &Connection,
+    id: i64,
+    run: &PlannedRunRow,
+) -> Result<(), DatabaseError> {
     connection
         .prepare_cached("DELETE FROM checkpoints WHERE run = ?1")?
         .execute([id])?;
@@ -190,7 +198,7 @@ fn link_checkpoints(connection: &Connection, id: i64, run: &PlannedRun) -> Resul
     let mut link = connection.prepare_cached(sql)?;
     for row in &run.checkpoints {
         if row.run != run.key {
-            return Err(bad_run(
+            return Err(bad_run_error(
                 run,
                 format!(
                     "its checkpoint `{}` belongs to run {}",
@@ -200,15 +208,15 @@ fn link_checkpoints(connection: &Connection, id: i64, run: &PlannedRun) -> Resul
             ));
         }
         let (weights, evaluation) = (
-            id_of(connection, &row.weights)?,
-            id_of(connection, &row.evaluation)?,
+            stage_id(connection, &row.weights)?,
+            stage_id(connection, &row.evaluation)?,
         );
         link.execute(params![id, row.position, row.name, weights, evaluation])?;
     }
     Ok(())
 }
 
-fn requeue(connection: &Connection, experiment: &str) -> rusqlite::Result<()> {
+fn requeue_unfinished_runs(connection: &Connection, experiment: &str) -> rusqlite::Result<()> {
     let sql = "UPDATE runs SET status = 'queued'
                WHERE experiment = ?1 AND status = 'done' AND EXISTS (
                    SELECT 1 FROM run_stages u JOIN stages s ON s.id = u.stage
@@ -217,13 +225,13 @@ fn requeue(connection: &Connection, experiment: &str) -> rusqlite::Result<()> {
     Ok(())
 }
 
-impl Reader {
+impl StoreReader {
     /// Every experiment, by name.
     ///
     /// # Errors
     /// If the database fails.
     pub fn experiments(&self) -> Result<Vec<ExperimentRow>, StoreError> {
-        self.read("reading the experiments", |connection| {
+        self.read_transaction("reading the experiments", |connection| {
             let mut all = connection.prepare_cached(
                 "SELECT name, question, toml, report FROM experiments ORDER BY name",
             )?;
@@ -236,8 +244,8 @@ impl Reader {
     ///
     /// # Errors
     /// If there is none of this name, or the database fails.
-    pub fn experiment_named(&self, name: &str) -> Result<ExperimentRow, StoreError> {
-        self.read("reading an experiment", |connection| {
+    pub fn find_experiment(&self, name: &str) -> Result<ExperimentRow, StoreError> {
+        self.read_transaction("reading an experiment", |connection| {
             let sql = "SELECT name, question, toml, report FROM experiments WHERE name = ?1";
             let found = connection
                 .prepare_cached(sql)?
@@ -245,18 +253,18 @@ impl Reader {
                 .optional()?;
             match found {
                 Some(row) => Ok(row),
-                None => Err(unknown_experiment(connection, name)?.into()),
+                None => Err(unknown_experiment_error(connection, name)?.into()),
             }
         })
     }
 }
 
-fn unknown_experiment(connection: &Connection, given: &str) -> rusqlite::Result<StoreError> {
+fn unknown_experiment_error(connection: &Connection, given: &str) -> rusqlite::Result<StoreError> {
     let mut names = connection.prepare("SELECT name FROM experiments")?;
     let names: Vec<String> = names
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    let nearest = nearest(given, names.iter().map(String::as_str));
+    let nearest = nearest_name(given, names.iter().map(String::as_str));
     Ok(StoreError::UnknownExperiment {
         given: given.to_owned(),
         nearest,
@@ -264,7 +272,7 @@ fn unknown_experiment(connection: &Connection, given: &str) -> rusqlite::Result<
 }
 
 fn experiment_row(row: &Row<'_>) -> rusqlite::Result<ExperimentRow> {
-    let Json(report) = row.get(3)?;
+    let JsonColumn(report) = row.get(3)?;
     Ok(ExperimentRow {
         name: row.get(0)?,
         question: row.get(1)?,

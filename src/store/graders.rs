@@ -8,27 +8,27 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::domain::{Episode, Grade, Key, Problem, Verdict};
+use crate::domain::{Episode, Grade, GradeVerdict, Key, Problem};
 
-use super::database::{Reader, Store};
-use super::episodes::{Names, grader_id};
-use super::error::{Fault, StoreError};
-use super::rows::{Added, Extent, GraderRows, Regraded, ScoreRow, Status};
-use super::scores::{Known, add_scores};
-use super::stages::{ancestry, contradiction, id_of};
+use super::database::{Store, StoreReader};
+use super::episodes::{ProblemIds, grader_id};
+use super::error::{DatabaseError, StoreError};
+use super::rows::{EvalShapeRow, GraderCoverage, InsertedCounts, RegradeResults, ScoreRow, Status};
+use super::scores::{ScoreConflict, insert_scores};
+use super::stages::{ancestor_ids, results_error, stage_id};
 
-impl Regraded {
+impl RegradeResults {
     /// Whether no answer could be read in any text.
     #[must_use]
-    pub fn is_unread(&self) -> bool {
+    pub fn reads_nothing(&self) -> bool {
         self.grades
             .iter()
-            .all(|grade| grade.answer.is_none() && grade.verdict == Verdict::Unreadable)
+            .all(|grade| grade.answer.is_none() && grade.verdict == GradeVerdict::Unreadable)
     }
 }
 
 /// One row for a grader that read nothing; whether it is new.
-pub(super) fn add_unread(
+pub(super) fn insert_unread(
     connection: &Connection,
     stage: i64,
     grader: i64,
@@ -51,62 +51,62 @@ impl Store {
     ///
     /// # Errors
     /// If the stage is unknown or not finished, has no such texts, or the database fails.
-    pub fn regraded(
+    pub fn add_regrade(
         &mut self,
         stage: &Key,
         episodes: &[Episode],
-        under: &Regraded,
-    ) -> Result<Added, StoreError> {
-        self.write("adding grades", |transaction| {
-            let id = finished(transaction, stage)?;
+        under: &RegradeResults,
+    ) -> Result<InsertedCounts, StoreError> {
+        self.write_transaction("adding grades", |transaction| {
+            let id = finished_stage_id(transaction, stage)?;
             let grader = grader_id(transaction, &under.grader.0, under.grader.1)?;
-            let mut added = Added::default();
-            if under.is_unread() {
+            let mut added = InsertedCounts::default();
+            if under.reads_nothing() {
                 // Without grades there are only scores to be added.
                 let texts = under.grades.len();
-                added.unread = texts > 0 && add_unread(transaction, id, grader, texts)?;
+                added.reads_nothing = texts > 0 && insert_unread(transaction, id, grader, texts)?;
             } else {
-                let grades = add_grades(transaction, id, grader, episodes, &under.grades);
-                added.grades = grades.map_err(|fault| contradiction(stage, fault))?;
+                let grades = insert_grades(transaction, id, grader, episodes, &under.grades);
+                added.grades = grades.map_err(|fault| results_error(stage, fault))?;
             }
-            let mut names = Names::new(transaction);
-            added.scores = add_scores(
+            let mut names = ProblemIds::new(transaction);
+            added.scores = insert_scores(
                 transaction,
                 id,
                 grader,
                 &mut names,
                 &under.scores,
-                Known::Stays,
+                ScoreConflict::KeepExisting,
             )?;
             Ok(added)
         })
     }
 }
 
-fn finished(connection: &Connection, key: &Key) -> Result<i64, Fault> {
-    let id = id_of(connection, key)?;
+fn finished_stage_id(connection: &Connection, key: &Key) -> Result<i64, DatabaseError> {
+    let id = stage_id(connection, key)?;
     let mut find = connection.prepare_cached("SELECT status FROM stages WHERE id = ?1")?;
     match find.query_row([id], |row| row.get(0))? {
         Status::Done => Ok(id),
-        _ => Err(bad(key, "it is not finished")),
+        _ => Err(bad_results_error(key, "it is not finished")),
     }
 }
 
-fn bad(key: &Key, what: &str) -> Fault {
-    Fault::Ours(StoreError::BadResults {
+fn bad_results_error(key: &Key, what: &str) -> DatabaseError {
+    DatabaseError::Store(StoreError::BadResults {
         key: key.clone(),
         what: what.to_owned(),
     })
 }
 
 /// Adds one grade per text, in the order of the episodes; returns how many are new.
-fn add_grades(
+fn insert_grades(
     connection: &Connection,
     stage: i64,
     grader: i64,
     episodes: &[Episode],
     grades: &[Grade],
-) -> Result<u64, Fault> {
+) -> Result<u64, DatabaseError> {
     let texts = "SELECT c.id FROM problem_names n
                  JOIN episodes e ON e.stage = ?1 AND e.problem = n.id AND e.sample = ?3
                  JOIN candidates c ON c.episode = e.id
@@ -123,7 +123,7 @@ fn add_grades(
         let ids: Vec<i64> = ids.collect::<rusqlite::Result<_>>()?;
         let expected: usize = episode.turns.iter().map(|turn| turn.candidates.len()).sum();
         if ids.len() != expected {
-            return Err(Fault::Results(format!(
+            return Err(DatabaseError::InvalidResults(format!(
                 "`{}` has {} texts, not {expected}",
                 episode.problem,
                 ids.len()
@@ -136,14 +136,14 @@ fn add_grades(
     Ok(added)
 }
 
-impl Reader {
+impl StoreReader {
     /// What is stored of a finished stage's texts, by grader: its own first, then by name and version.
     ///
     /// # Errors
     /// If the stage is unknown, or the database fails.
-    pub fn graders_of(&self, stage: &Key) -> Result<Vec<GraderRows>, StoreError> {
-        self.read("reading graders", |connection| {
-            let id = id_of(connection, stage)?;
+    pub fn grader_coverage(&self, stage: &Key) -> Result<Vec<GraderCoverage>, StoreError> {
+        self.read_transaction("reading graders", |connection| {
+            let id = stage_id(connection, stage)?;
             let attempts = "SELECT count(*) FROM episodes e JOIN candidates c ON c.episode = e.id
                             WHERE e.stage = ?1";
             let attempts: u64 = connection
@@ -162,17 +162,21 @@ impl Reader {
             let mut rows = graders.query([id])?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
-                let scores = scored(connection, id, row.get(0)?)?;
+                let scores = count_scored_problems(connection, id, row.get(0)?)?;
                 let graded = row.get::<_, i64>(4)? as u64;
-                let rows = GraderRows {
+                let rows = GraderCoverage {
                     grader: (row.get(1)?, row.get(2)?),
-                    own: row.get(3)?,
-                    unread: row.get(5)?,
+                    is_stage_grader: row.get(3)?,
+                    reads_nothing: row.get(5)?,
                     attempts,
                     graded,
                     scores,
                 };
-                if rows.own || rows.unread || graded > 0 || !rows.scores.is_empty() {
+                if rows.is_stage_grader
+                    || rows.reads_nothing
+                    || graded > 0
+                    || !rows.scores.is_empty()
+                {
                     found.push(rows);
                 }
             }
@@ -184,8 +188,8 @@ impl Reader {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn extent(&self, stage: &Key) -> Result<Option<Extent>, StoreError> {
-        self.read("reading an evaluation", |connection| {
+    pub fn eval_shape(&self, stage: &Key) -> Result<Option<EvalShapeRow>, StoreError> {
+        self.read_transaction("reading an evaluation", |connection| {
             let sql = "SELECT count(*), max(turns), min(samples), min(turns), EXISTS (
                           SELECT 1 FROM stages s
                           JOIN episodes e ON e.stage = s.id
@@ -200,12 +204,12 @@ impl Reader {
                 let (turns, samples): (Option<u32>, Option<u32>) = (row.get(1)?, row.get(2)?);
                 let problems = row.get::<_, i64>(0)? as u64;
                 let (shortest, verifies): (Option<u32>, bool) = (row.get(3)?, row.get(4)?);
-                Ok(turns.zip(samples).map(|(turns, samples)| Extent {
+                Ok(turns.zip(samples).map(|(turns, samples)| EvalShapeRow {
                     problems,
                     turns,
                     samples,
-                    stops: verifies || shortest < Some(turns),
-                    verifies,
+                    may_stop_early: verifies || shortest < Some(turns),
+                    self_verifies: verifies,
                 }))
             })?;
             Ok(extent.filter(|extent| extent.turns > 0))
@@ -217,18 +221,18 @@ impl Reader {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn scores_under(
+    pub fn scores_by_grader(
         &self,
         stage: &Key,
         grader: &(String, u32),
     ) -> Result<Vec<ScoreRow>, StoreError> {
-        self.read("reading scores", |connection| {
+        self.read_transaction("reading scores", |connection| {
             let sql = "SELECT id FROM graders WHERE name = ?1 AND version = ?2";
             let id = connection
                 .prepare_cached(sql)?
                 .query_row(params![grader.0, grader.1], |row| row.get(0));
             match id.optional()? {
-                Some(id) => super::scores::scores_of(connection, stage, Some(id)),
+                Some(id) => super::scores::read_scores(connection, stage, Some(id)),
                 None => Ok(Vec::new()),
             }
         })
@@ -239,12 +243,12 @@ impl Reader {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn disagreement(
+    pub fn grader_disagreement(
         &self,
         stage: &Key,
         grader: &(String, u32),
     ) -> Result<(u64, u64), StoreError> {
-        self.read("comparing graders", |connection| {
+        self.read_transaction("comparing graders", |connection| {
             let sql =
                 "SELECT coalesce(sum((a.verdict = 'right') <> (b.verdict = 'right')), 0), count(*)
                        FROM stages s
@@ -267,15 +271,15 @@ impl Reader {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn problems_behind(&self, stage: &Key) -> Result<BTreeMap<String, Problem>, StoreError> {
-        self.read("reading problems", |connection| {
+    pub fn ancestor_problems(&self, stage: &Key) -> Result<BTreeMap<String, Problem>, StoreError> {
+        self.read_transaction("reading problems", |connection| {
             let sql = "SELECT n.name, q.question, q.answer, q.solution
                        FROM problems q JOIN problem_names n ON n.id = q.problem
                        WHERE q.stage = ?1 ORDER BY q.position";
             let mut problems = connection.prepare_cached(sql)?;
             let mut behind = BTreeMap::new();
-            for source in ancestry(connection, stage)? {
-                let rows = problems.query_map([source], super::episodes::problem_of)?;
+            for source in ancestor_ids(connection, stage)? {
+                let rows = problems.query_map([source], super::episodes::problem_row)?;
                 for problem in rows {
                     let problem: Problem = problem?;
                     behind.entry(problem.id.clone()).or_insert(problem);
@@ -287,7 +291,7 @@ impl Reader {
 }
 
 /// How many problems have a score, by (name, version) of the metric.
-fn scored(
+fn count_scored_problems(
     connection: &Connection,
     stage: i64,
     grader: i64,

@@ -8,13 +8,13 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::error::{Fault, StoreError};
+use super::error::{DatabaseError, StoreError};
 
 /// `RISE` in ASCII, in the header of every database of ours.
 const APPLICATION: i32 = 0x5249_5345;
 
 /// The steps in order; the schema version is the number of steps applied. Only ever appended to.
-const STEPS: [&str; 4] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_init.sql"),
     include_str!("migrations/0002_growth.sql"),
     include_str!("migrations/0003_graders.sql"),
@@ -22,16 +22,16 @@ const STEPS: [&str; 4] = [
 ];
 
 /// The schema version of this program.
-pub(super) const KNOWN: i32 = STEPS.len() as i32;
+pub(super) const SCHEMA_VERSION: i32 = MIGRATIONS.len() as i32;
 
 /// The schema version of a database; 0 for an empty one.
 ///
 /// # Errors
-/// If it is damaged, not ours, or newer than [`KNOWN`].
-pub(super) fn version(connection: &Connection, path: &Path) -> Result<i32, StoreError> {
+/// If it is damaged, not ours, or newer than [`SCHEMA_VERSION`].
+pub(super) fn schema_version(connection: &Connection, path: &Path) -> Result<i32, StoreError> {
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let doing = "reading the schema version";
-    let at = |source| StoreError::sql(path, doing, source);
+    let at = |source| StoreError::from_sqlite(path, doing, source);
     let (application, found) = (
         number("application_id").map_err(at)?,
         number("user_version").map_err(at)?,
@@ -41,16 +41,16 @@ pub(super) fn version(connection: &Connection, path: &Path) -> Result<i32, Store
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
             .map_err(at)?;
         let empty = application == 0 && found == 0 && objects == 0;
-        let foreign = StoreError::Foreign {
+        let foreign = StoreError::NotOurDatabase {
             path: path.to_owned(),
             what: "it is a database of another program",
         };
         return if empty { Ok(0) } else { Err(foreign) };
     }
-    if found > KNOWN {
-        return Err(StoreError::Newer {
+    if found > SCHEMA_VERSION {
+        return Err(StoreError::NewerSchema {
             found,
-            known: KNOWN,
+            known: SCHEMA_VERSION,
             path: path.to_owned(),
         });
     }
@@ -60,31 +60,39 @@ pub(super) fn version(connection: &Connection, path: &Path) -> Result<i32, Store
 /// Applies the steps that a database lacks.
 ///
 /// # Errors
-/// If [`version`] refuses the database, or a step fails, in which case that step left no trace.
-pub(super) fn to_latest(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let found = version(connection, path)?;
+/// If [`schema_version`] refuses the database, or a step fails, in which case that step left no trace.
+pub(super) fn migrate_to_latest(
+    connection: &mut Connection,
+    path: &Path,
+) -> Result<(), StoreError> {
+    let found = schema_version(connection, path)?;
     // A step may rebuild a table that others refer to. The setting is ignored inside a transaction.
     connection
         .pragma_update(None, "foreign_keys", false)
-        .map_err(|source| StoreError::sql(path, "preparing a schema change", source))?;
-    for (number, step) in (1..=KNOWN).zip(STEPS).skip(found as usize) {
-        apply(connection, number, step).map_err(|fault| fault.at(path, "changing the schema"))?;
+        .map_err(|source| StoreError::from_sqlite(path, "preparing a schema change", source))?;
+    for (number, step) in (1..=SCHEMA_VERSION).zip(MIGRATIONS).skip(found as usize) {
+        apply_migration(connection, number, step)
+            .map_err(|fault| fault.with_context(path, "changing the schema"))?;
     }
     Ok(())
 }
 
-fn apply(connection: &mut Connection, number: i32, step: &str) -> Result<(), Fault> {
+fn apply_migration(
+    connection: &mut Connection,
+    number: i32,
+    step: &str,
+) -> Result<(), DatabaseError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(step)?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", number)?;
-    check_references(&transaction)?;
+    check_foreign_keys(&transaction)?;
     transaction.commit()?;
     Ok(())
 }
 
 /// What the engine would have checked if foreign keys had been on during the step.
-fn check_references(connection: &Connection) -> Result<(), Fault> {
+fn check_foreign_keys(connection: &Connection) -> Result<(), DatabaseError> {
     let mut check = connection.prepare("PRAGMA foreign_key_check")?;
     let broken = check
         .query_map([], |row| row.get::<_, String>(0))?
@@ -92,7 +100,7 @@ fn check_references(connection: &Connection) -> Result<(), Fault> {
         .transpose()?;
     match broken {
         None => Ok(()),
-        Some(table) => Err(Fault::Ours(StoreError::Damaged {
+        Some(table) => Err(DatabaseError::Store(StoreError::Damaged {
             path: connection.path().unwrap_or_default().into(),
             what: format!("rows of `{table}` refer to rows that do not exist"),
         })),
@@ -105,7 +113,7 @@ mod tests {
 
     use tempfile::TempDir;
 
-    use crate::store::{Reader, Store};
+    use crate::store::{Store, StoreReader};
 
     use super::*;
 
@@ -126,9 +134,12 @@ mod tests {
     #[test]
     fn all_steps_fit_an_empty_file_and_each_other() {
         let mut memory = Connection::open_in_memory().unwrap();
-        to_latest(&mut memory, Path::new("memory")).unwrap();
-        assert_eq!(version(&memory, Path::new("memory")).unwrap(), KNOWN);
-        to_latest(&mut memory, Path::new("memory")).unwrap();
+        migrate_to_latest(&mut memory, Path::new("memory")).unwrap();
+        assert_eq!(
+            schema_version(&memory, Path::new("memory")).unwrap(),
+            SCHEMA_VERSION
+        );
+        migrate_to_latest(&mut memory, Path::new("memory")).unwrap();
         let sound: String = memory
             .query_row("PRAGMA integrity_check", [], |row| row.get(0))
             .unwrap();
@@ -138,7 +149,7 @@ mod tests {
     #[test]
     fn the_final_schema() {
         let mut memory = Connection::open_in_memory().unwrap();
-        to_latest(&mut memory, Path::new("memory")).unwrap();
+        migrate_to_latest(&mut memory, Path::new("memory")).unwrap();
         let sql =
             "SELECT s.type || ' ' || s.name || ': ' || group_concat(c.name, ' ' ORDER BY c.cid)
                    FROM sqlite_schema s JOIN pragma_table_info(s.name) c
@@ -186,7 +197,7 @@ mod tests {
     #[test]
     fn every_table_of_ours_is_strict() {
         let mut memory = Connection::open_in_memory().unwrap();
-        to_latest(&mut memory, Path::new("memory")).unwrap();
+        migrate_to_latest(&mut memory, Path::new("memory")).unwrap();
         let sql = "SELECT count(*), sum(strict) FROM pragma_table_list
                    WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite%'";
         let (all, strict): (i64, i64) = memory
@@ -198,7 +209,7 @@ mod tests {
     #[test]
     fn a_database_of_the_first_version_keeps_its_scores() {
         let mut memory = Connection::open_in_memory().unwrap();
-        assert!(apply(&mut memory, 1, STEPS[0]).is_ok());
+        assert!(apply_migration(&mut memory, 1, MIGRATIONS[0]).is_ok());
         let old = "INSERT INTO graders VALUES (1, 'numeric', 1);
                    INSERT INTO metrics VALUES (1, 'm1@t1', 1, 'fraction', 1, ''), (2, 'tokens', 1, 'tokens', 0, '');
                    INSERT INTO problem_names VALUES (1, 'p/1'), (2, 'p/2');
@@ -223,7 +234,7 @@ mod tests {
         };
         let before = shown(&memory);
         assert_eq!(before, ["r base m1@t1 2 0.5", "r base tokens 1 70.0"]);
-        to_latest(&mut memory, Path::new("memory")).unwrap();
+        migrate_to_latest(&mut memory, Path::new("memory")).unwrap();
         assert_eq!(shown(&memory), before);
         let kept = "SELECT seconds, peak_bytes FROM stage_costs WHERE stage = 'e'";
         let kept: (f64, Option<i64>) = memory
@@ -235,8 +246,10 @@ mod tests {
     #[test]
     fn a_step_that_fails_leaves_no_trace() {
         let mut memory = Connection::open_in_memory().unwrap();
-        assert!(apply(&mut memory, 1, "CREATE TABLE a (x); CREATE TABLE a (x);").is_err());
-        assert_eq!(version(&memory, Path::new("memory")).unwrap(), 0);
+        assert!(
+            apply_migration(&mut memory, 1, "CREATE TABLE a (x); CREATE TABLE a (x);").is_err()
+        );
+        assert_eq!(schema_version(&memory, Path::new("memory")).unwrap(), 0);
     }
 
     #[test]
@@ -247,8 +260,8 @@ mod tests {
             "CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE b (a REFERENCES a (id));
                       INSERT INTO b VALUES (1);";
         assert!(matches!(
-            apply(&mut memory, 1, broken),
-            Err(Fault::Ours(StoreError::Damaged { .. }))
+            apply_migration(&mut memory, 1, broken),
+            Err(DatabaseError::Store(StoreError::Damaged { .. }))
         ));
     }
 
@@ -260,15 +273,15 @@ mod tests {
         let newer = |result| {
             matches!(
                 result,
-                Err(StoreError::Newer {
+                Err(StoreError::NewerSchema {
                     found: 99,
-                    known: KNOWN,
+                    known: SCHEMA_VERSION,
                     ..
                 })
             )
         };
         assert!(newer(Store::open(folder.path()).map(drop)));
-        assert!(newer(Reader::open(folder.path()).map(drop)));
+        assert!(newer(StoreReader::open(folder.path()).map(drop)));
     }
 
     #[test]
@@ -281,11 +294,17 @@ mod tests {
             let folder = made_by(sql);
             let before = fs::read(database(&folder)).unwrap();
             assert!(
-                matches!(Store::open(folder.path()), Err(StoreError::Foreign { .. })),
+                matches!(
+                    Store::open(folder.path()),
+                    Err(StoreError::NotOurDatabase { .. })
+                ),
                 "{sql}"
             );
             assert!(
-                matches!(Reader::open(folder.path()), Err(StoreError::Foreign { .. })),
+                matches!(
+                    StoreReader::open(folder.path()),
+                    Err(StoreError::NotOurDatabase { .. })
+                ),
                 "{sql}"
             );
             assert_eq!(fs::read(database(&folder)).unwrap(), before, "{sql}");
@@ -299,11 +318,11 @@ mod tests {
         fs::write(database(&folder), &text).unwrap();
         assert!(matches!(
             Store::open(folder.path()),
-            Err(StoreError::Foreign { .. })
+            Err(StoreError::NotOurDatabase { .. })
         ));
         assert!(matches!(
-            Reader::open(folder.path()),
-            Err(StoreError::Foreign { .. })
+            StoreReader::open(folder.path()),
+            Err(StoreError::NotOurDatabase { .. })
         ));
         assert_eq!(fs::read_to_string(database(&folder)).unwrap(), text);
     }
@@ -313,10 +332,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(database(&folder), []).unwrap();
         assert!(matches!(
-            Reader::open(folder.path()),
+            StoreReader::open(folder.path()),
             Err(StoreError::Missing { .. })
         ));
         Store::open(folder.path()).unwrap();
-        Reader::open(folder.path()).unwrap();
+        StoreReader::open(folder.path()).unwrap();
     }
 }

@@ -4,10 +4,11 @@
 //! in it (see `database.rs`). Hides SQL altogether: the rest of the program sees plain rows. Must
 //! not know how a stage is executed, what its artifact files hold, or how anything is shown.
 
-mod columns;
+mod column_types;
 mod database;
 mod episodes;
 mod error;
+mod experiment_progress;
 mod experiments;
 mod graders;
 mod migrate;
@@ -16,17 +17,17 @@ mod rows;
 mod runs;
 mod scores;
 mod stages;
-mod standing;
 
 #[cfg(test)]
 mod contract;
 
-pub use database::{Reader, Store};
+pub use database::{Store, StoreReader};
 pub use error::StoreError;
-pub use experiments::{PlannedRun, PlannedStage};
-pub use query::Table;
+pub use experiments::{PlannedRunRow, PlannedStageRow};
+pub use query::QueryResult;
 pub use rows::{
-    Added, ArtifactRow, CheckpointRow, ExperimentRow, Extent, GraderRows, MetricRow, Regraded,
-    RunLine, RunRow, ScoreRow, Sharing, StageRow, Standing, Status,
+    ArtifactRow, CheckpointRow, EvalShapeRow, ExperimentProgress, ExperimentRow, GraderCoverage,
+    InsertedCounts, MetricRow, RegradeResults, RunListRow, RunRow, ScoreRow, StageRow,
+    StageSharing, Status,
 };
 pub use stages::StageResults;

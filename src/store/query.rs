@@ -13,28 +13,29 @@ use rusqlite::{Connection, Error, ErrorCode, Row, Statement};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::database::Reader;
-use super::error::{Fault, StoreError};
+use super::database::StoreReader;
+use super::error::{DatabaseError, StoreError};
 
 /// The answer to a query.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Table {
+pub struct QueryResult {
     /// The columns' names, in order.
     pub columns: Vec<String>,
     /// The rows; bytes are written as hexadecimal digits, numbers that are not finite as null.
     pub rows: Vec<Vec<Value>>,
     /// Whether there were more rows than asked for.
-    pub more: bool,
+    #[serde(rename = "more")]
+    pub truncated: bool,
 }
 
-impl Reader {
+impl StoreReader {
     /// Answers one statement that reads, with at most `limit` rows, however long it takes.
     ///
     /// # Errors
     /// If it is not exactly one statement, if it might write, or if it cannot be evaluated.
-    pub fn query(&self, sql: &str, limit: usize) -> Result<Table, StoreError> {
-        self.read("answering a query", |connection| {
-            answer(connection, sql, limit)
+    pub fn query(&self, sql: &str, limit: usize) -> Result<QueryResult, StoreError> {
+        self.read_transaction("answering a query", |connection| {
+            run_query(connection, sql, limit)
         })
     }
 
@@ -42,16 +43,16 @@ impl Reader {
     ///
     /// # Errors
     /// As for [`Reader::query`], and if the time is over.
-    pub fn query_within(
+    pub fn query_with_timeout(
         &self,
         sql: &str,
         limit: usize,
         time: Duration,
-    ) -> Result<Table, StoreError> {
-        self.read("answering a query", |connection| {
-            interrupted_after(connection, time, || answer(connection, sql, limit)).map_err(
-                |fault| match fault {
-                    Fault::Engine(source)
+    ) -> Result<QueryResult, StoreError> {
+        self.read_transaction("answering a query", |connection| {
+            with_timeout(connection, time, || run_query(connection, sql, limit)).map_err(|fault| {
+                match fault {
+                    DatabaseError::Sqlite(source)
                         if source.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
                     {
                         StoreError::SlowQuery {
@@ -60,14 +61,14 @@ impl Reader {
                         .into()
                     }
                     other => other,
-                },
-            )
+                }
+            })
         })
     }
 }
 
 /// Does some work and interrupts the connection when it takes longer than `time`.
-fn interrupted_after<T>(connection: &Connection, time: Duration, work: impl FnOnce() -> T) -> T {
+fn with_timeout<T>(connection: &Connection, time: Duration, work: impl FnOnce() -> T) -> T {
     let handle = connection.get_interrupt_handle();
     let (finished, watched) = mpsc::channel::<()>();
     thread::scope(|scope| {
@@ -82,50 +83,57 @@ fn interrupted_after<T>(connection: &Connection, time: Duration, work: impl FnOn
     })
 }
 
-fn answer(connection: &Connection, sql: &str, limit: usize) -> Result<Table, Fault> {
-    let mut statement = reading_statement(connection, sql)?;
+fn run_query(
+    connection: &Connection,
+    sql: &str,
+    limit: usize,
+) -> Result<QueryResult, DatabaseError> {
+    let mut statement = prepare_read_only(connection, sql)?;
     let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
-    let mut answer = statement.query([]).map_err(bad_query)?;
+    let mut answer = statement.query([]).map_err(query_error)?;
     let mut rows = Vec::new();
-    while let Some(row) = answer.next().map_err(bad_query)? {
+    while let Some(row) = answer.next().map_err(query_error)? {
         if rows.len() == limit {
-            return Ok(Table {
+            return Ok(QueryResult {
                 columns,
                 rows,
-                more: true,
+                truncated: true,
             });
         }
-        rows.push(values(row, columns.len())?);
+        rows.push(row_values(row, columns.len())?);
     }
-    Ok(Table {
+    Ok(QueryResult {
         columns,
         rows,
-        more: false,
+        truncated: false,
     })
 }
 
-fn reading_statement<'a>(connection: &'a Connection, sql: &str) -> Result<Statement<'a>, Fault> {
+fn prepare_read_only<'a>(
+    connection: &'a Connection,
+    sql: &str,
+) -> Result<Statement<'a>, DatabaseError> {
     let statement = match connection.prepare(sql) {
         Ok(statement) => statement,
-        Err(Error::MultipleStatement) => return Err(refused("there is more than one")),
-        Err(error) => return Err(bad_query(error)),
+        Err(Error::MultipleStatement) => return Err(read_only_error("there is more than one")),
+        Err(error) => return Err(query_error(error)),
     };
     if !statement.readonly() {
-        return Err(refused("this one writes"));
+        return Err(read_only_error("this one writes"));
     }
     // Begin, attach, vacuum and the like do not count as writing, but give no rows either.
     if statement.column_count() == 0 {
-        return Err(refused("this one gives no rows"));
+        return Err(read_only_error("this one gives no rows"));
     }
     Ok(statement)
 }
 
-fn refused(what: &'static str) -> Fault {
+fn read_only_error(what: &'static str) -> DatabaseError {
     StoreError::ReadOnlyQuery { what }.into()
 }
 
 /// A mistake in the query is the user's to mend; anything else is the engine's.
-fn bad_query(error: Error) -> Fault {
+fn query_error(error: Error) -> DatabaseError {
     match &error {
         Error::SqlInputError { msg, .. } => StoreError::BadQuery {
             message: msg.clone(),
@@ -145,13 +153,13 @@ fn bad_query(error: Error) -> Fault {
     }
 }
 
-fn values(row: &Row<'_>, columns: usize) -> rusqlite::Result<Vec<Value>> {
+fn row_values(row: &Row<'_>, columns: usize) -> rusqlite::Result<Vec<Value>> {
     (0..columns)
-        .map(|column| row.get_ref(column).map(value))
+        .map(|column| row.get_ref(column).map(json_value))
         .collect()
 }
 
-fn value(cell: ValueRef<'_>) -> Value {
+fn json_value(cell: ValueRef<'_>) -> Value {
     match cell {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(number) => number.into(),
@@ -177,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    fn ask(sql: &str, limit: usize) -> Result<Table, StoreError> {
+    fn ask(sql: &str, limit: usize) -> Result<QueryResult, StoreError> {
         let folder = tempfile::tempdir().unwrap();
         Store::open(folder.path()).unwrap().query(sql, limit)
     }
@@ -207,9 +215,9 @@ mod tests {
     fn the_limit_is_kept_and_told() {
         let numbers = "SELECT value FROM json_each('[1,2,3]')";
         let cut = ask(numbers, 2).unwrap();
-        assert!(cut.more && cut.rows == [[json!(1)], [json!(2)]]);
+        assert!(cut.truncated && cut.rows == [[json!(1)], [json!(2)]]);
         let whole = ask(numbers, 3).unwrap();
-        assert!(!whole.more && whole.rows.len() == 3);
+        assert!(!whole.truncated && whole.rows.len() == 3);
     }
 
     #[test]
@@ -257,14 +265,14 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let endless =
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
-        let stopped = store.query_within(endless, 1, Duration::from_millis(20));
+        let stopped = store.query_with_timeout(endless, 1, Duration::from_millis(20));
         assert!(
             matches!(stopped, Err(StoreError::SlowQuery { .. })),
             "{stopped:?}"
         );
         assert_eq!(
             store
-                .query_within("SELECT 1", 1, Duration::from_mins(1))
+                .query_with_timeout("SELECT 1", 1, Duration::from_mins(1))
                 .unwrap()
                 .rows,
             [[json!(1)]]

@@ -84,7 +84,7 @@ pub struct RunRow {
 
 /// A run as it stands in a list: without its settings, which are most of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunLine {
+pub struct RunListRow {
     /// The experiment it belongs to.
     pub experiment: String,
     /// Its identity within any experiment.
@@ -103,7 +103,7 @@ pub struct RunLine {
 
 /// How far an experiment is.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Standing {
+pub struct ExperimentProgress {
     /// Its name.
     pub experiment: String,
     /// How many of its runs stand so.
@@ -111,7 +111,7 @@ pub struct Standing {
     /// How many of its different stages stand so.
     pub stages: Vec<(Status, u64)>,
     /// Stages that are running or failed, in the order in which its runs first need them.
-    pub noteworthy: Vec<StageRow>,
+    pub active_or_failed: Vec<StageRow>,
 }
 
 /// One evaluated checkpoint of a run.
@@ -168,7 +168,7 @@ pub struct ScoreRow {
 
 /// What another grader makes of a stage's texts.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Regraded {
+pub struct RegradeResults {
     /// Name and version of the grader.
     pub grader: (String, u32),
     /// One grade per text, in the order of episodes, turns and candidates; none if they are stored
@@ -180,13 +180,15 @@ pub struct Regraded {
 
 /// What is stored of a stage's texts under one grader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct GraderRows {
+pub struct GraderCoverage {
     /// Name and version of the grader.
     pub grader: (String, u32),
     /// Whether the stage was made with it.
-    pub own: bool,
+    #[serde(rename = "own")]
+    pub is_stage_grader: bool,
     /// Whether it could read no answer in any text, so that there are no rows of it.
-    pub unread: bool,
+    #[serde(rename = "unread")]
+    pub reads_nothing: bool,
     /// Texts of the stage.
     pub attempts: u64,
     /// Texts with a grade.
@@ -197,7 +199,7 @@ pub struct GraderRows {
 
 /// How far an evaluation went, on every problem of it at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Extent {
+pub struct EvalShapeRow {
     /// Problems.
     pub problems: u64,
     /// Turns of the sequential log.
@@ -205,20 +207,23 @@ pub struct Extent {
     /// First-turn samples, the log's own included.
     pub samples: u32,
     /// Whether logs may end early.
-    pub stops: bool,
+    #[serde(rename = "stops")]
+    pub may_stop_early: bool,
     /// Whether the policy verifies its own attempts.
-    pub verifies: bool,
+    #[serde(rename = "verifies")]
+    pub self_verifies: bool,
 }
 
 /// How many rows were new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Added {
+pub struct InsertedCounts {
     /// Grades.
     pub grades: u64,
     /// Scores.
     pub scores: u64,
     /// Whether it is new that a grader reads no answer at all in a stage.
-    pub unread: bool,
+    #[serde(rename = "unread")]
+    pub reads_nothing: bool,
 }
 
 /// What a metric means.
@@ -249,9 +254,10 @@ pub struct ArtifactRow {
 
 /// How much work an experiment saves by sharing stages between its runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Sharing {
+pub struct StageSharing {
     /// Stages asked for: the sum over runs.
-    pub asked: u64,
+    #[serde(rename = "asked")]
+    pub requested: u64,
     /// Different stages among them, each executed once.
     pub distinct: u64,
 }

@@ -6,33 +6,33 @@
 use crate::domain::Key;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::columns::{Axes, Json};
-use super::database::{Reader, Store};
-use super::error::{Fault, StoreError, nearest};
-use super::rows::{CheckpointRow, RunLine, RunRow, Status};
+use super::column_types::{AxesColumn, JsonColumn};
+use super::database::{Store, StoreReader};
+use super::error::{DatabaseError, StoreError, nearest_name};
+use super::rows::{CheckpointRow, RunListRow, RunRow, Status};
 
 /// The columns of a run, in the order of [`run_row`].
 const COLUMNS: &str = "experiment, key, position, label, seed, axes, spec, status, error";
 
 /// The fewest digits of a key that are taken for a key.
-const PREFIX: usize = 4;
+const MIN_KEY_PREFIX: usize = 4;
 
 /// The most candidates that are shown for an ambiguous name.
-const SHOWN: usize = 5;
+const MAX_CANDIDATES: usize = 5;
 
 impl Store {
     /// Records where a run of an experiment stands, and why it failed where it did.
     ///
     /// # Errors
     /// If the experiment has no such run, or the database fails.
-    pub fn run_status(
+    pub fn set_run_status(
         &mut self,
         experiment: &str,
         run: &Key,
         status: Status,
         error: Option<&str>,
     ) -> Result<(), StoreError> {
-        self.run_statuses(experiment, [(run, status, error)])
+        self.set_run_statuses(experiment, [(run, status, error)])
     }
 
     /// The same for any number of runs at once, all of them or none: a stage that is shared by
@@ -40,12 +40,12 @@ impl Store {
     ///
     /// # Errors
     /// If the experiment lacks one of the runs, or the database fails.
-    pub fn run_statuses<'a>(
+    pub fn set_run_statuses<'a>(
         &mut self,
         experiment: &str,
         changes: impl IntoIterator<Item = (&'a Key, Status, Option<&'a str>)>,
     ) -> Result<(), StoreError> {
-        self.write("recording the status of a run", |transaction| {
+        self.write_transaction("recording the status of a run", |transaction| {
             let sql = "UPDATE runs SET status = ?3, error = ?4 WHERE experiment = ?1 AND key = ?2";
             let mut change = transaction.prepare_cached(sql)?;
             for (run, status, error) in changes {
@@ -62,13 +62,13 @@ impl Store {
     }
 }
 
-impl Reader {
+impl StoreReader {
     /// The runs of an experiment, in the order of its expansion; none if it is unknown.
     ///
     /// # Errors
     /// If the database fails.
     pub fn runs(&self, experiment: &str) -> Result<Vec<RunRow>, StoreError> {
-        self.read("reading runs", |connection| {
+        self.read_transaction("reading runs", |connection| {
             let sql =
                 format!("SELECT {COLUMNS} FROM runs WHERE experiment = ?1 ORDER BY position, key");
             let mut runs = connection.prepare_cached(&sql)?;
@@ -82,8 +82,8 @@ impl Reader {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn run_lines(&self, experiment: Option<&str>) -> Result<Vec<RunLine>, StoreError> {
-        self.read("listing runs", |connection| {
+    pub fn list_runs(&self, experiment: Option<&str>) -> Result<Vec<RunListRow>, StoreError> {
+        self.read_transaction("listing runs", |connection| {
             // One condition for both would keep the engine from its index on experiments.
             let wanted = if experiment.is_some() {
                 "experiment = ?1"
@@ -95,7 +95,7 @@ impl Reader {
                  WHERE {wanted} ORDER BY experiment, position, key"
             );
             let mut runs = connection.prepare_cached(&sql)?;
-            let rows = runs.query_map([experiment], run_line)?;
+            let rows = runs.query_map([experiment], run_list_row)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
@@ -104,8 +104,8 @@ impl Reader {
     ///
     /// # Errors
     /// If the experiment has no such run, or the database fails.
-    pub fn run_of(&self, experiment: &str, run: &Key) -> Result<RunRow, StoreError> {
-        self.read("reading a run", |connection| {
+    pub fn run_by_key(&self, experiment: &str, run: &Key) -> Result<RunRow, StoreError> {
+        self.read_transaction("reading a run", |connection| {
             let sql = format!("SELECT {COLUMNS} FROM runs WHERE id = ?1");
             let id = run_id(connection, experiment, run)?;
             Ok(connection.prepare_cached(&sql)?.query_row([id], run_row)?)
@@ -118,14 +118,14 @@ impl Reader {
     ///
     /// # Errors
     /// If no run fits, or several different ones do, or the database fails.
-    pub fn run(&self, given: &str) -> Result<RunRow, StoreError> {
-        self.read("looking up a run", |connection| {
+    pub fn find_run(&self, given: &str) -> Result<RunRow, StoreError> {
+        self.read_transaction("looking up a run", |connection| {
             let mut keys = matching_keys(connection, given)?;
             match keys.len() {
-                0 => Err(unknown_run(connection, given)?),
-                1 => Ok(first_with_key(connection, &keys[0])?),
+                0 => Err(unknown_run_error(connection, given)?),
+                1 => Ok(first_run_with_key(connection, &keys[0])?),
                 _ => {
-                    keys.truncate(SHOWN);
+                    keys.truncate(MAX_CANDIDATES);
                     let candidates = keys.iter().map(|key| key.short().to_owned()).collect();
                     Err(StoreError::AmbiguousRun {
                         given: given.to_owned(),
@@ -142,7 +142,7 @@ impl Reader {
     /// # Errors
     /// If the database fails.
     pub fn checkpoints(&self, experiment: &str) -> Result<Vec<CheckpointRow>, StoreError> {
-        self.read("reading checkpoints", |connection| {
+        self.read_transaction("reading checkpoints", |connection| {
             let sql = "SELECT r.key, c.position, c.name, w.key, e.key
                        FROM runs r
                        JOIN checkpoints c ON c.run = r.id
@@ -160,33 +160,37 @@ impl Reader {
 /// Different keys that `given` may stand for; a full key or label counts before a prefix.
 fn matching_keys(connection: &Connection, given: &str) -> rusqlite::Result<Vec<Key>> {
     let exact = "SELECT DISTINCT key FROM runs WHERE key = ?1 OR label = ?1 ORDER BY key";
-    let found = keys(connection, exact, given)?;
-    let digits = given.len() >= PREFIX && given.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let found = query_keys(connection, exact, given)?;
+    let digits =
+        given.len() >= MIN_KEY_PREFIX && given.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !found.is_empty() || !digits {
         return Ok(found);
     }
     let prefix =
         "SELECT DISTINCT key FROM runs WHERE substr(key, 1, length(?1)) = lower(?1) ORDER BY key";
-    keys(connection, prefix, given)
+    query_keys(connection, prefix, given)
 }
 
-fn keys(connection: &Connection, sql: &str, given: &str) -> rusqlite::Result<Vec<Key>> {
+fn query_keys(connection: &Connection, sql: &str, given: &str) -> rusqlite::Result<Vec<Key>> {
     let mut found = connection.prepare_cached(sql)?;
     let found = found.query_map([given], |row| row.get(0))?;
     found.collect()
 }
 
-fn first_with_key(connection: &Connection, key: &Key) -> rusqlite::Result<RunRow> {
+fn first_run_with_key(connection: &Connection, key: &Key) -> rusqlite::Result<RunRow> {
     let sql = format!("SELECT {COLUMNS} FROM runs WHERE key = ?1 ORDER BY experiment LIMIT 1");
     connection.prepare_cached(&sql)?.query_row([key], run_row)
 }
 
-fn unknown_run(connection: &Connection, given: &str) -> Result<Fault, rusqlite::Error> {
+fn unknown_run_error(
+    connection: &Connection,
+    given: &str,
+) -> Result<DatabaseError, rusqlite::Error> {
     let mut labels = connection.prepare("SELECT DISTINCT label FROM runs")?;
     let labels: Vec<String> = labels
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    let nearest = nearest(given, labels.iter().map(String::as_str));
+    let nearest = nearest_name(given, labels.iter().map(String::as_str));
     Ok(StoreError::UnknownRun {
         given: given.to_owned(),
         nearest,
@@ -195,8 +199,8 @@ fn unknown_run(connection: &Connection, given: &str) -> Result<Fault, rusqlite::
 }
 
 fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
-    let Axes(axes) = row.get(5)?;
-    let Json(spec) = row.get(6)?;
+    let AxesColumn(axes) = row.get(5)?;
+    let JsonColumn(spec) = row.get(6)?;
     Ok(RunRow {
         experiment: row.get(0)?,
         key: row.get(1)?,
@@ -210,9 +214,9 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     })
 }
 
-fn run_line(row: &Row<'_>) -> rusqlite::Result<RunLine> {
-    let Axes(axes) = row.get(4)?;
-    Ok(RunLine {
+fn run_list_row(row: &Row<'_>) -> rusqlite::Result<RunListRow> {
+    let AxesColumn(axes) = row.get(4)?;
+    Ok(RunListRow {
         experiment: row.get(0)?,
         key: row.get(1)?,
         label: row.get(2)?,
@@ -234,7 +238,11 @@ fn checkpoint_row(row: &Row<'_>) -> rusqlite::Result<CheckpointRow> {
 }
 
 /// The row number of an experiment's run.
-pub(super) fn run_id(connection: &Connection, experiment: &str, run: &Key) -> Result<i64, Fault> {
+pub(super) fn run_id(
+    connection: &Connection,
+    experiment: &str,
+    run: &Key,
+) -> Result<i64, DatabaseError> {
     let sql = "SELECT id FROM runs WHERE experiment = ?1 AND key = ?2";
     let found = connection
         .prepare_cached(sql)?

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::domain::{Key, Point};
+use crate::domain::{Key, MetricPoint};
 
-use super::database::{Reader, Store};
-use super::episodes::Names;
-use super::error::{Fault, StoreError};
+use super::database::{Store, StoreReader};
+use super::episodes::ProblemIds;
+use super::error::{DatabaseError, StoreError};
 use super::rows::{MetricRow, ScoreRow};
 
 impl Store {
@@ -19,15 +19,15 @@ impl Store {
     /// # Errors
     /// If a metric is known under the same version with another unit or direction, or the database
     /// fails.
-    pub fn metrics(&mut self, rows: &[MetricRow]) -> Result<(), StoreError> {
-        self.write("recording metrics", |transaction| {
+    pub fn record_metrics(&mut self, rows: &[MetricRow]) -> Result<(), StoreError> {
+        self.write_transaction("recording metrics", |transaction| {
             rows.iter()
                 .try_for_each(|row| upsert_metric(transaction, row))
         })
     }
 }
 
-fn upsert_metric(connection: &Connection, row: &MetricRow) -> Result<(), Fault> {
+fn upsert_metric(connection: &Connection, row: &MetricRow) -> Result<(), DatabaseError> {
     let sql =
         "INSERT INTO metrics (name, version, unit, higher_is_better, meaning) VALUES (?1, ?2, ?3, ?4, ?5)
                ON CONFLICT (name, version) DO UPDATE SET meaning = excluded.meaning
@@ -49,17 +49,17 @@ fn upsert_metric(connection: &Connection, row: &MetricRow) -> Result<(), Fault> 
     }
 }
 
-pub(super) fn add_points(
+pub(super) fn insert_points(
     connection: &Connection,
     stage: i64,
-    points: &[Point],
-) -> Result<(), Fault> {
+    points: &[MetricPoint],
+) -> Result<(), DatabaseError> {
     let sql = "INSERT INTO points (stage, series, step, value) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT (stage, series, step) DO UPDATE SET value = excluded.value";
     let mut add = connection.prepare_cached(sql)?;
     for point in points {
         let step = i64::try_from(point.step).map_err(|_| {
-            Fault::Results(format!(
+            DatabaseError::InvalidResults(format!(
                 "step {} of `{}` is too large",
                 point.step, point.series
             ))
@@ -71,27 +71,27 @@ pub(super) fn add_points(
 
 /// What it means that a score is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum ScoreConflict {
     /// Results contradict themselves.
-    Contradicts,
+    Fail,
     /// Nothing; it stays.
-    Stays,
+    KeepExisting,
 }
 
 /// Adds scores; returns how many are new.
-pub(super) fn add_scores(
+pub(super) fn insert_scores(
     connection: &Connection,
     stage: i64,
     grader: i64,
-    names: &mut Names<'_>,
+    names: &mut ProblemIds<'_>,
     scores: &[ScoreRow],
-    known: Known,
-) -> Result<u64, Fault> {
+    known: ScoreConflict,
+) -> Result<u64, DatabaseError> {
     let sql = match known {
-        Known::Contradicts => {
+        ScoreConflict::Fail => {
             "INSERT INTO scores (stage, metric, grader, problem, value) VALUES (?1, ?2, ?3, ?4, ?5)"
         }
-        Known::Stays => {
+        ScoreConflict::KeepExisting => {
             "INSERT INTO scores (stage, metric, grader, problem, value) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO NOTHING"
         }
@@ -107,7 +107,7 @@ pub(super) fn add_scores(
     } in scores
     {
         if value.is_nan() {
-            return Err(Fault::Results(format!(
+            return Err(DatabaseError::InvalidResults(format!(
                 "the score `{metric}` of `{problem}` is not a number"
             )));
         }
@@ -115,16 +115,16 @@ pub(super) fn add_scores(
             Some(&id) => id,
             None => *metrics
                 .entry(metric)
-                .or_insert(latest_metric(connection, metric)?),
+                .or_insert(latest_metric_id(connection, metric)?),
         };
-        let problem = names.id(problem)?;
+        let problem = names.get_or_insert(problem)?;
         added += add.execute(params![stage, metric, grader, problem, value])? as u64;
     }
     Ok(added)
 }
 
 /// The row number of a metric's newest version.
-fn latest_metric(connection: &Connection, name: &str) -> Result<i64, Fault> {
+fn latest_metric_id(connection: &Connection, name: &str) -> Result<i64, DatabaseError> {
     let sql = "SELECT id FROM metrics WHERE name = ?1 ORDER BY version DESC LIMIT 1";
     let found = connection
         .prepare_cached(sql)?
@@ -138,13 +138,13 @@ fn latest_metric(connection: &Connection, name: &str) -> Result<i64, Fault> {
     })
 }
 
-impl Reader {
+impl StoreReader {
     /// Every version of every metric, by name and then version.
     ///
     /// # Errors
     /// If the database fails.
     pub fn metrics(&self) -> Result<Vec<MetricRow>, StoreError> {
-        self.read("reading metrics", |connection| {
+        self.read_transaction("reading metrics", |connection| {
             let sql =
                 "SELECT name, version, unit, higher_is_better, meaning FROM metrics ORDER BY name, version";
             let mut metrics = connection.prepare_cached(sql)?;
@@ -157,8 +157,8 @@ impl Reader {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn grader(&self, stage: &Key) -> Result<Option<(String, u32)>, StoreError> {
-        self.read("reading a grader", |connection| {
+    pub fn stage_grader(&self, stage: &Key) -> Result<Option<(String, u32)>, StoreError> {
+        self.read_transaction("reading a grader", |connection| {
             let sql =
                 "SELECT g.name, g.version FROM stages s JOIN graders g ON g.id = s.grader WHERE s.key = ?1";
             let mut graders = connection.prepare_cached(sql)?;
@@ -172,8 +172,8 @@ impl Reader {
     /// # Errors
     /// If the database fails.
     pub fn scores(&self, stage: &Key) -> Result<Vec<ScoreRow>, StoreError> {
-        self.read("reading scores", |connection| {
-            scores_of(connection, stage, None)
+        self.read_transaction("reading scores", |connection| {
+            read_scores(connection, stage, None)
         })
     }
 
@@ -181,15 +181,15 @@ impl Reader {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn points(&self, stage: &Key) -> Result<Vec<Point>, StoreError> {
-        self.read("reading curves", |connection| {
+    pub fn points(&self, stage: &Key) -> Result<Vec<MetricPoint>, StoreError> {
+        self.read_transaction("reading curves", |connection| {
             let sql =
                 "SELECT p.series, p.step, p.value FROM stages s JOIN points p ON p.stage = s.id
                        WHERE s.key = ?1 ORDER BY p.series, p.step";
             let mut points = connection.prepare_cached(sql)?;
             let rows = points.query_map([stage], |row| {
                 let value = row.get::<_, Option<f64>>(2)?.unwrap_or(f64::NAN);
-                Ok(Point {
+                Ok(MetricPoint {
                     series: row.get(0)?,
                     step: row.get::<_, i64>(1)? as u64,
                     value,
@@ -201,11 +201,11 @@ impl Reader {
 }
 
 /// The scores of a stage under a grader, which is its own if none is given.
-pub(super) fn scores_of(
+pub(super) fn read_scores(
     connection: &Connection,
     stage: &Key,
     grader: Option<i64>,
-) -> Result<Vec<ScoreRow>, Fault> {
+) -> Result<Vec<ScoreRow>, DatabaseError> {
     let sql = "WITH
             used AS (
                 SELECT DISTINCT s.id AS stage, c.grader, m.id AS metric, m.name, m.version

@@ -7,22 +7,22 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
-use crate::domain::{Episode, Key, Point, Problem, Split};
+use crate::domain::{Episode, Key, MetricPoint, Problem, Split};
 
-use super::columns::Json;
-use super::database::{Reader, Store};
-use super::episodes::{Names, add_episodes, add_problems, grader_id};
-use super::error::{Fault, StoreError};
-use super::graders::add_unread;
-use super::rows::{ArtifactRow, Regraded, ScoreRow, Sharing, StageRow, Status};
+use super::column_types::JsonColumn;
+use super::database::{Store, StoreReader};
+use super::episodes::{ProblemIds, grader_id, insert_episodes, insert_problems};
+use super::error::{DatabaseError, StoreError};
+use super::graders::insert_unread;
+use super::rows::{ArtifactRow, RegradeResults, ScoreRow, StageRow, StageSharing, Status};
 use super::runs::run_id;
-use super::scores::{Known, add_points, add_scores};
+use super::scores::{ScoreConflict, insert_points, insert_scores};
 
 /// The columns of a stage `s`, in the order of [`stage_row`].
 pub(super) const COLUMNS: &str = "s.key, s.kind, s.label, s.status, s.seconds, s.counts, s.origin, s.error, s.attempts, s.peak_bytes";
 
 /// The longest chain of inputs that is followed, so that a damaged database cannot hold us for ever.
-const DEEPEST: u32 = 256;
+const MAX_ANCESTRY_DEPTH: u32 = 256;
 
 /// The present time as a stage row holds it.
 const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
@@ -47,11 +47,11 @@ pub struct StageResults {
     /// Name and version of the grader behind `episodes` and `scores`; needed when there are any.
     pub grader: Option<(String, u32)>,
     /// Training curves; of two points at one step the later counts, as after a resumed training.
-    pub points: Vec<Point>,
+    pub points: Vec<MetricPoint>,
     /// Scores, problem by problem, of metrics recorded before.
     pub scores: Vec<ScoreRow>,
     /// What further graders make of `episodes`.
-    pub beside: Vec<Regraded>,
+    pub regrades: Vec<RegradeResults>,
 }
 
 impl Store {
@@ -59,15 +59,15 @@ impl Store {
     ///
     /// # Errors
     /// If the stage is unknown or done, or the database fails.
-    pub fn stage_started(&mut self, key: &Key) -> Result<(), StoreError> {
-        self.write("recording the start of a stage", |transaction| {
+    pub fn record_stage_start(&mut self, key: &Key) -> Result<(), StoreError> {
+        self.write_transaction("recording the start of a stage", |transaction| {
             let sql = format!(
                 "UPDATE stages SET status = 'running', attempts = attempts + 1, error = NULL,
                  started = {NOW}, ended = NULL WHERE id = ?1"
             );
             transaction
                 .prepare_cached(&sql)?
-                .execute([unfinished(transaction, key)?])?;
+                .execute([unfinished_stage_id(transaction, key)?])?;
             Ok(())
         })
     }
@@ -76,28 +76,28 @@ impl Store {
     ///
     /// # Errors
     /// If the stage is unknown or done, or the database fails.
-    pub fn stage_failed(&mut self, key: &Key, error: &str) -> Result<(), StoreError> {
-        self.stage_stopped(key, Status::Failed, Some(error))
+    pub fn record_stage_failure(&mut self, key: &Key, error: &str) -> Result<(), StoreError> {
+        self.record_stage_stop(key, Status::Failed, Some(error))
     }
 
     /// Records that a stage was left unfinished on request.
     ///
     /// # Errors
     /// If the stage is unknown or done, or the database fails.
-    pub fn stage_interrupted(&mut self, key: &Key) -> Result<(), StoreError> {
-        self.stage_stopped(key, Status::Interrupted, None)
+    pub fn record_stage_interruption(&mut self, key: &Key) -> Result<(), StoreError> {
+        self.record_stage_stop(key, Status::Interrupted, None)
     }
 
-    fn stage_stopped(
+    fn record_stage_stop(
         &mut self,
         key: &Key,
         status: Status,
         error: Option<&str>,
     ) -> Result<(), StoreError> {
-        self.write("recording the end of a stage", |transaction| {
+        self.write_transaction("recording the end of a stage", |transaction| {
             let sql =
                 format!("UPDATE stages SET status = ?2, error = ?3, ended = {NOW} WHERE id = ?1");
-            let id = unfinished(transaction, key)?;
+            let id = unfinished_stage_id(transaction, key)?;
             transaction
                 .prepare_cached(&sql)?
                 .execute(params![id, status, error])?;
@@ -110,51 +110,59 @@ impl Store {
     /// # Errors
     /// If the stage is unknown or was done before, if the results contradict themselves or name a
     /// metric that was not recorded, or if the database fails.
-    pub fn stage_done(&mut self, key: &Key, results: &StageResults) -> Result<(), StoreError> {
-        self.write("storing the results of a stage", |transaction| {
-            let stage = unfinished(transaction, key)?;
-            add_results(transaction, stage, results).map_err(|fault| contradiction(key, fault))
+    pub fn record_stage_results(
+        &mut self,
+        key: &Key,
+        results: &StageResults,
+    ) -> Result<(), StoreError> {
+        self.write_transaction("storing the results of a stage", |transaction| {
+            let stage = unfinished_stage_id(transaction, key)?;
+            insert_results(transaction, stage, results).map_err(|fault| results_error(key, fault))
         })
     }
 }
 
 /// A broken rule of the schema is a fault of the results: say so, and of which stage.
-pub(super) fn contradiction(key: &Key, fault: Fault) -> Fault {
+pub(super) fn results_error(key: &Key, fault: DatabaseError) -> DatabaseError {
     let what = match fault {
-        Fault::Engine(source)
+        DatabaseError::Sqlite(source)
             if source.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) =>
         {
             source.to_string()
         }
-        Fault::Results(what) => what,
+        DatabaseError::InvalidResults(what) => what,
         other => return other,
     };
-    Fault::Ours(StoreError::BadResults {
+    DatabaseError::Store(StoreError::BadResults {
         key: key.clone(),
         what,
     })
 }
 
-fn add_results(connection: &Connection, stage: i64, results: &StageResults) -> Result<(), Fault> {
+fn insert_results(
+    connection: &Connection,
+    stage: i64,
+    results: &StageResults,
+) -> Result<(), DatabaseError> {
     let grader = match &results.grader {
         Some((name, version)) => Some(grader_id(connection, name, *version)?),
         None if results.episodes.is_empty() && results.scores.is_empty() => None,
         None => {
-            return Err(Fault::Results(
+            return Err(DatabaseError::InvalidResults(
                 "there are episodes or scores, but no grader".to_owned(),
             ));
         }
     };
-    let mut names = Names::new(connection);
-    add_artifacts(connection, stage, &results.artifacts)?;
-    add_problems(connection, stage, &mut names, &results.problems)?;
-    add_points(connection, stage, &results.points)?;
+    let mut names = ProblemIds::new(connection);
+    insert_artifacts(connection, stage, &results.artifacts)?;
+    insert_problems(connection, stage, &mut names, &results.problems)?;
+    insert_points(connection, stage, &results.points)?;
     if let Some(grader) = grader {
         let mut beside = Vec::new();
-        for under in &results.beside {
+        for under in &results.regrades {
             let id = grader_id(connection, &under.grader.0, under.grader.1)?;
-            if under.is_unread() {
-                add_unread(connection, stage, id, under.grades.len())?;
+            if under.reads_nothing() {
+                insert_unread(connection, stage, id, under.grades.len())?;
             } else {
                 beside.push((id, under));
             }
@@ -163,7 +171,7 @@ fn add_results(connection: &Connection, stage: i64, results: &StageResults) -> R
             .iter()
             .map(|(id, under)| (*id, under.grades.as_slice()))
             .collect();
-        add_episodes(
+        insert_episodes(
             connection,
             stage,
             grader,
@@ -171,22 +179,22 @@ fn add_results(connection: &Connection, stage: i64, results: &StageResults) -> R
             &results.episodes,
             &grades,
         )?;
-        add_scores(
+        insert_scores(
             connection,
             stage,
             grader,
             &mut names,
             &results.scores,
-            Known::Contradicts,
+            ScoreConflict::Fail,
         )?;
         for (id, under) in beside {
-            add_scores(
+            insert_scores(
                 connection,
                 stage,
                 id,
                 &mut names,
                 &under.scores,
-                Known::Contradicts,
+                ScoreConflict::Fail,
             )?;
         }
     }
@@ -195,7 +203,10 @@ fn add_results(connection: &Connection, stage: i64, results: &StageResults) -> R
         "UPDATE stages SET status = 'done', error = NULL, ended = {NOW},
          seconds = ?2, counts = ?3, origin = ?4, grader = ?5, peak_bytes = ?6 WHERE id = ?1"
     );
-    let (counts, origin) = (object(&results.counts), object(&results.origin));
+    let (counts, origin) = (
+        json_object_text(&results.counts),
+        json_object_text(&results.origin),
+    );
     // No process has more memory than fits.
     let peak = results
         .peak_bytes
@@ -206,7 +217,7 @@ fn add_results(connection: &Connection, stage: i64, results: &StageResults) -> R
 }
 
 /// A JSON object as text; nothing is an empty one.
-fn object(value: &Value) -> String {
+fn json_object_text(value: &Value) -> String {
     if value.is_null() {
         "{}".to_owned()
     } else {
@@ -214,40 +225,41 @@ fn object(value: &Value) -> String {
     }
 }
 
-fn add_artifacts(
+fn insert_artifacts(
     connection: &Connection,
     stage: i64,
     artifacts: &[ArtifactRow],
-) -> Result<(), Fault> {
+) -> Result<(), DatabaseError> {
     let sql = "INSERT INTO artifacts (stage, name, sha256, bytes) VALUES (?1, ?2, ?3, ?4)";
     let mut add = connection.prepare_cached(sql)?;
     for artifact in artifacts {
-        let bytes = i64::try_from(artifact.bytes)
-            .map_err(|_| Fault::Results(format!("file `{}` is too large", artifact.name)))?;
+        let bytes = i64::try_from(artifact.bytes).map_err(|_| {
+            DatabaseError::InvalidResults(format!("file `{}` is too large", artifact.name))
+        })?;
         add.execute(params![stage, artifact.name, artifact.sha256, bytes])?;
     }
     Ok(())
 }
 
 /// The row number of a stage.
-pub(super) fn id_of(connection: &Connection, key: &Key) -> Result<i64, Fault> {
+pub(super) fn stage_id(connection: &Connection, key: &Key) -> Result<i64, DatabaseError> {
     let mut find = connection.prepare_cached("SELECT id FROM stages WHERE key = ?1")?;
     let found = find.query_row([key], |row| row.get(0)).optional()?;
     found.ok_or_else(|| StoreError::UnknownStage { key: key.clone() }.into())
 }
 
 /// The row number of a stage that may still change.
-fn unfinished(connection: &Connection, key: &Key) -> Result<i64, Fault> {
-    let id = id_of(connection, key)?;
+fn unfinished_stage_id(connection: &Connection, key: &Key) -> Result<i64, DatabaseError> {
+    let id = stage_id(connection, key)?;
     let mut find = connection.prepare_cached("SELECT status FROM stages WHERE id = ?1")?;
     match find.query_row([id], |row| row.get(0))? {
-        Status::Done => Err(StoreError::StageDone { key: key.clone() }.into()),
+        Status::Done => Err(StoreError::StageAlreadyDone { key: key.clone() }.into()),
         Status::Queued | Status::Running | Status::Failed | Status::Interrupted => Ok(id),
     }
 }
 
 /// Row numbers of a stage and of everything that it was made from, nearest first.
-pub(super) fn ancestry(connection: &Connection, key: &Key) -> Result<Vec<i64>, Fault> {
+pub(super) fn ancestor_ids(connection: &Connection, key: &Key) -> Result<Vec<i64>, DatabaseError> {
     let sql = "WITH RECURSIVE made_from (id, depth) AS (
                    SELECT id, 0 FROM stages WHERE key = ?1
                    UNION
@@ -258,17 +270,17 @@ pub(super) fn ancestry(connection: &Connection, key: &Key) -> Result<Vec<i64>, F
                SELECT m.id FROM made_from m JOIN stages s ON s.id = m.id
                GROUP BY m.id ORDER BY min(m.depth), s.key";
     let mut ancestry = connection.prepare_cached(sql)?;
-    let rows = ancestry.query_map(params![key, DEEPEST], |row| row.get(0))?;
+    let rows = ancestry.query_map(params![key, MAX_ANCESTRY_DEPTH], |row| row.get(0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-impl Reader {
+impl StoreReader {
     /// One stage, if it was ever planned.
     ///
     /// # Errors
     /// If the database fails.
     pub fn stage(&self, key: &Key) -> Result<Option<StageRow>, StoreError> {
-        self.read("reading a stage", |connection| {
+        self.read_transaction("reading a stage", |connection| {
             let sql = format!("SELECT {COLUMNS} FROM stages s WHERE s.key = ?1");
             Ok(connection
                 .prepare_cached(&sql)?
@@ -281,8 +293,8 @@ impl Reader {
     ///
     /// # Errors
     /// If the experiment has no such run, or the database fails.
-    pub fn stages_of(&self, experiment: &str, run: &Key) -> Result<Vec<StageRow>, StoreError> {
-        self.read("reading the stages of a run", |connection| {
+    pub fn run_stages(&self, experiment: &str, run: &Key) -> Result<Vec<StageRow>, StoreError> {
+        self.read_transaction("reading the stages of a run", |connection| {
             let sql = format!(
                 "SELECT {COLUMNS} FROM run_stages u JOIN stages s ON s.id = u.stage
                  WHERE u.run = ?1 ORDER BY u.position"
@@ -297,8 +309,8 @@ impl Reader {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn stages_done(&self, experiment: &str, run: &Key) -> Result<(u64, u64), StoreError> {
-        self.read("counting the stages of a run", |connection| {
+    pub fn count_done_stages(&self, experiment: &str, run: &Key) -> Result<(u64, u64), StoreError> {
+        self.read_transaction("counting the stages of a run", |connection| {
             let sql =
                 "SELECT count(DISTINCT u.stage) FILTER (WHERE s.status = 'done'), count(DISTINCT u.stage)
                        FROM runs r
@@ -315,8 +327,8 @@ impl Reader {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn stages(&self, experiment: &str) -> Result<Vec<StageRow>, StoreError> {
-        self.read("reading the stages of an experiment", |connection| {
+    pub fn experiment_stages(&self, experiment: &str) -> Result<Vec<StageRow>, StoreError> {
+        self.read_transaction("reading the stages of an experiment", |connection| {
             let sql = format!(
                 "SELECT {COLUMNS} FROM runs r
                  JOIN run_stages u ON u.run = r.id
@@ -334,14 +346,14 @@ impl Reader {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn sharing(&self, experiment: &str) -> Result<Sharing, StoreError> {
-        self.read("counting the stages of an experiment", |connection| {
+    pub fn stage_sharing(&self, experiment: &str) -> Result<StageSharing, StoreError> {
+        self.read_transaction("counting the stages of an experiment", |connection| {
             let sql = "SELECT count(*), count(DISTINCT u.stage)
                        FROM runs r JOIN run_stages u ON u.run = r.id WHERE r.experiment = ?1";
             let count = |row: &Row<'_>, column| row.get::<_, i64>(column).map(|count| count as u64);
             let sharing = |row: &Row<'_>| {
-                Ok(Sharing {
-                    asked: count(row, 0)?,
+                Ok(StageSharing {
+                    requested: count(row, 0)?,
                     distinct: count(row, 1)?,
                 })
             };
@@ -355,12 +367,12 @@ impl Reader {
     ///
     /// # Errors
     /// If the stage is unknown, or the database fails.
-    pub fn inputs(&self, key: &Key) -> Result<Vec<Key>, StoreError> {
-        self.read("reading the inputs of a stage", |connection| {
+    pub fn stage_inputs(&self, key: &Key) -> Result<Vec<Key>, StoreError> {
+        self.read_transaction("reading the inputs of a stage", |connection| {
             let sql = "SELECT input.value FROM stages s, json_each(s.inputs) input
                        WHERE s.id = ?1 ORDER BY input.id";
             let mut inputs = connection.prepare_cached(sql)?;
-            let rows = inputs.query_map([id_of(connection, key)?], |row| row.get(0))?;
+            let rows = inputs.query_map([stage_id(connection, key)?], |row| row.get(0))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
@@ -369,8 +381,8 @@ impl Reader {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn artifacts(&self, key: &Key) -> Result<Vec<ArtifactRow>, StoreError> {
-        self.read("reading the files of a stage", |connection| {
+    pub fn stage_artifacts(&self, key: &Key) -> Result<Vec<ArtifactRow>, StoreError> {
+        self.read_transaction("reading the files of a stage", |connection| {
             let sql =
                 "SELECT a.name, a.sha256, a.bytes FROM stages s JOIN artifacts a ON a.stage = s.id
                        WHERE s.key = ?1 ORDER BY a.name";
@@ -389,8 +401,8 @@ impl Reader {
 }
 
 pub(super) fn stage_row(row: &Row<'_>) -> rusqlite::Result<StageRow> {
-    let Json(counts) = row.get(5)?;
-    let Json(origin) = row.get(6)?;
+    let JsonColumn(counts) = row.get(5)?;
+    let JsonColumn(origin) = row.get(6)?;
     Ok(StageRow {
         key: row.get(0)?,
         kind: row.get(1)?,

@@ -2,8 +2,8 @@
 
 use std::io;
 
+use crate::config::ConfigError;
 use crate::pipeline::{PlanError, WorkspaceError};
-use crate::spec::SpecError;
 use crate::store::StoreError;
 
 /// Why a sweep cannot begin or go on. A single stage's failure is none of these: the sweep goes on.
@@ -11,7 +11,7 @@ use crate::store::StoreError;
 pub enum SweepError {
     /// The experiment does not expand into runs.
     #[error(transparent)]
-    Spec(#[from] SpecError),
+    Config(#[from] ConfigError),
     /// A run cannot be planned.
     #[error("run `{label}` cannot be planned")]
     Plan {
@@ -28,10 +28,10 @@ pub enum SweepError {
     Workspace(#[from] WorkspaceError),
     /// No worker process can be started.
     #[error("cannot start a worker process")]
-    Worker(#[source] io::Error),
+    SpawnWorker(#[source] io::Error),
     /// What a stage left behind cannot be taken into the database.
     #[error("the results of stage `{label}` cannot be used: {reason}")]
-    Results {
+    BadResults {
         /// The stage.
         label: String,
         /// What is wrong with them.

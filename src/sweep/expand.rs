@@ -5,16 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::Key;
-use crate::spec::{
-    AxisValue, ExperimentSpec, Extra, Fault, Mode, RunSpec, SpecError, SweepSpec, nearest,
+use crate::config::{
+    AxisValue, ConfigError, Diagnostic, ExperimentSpec, ListedCell, RunSpec, SweepMode, SweepSpec,
+    nearest_name,
 };
+use crate::domain::Key;
 
-use super::axis::{self, Axes, Draft};
+use super::axis::{self, CellBuilder, SweepAxes};
 
 /// One run of a sweep.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cell {
+pub struct SweepCell {
     /// Readable name, e.g. `weighting=exp(0.4) collect.teacher=reference seed=0`.
     pub label: String,
     /// (axis, short label of its value) for every axis of the sweep, without the seed.
@@ -29,49 +30,51 @@ pub struct Cell {
 /// # Errors
 /// If an axis or cell cannot be read, is empty or contradicts itself, if two cells are the same
 /// run, or if an exclusion, a rule for seeds or a wish for the report fits no cell.
-pub fn expand(experiment: &ExperimentSpec) -> Result<Vec<Cell>, SpecError> {
+pub fn expand_experiment(experiment: &ExperimentSpec) -> Result<Vec<SweepCell>, ConfigError> {
     let sweep = &experiment.sweep;
-    refuse(axis::faults(sweep))?;
-    refuse(mode_faults(experiment))?;
-    let axes = Axes::of(&experiment.template, sweep);
-    let mut drafts = combined(sweep, &axes);
+    check_diagnostics(axis::axis_diagnostics(sweep))?;
+    check_diagnostics(mode_diagnostics(experiment))?;
+    let axes = SweepAxes::new(&experiment.baseline, sweep);
+    let mut drafts = combine_axes(sweep, &axes);
     for cell in &sweep.list {
-        drafts.push(axes.spelled_out(&cell.settings)?);
+        drafts.push(axes.listed_cell(&cell.overrides)?);
     }
-    let drafts = without_excluded(drafts, sweep, &axes)?;
+    let drafts = remove_excluded(drafts, sweep, &axes)?;
     if drafts.is_empty() {
-        return Err(experiment.fault("sweep", "every cell is excluded").into());
+        return Err(experiment
+            .diagnostic("sweep", "every cell is excluded")
+            .into());
     }
-    let seeds = seeds_of(&drafts, experiment, &axes)?;
+    let seeds = cell_seeds(&drafts, experiment, &axes)?;
     let mut cells = vec![];
     let mut faults = vec![];
     for (draft, seeds) in drafts.iter().zip(seeds) {
-        match experiment.template.with(&draft.settings) {
+        match experiment.baseline.with_overrides(&draft.overrides) {
             Ok(spec) => cells.extend(
                 seeds
                     .iter()
-                    .map(|&seed| cell(draft, &axes, sweep.mode, &spec, seed)),
+                    .map(|&seed| build_cell(draft, &axes, sweep.mode, &spec, seed)),
             ),
             Err(more) => {
                 faults.extend(
                     more.into_iter()
-                        .map(|fault| in_cell(fault, draft, &axes, sweep.mode)),
+                        .map(|fault| with_cell_hint(fault, draft, &axes, sweep.mode)),
                 );
             }
         }
     }
-    refuse(faults)?;
-    refuse(repeated(&cells, experiment))?;
-    refuse(wish_faults(&cells, &axes, experiment))?;
+    check_diagnostics(faults)?;
+    check_diagnostics(duplicate_cell_diagnostics(&cells, experiment))?;
+    check_diagnostics(report_option_diagnostics(&cells, &axes, experiment))?;
     Ok(cells)
 }
 
 /// Stops if there are faults; those of one cause that show in several cells are told once.
-fn refuse(faults: Vec<Fault>) -> Result<(), SpecError> {
+fn check_diagnostics(faults: Vec<Diagnostic>) -> Result<(), ConfigError> {
     const SHOWN: usize = 12;
-    let mut told: Vec<Fault> = vec![];
+    let mut told: Vec<Diagnostic> = vec![];
     for fault in faults {
-        let known = |other: &Fault| other.same_cause(&fault);
+        let known = |other: &Diagnostic| other.has_same_cause(&fault);
         if told.len() < SHOWN && !told.iter().any(known) {
             told.push(fault);
         }
@@ -79,12 +82,12 @@ fn refuse(faults: Vec<Fault>) -> Result<(), SpecError> {
     if told.is_empty() {
         Ok(())
     } else {
-        Err(SpecError::Faulty(told))
+        Err(ConfigError::Invalid(told))
     }
 }
 
 /// What is wrong with the way in which axes are to be combined.
-fn mode_faults(experiment: &ExperimentSpec) -> Vec<Fault> {
+fn mode_diagnostics(experiment: &ExperimentSpec) -> Vec<Diagnostic> {
     let sweep = &experiment.sweep;
     let lengths: Vec<String> = sweep
         .axes
@@ -95,34 +98,34 @@ fn mode_faults(experiment: &ExperimentSpec) -> Vec<Fault> {
         .axes
         .windows(2)
         .any(|pair| pair[0].values.len() != pair[1].values.len());
-    let by_path = sweep.axes.iter().find(|axis| !axis.named);
+    let by_path = sweep.axes.iter().find(|axis| !axis.is_named);
     match sweep.mode {
-        Mode::Zip if uneven => {
+        SweepMode::Zip if uneven => {
             let complaint = format!(
                 "`zip` takes one value of each axis at a time, but {}",
                 lengths.join(", ")
             );
             vec![
                 experiment
-                    .fault("sweep.mode", complaint)
-                    .hint("give every axis as many values."),
+                    .diagnostic("sweep.mode", complaint)
+                    .with_hint("give every axis as many values."),
             ]
         }
-        Mode::List if sweep.list.is_empty() => {
-            vec![experiment.fault(
+        SweepMode::List if sweep.list.is_empty() => {
+            vec![experiment.diagnostic(
                 "sweep.mode",
                 "`list` runs the cells of [[sweep.list]], and there are none",
             )]
         }
-        Mode::List => by_path
+        SweepMode::List => by_path
             .map(|axis| {
-                axis.fault(format!(
+                axis.diagnostic(format!(
                     "mode `list` makes no cells of axis `{}`",
                     axis.name
                 ))
             })
             .map(|fault| {
-                fault.hint("choose another mode, or write its values into [[sweep.list]].")
+                fault.with_hint("choose another mode, or write its values into [[sweep.list]].")
             })
             .into_iter()
             .collect(),
@@ -131,33 +134,33 @@ fn mode_faults(experiment: &ExperimentSpec) -> Vec<Fault> {
 }
 
 /// The cells that the axes make.
-fn combined(sweep: &SweepSpec, axes: &Axes<'_>) -> Vec<Draft> {
+fn combine_axes(sweep: &SweepSpec, axes: &SweepAxes<'_>) -> Vec<CellBuilder> {
     match sweep.mode {
-        Mode::List => vec![],
-        Mode::Grid => grid(sweep, axes),
-        Mode::Zip => zip(sweep, axes),
-        Mode::Around => around(sweep, axes),
+        SweepMode::List => vec![],
+        SweepMode::Grid => grid(sweep, axes),
+        SweepMode::Zip => zip(sweep, axes),
+        SweepMode::OneAtATime => one_at_a_time(sweep, axes),
     }
 }
 
 /// Every combination; the last axis changes fastest.
-fn grid(sweep: &SweepSpec, axes: &Axes<'_>) -> Vec<Draft> {
+fn grid(sweep: &SweepSpec, axes: &SweepAxes<'_>) -> Vec<CellBuilder> {
     sweep
         .axes
         .iter()
         .enumerate()
-        .fold(vec![axes.start()], |drafts, (index, axis)| {
+        .fold(vec![axes.baseline_cell()], |drafts, (index, axis)| {
             let moved = drafts
                 .iter()
                 .flat_map(|draft| axis.values.iter().map(move |value| (draft, value)));
             moved
-                .map(|(draft, value)| placed(draft, index, value))
+                .map(|(draft, value)| with_axis_value(draft, index, value))
                 .collect()
         })
 }
 
 /// The first values together, the second values together, and so on; the baseline if nothing varies.
-fn zip(sweep: &SweepSpec, axes: &Axes<'_>) -> Vec<Draft> {
+fn zip(sweep: &SweepSpec, axes: &SweepAxes<'_>) -> Vec<CellBuilder> {
     let length = sweep.axes.first().map_or(1, |axis| axis.values.len());
     let row = |row: usize| {
         let values = sweep
@@ -165,42 +168,42 @@ fn zip(sweep: &SweepSpec, axes: &Axes<'_>) -> Vec<Draft> {
             .iter()
             .enumerate()
             .map(|(index, axis)| (index, &axis.values[row]));
-        values.fold(axes.start(), |draft, (index, value)| {
-            placed(&draft, index, value)
+        values.fold(axes.baseline_cell(), |draft, (index, value)| {
+            with_axis_value(&draft, index, value)
         })
     };
     (0..length).map(row).collect()
 }
 
 /// The baseline, then each other value of each axis alone.
-fn around(sweep: &SweepSpec, axes: &Axes<'_>) -> Vec<Draft> {
-    let start = axes.start();
+fn one_at_a_time(sweep: &SweepSpec, axes: &SweepAxes<'_>) -> Vec<CellBuilder> {
+    let start = axes.baseline_cell();
     let values = sweep
         .axes
         .iter()
         .enumerate()
         .flat_map(|(index, axis)| axis.values.iter().map(move |v| (index, v)));
-    let others = values.filter(|(_, value)| !axes.is_baseline(value));
-    let moved: Vec<Draft> = others
-        .map(|(index, value)| placed(&start, index, value))
+    let others = values.filter(|(_, value)| !axes.is_baseline_value(value));
+    let moved: Vec<CellBuilder> = others
+        .map(|(index, value)| with_axis_value(&start, index, value))
         .collect();
     [start].into_iter().chain(moved).collect()
 }
 
-fn placed(draft: &Draft, index: usize, value: &AxisValue) -> Draft {
+fn with_axis_value(draft: &CellBuilder, index: usize, value: &AxisValue) -> CellBuilder {
     let mut draft = draft.clone();
-    draft.place(index, value);
+    draft.set_axis_value(index, value);
     draft
 }
 
-fn without_excluded(
-    drafts: Vec<Draft>,
+fn remove_excluded(
+    drafts: Vec<CellBuilder>,
     sweep: &SweepSpec,
-    axes: &Axes<'_>,
-) -> Result<Vec<Draft>, SpecError> {
+    axes: &SweepAxes<'_>,
+) -> Result<Vec<CellBuilder>, ConfigError> {
     let mut excluded = vec![false; drafts.len()];
     for exclusion in &sweep.exclude {
-        for index in matching(&drafts, exclusion, axes, "this exclusion")? {
+        for index in matching_cells(&drafts, exclusion, axes, "this exclusion")? {
             excluded[index] = true;
         }
     }
@@ -213,14 +216,14 @@ fn without_excluded(
 }
 
 /// The seeds of each cell.
-fn seeds_of(
-    drafts: &[Draft],
+fn cell_seeds(
+    drafts: &[CellBuilder],
     experiment: &ExperimentSpec,
-    axes: &Axes<'_>,
-) -> Result<Vec<Vec<u64>>, SpecError> {
+    axes: &SweepAxes<'_>,
+) -> Result<Vec<Vec<u64>>, ConfigError> {
     let mut seeds = vec![experiment.seeds.clone(); drafts.len()];
-    for rule in &experiment.sweep.seeds {
-        for index in matching(drafts, &rule.cells, axes, "this rule for seeds")? {
+    for rule in &experiment.sweep.seed_overrides {
+        for index in matching_cells(drafts, &rule.cells, axes, "this rule for seeds")? {
             seeds[index].clone_from(&rule.seeds);
         }
     }
@@ -228,33 +231,39 @@ fn seeds_of(
 }
 
 /// The cells that have all values of a table; at least one.
-fn matching(
-    drafts: &[Draft],
-    table: &Extra,
-    axes: &Axes<'_>,
+fn matching_cells(
+    drafts: &[CellBuilder],
+    table: &ListedCell,
+    axes: &SweepAxes<'_>,
     what: &str,
-) -> Result<Vec<usize>, SpecError> {
+) -> Result<Vec<usize>, ConfigError> {
     let mut found = vec![];
     for (index, draft) in drafts.iter().enumerate() {
-        if axes.matches(draft, &table.settings)? {
+        if axes.matches_cell(draft, &table.overrides)? {
             found.push(index);
         }
     }
     if found.is_empty() {
-        Err(table.fault(format!("{what} fits no cell")).into())
+        Err(table.diagnostic(format!("{what} fits no cell")).into())
     } else {
         Ok(found)
     }
 }
 
-fn cell(draft: &Draft, axes: &Axes<'_>, mode: Mode, spec: &RunSpec, seed: u64) -> Cell {
-    Cell {
-        label: format!("{} seed={seed}", name(draft, axes, mode)),
+fn build_cell(
+    draft: &CellBuilder,
+    axes: &SweepAxes<'_>,
+    mode: SweepMode,
+    spec: &RunSpec,
+    seed: u64,
+) -> SweepCell {
+    SweepCell {
+        label: format!("{} seed={seed}", cell_name(draft, axes, mode)),
         axes: axes
-            .names
+            .axis_names
             .iter()
             .cloned()
-            .zip(draft.labels.iter().cloned())
+            .zip(draft.axis_labels.iter().cloned())
             .collect(),
         spec: RunSpec {
             seed,
@@ -265,9 +274,13 @@ fn cell(draft: &Draft, axes: &Axes<'_>, mode: Mode, spec: &RunSpec, seed: u64) -
 
 /// A cell's name without its seed: all axes where cells are combinations, only what differs from
 /// the baseline where that is what makes a cell.
-fn name(draft: &Draft, axes: &Axes<'_>, mode: Mode) -> String {
-    let all = matches!(mode, Mode::Grid | Mode::Zip);
-    let values = axes.names.iter().zip(&draft.labels).zip(&axes.baseline);
+fn cell_name(draft: &CellBuilder, axes: &SweepAxes<'_>, mode: SweepMode) -> String {
+    let all = matches!(mode, SweepMode::Grid | SweepMode::Zip);
+    let values = axes
+        .axis_names
+        .iter()
+        .zip(&draft.axis_labels)
+        .zip(&axes.baseline_labels);
     let told = values.filter(|((_, label), baseline)| all || label != baseline);
     let told: Vec<String> = told
         .map(|((axis, label), _)| format!("{axis}={label}"))
@@ -279,12 +292,17 @@ fn name(draft: &Draft, axes: &Axes<'_>, mode: Mode) -> String {
     }
 }
 
-fn in_cell(fault: Fault, draft: &Draft, axes: &Axes<'_>, mode: Mode) -> Fault {
-    fault.hint(format!("in cell `{}`.", name(draft, axes, mode)))
+fn with_cell_hint(
+    fault: Diagnostic,
+    draft: &CellBuilder,
+    axes: &SweepAxes<'_>,
+    mode: SweepMode,
+) -> Diagnostic {
+    fault.with_hint(format!("in cell `{}`.", cell_name(draft, axes, mode)))
 }
 
 /// Cells that are the same run, or that cannot be told apart by their labels.
-fn repeated(cells: &[Cell], experiment: &ExperimentSpec) -> Vec<Fault> {
+fn duplicate_cell_diagnostics(cells: &[SweepCell], experiment: &ExperimentSpec) -> Vec<Diagnostic> {
     let mut keys: BTreeMap<Key, &str> = BTreeMap::new();
     let mut labels = BTreeSet::new();
     let mut faults = vec![];
@@ -297,14 +315,18 @@ fn repeated(cells: &[Cell], experiment: &ExperimentSpec) -> Vec<Fault> {
                 format!("cells `{first}` and `{label}` are the same run")
             };
             let fault = experiment
-                .fault("sweep", complaint)
-                .hint("leave one of them out.");
+                .diagnostic("sweep", complaint)
+                .with_hint("leave one of them out.");
             let backend = cell.axes.iter().any(|(axis, _)| axis == "backend");
             let hint = "the backend is not part of what a run is, so it cannot be compared within a sweep.";
-            faults.push(if backend { fault.hint(hint) } else { fault });
+            faults.push(if backend {
+                fault.with_hint(hint)
+            } else {
+                fault
+            });
         } else if !labels.insert(label) {
             faults.push(
-                experiment.fault("sweep", format!("two different cells are called `{label}`")),
+                experiment.diagnostic("sweep", format!("two different cells are called `{label}`")),
             );
         }
     }
@@ -312,62 +334,68 @@ fn repeated(cells: &[Cell], experiment: &ExperimentSpec) -> Vec<Fault> {
 }
 
 /// Wishes for the report that name axes or values which no cell has.
-fn wish_faults(cells: &[Cell], axes: &Axes<'_>, experiment: &ExperimentSpec) -> Vec<Fault> {
-    let wishes = &experiment.wishes;
+fn report_option_diagnostics(
+    cells: &[SweepCell],
+    axes: &SweepAxes<'_>,
+    experiment: &ExperimentSpec,
+) -> Vec<Diagnostic> {
+    let wishes = &experiment.report_options;
     let headline = wishes.headline.iter().enumerate();
     let tables =
         headline.map(|(index, family)| (format!("report.headline.{index}.where"), &family.cells));
     let mut faults = vec![];
     for (path, table) in tables.chain([("report.baseline".to_owned(), &wishes.baseline)]) {
-        let held = |cell: &Cell| {
+        let held = |cell: &SweepCell| {
             table
                 .iter()
                 .all(|(axis, label)| cell.axes.contains(&(axis.clone(), label.clone())))
         };
         let unknown = table
             .keys()
-            .filter_map(|axis| unknown_axis(&path, axis, axes, experiment));
+            .filter_map(|axis| unknown_axis_diagnostic(&path, axis, axes, experiment));
         let before = faults.len();
         faults.extend(unknown);
         if faults.len() == before && !cells.iter().any(held) {
             faults.push(
                 experiment
-                    .fault(&path, "no cell has these values")
-                    .hint(values_of(cells, table.keys())),
+                    .diagnostic(&path, "no cell has these values")
+                    .with_hint(describe_axis_values(cells, table.keys())),
             );
         }
     }
     let regimes = wishes.regimes.iter().flatten();
-    faults
-        .extend(regimes.filter_map(|axis| unknown_axis("report.regimes", axis, axes, experiment)));
+    faults.extend(
+        regimes
+            .filter_map(|axis| unknown_axis_diagnostic("report.regimes", axis, axes, experiment)),
+    );
     faults
 }
 
-fn unknown_axis(
+fn unknown_axis_diagnostic(
     path: &str,
     name: &str,
-    axes: &Axes<'_>,
+    axes: &SweepAxes<'_>,
     experiment: &ExperimentSpec,
-) -> Option<Fault> {
-    if axes.names.iter().any(|axis| axis == name) {
+) -> Option<Diagnostic> {
+    if axes.axis_names.iter().any(|axis| axis == name) {
         return None;
     }
-    let fault = experiment.fault(path, format!("`{name}` is not an axis of this sweep"));
-    let meant = nearest(name, axes.names.iter().map(String::as_str));
+    let fault = experiment.diagnostic(path, format!("`{name}` is not an axis of this sweep"));
+    let meant = nearest_name(name, axes.axis_names.iter().map(String::as_str));
     let all = axes
-        .names
+        .axis_names
         .iter()
         .map(|name| format!("`{name}`"))
         .collect::<Vec<_>>()
         .join(", ");
     Some(match meant {
-        Some(meant) => fault.hint(format!("did you mean `{meant}`?")),
-        None => fault.hint(format!("its axes: {all}.")),
+        Some(meant) => fault.with_hint(format!("did you mean `{meant}`?")),
+        None => fault.with_hint(format!("its axes: {all}.")),
     })
 }
 
 /// The values that cells have on some axes.
-fn values_of<'a>(cells: &[Cell], axes: impl Iterator<Item = &'a String>) -> String {
+fn describe_axis_values<'a>(cells: &[SweepCell], axes: impl Iterator<Item = &'a String>) -> String {
     let told = axes.map(|axis| {
         let mut labels: Vec<&str> = vec![];
         for (_, label) in cells

@@ -5,38 +5,38 @@
 //! graph of stages and knows what is finished; [`perform`] lets worker processes execute the rest
 //! and writes down what happens. The same steps, repeated after any kill, end in the same database.
 //!
-//! The coordinator alone opens the database; [`serve`] is the other end, a worker's life. [`Drivers`]
+//! The coordinator alone opens the database; [`serve`] is the other end, a worker's life. [`DeviceProbe`]
 //! asks device drivers, in processes that may die of it. Must not know what a stage computes, nor how progress is shown.
 
 mod axis;
-mod cores;
-mod drivers;
+mod device_probe;
 mod error;
+mod event;
 mod expand;
-mod ledger;
-mod news;
-mod perform;
+#[cfg(test)]
+mod fixtures;
 mod plan;
 mod pool;
 mod protocol;
 mod queue;
+mod recorder;
 mod rescore;
-mod runs;
-#[cfg(test)]
-mod samples;
+mod run_statuses;
+mod run_sweep;
 mod schedule;
-mod stop;
+mod stop_signal;
+mod thread_allocation;
 mod worker;
 
-pub use drivers::Drivers;
+pub use device_probe::DeviceProbe;
 pub use error::SweepError;
-pub use expand::{Cell, expand};
-pub use news::News;
-pub use perform::{Performed, Session, build, perform};
-pub use plan::{PlannedCell, SweepPlan};
+pub use event::SweepEvent;
+pub use expand::{SweepCell, expand_experiment};
+pub use plan::{SweepPlan, SweepRun};
 pub use pool::WorkerCommand;
-pub use queue::forecast;
-pub use rescore::{Lack, Rescoring, Sum};
-pub use schedule::Outcome;
-pub use stop::Stop;
+pub use queue::forecast_seconds;
+pub use rescore::{MissingScores, RescorePlan, RescoreTotals};
+pub use run_sweep::{SweepOutcome, SweepSession, execute_graph, run_sweep};
+pub use schedule::ScheduleOutcome;
+pub use stop_signal::StopSignal;
 pub use worker::serve;

@@ -4,11 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::config::ExperimentSpec;
 use crate::domain::Key;
-use crate::pipeline::{Graph, Kind, Manifest, Models, Needs, PlannedRun, Workspace, plan};
-use crate::spec::ExperimentSpec;
+use crate::pipeline::{
+    BaseModelRegistry, ResourceEstimate, RunStages, StageGraph, StageKind, StageManifest,
+    Workspace, plan_run,
+};
 
-use super::{Cell, SweepError, expand, forecast};
+use super::{SweepCell, SweepError, expand_experiment, forecast_seconds};
 
 /// An experiment with its runs and their stages.
 #[derive(Clone, Debug)]
@@ -16,24 +19,24 @@ pub struct SweepPlan {
     /// The experiment.
     pub experiment: ExperimentSpec,
     /// Its runs in order.
-    pub cells: Vec<PlannedCell>,
+    pub runs: Vec<SweepRun>,
     /// Every stage once, inputs first.
-    pub graph: Graph,
+    pub graph: StageGraph,
     /// The stages that are finished already.
-    pub finished: BTreeMap<Key, Manifest>,
+    pub finished: BTreeMap<Key, StageManifest>,
 }
 
 /// One run and the stages it stands for.
 #[derive(Clone, Debug)]
-pub struct PlannedCell {
+pub struct SweepRun {
     /// Its identity.
     pub key: Key,
     /// Its settings.
-    pub cell: Cell,
+    pub cell: SweepCell,
     /// Its stages.
-    pub run: PlannedRun,
+    pub stages: RunStages,
     /// What it needs of a machine.
-    pub needs: Needs,
+    pub resources: ResourceEstimate,
 }
 
 impl SweepPlan {
@@ -42,34 +45,34 @@ impl SweepPlan {
     /// # Errors
     /// If the experiment does not expand, a base model or a data file is not there or not usable,
     /// or the workspace cannot be read.
-    pub fn of(
+    pub fn from_experiment(
         experiment: ExperimentSpec,
-        models: &Models,
+        models: &BaseModelRegistry,
         workspace: &Workspace,
     ) -> Result<Self, SweepError> {
-        let mut graph = Graph::default();
+        let mut graph = StageGraph::default();
         let mut cells = Vec::new();
-        for cell in expand(&experiment)? {
+        for cell in expand_experiment(&experiment)? {
             let failed = |source| SweepError::Plan {
                 label: cell.label.clone(),
                 source: Box::new(source),
             };
-            let run = plan(&cell.spec, models, &mut graph).map_err(failed)?;
-            let needs = Needs::of(&cell.spec, models).map_err(failed)?;
-            cells.push(PlannedCell {
+            let run = plan_run(&cell.spec, models, &mut graph).map_err(failed)?;
+            let needs = ResourceEstimate::for_run(&cell.spec, models).map_err(failed)?;
+            cells.push(SweepRun {
                 key: cell.spec.key(),
                 cell,
-                run,
-                needs,
+                stages: run,
+                resources: needs,
             });
         }
         let mut plan = Self {
             experiment,
-            cells,
+            runs: cells,
             graph,
             finished: BTreeMap::new(),
         };
-        plan.look(workspace)?;
+        plan.refresh_finished(workspace)?;
         Ok(plan)
     }
 
@@ -77,10 +80,10 @@ impl SweepPlan {
     ///
     /// # Errors
     /// If the workspace cannot be read.
-    pub fn look(&mut self, workspace: &Workspace) -> Result<(), SweepError> {
+    pub fn refresh_finished(&mut self, workspace: &Workspace) -> Result<(), SweepError> {
         self.finished.clear();
         for stage in self.graph.stages() {
-            if let Some(manifest) = workspace.finished(&stage.key)? {
+            if let Some(manifest) = workspace.find_manifest(&stage.key)? {
                 self.finished.insert(stage.key.clone(), manifest);
             }
         }
@@ -89,10 +92,10 @@ impl SweepPlan {
 
     /// Stages that the runs ask for, shared ones counted once per run.
     #[must_use]
-    pub fn asked(&self) -> usize {
-        self.cells
+    pub fn requested_stages(&self) -> usize {
+        self.runs
             .iter()
-            .map(|cell| distinct(&cell.run.stages))
+            .map(|cell| count_distinct(&cell.stages.stages))
             .sum()
     }
 
@@ -100,13 +103,13 @@ impl SweepPlan {
     /// `recorded`: a recorded stage is executed again only if its files are gone and another
     /// stage that must be executed reads them.
     #[must_use]
-    pub fn open(&self, recorded: &BTreeSet<Key>) -> BTreeMap<Key, f64> {
+    pub fn open_stages(&self, recorded: &BTreeSet<Key>) -> BTreeMap<Key, f64> {
         let mut open = BTreeMap::new();
         let mut read = BTreeSet::new();
         for stage in self.graph.stages().iter().rev() {
             let wanted = !recorded.contains(&stage.key) || read.contains(&stage.key);
             if wanted && !self.finished.contains_key(&stage.key) {
-                open.insert(stage.key.clone(), stage.estimate);
+                open.insert(stage.key.clone(), stage.estimated_seconds);
                 read.extend(stage.inputs.iter().cloned());
             }
         }
@@ -115,41 +118,52 @@ impl SweepPlan {
 
     /// Bytes on disk of the checkpoints that are not there yet.
     #[must_use]
-    pub fn disk(&self) -> u64 {
+    pub fn new_checkpoint_bytes(&self) -> u64 {
         let mut checkpoints: BTreeMap<&Key, u64> = BTreeMap::new();
-        for cell in &self.cells {
+        for cell in &self.runs {
             for key in cell
-                .run
+                .stages
                 .stages
                 .iter()
-                .filter(|key| self.leaves_a_checkpoint(key))
+                .filter(|key| self.will_write_checkpoint(key))
             {
-                checkpoints.insert(key, cell.needs.checkpoint);
+                checkpoints.insert(key, cell.resources.checkpoint_bytes);
             }
         }
         checkpoints.values().sum()
     }
 
-    fn leaves_a_checkpoint(&self, key: &Key) -> bool {
-        let trains = |kind| matches!(kind, Kind::Train | Kind::Prefer | Kind::Reinforce);
+    fn will_write_checkpoint(&self, key: &Key) -> bool {
+        let trains = |kind| {
+            matches!(
+                kind,
+                StageKind::Train | StageKind::Prefer | StageKind::TrainOnline
+            )
+        };
         self.graph.get(key).is_some_and(|stage| trains(stage.kind))
             && !self.finished.contains_key(key)
     }
 
     /// The run that needs the most memory on its device.
     #[must_use]
-    pub fn neediest(&self) -> Option<&PlannedCell> {
-        self.cells.iter().max_by_key(|cell| cell.needs.peak().0)
+    pub fn largest_run(&self) -> Option<&SweepRun> {
+        self.runs
+            .iter()
+            .max_by_key(|cell| cell.resources.peak_memory().0)
     }
 
     /// Expected seconds for everything that is not finished, with so many workers.
     #[must_use]
-    pub fn seconds(&self, jobs: usize) -> f64 {
-        forecast(self.graph.stages(), &self.open(&BTreeSet::new()), jobs)
+    pub fn estimated_seconds(&self, jobs: usize) -> f64 {
+        forecast_seconds(
+            self.graph.stages(),
+            &self.open_stages(&BTreeSet::new()),
+            jobs,
+        )
     }
 }
 
-fn distinct(stages: &[Key]) -> usize {
+fn count_distinct(stages: &[Key]) -> usize {
     stages.iter().collect::<BTreeSet<_>>().len()
 }
 
@@ -158,8 +172,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::spec::read;
-    use crate::sweep::samples::{graph, key, stages};
+    use crate::config::read_experiment;
+    use crate::sweep::fixtures::{graph, key_for, stages};
 
     /// Two runs over `prepare -> base -> train a, train b`, with some stages finished.
     fn plan(finished: &[&str]) -> SweepPlan {
@@ -168,32 +182,32 @@ mod tests {
         let text =
             "name = \"x\"\nseeds = [0, 1]\n[run]\nbase = \"weak\"\ntask = { word-problems = {} }\n";
         std::fs::write(&file, text).unwrap();
-        let experiment = read(&file, &[]).unwrap();
+        let experiment = read_experiment(&file, &[]).unwrap();
         let stages = stages(&[
             ("prepare", "", 1.0),
             ("base", "prepare", 8.0),
             ("a", "base", 2.0),
             ("b", "base", 4.0),
         ]);
-        let cells = expand(&experiment)
+        let cells = expand_experiment(&experiment)
             .unwrap()
             .into_iter()
             .zip(["a", "b"])
             .map(|(cell, own)| {
-                let stages = ["prepare", "base", "base", own].map(key).to_vec();
-                let run = PlannedRun {
+                let stages = ["prepare", "base", "base", own].map(key_for).to_vec();
+                let run = RunStages {
                     stages,
                     checkpoints: vec![],
                 };
-                PlannedCell {
-                    key: key(&cell.label),
+                SweepRun {
+                    key: key_for(&cell.label),
                     cell,
-                    run,
-                    needs: crate::sweep::samples::needs(),
+                    stages: run,
+                    resources: crate::sweep::fixtures::resource_estimate(),
                 }
             });
-        let manifest = |label: &&str| Manifest {
-            key: key(label),
+        let manifest = |label: &&str| StageManifest {
+            key: key_for(label),
             artifacts: vec![],
             seconds: 1.0,
             peak_bytes: None,
@@ -202,10 +216,10 @@ mod tests {
         };
         let finished = finished
             .iter()
-            .map(|label| (key(label), manifest(label)))
+            .map(|label| (key_for(label), manifest(label)))
             .collect();
         SweepPlan {
-            cells: cells.collect(),
+            runs: cells.collect(),
             experiment,
             graph: graph(&stages),
             finished,
@@ -213,7 +227,7 @@ mod tests {
     }
 
     fn open(plan: &SweepPlan, recorded: &[&str]) -> String {
-        let open = plan.open(&recorded.iter().map(|label| key(label)).collect());
+        let open = plan.open_stages(&recorded.iter().map(|label| key_for(label)).collect());
         let stages = plan
             .graph
             .stages()
@@ -228,16 +242,16 @@ mod tests {
     #[test]
     fn shared_stages_are_asked_for_by_every_run_and_executed_once() {
         let plan = plan(&[]);
-        assert_eq!((plan.asked(), plan.graph.stages().len()), (6, 4));
-        assert!((plan.seconds(1) - 15.0).abs() < 1e-9);
-        assert!((plan.seconds(2) - 13.0).abs() < 1e-9);
+        assert_eq!((plan.requested_stages(), plan.graph.stages().len()), (6, 4));
+        assert!((plan.estimated_seconds(1) - 15.0).abs() < 1e-9);
+        assert!((plan.estimated_seconds(2) - 13.0).abs() < 1e-9);
     }
 
     #[test]
     fn what_is_finished_is_not_executed_again() {
         let plan = plan(&["prepare", "base", "a"]);
         assert_eq!(open(&plan, &[]), "b");
-        assert!((plan.seconds(2) - 4.0).abs() < 1e-9);
+        assert!((plan.estimated_seconds(2) - 4.0).abs() < 1e-9);
     }
 
     #[test]

@@ -12,13 +12,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::protocol::{Answer, Order, receive, send};
+use super::protocol::{WorkerReply, WorkerRequest, receive, send};
 
 /// How many lines of a worker's standard error are kept to explain its death.
-const LAST_WORDS: usize = 4;
+const MAX_STDERR_LINES: usize = 4;
 
 /// How long a process may take to end after its output has ended.
-const LAST_BREATH: Duration = Duration::from_secs(2);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The program that serves as a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,33 +76,33 @@ fn apart(command: &mut Command) {
 
 /// What is heard from a worker.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Heard {
+pub enum WorkerMessage {
     /// It said something.
-    Answer(Answer),
+    Reply(WorkerReply),
     /// It ended; the text tells how.
-    Ended(String),
+    Exited(String),
 }
 
-struct Worker {
+struct WorkerProcess {
     child: Child,
     /// None once its input was closed.
-    input: Option<ChildStdin>,
+    stdin: Option<ChildStdin>,
     /// Which process of this seat it is, so that a dead one's late words are not taken for those
     /// of the next.
     generation: u64,
-    errors: Option<thread::JoinHandle<VecDeque<String>>>,
+    stderr_lines: Option<thread::JoinHandle<VecDeque<String>>>,
 }
 
 /// A fixed number of seats, each with at most one worker process.
-pub struct Pool {
+pub struct WorkerPool {
     command: WorkerCommand,
-    seats: Vec<Option<Worker>>,
-    sender: Sender<(usize, u64, Option<Answer>)>,
-    receiver: Receiver<(usize, u64, Option<Answer>)>,
-    generations: u64,
+    slots: Vec<Option<WorkerProcess>>,
+    sender: Sender<(usize, u64, Option<WorkerReply>)>,
+    receiver: Receiver<(usize, u64, Option<WorkerReply>)>,
+    last_generation: u64,
 }
 
-impl Pool {
+impl WorkerPool {
     /// A pool of so many seats; processes are started when they are needed.
     #[must_use]
     pub fn new(command: WorkerCommand, seats: usize) -> Self {
@@ -110,25 +110,25 @@ impl Pool {
         let seats = (0..seats).map(|_| None).collect();
         Self {
             command,
-            seats,
+            slots: seats,
             sender,
             receiver,
-            generations: 0,
+            last_generation: 0,
         }
     }
 
     /// Gives an order to a seat's worker, starting one if there is none. A worker that is
-    /// just dying is heard of as [`Heard::Ended`].
+    /// just dying is heard of as [`WorkerMessage::SweepSummary`].
     ///
     /// # Errors
     /// If the worker program cannot be started.
-    pub fn order(&mut self, seat: usize, order: &Order) -> io::Result<()> {
-        if self.seats[seat].is_none() {
-            self.seats[seat] = Some(self.start(seat)?);
+    pub fn send_request(&mut self, seat: usize, order: &WorkerRequest) -> io::Result<()> {
+        if self.slots[seat].is_none() {
+            self.slots[seat] = Some(self.start_worker(seat)?);
         }
-        if let Some(input) = self.seats[seat]
+        if let Some(input) = self.slots[seat]
             .as_mut()
-            .and_then(|worker| worker.input.as_mut())
+            .and_then(|worker| worker.stdin.as_mut())
         {
             // A closed pipe means that the process is dead, which its output will tell.
             let _ = send(input, order);
@@ -137,24 +137,24 @@ impl Pool {
     }
 
     /// Waits at most `patience` for something from any worker, as (seat, what).
-    pub fn hear(&mut self, patience: Duration) -> Option<(usize, Heard)> {
+    pub fn recv(&mut self, patience: Duration) -> Option<(usize, WorkerMessage)> {
         loop {
             let (seat, generation, answer) = match self.receiver.recv_timeout(patience) {
                 Ok(heard) => heard,
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
             };
-            if self.seats[seat]
+            if self.slots[seat]
                 .as_ref()
                 .is_none_or(|worker| worker.generation != generation)
             {
                 continue;
             }
-            return Some(match (answer, self.seats[seat].take()) {
+            return Some(match (answer, self.slots[seat].take()) {
                 (Some(answer), worker) => {
-                    self.seats[seat] = worker;
-                    (seat, Heard::Answer(answer))
+                    self.slots[seat] = worker;
+                    (seat, WorkerMessage::Reply(answer))
                 }
-                (None, Some(worker)) => (seat, Heard::Ended(bury(worker))),
+                (None, Some(worker)) => (seat, WorkerMessage::Exited(wait_for_exit(worker))),
                 (None, None) => continue,
             });
         }
@@ -162,40 +162,40 @@ impl Pool {
 
     /// Ends a seat's process at once. Its end is still heard of.
     pub fn kill(&mut self, seat: usize) {
-        if let Some(worker) = &mut self.seats[seat] {
+        if let Some(worker) = &mut self.slots[seat] {
             // It fails only if the process has ended already.
             let _ = worker.child.kill();
         }
     }
 
-    fn start(&mut self, seat: usize) -> io::Result<Worker> {
+    fn start_worker(&mut self, seat: usize) -> io::Result<WorkerProcess> {
         let mut child = self.command.spawn()?;
-        self.generations += 1;
-        let generation = self.generations;
+        self.last_generation += 1;
+        let generation = self.last_generation;
         let input = child.stdin.take();
         if let Some(output) = child.stdout.take() {
-            listen(output, seat, generation, self.sender.clone());
+            read_replies(output, seat, generation, self.sender.clone());
         }
         let errors = child
             .stderr
             .take()
-            .map(|errors| thread::spawn(move || last_words(errors)));
-        Ok(Worker {
+            .map(|errors| thread::spawn(move || last_stderr_lines(errors)));
+        Ok(WorkerProcess {
             child,
-            input,
+            stdin: input,
             generation,
-            errors,
+            stderr_lines: errors,
         })
     }
 }
 
-impl Drop for Pool {
+impl Drop for WorkerPool {
     /// No worker outlives its coordinator, whichever way the latter leaves.
     fn drop(&mut self) {
-        for worker in self.seats.iter_mut().flatten() {
-            drop(worker.input.take());
+        for worker in self.slots.iter_mut().flatten() {
+            drop(worker.stdin.take());
         }
-        for mut worker in self.seats.iter_mut().filter_map(Option::take) {
+        for mut worker in self.slots.iter_mut().filter_map(Option::take) {
             // Idle workers end by themselves when their input does; busy ones are told to.
             let _ = worker.child.kill();
             let _ = worker.child.wait();
@@ -203,11 +203,11 @@ impl Drop for Pool {
     }
 }
 
-fn listen(
+fn read_replies(
     output: ChildStdout,
     seat: usize,
     generation: u64,
-    sender: Sender<(usize, u64, Option<Answer>)>,
+    sender: Sender<(usize, u64, Option<WorkerReply>)>,
 ) {
     thread::spawn(move || {
         let mut output = BufReader::new(output);
@@ -221,14 +221,14 @@ fn listen(
     });
 }
 
-fn last_words(errors: ChildStderr) -> VecDeque<String> {
+fn last_stderr_lines(errors: ChildStderr) -> VecDeque<String> {
     let mut lines = VecDeque::new();
     for line in BufReader::new(errors)
         .lines()
         .map_while(Result::ok)
         .filter(|line| !line.trim().is_empty())
     {
-        if lines.len() == LAST_WORDS {
+        if lines.len() == MAX_STDERR_LINES {
             lines.pop_front();
         }
         lines.push_back(line);
@@ -237,10 +237,10 @@ fn last_words(errors: ChildStderr) -> VecDeque<String> {
 }
 
 /// Waits for the end of a process whose output has ended, and tells how it came.
-fn bury(mut worker: Worker) -> String {
-    drop(worker.input.take());
+fn wait_for_exit(mut worker: WorkerProcess) -> String {
+    drop(worker.stdin.take());
     let patience = Instant::now();
-    while matches!(worker.child.try_wait(), Ok(None)) && patience.elapsed() < LAST_BREATH {
+    while matches!(worker.child.try_wait(), Ok(None)) && patience.elapsed() < EXIT_TIMEOUT {
         thread::sleep(Duration::from_millis(5));
     }
     // A process that closed its output and lives on is of no use.
@@ -250,7 +250,7 @@ fn bury(mut worker: Worker) -> String {
         .wait()
         .map_or_else(|error| error.to_string(), |status| status.to_string());
     let words = worker
-        .errors
+        .stderr_lines
         .and_then(|errors| errors.join().ok())
         .unwrap_or_default();
     if words.is_empty() {

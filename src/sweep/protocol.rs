@@ -8,15 +8,15 @@ use std::io::{self, BufRead, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::Event;
-use crate::pipeline::{Manifest, Stage};
+use crate::domain::StageEvent;
+use crate::pipeline::{StageManifest, StageNode};
 
 /// What a coordinator asks of a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Order {
+pub enum WorkerRequest {
     /// Execute this stage.
-    Stage(Box<Stage>),
+    Stage(Box<StageNode>),
     /// From now on, work with so many threads; sent at any time, also in the middle of a stage.
     Threads(usize),
     /// Stop at the next safe place and keep what is half done.
@@ -26,11 +26,11 @@ pub enum Order {
 /// What a worker says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Answer {
+pub enum WorkerReply {
     /// Something happened inside the stage.
-    Event(Event),
+    Event(StageEvent),
     /// The stage is finished and published.
-    Done(Manifest),
+    Done(StageManifest),
     /// The stage cannot be executed, for this reason.
     Failed(String),
     /// The stage was stopped on request; its partial work is kept.
@@ -67,35 +67,38 @@ pub fn receive<T: DeserializeOwned>(input: &mut impl BufRead) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sweep::samples::stages;
+    use crate::sweep::fixtures::stages;
 
     #[test]
     fn a_stage_survives_the_way_to_a_worker() {
-        let order = Order::Stage(Box::new(stages(&[("a", "b", 0.1 + 0.2)]).remove(0)));
+        let order = WorkerRequest::Stage(Box::new(stages(&[("a", "b", 0.1 + 0.2)]).remove(0)));
         let mut wire = Vec::new();
         send(&mut wire, &order).unwrap();
-        send(&mut wire, &Order::Stop).unwrap();
+        send(&mut wire, &WorkerRequest::Stop).unwrap();
         let mut input = wire.as_slice();
         assert_eq!(receive(&mut input), Some(order));
-        assert_eq!(receive(&mut input), Some(Order::Stop));
-        assert_eq!(receive::<Order>(&mut input), None);
+        assert_eq!(receive(&mut input), Some(WorkerRequest::Stop));
+        assert_eq!(receive::<WorkerRequest>(&mut input), None);
     }
 
     #[test]
     fn a_number_of_threads_survives_the_way_to_a_worker() {
         let mut wire = Vec::new();
-        send(&mut wire, &Order::Threads(2)).unwrap();
+        send(&mut wire, &WorkerRequest::Threads(2)).unwrap();
         assert_eq!(
             String::from_utf8(wire.clone()).unwrap(),
             "{\"threads\":2}\n"
         );
-        assert_eq!(receive(&mut wire.as_slice()), Some(Order::Threads(2)));
+        assert_eq!(
+            receive(&mut wire.as_slice()),
+            Some(WorkerRequest::Threads(2))
+        );
     }
 
     #[test]
     fn foreign_and_cut_lines_are_passed_over() {
         let mut input = "hello\n\"stopped\"\n{\"failed\":\"no sp".as_bytes();
-        assert_eq!(receive(&mut input), Some(Answer::Stopped));
-        assert_eq!(receive::<Answer>(&mut input), None);
+        assert_eq!(receive(&mut input), Some(WorkerReply::Stopped));
+        assert_eq!(receive::<WorkerReply>(&mut input), None);
     }
 }

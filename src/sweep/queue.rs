@@ -7,24 +7,24 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use crate::domain::Key;
-use crate::pipeline::Stage;
+use crate::pipeline::StageNode;
 
 /// The stages that are still to be executed, by their place in the graph's list.
 #[derive(Clone, Debug)]
-pub struct Queue {
+pub struct StageQueue {
     dependants: Vec<Vec<usize>>,
     /// Unfinished inputs of each open stage; none for stages that are not open.
-    waits: Vec<Option<usize>>,
+    open_inputs: Vec<Option<usize>>,
     /// Milliseconds of the longest path that begins with a stage.
-    path: Vec<u64>,
+    longest_path_ms: Vec<u64>,
     ready: BTreeSet<(Reverse<u64>, usize)>,
 }
 
-impl Queue {
+impl StageQueue {
     /// The open stages among `stages` (inputs first), which are those that have an entry in
     /// `seconds`: the time that each is expected to take.
     #[must_use]
-    pub fn new(stages: &[Stage], seconds: &BTreeMap<Key, f64>) -> Self {
+    pub fn new(stages: &[StageNode], seconds: &BTreeMap<Key, f64>) -> Self {
         let places: BTreeMap<&Key, usize> = stages
             .iter()
             .enumerate()
@@ -32,8 +32,8 @@ impl Queue {
             .collect();
         let mut queue = Self {
             dependants: vec![Vec::new(); stages.len()],
-            waits: vec![None; stages.len()],
-            path: vec![0; stages.len()],
+            open_inputs: vec![None; stages.len()],
+            longest_path_ms: vec![0; stages.len()],
             ready: BTreeSet::new(),
         };
         for (place, stage) in stages
@@ -50,7 +50,7 @@ impl Queue {
                 .iter()
                 .filter(|&&input| seconds.contains_key(&stages[input].key))
                 .count();
-            queue.waits[place] = Some(open);
+            queue.open_inputs[place] = Some(open);
             for input in inputs {
                 queue.dependants[input].push(place);
             }
@@ -61,13 +61,13 @@ impl Queue {
                 .map_or(0, |&seconds| (seconds.max(0.0) * 1e3) as u64);
             let after = queue.dependants[place]
                 .iter()
-                .map(|&next| queue.path[next])
+                .map(|&next| queue.longest_path_ms[next])
                 .max()
                 .unwrap_or(0);
-            queue.path[place] = own + after;
+            queue.longest_path_ms[place] = own + after;
         }
         for place in 0..stages.len() {
-            queue.offer(place);
+            queue.push_if_ready(place);
         }
         queue
     }
@@ -75,39 +75,40 @@ impl Queue {
     /// Takes the ready stage with the longest path behind it.
     ///
     /// Named unlike an iterator's method because stages become ready between two calls.
-    pub fn take(&mut self) -> Option<usize> {
+    pub fn pop(&mut self) -> Option<usize> {
         self.ready.pop_first().map(|(_, place)| place)
     }
 
     /// Milliseconds of the longest path that begins with a stage.
     #[must_use]
-    pub fn path(&self, place: usize) -> u64 {
-        self.path[place]
+    pub fn longest_path_ms(&self, place: usize) -> u64 {
+        self.longest_path_ms[place]
     }
 
     /// Gives back a stage that was taken and not finished.
-    pub fn again(&mut self, place: usize) {
-        self.offer(place);
+    pub fn put_back(&mut self, place: usize) {
+        self.push_if_ready(place);
     }
 
     /// Takes note that a stage is finished, which may make its dependants ready.
-    pub fn finish(&mut self, place: usize) {
-        self.waits[place] = None;
+    pub fn mark_finished(&mut self, place: usize) {
+        self.open_inputs[place] = None;
         for dependant in self.dependants[place].clone() {
-            if let Some(waits) = &mut self.waits[dependant] {
+            if let Some(waits) = &mut self.open_inputs[dependant] {
                 *waits -= 1;
-                self.offer(dependant);
+                self.push_if_ready(dependant);
             }
         }
     }
 
     /// Gives up a stage and all that depends on it; returns the latter, inputs first.
-    pub fn fail(&mut self, place: usize) -> Vec<usize> {
+    pub fn mark_failed(&mut self, place: usize) -> Vec<usize> {
         let mut lost = BTreeSet::new();
         let mut open = vec![place];
         while let Some(place) = open.pop() {
-            self.waits[place] = None;
-            self.ready.remove(&(Reverse(self.path[place]), place));
+            self.open_inputs[place] = None;
+            self.ready
+                .remove(&(Reverse(self.longest_path_ms[place]), place));
             open.extend(
                 self.dependants[place]
                     .iter()
@@ -120,26 +121,27 @@ impl Queue {
 
     /// How many stages are neither finished nor given up.
     #[must_use]
-    pub fn open(&self) -> usize {
-        self.waits.iter().flatten().count()
+    pub fn open_count(&self) -> usize {
+        self.open_inputs.iter().flatten().count()
     }
 
-    fn offer(&mut self, place: usize) {
-        if self.waits[place] == Some(0) {
-            self.ready.insert((Reverse(self.path[place]), place));
+    fn push_if_ready(&mut self, place: usize) {
+        if self.open_inputs[place] == Some(0) {
+            self.ready
+                .insert((Reverse(self.longest_path_ms[place]), place));
         }
     }
 }
 
-/// Seconds until all stages in `seconds` are finished by `jobs` workers that follow a `Queue`.
+/// Seconds until all stages in `seconds` are finished by `jobs` workers that follow a `StageQueue`.
 #[must_use]
-pub fn forecast(stages: &[Stage], seconds: &BTreeMap<Key, f64>, jobs: usize) -> f64 {
-    let mut queue = Queue::new(stages, seconds);
+pub fn forecast_seconds(stages: &[StageNode], seconds: &BTreeMap<Key, f64>, jobs: usize) -> f64 {
+    let mut queue = StageQueue::new(stages, seconds);
     let mut busy = BinaryHeap::new();
     let mut now = 0_u64;
     loop {
         while busy.len() < jobs.max(1) {
-            let Some(place) = queue.take() else { break };
+            let Some(place) = queue.pop() else { break };
             let takes = (seconds[&stages[place].key].max(0.0) * 1e3) as u64;
             busy.push(Reverse((now + takes, place)));
         }
@@ -147,7 +149,7 @@ pub fn forecast(stages: &[Stage], seconds: &BTreeMap<Key, f64>, jobs: usize) -> 
             break;
         };
         now = end;
-        queue.finish(place);
+        queue.mark_finished(place);
     }
     now as f64 / 1e3
 }
@@ -155,9 +157,9 @@ pub fn forecast(stages: &[Stage], seconds: &BTreeMap<Key, f64>, jobs: usize) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sweep::samples::{seconds, stages};
+    use crate::sweep::fixtures::{seconds, stages};
 
-    fn labels(stages: &[Stage], places: &[usize]) -> String {
+    fn labels(stages: &[StageNode], places: &[usize]) -> String {
         places
             .iter()
             .map(|&place| stages[place].label.as_str())
@@ -173,13 +175,13 @@ mod tests {
             ("long", "a", 1.0),
             ("end", "long", 9.0),
         ]);
-        let mut queue = Queue::new(&stages, &seconds(&stages));
-        let first = queue.take().unwrap();
-        assert_eq!(queue.take(), None);
-        queue.finish(first);
-        let rest: Vec<usize> = std::iter::from_fn(|| queue.take()).collect();
+        let mut queue = StageQueue::new(&stages, &seconds(&stages));
+        let first = queue.pop().unwrap();
+        assert_eq!(queue.pop(), None);
+        queue.mark_finished(first);
+        let rest: Vec<usize> = std::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(labels(&stages, &rest), "long short");
-        assert_eq!(queue.open(), 3);
+        assert_eq!(queue.open_count(), 3);
     }
 
     #[test]
@@ -187,7 +189,7 @@ mod tests {
         let stages = stages(&[("a", "", 1.0), ("b", "a", 2.0)]);
         let mut open = seconds(&stages);
         open.remove(&stages[0].key);
-        assert_eq!(Queue::new(&stages, &open).take(), Some(1));
+        assert_eq!(StageQueue::new(&stages, &open).pop(), Some(1));
     }
 
     #[test]
@@ -198,11 +200,11 @@ mod tests {
             ("c", "b", 1.0),
             ("d", "", 1.0),
         ]);
-        let mut queue = Queue::new(&stages, &seconds(&stages));
-        assert_eq!(queue.take(), Some(0));
-        assert_eq!(labels(&stages, &queue.fail(0)), "b c");
-        assert_eq!(queue.take(), Some(3));
-        assert_eq!(queue.open(), 1);
+        let mut queue = StageQueue::new(&stages, &seconds(&stages));
+        assert_eq!(queue.pop(), Some(0));
+        assert_eq!(labels(&stages, &queue.mark_failed(0)), "b c");
+        assert_eq!(queue.pop(), Some(3));
+        assert_eq!(queue.open_count(), 1);
     }
 
     #[test]
@@ -210,18 +212,18 @@ mod tests {
         let stages = stages(&[("a", "", 1.0), ("b", "a", 1.0)]);
         let mut open = seconds(&stages);
         open.remove(&stages[0].key);
-        let mut queue = Queue::new(&stages, &open);
-        assert_eq!(queue.fail(0), [1]);
-        assert_eq!((queue.open(), queue.take()), (0, None));
+        let mut queue = StageQueue::new(&stages, &open);
+        assert_eq!(queue.mark_failed(0), [1]);
+        assert_eq!((queue.open_count(), queue.pop()), (0, None));
     }
 
     #[test]
     fn a_stage_given_back_is_offered_again() {
         let stages = stages(&[("a", "", 1.0)]);
-        let mut queue = Queue::new(&stages, &seconds(&stages));
-        queue.take().unwrap();
-        queue.again(0);
-        assert_eq!(queue.take(), Some(0));
+        let mut queue = StageQueue::new(&stages, &seconds(&stages));
+        queue.pop().unwrap();
+        queue.put_back(0);
+        assert_eq!(queue.pop(), Some(0));
     }
 
     #[test]
@@ -233,9 +235,9 @@ mod tests {
             ("d", "b c", 1.0),
         ]);
         let seconds = seconds(&stages);
-        assert!((forecast(&stages, &seconds, 1) - 10.0).abs() < 1e-9);
-        assert!((forecast(&stages, &seconds, 2) - 7.0).abs() < 1e-9);
-        assert!((forecast(&stages, &seconds, 8) - 7.0).abs() < 1e-9);
-        assert!(forecast(&stages, &BTreeMap::new(), 2).abs() < 1e-9);
+        assert!((forecast_seconds(&stages, &seconds, 1) - 10.0).abs() < 1e-9);
+        assert!((forecast_seconds(&stages, &seconds, 2) - 7.0).abs() < 1e-9);
+        assert!((forecast_seconds(&stages, &seconds, 8) - 7.0).abs() < 1e-9);
+        assert!(forecast_seconds(&stages, &BTreeMap::new(), 2).abs() < 1e-9);
     }
 }

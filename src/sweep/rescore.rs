@@ -9,47 +9,49 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::domain::{Key, Problem};
-use crate::pipeline::{GraderConfig, Kind, Scoring, TaskConfig, regrade};
-use crate::store::{Added, GraderRows, Reader, Regraded, RunRow, StageRow, Status, Store};
+use crate::pipeline::{EvalScorer, GraderConfig, StageKind, TaskConfig, regrade};
+use crate::store::{
+    GraderCoverage, InsertedCounts, RegradeResults, RunRow, StageRow, Status, Store, StoreReader,
+};
 
 use super::SweepError;
 
 /// What one stage lacks.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Lack {
+pub struct MissingScores {
     /// The stage.
     pub stage: Key,
     /// Its readable name.
     pub label: String,
     /// The grader whose grades are there and whose scores are not.
-    scores_of: Option<(String, u32)>,
+    unscored_grader: Option<(String, u32)>,
     /// Graders that have not graded every text, or not scored every problem.
-    graders: Vec<GraderConfig>,
-    scoring: Option<Scoring>,
+    missing_graders: Vec<GraderConfig>,
+    scorer: Option<EvalScorer>,
 }
 
-impl Lack {
+impl MissingScores {
     /// The graders whose rows are to be added, by name and version.
     pub fn graders(&self) -> impl Iterator<Item = (String, u32)> {
-        self.scores_of
+        self.unscored_grader
             .iter()
             .cloned()
-            .chain(self.graders.iter().map(GraderConfig::identity))
+            .chain(self.missing_graders.iter().map(GraderConfig::identity))
     }
 }
 
 /// What was looked at, and what of it lacks something.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rescoring {
+pub struct RescorePlan {
     /// Finished stages with texts.
     pub stages: usize,
     /// Those that lack rows, in the order in which runs need them.
-    pub lacks: Vec<Lack>,
+    pub missing: Vec<MissingScores>,
 }
 
 /// Rows that were added under one grader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Sum {
+pub struct RescoreTotals {
     /// Stages with new rows.
     pub stages: u64,
     /// New grades.
@@ -60,12 +62,12 @@ pub struct Sum {
     pub unread: u64,
 }
 
-impl Sum {
-    fn add(&mut self, added: Added) {
-        let Added {
+impl RescoreTotals {
+    fn add(&mut self, added: InsertedCounts) {
+        let InsertedCounts {
             grades,
             scores,
-            unread,
+            reads_nothing: unread,
         } = added;
         self.stages += u64::from(grades > 0 || scores > 0 || unread);
         self.grades += grades;
@@ -74,30 +76,33 @@ impl Sum {
     }
 }
 
-impl Rescoring {
+impl RescorePlan {
     /// What the finished stages of some experiments lack: of `grader`, or else of every grader that
     /// applies to their tasks.
     ///
     /// # Errors
     /// If an experiment is unknown, or the database cannot be read.
-    pub fn of(
-        reader: &Reader,
+    pub fn for_experiments(
+        reader: &StoreReader,
         experiments: &[String],
         grader: Option<GraderConfig>,
     ) -> Result<Self, SweepError> {
         let (mut seen, mut rescoring) = (BTreeSet::new(), Self::default());
         for experiment in experiments {
-            for run in reader.runs(&reader.experiment_named(experiment)?.name)? {
-                let wanted = grader.map_or_else(|| applicable(&run), |grader| vec![grader]);
-                for stage in reader.stages_of(experiment, &run.key)? {
+            for run in reader.runs(&reader.find_experiment(experiment)?.name)? {
+                let wanted = grader.map_or_else(|| applicable_graders(&run), |grader| vec![grader]);
+                for stage in reader.run_stages(experiment, &run.key)? {
                     let fresh = stage.status == Status::Done
                         && has_texts(&stage)
                         && seen.insert(stage.key.clone());
                     if fresh {
                         rescoring.stages += 1;
-                        rescoring
-                            .lacks
-                            .extend(lack(reader, &stage, &wanted, grader.is_some())?);
+                        rescoring.missing.extend(find_missing(
+                            reader,
+                            &stage,
+                            &wanted,
+                            grader.is_some(),
+                        )?);
                     }
                 }
             }
@@ -111,42 +116,42 @@ impl Rescoring {
     /// # Errors
     /// If the problem of a text is not in the database, or the database fails. What was added to
     /// earlier stages stays, and the same call goes on.
-    pub fn perform(
+    pub fn execute(
         &self,
         store: &mut Store,
-        watch: &mut dyn FnMut(usize, &Lack),
-    ) -> Result<BTreeMap<(String, u32), Sum>, SweepError> {
-        let mut sums: BTreeMap<(String, u32), Sum> = BTreeMap::new();
-        for (number, lack) in self.lacks.iter().enumerate() {
+        watch: &mut dyn FnMut(usize, &MissingScores),
+    ) -> Result<BTreeMap<(String, u32), RescoreTotals>, SweepError> {
+        let mut sums: BTreeMap<(String, u32), RescoreTotals> = BTreeMap::new();
+        for (number, lack) in self.missing.iter().enumerate() {
             watch(number, lack);
-            if let Some(scoring) = lack.scoring {
-                store.metrics(&scoring.metrics())?;
+            if let Some(scoring) = lack.scorer {
+                store.record_metrics(&scoring.metric_rows())?;
             }
             let mut episodes = store.episodes(&lack.stage)?;
-            let problems = store.problems_behind(&lack.stage)?;
+            let problems = store.ancestor_problems(&lack.stage)?;
             let problems: BTreeMap<&str, &Problem> = problems
                 .iter()
                 .map(|(id, problem)| (id.as_str(), problem))
                 .collect();
             let own = lack
-                .scores_of
+                .unscored_grader
                 .iter()
-                .zip(lack.scoring)
-                .map(|(grader, scoring)| Regraded {
+                .zip(lack.scorer)
+                .map(|(grader, scoring)| RegradeResults {
                     grader: grader.clone(),
                     grades: Vec::new(),
-                    scores: scoring.scores(&episodes),
+                    scores: scoring.score_rows(&episodes),
                 });
-            let mut all: Vec<Regraded> = own.collect();
-            for grader in &lack.graders {
-                let regraded = regrade(grader, &problems, &mut episodes, lack.scoring);
-                all.push(regraded.ok_or_else(|| SweepError::Results {
+            let mut all: Vec<RegradeResults> = own.collect();
+            for grader in &lack.missing_graders {
+                let regraded = regrade(grader, &problems, &mut episodes, lack.scorer);
+                all.push(regraded.ok_or_else(|| SweepError::BadResults {
                     label: lack.label.clone(),
                     reason: "a problem behind its texts is not in the database".to_owned(),
                 })?);
             }
             for under in all {
-                let added = store.regraded(&lack.stage, &episodes, &under)?;
+                let added = store.add_regrade(&lack.stage, &episodes, &under)?;
                 sums.entry(under.grader).or_default().add(added);
             }
         }
@@ -156,66 +161,68 @@ impl Rescoring {
 
 fn has_texts(stage: &StageRow) -> bool {
     [
-        Kind::Collect,
-        Kind::Sample,
-        Kind::Improve,
-        Kind::Evaluate,
-        Kind::Unsolved,
+        StageKind::Collect,
+        StageKind::Sample,
+        StageKind::Improve,
+        StageKind::Evaluate,
+        StageKind::Unsolved,
     ]
     .iter()
     .any(|kind| kind.name() == stage.kind)
 }
 
 /// The graders that apply to a run's task; none for a task that this program does not know.
-fn applicable(run: &RunRow) -> Vec<GraderConfig> {
+fn applicable_graders(run: &RunRow) -> Vec<GraderConfig> {
     let task = run.spec.get("task").cloned().unwrap_or_default();
     serde_json::from_value::<TaskConfig>(task)
         .map(|task| task.graders().to_vec())
         .unwrap_or_default()
 }
 
-fn lack(
-    reader: &Reader,
+fn find_missing(
+    reader: &StoreReader,
     stage: &StageRow,
     wanted: &[GraderConfig],
     only: bool,
-) -> Result<Option<Lack>, SweepError> {
-    let rows = reader.graders_of(&stage.key)?;
-    let extent = if stage.kind == Kind::Evaluate.name() {
-        reader.extent(&stage.key)?
+) -> Result<Option<MissingScores>, SweepError> {
+    let rows = reader.grader_coverage(&stage.key)?;
+    let extent = if stage.kind == StageKind::Evaluate.name() {
+        reader.eval_shape(&stage.key)?
     } else {
         None
     };
-    let scoring = extent.map(Scoring::of_stored);
+    let scoring = extent.map(EvalScorer::from_stored);
     let problems = extent.map_or(0, |extent| extent.problems);
-    let scored = |rows: &GraderRows| {
+    let scored = |rows: &GraderCoverage| {
         let has = |metric: (String, u32)| {
             rows.scores
                 .get(&metric)
                 .is_some_and(|&count| count >= problems)
         };
-        let metrics = scoring.map(Scoring::metrics).unwrap_or_default();
+        let metrics = scoring.map(EvalScorer::metric_rows).unwrap_or_default();
         metrics
             .into_iter()
             .all(|metric| has((metric.name, metric.version)))
     };
-    let complete =
-        |rows: &GraderRows| rows.unread || (rows.graded >= rows.attempts && scored(rows));
+    let complete = |rows: &GraderCoverage| {
+        rows.reads_nothing || (rows.graded >= rows.attempts && scored(rows))
+    };
     let named = |grader: &(String, u32)| wanted.iter().any(|wanted| wanted.identity() == *grader);
     let own = rows
         .iter()
-        .find(|rows| rows.own && (!only || named(&rows.grader)));
+        .find(|rows| rows.is_stage_grader && (!only || named(&rows.grader)));
     let scores_of = own.filter(|own| !scored(own)).map(|own| own.grader.clone());
     let present = |grader: &GraderConfig| rows.iter().find(|rows| rows.grader == grader.identity());
-    let missing =
-        |grader: &&GraderConfig| !present(grader).is_some_and(|rows| rows.own || complete(rows));
+    let missing = |grader: &&GraderConfig| {
+        !present(grader).is_some_and(|rows| rows.is_stage_grader || complete(rows))
+    };
     let graders: Vec<GraderConfig> = wanted.iter().filter(missing).copied().collect();
-    let lack = Lack {
+    let lack = MissingScores {
         stage: stage.key.clone(),
         label: stage.label.clone(),
-        scores_of,
-        graders,
-        scoring,
+        unscored_grader: scores_of,
+        missing_graders: graders,
+        scorer: scoring,
     };
     let lacking = lack.graders().next().is_some();
     Ok(lacking.then_some(lack))

@@ -8,57 +8,58 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::Key;
-use crate::pipeline::{Manifest, Stage};
+use crate::pipeline::{StageManifest, StageNode};
 
 use super::SweepError;
-use super::cores::divide;
-use super::news::News;
-use super::pool::{Heard, Pool, WorkerCommand};
-use super::protocol::{Answer, Order};
-use super::queue::Queue;
-use super::stop::Stop;
+use super::event::SweepEvent;
+use super::pool::{WorkerCommand, WorkerMessage, WorkerPool};
+use super::protocol::{WorkerReply, WorkerRequest};
+use super::queue::StageQueue;
+use super::stop_signal::StopSignal;
+use super::thread_allocation::allocate_threads;
 
 /// How often a stage's worker may die before the stage counts as failed.
 const DEATHS: u32 = 3;
 
 /// How long the coordinator listens before it looks at the stop signal again.
-const TICK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Where the coordinator writes down what happens; in earnest the run database.
-pub trait Ledger {
+pub trait Recorder {
     /// A stage is begun.
     ///
     /// # Errors
     /// If it cannot be written down; the sweep ends then.
-    fn started(&mut self, stage: &Stage) -> Result<(), SweepError>;
+    fn stage_started(&mut self, stage: &StageNode) -> Result<(), SweepError>;
 
     /// A stage is finished and its files are published.
     ///
     /// # Errors
     /// With [`SweepError::Results`] if the stage's files make no sense, which fails that stage
     /// alone; otherwise the sweep ends.
-    fn done(&mut self, stage: &Stage, manifest: &Manifest) -> Result<(), SweepError>;
+    fn stage_done(&mut self, stage: &StageNode, manifest: &StageManifest)
+    -> Result<(), SweepError>;
 
     /// A stage has failed for good.
     ///
     /// # Errors
     /// If it cannot be written down; the sweep ends then.
-    fn failed(&mut self, stage: &Stage, reason: &str) -> Result<(), SweepError>;
+    fn stage_failed(&mut self, stage: &StageNode, reason: &str) -> Result<(), SweepError>;
 
     /// A stage was left unfinished; its partial work is kept.
     ///
     /// # Errors
     /// If it cannot be written down; the sweep ends then.
-    fn interrupted(&mut self, stage: &Stage) -> Result<(), SweepError>;
+    fn stage_interrupted(&mut self, stage: &StageNode) -> Result<(), SweepError>;
 }
 
 /// What a schedule came to.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
+pub struct ScheduleOutcome {
     /// Stages that were executed to their end.
     pub executed: usize,
     /// Stages that were found published and only written down.
-    pub taken_in: usize,
+    pub adopted: usize,
     /// Stages that failed, with the reason.
     pub failed: BTreeMap<Key, String>,
     /// Whether work is left because a stop was asked for.
@@ -67,13 +68,13 @@ pub struct Outcome {
 
 /// What is to be done.
 #[derive(Clone, Debug)]
-pub struct Work<'a> {
+pub struct ScheduleInput<'a> {
     /// Every stage, inputs first.
-    pub stages: &'a [Stage],
+    pub stages: &'a [StageNode],
     /// Expected seconds of the stages that are to be executed.
-    pub open: BTreeMap<Key, f64>,
+    pub open_seconds: BTreeMap<Key, f64>,
     /// Stages that are published and not in the ledger yet.
-    pub published: BTreeMap<Key, Manifest>,
+    pub published: BTreeMap<Key, StageManifest>,
 }
 
 /// Executes all open stages with `jobs` workers.
@@ -82,216 +83,252 @@ pub struct Work<'a> {
 /// If the ledger cannot be kept or no worker can be started; a stage's failure is part of the
 /// outcome instead.
 pub fn run(
-    work: &Work<'_>,
-    ledger: &mut dyn Ledger,
+    work: &ScheduleInput<'_>,
+    ledger: &mut dyn Recorder,
     command: WorkerCommand,
     jobs: usize,
-    stop: &Stop,
-    watch: &mut dyn FnMut(News<'_>),
-) -> Result<Outcome, SweepError> {
+    stop: &StopSignal,
+    watch: &mut dyn FnMut(SweepEvent<'_>),
+) -> Result<ScheduleOutcome, SweepError> {
     let cores = jobs.max(1);
-    let seats = cores.min(work.open.len().max(1));
+    let seats = cores.min(work.open_seconds.len().max(1));
     let mut coordinator = Coordinator {
         stages: work.stages,
-        queue: Queue::new(work.stages, &work.open),
-        pool: Pool::new(command, seats),
+        queue: StageQueue::new(work.stages, &work.open_seconds),
+        pool: WorkerPool::new(command, seats),
         cores,
-        doing: vec![None; seats],
-        threads: vec![1; seats],
-        deaths: BTreeMap::new(),
-        stops: 0,
-        stop,
-        ledger,
-        watch,
-        outcome: Outcome::default(),
+        stage_by_slot: vec![None; seats],
+        threads_by_slot: vec![1; seats],
+        deaths_by_stage: BTreeMap::new(),
+        handled_stops: 0,
+        stop_signal: stop,
+        recorder: ledger,
+        on_event: watch,
+        outcome: ScheduleOutcome::default(),
     };
-    (coordinator.watch)(News::Begun {
+    (coordinator.on_event)(SweepEvent::SweepStarted {
         stages: work.stages,
-        open: &work.open,
+        open: &work.open_seconds,
         jobs: seats,
     });
-    coordinator.take_in(&work.published)?;
-    coordinator.work()?;
+    coordinator.adopt_published(&work.published)?;
+    coordinator.run_until_done()?;
     Ok(coordinator.outcome)
 }
 
 struct Coordinator<'a> {
-    stages: &'a [Stage],
-    queue: Queue,
-    pool: Pool,
+    stages: &'a [StageNode],
+    queue: StageQueue,
+    pool: WorkerPool,
     /// Threads of all stages together.
     cores: usize,
     /// The stage in each seat, by its place.
-    doing: Vec<Option<usize>>,
+    stage_by_slot: Vec<Option<usize>>,
     /// How many threads the worker in each seat was last told to use.
-    threads: Vec<usize>,
-    deaths: BTreeMap<usize, u32>,
+    threads_by_slot: Vec<usize>,
+    deaths_by_stage: BTreeMap<usize, u32>,
     /// Requests to stop that were acted on.
-    stops: usize,
-    stop: &'a Stop,
-    ledger: &'a mut dyn Ledger,
-    watch: &'a mut dyn FnMut(News<'_>),
-    outcome: Outcome,
+    handled_stops: usize,
+    stop_signal: &'a StopSignal,
+    recorder: &'a mut dyn Recorder,
+    on_event: &'a mut dyn FnMut(SweepEvent<'_>),
+    outcome: ScheduleOutcome,
 }
 
 impl Coordinator<'_> {
     /// Writes down what a killed coordinator did not come to.
-    fn take_in(&mut self, published: &BTreeMap<Key, Manifest>) -> Result<(), SweepError> {
+    fn adopt_published(
+        &mut self,
+        published: &BTreeMap<Key, StageManifest>,
+    ) -> Result<(), SweepError> {
         for (place, stage) in self.stages.iter().enumerate() {
             let Some(manifest) = published.get(&stage.key) else {
                 continue;
             };
-            match self.ledger.done(stage, manifest) {
+            match self.recorder.stage_done(stage, manifest) {
                 Ok(()) => {
-                    self.outcome.taken_in += 1;
-                    (self.watch)(News::TakenIn { stage });
+                    self.outcome.adopted += 1;
+                    (self.on_event)(SweepEvent::StageAdopted { stage });
                 }
-                Err(SweepError::Results { reason, .. }) => self.fail(None, place, &reason)?,
+                Err(SweepError::BadResults { reason, .. }) => {
+                    self.on_stage_failed(None, place, &reason)?
+                }
                 Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
-    fn work(&mut self) -> Result<(), SweepError> {
+    fn run_until_done(&mut self) -> Result<(), SweepError> {
         loop {
-            self.heed_stop();
-            let begun = if self.stops == 0 {
-                self.assign()?
+            self.on_stop_request();
+            let begun = if self.handled_stops == 0 {
+                self.assign_stages()?
             } else {
                 Vec::new()
             };
-            self.share()?;
+            self.rebalance_threads()?;
             for (seat, place) in begun {
-                self.order(seat, &Order::Stage(Box::new(self.stages[place].clone())))?;
+                self.send_request(
+                    seat,
+                    &WorkerRequest::Stage(Box::new(self.stages[place].clone())),
+                )?;
             }
-            if self.doing.iter().all(Option::is_none) {
-                self.outcome.interrupted = self.queue.open() > 0;
+            if self.stage_by_slot.iter().all(Option::is_none) {
+                self.outcome.interrupted = self.queue.open_count() > 0;
                 return Ok(());
             }
-            match self.pool.hear(TICK) {
-                Some((seat, heard)) => self.heed(seat, heard)?,
-                None => (self.watch)(News::Tick),
+            match self.pool.recv(POLL_INTERVAL) {
+                Some((seat, heard)) => self.on_message(seat, heard)?,
+                None => (self.on_event)(SweepEvent::Tick),
             }
         }
     }
 
     /// Gives ready stages to empty seats; their workers are yet to be told.
-    fn assign(&mut self) -> Result<Vec<(usize, usize)>, SweepError> {
+    fn assign_stages(&mut self) -> Result<Vec<(usize, usize)>, SweepError> {
         let mut begun = Vec::new();
-        for seat in 0..self.doing.len() {
-            if self.doing[seat].is_some() {
+        for seat in 0..self.stage_by_slot.len() {
+            if self.stage_by_slot[seat].is_some() {
                 continue;
             }
-            let Some(place) = self.queue.take() else {
+            let Some(place) = self.queue.pop() else {
                 break;
             };
             let stage = &self.stages[place];
-            self.ledger.started(stage)?;
-            self.doing[seat] = Some(place);
+            self.recorder.stage_started(stage)?;
+            self.stage_by_slot[seat] = Some(place);
             begun.push((seat, place));
-            (self.watch)(News::Started { seat, stage });
+            (self.on_event)(SweepEvent::StageStarted { slot: seat, stage });
         }
         Ok(begun)
     }
 
     /// Divides the cores anew between the busy workers, in the middle of their stages too.
-    fn share(&mut self) -> Result<(), SweepError> {
+    fn rebalance_threads(&mut self) -> Result<(), SweepError> {
         let paths: Vec<Option<u64>> = self
-            .doing
+            .stage_by_slot
             .iter()
-            .map(|doing| doing.map(|place| self.queue.path(place)))
+            .map(|doing| doing.map(|place| self.queue.longest_path_ms(place)))
             .collect();
-        let shares = divide(self.cores, &paths);
-        let changed = |seat: &usize| shares[*seat] > 0 && shares[*seat] != self.threads[*seat];
+        let shares = allocate_threads(self.cores, &paths);
+        let changed =
+            |seat: &usize| shares[*seat] > 0 && shares[*seat] != self.threads_by_slot[*seat];
         let mut changed: Vec<usize> = (0..shares.len()).filter(changed).collect();
         // Who gives threads back is told first, so that together they never have more than the cores.
-        changed.sort_by_key(|&seat| shares[seat] > self.threads[seat]);
+        changed.sort_by_key(|&seat| shares[seat] > self.threads_by_slot[seat]);
         for seat in changed {
             let threads = shares[seat];
-            self.order(seat, &Order::Threads(threads))?;
-            self.threads[seat] = threads;
-            (self.watch)(News::Threads { seat, threads });
+            self.send_request(seat, &WorkerRequest::Threads(threads))?;
+            self.threads_by_slot[seat] = threads;
+            (self.on_event)(SweepEvent::ThreadsChanged {
+                slot: seat,
+                threads,
+            });
         }
         Ok(())
     }
 
-    fn order(&mut self, seat: usize, order: &Order) -> Result<(), SweepError> {
-        self.pool.order(seat, order).map_err(SweepError::Worker)
+    fn send_request(&mut self, seat: usize, order: &WorkerRequest) -> Result<(), SweepError> {
+        self.pool
+            .send_request(seat, order)
+            .map_err(SweepError::SpawnWorker)
     }
 
-    fn heed_stop(&mut self) {
-        let asked = self.stop.asked().min(2);
-        if asked == self.stops {
+    fn on_stop_request(&mut self) {
+        let asked = self.stop_signal.request_count().min(2);
+        if asked == self.handled_stops {
             return;
         }
-        self.stops = asked;
+        self.handled_stops = asked;
         let at_once = asked == 2;
-        for seat in (0..self.doing.len()).filter(|&seat| self.doing[seat].is_some()) {
+        for seat in (0..self.stage_by_slot.len()).filter(|&seat| self.stage_by_slot[seat].is_some())
+        {
             if at_once {
                 self.pool.kill(seat);
             } else {
                 // The seat has a worker, so none is started and nothing can go wrong.
-                let _ = self.pool.order(seat, &Order::Stop);
+                let _ = self.pool.send_request(seat, &WorkerRequest::Stop);
             }
         }
-        (self.watch)(News::Stopping { at_once });
+        (self.on_event)(SweepEvent::StopRequested { at_once });
     }
 
-    fn heed(&mut self, seat: usize, heard: Heard) -> Result<(), SweepError> {
-        if matches!(heard, Heard::Ended(_)) && self.threads[seat] != 1 {
+    fn on_message(&mut self, seat: usize, heard: WorkerMessage) -> Result<(), SweepError> {
+        if matches!(heard, WorkerMessage::Exited(_)) && self.threads_by_slot[seat] != 1 {
             // The next process in this seat begins with one thread, like every process.
-            self.threads[seat] = 1;
-            (self.watch)(News::Threads { seat, threads: 1 });
+            self.threads_by_slot[seat] = 1;
+            (self.on_event)(SweepEvent::ThreadsChanged {
+                slot: seat,
+                threads: 1,
+            });
         }
         // An idle worker that ends is replaced when its seat is needed again.
-        let Some(place) = self.doing[seat] else {
+        let Some(place) = self.stage_by_slot[seat] else {
             return Ok(());
         };
         let stage = &self.stages[place];
-        if let Heard::Answer(Answer::Event(event)) = heard {
-            (self.watch)(News::Event { seat, stage, event });
+        if let WorkerMessage::Reply(WorkerReply::Event(event)) = heard {
+            (self.on_event)(SweepEvent::StageEvent {
+                slot: seat,
+                stage,
+                event,
+            });
             return Ok(());
         }
-        self.doing[seat] = None;
+        self.stage_by_slot[seat] = None;
         match heard {
-            Heard::Answer(Answer::Event(_)) => Ok(()),
-            Heard::Answer(Answer::Done(manifest)) => self.finish(seat, place, &manifest),
-            Heard::Answer(Answer::Failed(reason)) => self.fail(Some(seat), place, &reason),
-            Heard::Answer(Answer::Stopped) => self.leave(seat, place),
-            Heard::Ended(_) if self.stops > 0 => self.leave(seat, place),
-            Heard::Ended(reason) => self.mourn(seat, place, &reason),
+            WorkerMessage::Reply(WorkerReply::Event(_)) => Ok(()),
+            WorkerMessage::Reply(WorkerReply::Done(manifest)) => {
+                self.on_stage_done(seat, place, &manifest)
+            }
+            WorkerMessage::Reply(WorkerReply::Failed(reason)) => {
+                self.on_stage_failed(Some(seat), place, &reason)
+            }
+            WorkerMessage::Reply(WorkerReply::Stopped) => self.release(seat, place),
+            WorkerMessage::Exited(_) if self.handled_stops > 0 => self.release(seat, place),
+            WorkerMessage::Exited(reason) => self.on_worker_death(seat, place, &reason),
         }
     }
 
-    fn finish(&mut self, seat: usize, place: usize, manifest: &Manifest) -> Result<(), SweepError> {
+    fn on_stage_done(
+        &mut self,
+        seat: usize,
+        place: usize,
+        manifest: &StageManifest,
+    ) -> Result<(), SweepError> {
         let stage = &self.stages[place];
-        match self.ledger.done(stage, manifest) {
+        match self.recorder.stage_done(stage, manifest) {
             Ok(()) => {}
-            Err(SweepError::Results { reason, .. }) => {
-                return self.fail(Some(seat), place, &reason);
+            Err(SweepError::BadResults { reason, .. }) => {
+                return self.on_stage_failed(Some(seat), place, &reason);
             }
             Err(error) => return Err(error),
         }
-        self.queue.finish(place);
+        self.queue.mark_finished(place);
         self.outcome.executed += 1;
-        (self.watch)(News::Finished {
-            seat,
+        (self.on_event)(SweepEvent::StageFinished {
+            slot: seat,
             stage,
             manifest,
         });
         Ok(())
     }
 
-    fn fail(&mut self, seat: Option<usize>, place: usize, reason: &str) -> Result<(), SweepError> {
+    fn on_stage_failed(
+        &mut self,
+        seat: Option<usize>,
+        place: usize,
+        reason: &str,
+    ) -> Result<(), SweepError> {
         let stage = &self.stages[place];
-        let lost = self.queue.fail(place).len();
-        self.ledger.failed(stage, reason)?;
+        let lost = self.queue.mark_failed(place).len();
+        self.recorder.stage_failed(stage, reason)?;
         self.outcome
             .failed
             .insert(stage.key.clone(), reason.to_owned());
-        (self.watch)(News::Failed {
-            seat,
+        (self.on_event)(SweepEvent::StageFailed {
+            slot: seat,
             stage,
             reason,
             lost,
@@ -299,29 +336,34 @@ impl Coordinator<'_> {
         Ok(())
     }
 
-    fn leave(&mut self, seat: usize, place: usize) -> Result<(), SweepError> {
+    fn release(&mut self, seat: usize, place: usize) -> Result<(), SweepError> {
         let stage = &self.stages[place];
-        self.ledger.interrupted(stage)?;
-        (self.watch)(News::Interrupted { seat, stage });
+        self.recorder.stage_interrupted(stage)?;
+        (self.on_event)(SweepEvent::StageInterrupted { slot: seat, stage });
         Ok(())
     }
 
     /// A worker died in the middle of a stage, which is tried again a few times: the machine may
     /// have been out of memory, or somebody killed the process.
-    fn mourn(&mut self, seat: usize, place: usize, reason: &str) -> Result<(), SweepError> {
+    fn on_worker_death(
+        &mut self,
+        seat: usize,
+        place: usize,
+        reason: &str,
+    ) -> Result<(), SweepError> {
         let stage = &self.stages[place];
-        (self.watch)(News::Died {
-            seat,
+        (self.on_event)(SweepEvent::WorkerDied {
+            slot: seat,
             stage,
             reason,
         });
-        let deaths = self.deaths.entry(place).or_default();
+        let deaths = self.deaths_by_stage.entry(place).or_default();
         *deaths += 1;
         if *deaths >= DEATHS {
-            return self.fail(Some(seat), place, &format!("{reason}, {DEATHS} times"));
+            return self.on_stage_failed(Some(seat), place, &format!("{reason}, {DEATHS} times"));
         }
-        self.ledger.interrupted(stage)?;
-        self.queue.again(place);
+        self.recorder.stage_interrupted(stage)?;
+        self.queue.put_back(place);
         Ok(())
     }
 }
@@ -332,31 +374,35 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::sweep::samples::{key, seconds, stages};
+    use crate::sweep::fixtures::{key_for, seconds, stages};
 
     /// Writes down what it is told, one word per call.
     #[derive(Default)]
-    struct Diary {
+    struct TestRecorder {
         lines: Vec<String>,
         unreadable: Option<&'static str>,
     }
 
-    impl Diary {
-        fn note(&mut self, what: &str, stage: &Stage) {
+    impl TestRecorder {
+        fn note(&mut self, what: &str, stage: &StageNode) {
             self.lines.push(format!("{what} {}", stage.label));
         }
     }
 
-    impl Ledger for Diary {
-        fn started(&mut self, stage: &Stage) -> Result<(), SweepError> {
+    impl Recorder for TestRecorder {
+        fn stage_started(&mut self, stage: &StageNode) -> Result<(), SweepError> {
             self.note("started", stage);
             Ok(())
         }
 
-        fn done(&mut self, stage: &Stage, manifest: &Manifest) -> Result<(), SweepError> {
+        fn stage_done(
+            &mut self,
+            stage: &StageNode,
+            manifest: &StageManifest,
+        ) -> Result<(), SweepError> {
             assert_eq!(stage.key, manifest.key);
             if self.unreadable == Some(&stage.label) {
-                return Err(SweepError::Results {
+                return Err(SweepError::BadResults {
                     label: stage.label.clone(),
                     reason: "cut short".to_owned(),
                 });
@@ -365,12 +411,12 @@ mod tests {
             Ok(())
         }
 
-        fn failed(&mut self, stage: &Stage, reason: &str) -> Result<(), SweepError> {
+        fn stage_failed(&mut self, stage: &StageNode, reason: &str) -> Result<(), SweepError> {
             self.lines.push(format!("failed {}: {reason}", stage.label));
             Ok(())
         }
 
-        fn interrupted(&mut self, stage: &Stage) -> Result<(), SweepError> {
+        fn stage_interrupted(&mut self, stage: &StageNode) -> Result<(), SweepError> {
             self.note("interrupted", stage);
             Ok(())
         }
@@ -401,18 +447,18 @@ mod tests {
     }
 
     /// Runs the stages with one job; asks for `stops` stops as soon as a worker waits.
-    fn diary(rows: &[(&str, &str, f64)], stops: usize) -> (String, Outcome) {
+    fn diary(rows: &[(&str, &str, f64)], stops: usize) -> (String, ScheduleOutcome) {
         let folder = tempfile::tempdir().unwrap();
         let stages = stages(rows);
-        let work = Work {
+        let work = ScheduleInput {
             stages: &stages,
-            open: seconds(&stages),
+            open_seconds: seconds(&stages),
             published: BTreeMap::new(),
         };
-        let (stop, mut diary) = (Stop::default(), Diary::default());
-        let mut watch = |news: News<'_>| {
-            if matches!(news, News::Event { .. }) {
-                (0..stops).for_each(|_| stop.ask());
+        let (stop, mut diary) = (StopSignal::default(), TestRecorder::default());
+        let mut watch = |news: SweepEvent<'_>| {
+            if matches!(news, SweepEvent::StageEvent { .. }) {
+                (0..stops).for_each(|_| stop.request());
             }
         };
         let outcome = run(&work, &mut diary, command(&folder), 1, &stop, &mut watch).unwrap();
@@ -431,9 +477,9 @@ mod tests {
         );
         assert_eq!(
             outcome,
-            Outcome {
+            ScheduleOutcome {
                 executed: 3,
-                ..Outcome::default()
+                ..ScheduleOutcome::default()
             }
         );
     }
@@ -448,18 +494,18 @@ mod tests {
             ("d", "b c", 1.0),
             ("e", "", 1.0),
         ]);
-        let work = Work {
+        let work = ScheduleInput {
             stages: &stages,
-            open: seconds(&stages),
+            open_seconds: seconds(&stages),
             published: BTreeMap::new(),
         };
-        let mut diary = Diary::default();
+        let mut diary = TestRecorder::default();
         let outcome = run(
             &work,
             &mut diary,
             command(&folder),
             3,
-            &Stop::default(),
+            &StopSignal::default(),
             &mut |_| {},
         )
         .unwrap();
@@ -478,20 +524,20 @@ mod tests {
             ("c", "a", 1.0),
             ("d", "b c", 1.0),
         ]);
-        let work = Work {
+        let work = ScheduleInput {
             stages: &stages,
-            open: seconds(&stages),
+            open_seconds: seconds(&stages),
             published: BTreeMap::new(),
         };
         let (mut lines, mut threads, mut busy) = (Vec::new(), [1, 1], [false, false]);
-        let mut watch = |news: News<'_>| match news {
-            News::Started { seat, stage } => {
+        let mut watch = |news: SweepEvent<'_>| match news {
+            SweepEvent::StageStarted { slot: seat, stage } => {
                 busy[seat] = true;
                 lines.push(format!("{seat} begins {}", stage.label));
             }
-            News::Finished { seat, .. } => busy[seat] = false,
-            News::Threads {
-                seat,
+            SweepEvent::StageFinished { slot: seat, .. } => busy[seat] = false,
+            SweepEvent::ThreadsChanged {
+                slot: seat,
                 threads: count,
             } => {
                 threads[seat] = count;
@@ -504,13 +550,13 @@ mod tests {
             }
             _ => {}
         };
-        let mut diary = Diary::default();
+        let mut diary = TestRecorder::default();
         let outcome = run(
             &work,
             &mut diary,
             command(&folder),
             2,
-            &Stop::default(),
+            &StopSignal::default(),
             &mut watch,
         )
         .unwrap();
@@ -548,7 +594,7 @@ mod tests {
         assert_eq!(outcome.executed, 1);
         assert!(!outcome.interrupted);
         assert_eq!(
-            outcome.failed[&key("dies")],
+            outcome.failed[&key_for("dies")],
             "the worker process ended (exit status: 9): out of memory, 3 times"
         );
     }
@@ -590,52 +636,52 @@ mod tests {
     fn what_was_published_before_a_kill_is_written_down_and_not_executed() {
         let folder = tempfile::tempdir().unwrap();
         let stages = stages(&[("a", "", 1.0), ("b", "a", 1.0)]);
-        let manifest = Manifest {
-            key: key("a"),
+        let manifest = StageManifest {
+            key: key_for("a"),
             artifacts: Vec::new(),
             seconds: 1.0,
             peak_bytes: None,
             counts: json!({}),
             origin: json!({}),
         };
-        let work = Work {
+        let work = ScheduleInput {
             stages: &stages,
-            open: seconds(&stages[1..]),
-            published: BTreeMap::from([(key("a"), manifest)]),
+            open_seconds: seconds(&stages[1..]),
+            published: BTreeMap::from([(key_for("a"), manifest)]),
         };
-        let mut diary = Diary::default();
+        let mut diary = TestRecorder::default();
         let outcome = run(
             &work,
             &mut diary,
             command(&folder),
             1,
-            &Stop::default(),
+            &StopSignal::default(),
             &mut |_| {},
         )
         .unwrap();
         assert_eq!(diary.lines, ["done a", "started b", "done b"]);
-        assert_eq!((outcome.taken_in, outcome.executed), (1, 1));
+        assert_eq!((outcome.adopted, outcome.executed), (1, 1));
     }
 
     #[test]
     fn results_that_cannot_be_read_fail_their_stage_alone() {
         let folder = tempfile::tempdir().unwrap();
         let stages = stages(&[("a", "", 2.0), ("b", "a", 1.0), ("c", "", 1.0)]);
-        let work = Work {
+        let work = ScheduleInput {
             stages: &stages,
-            open: seconds(&stages),
+            open_seconds: seconds(&stages),
             published: BTreeMap::new(),
         };
-        let mut diary = Diary {
+        let mut diary = TestRecorder {
             unreadable: Some("a"),
-            ..Diary::default()
+            ..TestRecorder::default()
         };
         let outcome = run(
             &work,
             &mut diary,
             command(&folder),
             1,
-            &Stop::default(),
+            &StopSignal::default(),
             &mut |_| {},
         )
         .unwrap();
@@ -643,15 +689,15 @@ mod tests {
             diary.lines,
             ["started a", "failed a: cut short", "started c", "done c"]
         );
-        assert_eq!(outcome.failed[&key("a")], "cut short");
+        assert_eq!(outcome.failed[&key_for("a")], "cut short");
     }
 
     #[test]
     fn a_program_that_is_not_there_is_an_error_of_the_sweep() {
         let stages = stages(&[("a", "", 1.0)]);
-        let work = Work {
+        let work = ScheduleInput {
             stages: &stages,
-            open: seconds(&stages),
+            open_seconds: seconds(&stages),
             published: BTreeMap::new(),
         };
         let command = WorkerCommand {
@@ -660,13 +706,13 @@ mod tests {
         };
         let error = run(
             &work,
-            &mut Diary::default(),
+            &mut TestRecorder::default(),
             command,
             1,
-            &Stop::default(),
+            &StopSignal::default(),
             &mut |_| {},
         )
         .unwrap_err();
-        assert!(matches!(error, SweepError::Worker(_)), "{error}");
+        assert!(matches!(error, SweepError::SpawnWorker(_)), "{error}");
     }
 }

@@ -12,13 +12,13 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::domain::{Event, Observer};
-use crate::pipeline::{Manifest, Stage, StageError, Threads, Workspace, execute};
+use crate::domain::{Observer, StageEvent};
+use crate::pipeline::{StageError, StageManifest, StageNode, Threads, Workspace, execute_stage};
 
-use super::protocol::{Answer, Order, receive, send};
+use super::protocol::{WorkerReply, WorkerRequest, receive, send};
 
 /// Progress is told at most this often; a terminal shows no more.
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Serves orders from `input` until it ends, answering on `output`.
 ///
@@ -35,33 +35,36 @@ pub fn serve(
 ) -> io::Result<()> {
     // One number for the life of the process: whoever works reads it, the listener changes it.
     let threads = Threads::default();
-    let perform =
-        |stage: &Stage, observer: &mut dyn Observer| execute(stage, workspace, &threads, observer);
+    let perform = |stage: &StageNode, observer: &mut dyn Observer| {
+        execute_stage(stage, workspace, &threads, observer)
+    };
     serve_with(perform, &threads, input, output, orphaned)
 }
 
 fn serve_with<W: Write>(
-    mut perform: impl FnMut(&Stage, &mut dyn Observer) -> Result<Manifest, StageError>,
+    mut perform: impl FnMut(&StageNode, &mut dyn Observer) -> Result<StageManifest, StageError>,
     threads: &Threads,
     input: impl BufRead + Send + 'static,
     output: &mut W,
     orphaned: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
-    for stage in listen(input, Arc::clone(&stop), threads.clone(), orphaned) {
-        let mut voice = Voice {
+    for stage in read_requests(input, Arc::clone(&stop), threads.clone(), orphaned) {
+        let mut voice = EventSender {
             output: &mut *output,
             stop: &stop,
-            told: None,
-            broken: None,
+            last_progress: None,
+            write_error: None,
         };
         let answer = match catch_unwind(AssertUnwindSafe(|| perform(&stage, &mut voice))) {
-            Ok(Ok(manifest)) => Answer::Done(manifest),
-            Ok(Err(StageError::Stopped)) => Answer::Stopped,
-            Ok(Err(error)) => Answer::Failed(error.to_string()),
-            Err(panic) => Answer::Failed(format!("this is a bug: {}", panic_text(panic.as_ref()))),
+            Ok(Ok(manifest)) => WorkerReply::Done(manifest),
+            Ok(Err(StageError::Stopped)) => WorkerReply::Stopped,
+            Ok(Err(error)) => WorkerReply::Failed(error.to_string()),
+            Err(panic) => {
+                WorkerReply::Failed(format!("this is a bug: {}", panic_message(panic.as_ref())))
+            }
         };
-        if let Some(error) = voice.broken {
+        if let Some(error) = voice.write_error {
             return Err(error);
         }
         send(output, &answer)?;
@@ -71,19 +74,19 @@ fn serve_with<W: Write>(
 
 /// Reads orders on a thread of its own, so that a stop, another number of threads and the
 /// coordinator's end are noticed while a stage is being executed.
-fn listen(
+fn read_requests(
     mut input: impl BufRead + Send + 'static,
     stop: Arc<AtomicBool>,
     threads: Threads,
     orphaned: impl FnOnce() + Send + 'static,
-) -> Receiver<Stage> {
+) -> Receiver<StageNode> {
     let (sender, stages) = channel();
     thread::spawn(move || {
         while let Some(order) = receive(&mut input) {
             match order {
-                Order::Stop => stop.store(true, Ordering::SeqCst),
-                Order::Threads(count) => threads.set(count),
-                Order::Stage(stage) => {
+                WorkerRequest::Stop => stop.store(true, Ordering::SeqCst),
+                WorkerRequest::Threads(count) => threads.set_count(count),
+                WorkerRequest::Stage(stage) => {
                     if sender.send(*stage).is_err() {
                         return;
                     }
@@ -96,26 +99,26 @@ fn listen(
 }
 
 /// Hands a stage's events to the coordinator.
-struct Voice<'a, W> {
+struct EventSender<'a, W> {
     output: &'a mut W,
     stop: &'a AtomicBool,
-    told: Option<Instant>,
-    broken: Option<io::Error>,
+    last_progress: Option<Instant>,
+    write_error: Option<io::Error>,
 }
 
-impl<W> Voice<'_, W> {
+impl<W> EventSender<'_, W> {
     /// Whether an event is worth a line: points are read from the stage's files afterwards, and
     /// progress is told at intervals, its end always.
-    fn is_news(&mut self, event: &Event) -> bool {
+    fn should_send(&mut self, event: &StageEvent) -> bool {
         match event {
-            Event::Point(_) => false,
-            Event::Note(_) => true,
-            Event::Progress { done, total, .. } => {
+            StageEvent::Point(_) => false,
+            StageEvent::Note(_) => true,
+            StageEvent::Progress { done, total, .. } => {
                 let due = self
-                    .told
-                    .is_none_or(|told| told.elapsed() >= PROGRESS_EVERY);
+                    .last_progress
+                    .is_none_or(|told| told.elapsed() >= PROGRESS_INTERVAL);
                 if due {
-                    self.told = Some(Instant::now());
+                    self.last_progress = Some(Instant::now());
                 }
                 due || done == total
             }
@@ -123,19 +126,19 @@ impl<W> Voice<'_, W> {
     }
 }
 
-impl<W: Write> Observer for Voice<'_, W> {
-    fn on(&mut self, event: Event) {
-        if self.is_news(&event) && self.broken.is_none() {
-            self.broken = send(self.output, &Answer::Event(event)).err();
+impl<W: Write> Observer for EventSender<'_, W> {
+    fn on_event(&mut self, event: StageEvent) {
+        if self.should_send(&event) && self.write_error.is_none() {
+            self.write_error = send(self.output, &WorkerReply::Event(event)).err();
         }
     }
 
     fn stop_requested(&self) -> bool {
-        self.broken.is_some() || self.stop.load(Ordering::SeqCst)
+        self.write_error.is_some() || self.stop.load(Ordering::SeqCst)
     }
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<String>()
         .map(String::as_str)
@@ -151,12 +154,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::sweep::samples::stages;
+    use crate::sweep::fixtures::stages;
 
     /// An input that gives what is sent to it and ends when the sender is dropped.
-    struct Pipe(Receiver<Vec<u8>>, Vec<u8>);
+    struct ChannelReader(Receiver<Vec<u8>>, Vec<u8>);
 
-    impl Read for Pipe {
+    impl Read for ChannelReader {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             if self.1.is_empty() {
                 self.1 = self.0.recv().unwrap_or_default();
@@ -168,14 +171,14 @@ mod tests {
         }
     }
 
-    fn order(sender: &Sender<Vec<u8>>, order: &Order) {
+    fn order(sender: &Sender<Vec<u8>>, order: &WorkerRequest) {
         let mut line = Vec::new();
         send(&mut line, order).unwrap();
         sender.send(line).unwrap();
     }
 
-    fn manifest(stage: &Stage) -> Manifest {
-        Manifest {
+    fn manifest(stage: &StageNode) -> StageManifest {
+        StageManifest {
             key: stage.key.clone(),
             artifacts: Vec::new(),
             seconds: 1.0,
@@ -188,18 +191,18 @@ mod tests {
     /// Serves stages with the given labels, one after the other, and returns the answers.
     fn answers(
         labels: &[&str],
-        perform: impl FnMut(&Stage, &mut dyn Observer) -> Result<Manifest, StageError>,
-    ) -> Vec<Answer> {
+        perform: impl FnMut(&StageNode, &mut dyn Observer) -> Result<StageManifest, StageError>,
+    ) -> Vec<WorkerReply> {
         let (sender, receiver) = channel();
         for label in labels {
             order(
                 &sender,
-                &Order::Stage(Box::new(stages(&[(label, "", 1.0)]).remove(0))),
+                &WorkerRequest::Stage(Box::new(stages(&[(label, "", 1.0)]).remove(0))),
             );
         }
         drop(sender);
         let mut output = Vec::new();
-        let input = BufReader::new(Pipe(receiver, Vec::new()));
+        let input = BufReader::new(ChannelReader(receiver, Vec::new()));
         serve_with(perform, &Threads::default(), input, &mut output, || {}).unwrap();
         let mut output = output.as_slice();
         std::iter::from_fn(|| receive(&mut output)).collect()
@@ -213,17 +216,17 @@ mod tests {
         });
         assert_eq!(
             answers[0],
-            Answer::Failed("this is a bug: the number was 3".to_owned())
+            WorkerReply::Failed("this is a bug: the number was 3".to_owned())
         );
         assert_eq!(
             answers[1],
-            Answer::Done(manifest(&stages(&[("good", "", 1.0)])[0]))
+            WorkerReply::Done(manifest(&stages(&[("good", "", 1.0)])[0]))
         );
     }
 
     #[test]
     fn progress_is_thinned_out_but_its_end_is_told() {
-        let progress = |done| Event::Progress {
+        let progress = |done| StageEvent::Progress {
             done,
             total: 50,
             unit: "steps".to_owned(),
@@ -231,15 +234,15 @@ mod tests {
             loss: None,
         };
         let answers = answers(&["a"], |stage, observer| {
-            (1..=50).for_each(|done| observer.on(progress(done)));
-            observer.on(Event::Note("slow disk".to_owned()));
+            (1..=50).for_each(|done| observer.on_event(progress(done)));
+            observer.on_event(StageEvent::Note("slow disk".to_owned()));
             Ok(manifest(stage))
         });
-        assert_eq!(answers.first(), Some(&Answer::Event(progress(1))));
-        assert_eq!(answers[answers.len() - 3], Answer::Event(progress(50)));
+        assert_eq!(answers.first(), Some(&WorkerReply::Event(progress(1))));
+        assert_eq!(answers[answers.len() - 3], WorkerReply::Event(progress(50)));
         assert_eq!(
             answers[answers.len() - 2],
-            Answer::Event(Event::Note("slow disk".to_owned()))
+            WorkerReply::Event(StageEvent::Note("slow disk".to_owned()))
         );
         assert!(answers.len() < 20, "{answers:?}");
     }
@@ -249,39 +252,39 @@ mod tests {
         let (sender, receiver) = channel();
         order(
             &sender,
-            &Order::Stage(Box::new(stages(&[("endless", "", 1.0)]).remove(0))),
+            &WorkerRequest::Stage(Box::new(stages(&[("endless", "", 1.0)]).remove(0))),
         );
         let mut sender = Some(sender);
         let mut output = Vec::new();
-        let endless = |_: &Stage, observer: &mut dyn Observer| {
+        let endless = |_: &StageNode, observer: &mut dyn Observer| {
             if let Some(sender) = sender.take() {
-                order(&sender, &Order::Stop);
+                order(&sender, &WorkerRequest::Stop);
             }
             while !observer.stop_requested() {
                 thread::yield_now();
             }
             Err(StageError::Stopped)
         };
-        let input = BufReader::new(Pipe(receiver, Vec::new()));
+        let input = BufReader::new(ChannelReader(receiver, Vec::new()));
         serve_with(endless, &Threads::default(), input, &mut output, || {}).unwrap();
-        assert_eq!(receive(&mut output.as_slice()), Some(Answer::Stopped));
+        assert_eq!(receive(&mut output.as_slice()), Some(WorkerReply::Stopped));
     }
 
     #[test]
     fn another_number_of_threads_reaches_a_stage_that_is_being_executed() {
         let (sender, receiver) = channel();
-        order(&sender, &Order::Threads(2));
+        order(&sender, &WorkerRequest::Threads(2));
         order(
             &sender,
-            &Order::Stage(Box::new(stages(&[("long", "", 1.0)]).remove(0))),
+            &WorkerRequest::Stage(Box::new(stages(&[("long", "", 1.0)]).remove(0))),
         );
         let mut sender = Some(sender);
         let (threads, mut seen) = (Threads::default(), Vec::new());
         let shared = threads.clone();
-        let long = |stage: &Stage, _: &mut dyn Observer| {
+        let long = |stage: &StageNode, _: &mut dyn Observer| {
             seen.push(shared.count());
             if let Some(sender) = sender.take() {
-                order(&sender, &Order::Threads(3));
+                order(&sender, &WorkerRequest::Threads(3));
             }
             while shared.count() == 2 {
                 thread::yield_now();
@@ -289,7 +292,7 @@ mod tests {
             seen.push(shared.count());
             Ok(manifest(stage))
         };
-        let input = BufReader::new(Pipe(receiver, Vec::new()));
+        let input = BufReader::new(ChannelReader(receiver, Vec::new()));
         serve_with(long, &threads, input, &mut Vec::new(), || {}).unwrap();
         assert_eq!(seen, [2, 3]);
     }
@@ -299,18 +302,18 @@ mod tests {
         let (sender, receiver) = channel();
         order(
             &sender,
-            &Order::Stage(Box::new(stages(&[("endless", "", 1.0)]).remove(0))),
+            &WorkerRequest::Stage(Box::new(stages(&[("endless", "", 1.0)]).remove(0))),
         );
         let (orphaned, noticed) = channel();
         let mut sender = Some(sender);
-        let wait = |stage: &Stage, _: &mut dyn Observer| {
+        let wait = |stage: &StageNode, _: &mut dyn Observer| {
             drop(sender.take());
             noticed
                 .recv_timeout(Duration::from_secs(20))
                 .expect("orphaned is called at once");
             Ok(manifest(stage))
         };
-        let input = BufReader::new(Pipe(receiver, Vec::new()));
+        let input = BufReader::new(ChannelReader(receiver, Vec::new()));
         let orphaned = move || orphaned.send(()).unwrap();
         serve_with(wait, &Threads::default(), input, &mut Vec::new(), orphaned).unwrap();
     }

@@ -11,11 +11,13 @@ pub struct TrainConfig {
     /// Passes over the examples.
     pub epochs: u32,
     /// Targets per optimizer step (a dialogue with two trained attempts counts as two).
-    pub batch: usize,
+    #[serde(rename = "batch", alias = "batch_size")]
+    pub batch_size: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Part of all steps over which the rate rises from 0.
-    pub warmup: f64,
+    #[serde(rename = "warmup", alias = "warmup_ratio")]
+    pub warmup_ratio: f64,
     /// The rate at the end of the cosine, as a part of the peak.
     pub final_rate: f64,
     /// `AdamW` weight decay, on matrices only.
@@ -25,7 +27,8 @@ pub struct TrainConfig {
     /// `AdamW` beta 2.
     pub beta2: f64,
     /// Global gradient norm is clipped to this; 0 switches clipping off.
-    pub clip: f64,
+    #[serde(rename = "clip", alias = "max_grad_norm")]
+    pub max_grad_norm: f64,
     /// Low-rank adapters that are trained in place of all weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lora: Option<LoraConfig>,
@@ -35,14 +38,14 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             epochs: 3,
-            batch: 32,
+            batch_size: 32,
             learning_rate: 5e-4,
-            warmup: 0.05,
+            warmup_ratio: 0.05,
             final_rate: 0.1,
             weight_decay: 0.01,
             beta1: 0.9,
             beta2: 0.98,
-            clip: 1.0,
+            max_grad_norm: 1.0,
             lora: None,
         }
     }
@@ -51,7 +54,7 @@ impl Default for TrainConfig {
 /// Which weights a round's training starts from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Start {
+pub enum RoundStart {
     /// The base checkpoint, again in every round (as reported for the paper's models).
     #[default]
     Base,
@@ -62,7 +65,7 @@ pub enum Start {
 /// Which rounds' data a round trains on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Data {
+pub enum RoundData {
     /// That of all rounds so far, and of the boost.
     #[default]
     Union,

@@ -9,12 +9,13 @@ use std::time::Instant;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::domain::{Sampling, Seed};
+use crate::domain::{SamplingConfig, Seed};
 use crate::model::{
-    Decoder, ModelConfig, Place, Precision, Prompted, Ragged, Targets, Weights, generate,
+    Decoder, ExecutionContext, GenerationPrompt, LossTargets, ModelConfig, Precision, RaggedBatch,
+    Weights, generate,
 };
 
-use super::{AdamW, Batch, TrainConfig, step};
+use super::{AdamW, Batch, TrainConfig, train_step};
 
 const VOCABULARY: usize = 96;
 /// Optimizer steps whose losses are compared.
@@ -22,7 +23,7 @@ const STEPS: usize = 6;
 
 /// How far a place is from the default backend.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Conformance {
+pub struct ConformanceReport {
     /// Greatest difference of a token's log-probability.
     #[serde(deserialize_with = "number")]
     pub log_probability: f64,
@@ -33,51 +34,54 @@ pub struct Conformance {
     #[serde(deserialize_with = "number")]
     pub norm: f64,
     /// Greedy continuations that are the same, as a part of all.
-    pub same: f64,
+    #[serde(rename = "same")]
+    pub matching_share: f64,
     /// Seconds that the place took for all of it, compiling its kernels included.
     pub seconds: f64,
     /// What each of these may be.
-    pub limits: Limits,
+    pub limits: ConformanceLimits,
 }
 
 /// How far a place may be from the default backend.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Limits {
+pub struct ConformanceLimits {
     /// For a token's log-probability.
     pub log_probability: f64,
     /// For losses and norms.
-    pub part: f64,
+    #[serde(rename = "part")]
+    pub relative_error: f64,
     /// The least share of equal continuations.
-    pub same: f64,
+    #[serde(rename = "same")]
+    pub matching_share: f64,
 }
 
-impl Limits {
+impl ConformanceLimits {
     /// Sums in another order differ in their last bits; numbers of 16 bits in their third digit.
-    const fn of(precision: Precision) -> Self {
+    const fn for_precision(precision: Precision) -> Self {
         match precision {
             Precision::F32 => Self {
                 log_probability: 2e-3,
-                part: 1e-3,
-                same: 0.95,
+                relative_error: 1e-3,
+                matching_share: 0.95,
             },
             Precision::Bf16 => Self {
                 log_probability: 0.3,
-                part: 0.05,
-                same: 0.5,
+                relative_error: 0.05,
+                matching_share: 0.5,
             },
         }
     }
 }
 
-impl Conformance {
+impl ConformanceReport {
     /// Whether every difference is within its limit.
     #[must_use]
-    pub fn holds(&self) -> bool {
+    pub fn passes(&self) -> bool {
         let within = |difference: f64, limit: f64| difference <= limit;
         within(self.log_probability, self.limits.log_probability)
-            && within(self.loss, self.limits.part)
-            && within(self.norm, self.limits.part)
-            && self.same >= self.limits.same
+            && within(self.loss, self.limits.relative_error)
+            && within(self.norm, self.limits.relative_error)
+            && self.matching_share >= self.limits.matching_share
     }
 }
 
@@ -87,7 +91,7 @@ fn number<'a, D: Deserializer<'a>>(deserializer: D) -> Result<f64, D::Error> {
 }
 
 /// What one place makes of the small decoder.
-struct Played {
+struct ConformanceRun {
     log_probabilities: Vec<f32>,
     losses: Vec<f64>,
     norms: Vec<f64>,
@@ -99,15 +103,18 @@ struct Played {
 /// # Panics
 /// If a place fails at computing, as burn's backends do where a device has no memory left, say.
 #[must_use]
-pub fn conformance(place: &Place, reference: &Place) -> Conformance {
-    let expected = play(reference);
+pub fn check_conformance(
+    place: &ExecutionContext,
+    reference: &ExecutionContext,
+) -> ConformanceReport {
+    let expected = run_small_decoder(reference);
     let began = Instant::now();
-    let played = play(place);
+    let played = run_small_decoder(place);
     let seconds = began.elapsed().as_secs_f64();
     let apart =
-        |a: &[f32], b: &[f32]| greatest(a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())));
+        |a: &[f32], b: &[f32]| max_or_nan(a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())));
     let parts =
-        |a: &[f64], b: &[f64]| greatest(a.iter().zip(b).map(|(a, b)| (a - b).abs() / b.abs()));
+        |a: &[f64], b: &[f64]| max_or_nan(a.iter().zip(b).map(|(a, b)| (a - b).abs() / b.abs()));
     let pairs = || {
         played
             .continuations
@@ -115,18 +122,18 @@ pub fn conformance(place: &Place, reference: &Place) -> Conformance {
             .flatten()
             .zip(expected.continuations.iter().flatten())
     };
-    Conformance {
+    ConformanceReport {
         log_probability: apart(&played.log_probabilities, &expected.log_probabilities),
         loss: parts(&played.losses, &expected.losses),
         norm: parts(&played.norms, &expected.norms),
-        same: pairs().filter(|(a, b)| a == b).count() as f64 / pairs().count() as f64,
+        matching_share: pairs().filter(|(a, b)| a == b).count() as f64 / pairs().count() as f64,
         seconds,
-        limits: Limits::of(place.precision),
+        limits: ConformanceLimits::for_precision(place.precision),
     }
 }
 
 /// The greatest value; not a number if one is none.
-fn greatest(values: impl Iterator<Item = f64>) -> f64 {
+fn max_or_nan(values: impl Iterator<Item = f64>) -> f64 {
     values.fold(0.0, |most, value| {
         if value.is_nan() || most.is_nan() {
             f64::NAN
@@ -136,20 +143,20 @@ fn greatest(values: impl Iterator<Item = f64>) -> f64 {
     })
 }
 
-fn play(place: &Place) -> Played {
-    let start = decoder(place);
-    let batch = batch();
+fn run_small_decoder(place: &ExecutionContext) -> ConformanceRun {
+    let start = small_decoder(place);
+    let batch = uneven_batch();
     let log_probabilities = start.log_probabilities(&batch.inputs, &batch.targets);
-    let continuations = generate(&start, &prompts(), &sampling(), &[3]);
+    let continuations = generate(&start, &prompts(), &greedy_sampling(), &[3]);
     let (mut adam, config) = (AdamW::default(), TrainConfig::default());
     let (mut losses, mut norms, mut decoder) = (Vec::new(), Vec::new(), start);
     for _ in 0..STEPS {
-        let stepped = step(decoder, &batch, &mut adam, &config, 1e-3);
+        let stepped = train_step(decoder, &batch, &mut adam, &config, 1e-3);
         losses.push(stepped.loss);
-        norms.push(stepped.norm);
+        norms.push(stepped.grad_norm);
         decoder = stepped.decoder;
     }
-    Played {
+    ConformanceRun {
         log_probabilities,
         losses,
         norms,
@@ -157,7 +164,7 @@ fn play(place: &Place) -> Played {
     }
 }
 
-fn decoder(place: &Place) -> Decoder {
+fn small_decoder(place: &ExecutionContext) -> Decoder {
     let config = ModelConfig {
         width: 64,
         layers: 2,
@@ -167,33 +174,33 @@ fn decoder(place: &Place) -> Decoder {
         positions: 256,
         ..ModelConfig::default()
     };
-    let mut weights = Weights::random(&config, VOCABULARY, Seed(3), &place.device);
+    let mut weights = Weights::init_random(&config, VOCABULARY, Seed(3), &place.device);
     // Wide embeddings: what comes next must depend on what came before.
     weights.embedding = weights.embedding * 50.0;
     Decoder::new(config, weights, place)
 }
 
-fn tokens(seed: u64, count: usize) -> Vec<u32> {
-    let mut draws = Seed(seed).draws();
+fn random_tokens(seed: u64, count: usize) -> Vec<u32> {
+    let mut draws = Seed(seed).rng();
     (0..count)
-        .map(|_| draws.between(0, VOCABULARY as i64 - 1) as u32)
+        .map(|_| draws.int_between(0, VOCABULARY as i64 - 1) as u32)
         .collect()
 }
 
 /// Sequences of unequal lengths with targets of unequal weights, some of them 0.
-fn batch() -> Batch {
+fn uneven_batch() -> Batch {
     let lengths: Vec<usize> = vec![40, 7, 63, 22, 1, 35];
     let count = lengths.iter().sum();
     let weights: Arc<[f32]> = (0..count)
         .map(|row| (row % 4) as f32 / (1.5 * count as f32))
         .collect();
-    let targets = Targets {
-        ids: tokens(1, count).into(),
+    let targets = LossTargets {
+        ids: random_tokens(1, count).into(),
         weights,
     };
     Batch {
-        inputs: Ragged {
-            tokens: tokens(2, count),
+        inputs: RaggedBatch {
+            tokens: random_tokens(2, count),
             lengths: lengths.into(),
         },
         target_tokens: count - count.div_ceil(4),
@@ -201,17 +208,17 @@ fn batch() -> Batch {
     }
 }
 
-fn prompts() -> Vec<Prompted> {
+fn prompts() -> Vec<GenerationPrompt> {
     (0..24)
-        .map(|i| Prompted {
-            tokens: tokens(i, 1 + 5 * i as usize),
+        .map(|i| GenerationPrompt {
+            tokens: random_tokens(i, 1 + 5 * i as usize),
             seeds: vec![Seed(i)],
         })
         .collect()
 }
 
-const fn sampling() -> Sampling {
-    Sampling {
+const fn greedy_sampling() -> SamplingConfig {
+    SamplingConfig {
         temperature: 0.0,
         top_k: 0,
         top_p: 1.0,
@@ -222,56 +229,71 @@ const fn sampling() -> Sampling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Kernels;
+    use crate::model::Engine;
 
-    fn flex() -> Place {
-        Place::open("flex").unwrap()
+    fn flex() -> ExecutionContext {
+        ExecutionContext::open("flex").unwrap()
     }
 
     #[test]
     fn a_place_conforms_to_itself() {
-        let same = conformance(&flex(), &flex());
+        let same = check_conformance(&flex(), &flex());
         assert_eq!(
-            (same.log_probability, same.loss, same.norm, same.same),
+            (
+                same.log_probability,
+                same.loss,
+                same.norm,
+                same.matching_share
+            ),
             (0.0, 0.0, 0.0, 1.0)
         );
-        assert!(same.holds());
+        assert!(same.passes());
     }
 
     #[test]
     fn the_way_through_tensors_conforms() {
-        let plain = conformance(
-            &Place {
-                kernels: Kernels::Plain,
+        let plain = check_conformance(
+            &ExecutionContext {
+                engine: Engine::Portable,
                 ..flex()
             },
             &flex(),
         );
-        assert!(plain.holds() && plain.log_probability > 0.0, "{plain:?}");
-        let half = Place {
-            kernels: Kernels::Plain,
+        assert!(plain.passes() && plain.log_probability > 0.0, "{plain:?}");
+        let half = ExecutionContext {
+            engine: Engine::Portable,
             precision: Precision::Bf16,
             ..flex()
         };
-        let half = conformance(&half, &flex());
+        let half = check_conformance(&half, &flex());
         assert!(
-            half.holds() && half.log_probability > plain.log_probability,
+            half.passes() && half.log_probability > plain.log_probability,
             "{half:?}"
         );
     }
 
     #[test]
     fn what_is_not_a_number_does_not_conform() {
-        let fine = conformance(&flex(), &flex());
-        let wrong = Conformance {
+        let fine = check_conformance(&flex(), &flex());
+        let wrong = ConformanceReport {
             loss: f64::NAN,
             ..fine.clone()
         };
-        assert!(!wrong.holds());
-        let read: Conformance =
+        assert!(!wrong.passes());
+        let read: ConformanceReport =
             serde_json::from_str(&serde_json::to_string(&wrong).unwrap()).unwrap();
-        assert!(read.loss.is_nan() && !read.holds() && (read.same - fine.same).abs() < 1e-9);
-        assert!(!Conformance { same: 0.9, ..fine }.holds());
-        assert!(greatest([1.0, f64::NAN, 2.0].into_iter()).is_nan());
+        assert!(
+            read.loss.is_nan()
+                && !read.passes()
+                && (read.matching_share - fine.matching_share).abs() < 1e-9
+        );
+        assert!(
+            !ConformanceReport {
+                matching_share: 0.9,
+                ..fine
+            }
+            .passes()
+        );
+        assert!(max_or_nan([1.0, f64::NAN, 2.0].into_iter()).is_nan());
     }
 }

@@ -36,7 +36,7 @@ use super::weighting::centered;
 /// How rewards become a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Rule {
+pub enum PolicyLoss {
     /// Group-relative policy optimisation.
     Grpo {
         /// ε: how far a token's ratio may go before it stops to count.
@@ -64,39 +64,39 @@ pub enum Rule {
 
 /// What three policies say to one sampled token: log-probabilities.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Said {
+pub struct TokenLogProbs {
     /// The policy that is trained, now.
-    pub now: f64,
+    pub current: f64,
     /// The same when the token was sampled.
-    pub then: f64,
+    pub old: f64,
     /// The frozen reference.
     pub reference: f64,
 }
 
 /// What one token adds to the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Token {
+pub struct TokenLoss {
     /// Its part of the loss.
     pub loss: f64,
     /// Minus the derivative of that by `now`: the weight of its negative log-likelihood.
-    pub push: f64,
+    pub nll_weight: f64,
     /// Whether its ratio was out of bounds, so that the reward moves it no further.
     pub clipped: bool,
 }
 
-impl Said {
+impl TokenLogProbs {
     /// An estimate of KL(policy || reference) that is never negative (Schulman 2020).
     #[must_use]
-    pub fn kl_3(&self) -> f64 {
-        let apart = self.reference - self.now;
+    pub fn kl_k3(&self) -> f64 {
+        let apart = self.reference - self.current;
         apart.exp() - apart - 1.0
     }
 }
 
-impl Rule {
+impl PolicyLoss {
     /// What each turn is rewarded with, from what the attempts earned.
     #[must_use]
-    pub fn shaped(&self, earned: &[f64]) -> Vec<f64> {
+    pub fn shape_rewards(&self, earned: &[f64]) -> Vec<f64> {
         let with = |shaping: f64| -> Vec<f64> {
             let progress = |turn: usize| {
                 if turn == 0 {
@@ -146,7 +146,7 @@ impl Rule {
 
     /// What every token of a turn of so many tokens counts.
     #[must_use]
-    pub fn share(&self, tokens: usize) -> f64 {
+    pub fn token_scale(&self, tokens: usize) -> f64 {
         match self {
             Self::Grpo { .. } => (tokens.max(1) as f64).recip(),
             Self::ScoreFirst { .. } | Self::ScoreSecond { .. } => 1.0,
@@ -156,7 +156,7 @@ impl Rule {
     /// What the sum over a batch of so many episodes, with so many turns in all, is multiplied with:
     /// GRPO is a mean over turns, and `SCoRe` an expectation over episodes.
     #[must_use]
-    pub fn scale(&self, episodes: usize, turns: usize) -> f64 {
+    pub fn batch_scale(&self, episodes: usize, turns: usize) -> f64 {
         let count = match self {
             Self::Grpo { .. } => turns,
             Self::ScoreFirst { .. } | Self::ScoreSecond { .. } => episodes,
@@ -166,35 +166,35 @@ impl Rule {
 
     /// What one token of turn `turn`, counted from 0, adds to the loss.
     #[must_use]
-    pub fn token(&self, turn: usize, advantage: f64, said: Said) -> Token {
+    pub fn token_loss(&self, turn: usize, advantage: f64, said: TokenLogProbs) -> TokenLoss {
         match *self {
             Self::Grpo { clip, kl, .. } => {
-                let ratio = (said.now - said.then).exp();
+                let ratio = (said.current - said.old).exp();
                 let (free, bound) = (
                     ratio * advantage,
                     ratio.clamp(1.0 - clip, 1.0 + clip) * advantage,
                 );
                 let clipped = bound < free;
-                let pull = kl * ((said.reference - said.now).exp() - 1.0);
+                let pull = kl * ((said.reference - said.current).exp() - 1.0);
                 let push = if clipped { 0.0 } else { free } + pull;
-                Token {
-                    loss: kl * said.kl_3() - free.min(bound),
-                    push,
+                TokenLoss {
+                    loss: kl * said.kl_k3() - free.min(bound),
+                    nll_weight: push,
                     clipped,
                 }
             }
             Self::ScoreFirst { kl, kl_first } if turn == 0 => {
-                reinforce(advantage, kl + kl_first, said)
+                reinforce_loss(advantage, kl + kl_first, said)
             }
             Self::ScoreFirst { kl, .. } | Self::ScoreSecond { kl, .. } => {
-                reinforce(advantage, kl, said)
+                reinforce_loss(advantage, kl, said)
             }
         }
     }
 
     /// Whether the loss compares with the reference.
     #[must_use]
-    pub fn has_reference(&self) -> bool {
+    pub fn needs_reference(&self) -> bool {
         match *self {
             Self::Grpo { kl, .. } | Self::ScoreSecond { kl, .. } => kl != 0.0,
             Self::ScoreFirst { kl, kl_first } => kl != 0.0 || kl_first != 0.0,
@@ -202,19 +202,19 @@ impl Rule {
     }
 }
 
-fn reinforce(advantage: f64, kl: f64, said: Said) -> Token {
-    let apart = said.now - said.reference;
-    let loss = 0.5 * kl * apart * apart - advantage * said.now;
-    Token {
+fn reinforce_loss(advantage: f64, kl: f64, said: TokenLogProbs) -> TokenLoss {
+    let apart = said.current - said.reference;
+    let loss = 0.5 * kl * apart * apart - advantage * said.current;
+    TokenLoss {
         loss,
-        push: advantage - kl * apart,
+        nll_weight: advantage - kl * apart,
         clipped: false,
     }
 }
 
 /// What each turn is credited with: its reward, and those of later turns at γ per turn.
 #[must_use]
-pub fn credits(rewards: &[f64], discount: f64) -> Vec<f64> {
+pub fn discounted_returns(rewards: &[f64], discount: f64) -> Vec<f64> {
     let mut credits = rewards.to_vec();
     for turn in (1..credits.len()).rev() {
         credits[turn - 1] += discount * credits[turn];
@@ -229,16 +229,16 @@ mod tests {
 
     use super::*;
 
-    const GRPO: Rule = Rule::Grpo {
+    const GRPO: PolicyLoss = PolicyLoss::Grpo {
         clip: 0.2,
         kl: 0.04,
         shaping: 0.5,
     };
-    const FIRST: Rule = Rule::ScoreFirst {
+    const FIRST: PolicyLoss = PolicyLoss::ScoreFirst {
         kl: 0.01,
         kl_first: 0.1,
     };
-    const SECOND: Rule = Rule::ScoreSecond {
+    const SECOND: PolicyLoss = PolicyLoss::ScoreSecond {
         kl: 0.01,
         shaping: 10.0,
     };
@@ -253,21 +253,21 @@ mod tests {
 
     #[test]
     fn progress_is_rewarded_and_regress_is_punished() {
-        assert_eq!(GRPO.shaped(&[0.0, 1.0, 0.0]), [0.0, 1.5, -0.5]);
-        assert_eq!(SECOND.shaped(&[0.0, 1.0]), [0.0, 11.0]);
-        assert_eq!(SECOND.shaped(&[1.0, 0.0]), [1.0, -10.0]);
-        assert_eq!(SECOND.shaped(&[1.0, 1.0]), [1.0, 1.0]);
-        assert_eq!(FIRST.shaped(&[1.0, 0.0]), [0.0, 0.0]);
-        assert_eq!(FIRST.shaped(&[0.0, 1.0]), [0.0, 1.0]);
-        assert_eq!(SECOND.shaped(&[1.0]), [1.0]);
+        assert_eq!(GRPO.shape_rewards(&[0.0, 1.0, 0.0]), [0.0, 1.5, -0.5]);
+        assert_eq!(SECOND.shape_rewards(&[0.0, 1.0]), [0.0, 11.0]);
+        assert_eq!(SECOND.shape_rewards(&[1.0, 0.0]), [1.0, -10.0]);
+        assert_eq!(SECOND.shape_rewards(&[1.0, 1.0]), [1.0, 1.0]);
+        assert_eq!(FIRST.shape_rewards(&[1.0, 0.0]), [0.0, 0.0]);
+        assert_eq!(FIRST.shape_rewards(&[0.0, 1.0]), [0.0, 1.0]);
+        assert_eq!(SECOND.shape_rewards(&[1.0]), [1.0]);
     }
 
     #[test]
     fn credit_comes_from_later_turns_only_where_it_is_asked_for() {
-        assert_eq!(credits(&[1.0, 2.0, 4.0], 0.0), [1.0, 2.0, 4.0]);
-        assert_eq!(credits(&[1.0, 2.0, 4.0], 0.5), [3.0, 4.0, 4.0]);
-        assert_eq!(credits(&[1.0, 2.0, 4.0], 1.0), [7.0, 6.0, 4.0]);
-        assert_eq!(credits(&[], 1.0), [0.0; 0]);
+        assert_eq!(discounted_returns(&[1.0, 2.0, 4.0], 0.0), [1.0, 2.0, 4.0]);
+        assert_eq!(discounted_returns(&[1.0, 2.0, 4.0], 0.5), [3.0, 4.0, 4.0]);
+        assert_eq!(discounted_returns(&[1.0, 2.0, 4.0], 1.0), [7.0, 6.0, 4.0]);
+        assert_eq!(discounted_returns(&[], 1.0), [0.0; 0]);
     }
 
     #[test]
@@ -304,30 +304,30 @@ mod tests {
 
     #[test]
     fn distance_from_the_reference_by_hand() {
-        let said = |now, reference| Said {
-            now,
-            then: now,
+        let said = |now, reference| TokenLogProbs {
+            current: now,
+            old: now,
             reference,
         };
-        assert_eq!(said(-1.0, -1.0).kl_3(), 0.0);
+        assert_eq!(said(-1.0, -1.0).kl_k3(), 0.0);
         // Ratio 2: 2 - ln 2 - 1; ratio 1/2: 1/2 + ln 2 - 1.
-        near(said(0.5_f64.ln(), 0.0).kl_3(), 0.306_853);
-        near(said(0.0, 0.5_f64.ln()).kl_3(), 0.193_147);
+        near(said(0.5_f64.ln(), 0.0).kl_k3(), 0.306_853);
+        near(said(0.0, 0.5_f64.ln()).kl_k3(), 0.193_147);
     }
 
     #[test]
     fn grpo_tokens_by_hand() {
-        let said = |ratio: f64| Said {
-            now: ratio.ln() - 2.0,
-            then: -2.0,
+        let said = |ratio: f64| TokenLogProbs {
+            current: ratio.ln() - 2.0,
+            old: -2.0,
             reference: ratio.ln() - 2.0,
         };
         let token = |advantage, ratio| {
-            let Token {
+            let TokenLoss {
                 loss,
-                push,
+                nll_weight: push,
                 clipped,
-            } = GRPO.token(1, advantage, said(ratio));
+            } = GRPO.token_loss(1, advantage, said(ratio));
             (loss, push, clipped)
         };
         let cases = [
@@ -347,45 +347,45 @@ mod tests {
             assert_eq!(found.2, clipped, "{advantage} {ratio}");
         }
         // The reference says e times as much: β (e - 1) towards it, β (e - 2) of loss.
-        let pulled = GRPO.token(
+        let pulled = GRPO.token_loss(
             0,
             0.0,
-            Said {
-                now: -2.0,
-                then: -2.0,
+            TokenLogProbs {
+                current: -2.0,
+                old: -2.0,
                 reference: -1.0,
             },
         );
-        near(pulled.push, 0.04 * (std::f64::consts::E - 1.0));
+        near(pulled.nll_weight, 0.04 * (std::f64::consts::E - 1.0));
         near(pulled.loss, 0.04 * (std::f64::consts::E - 2.0));
-        near(GRPO.share(4), 0.25);
+        near(GRPO.token_scale(4), 0.25);
     }
 
     #[test]
     fn score_tokens_by_hand() {
-        let said = Said {
-            now: -1.0,
-            then: -1.0,
+        let said = TokenLogProbs {
+            current: -1.0,
+            old: -1.0,
             reference: -3.0,
         };
         // Held by β1 + β2 at turn 1 and by β1 at turn 2; 2 apart.
-        near(FIRST.token(0, 0.0, said).push, -0.22);
-        near(FIRST.token(0, 0.0, said).loss, 0.22);
-        near(FIRST.token(1, 5.0, said).push, 5.0 - 0.02);
-        near(SECOND.token(0, 5.0, said).push, 5.0 - 0.02);
-        near(SECOND.token(0, 5.0, said).loss, 5.0 + 0.02);
-        near(SECOND.share(40), 1.0);
+        near(FIRST.token_loss(0, 0.0, said).nll_weight, -0.22);
+        near(FIRST.token_loss(0, 0.0, said).loss, 0.22);
+        near(FIRST.token_loss(1, 5.0, said).nll_weight, 5.0 - 0.02);
+        near(SECOND.token_loss(0, 5.0, said).nll_weight, 5.0 - 0.02);
+        near(SECOND.token_loss(0, 5.0, said).loss, 5.0 + 0.02);
+        near(SECOND.token_scale(40), 1.0);
     }
 
-    fn rules() -> impl Strategy<Value = Rule> {
+    fn rules() -> impl Strategy<Value = PolicyLoss> {
         let numbers = (0.05..0.5, 0.0..1.0, 0.0..12.0);
         (0..3, numbers).prop_map(|(rule, (clip, kl, shaping))| match rule {
-            0 => Rule::Grpo { clip, kl, shaping },
-            1 => Rule::ScoreFirst {
+            0 => PolicyLoss::Grpo { clip, kl, shaping },
+            1 => PolicyLoss::ScoreFirst {
                 kl,
                 kl_first: shaping,
             },
-            _ => Rule::ScoreSecond { kl, shaping },
+            _ => PolicyLoss::ScoreSecond { kl, shaping },
         })
     }
 
@@ -399,12 +399,12 @@ mod tests {
             then in -4.0..0.0,
             reference in -4.0..0.0,
         ) {
-            let at = |now| rule.token(turn, advantage, Said { now, then, reference });
+            let at = |now| rule.token_loss(turn, advantage, TokenLogProbs { current: now, old: then, reference });
             let (step, here) = (1e-6, at(now));
             // Not where the slope jumps.
             prop_assume!(at(now - step).clipped == at(now + step).clipped);
             let slope = (at(now + step).loss - at(now - step).loss) / (2.0 * step);
-            prop_assert!((slope + here.push).abs() < 1e-4 * (1.0 + slope.abs()), "{} {}", slope, here.push);
+            prop_assert!((slope + here.nll_weight).abs() < 1e-4 * (1.0 + slope.abs()), "{} {}", slope, here.nll_weight);
         }
 
         #[test]

@@ -15,7 +15,7 @@ use crate::domain::Reward;
 /// anyway; here later turns count, so that an episode may stand by a right attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Selection {
+pub enum TurnSelection {
     /// Every turn.
     #[default]
     All,
@@ -34,7 +34,7 @@ pub enum Selection {
     BestStrict,
 }
 
-impl Selection {
+impl TurnSelection {
     /// Every criterion.
     pub const ALL: [Self; 6] = [
         Self::All,
@@ -47,14 +47,14 @@ impl Selection {
 
     /// The indices of the turns that become targets, in order.
     #[must_use]
-    pub fn picks(self, rewards: &[Reward]) -> Vec<usize> {
+    pub fn select_turns(self, rewards: &[Reward]) -> Vec<usize> {
         (0..rewards.len())
-            .filter(|&turn| self.keeps(rewards, turn))
+            .filter(|&turn| self.keeps_turn(rewards, turn))
             .collect()
     }
 
     /// Whether a turn is kept among the turns with these rewards.
-    fn keeps(self, rewards: &[Reward], turn: usize) -> bool {
+    fn keeps_turn(self, rewards: &[Reward], turn: usize) -> bool {
         let (earlier, reward, later) = (&rewards[..turn], rewards[turn], &rewards[turn + 1..]);
         match self {
             Self::All => true,
@@ -79,10 +79,10 @@ mod tests {
 
     use super::*;
 
-    /// What each criterion keeps, in the order of `Selection::ALL`.
+    /// What each criterion keeps, in the order of `TurnSelection::ALL`.
     fn kept(rewards: &[f64]) -> [Vec<usize>; 6] {
         let rewards: Vec<Reward> = rewards.iter().copied().map(Reward).collect();
-        Selection::ALL.map(|selection| selection.picks(&rewards))
+        TurnSelection::ALL.map(|selection| selection.select_turns(&rewards))
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_experiment_files() {
-        let names = Selection::ALL.map(|selection| serde_json::to_value(selection).unwrap());
+        let names = TurnSelection::ALL.map(|selection| serde_json::to_value(selection).unwrap());
         assert_eq!(
             names,
             [

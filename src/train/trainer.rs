@@ -5,15 +5,17 @@ use std::path::Path;
 use crate::domain::{Observer, Seed};
 use crate::model::Decoder;
 
-use super::batch::{Batch, epoch};
-use super::optimise::{Objective, TrainError, Trained, Weighed, optimise};
-use super::{Encoded, Normalise, TrainConfig};
+use super::batch::{Batch, epoch_batches};
+use super::training_loop::{
+    TrainError, TrainingObjective, TrainingResult, WeightedBatch, run_objectives,
+};
+use super::{EncodedExample, LossReduction, TrainConfig};
 
 /// One schedule over one set of examples; the optimizer begins afresh with each phase.
 #[derive(Clone, Debug)]
-pub struct Phase<'a> {
+pub struct TrainingPhase<'a> {
     /// What is trained on.
-    pub examples: &'a [Encoded],
+    pub examples: &'a [EncodedExample],
     /// Epochs, batch, rates.
     pub config: TrainConfig,
     /// Decides the order of examples.
@@ -23,7 +25,7 @@ pub struct Phase<'a> {
 /// Trains a decoder through phases, keeping its progress in a folder.
 pub struct Trainer<'a> {
     /// What weights are relative to.
-    pub normalise: Normalise,
+    pub reduction: LossReduction,
     /// Where progress is kept, and taken up from.
     pub folder: &'a Path,
 }
@@ -37,50 +39,50 @@ impl Trainer<'_> {
     pub fn train(
         &self,
         start: Decoder,
-        phases: &[Phase<'_>],
+        phases: &[TrainingPhase<'_>],
         observer: &mut dyn Observer,
-    ) -> Result<Trained, TrainError> {
+    ) -> Result<TrainingResult, TrainError> {
         if phases.iter().any(|phase| phase.examples.is_empty()) {
             return Err(TrainError::NoExamples);
         }
         let mut schedules: Vec<_> = phases
             .iter()
-            .map(|phase| Schedule::new(phase, self.normalise))
+            .map(|phase| SupervisedObjective::new(phase, self.reduction))
             .collect();
-        let mut objectives: Vec<&mut dyn Objective> = schedules
+        let mut objectives: Vec<&mut dyn TrainingObjective> = schedules
             .iter_mut()
-            .map(|schedule| schedule as &mut dyn Objective)
+            .map(|schedule| schedule as &mut dyn TrainingObjective)
             .collect();
-        optimise(self.folder, start, &mut objectives, observer)
+        run_objectives(self.folder, start, &mut objectives, observer)
     }
 }
 
 /// A phase with its order of batches.
-struct Schedule<'a> {
-    phase: &'a Phase<'a>,
-    normalise: Normalise,
+struct SupervisedObjective<'a> {
+    phase: &'a TrainingPhase<'a>,
+    reduction: LossReduction,
     batches: Vec<Vec<usize>>,
 }
 
-impl<'a> Schedule<'a> {
-    fn new(phase: &'a Phase<'a>, normalise: Normalise) -> Self {
+impl<'a> SupervisedObjective<'a> {
+    fn new(phase: &'a TrainingPhase<'a>, normalise: LossReduction) -> Self {
         let order = |number: u32| {
-            epoch(
+            epoch_batches(
                 phase.examples,
-                phase.config.batch,
+                phase.config.batch_size,
                 normalise,
-                phase.seed.at(u64::from(number)),
+                phase.seed.derive_indexed(u64::from(number)),
             )
         };
         Self {
             phase,
-            normalise,
+            reduction: normalise,
             batches: (0..phase.config.epochs).flat_map(order).collect(),
         }
     }
 }
 
-impl Objective for Schedule<'_> {
+impl TrainingObjective for SupervisedObjective<'_> {
     fn config(&self) -> &TrainConfig {
         &self.phase.config
     }
@@ -89,16 +91,16 @@ impl Objective for Schedule<'_> {
         self.batches.len()
     }
 
-    fn batch(&mut self, step: usize, _: &Decoder) -> Result<Weighed, TrainError> {
-        let examples: Vec<&Encoded> = self.batches[step]
+    fn batch(&mut self, step: usize, _: &Decoder) -> Result<WeightedBatch, TrainError> {
+        let examples: Vec<&EncodedExample> = self.batches[step]
             .iter()
             .map(|&i| &self.phase.examples[i])
             .collect();
-        let batch = Batch::new(&examples, self.normalise);
-        Ok(Weighed {
+        let batch = Batch::new(&examples, self.reduction);
+        Ok(WeightedBatch {
             batch,
             loss: None,
-            readings: Vec::new(),
+            metrics: Vec::new(),
             counts: Vec::new(),
         })
     }

@@ -14,7 +14,7 @@ use crate::domain::{Episode, Reward};
 /// all attempts at the problem, those of its other trajectories included.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Weighting {
+pub enum RewardWeighting {
     /// `w_t = 1`: plain supervised fine-tuning on whatever was selected.
     Uniform,
     /// `w_t = 1` where the turn is right, else 0: filtered behaviour cloning, the limit of `Exp`
@@ -47,13 +47,13 @@ pub enum Weighting {
     },
 }
 
-impl Default for Weighting {
+impl Default for RewardWeighting {
     fn default() -> Self {
         Self::Exp { temperature: 0.4 }
     }
 }
 
-impl Weighting {
+impl RewardWeighting {
     /// Whether some weights may be below 0.
     #[must_use]
     pub const fn may_be_negative(&self) -> bool {
@@ -62,7 +62,7 @@ impl Weighting {
 
     /// What is wrong with these settings, if anything, as (field, complaint).
     #[must_use]
-    pub fn fault(&self) -> Option<(&'static str, String)> {
+    pub fn first_error(&self) -> Option<(&'static str, String)> {
         let temperature = self.temperature()?;
         let usable = temperature.is_finite() && temperature > 0.0;
         (!usable).then(|| {
@@ -84,7 +84,7 @@ impl Weighting {
     }
 
     /// One weight per reward; `rewards` are those of one trajectory's turns in order, `prompt` those of all
-    /// attempts at the same problem, and `turn_means` is what [`turn_means`] gives for all problems.
+    /// attempts at the same problem, and `mean_reward_by_turn` is what [`mean_reward_by_turn`] gives for all problems.
     ///
     /// # Panics
     /// If `TurnAdvantage` is not given the mean of every turn.
@@ -98,7 +98,7 @@ impl Weighting {
         };
         let centred = |value: &dyn Fn(f64) -> f64| {
             let mean_of: Vec<f64> = prompt.iter().map(|reward| value(reward.0)).collect();
-            above_mean(&each(value), &mean_of)
+            subtract_mean(&each(value), &mean_of)
         };
         match *self {
             Self::Uniform => each(&|_| 1.0),
@@ -130,11 +130,11 @@ impl Weighting {
 
 /// The values minus their mean; exactly 0 where all are equal, which a rounded mean would not give.
 pub(super) fn centered(values: &[f64]) -> Vec<f64> {
-    above_mean(values, values)
+    subtract_mean(values, values)
 }
 
 /// The values minus the mean of others; exactly 0 where all are equal.
-fn above_mean(values: &[f64], others: &[f64]) -> Vec<f64> {
+fn subtract_mean(values: &[f64], others: &[f64]) -> Vec<f64> {
     let count = others.len() as f64;
     values
         .iter()
@@ -144,7 +144,7 @@ fn above_mean(values: &[f64], others: &[f64]) -> Vec<f64> {
 
 /// The mean reward of each turn over the episodes that reached it.
 #[must_use]
-pub fn turn_means(episodes: &[Episode]) -> Vec<f64> {
+pub fn mean_reward_by_turn(episodes: &[Episode]) -> Vec<f64> {
     let turns = episodes
         .iter()
         .map(|episode| episode.turns.len())
@@ -166,19 +166,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{Author, Candidate, Grade, Turn, Verdict};
+    use crate::domain::{Candidate, CandidateAuthor, Grade, GradeVerdict, Turn};
 
     const TAU: f64 = 0.4;
 
-    fn every() -> [Weighting; 6] {
+    fn every() -> [RewardWeighting; 6] {
         let temperature = TAU;
         [
-            Weighting::Uniform,
-            Weighting::SuccessOnly,
-            Weighting::Exp { temperature },
-            Weighting::Centered { temperature },
-            Weighting::CenteredExp { temperature },
-            Weighting::TurnAdvantage { temperature },
+            RewardWeighting::Uniform,
+            RewardWeighting::SuccessOnly,
+            RewardWeighting::Exp { temperature },
+            RewardWeighting::Centered { temperature },
+            RewardWeighting::CenteredExp { temperature },
+            RewardWeighting::TurnAdvantage { temperature },
         ]
     }
 
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(weighting: Weighting, values: &[f64], expected: &[f64]) {
+    fn check(weighting: RewardWeighting, values: &[f64], expected: &[f64]) {
         let values = rewards(values);
         let weights = weighting.weights(&values, &values, &[0.3, 0.9, 1.0]);
         assert_eq!(weights.len(), expected.len());
@@ -202,12 +202,12 @@ mod tests {
     #[test]
     fn exponential_weights_are_those_of_the_official_code() {
         check(
-            Weighting::default(),
+            RewardWeighting::default(),
             &[-1.0, 0.0, 1.0],
             &[0.0821, 1.0, 12.1825],
         );
         check(
-            Weighting::Exp { temperature: 1.0 },
+            RewardWeighting::Exp { temperature: 1.0 },
             &[-1.0, 0.0, 1.0],
             &[0.3679, 1.0, std::f64::consts::E],
         );
@@ -216,12 +216,12 @@ mod tests {
     #[test]
     fn both_readings_of_centring_on_a_wrong_then_right_trajectory() {
         check(
-            Weighting::Centered { temperature: TAU },
+            RewardWeighting::Centered { temperature: TAU },
             &[0.0, 1.0],
             &[0.2865, 3.4903],
         );
         check(
-            Weighting::CenteredExp { temperature: TAU },
+            RewardWeighting::CenteredExp { temperature: TAU },
             &[0.0, 1.0],
             &[-5.5912, 5.5912],
         );
@@ -231,13 +231,13 @@ mod tests {
     fn the_mean_is_that_of_all_attempts_at_the_problem() {
         // A trajectory 0, 1 beside another 1: the mean is 2/3; exp(-(2/3) / 0.4), exp((1/3) / 0.4).
         let (own, prompt) = (rewards(&[0.0, 1.0]), rewards(&[0.0, 1.0, 1.0]));
-        let weights = Weighting::Centered { temperature: TAU }.weights(&own, &prompt, &[]);
+        let weights = RewardWeighting::Centered { temperature: TAU }.weights(&own, &prompt, &[]);
         assert!(
             (weights[0] - 0.1889).abs() < 5e-4 && (weights[1] - 2.3010).abs() < 5e-4,
             "{weights:?}"
         );
         // exp(0), exp(2.5) twice: the mean is (1 + 2 * 12.1825) / 3 = 8.4550.
-        let weights = Weighting::CenteredExp { temperature: TAU }.weights(&own, &prompt, &[]);
+        let weights = RewardWeighting::CenteredExp { temperature: TAU }.weights(&own, &prompt, &[]);
         assert!(
             (weights[0] + 7.4550).abs() < 5e-4 && (weights[1] - 3.7275).abs() < 5e-4,
             "{weights:?}"
@@ -246,9 +246,9 @@ mod tests {
 
     #[test]
     fn a_problem_solved_at_once_is_not_news_to_the_centred_weightings() {
-        check(Weighting::default(), &[1.0], &[12.1825]);
+        check(RewardWeighting::default(), &[1.0], &[12.1825]);
         assert_eq!(
-            Weighting::Centered { temperature: TAU }.weights(
+            RewardWeighting::Centered { temperature: TAU }.weights(
                 &rewards(&[1.0]),
                 &rewards(&[1.0]),
                 &[]
@@ -257,7 +257,8 @@ mod tests {
         );
         for count in 1..8 {
             let same = vec![Reward(1.0); count];
-            let weights = Weighting::CenteredExp { temperature: TAU }.weights(&same, &same, &[]);
+            let weights =
+                RewardWeighting::CenteredExp { temperature: TAU }.weights(&same, &same, &[]);
             assert_eq!(
                 weights,
                 vec![0.0; count],
@@ -270,7 +271,7 @@ mod tests {
     fn turn_advantage_compares_with_the_same_turn_of_other_problems() {
         // exp(-0.3 / 0.4), exp(0.1 / 0.4), with turn means 0.3 and 0.9.
         check(
-            Weighting::TurnAdvantage { temperature: TAU },
+            RewardWeighting::TurnAdvantage { temperature: TAU },
             &[0.0, 1.0],
             &[0.4724, 1.2840],
         );
@@ -278,29 +279,37 @@ mod tests {
 
     #[test]
     fn uniform_ignores_rewards_and_success_only_filters_by_them() {
-        check(Weighting::Uniform, &[-1.0, 0.0, 1.0], &[1.0, 1.0, 1.0]);
-        check(Weighting::SuccessOnly, &[-1.0, 0.0, 1.0], &[0.0, 0.0, 1.0]);
+        check(
+            RewardWeighting::Uniform,
+            &[-1.0, 0.0, 1.0],
+            &[1.0, 1.0, 1.0],
+        );
+        check(
+            RewardWeighting::SuccessOnly,
+            &[-1.0, 0.0, 1.0],
+            &[0.0, 0.0, 1.0],
+        );
     }
 
     #[test]
     fn turn_means_run_over_the_episodes_that_reached_the_turn() {
-        use Verdict::{Right, Unreadable, Wrong};
+        use GradeVerdict::{Right, Unreadable, Wrong};
         let turn = |verdict| {
             let grade = Grade {
                 answer: None,
                 verdict,
             };
-            let (author, text) = (Author::Policy, String::new());
+            let (author, text) = (CandidateAuthor::Policy, String::new());
             Turn::single(Candidate {
                 author,
                 text,
                 tokens: 1,
-                prompt: 1,
+                prompt_tokens: 1,
                 finished: true,
                 grade,
             })
         };
-        let episode = |verdicts: &[Verdict]| Episode {
+        let episode = |verdicts: &[GradeVerdict]| Episode {
             problem: "p".to_owned(),
             sample: 0,
             turns: verdicts.iter().copied().map(turn).collect(),
@@ -310,17 +319,20 @@ mod tests {
             episode(&[Wrong, Right]),
             episode(&[Unreadable, Wrong, Right]),
         ];
-        assert_eq!(turn_means(&episodes), [0.0, 0.5, 1.0]);
-        assert_eq!(turn_means(&[]), [0.0; 0]);
+        assert_eq!(mean_reward_by_turn(&episodes), [0.0, 0.5, 1.0]);
+        assert_eq!(mean_reward_by_turn(&[]), [0.0; 0]);
     }
 
     #[test]
     fn spelling_of_experiment_files() {
-        let read = |json: &str| serde_json::from_str::<Weighting>(json);
-        assert_eq!(read(r#""uniform""#).unwrap(), Weighting::Uniform);
-        assert_eq!(read(r#""success-only""#).unwrap(), Weighting::SuccessOnly);
+        let read = |json: &str| serde_json::from_str::<RewardWeighting>(json);
+        assert_eq!(read(r#""uniform""#).unwrap(), RewardWeighting::Uniform);
+        assert_eq!(
+            read(r#""success-only""#).unwrap(),
+            RewardWeighting::SuccessOnly
+        );
         let centered = read(r#"{"centered-exp":{"temperature":0.4}}"#).unwrap();
-        assert_eq!(centered, Weighting::CenteredExp { temperature: 0.4 });
+        assert_eq!(centered, RewardWeighting::CenteredExp { temperature: 0.4 });
         for weighting in every() {
             assert_eq!(
                 read(&serde_json::to_string(&weighting).unwrap()).unwrap(),
@@ -334,14 +346,18 @@ mod tests {
     #[test]
     fn a_temperature_must_be_above_zero() {
         for temperature in [0.0, -0.4, f64::NAN, f64::INFINITY] {
-            let (field, complaint) = Weighting::Exp { temperature }.fault().unwrap();
+            let (field, complaint) = RewardWeighting::Exp { temperature }.first_error().unwrap();
             assert_eq!(field, "temperature");
             assert!(
                 complaint.ends_with("is not a number above 0"),
                 "{complaint}"
             );
         }
-        assert!(every().iter().all(|weighting| weighting.fault().is_none()));
+        assert!(
+            every()
+                .iter()
+                .all(|weighting| weighting.first_error().is_none())
+        );
     }
 
     proptest! {

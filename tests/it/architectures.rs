@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use rise_lab::domain::{Sampling, Seed};
+use rise_lab::domain::{SamplingConfig, Seed};
 use rise_lab::model::checkpoint::{
-    CONFIG, WEIGHTS, encode, read_config, read_weights, written_config,
+    CONFIG_FILE, WEIGHTS_FILE, encode_weights, read_config, read_weights, written_config,
 };
 use rise_lab::model::{
-    Decoder, Gradients, Kernels, Place, Prompted, Ragged, Targets, Visit, generate,
+    Decoder, Engine, ExecutionContext, GenerationPrompt, Gradients, LossTargets, ParameterVisitor,
+    RaggedBatch, generate,
 };
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -40,14 +41,14 @@ fn golden(name: &str) -> Golden {
 }
 
 /// The checkpoint on the fused kernels, where these know the architecture, or on tensors.
-fn decoder(name: &str, kernels: Kernels) -> Decoder {
-    let place = Place {
-        kernels,
-        ..Place::open("flex").unwrap()
+fn decoder(name: &str, kernels: Engine) -> Decoder {
+    let place = ExecutionContext {
+        engine: kernels,
+        ..ExecutionContext::open("flex").unwrap()
     };
-    let config = read_config(&folder(name).join(CONFIG)).unwrap();
+    let config = read_config(&folder(name).join(CONFIG_FILE)).unwrap();
     let weights = read_weights(
-        &folder(name).join(WEIGHTS),
+        &folder(name).join(WEIGHTS_FILE),
         &config,
         golden(name).vocabulary,
         &place,
@@ -58,7 +59,7 @@ fn decoder(name: &str, kernels: Kernels) -> Decoder {
 
 /// Log-probabilities of every token at every position follow from the logits; those of the tokens
 /// that came are compared.
-fn log_probabilities(golden: &Golden) -> (Ragged, Targets, Vec<f32>) {
+fn log_probabilities(golden: &Golden) -> (RaggedBatch, LossTargets, Vec<f32>) {
     let lengths: Vec<usize> = golden
         .sequences
         .iter()
@@ -86,13 +87,13 @@ fn log_probabilities(golden: &Golden) -> (Ragged, Targets, Vec<f32>) {
             })
         });
     let weights: Arc<[f32]> = vec![1.0; ids.len()].into();
-    let batch = Ragged {
+    let batch = RaggedBatch {
         tokens: inputs.copied().collect(),
         lengths: lengths.into(),
     };
     (
         batch,
-        Targets {
+        LossTargets {
             ids: ids.into(),
             weights,
         },
@@ -113,7 +114,7 @@ fn worst(a: &[f32], b: &[f32]) -> f32 {
 fn log_probabilities_are_those_of_transformers() {
     for name in FULL.into_iter().chain(["llama-2-bf16", "llama-2-f16"]) {
         let (batch, targets, expected) = log_probabilities(&golden(name));
-        for kernels in [Kernels::Fused, Kernels::Plain] {
+        for kernels in [Engine::Cpu, Engine::Portable] {
             let found = decoder(name, kernels).log_probabilities(&batch, &targets);
             let worst = worst(&found, &expected);
             assert!(worst < 1e-4, "{name}, {kernels:?}: {worst}");
@@ -123,7 +124,7 @@ fn log_probabilities_are_those_of_transformers() {
 
 #[test]
 fn greedy_continuations_are_those_of_transformers() {
-    let sampling = Sampling {
+    let sampling = SamplingConfig {
         temperature: 0.0,
         top_k: 0,
         top_p: 1.0,
@@ -131,12 +132,12 @@ fn greedy_continuations_are_those_of_transformers() {
     };
     for name in FULL {
         let golden = golden(name);
-        let prompt = |tokens: &Vec<u32>| Prompted {
+        let prompt = |tokens: &Vec<u32>| GenerationPrompt {
             tokens: tokens.clone(),
             seeds: vec![Seed(0)],
         };
-        let prompts: Vec<Prompted> = golden.sequences.iter().map(prompt).collect();
-        for kernels in [Kernels::Fused, Kernels::Plain] {
+        let prompts: Vec<GenerationPrompt> = golden.sequences.iter().map(prompt).collect();
+        for kernels in [Engine::Cpu, Engine::Portable] {
             let written = generate(&decoder(name, kernels), &prompts, &sampling, &[]);
             assert_eq!(
                 written.concat(),
@@ -152,7 +153,7 @@ fn the_loss_and_its_gradients_are_those_of_transformers() {
     for name in FULL {
         let golden = golden(name);
         let (batch, targets, _) = log_probabilities(&golden);
-        for kernels in [Kernels::Fused, Kernels::Plain] {
+        for kernels in [Engine::Cpu, Engine::Portable] {
             let decoder = decoder(name, kernels);
             let (loss, gradients) = decoder.loss_and_gradients(&batch, &targets);
             assert!(
@@ -161,10 +162,14 @@ fn the_loss_and_its_gradients_are_those_of_transformers() {
                 golden.loss
             );
             // The gradients take the places of the weights, and are written as a checkpoint would be.
-            let as_weights =
-                decoder.with_weights(decoder.weights().clone().map(&mut Swap(&gradients)));
+            let as_weights = decoder.with_weights(
+                decoder
+                    .weights()
+                    .clone()
+                    .map_parameters(&mut Swap(&gradients)),
+            );
             let (ours, theirs) = (
-                encode(&as_weights),
+                encode_weights(&as_weights),
                 fs::read(folder(name).join("gradients.safetensors")).unwrap(),
             );
             let (ours, theirs) = (
@@ -186,11 +191,11 @@ fn the_loss_and_its_gradients_are_those_of_transformers() {
 
 struct Swap<'a>(&'a Gradients);
 
-impl Visit for Swap<'_> {
+impl ParameterVisitor for Swap<'_> {
     fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
         let values = self
             .0
-            .get(name)
+            .values(name)
             .expect("every parameter has a gradient")
             .into_owned();
         Tensor::from_data(
@@ -212,10 +217,10 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
 #[test]
 fn what_is_written_is_what_was_read() {
     for name in FULL {
-        let decoder = decoder(name, Kernels::Plain);
-        let bytes = encode(&decoder);
+        let decoder = decoder(name, Engine::Portable);
+        let bytes = encode_weights(&decoder);
         let written = SafeTensors::deserialize(&bytes).unwrap();
-        let read = read_config(&folder(name).join(CONFIG)).unwrap();
+        let read = read_config(&folder(name).join(CONFIG_FILE)).unwrap();
         let json = written_config(&read, golden(name).vocabulary).unwrap();
         let lab = crate::support::Lab::new();
         lab.write("hf/config.json", json.to_string());
@@ -224,7 +229,7 @@ fn what_is_written_is_what_was_read() {
             read,
             "{name}"
         );
-        let original = fs::read(folder(name).join(WEIGHTS));
+        let original = fs::read(folder(name).join(WEIGHTS_FILE));
         if let Ok(original) = original {
             let original = SafeTensors::deserialize(&original).unwrap();
             for (parameter, view) in original.tensors() {
@@ -242,13 +247,14 @@ fn what_is_written_is_what_was_read() {
 fn a_checkpoint_that_cannot_be_used_says_why() {
     let lab = crate::support::Lab::new();
     let copy = |name: &str| crate::support::copy(&folder(name), &lab.path(name));
-    let place = Place::open("flex").unwrap();
+    let place = ExecutionContext::open("flex").unwrap();
     let refused = |name: &str| {
-        let config = match read_config(&lab.path(name).join(CONFIG)) {
+        let config = match read_config(&lab.path(name).join(CONFIG_FILE)) {
             Ok(config) => config,
             Err(error) => return error.to_string(),
         };
-        let error = read_weights(&lab.path(name).join(WEIGHTS), &config, 61, &place).unwrap_err();
+        let error =
+            read_weights(&lab.path(name).join(WEIGHTS_FILE), &config, 61, &place).unwrap_err();
         error
             .to_string()
             .replace(&lab.path("").display().to_string(), "")
@@ -304,7 +310,7 @@ fn a_checkpoint_that_cannot_be_used_says_why() {
         "{}",
         refused("llama-3.1")
     );
-    let path = lab.path("mistral").join(WEIGHTS);
+    let path = lab.path("mistral").join(WEIGHTS_FILE);
     let mut bytes = fs::read(&path).unwrap();
     let end = bytes.len();
     bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use rise_lab::domain::{Dialogue, Message, Role};
-use rise_lab::model::{ChatTemplate, Tokenizer, Written};
+use rise_lab::model::{ChatTemplate, EncodedDialogue, Tokenizer};
 use serde::Deserialize;
 
 use crate::support::{Lab, manifest};
@@ -63,9 +63,11 @@ fn texts_and_token_ids_are_those_of_transformers() {
                 "{name}"
             );
             let ids = if is_open {
-                tokenizer.prompt(&Dialogue(messages.to_vec())).unwrap()
+                tokenizer
+                    .encode_prompt(&Dialogue(messages.to_vec()))
+                    .unwrap()
             } else {
-                tokenizer.write(messages).unwrap().tokens
+                tokenizer.encode_dialogue(messages).unwrap().tokens
             };
             assert_eq!(ids, case.ids, "{name}, {} messages", case.messages);
         }
@@ -77,20 +79,20 @@ fn what_is_trained_follows_what_is_shown_and_ends_as_answers_end() {
     for name in TEMPLATES {
         let (turns, _) = golden(name);
         let tokenizer = Tokenizer::load(&folder(name).join("tokenizer.json")).unwrap();
-        let Written { tokens, answers } = tokenizer.write(&turns[..4]).unwrap();
+        let EncodedDialogue { tokens, answers } = tokenizer.encode_dialogue(&turns[..4]).unwrap();
         assert_eq!(answers.len(), 2, "{name}");
         for (number, answer) in answers.into_iter().enumerate() {
             let before = Dialogue(turns[..=2 * number].to_vec());
             assert_eq!(
                 tokens[..answer.start],
-                tokenizer.prompt(&before).unwrap(),
+                tokenizer.encode_prompt(&before).unwrap(),
                 "{name}"
             );
-            assert!(tokenizer.is_end(tokens[answer.end - 1]), "{name}");
+            assert!(tokenizer.is_end_token(tokens[answer.end - 1]), "{name}");
             assert!(
                 !tokens[answer.start..answer.end - 1]
                     .iter()
-                    .any(|&token| tokenizer.is_end(token))
+                    .any(|&token| tokenizer.is_end_token(token))
             );
             assert_eq!(
                 tokenizer.decode(&tokens[answer]).trim(),
@@ -105,7 +107,10 @@ fn what_is_trained_follows_what_is_shown_and_ends_as_answers_end() {
 fn a_template_that_refuses_or_rewrites_says_so() {
     let tokenizer = Tokenizer::load(&folder("llama-2").join("tokenizer.json")).unwrap();
     let (turns, _) = golden("llama-2");
-    let refused = tokenizer.write(&turns[1..2]).unwrap_err().to_string();
+    let refused = tokenizer
+        .encode_dialogue(&turns[1..2])
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("roles must alternate"), "{refused}");
     let lab = Lab::new();
     crate::support::copy(&folder("zephyr"), &lab.path("zephyr"));
@@ -113,7 +118,10 @@ fn a_template_that_refuses_or_rewrites_says_so() {
         "{% for m in messages %}{{ loop.revindex }} {{ m.content }}{{ eos_token }}{% endfor %}";
     lab.write("zephyr/chat_template.jinja", template);
     let rewriting = Tokenizer::load(&lab.path("zephyr/tokenizer.json")).unwrap();
-    let error = rewriting.write(&turns[..4]).unwrap_err().to_string();
+    let error = rewriting
+        .encode_dialogue(&turns[..4])
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains(
             "writes the beginning of a dialogue otherwise once it is answered (message 2)"

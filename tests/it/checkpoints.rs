@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use rise_lab::domain::Seed;
-use rise_lab::model::checkpoint::{self, read_sizes, written_config};
-use rise_lab::model::{Checkpoint, Decoder, ModelConfig, Tokenizer, Weights};
+use rise_lab::model::checkpoint::{self, read_checkpoint_config, written_config};
+use rise_lab::model::{CheckpointFolder, Decoder, ModelConfig, Tokenizer, Weights};
 use serde_json::{Value, json};
 
 use crate::support::{FILE, Lab, Ran, copy, manifest, place};
@@ -22,16 +22,16 @@ fn scores(lab: &Lab) -> Vec<Vec<String>> {
 fn publish(from: &Lab, to: &Lab, folder: &str) {
     let rows = from.query("SELECT key FROM stages WHERE kind = 'base'");
     let stage = from.path("store/stages").join(&rows[0][0]);
-    for name in [checkpoint::WEIGHTS, checkpoint::TOKENIZER] {
+    for name in [checkpoint::WEIGHTS_FILE, checkpoint::TOKENIZER_FILE] {
         to.write(
             &format!("{folder}/{name}"),
             fs::read(stage.join(name)).unwrap(),
         );
     }
-    let sizes = read_sizes(&stage.join(checkpoint::CONFIG)).unwrap();
+    let sizes = read_checkpoint_config(&stage.join(checkpoint::CONFIG_FILE)).unwrap();
     let config = written_config(&sizes.config, sizes.vocabulary.unwrap_or(300)).unwrap();
     to.write(
-        &format!("{folder}/{}", checkpoint::CONFIG),
+        &format!("{folder}/{}", checkpoint::CONFIG_FILE),
         config.to_string(),
     );
 }
@@ -57,7 +57,7 @@ fn a_checkpoint_elsewhere_gives_the_numbers_that_its_recipe_gives() {
     assert!(
         !files
             .iter()
-            .any(|file| file.file_name() == checkpoint::WEIGHTS),
+            .any(|file| file.file_name() == checkpoint::WEIGHTS_FILE),
         "the weights were copied"
     );
     // Where it lies says nothing: a moved checkpoint is the same one.
@@ -112,19 +112,20 @@ fn adapters_are_trained_and_kept_beside_their_base() {
     assert!(trained.len() >= 3, "{trained:?}");
     for stage in trained {
         let folder = lab.path("store/stages").join(&stage[0]);
-        let config: Value =
-            serde_json::from_slice(&fs::read(folder.join(checkpoint::ADAPTER_CONFIG)).unwrap())
-                .unwrap();
+        let config: Value = serde_json::from_slice(
+            &fs::read(folder.join(checkpoint::ADAPTER_CONFIG_FILE)).unwrap(),
+        )
+        .unwrap();
         assert_eq!(
             (&config["peft_type"], &config["r"]),
             (&json!("LORA"), &json!(4))
         );
         assert_eq!(config["target_modules"], json!(["q_proj", "down_proj"]));
         assert!(
-            !folder.join(checkpoint::WEIGHTS).exists(),
+            !folder.join(checkpoint::WEIGHTS_FILE).exists(),
             "the base was copied"
         );
-        let model = Checkpoint::load(&folder, &place()).unwrap();
+        let model = CheckpointFolder::load(&folder, &place()).unwrap();
         let adapters = model.decoder.weights().adapters.clone().unwrap();
         let moved: Vec<f32> = adapters.blocks[0][0]
             .up
@@ -152,7 +153,7 @@ fn adapters_are_trained_and_kept_beside_their_base() {
 /// A checkpoint with random weights that writes dialogues as Zephyr does.
 fn chat(lab: &Lab, folder: &str) {
     copy(&manifest("tests/golden/chat/zephyr"), &lab.path(folder));
-    let tokenizer = Tokenizer::load(&lab.path(folder).join(checkpoint::TOKENIZER)).unwrap();
+    let tokenizer = Tokenizer::load(&lab.path(folder).join(checkpoint::TOKENIZER_FILE)).unwrap();
     let config = ModelConfig {
         width: 16,
         layers: 2,
@@ -164,15 +165,15 @@ fn chat(lab: &Lab, folder: &str) {
         ..ModelConfig::default()
     };
     // More rows than tokens, as checkpoints have whose vocabulary was padded.
-    let rows = tokenizer.vocabulary() + 5;
-    let weights = Weights::random(&config, rows, Seed(1), &place().device);
+    let rows = tokenizer.vocabulary_size() + 5;
+    let weights = Weights::init_random(&config, rows, Seed(1), &place().device);
     let decoder = Decoder::new(config.clone(), weights, &place());
     lab.write(
-        &format!("{folder}/{}", checkpoint::WEIGHTS),
-        checkpoint::encode(&decoder),
+        &format!("{folder}/{}", checkpoint::WEIGHTS_FILE),
+        checkpoint::encode_weights(&decoder),
     );
     lab.write(
-        &format!("{folder}/{}", checkpoint::CONFIG),
+        &format!("{folder}/{}", checkpoint::CONFIG_FILE),
         written_config(&config, rows).unwrap().to_string(),
     );
 }
@@ -209,18 +210,21 @@ fn a_whole_round_runs_on_a_chat_checkpoint_in_either_precision() {
 fn a_fully_trained_chat_checkpoint_is_read_as_it_was_written() {
     let lab = Lab::new();
     chat(&lab, "chat");
-    let whole = Checkpoint::load(&lab.path("chat"), &place()).unwrap();
+    let whole = CheckpointFolder::load(&lab.path("chat"), &place()).unwrap();
     let folder = lab.path("copy");
     fs::create_dir_all(&folder).unwrap();
-    Checkpoint::save(&whole.decoder, &folder).unwrap();
-    whole.tokenizer.save_all(&folder).unwrap();
-    let again = Checkpoint::load(&folder, &place()).unwrap();
-    assert_eq!(again.decoder.vocabulary(), whole.decoder.vocabulary());
+    CheckpointFolder::save(&whole.decoder, &folder).unwrap();
+    whole.tokenizer.save_files(&folder).unwrap();
+    let again = CheckpointFolder::load(&folder, &place()).unwrap();
     assert_eq!(
-        checkpoint::encode(&again.decoder),
-        checkpoint::encode(&whole.decoder)
+        again.decoder.vocabulary_size(),
+        whole.decoder.vocabulary_size()
     );
-    assert_eq!(again.tokenizer.stops(), whole.tokenizer.stops());
+    assert_eq!(
+        checkpoint::encode_weights(&again.decoder),
+        checkpoint::encode_weights(&whole.decoder)
+    );
+    assert_eq!(again.tokenizer.stop_tokens(), whole.tokenizer.stop_tokens());
 }
 
 /// What the program says of the small experiment with a checkpoint that was changed.
@@ -242,7 +246,7 @@ fn refused(change: impl FnOnce(&Lab, &Path)) -> String {
 
 /// The base model's configuration with one field changed.
 fn reconfigure(folder: &Path, field: &str, value: Value) {
-    let path = folder.join(checkpoint::CONFIG);
+    let path = folder.join(checkpoint::CONFIG_FILE);
     let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     config[field] = value;
     fs::write(path, config.to_string()).unwrap();
@@ -604,8 +608,10 @@ fn the_other_experiments_are_planned_at_full_scale_as_their_heads_say() {
 #[test]
 fn adapters_of_other_sizes_are_not_gone_on_with() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join(checkpoint::ADAPTER_CONFIG), r#"{"peft_type":"LORA","base_model_name_or_path":"../x","r":2,"lora_alpha":4,"target_modules":["q_proj"],"use_dora":true}"#).unwrap();
-    let error = checkpoint::base_of(folder.path()).unwrap_err().to_string();
+    fs::write(folder.path().join(checkpoint::ADAPTER_CONFIG_FILE), r#"{"peft_type":"LORA","base_model_name_or_path":"../x","r":2,"lora_alpha":4,"target_modules":["q_proj"],"use_dora":true}"#).unwrap();
+    let error = checkpoint::adapter_base(folder.path())
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("only plain LoRA with one rank is known"),
         "{error}"

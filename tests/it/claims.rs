@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use rise_lab::claims::{ClaimsFile, ROWS, Verdicts, render};
+use rise_lab::claims::{CLAIM_GROUPS, ClaimsFile, ClaimsReport, render};
 
 use crate::support::{Lab, manifest};
 
@@ -38,9 +38,9 @@ fn claims_get_their_verdicts_and_a_report() {
     );
     assert!(ran.stdout.contains("no claim: E2, E3"), "{}", ran.stdout);
     let json = fs::read_to_string(lab.path("reports/claims/claims.json")).unwrap();
-    let verdicts: Verdicts = serde_json::from_str(&json).unwrap();
+    let verdicts: ClaimsReport = serde_json::from_str(&json).unwrap();
     assert_eq!(
-        verdicts.rows[13].claims[0].outcomes.len(),
+        verdicts.groups[13].claims[0].outcomes.len(),
         2,
         "one per method"
     );
@@ -109,12 +109,12 @@ fn a_mistake_is_told_and_nothing_is_written() {
 #[test]
 fn the_claims_of_the_laboratory_can_be_read_and_every_row_has_one() {
     let file = ClaimsFile::read(&manifest("experiments/claims.toml")).unwrap();
-    for (row, _) in ROWS {
-        assert!(file.claims.iter().any(|claim| claim.row == row), "{row}");
+    for (row, _) in CLAIM_GROUPS {
+        assert!(file.claims.iter().any(|claim| claim.group == row), "{row}");
     }
     for claim in &file.claims {
         assert!(
-            claim.id.starts_with(&format!("{}-", claim.row)),
+            claim.id.starts_with(&format!("{}-", claim.group)),
             "{}",
             claim.id
         );
@@ -133,7 +133,7 @@ fn the_committed_report_is_what_its_verdicts_say() {
     let Ok(json) = fs::read_to_string(folder.join("claims.json")) else {
         return;
     };
-    let verdicts: Verdicts = serde_json::from_str(&json).unwrap();
+    let verdicts: ClaimsReport = serde_json::from_str(&json).unwrap();
     for file in render(&verdicts)
         .unwrap()
         .iter()

@@ -6,15 +6,16 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::{Tensor, TensorData};
-use rise_lab::data::Prompt;
-use rise_lab::domain::{Dialogue, Policy, Request, Sampling, Seed};
-use rise_lab::model::checkpoint::{Form, Link, export};
+use rise_lab::config::BaseModel;
+use rise_lab::data::PromptConfig;
+use rise_lab::domain::{Dialogue, Policy, PolicyRequest, SamplingConfig, Seed};
+use rise_lab::model::checkpoint::{CheckpointLink, ExportOptions, export};
 use rise_lab::model::{
-    Adapter, Adapters, Checkpoint, Decoder, Kernels, LanguageModel, LoraConfig, ModelConfig, Place,
-    Precision, Projection, Prompted, Ragged, Targets, Visit, Weights, generate,
+    CheckpointFolder, Decoder, Engine, ExecutionContext, GenerationPrompt, LanguageModel,
+    LoraAdapter, LoraAdapters, LoraConfig, LossTargets, ModelConfig, ParameterVisitor, Precision,
+    Projection, RaggedBatch, Weights, generate,
 };
-use rise_lab::pipeline::Models;
-use rise_lab::spec::BaseModel;
+use rise_lab::pipeline::BaseModelRegistry;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::Value;
@@ -31,18 +32,18 @@ fn weak() -> String {
 
 /// The shipped base as it lies in the repository.
 fn shipped() -> LanguageModel {
-    let BaseModel::Recipe(base) = Models::new(manifest("experiments/models"))
+    let BaseModel::Recipe(base) = BaseModelRegistry::new(manifest("experiments/models"))
         .get("weak")
         .unwrap()
     else {
         panic!("the shipped base is a recipe")
     };
     let files = base.checkpoint.unwrap();
-    Checkpoint::load_parts(&base.model, &files.file, &files.tokenizer, &place()).unwrap()
+    CheckpointFolder::load_parts(&base.model, &files.file, &files.tokenizer, &place()).unwrap()
 }
 
 fn dialogues() -> [Dialogue; 3] {
-    let prompt = Prompt::default();
+    let prompt = PromptConfig::default();
     [
         prompt.dialogue(QUESTION, &[]),
         prompt.dialogue(QUESTION, &["3+4=6\n#### 6", "#### 7"]),
@@ -52,9 +53,9 @@ fn dialogues() -> [Dialogue; 3] {
 
 /// Logits at every position of some dialogues.
 fn logits(model: &LanguageModel) -> Vec<f32> {
-    let prompts = dialogues().map(|dialogue| model.tokenizer.prompt(&dialogue).unwrap());
+    let prompts = dialogues().map(|dialogue| model.tokenizer.encode_prompt(&dialogue).unwrap());
     let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
-    let batch = Ragged {
+    let batch = RaggedBatch {
         tokens: prompts.concat(),
         lengths: lengths.into(),
     };
@@ -72,7 +73,7 @@ fn an_exported_base_is_the_same_model_bit_for_bit() {
     for (folder, more) in [("one", &[][..]), ("many", &["--shard-size", "500kB"][..])] {
         lab.run(&[&["model", "export", &weak(), "--to", folder], more].concat())
             .expect_exit(0);
-        let read = Checkpoint::load(&lab.path(folder), &place()).unwrap();
+        let read = CheckpointFolder::load(&lab.path(folder), &place()).unwrap();
         assert_eq!(read.decoder.config(), shipped().decoder.config());
         assert!(logits(&read) == expected, "{folder}");
         lab.run(&["model", "inspect", folder]).expect_exit(0);
@@ -165,7 +166,7 @@ fn golden() -> Golden {
 #[track_caller]
 fn agrees(model: &LanguageModel, sequences: &[Vec<u32>], expected: &[Numbers]) {
     for (tokens, expected) in sequences.iter().zip(expected) {
-        let batch = Ragged {
+        let batch = RaggedBatch {
             tokens: tokens.clone(),
             lengths: [tokens.len()].into(),
         };
@@ -205,13 +206,13 @@ fn apart(a: &[f32], b: &[f32]) -> f32 {
 fn came(model: &LanguageModel, tokens: &[u32]) -> Vec<f32> {
     let count = tokens.len() - 1;
     let (ids, weights) = (tokens[1..].to_vec(), vec![1.0; count]);
-    let batch = Ragged {
+    let batch = RaggedBatch {
         tokens: tokens[..count].to_vec(),
         lengths: [count].into(),
     };
     model.decoder.log_probabilities(
         &batch,
-        &Targets {
+        &LossTargets {
             ids: ids.into(),
             weights: weights.into(),
         },
@@ -231,22 +232,22 @@ fn transformers_computes_the_same_with_an_export() {
         };
         let dialogue = messages.iter().enumerate().fold(Dialogue::default(), said);
         assert_eq!(
-            model.tokenizer.prompt(&dialogue).unwrap(),
+            model.tokenizer.encode_prompt(&dialogue).unwrap(),
             *ids,
             "{messages:?}"
         );
     }
     agrees(&model, &golden.sequences, &golden.plain);
-    let sampling = Sampling {
+    let sampling = SamplingConfig {
         temperature: 0.0,
         max_tokens: 60,
-        ..Sampling::default()
+        ..SamplingConfig::default()
     };
-    let prompt = |asked: &Asked| Prompted {
+    let prompt = |asked: &Asked| GenerationPrompt {
         tokens: asked.ids.clone(),
         seeds: vec![Seed(0)],
     };
-    let prompts: Vec<Prompted> = golden
+    let prompts: Vec<GenerationPrompt> = golden
         .prompts
         .iter()
         .take(golden.continuations.len())
@@ -256,7 +257,7 @@ fn transformers_computes_the_same_with_an_export() {
         &model.decoder,
         &prompts,
         &sampling,
-        &model.tokenizer.stops(),
+        &model.tokenizer.stop_tokens(),
     );
     assert_eq!(written.concat(), golden.continuations);
 }
@@ -294,9 +295,9 @@ fn merged_adapters_are_those_of_another_implementation() {
         )
         .transpose()
     };
-    let adapter = |layer, projection: Projection| Adapter {
+    let adapter = |layer, projection: Projection| LoraAdapter {
         projection,
-        columns: projection.place(config).2,
+        columns: projection.location(config).2,
         down: half(layer, projection, "A"),
         up: half(layer, projection, "B"),
     };
@@ -305,14 +306,14 @@ fn merged_adapters_are_those_of_another_implementation() {
             .map(|projection| adapter(layer, projection))
             .into()
     };
-    let blocks: Vec<Vec<Adapter>> = (0..config.layers).map(block).collect();
+    let blocks: Vec<Vec<LoraAdapter>> = (0..config.layers).map(block).collect();
     let rank = blocks[0][0].down.dims()[1];
     let lora = LoraConfig {
         rank,
         alpha: golden.scale * rank as f64,
         ..LoraConfig::default()
     };
-    let adapters = Adapters { lora, blocks };
+    let adapters = LoraAdapters { lora, blocks };
     let weights = Weights {
         adapters: Some(adapters),
         ..model.decoder.weights().clone()
@@ -323,13 +324,13 @@ fn merged_adapters_are_those_of_another_implementation() {
     };
     let lab = Lab::new();
     fs::create_dir(lab.path("out")).unwrap();
-    let form = Form {
+    let form = ExportOptions {
         precision: Precision::F32,
-        shard: u64::MAX,
-        sampling: Sampling::default(),
+        max_shard_bytes: u64::MAX,
+        sampling: SamplingConfig::default(),
     };
     export(&adapted, &lab.path("out"), &form).unwrap();
-    let merged = Checkpoint::load(&lab.path("out"), &place()).unwrap();
+    let merged = CheckpointFolder::load(&lab.path("out"), &place()).unwrap();
     let last = &golden.sequences[golden.sequences.len() - golden.adapted.len()..];
     agrees(&merged, last, &golden.adapted);
     for (tokens, expected) in last.iter().zip(&golden.adapted) {
@@ -341,12 +342,12 @@ fn merged_adapters_are_those_of_another_implementation() {
 /// Upper halves of adapters that are not 0.
 struct Filled;
 
-impl Visit for Filled {
+impl ParameterVisitor for Filled {
     fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
         if !name.ends_with("_proj.up") {
             return parameter;
         }
-        let mut draws = Seed(3).named(name).draws();
+        let mut draws = Seed(3).derive(name).rng();
         let values: Vec<f32> = (0..parameter.shape().num_elements())
             .map(|_| draws.normal() as f32 * 0.2)
             .collect();
@@ -365,7 +366,8 @@ fn adapters_are_merged_into_what_is_exported() {
         rank: 3,
         ..LoraConfig::default()
     };
-    let adapters = Adapters::fresh(&lora, &config, Seed(5), &place.device).map(&mut Filled);
+    let adapters =
+        LoraAdapters::init(&lora, &config, Seed(5), &place.device).map_parameters(&mut Filled);
     let weights = Weights {
         adapters: Some(adapters),
         ..model.decoder.weights().clone()
@@ -376,21 +378,21 @@ fn adapters_are_merged_into_what_is_exported() {
     };
     let lab = Lab::new();
     fs::create_dir(lab.path("out")).unwrap();
-    let form = Form {
+    let form = ExportOptions {
         precision: Precision::F32,
-        shard: u64::MAX,
-        sampling: Sampling::default(),
+        max_shard_bytes: u64::MAX,
+        sampling: SamplingConfig::default(),
     };
     export(&adapted, &lab.path("out"), &form).unwrap();
-    let merged = Checkpoint::load(
+    let merged = CheckpointFolder::load(
         &lab.path("out"),
-        &Place {
-            kernels: Kernels::Plain,
+        &ExecutionContext {
+            engine: Engine::Portable,
             ..place
         },
     )
     .unwrap();
-    let tokens = model.tokenizer.prompt(&dialogues()[1]).unwrap();
+    let tokens = model.tokenizer.encode_prompt(&dialogues()[1]).unwrap();
     let said = |model: &LanguageModel| came(model, &tokens);
     let (expected, found) = (said(&adapted), said(&merged));
     assert!(
@@ -419,10 +421,13 @@ fn a_checkpoint_with_a_template_keeps_its_own_files() {
         assert_eq!(fs::read(from).ok(), fs::read(to).ok(), "{name}");
     }
     let (a, b) = (
-        Checkpoint::load(&lab.path("model"), &place()),
-        Checkpoint::load(&lab.path("out"), &place()),
+        CheckpointFolder::load(&lab.path("model"), &place()),
+        CheckpointFolder::load(&lab.path("out"), &place()),
     );
-    assert_eq!(a.unwrap().tokenizer.stops(), b.unwrap().tokenizer.stops());
+    assert_eq!(
+        a.unwrap().tokenizer.stop_tokens(),
+        b.unwrap().tokenizer.stop_tokens()
+    );
 }
 
 #[test]
@@ -532,7 +537,7 @@ fn a_link_is_looked_into_in_the_way_that_it_says() {
         "{% for m in messages %}{{ m.content }}</s>{% endfor %}",
     );
     let template = Some(lab.path("mine.jinja"));
-    let link = Link::new(&lab.path("model"), Precision::F32, template, Some(77)).unwrap();
+    let link = CheckpointLink::new(&lab.path("model"), Precision::F32, template, Some(77)).unwrap();
     fs::create_dir(lab.path("stage")).unwrap();
     link.save(&lab.path("stage")).unwrap();
     let found = lab.json(&["model", "inspect", "stage"])["found"].clone();
@@ -571,11 +576,16 @@ fn what_no_architecture_says_is_not_exported() {
         qk_norm: true,
         ..model.decoder.config().clone()
     };
-    let weights = Weights::random(&config, model.decoder.vocabulary(), Seed(1), &place.device);
+    let weights = Weights::init_random(
+        &config,
+        model.decoder.vocabulary_size(),
+        Seed(1),
+        &place.device,
+    );
     let decoder = Decoder::new(config, weights, &place);
     fs::create_dir(lab.path("model")).unwrap();
-    Checkpoint::save(&decoder, &lab.path("model")).unwrap();
-    model.tokenizer.save_all(&lab.path("model")).unwrap();
+    CheckpointFolder::save(&decoder, &lab.path("model")).unwrap();
+    model.tokenizer.save_files(&lab.path("model")).unwrap();
     let ran = lab.run(&["model", "export", "model", "--to", "out"]);
     assert!(
         ran.stderr
@@ -614,10 +624,10 @@ fn chat_checkpoint(lab: &Lab, folder: &str) {
     let (model, place) = (random_model(&problems(5)), place());
     let config = model.decoder.config().clone();
     let tokens = 303;
-    let weights = Weights::random(&config, tokens, Seed(1), &place.device);
+    let weights = Weights::init_random(&config, tokens, Seed(1), &place.device);
     let decoder = Decoder::new(config.clone(), weights, &place);
     copy(&manifest("tests/golden/chat/zephyr"), &lab.path(folder));
-    Checkpoint::save(&decoder, &lab.path(folder)).unwrap();
+    CheckpointFolder::save(&decoder, &lab.path(folder)).unwrap();
     let json = rise_lab::model::checkpoint::written_config(&config, tokens).unwrap();
     lab.write(&format!("{folder}/config.json"), json.to_string());
 }
@@ -780,13 +790,13 @@ fn a_conversation_from_a_file_is_that_of_the_model() {
     );
     ran.expect_exit(0);
     let mut model = shipped();
-    let sampling = Sampling {
+    let sampling = SamplingConfig {
         temperature: 0.0,
         max_tokens: 60,
-        ..Sampling::default()
+        ..SamplingConfig::default()
     };
     let mut answer = |dialogue: Dialogue| {
-        let request = Request::new(dialogue, vec![Seed(0)]);
+        let request = PolicyRequest::new(dialogue, vec![Seed(0)]);
         model
             .respond(&[request], &sampling)
             .unwrap()
@@ -794,9 +804,9 @@ fn a_conversation_from_a_file_is_that_of_the_model() {
             .remove(0)
             .text
     };
-    let prompt = Prompt {
+    let prompt = PromptConfig {
         repeat_question: false,
-        ..Prompt::default()
+        ..PromptConfig::default()
     };
     let first = answer(prompt.dialogue(QUESTION, &[]));
     let second = answer(prompt.dialogue(QUESTION, &[&first]));

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use rise_lab::model::ops::{Heads, Rotary};
+use rise_lab::model::cpu::{AttentionHeads, RotaryTables};
 use rise_lab::model::{
-    Decoder, Gradients, Kernels, ModelConfig, Place, Ragged, Targets, Visit, checkpoint,
+    Decoder, Engine, ExecutionContext, Gradients, LossTargets, ModelConfig, ParameterVisitor,
+    RaggedBatch, checkpoint,
 };
-use rise_lab::train::{AdamW, Batch, Encoded, Normalise, TrainConfig, step};
+use rise_lab::train::{AdamW, Batch, EncodedExample, LossReduction, TrainConfig, train_step};
 use serde_json::Value;
 
 fn golden(name: &str) -> Value {
@@ -22,14 +23,14 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-fn place(kernels: Kernels) -> Place {
-    Place {
-        kernels,
-        ..Place::open("flex").expect("the default backend")
+fn place(kernels: Engine) -> ExecutionContext {
+    ExecutionContext {
+        engine: kernels,
+        ..ExecutionContext::open("flex").expect("the default backend")
     }
 }
 
-fn decoder(kernels: Kernels) -> Decoder {
+fn decoder(kernels: Engine) -> Decoder {
     let model = golden("model.json");
     let config: ModelConfig = serde_json::from_value(model["config"].clone()).expect("sizes");
     let vocabulary = model["vocabulary"].as_u64().expect("a number") as usize;
@@ -82,7 +83,7 @@ fn values<const R: usize>(tensor: Tensor<R>) -> Vec<f32> {
     tensor.into_data().try_into_vec().expect("f32")
 }
 
-const BOTH: [Kernels; 2] = [Kernels::Fused, Kernels::Plain];
+const BOTH: [Engine; 2] = [Engine::Cpu, Engine::Portable];
 
 #[test]
 fn logits_of_whole_sequences() {
@@ -90,7 +91,7 @@ fn logits_of_whole_sequences() {
     let (long, short) = (ids(&model["ids"]), ids(&model["short"]["ids"]));
     // Three sequences of unequal length in one ragged batch: each must be what it is alone.
     let tokens = [&long[..11], &short[..], &long[11..]].concat();
-    let batch = Ragged {
+    let batch = RaggedBatch {
         tokens,
         lengths: Arc::new([11, 7, 11]),
     };
@@ -112,10 +113,11 @@ fn logits_of_whole_sequences() {
 fn logits_against_a_cache() {
     let model = golden("model.json");
     let (tokens, expected) = (ids(&model["ids"]), floats(&model["logits"]));
-    let decoder = decoder(Kernels::Fused);
-    let (mut a, mut b) = (decoder.state(), decoder.state());
+    let decoder = decoder(Engine::Cpu);
+    let (mut a, mut b) = (decoder.new_cache(), decoder.new_cache());
     // Row 0 enters with four tokens while row 1 enters with one; then both go on one by one.
-    let mut logits = decoder.advance(&[&tokens[..4], &tokens[11..12]], &mut [&mut a, &mut b]);
+    let mut logits =
+        decoder.forward_cached(&[&tokens[..4], &tokens[11..12]], &mut [&mut a, &mut b]);
     for (position_a, position_b) in (4..11).zip(1..) {
         close(
             "row 0",
@@ -133,7 +135,7 @@ fn logits_against_a_cache() {
             &tokens[position_a..=position_a],
             &tokens[11 + position_b..=11 + position_b],
         ];
-        logits = decoder.advance(&news, &mut [&mut a, &mut b]);
+        logits = decoder.forward_cached(&news, &mut [&mut a, &mut b]);
     }
 }
 
@@ -146,10 +148,10 @@ fn batch(loss: &Value) -> Batch {
         .map(|length| length as usize)
         .collect();
     let number = |value: &Value| value.as_u64().unwrap() as usize;
-    let examples: Vec<Encoded> = lengths
+    let examples: Vec<EncodedExample> = lengths
         .iter()
         .enumerate()
-        .map(|(row, &length)| Encoded {
+        .map(|(row, &length)| EncodedExample {
             tokens: all[row * 11..row * 11 + length].to_vec(),
             targets: loss["messages"]
                 .as_array()
@@ -166,18 +168,21 @@ fn batch(loss: &Value) -> Batch {
                 .collect(),
         })
         .collect();
-    Batch::new(&examples.iter().collect::<Vec<_>>(), Normalise::Example)
+    Batch::new(
+        &examples.iter().collect::<Vec<_>>(),
+        LossReduction::PerTarget,
+    )
 }
 
 /// Loss and gradients under their Hugging Face names, by way of a decoder whose weights are the
 /// gradients.
 fn gradients(decoder: &Decoder, batch: &Batch, graph: bool) -> (f32, BTreeMap<String, Vec<f32>>) {
     struct Take<'a>(&'a Gradients);
-    impl Visit for Take<'_> {
+    impl ParameterVisitor for Take<'_> {
         fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
             let values = self
                 .0
-                .get(name)
+                .values(name)
                 .expect("every parameter has a gradient")
                 .to_vec();
             Tensor::from_data(
@@ -187,23 +192,28 @@ fn gradients(decoder: &Decoder, batch: &Batch, graph: bool) -> (f32, BTreeMap<St
         }
     }
     let (value, gradients) = if graph {
-        let tracked = decoder.weights().clone().tracked();
+        let tracked = decoder.weights().clone().require_grad();
         let loss = decoder
             .with_weights(tracked.clone())
             .loss(&batch.inputs, &batch.targets);
         (
             f64::from(loss.clone().into_scalar::<f32>()),
-            Gradients::of(tracked, &loss.backward()),
+            Gradients::from_graph(tracked, &loss.backward()),
         )
     } else {
         decoder.loss_and_gradients(&batch.inputs, &batch.targets)
     };
-    let as_weights = decoder.with_weights(decoder.weights().clone().map(&mut Take(&gradients)));
+    let as_weights = decoder.with_weights(
+        decoder
+            .weights()
+            .clone()
+            .map_parameters(&mut Take(&gradients)),
+    );
     (value as f32, named(&as_weights).0)
 }
 
 fn named(decoder: &Decoder) -> Names {
-    let bytes = checkpoint::encode(decoder);
+    let bytes = checkpoint::encode_weights(decoder);
     let file = safetensors::SafeTensors::deserialize(&bytes).expect("our own bytes");
     Names(
         file.tensors()
@@ -227,9 +237,9 @@ fn weighted_loss_and_every_gradient() {
     let batch = batch(&loss);
     // The fused pass, the fused block within burn's graph, and ordinary operations.
     for (kernels, graph) in [
-        (Kernels::Fused, false),
-        (Kernels::Fused, true),
-        (Kernels::Plain, true),
+        (Engine::Cpu, false),
+        (Engine::Cpu, true),
+        (Engine::Portable, true),
     ] {
         let (value, ours) = gradients(&decoder(kernels), &batch, graph);
         close("loss", &[value], &[floats(&loss["loss"])[0]], 1e-5);
@@ -250,12 +260,12 @@ fn three_steps_of_adamw() {
         weight_decay: number("weight_decay"),
         beta1: number("beta1"),
         beta2: number("beta2"),
-        clip: number("clip"),
+        max_grad_norm: number("clip"),
         ..TrainConfig::default()
     };
-    let (mut decoder, mut adam) = (decoder(Kernels::Fused), AdamW::default());
+    let (mut decoder, mut adam) = (decoder(Engine::Cpu), AdamW::default());
     for (number, &rate) in floats(&adamw["rates"]).iter().enumerate() {
-        let stepped = step(decoder, &batch, &mut adam, &config, f64::from(rate));
+        let stepped = train_step(decoder, &batch, &mut adam, &config, f64::from(rate));
         close(
             "loss",
             &[stepped.loss as f32],
@@ -264,7 +274,7 @@ fn three_steps_of_adamw() {
         );
         close(
             "norm",
-            &[stepped.norm as f32],
+            &[stepped.grad_norm as f32],
             &[floats(&adamw["gradient_norms"])[number]],
             1e-5,
         );
@@ -285,7 +295,7 @@ fn three_steps_of_adamw() {
 }
 
 fn tensor<const R: usize>(values: Vec<f32>, shape: [usize; R]) -> Tensor<R> {
-    let device = place(Kernels::Fused).training();
+    let device = place(Engine::Cpu).autodiff_device();
     Tensor::<R>::from_data(TensorData::new(values, shape), &device).require_grad()
 }
 
@@ -332,7 +342,7 @@ fn rotary_at_the_start_and_further_on() {
         let shape = op["x"]["shape"].as_array().unwrap();
         let [time, heads, size] = [1, 2, 3].map(|axis| shape[axis].as_u64().unwrap() as usize);
         let offset = op["offset"].as_u64().unwrap_or(0) as usize;
-        let rotary = Rotary::new(64, size, 10_000.0);
+        let rotary = RotaryTables::new(64, size, 10_000.0);
         let (mut x, mut dx) = (floats(&op["x"]), floats(&op["upstream"]));
         for (row, place) in x.chunks_exact_mut(heads * size).zip((0..time).cycle()) {
             rotary.rotate(row, offset + place, false);
@@ -377,25 +387,25 @@ fn grouped_attention_and_its_gradients() {
     let op = &golden("ops.json")["attention"];
     let shape = |name: &str, axis: usize| op[name]["shape"][axis].as_u64().unwrap() as usize;
     let (batch, time) = (shape("query", 0), shape("query", 1));
-    let heads = Heads {
-        queries: shape("query", 2),
-        keys: shape("key", 2),
-        size: shape("query", 3),
+    let heads = AttentionHeads {
+        query_heads: shape("query", 2),
+        kv_heads: shape("key", 2),
+        head_size: shape("query", 3),
     };
-    let (q, kv) = (heads.width(), heads.keys * heads.size);
+    let (q, kv) = (heads.query_width(), heads.kv_heads * heads.head_size);
     let pack = |names: [&str; 3]| -> Vec<f32> {
         let [a, b, c] = names.map(|name| floats(&op[name]));
         let rows = a.chunks(q).zip(b.chunks(kv)).zip(c.chunks(kv));
         rows.flat_map(|((a, b), c)| [a, b, c].concat()).collect()
     };
     // The golden attention is not rotated: a table of angle 0 leaves queries and keys alone.
-    let table = |value: f32| vec![value; 64 * heads.size / 2].into();
-    let still = Rotary::from_tables(table(1.0), table(0.0), heads.size);
+    let table = |value: f32| vec![value; 64 * heads.head_size / 2].into();
+    let still = RotaryTables::from_tables(table(1.0), table(0.0), heads.head_size);
     let lengths: Arc<[usize]> = vec![time; batch].into();
     for kernels in BOTH {
         let x = tensor(
             pack(["query", "key", "value"]),
-            [batch * time, heads.packed()],
+            [batch * time, heads.qkv_width()],
         );
         let y = kernels.attention(x.clone(), &heads, &lengths, &still);
         let gradients = pulled(y.clone(), &floats(&op["upstream"]));
@@ -419,7 +429,7 @@ fn cross_entropy_and_its_gradient() {
         .iter()
         .map(|w| w / total)
         .collect();
-    let targets = Targets {
+    let targets = LossTargets {
         ids: ids(&op["targets"]).into(),
         weights: weights.into(),
     };
@@ -444,42 +454,42 @@ fn cross_entropy_and_its_gradient() {
 fn fused_attention_agrees_with_plain_on_odd_shapes() {
     for (heads, lengths) in [
         (
-            Heads {
-                queries: 1,
-                keys: 1,
-                size: 2,
+            AttentionHeads {
+                query_heads: 1,
+                kv_heads: 1,
+                head_size: 2,
             },
             vec![1],
         ),
         (
-            Heads {
-                queries: 4,
-                keys: 2,
-                size: 6,
+            AttentionHeads {
+                query_heads: 4,
+                kv_heads: 2,
+                head_size: 6,
             },
             vec![63, 1, 64, 65],
         ),
         (
-            Heads {
-                queries: 3,
-                keys: 1,
-                size: 4,
+            AttentionHeads {
+                query_heads: 3,
+                kv_heads: 1,
+                head_size: 4,
             },
             vec![130, 2],
         ),
     ] {
         let rows: usize = lengths.iter().sum();
-        let count = rows * heads.packed();
+        let count = rows * heads.qkv_width();
         let data: Vec<f32> = (0..count)
             .map(|i| ((i * 37 % 101) as f32 / 50.0 - 1.0) * 1.5)
             .collect();
-        let upstream: Vec<f32> = (0..rows * heads.width())
+        let upstream: Vec<f32> = (0..rows * heads.query_width())
             .map(|i| (i * 53 % 89) as f32 / 44.0 - 1.0)
             .collect();
-        let rotary = Rotary::new(256, heads.size, 10_000.0);
+        let rotary = RotaryTables::new(256, heads.head_size, 10_000.0);
         let lengths: Arc<[usize]> = lengths.into();
         let [fused, plain] = BOTH.map(|kernels| {
-            let x = tensor(data.clone(), [rows, heads.packed()]);
+            let x = tensor(data.clone(), [rows, heads.qkv_width()]);
             let y = kernels.attention(x.clone(), &heads, &lengths, &rotary);
             let gradients = pulled(y.clone(), &upstream);
             (values(y.inner()), values(x.grad(&gradients).unwrap()))

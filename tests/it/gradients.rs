@@ -6,26 +6,27 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use rise_lab::domain::Seed;
 use rise_lab::model::{
-    Decoder, Gradients, Kernels, ModelConfig, Place, Ragged, Targets, Threads, Visit, Weights,
+    Decoder, Engine, ExecutionContext, Gradients, LossTargets, ModelConfig, ParameterVisitor,
+    RaggedBatch, Threads, Weights,
 };
 
 const VOCABULARY: usize = 23;
 
-fn decoder(config: &ModelConfig, kernels: Kernels, threads: usize) -> Decoder {
-    let place = Place::open("flex").unwrap();
-    let place = Place {
-        kernels,
+fn decoder(config: &ModelConfig, kernels: Engine, threads: usize) -> Decoder {
+    let place = ExecutionContext::open("flex").unwrap();
+    let place = ExecutionContext {
+        engine: kernels,
         threads: Threads::new(threads),
         ..place
     };
-    let weights = Weights::random(config, VOCABULARY, Seed(3), &place.device);
+    let weights = Weights::init_random(config, VOCABULARY, Seed(3), &place.device);
     Decoder::new(config.clone(), weights, &place)
 }
 
 /// Sequences of these lengths, with some targets of either sign and some rows that are none.
-fn batch(lengths: &[usize]) -> (Ragged, Targets) {
+fn batch(lengths: &[usize]) -> (RaggedBatch, LossTargets) {
     let rows: usize = lengths.iter().sum();
-    let mut draws = Seed(5).draws();
+    let mut draws = Seed(5).rng();
     let mut token = || (draws.normal().abs() * 1000.0) as u32 % VOCABULARY as u32;
     let tokens = (0..rows).map(|_| token()).collect();
     let ids = (0..rows).map(|_| token()).collect();
@@ -33,41 +34,45 @@ fn batch(lengths: &[usize]) -> (Ragged, Targets) {
         .map(|row| [0.0, 0.4, -0.1, 0.25, 0.0][row % 5] / rows as f32)
         .collect();
     (
-        Ragged {
+        RaggedBatch {
             tokens,
             lengths: Arc::from(lengths),
         },
-        Targets { ids, weights },
+        LossTargets { ids, weights },
     )
 }
 
 /// Loss and gradients through burn's graph.
-fn through_graph(decoder: &Decoder, batch: &Ragged, targets: &Targets) -> (f64, Gradients) {
-    let tracked = decoder.weights().clone().tracked();
+fn through_graph(
+    decoder: &Decoder,
+    batch: &RaggedBatch,
+    targets: &LossTargets,
+) -> (f64, Gradients) {
+    let tracked = decoder.weights().clone().require_grad();
     let loss = decoder.with_weights(tracked.clone()).loss(batch, targets);
     (
         f64::from(loss.clone().into_scalar::<f32>()),
-        Gradients::of(tracked, &loss.backward()),
+        Gradients::from_graph(tracked, &loss.backward()),
     )
 }
 
 fn names(decoder: &Decoder) -> Vec<String> {
     struct Names(Vec<String>);
-    impl Visit for Names {
+    impl ParameterVisitor for Names {
         fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
             self.0.push(name.to_owned());
             parameter
         }
     }
     let mut names = Names(Vec::new());
-    let _ = decoder.weights().clone().map(&mut names);
+    let _ = decoder.weights().clone().map_parameters(&mut names);
     names.0
 }
 
 /// Largest difference over all parameters, each relative to its largest expected magnitude.
 fn difference(names: &[String], ours: &Gradients, expected: &Gradients) -> f32 {
     let of = |name: &String| {
-        let (ours, expected) = (ours.get(name).unwrap(), expected.get(name).unwrap());
+        let (ours, expected) = (ours.values(name).unwrap(), expected.values(name).unwrap());
         assert_eq!(ours.len(), expected.len(), "{name}");
         let largest = expected.iter().fold(1e-12_f32, |a, b| a.max(b.abs()));
         ours.iter()
@@ -115,8 +120,8 @@ fn fused_gradients_are_those_of_ordinary_operations() {
         for lengths in shapes {
             let (batch, targets) = batch(lengths);
             let (fused, plain) = (
-                decoder(&config, Kernels::Fused, 1),
-                decoder(&config, Kernels::Plain, 1),
+                decoder(&config, Engine::Cpu, 1),
+                decoder(&config, Engine::Portable, 1),
             );
             let (loss, ours) = fused.loss_and_gradients(&batch, &targets);
             let (expected_loss, expected) = plain.loss_and_gradients(&batch, &targets);
@@ -143,8 +148,8 @@ fn many_shards_and_groups_add_up_to_the_same_gradients() {
     let lengths: Vec<usize> = (0..46).map(|i| 20 + i * 37 % 161).collect();
     let (batch, targets) = batch(&lengths);
     let (fused, plain) = (
-        decoder(&small(), Kernels::Fused, 1),
-        decoder(&small(), Kernels::Plain, 1),
+        decoder(&small(), Engine::Cpu, 1),
+        decoder(&small(), Engine::Portable, 1),
     );
     let (_, ours) = fused.loss_and_gradients(&batch, &targets);
     let (_, expected) = plain.loss_and_gradients(&batch, &targets);
@@ -156,16 +161,16 @@ fn many_shards_and_groups_add_up_to_the_same_gradients() {
 fn the_number_of_threads_changes_no_bit() {
     let lengths: Vec<usize> = (0..60).map(|i| 10 + i * 53 % 170).collect();
     let (batch, targets) = batch(&lengths);
-    let alone = decoder(&small(), Kernels::Fused, 1);
+    let alone = decoder(&small(), Engine::Cpu, 1);
     let (loss, expected) = alone.loss_and_gradients(&batch, &targets);
     for threads in [2, 3, 5] {
         let (other, ours) =
-            decoder(&small(), Kernels::Fused, threads).loss_and_gradients(&batch, &targets);
+            decoder(&small(), Engine::Cpu, threads).loss_and_gradients(&batch, &targets);
         assert_eq!(loss.to_bits(), other.to_bits());
         for name in names(&alone) {
             let bits = |gradients: &Gradients| -> Vec<u32> {
                 gradients
-                    .get(&name)
+                    .values(&name)
                     .unwrap()
                     .iter()
                     .map(|value| value.to_bits())
@@ -178,20 +183,20 @@ fn the_number_of_threads_changes_no_bit() {
 
 #[test]
 fn a_batch_without_rows_or_targets_has_zero_gradients() {
-    let decoder = decoder(&small(), Kernels::Fused, 1);
-    let empty = Ragged {
+    let decoder = decoder(&small(), Engine::Cpu, 1);
+    let empty = RaggedBatch {
         tokens: Vec::new(),
         lengths: Arc::from([]),
     };
     for batch in [empty, batch(&[9, 4]).0] {
         let rows = batch.tokens.len();
         let (ids, weights) = (vec![0; rows].into(), vec![0.0; rows].into());
-        let (loss, gradients) = decoder.loss_and_gradients(&batch, &Targets { ids, weights });
+        let (loss, gradients) = decoder.loss_and_gradients(&batch, &LossTargets { ids, weights });
         assert_eq!(loss.to_bits(), 0.0_f64.to_bits());
         for name in names(&decoder) {
             assert!(
                 gradients
-                    .get(&name)
+                    .values(&name)
                     .unwrap()
                     .iter()
                     .all(|value| *value == 0.0),

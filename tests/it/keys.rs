@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
+use rise_lab::config;
 use rise_lab::domain::Key;
-use rise_lab::pipeline::{Models, Workspace};
-use rise_lab::spec;
+use rise_lab::pipeline::{BaseModelRegistry, Workspace};
 use rise_lab::sweep::SweepPlan;
 
 pub fn plan(name: &str, overrides: &[(&str, &str)]) -> SweepPlan {
@@ -18,20 +18,20 @@ pub fn plan(name: &str, overrides: &[(&str, &str)]) -> SweepPlan {
         .iter()
         .map(|(path, value)| (path.to_string(), value.to_string()))
         .collect();
-    let experiment = spec::read(&file, &overrides).expect("a committed experiment");
-    let models = Models::new(experiment.models_folder());
+    let experiment = config::read_experiment(&file, &overrides).expect("a committed experiment");
+    let models = BaseModelRegistry::new(experiment.models_folder());
     let nowhere = Workspace::new(PathBuf::from("no such store"));
-    SweepPlan::of(experiment, &models, &nowhere).expect("a plan")
+    SweepPlan::from_experiment(experiment, &models, &nowhere).expect("a plan")
 }
 
 fn digest(plan: &SweepPlan) -> String {
     let keys: Vec<&Key> = plan.graph.stages().iter().map(|stage| &stage.key).collect();
     format!(
         "{} runs ask for {} stages, {} of them different: {}",
-        plan.cells.len(),
-        plan.asked(),
+        plan.runs.len(),
+        plan.requested_stages(),
         keys.len(),
-        Key::of(&keys).short()
+        Key::from_value(&keys).short()
     )
 }
 
@@ -40,15 +40,15 @@ fn quickstart_is_two_rounds_of_the_algorithm() {
     let plan = plan("quickstart.toml", &[]);
     let stage = |key| plan.graph.get(key).expect("a planned stage");
     let place = |key| {
-        plan.cells[0]
-            .run
+        plan.runs[0]
+            .stages
             .stages
             .iter()
             .position(|other| other == key)
             .expect("an input")
     };
-    let lines: Vec<String> = plan.cells[0]
-        .run
+    let lines: Vec<String> = plan.runs[0]
+        .stages
         .stages
         .iter()
         .enumerate()
@@ -85,8 +85,8 @@ fn quickstart_is_two_rounds_of_the_algorithm() {
         14 414bfa02afa0 train weak round 2 <- 4 8 13
         15 aba5ff35caf0 evaluate weak round 2 <- 1 14
     ");
-    let names: Vec<&str> = plan.cells[0]
-        .run
+    let names: Vec<&str> = plan.runs[0]
+        .stages
         .checkpoints
         .iter()
         .map(|(name, ..)| name.as_str())
@@ -97,7 +97,7 @@ fn quickstart_is_two_rounds_of_the_algorithm() {
 /// The stages of a method after its base model, each with the places of those that it reads.
 fn stages_of(overrides: &[(&str, &str)]) -> String {
     let plan = plan("quickstart.toml", overrides);
-    let stages = &plan.cells[0].run.stages;
+    let stages = &plan.runs[0].stages.stages;
     let place = |key| {
         stages
             .iter()
@@ -145,19 +145,19 @@ fn problems_that_another_seed_picks_are_evaluated_on_and_change_nothing_else() {
         plan("quickstart.toml", &[("evaluate.data_seed", "7")]),
     );
     let labels = |plan: &SweepPlan| -> Vec<String> {
-        plan.cells[0]
-            .run
+        plan.runs[0]
+            .stages
             .stages
             .iter()
             .map(|key| plan.graph.get(key).unwrap().label.clone())
             .collect()
     };
     assert_eq!(labels(&own), labels(&others));
-    let pairs = own.cells[0]
-        .run
+    let pairs = own.runs[0]
+        .stages
         .stages
         .iter()
-        .zip(&others.cells[0].run.stages);
+        .zip(&others.runs[0].stages.stages);
     let moved: Vec<String> = labels(&own)
         .into_iter()
         .zip(pairs)
@@ -172,7 +172,7 @@ fn problems_that_another_seed_picks_are_evaluated_on_and_change_nothing_else() {
     ");
     // The run's own seed names the same problems: no work is done twice.
     let same = plan("quickstart.toml", &[("evaluate.data_seed", "1")]);
-    assert_eq!(own.cells[0].run.stages, same.cells[0].run.stages);
+    assert_eq!(own.runs[0].stages.stages, same.runs[0].stages.stages);
 }
 
 #[test]
@@ -181,8 +181,12 @@ fn training_problems_are_drawn_anew_for_every_seed_but_the_first() {
     let [shared, anew] = ["shared", "per-seed"]
         .map(|draw| plan("baseline.toml", &[("data.train_draw", draw), boost]));
     // The file has three seeds: the first two cells are one setting under the seeds 0 and 1.
-    let [first, second] =
-        [0, 1].map(|cell| (&shared.cells[cell].run.stages, &anew.cells[cell].run.stages));
+    let [first, second] = [0, 1].map(|cell| {
+        (
+            &shared.runs[cell].stages.stages,
+            &anew.runs[cell].stages.stages,
+        )
+    });
     assert_eq!(first.0, first.1);
     let kept = second.0.iter().filter(|key| second.1.contains(key));
     let kept: Vec<String> = kept
@@ -207,7 +211,7 @@ fn the_last_checkpoint_alone_is_evaluated_as_it_is_among_all() {
             let overrides = [more, &[("evaluate.checkpoints", which)]].concat();
             plan("quickstart.toml", &overrides)
         });
-        let (all, last) = (&all.cells[0].run, &last.cells[0].run);
+        let (all, last) = (&all.runs[0].stages, &last.runs[0].stages);
         assert!(
             last.stages.iter().all(|key| all.stages.contains(key)),
             "the same stages, but fewer"
@@ -239,7 +243,7 @@ fn the_last_checkpoint_alone_is_evaluated_as_it_is_among_all() {
 fn ablations_share_their_stages() {
     let plan = plan("ablations.toml", &[]);
     assert!(
-        2 * plan.graph.stages().len() <= plan.asked(),
+        2 * plan.graph.stages().len() <= plan.requested_stages(),
         "at most half of what is asked for is executed"
     );
     insta::assert_snapshot!(digest(&plan), @"54 runs ask for 646 stages, 241 of them different: 362ec7c3b2dd");
@@ -280,10 +284,10 @@ fn keys_on_a_small_base(overrides: &[(&str, &str)]) -> (Vec<Key>, Vec<Key>) {
         .iter()
         .map(|&(path, value)| (path.to_owned(), value.to_owned()))
         .collect();
-    let experiment = spec::read(&file, &overrides).expect("the experiment");
-    let models = Models::new(experiment.models_folder());
-    let plan =
-        SweepPlan::of(experiment, &models, &Workspace::new("no such store")).expect("a plan");
+    let experiment = config::read_experiment(&file, &overrides).expect("the experiment");
+    let models = BaseModelRegistry::new(experiment.models_folder());
+    let plan = SweepPlan::from_experiment(experiment, &models, &Workspace::new("no such store"))
+        .expect("a plan");
     let stages = plan
         .graph
         .stages()
@@ -292,6 +296,6 @@ fn keys_on_a_small_base(overrides: &[(&str, &str)]) -> (Vec<Key>, Vec<Key>) {
         .collect();
     (
         stages,
-        plan.cells.iter().map(|cell| cell.key.clone()).collect(),
+        plan.runs.iter().map(|cell| cell.key.clone()).collect(),
     )
 }

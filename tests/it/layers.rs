@@ -11,32 +11,30 @@ const EDGES: [(&str, &[&str]); 15] = [
     ("data", &["domain"]),
     ("model", &["domain"]),
     ("eval", &["domain"]),
-    ("remote", &["domain"]),
+    ("api", &["domain"]),
     // The settings of a model behind an API only; it is handed in as a policy.
-    ("rollout", &["domain", "data", "remote"]),
+    ("rollout", &["domain", "data", "api"]),
     ("train", &["domain", "data", "model"]),
     // The types of settings only.
     (
-        "spec",
-        &[
-            "domain", "data", "model", "remote", "rollout", "train", "eval",
-        ],
+        "config",
+        &["domain", "data", "model", "api", "rollout", "train", "eval"],
     ),
     ("store", &["domain"]),
     (
         "pipeline",
         &[
-            "domain", "data", "model", "remote", "rollout", "train", "eval", "spec", "store",
+            "domain", "data", "model", "api", "rollout", "train", "eval", "config", "store",
         ],
     ),
-    ("sweep", &["domain", "spec", "pipeline", "store"]),
+    ("sweep", &["domain", "config", "pipeline", "store"]),
     ("report", &["domain", "stats", "store"]),
-    ("claims", &["domain", "spec", "stats", "store", "report"]),
+    ("claims", &["domain", "config", "stats", "store", "report"]),
     // `rise-lab model` is about a model alone, without runs.
     (
         "cli",
         &[
-            "domain", "data", "model", "spec", "sweep", "pipeline", "report", "store", "claims",
+            "domain", "data", "model", "config", "sweep", "pipeline", "report", "store", "claims",
         ],
     ),
 ];
@@ -53,14 +51,14 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("print!", &["cli/"]),
     ("eprint!", &["cli/"]),
     ("process::exit", &["cli/"]),
-    ("ureq::", &["remote/"]),
-    ("httpdate::", &["remote/"]),
+    ("ureq::", &["api/"]),
+    ("httpdate::", &["api/"]),
     ("plotters::", &["report/"]),
     ("resvg::", &["report/"]),
     ("regex::", &["data/tasks/jsonl/"]),
     (
         "minijinja::",
-        &["report/", "data/prompt.rs", "model/chat.rs"],
+        &["report/", "data/prompt.rs", "model/chat_template.rs"],
     ),
 ];
 
@@ -121,7 +119,7 @@ fn word(letter: char) -> bool {
 }
 
 /// Every Rust file under a folder.
-fn sources(folder: &Path) -> Vec<PathBuf> {
+pub fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("the folder of sources can be read");
     let paths = entries.map(|entry| entry.expect("an entry of the folder").path());
     let (folders, files): (Vec<_>, Vec<_>) = paths.partition(|path| path.is_dir());
@@ -197,7 +195,7 @@ fn wrong_edges_and_names_are_found() {
     assert_eq!(
         one(
             "report/mod.rs",
-            "fn f() -> Option<crate::pipeline::Stage> {}"
+            "fn f() -> Option<crate::pipeline::StageNode> {}"
         ),
         "src/report/mod.rs: `report` may not use `pipeline`"
     );

@@ -2,41 +2,45 @@
 //! what weighs more, and turns away from what weighs less than nothing. Each check is also put to
 //! trainings that are broken on purpose, and must notice.
 
-use rise_lab::domain::{Dialogue, Example, Policy, Problem, Request, Sampling, Seed, Silent};
+use rise_lab::domain::{
+    Dialogue, NoopObserver, Policy, PolicyRequest, Problem, SamplingConfig, Seed, TrainingExample,
+};
 use rise_lab::model::LanguageModel;
-use rise_lab::train::{Batch, Encoded, Normalise, Phase, TrainConfig, Trainer, encode};
+use rise_lab::train::{
+    Batch, EncodedExample, LossReduction, TrainConfig, Trainer, TrainingPhase, encode_example,
+};
 
 use crate::support::{problems, random_model};
 
 /// Longest sequence of the models here.
 const POSITIONS: usize = 512;
 
-fn encoded(model: &LanguageModel, question: &str, answer: &str, weight: f64) -> Encoded {
-    let mut example = Example::answered(question, answer);
+fn encoded(model: &LanguageModel, question: &str, answer: &str, weight: f64) -> EncodedExample {
+    let mut example = TrainingExample::single_turn(question, answer);
     example.weights[1] = weight;
-    encode(&example, &model.tokenizer, POSITIONS).unwrap()
+    encode_example(&example, &model.tokenizer, POSITIONS).unwrap()
 }
 
 /// The model after some epochs, each of them one step on all examples.
-fn trained(model: &LanguageModel, examples: &[Encoded], epochs: u32) -> LanguageModel {
+fn trained(model: &LanguageModel, examples: &[EncodedExample], epochs: u32) -> LanguageModel {
     let folder = tempfile::tempdir().unwrap();
     let config = TrainConfig {
         epochs,
-        batch: examples.len(),
+        batch_size: examples.len(),
         learning_rate: 1e-2,
         ..TrainConfig::default()
     };
     let trainer = Trainer {
-        normalise: Normalise::Example,
+        reduction: LossReduction::PerTarget,
         folder: folder.path(),
     };
-    let phase = Phase {
+    let phase = TrainingPhase {
         examples,
         config,
         seed: Seed(3),
     };
     let decoder = trainer
-        .train(model.decoder.clone(), &[phase], &mut Silent)
+        .train(model.decoder.clone(), &[phase], &mut NoopObserver)
         .unwrap()
         .decoder;
     LanguageModel {
@@ -46,8 +50,11 @@ fn trained(model: &LanguageModel, examples: &[Encoded], epochs: u32) -> Language
 }
 
 /// Mean negative log-likelihood of all target tokens, whatever their weights.
-fn loss(model: &LanguageModel, examples: &[Encoded]) -> f64 {
-    let batch = Batch::new(&examples.iter().collect::<Vec<_>>(), Normalise::Token);
+fn loss(model: &LanguageModel, examples: &[EncodedExample]) -> f64 {
+    let batch = Batch::new(
+        &examples.iter().collect::<Vec<_>>(),
+        LossReduction::PerToken,
+    );
     model
         .decoder
         .loss_and_gradients(&batch.inputs, &batch.targets)
@@ -63,9 +70,9 @@ fn probability(model: &LanguageModel, question: &str, answer: &str) -> f64 {
 
 /// Every way to spoil the targets of some examples.
 fn changed(
-    examples: &[Encoded],
+    examples: &[EncodedExample],
     change: impl Fn((usize, usize, f64)) -> (usize, usize, f64),
-) -> Vec<Encoded> {
+) -> Vec<EncodedExample> {
     let mut examples = examples.to_vec();
     for target in examples.iter_mut().flat_map(|example| &mut example.targets) {
         *target = change(*target);
@@ -81,21 +88,23 @@ fn knows(model: &LanguageModel, problems: &[Problem]) -> bool {
             .clone()
             .expect("generated problems are solved")
     };
-    let requests: Vec<Request> = problems
+    let requests: Vec<PolicyRequest> = problems
         .iter()
-        .map(|problem| Request::new(Dialogue::default().user(&problem.question), vec![Seed(0)]))
+        .map(|problem| {
+            PolicyRequest::new(Dialogue::default().user(&problem.question), vec![Seed(0)])
+        })
         .collect();
-    let greedy = Sampling {
+    let greedy = SamplingConfig {
         temperature: 0.0,
         max_tokens: 60,
-        ..Sampling::default()
+        ..SamplingConfig::default()
     };
     let attempts = model.clone().respond(&requests, &greedy).unwrap();
     let said = attempts
         .iter()
         .zip(problems)
         .all(|(attempt, problem)| attempt[0].finished && attempt[0].text == solution(problem));
-    let lessons: Vec<Encoded> = problems
+    let lessons: Vec<EncodedExample> = problems
         .iter()
         .map(|problem| encoded(model, &problem.question, &solution(problem), 1.0))
         .collect();
@@ -106,7 +115,7 @@ fn knows(model: &LanguageModel, problems: &[Problem]) -> bool {
 fn a_model_memorises_what_it_is_taught() {
     let problems = problems(16);
     let model = random_model(&problems);
-    let lessons: Vec<Encoded> = problems
+    let lessons: Vec<EncodedExample> = problems
         .iter()
         .map(|problem| {
             encoded(
@@ -118,7 +127,7 @@ fn a_model_memorises_what_it_is_taught() {
         })
         .collect();
     assert!(!knows(&model, &problems), "nothing is known before");
-    let learns = |lessons: &[Encoded]| knows(&trained(&model, lessons, 150), &problems);
+    let learns = |lessons: &[EncodedExample]| knows(&trained(&model, lessons, 150), &problems);
     assert!(learns(&lessons));
 
     assert!(
@@ -147,7 +156,7 @@ const QUESTION: &str = "Ann has 3 pens. She buys 4 more. How many pens does Ann 
 const ANSWERS: [&str; 2] = ["3+4=7\n#### 7", "3+4=8\n#### 8"];
 
 /// Lessons in which the same question has two answers of these weights.
-fn rivals(model: &LanguageModel, weights: [f64; 2]) -> Vec<Encoded> {
+fn rivals(model: &LanguageModel, weights: [f64; 2]) -> Vec<EncodedExample> {
     ANSWERS
         .iter()
         .zip(weights)
@@ -164,7 +173,7 @@ fn prefers_first(model: &LanguageModel) -> bool {
 #[test]
 fn a_heavier_answer_is_preferred_by_as_much_as_it_weighs() {
     let model = random_model(&problems(16));
-    let prefers = |lessons: &[Encoded]| prefers_first(&trained(&model, lessons, 150));
+    let prefers = |lessons: &[EncodedExample]| prefers_first(&trained(&model, lessons, 150));
     let lessons = rivals(&model, [3.0, 1.0]);
     assert!(prefers(&lessons));
     assert!(
@@ -189,7 +198,7 @@ fn an_answer_of_negative_weight_is_pushed_down() {
     let undecided = trained(&model, &rivals(&model, [1.0, 1.0]), 150);
     let [_, before] = ANSWERS.map(|answer| probability(&undecided, QUESTION, answer));
     assert!((before - 0.5).abs() < 0.05, "{before}");
-    let turns_away = |lessons: &[Encoded]| {
+    let turns_away = |lessons: &[EncodedExample]| {
         let after = trained(&undecided, lessons, 4);
         probability(&after, QUESTION, ANSWERS[1]) < before / 2.0
     };

@@ -16,6 +16,7 @@ mod layers;
 mod learning;
 mod methods;
 mod misbehaving;
+mod names;
 mod objectives;
 mod online;
 mod remote;

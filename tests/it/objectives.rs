@@ -9,16 +9,20 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use rise_lab::data::Prompt;
+use rise_lab::data::PromptConfig;
 use rise_lab::domain::{
-    Author, Candidate, Dialogue, Draws, Episode, Example, Grade, Message, Preference, Problem,
-    Review, Role, Seed, Silent, Turn as DialogueTurn, Verdict,
+    AttemptReview, Candidate, CandidateAuthor, Dialogue, Episode, Grade, GradeVerdict, Message,
+    NoopObserver, PreferencePair, Problem, Role, Seed, SeededRng, TrainingExample,
+    Turn as DialogueTurn,
 };
-use rise_lab::model::{Checkpoint, Decoder, Gradients, LanguageModel, Ragged, Visit};
-use rise_lab::pipeline::{Job, Kind, Stage, Threads, Workspace, execute};
+use rise_lab::model::{
+    CheckpointFolder, Decoder, Gradients, LanguageModel, ParameterVisitor, RaggedBatch,
+};
+use rise_lab::pipeline::{StageKind, StageNode, StageSpec, Threads, Workspace, execute_stage};
 use rise_lab::train::{
-    Encoded, Objective, Pair, Practice, Preferences, Reinforce, Rule, Sampled, TrainConfig,
-    Trajectory, trajectories,
+    DpoObjective, EncodedEpisode, EncodedExample, EncodedPair, OnlineConfig,
+    PolicyGradientObjective, PolicyLoss, SampledGroups, TrainConfig, TrainingObjective,
+    trajectory_preferences,
 };
 use serde_json::json;
 
@@ -33,11 +37,11 @@ const FAR: f64 = 0.1;
 
 /// Parameters moved by `by` times a direction of length 1.
 struct Moved {
-    draws: Draws,
+    draws: SeededRng,
     by: f32,
 }
 
-impl Visit for Moved {
+impl ParameterVisitor for Moved {
     fn visit<const R: usize>(&mut self, _: &str, parameter: Tensor<R>) -> Tensor<R> {
         let (device, shape) = (parameter.device(), parameter.shape());
         let mut values: Vec<f32> = parameter.into_data().try_into_vec().unwrap();
@@ -50,22 +54,22 @@ impl Visit for Moved {
 
 fn moved(decoder: &Decoder, direction: u64, by: f32) -> Decoder {
     let mut moved = Moved {
-        draws: Seed(direction).draws(),
+        draws: Seed(direction).rng(),
         by,
     };
-    decoder.with_weights(decoder.weights().clone().map(&mut moved))
+    decoder.with_weights(decoder.weights().clone().map_parameters(&mut moved))
 }
 
 /// The inner product of gradients with a direction.
 struct Along<'a> {
-    draws: Draws,
+    draws: SeededRng,
     gradients: &'a Gradients,
     sum: f64,
 }
 
-impl Visit for Along<'_> {
+impl ParameterVisitor for Along<'_> {
     fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
-        let gradient = self.gradients.get(name).unwrap();
+        let gradient = self.gradients.values(name).unwrap();
         self.sum += gradient
             .iter()
             .map(|&g| f64::from(g) * self.draws.normal())
@@ -77,7 +81,7 @@ impl Visit for Along<'_> {
 /// The largest difference over some directions between the slope of `truth` and what the
 /// objective's batch at `step` gives, as a part of the gradient's length.
 fn difference(
-    objective: &mut dyn Objective,
+    objective: &mut dyn TrainingObjective,
     step: usize,
     at: &Decoder,
     truth: &dyn Fn(&Decoder) -> f64,
@@ -89,11 +93,11 @@ fn difference(
         let slope = (truth(&moved(at, direction, STEP)) - truth(&moved(at, direction, -STEP)))
             / (2.0 * f64::from(STEP));
         let mut along = Along {
-            draws: Seed(direction).draws(),
+            draws: Seed(direction).rng(),
             gradients: &gradients,
             sum: 0.0,
         };
-        let _ = at.weights().clone().map(&mut along);
+        let _ = at.weights().clone().map_parameters(&mut along);
         (slope - along.sum).abs() / gradients.norm()
     };
     let worst = (0..6).map(off).fold(0.0, f64::max);
@@ -101,10 +105,10 @@ fn difference(
 }
 
 /// Log-probabilities of an example's tokens from the second on, from logits in double precision.
-fn logs(decoder: &Decoder, example: &Encoded) -> Vec<f64> {
+fn logs(decoder: &Decoder, example: &EncodedExample) -> Vec<f64> {
     let inputs = example.tokens.len() - 1;
     let tokens = example.tokens[..inputs].to_vec();
-    let logits = decoder.logits(&Ragged {
+    let logits = decoder.logits(&RaggedBatch {
         tokens,
         lengths: Arc::from([inputs]),
     });
@@ -132,17 +136,17 @@ fn dialogue(first: &str, second: &str) -> Vec<Message> {
 }
 
 /// An example whose targets are both attempts.
-fn both(first: &str, second: &str) -> Example {
+fn both(first: &str, second: &str) -> TrainingExample {
     let messages = dialogue(first, second);
     let weights = messages
         .iter()
         .map(|m| f64::from(u8::from(m.role == Role::Assistant)))
         .collect();
-    Example { messages, weights }
+    TrainingExample { messages, weights }
 }
 
-fn preference() -> Preference {
-    Preference {
+fn preference() -> PreferencePair {
+    PreferencePair {
         chosen: both("3+4=8\n#### 8", "3+4=7\n#### 7"),
         rejected: both("#### 7", "3+4=8"),
     }
@@ -161,25 +165,25 @@ fn models() -> (LanguageModel, [Decoder; 2]) {
 fn config() -> TrainConfig {
     TrainConfig {
         epochs: 1,
-        batch: 2,
+        batch_size: 2,
         ..TrainConfig::default()
     }
 }
 
 /// The loss of direct preference optimisation: over all targets of either side.
-fn preferred(decoder: &Decoder, reference: &Decoder, pairs: &[Pair], beta: f64) -> f64 {
-    let sum = |decoder: &Decoder, side: &Encoded| -> f64 {
+fn preferred(decoder: &Decoder, reference: &Decoder, pairs: &[EncodedPair], beta: f64) -> f64 {
+    let sum = |decoder: &Decoder, side: &EncodedExample| -> f64 {
         let logs = logs(decoder, side);
         side.targets
             .iter()
             .map(|&(from, to, _)| logs[from - 1..to - 1].iter().sum::<f64>())
             .sum()
     };
-    let gained = |side: &Encoded| sum(decoder, side) - sum(reference, side);
+    let gained = |side: &EncodedExample| sum(decoder, side) - sum(reference, side);
     let loss =
-        |Pair {
+        |EncodedPair {
              sides: [better, worse],
-         }: &Pair| { (1.0 + (-beta * (gained(better) - gained(worse))).exp()).ln() };
+         }: &EncodedPair| { (1.0 + (-beta * (gained(better) - gained(worse))).exp()).ln() };
     pairs.iter().map(loss).sum::<f64>() / pairs.len() as f64
 }
 
@@ -187,27 +191,29 @@ fn preferred(decoder: &Decoder, reference: &Decoder, pairs: &[Pair], beta: f64) 
 fn the_gradient_of_direct_preference_optimisation() {
     const BETA: f64 = 0.3;
     let (model, [reference, at]) = models();
-    let pair = |preference: &Preference| Pair::encode(preference, &model.tokenizer, 512).unwrap();
-    let swapped = Preference {
+    let pair = |preference: &PreferencePair| {
+        EncodedPair::encode(preference, &model.tokenizer, 512).unwrap()
+    };
+    let swapped = PreferencePair {
         chosen: both("8", "7"),
         rejected: both("3+4=7", "3+4=7"),
     };
     let pairs = [pair(&preference()), pair(&swapped)];
     let truth = |decoder: &Decoder| preferred(decoder, &reference, &pairs, BETA);
-    let off = |reference: &Decoder, pairs: &[Pair], beta| {
-        let mut objective = Preferences::new(reference, pairs, beta, config(), Seed(1)).unwrap();
+    let off = |reference: &Decoder, pairs: &[EncodedPair], beta| {
+        let mut objective = DpoObjective::new(reference, pairs, beta, config(), Seed(1)).unwrap();
         difference(&mut objective, 0, &at, &truth)
     };
     let right = off(&reference, &pairs, BETA);
     assert!(right < CLOSE, "{right}");
 
-    let changed = |change: &dyn Fn(&mut Pair)| {
+    let changed = |change: &dyn Fn(&mut EncodedPair)| {
         let mut pairs = pairs.clone();
         pairs.iter_mut().for_each(change);
         off(&reference, &pairs, BETA)
     };
     let shift = |by: isize| {
-        move |pair: &mut Pair| {
+        move |pair: &mut EncodedPair| {
             for (from, to, _) in pair.sides.iter_mut().flat_map(|side| &mut side.targets) {
                 (*from, *to) = (from.strict_add_signed(by), to.strict_add_signed(by.min(0)));
             }
@@ -229,9 +235,9 @@ pub fn verified(said: &[(&str, &str)], right: bool) -> Episode {
     let last = said.len() - 1;
     let turn = |(number, (attempt, review)): (usize, &(&str, &str))| {
         let verdict = if right && number == last {
-            Verdict::Right
+            GradeVerdict::Right
         } else {
-            Verdict::Wrong
+            GradeVerdict::Wrong
         };
         let (text, grade) = (
             (*attempt).to_owned(),
@@ -241,17 +247,17 @@ pub fn verified(said: &[(&str, &str)], right: bool) -> Episode {
             },
         );
         let candidate = Candidate {
-            author: Author::Policy,
+            author: CandidateAuthor::Policy,
             text,
             tokens: 1,
-            prompt: 1,
+            prompt_tokens: 1,
             finished: true,
             grade,
         };
-        let review = Review {
+        let review = AttemptReview {
             text: (*review).to_owned(),
             tokens: 1,
-            prompt: 1,
+            prompt_tokens: 1,
             approves: None,
         };
         DialogueTurn {
@@ -284,10 +290,10 @@ fn the_gradient_of_a_preference_between_whole_dialogues() {
             false,
         ),
     ];
-    let preferences = trajectories(&problems, &episodes, Prompt::default());
-    let pairs: Vec<Pair> = preferences
+    let preferences = trajectory_preferences(&problems, &episodes, PromptConfig::default());
+    let pairs: Vec<EncodedPair> = preferences
         .iter()
-        .map(|pair| Pair::encode(pair, &model.tokenizer, 512).unwrap())
+        .map(|pair| EncodedPair::encode(pair, &model.tokenizer, 512).unwrap())
         .collect();
     let targets: Vec<usize> = pairs[0]
         .sides
@@ -297,18 +303,18 @@ fn the_gradient_of_a_preference_between_whole_dialogues() {
     assert_eq!(targets, [4, 6], "attempts and verifications");
 
     let truth = |decoder: &Decoder| preferred(decoder, &reference, &pairs, BETA);
-    let off = |change: &dyn Fn(&mut Encoded)| {
+    let off = |change: &dyn Fn(&mut EncodedExample)| {
         let mut pairs = pairs.clone();
         pairs
             .iter_mut()
             .flat_map(|pair| &mut pair.sides)
             .for_each(change);
-        let mut objective = Preferences::new(&reference, &pairs, BETA, config(), Seed(1)).unwrap();
+        let mut objective = DpoObjective::new(&reference, &pairs, BETA, config(), Seed(1)).unwrap();
         difference(&mut objective, 0, &at, &truth)
     };
     let right = off(&|_| ());
     assert!(right < CLOSE, "{right}");
-    let every_other = |side: &mut Encoded, odd: usize| {
+    let every_other = |side: &mut EncodedExample, odd: usize| {
         let mut number = 0;
         side.targets.retain(|_| {
             number += 1;
@@ -336,11 +342,11 @@ fn the_gradient_of_a_preference_between_whole_dialogues() {
 }
 
 /// Two problems with three episodes each; two attempts earn something.
-fn groups(model: &LanguageModel) -> Vec<Vec<Trajectory>> {
+fn groups(model: &LanguageModel) -> Vec<Vec<EncodedEpisode>> {
     let episode = |first: &str, second: &str, rewards: [f64; 2]| {
         // One attempt was cut off.
         let attempts = [(true, rewards[0]), (first != "#### 8", rewards[1])];
-        Trajectory::new(&dialogue(first, second), &attempts, &model.tokenizer, 512).unwrap()
+        EncodedEpisode::new(&dialogue(first, second), &attempts, &model.tokenizer, 512).unwrap()
     };
     vec![
         vec![
@@ -361,12 +367,12 @@ fn groups(model: &LanguageModel) -> Vec<Vec<Trajectory>> {
 type Turn<'a> = &'a dyn Fn(usize, [usize; 2], [&[f64]; 3]) -> f64;
 
 /// The sum over all turns of what each adds.
-fn over_turns(groups: &[Vec<Trajectory>], decoders: [&Decoder; 3], value: Turn<'_>) -> f64 {
+fn over_turns(groups: &[Vec<EncodedEpisode>], decoders: [&Decoder; 3], value: Turn<'_>) -> f64 {
     let mut sum = 0.0;
     for (problem, group) in groups.iter().enumerate() {
         for (number, episode) in group.iter().enumerate() {
-            let said = decoders.map(|decoder| logs(decoder, &episode.encoded));
-            for (turn, &(from, to, _)) in episode.encoded.targets.iter().enumerate() {
+            let said = decoders.map(|decoder| logs(decoder, &episode.example));
+            for (turn, &(from, to, _)) in episode.example.targets.iter().enumerate() {
                 sum += value(
                     turn,
                     [problem, number],
@@ -378,56 +384,62 @@ fn over_turns(groups: &[Vec<Trajectory>], decoders: [&Decoder; 3], value: Turn<'
     sum
 }
 
-fn settings(rule: Rule, passes: u32) -> Reinforce {
-    Reinforce {
+fn settings(rule: PolicyLoss, passes: u32) -> OnlineConfig {
+    OnlineConfig {
         iterations: 1,
-        problems: 2,
-        samples: 3,
+        batch_problems: 2,
+        group_size: 3,
         turns: 2,
-        passes,
+        updates_per_batch: passes,
         discount: 0.0,
-        unreadable: 0.0,
-        rule,
+        unreadable_reward: 0.0,
+        policy_loss: rule,
     }
 }
 
 /// The difference at the last pass over these episodes, sampled by `then` and held near `reference`.
 fn practised(
-    settings: Reinforce,
-    groups: &[Vec<Trajectory>],
+    settings: OnlineConfig,
+    groups: &[Vec<EncodedEpisode>],
     [then, at, reference]: [&Decoder; 3],
     truth: &dyn Fn(&Decoder) -> f64,
 ) -> f64 {
     let mut sampler = |_: &Decoder, _| {
-        Ok(Sampled {
+        Ok(SampledGroups {
             groups: groups.to_vec(),
             counts: vec![],
         })
     };
-    let mut objective = Practice::new(settings, config(), reference.clone(), &mut sampler);
-    for pass in 1..settings.passes {
+    let mut objective =
+        PolicyGradientObjective::new(settings, config(), reference.clone(), &mut sampler);
+    for pass in 1..settings.updates_per_batch {
         objective.batch(pass as usize - 1, then).unwrap();
     }
-    difference(&mut objective, settings.passes as usize - 1, at, truth)
+    difference(
+        &mut objective,
+        settings.updates_per_batch as usize - 1,
+        at,
+        truth,
+    )
 }
 
 /// Every way to spoil episodes.
-fn spoilt(groups: &[Vec<Trajectory>]) -> [(&'static str, Vec<Vec<Trajectory>>); 3] {
-    let changed = |change: &dyn Fn(&mut Trajectory)| {
+fn spoilt(groups: &[Vec<EncodedEpisode>]) -> [(&'static str, Vec<Vec<EncodedEpisode>>); 3] {
+    let changed = |change: &dyn Fn(&mut EncodedEpisode)| {
         let mut groups = groups.to_vec();
         groups.iter_mut().flatten().for_each(change);
         groups
     };
     let negated =
-        |one: &mut Trajectory| one.rewards.iter_mut().for_each(|reward| *reward = -*reward);
-    let early = |one: &mut Trajectory| {
-        one.encoded
+        |one: &mut EncodedEpisode| one.rewards.iter_mut().for_each(|reward| *reward = -*reward);
+    let early = |one: &mut EncodedEpisode| {
+        one.example
             .targets
             .iter_mut()
             .for_each(|(from, to, _)| (*from, *to) = (*from - 1, *to - 1));
     };
-    let late = |one: &mut Trajectory| {
-        one.encoded
+    let late = |one: &mut EncodedEpisode| {
+        one.example
             .targets
             .iter_mut()
             .for_each(|(from, ..)| *from += 1)
@@ -478,7 +490,7 @@ fn the_gradient_of_group_relative_policy_optimisation() {
             };
         -over_turns(&groups, [decoder, then, &reference], &turn) / 12.0
     };
-    let rule = |clip, kl, shaping| settings(Rule::Grpo { clip, kl, shaping }, 2);
+    let rule = |clip, kl, shaping| settings(PolicyLoss::Grpo { clip, kl, shaping }, 2);
     let decoders = [then, &at, &reference];
     let right = practised(rule(CLIP, KL, 1.0), &groups, decoders, &truth);
     assert!(right < CLOSE, "{right}");
@@ -521,7 +533,7 @@ type Advantages = [[[f64; 3]; 2]; 2];
 
 /// The loss of `SCoRe` with these advantages, and with what distance from the reference costs at either turn.
 fn reinforced(
-    groups: &[Vec<Trajectory>],
+    groups: &[Vec<EncodedEpisode>],
     reference: &Decoder,
     advantages: Advantages,
     kl: [f64; 2],
@@ -555,14 +567,14 @@ fn the_gradients_of_both_stages_of_score() {
     let truth = |advantages, kl| reinforced(&groups, &reference, advantages, kl);
     let stages = [
         (
-            Rule::ScoreFirst {
+            PolicyLoss::ScoreFirst {
                 kl: 0.1,
                 kl_first: 0.4,
             },
             truth(first, [0.5, 0.1]),
         ),
         (
-            Rule::ScoreSecond {
+            PolicyLoss::ScoreSecond {
                 kl: 0.5,
                 shaping: 3.0,
             },
@@ -570,7 +582,7 @@ fn the_gradients_of_both_stages_of_score() {
         ),
     ];
     for (rule, truth) in &stages {
-        let off = |rule, groups: &[Vec<Trajectory>], reference: &Decoder| {
+        let off = |rule, groups: &[Vec<EncodedEpisode>], reference: &Decoder| {
             practised(settings(rule, 1), groups, [&at, &at, reference], truth)
         };
         let right = off(*rule, &groups, &reference);
@@ -583,30 +595,30 @@ fn the_gradients_of_both_stages_of_score() {
         broken.push(("another reference", off(*rule, &groups, &at)));
         let other = |other| off(other, &groups, &reference);
         match *rule {
-            Rule::ScoreFirst { kl, kl_first } => {
+            PolicyLoss::ScoreFirst { kl, kl_first } => {
                 broken.push((
                     "KL sign flipped",
-                    other(Rule::ScoreFirst {
+                    other(PolicyLoss::ScoreFirst {
                         kl,
                         kl_first: -kl_first,
                     }),
                 ));
                 broken.push((
                     "turn 1 not held",
-                    other(Rule::ScoreFirst { kl, kl_first: 0.0 }),
+                    other(PolicyLoss::ScoreFirst { kl, kl_first: 0.0 }),
                 ));
             }
-            Rule::ScoreSecond { kl, shaping } => {
+            PolicyLoss::ScoreSecond { kl, shaping } => {
                 broken.push((
                     "KL sign flipped",
-                    other(Rule::ScoreSecond { kl: -kl, shaping }),
+                    other(PolicyLoss::ScoreSecond { kl: -kl, shaping }),
                 ));
                 broken.push((
                     "bonus forgotten",
-                    other(Rule::ScoreSecond { kl, shaping: 0.0 }),
+                    other(PolicyLoss::ScoreSecond { kl, shaping: 0.0 }),
                 ));
             }
-            Rule::Grpo { .. } => unreachable!("stages of `SCoRe` only"),
+            PolicyLoss::Grpo { .. } => unreachable!("stages of `SCoRe` only"),
         }
         for (what, off) in broken {
             assert!(off > FAR, "{rule:?}, {what}: {off}");
@@ -631,14 +643,14 @@ fn with_a_discount_a_turn_is_credited_with_what_follows_it() {
     ];
     let stages = [
         (
-            Rule::ScoreFirst {
+            PolicyLoss::ScoreFirst {
                 kl: 0.1,
                 kl_first: 0.4,
             },
             reinforced(&groups, &reference, first, [0.5, 0.1]),
         ),
         (
-            Rule::ScoreSecond {
+            PolicyLoss::ScoreSecond {
                 kl: 0.5,
                 shaping: 3.0,
             },
@@ -647,7 +659,7 @@ fn with_a_discount_a_turn_is_credited_with_what_follows_it() {
     ];
     for (rule, truth) in &stages {
         let off = |discount| {
-            let settings = Reinforce {
+            let settings = OnlineConfig {
                 discount,
                 ..settings(*rule, 1)
             };
@@ -675,12 +687,12 @@ fn a_stage_learns_from_the_pairs_of_other_stages() {
         ["one", "two"].map(|name| finished_rows(&workspace, name, "pairs.jsonl", &[preference()]));
     let train = TrainConfig {
         epochs: 8,
-        batch: 1,
+        batch_size: 1,
         learning_rate: 3e-3,
         ..TrainConfig::default()
     };
     let (seed, backend) = (Seed(1), "flex".to_owned());
-    let job = Job::Prefer {
+    let job = StageSpec::Prefer {
         start: start.clone(),
         pairs: pairs.to_vec(),
         beta: 0.1,
@@ -688,29 +700,38 @@ fn a_stage_learns_from_the_pairs_of_other_stages() {
         seed,
         backend,
     };
-    let stage = Stage::new(
-        Kind::Prefer,
+    let stage = StageNode::new(
+        StageKind::Prefer,
         "prefer".to_owned(),
         job,
         vec![start],
         &json!({}),
         1.0,
     );
-    let manifest = execute(&stage, &workspace, &Threads::default(), &mut Silent).unwrap();
+    let manifest =
+        execute_stage(&stage, &workspace, &Threads::default(), &mut NoopObserver).unwrap();
     let tokens: usize = [preference().chosen, preference().rejected]
         .iter()
-        .map(|side| model.tokenizer.write(&side.messages).unwrap().tokens.len() - 1)
+        .map(|side| {
+            model
+                .tokenizer
+                .encode_dialogue(&side.messages)
+                .unwrap()
+                .tokens
+                .len()
+                - 1
+        })
         .sum();
-    let parameters = model.decoder.weights().count();
+    let parameters = model.decoder.weights().parameter_count();
     let expected = json!({
         "pairs": 2, "without_target": 0, "steps": 16, "parameters": parameters, "scored_tokens": 18 * tokens,
         "trained_tokens": 16 * tokens, "flops": (2 * 18 + 6 * 16) * tokens * parameters,
     });
     assert_eq!(manifest.counts, expected);
 
-    let place = rise_lab::model::Place::open("flex").unwrap();
-    let tuned = Checkpoint::load(&workspace.folder(&stage.key), &place).unwrap();
-    let said = |model: &LanguageModel, example: &Example| -> f64 {
+    let place = rise_lab::model::ExecutionContext::open("flex").unwrap();
+    let tuned = CheckpointFolder::load(&workspace.stage_folder(&stage.key), &place).unwrap();
+    let said = |model: &LanguageModel, example: &TrainingExample| -> f64 {
         let answer = |upto: usize| {
             (
                 Dialogue(example.messages[..upto].to_vec()),
@@ -723,11 +744,11 @@ fn a_stage_learns_from_the_pairs_of_other_stages() {
             .iter()
             .sum()
     };
-    let gained = |example: &Example| said(&tuned, example) - said(&model, example);
+    let gained = |example: &TrainingExample| said(&tuned, example) - said(&model, example);
     let margin = gained(&preference().chosen) - gained(&preference().rejected);
     assert!(margin > 3.0, "{margin}");
     let points: Vec<serde_json::Value> =
-        std::fs::read_to_string(workspace.file(&stage.key, "points.jsonl"))
+        std::fs::read_to_string(workspace.stage_file(&stage.key, "points.jsonl"))
             .unwrap()
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())

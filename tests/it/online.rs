@@ -2,15 +2,16 @@
 //! give the answer that is rewarded, or the second answer alone becomes right. Each check is also
 //! put to trainings that are broken on purpose, and must notice.
 
-use rise_lab::data::Prompt;
+use rise_lab::data::PromptConfig;
 use rise_lab::domain::{
-    Dialogue, Episode, Example, Grade, Policy, Problem, Role, Sampling, Seed, Silent, Turn, Verdict,
+    Dialogue, Episode, Grade, GradeVerdict, NoopObserver, Policy, Problem, Role, SamplingConfig,
+    Seed, TrainingExample, Turn,
 };
 use rise_lab::model::{Decoder, LanguageModel};
-use rise_lab::rollout::{Unroll, grouped};
+use rise_lab::rollout::{RolloutConfig, grouped_rollouts};
 use rise_lab::train::{
-    Normalise, Phase, Practice, Reinforce, Rule, Sampled, TrainConfig, Trainer, Trajectory, encode,
-    optimise,
+    EncodedEpisode, LossReduction, OnlineConfig, PolicyGradientObjective, PolicyLoss,
+    SampledGroups, TrainConfig, Trainer, TrainingPhase, encode_example, run_objectives,
 };
 
 use crate::support::{problems, random_model};
@@ -20,7 +21,7 @@ const QUESTION: &str = "How many pens?";
 const ANSWERS: [&str; 4] = ["7", "8", "9", "5"];
 
 fn dialogue(attempts: &[&str]) -> Dialogue {
-    Prompt::default().dialogue(QUESTION, attempts)
+    PromptConfig::default().dialogue(QUESTION, attempts)
 }
 
 /// A model that gives each of some answers as often as the others, at both turns.
@@ -32,7 +33,12 @@ fn undecided(answers: &[&str]) -> LanguageModel {
             .iter()
             .map(|m| f64::from(u8::from(m.role == Role::Assistant)))
             .collect();
-        encode(&Example { messages, weights }, &model.tokenizer, 512).unwrap()
+        encode_example(
+            &TrainingExample { messages, weights },
+            &model.tokenizer,
+            512,
+        )
+        .unwrap()
     };
     let pairs = answers
         .iter()
@@ -43,22 +49,22 @@ fn undecided(answers: &[&str]) -> LanguageModel {
     let batch = 2 * examples.len();
     let config = TrainConfig {
         epochs: 150,
-        batch,
+        batch_size: batch,
         learning_rate: 1e-2,
         ..TrainConfig::default()
     };
     let folder = tempfile::tempdir().unwrap();
     let trainer = Trainer {
-        normalise: Normalise::Example,
+        reduction: LossReduction::PerTarget,
         folder: folder.path(),
     };
-    let phase = Phase {
+    let phase = TrainingPhase {
         examples: &examples,
         config,
         seed: Seed(3),
     };
     let decoder = trainer
-        .train(model.decoder.clone(), &[phase], &mut Silent)
+        .train(model.decoder.clone(), &[phase], &mut NoopObserver)
         .unwrap()
         .decoder;
     LanguageModel { decoder, ..model }
@@ -75,22 +81,22 @@ fn right(model: &LanguageModel, attempts: &[&str]) -> f64 {
 /// The model after online training on episodes of its own that `change` may spoil.
 fn practised(
     model: &LanguageModel,
-    (rule, turns): (Rule, u32),
-    change: &dyn Fn(&mut Trajectory),
+    (rule, turns): (PolicyLoss, u32),
+    change: &dyn Fn(&mut EncodedEpisode),
 ) -> LanguageModel {
-    let settings = Reinforce {
+    let settings = OnlineConfig {
         iterations: 40,
-        problems: 1,
-        samples: 24,
+        batch_problems: 1,
+        group_size: 24,
         turns,
-        passes: if matches!(rule, Rule::Grpo { .. }) {
+        updates_per_batch: if matches!(rule, PolicyLoss::Grpo { .. }) {
             2
         } else {
             1
         },
         discount: 0.0,
-        unreadable: 0.0,
-        rule,
+        unreadable_reward: 0.0,
+        policy_loss: rule,
     };
     let config = TrainConfig {
         learning_rate: 2e-3,
@@ -99,25 +105,30 @@ fn practised(
     let mut policy = model.clone();
     let mut sampler = |decoder: &Decoder, iteration: u32| {
         policy.decoder = decoder.clone();
-        let episodes = sampled(&mut policy, &settings, Seed(5).at(u64::from(iteration)));
-        let mut group: Vec<Trajectory> = episodes
+        let episodes = sampled(
+            &mut policy,
+            &settings,
+            Seed(5).derive_indexed(u64::from(iteration)),
+        );
+        let mut group: Vec<EncodedEpisode> = episodes
             .iter()
             .map(|episode| trajectory(episode, &model.tokenizer))
             .collect();
         group.iter_mut().for_each(change);
         policy.decoder = model.decoder.clone();
-        Ok(Sampled {
+        Ok(SampledGroups {
             groups: vec![group],
             counts: vec![],
         })
     };
-    let mut objective = Practice::new(settings, config, model.decoder.clone(), &mut sampler);
+    let mut objective =
+        PolicyGradientObjective::new(settings, config, model.decoder.clone(), &mut sampler);
     let folder = tempfile::tempdir().unwrap();
-    let trained = optimise(
+    let trained = run_objectives(
         folder.path(),
         model.decoder.clone(),
         &mut [&mut objective],
-        &mut Silent,
+        &mut NoopObserver,
     )
     .unwrap();
     LanguageModel {
@@ -126,7 +137,7 @@ fn practised(
     }
 }
 
-fn sampled(policy: &mut dyn Policy, settings: &Reinforce, seed: Seed) -> Vec<Episode> {
+fn sampled(policy: &mut dyn Policy, settings: &OnlineConfig, seed: Seed) -> Vec<Episode> {
     let [id, question, answer] = ["pens", QUESTION, ANSWERS[0]].map(str::to_owned);
     let problem = Problem {
         id,
@@ -134,40 +145,40 @@ fn sampled(policy: &mut dyn Policy, settings: &Reinforce, seed: Seed) -> Vec<Epi
         answer,
         solution: None,
     };
-    let plan = Unroll::new(
+    let plan = RolloutConfig::new(
         settings.turns,
-        Prompt::default(),
-        Sampling {
+        PromptConfig::default(),
+        SamplingConfig {
             max_tokens: 8,
-            ..Sampling::default()
+            ..SamplingConfig::default()
         },
     );
     let grade = |problem: &Problem, text: &str| {
         let verdict = if text == problem.answer {
-            Verdict::Right
+            GradeVerdict::Right
         } else {
-            Verdict::Wrong
+            GradeVerdict::Wrong
         };
         Grade {
             answer: Some(text.to_owned()),
             verdict,
         }
     };
-    grouped(policy, &[problem], &plan, settings.samples, seed, &grade)
+    grouped_rollouts(policy, &[problem], &plan, settings.group_size, seed, &grade)
         .unwrap()
         .remove(0)
 }
 
-fn trajectory(episode: &Episode, tokenizer: &rise_lab::model::Tokenizer) -> Trajectory {
+fn trajectory(episode: &Episode, tokenizer: &rise_lab::model::Tokenizer) -> EncodedEpisode {
     let chosen: Vec<_> = episode.turns.iter().map(Turn::chosen).collect();
     let texts: Vec<&str> = chosen.iter().map(|attempt| attempt.text.as_str()).collect();
     let (last, earlier) = texts.split_last().unwrap();
-    let earned = |verdict: Verdict| f64::from(u8::from(verdict.is_right()));
+    let earned = |verdict: GradeVerdict| f64::from(u8::from(verdict.is_right()));
     let attempts: Vec<(bool, f64)> = chosen
         .iter()
         .map(|attempt| (attempt.finished, earned(attempt.grade.verdict)))
         .collect();
-    Trajectory::new(
+    EncodedEpisode::new(
         &dialogue(earlier).assistant(*last).0,
         &attempts,
         tokenizer,
@@ -176,18 +187,18 @@ fn trajectory(episode: &Episode, tokenizer: &rise_lab::model::Tokenizer) -> Traj
     .unwrap()
 }
 
-fn as_it_is(_: &mut Trajectory) {}
+fn as_it_is(_: &mut EncodedEpisode) {}
 
-fn negated(one: &mut Trajectory) {
+fn negated(one: &mut EncodedEpisode) {
     one.rewards.iter_mut().for_each(|reward| *reward = -*reward);
 }
 
-fn unrewarded(one: &mut Trajectory) {
+fn unrewarded(one: &mut EncodedEpisode) {
     one.rewards.fill(0.0);
 }
 
-fn late(one: &mut Trajectory) {
-    one.encoded
+fn late(one: &mut EncodedEpisode) {
+    one.example
         .targets
         .iter_mut()
         .for_each(|(from, ..)| *from += 1);
@@ -198,12 +209,12 @@ fn the_answer_that_is_rewarded_is_found() {
     let model = undecided(&ANSWERS);
     let before = right(&model, &[]);
     assert!((before - 0.25).abs() < 0.05, "{before}");
-    let after = |kl, change: &dyn Fn(&mut Trajectory)| {
+    let after = |kl, change: &dyn Fn(&mut EncodedEpisode)| {
         right(
             &practised(
                 &model,
                 (
-                    Rule::Grpo {
+                    PolicyLoss::Grpo {
                         clip: 0.2,
                         kl,
                         shaping: 0.0,
@@ -215,7 +226,7 @@ fn the_answer_that_is_rewarded_is_found() {
             &[],
         )
     };
-    let finds = |kl, change: &dyn Fn(&mut Trajectory)| after(kl, change) > 0.8;
+    let finds = |kl, change: &dyn Fn(&mut EncodedEpisode)| after(kl, change) > 0.8;
     assert!(finds(0.01, &as_it_is));
     assert!(!finds(0.01, &negated), "reward sign flipped");
     assert!(!finds(0.01, &unrewarded), "rewards ignored");
@@ -235,11 +246,11 @@ fn the_second_answer_becomes_right_while_the_first_is_held() {
         before.iter().all(|right| (right - 0.5).abs() < 0.08),
         "{before:?}"
     );
-    let after = |[kl, kl_first]: [f64; 2], change: &dyn Fn(&mut Trajectory)| {
-        let tuned = practised(&model, (Rule::ScoreFirst { kl, kl_first }, 2), change);
+    let after = |[kl, kl_first]: [f64; 2], change: &dyn Fn(&mut EncodedEpisode)| {
+        let tuned = practised(&model, (PolicyLoss::ScoreFirst { kl, kl_first }, 2), change);
         [right(&tuned, &[]), right(&tuned, &["8"])]
     };
-    let corrects = |kl, change: &dyn Fn(&mut Trajectory)| {
+    let corrects = |kl, change: &dyn Fn(&mut EncodedEpisode)| {
         let [first, second] = after(kl, change);
         second > 0.8 && (first - before[0]).abs() < 0.1
     };
@@ -253,7 +264,7 @@ fn the_second_answer_becomes_right_while_the_first_is_held() {
     let first = practised(
         &model,
         (
-            Rule::ScoreFirst {
+            PolicyLoss::ScoreFirst {
                 kl: 0.01,
                 kl_first: 1.0,
             },
@@ -261,11 +272,11 @@ fn the_second_answer_becomes_right_while_the_first_is_held() {
         ),
         &as_it_is,
     );
-    let both = |change: &dyn Fn(&mut Trajectory)| {
+    let both = |change: &dyn Fn(&mut EncodedEpisode)| {
         let second = practised(
             &first,
             (
-                Rule::ScoreSecond {
+                PolicyLoss::ScoreSecond {
                     kl: 0.01,
                     shaping: 10.0,
                 },

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rise_lab::api::{ApiClient, ApiPolicy, ApiUsage, Endpoint};
 use rise_lab::domain::{
-    Attempt, Dialogue, Event, Observer, Policy, PolicyError, Request, Sampling, Seed, Silent,
+    Dialogue, NoopObserver, Observer, Policy, PolicyError, PolicyRequest, SampledAttempt,
+    SamplingConfig, Seed, StageEvent,
 };
-use rise_lab::remote::{Client, Endpoint, Ledger, Listening};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -22,8 +23,8 @@ impl Place {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn client(&self, endpoint: &Endpoint) -> Client {
-        Client::open(
+    fn client(&self, endpoint: &Endpoint) -> ApiClient {
+        ApiClient::open(
             endpoint,
             &self.0.path().join("answers"),
             &self.0.path().join("asked.json"),
@@ -32,17 +33,17 @@ impl Place {
     }
 
     /// Puts so many questions.
-    fn ask(&self, endpoint: &Endpoint, questions: u64) -> Result<Vec<Attempt>, PolicyError> {
+    fn ask(&self, endpoint: &Endpoint, questions: u64) -> Result<Vec<SampledAttempt>, PolicyError> {
         let client = self.client(endpoint);
-        let mut silent = Silent;
+        let mut silent = NoopObserver;
         respond(
-            &mut Listening::new(&client, &mut silent, [0, 1, 1], 1),
+            &mut ApiPolicy::new(&client, &mut silent, [0, 1, 1], 1),
             questions,
         )
     }
 
-    fn ledger(&self) -> Ledger {
-        Ledger::load(&self.0.path().join("asked.json"))
+    fn ledger(&self) -> ApiUsage {
+        ApiUsage::load(&self.0.path().join("asked.json"))
     }
 
     /// Every file under the folder.
@@ -87,15 +88,17 @@ fn list(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn respond(policy: &mut dyn Policy, questions: u64) -> Result<Vec<Attempt>, PolicyError> {
+fn respond(policy: &mut dyn Policy, questions: u64) -> Result<Vec<SampledAttempt>, PolicyError> {
     let request = |number: u64| {
-        Request::new(
+        PolicyRequest::new(
             Dialogue::default().user(format!("{number} + 1?")),
             vec![Seed(number)],
         )
     };
-    let requests: Vec<Request> = (0..questions).map(request).collect();
-    Ok(policy.respond(&requests, &Sampling::default())?.concat())
+    let requests: Vec<PolicyRequest> = (0..questions).map(request).collect();
+    Ok(policy
+        .respond(&requests, &SamplingConfig::default())?
+        .concat())
 }
 
 fn endpoint(server: &Server) -> Endpoint {
@@ -110,10 +113,10 @@ fn endpoint(server: &Server) -> Endpoint {
 fn an_answer_is_asked_for_once_and_is_the_same_ever_after() {
     let (server, place) = (Server::always(Reply::good("#### 1")), Place::new());
     let first = place.ask(&endpoint(&server), 3).unwrap();
-    let expected = Attempt {
+    let expected = SampledAttempt {
         text: "#### 1".to_owned(),
         tokens: 3,
-        prompt: 12,
+        prompt_tokens: 12,
         finished: true,
     };
     assert_eq!(first, vec![expected; 3]);
@@ -143,7 +146,7 @@ fn an_answer_is_asked_for_once_and_is_the_same_ever_after() {
     assert_eq!(
         (
             ledger.calls,
-            ledger.cached,
+            ledger.cache_hits,
             ledger.prompt_tokens,
             ledger.completion_tokens
         ),
@@ -285,7 +288,7 @@ fn who_never_answers_is_given_up_with_a_word() {
         .replace(&place.0.path().display().to_string(), "[store]");
     let record = place
         .client(&endpoint(&server))
-        .folder()
+        .cache_folder()
         .join("troubles.jsonl");
     let name = record
         .parent()
@@ -473,10 +476,10 @@ fn requests_a_minute_are_kept() {
 
 /// Asks for a stop as soon as it hears of progress.
 #[derive(Default)]
-struct Impatient(Vec<Event>);
+struct Impatient(Vec<StageEvent>);
 
 impl Observer for Impatient {
-    fn on(&mut self, event: Event) {
+    fn on_event(&mut self, event: StageEvent) {
         self.0.push(event);
     }
 
@@ -495,7 +498,7 @@ fn a_stop_between_answers_keeps_those_that_came() {
     };
     let (client, mut observer) = (place.client(&narrow), Impatient::default());
     let stopped = respond(
-        &mut Listening::new(&client, &mut observer, [10, 100, 40], 40),
+        &mut ApiPolicy::new(&client, &mut observer, [10, 100, 40], 40),
         40,
     );
     assert!(matches!(stopped, Err(PolicyError::Stopped)), "{stopped:?}");
@@ -505,7 +508,7 @@ fn a_stop_between_answers_keeps_those_that_came() {
         "{kept} answers, {} calls",
         server.calls()
     );
-    let Event::Progress { done, total, .. } = &observer.0[0] else {
+    let StageEvent::Progress { done, total, .. } = &observer.0[0] else {
         panic!("{:?}", observer.0)
     };
     assert!((10..50).contains(done) && *total == 100);

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use rise_lab::report::{Context, File, render};
+use rise_lab::report::{ReportContext, ReportFile, render};
 
 use crate::support::{Lab, manifest};
 
-fn rendered(report: &Path) -> Vec<File> {
+fn rendered(report: &Path) -> Vec<ReportFile> {
     let text = fs::read_to_string(report.join("context.json")).expect("a report has its context");
-    let context: Context = serde_json::from_str(&text).expect("the context can be read back");
+    let context: ReportContext = serde_json::from_str(&text).expect("the context can be read back");
     render(&context).expect("the context can be rendered")
 }
 

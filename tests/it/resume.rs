@@ -6,13 +6,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use rise_lab::domain::{Event, Example, Observer, Seed, Silent};
+use rise_lab::config::read_experiment;
+use rise_lab::domain::{NoopObserver, Observer, Seed, StageEvent, TrainingExample};
 use rise_lab::model::{LanguageModel, checkpoint};
-use rise_lab::pipeline::{Kind, Manifest, Models, Stage, StageError, Threads, Workspace, execute};
-use rise_lab::spec::read;
+use rise_lab::pipeline::{
+    BaseModelRegistry, StageError, StageKind, StageManifest, StageNode, Threads, Workspace,
+    execute_stage,
+};
 use rise_lab::sweep::SweepPlan;
 use rise_lab::train::{
-    Encoded, Normalise, Phase, TrainConfig, TrainError, Trained, Trainer, encode,
+    EncodedExample, LossReduction, TrainConfig, TrainError, Trainer, TrainingPhase, TrainingResult,
+    encode_example,
 };
 
 use crate::support::{FILE, Lab, problems, random_model};
@@ -196,8 +200,8 @@ impl Impatient {
 }
 
 impl Observer for Impatient {
-    fn on(&mut self, event: Event) {
-        self.told += usize::from(matches!(event, Event::Progress { .. }));
+    fn on_event(&mut self, event: StageEvent) {
+        self.told += usize::from(matches!(event, StageEvent::Progress { .. }));
     }
 
     fn stop_requested(&self) -> bool {
@@ -207,10 +211,10 @@ impl Observer for Impatient {
 
 /// Executes a stage with many stops, after each of which its working folder looks as if the
 /// process had been killed while it was writing. Returns how often it was stopped.
-fn with_stops(stage: &Stage, workspace: &Workspace) -> (Manifest, usize) {
+fn with_stops(stage: &StageNode, workspace: &Workspace) -> (StageManifest, usize) {
     let mut stops = 0;
     loop {
-        match execute(
+        match execute_stage(
             stage,
             workspace,
             &Threads::default(),
@@ -220,7 +224,7 @@ fn with_stops(stage: &Stage, workspace: &Workspace) -> (Manifest, usize) {
             Err(StageError::Stopped) => stops += 1,
             Err(error) => panic!("{}: {error}", stage.label),
         }
-        tear(&workspace.partial(&stage.key).unwrap());
+        tear(&workspace.working_folder(&stage.key).unwrap());
     }
 }
 
@@ -256,11 +260,17 @@ fn every_stage_goes_on_where_it_was_stopped() {
         Workspace::new(lab.path("whole")),
         Workspace::new(lab.path("broken")),
     );
-    let experiment = read(&lab.path(FILE), &[]).unwrap();
-    let plan = SweepPlan::of(experiment, &Models::new(lab.path("models")), &whole).unwrap();
+    let experiment = read_experiment(&lab.path(FILE), &[]).unwrap();
+    let plan = SweepPlan::from_experiment(
+        experiment,
+        &BaseModelRegistry::new(lab.path("models")),
+        &whole,
+    )
+    .unwrap();
     let mut all: BTreeMap<&str, usize> = BTreeMap::new();
     for stage in plan.graph.stages() {
-        let unbroken = execute(stage, &whole, &Threads::default(), &mut Silent).unwrap();
+        let unbroken =
+            execute_stage(stage, &whole, &Threads::default(), &mut NoopObserver).unwrap();
         let (stopped, stops) = with_stops(stage, &broken);
         assert_eq!(stopped.artifacts, unbroken.artifacts, "{}", stage.label);
         assert_eq!(stopped.counts, unbroken.counts, "{}", stage.label);
@@ -302,16 +312,25 @@ fn an_online_training_goes_on_where_it_was_stopped() {
         Workspace::new(lab.path("whole")),
         Workspace::new(lab.path("broken")),
     );
-    let experiment = read(&lab.path(FILE), &[]).unwrap();
-    let plan = SweepPlan::of(experiment, &Models::new(lab.path("models")), &whole).unwrap();
+    let experiment = read_experiment(&lab.path(FILE), &[]).unwrap();
+    let plan = SweepPlan::from_experiment(
+        experiment,
+        &BaseModelRegistry::new(lab.path("models")),
+        &whole,
+    )
+    .unwrap();
     let mut stops = Vec::new();
     for stage in plan.graph.stages() {
-        if matches!(stage.kind, Kind::Prepare | Kind::Tokenize | Kind::Base) {
+        if matches!(
+            stage.kind,
+            StageKind::Prepare | StageKind::Tokenize | StageKind::Base
+        ) {
             for workspace in [&whole, &broken] {
-                execute(stage, workspace, &Threads::default(), &mut Silent).unwrap();
+                execute_stage(stage, workspace, &Threads::default(), &mut NoopObserver).unwrap();
             }
-        } else if stage.kind == Kind::Reinforce {
-            let unbroken = execute(stage, &whole, &Threads::default(), &mut Silent).unwrap();
+        } else if stage.kind == StageKind::TrainOnline {
+            let unbroken =
+                execute_stage(stage, &whole, &Threads::default(), &mut NoopObserver).unwrap();
             let (stopped, times) = with_stops(stage, &broken);
             assert_eq!(stopped.artifacts, unbroken.artifacts, "{}", stage.label);
             assert_eq!(stopped.counts, unbroken.counts, "{}", stage.label);
@@ -329,7 +348,7 @@ fn an_online_training_goes_on_where_it_was_stopped() {
 /// A small training of two phases, on its way in a folder.
 struct Training {
     model: LanguageModel,
-    examples: Vec<Encoded>,
+    examples: Vec<EncodedExample>,
     folder: tempfile::TempDir,
 }
 
@@ -339,9 +358,9 @@ impl Training {
         let model = random_model(&problems);
         let answered = problems
             .iter()
-            .map(|p| Example::answered(&p.question, p.solution.as_deref().unwrap()));
+            .map(|p| TrainingExample::single_turn(&p.question, p.solution.as_deref().unwrap()));
         let examples = answered
-            .map(|example| encode(&example, &model.tokenizer, 512).unwrap())
+            .map(|example| encode_example(&example, &model.tokenizer, 512).unwrap())
             .collect();
         Self {
             model,
@@ -350,18 +369,18 @@ impl Training {
         }
     }
 
-    fn go(&self, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
-        let phase = |epochs, seed| Phase {
+    fn go(&self, observer: &mut dyn Observer) -> Result<TrainingResult, TrainError> {
+        let phase = |epochs, seed| TrainingPhase {
             examples: &self.examples,
             config: TrainConfig {
                 epochs,
-                batch: 4,
+                batch_size: 4,
                 ..TrainConfig::default()
             },
             seed: Seed(seed),
         };
         let trainer = Trainer {
-            normalise: Normalise::Example,
+            reduction: LossReduction::PerTarget,
             folder: self.folder.path(),
         };
         trainer.train(
@@ -373,20 +392,17 @@ impl Training {
 }
 
 #[track_caller]
-fn same(a: &Trained, b: &Trained) {
+fn same(a: &TrainingResult, b: &TrainingResult) {
     assert!(
-        checkpoint::encode(&a.decoder) == checkpoint::encode(&b.decoder),
+        checkpoint::encode_weights(&a.decoder) == checkpoint::encode_weights(&b.decoder),
         "other weights"
     );
-    assert_eq!(
-        (&a.points, a.steps, a.tokens),
-        (&b.points, b.steps, b.tokens)
-    );
+    assert_eq!((&a.curve, a.steps, a.tokens), (&b.curve, b.steps, b.tokens));
 }
 
 #[test]
 fn a_stopped_training_ends_with_the_bytes_of_an_unbroken_one() {
-    let unbroken = Training::new().go(&mut Silent).unwrap();
+    let unbroken = Training::new().go(&mut NoopObserver).unwrap();
     assert_eq!(unbroken.steps, 7 * 3);
     // Step 12 is the last of the first phase.
     for enough in [1, 5, 11, 12, 13, 20] {
@@ -431,7 +447,7 @@ fn a_training_with_damaged_progress_begins_again() {
     let mut rest = Impatient::after(usize::MAX);
     same(
         &training.go(&mut rest).unwrap(),
-        &Training::new().go(&mut Silent).unwrap(),
+        &Training::new().go(&mut NoopObserver).unwrap(),
     );
     assert_eq!(rest.told, 21);
 }

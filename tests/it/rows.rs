@@ -1,10 +1,13 @@
 //! Nothing but a row's own prompt and seed decides what is written in it: not its neighbours, not
 //! its place, not how many rows there are.
 
-use rise_lab::data::Prompt;
-use rise_lab::domain::{Attempt, Dialogue, Draws, Example, Policy, Request, Sampling, Seed};
-use rise_lab::model::{LanguageModel, State};
-use rise_lab::train::encode;
+use rise_lab::data::PromptConfig;
+use rise_lab::domain::{
+    Dialogue, Policy, PolicyRequest, SampledAttempt, SamplingConfig, Seed, SeededRng,
+    TrainingExample,
+};
+use rise_lab::model::{KvCache, LanguageModel};
+use rise_lab::train::encode_example;
 
 use crate::support::{problems, random_model};
 
@@ -16,7 +19,7 @@ fn model() -> LanguageModel {
 
 /// Dialogues of one to three turns, all of another length.
 fn dialogues(count: usize) -> Vec<Dialogue> {
-    let prompt = Prompt::default();
+    let prompt = PromptConfig::default();
     let attempts = ["8+2=10\n#### 10", "8-2=6", "#### 1"];
     let problems = problems(count);
     problems
@@ -26,23 +29,23 @@ fn dialogues(count: usize) -> Vec<Dialogue> {
         .collect()
 }
 
-fn requests(dialogues: &[Dialogue]) -> Vec<Request> {
+fn requests(dialogues: &[Dialogue]) -> Vec<PolicyRequest> {
     let request = |(at, dialogue): (usize, &Dialogue)| {
         let seeds = (0..SAMPLES)
-            .map(|sample| Seed(at as u64).at(sample))
+            .map(|sample| Seed(at as u64).derive_indexed(sample))
             .collect();
-        Request::new(dialogue.clone(), seeds)
+        PolicyRequest::new(dialogue.clone(), seeds)
     };
     dialogues.iter().enumerate().map(request).collect()
 }
 
-fn respond(model: &mut LanguageModel, requests: &[Request]) -> Vec<Vec<Attempt>> {
+fn respond(model: &mut LanguageModel, requests: &[PolicyRequest]) -> Vec<Vec<SampledAttempt>> {
     model
         .respond(
             requests,
-            &Sampling {
+            &SamplingConfig {
                 max_tokens: 32,
-                ..Sampling::default()
+                ..SamplingConfig::default()
             },
         )
         .unwrap()
@@ -51,11 +54,11 @@ fn respond(model: &mut LanguageModel, requests: &[Request]) -> Vec<Vec<Attempt>>
 #[test]
 fn a_text_depends_on_its_own_dialogue_and_seed_alone() {
     let (mut model, requests) = (model(), requests(&dialogues(16)));
-    let alone: Vec<Vec<Attempt>> = requests
+    let alone: Vec<Vec<SampledAttempt>> = requests
         .iter()
         .map(|request| {
             let mut single = |&seed: &Seed| {
-                let single = Request::new(request.dialogue.clone(), vec![seed]);
+                let single = PolicyRequest::new(request.dialogue.clone(), vec![seed]);
                 respond(&mut model, std::slice::from_ref(&single)).remove(0)
             };
             request.seeds.iter().flat_map(&mut single).collect()
@@ -83,30 +86,31 @@ fn a_text_depends_on_its_own_dialogue_and_seed_alone() {
     let mut order: Vec<usize> = (0..requests.len()).collect();
     for seed in 0..3 {
         seed_draws(seed).shuffle(&mut order);
-        let shuffled: Vec<Request> = order.iter().map(|&at| requests[at].clone()).collect();
-        let expected: Vec<Vec<Attempt>> = order.iter().map(|&at| alone[at].clone()).collect();
+        let shuffled: Vec<PolicyRequest> = order.iter().map(|&at| requests[at].clone()).collect();
+        let expected: Vec<Vec<SampledAttempt>> =
+            order.iter().map(|&at| alone[at].clone()).collect();
         assert_eq!(
             respond(&mut model, &shuffled),
             expected,
             "in the order {order:?}"
         );
     }
-    let strangers: Vec<Request> = dialogues(60)
+    let strangers: Vec<PolicyRequest> = dialogues(60)
         .into_iter()
-        .map(|dialogue| Request::new(dialogue, vec![Seed(999)]))
+        .map(|dialogue| PolicyRequest::new(dialogue, vec![Seed(999)]))
         .collect();
-    let mixed: Vec<Request> = strangers
+    let mixed: Vec<PolicyRequest> = strangers
         .iter()
         .zip(&requests)
         .flat_map(|(a, b)| [a.clone(), b.clone()])
         .collect();
     let answers = respond(&mut model, &mixed);
-    let ours: Vec<Vec<Attempt>> = answers.into_iter().skip(1).step_by(2).collect();
+    let ours: Vec<Vec<SampledAttempt>> = answers.into_iter().skip(1).step_by(2).collect();
     assert_eq!(ours, alone, "among strangers");
 }
 
-fn seed_draws(seed: u64) -> Draws {
-    Seed(seed).draws()
+fn seed_draws(seed: u64) -> SeededRng {
+    Seed(seed).rng()
 }
 
 /// Logits after every step of a row that enters with a prompt and goes on with some tokens, as bits.
@@ -115,7 +119,7 @@ type Trace = Vec<Vec<u32>>;
 /// The traces of rows that go through the decoder side by side.
 fn traces(model: &LanguageModel, rows: &[&(Vec<u32>, Vec<u32>)]) -> Vec<Trace> {
     let decoder = &model.decoder;
-    let mut states: Vec<State> = rows.iter().map(|_| decoder.state()).collect();
+    let mut states: Vec<KvCache> = rows.iter().map(|_| decoder.new_cache()).collect();
     let mut traces = vec![Trace::new(); rows.len()];
     for step in 0..=rows[0].1.len() {
         let news: Vec<&[u32]> = rows
@@ -128,7 +132,7 @@ fn traces(model: &LanguageModel, rows: &[&(Vec<u32>, Vec<u32>)]) -> Vec<Trace> {
                 }
             })
             .collect();
-        let logits = decoder.advance(&news, &mut states.iter_mut().collect::<Vec<_>>());
+        let logits = decoder.forward_cached(&news, &mut states.iter_mut().collect::<Vec<_>>());
         for (trace, logits) in traces.iter_mut().zip(logits) {
             trace.push(logits.iter().map(|logit| logit.to_bits()).collect());
         }
@@ -139,16 +143,16 @@ fn traces(model: &LanguageModel, rows: &[&(Vec<u32>, Vec<u32>)]) -> Vec<Trace> {
 #[test]
 fn logits_are_the_same_bits_in_any_batch() {
     let model = model();
-    let vocabulary = model.tokenizer.vocabulary() as i64;
+    let vocabulary = model.tokenizer.vocabulary_size() as i64;
     let rows: Vec<(Vec<u32>, Vec<u32>)> = dialogues(97)
         .iter()
         .enumerate()
         .map(|(at, dialogue)| {
             let mut draws = seed_draws(at as u64);
             let more = (0..4)
-                .map(|_| draws.between(0, vocabulary - 1) as u32)
+                .map(|_| draws.int_between(0, vocabulary - 1) as u32)
                 .collect();
-            (model.tokenizer.prompt(dialogue).unwrap(), more)
+            (model.tokenizer.encode_prompt(dialogue).unwrap(), more)
         })
         .collect();
     let alone: Vec<Trace> = rows
@@ -176,7 +180,7 @@ fn training_and_generation_see_the_same_tokens() {
     let (model, answer) = (model(), "8+2=10\n#### 10");
     let tokenizer = &model.tokenizer;
     let mut expected = tokenizer.encode(answer);
-    expected.push(tokenizer.stops()[0]);
+    expected.push(tokenizer.stop_tokens()[0]);
     for dialogue in dialogues(12) {
         let messages = dialogue.clone().assistant(answer).0;
         // Every attempt is a target, so that each one's prefix can be compared.
@@ -185,8 +189,8 @@ fn training_and_generation_see_the_same_tokens() {
             .enumerate()
             .map(|(at, _)| (at % 2) as f64)
             .collect();
-        let encoded = encode(
-            &Example {
+        let encoded = encode_example(
+            &TrainingExample {
                 messages: messages.clone(),
                 weights,
             },
@@ -199,7 +203,7 @@ fn training_and_generation_see_the_same_tokens() {
             let before = Dialogue(messages[..=2 * number].to_vec());
             assert_eq!(
                 encoded.tokens[..from],
-                tokenizer.prompt(&before).unwrap(),
+                tokenizer.encode_prompt(&before).unwrap(),
                 "before attempt {number}"
             );
             assert_eq!(

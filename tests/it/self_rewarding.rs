@@ -3,12 +3,15 @@
 //! examples it is fine-tuned on and by preferences between whole dialogues. Each check is also put
 //! to trainings that are broken on purpose, and must notice.
 
-use rise_lab::data::{Exchange, Inquiry, Prompt};
-use rise_lab::domain::{Dialogue, Episode, Example, Preference, Problem, Role, Seed, Silent};
+use rise_lab::data::{PromptConfig, ReviewedAttempt, SelfReview};
+use rise_lab::domain::{
+    Dialogue, Episode, NoopObserver, PreferencePair, Problem, Role, Seed, TrainingExample,
+};
 use rise_lab::model::LanguageModel;
 use rise_lab::train::{
-    Encoded, Normalise, Pair, Phase, Pool, Preferences, TrainConfig, Trainer, encode, optimise,
-    trajectories, verified,
+    AttemptPool, DpoObjective, EncodedExample, EncodedPair, LossReduction, TrainConfig, Trainer,
+    TrainingPhase, encode_example, run_objectives, self_verification_examples,
+    trajectory_preferences,
 };
 
 use crate::objectives::verified as episode;
@@ -18,10 +21,10 @@ const QUESTION: &str = "How many pens?";
 /// Answers of one token, the right one and the wrong one.
 const ANSWERS: [&str; 2] = ["7", "8"];
 
-fn prompt() -> Prompt {
-    Prompt {
+fn prompt() -> PromptConfig {
+    PromptConfig {
         repeat_question: false,
-        ..Prompt::default()
+        ..PromptConfig::default()
     }
 }
 
@@ -38,23 +41,23 @@ fn asked(count: usize) -> Vec<Problem> {
 
 /// The dialogue that asks about a second attempt after a first one.
 fn about_second(first: &str, review: &str, second: &str) -> Dialogue {
-    let earlier = [Exchange {
+    let earlier = [ReviewedAttempt {
         attempt: first,
         review: Some(review),
     }];
-    prompt().inquiry(QUESTION, Inquiry::Verify, &earlier, second)
+    prompt().self_review_dialogue(QUESTION, SelfReview::Verify, &earlier, second)
 }
 
 /// The model after so many epochs at this learning rate, each of them one step on all examples.
 fn tuned(
     model: &LanguageModel,
-    examples: &[Example],
+    examples: &[TrainingExample],
     (epochs, learning_rate): (u32, f64),
     late: bool,
 ) -> LanguageModel {
     let encoded = examples
         .iter()
-        .map(|example| encode(example, &model.tokenizer, 512).unwrap());
+        .map(|example| encode_example(example, &model.tokenizer, 512).unwrap());
     let mut encoded: Vec<_> = encoded.collect();
     if late {
         encoded
@@ -65,22 +68,22 @@ fn tuned(
     let targets = encoded.iter().map(|one| one.targets.len()).sum();
     let config = TrainConfig {
         epochs,
-        batch: targets,
+        batch_size: targets,
         learning_rate,
         ..TrainConfig::default()
     };
     let folder = tempfile::tempdir().unwrap();
     let trainer = Trainer {
-        normalise: Normalise::Example,
+        reduction: LossReduction::PerTarget,
         folder: folder.path(),
     };
-    let phase = Phase {
+    let phase = TrainingPhase {
         examples: &encoded,
         config,
         seed: Seed(3),
     };
     let decoder = trainer
-        .train(model.decoder.clone(), &[phase], &mut Silent)
+        .train(model.decoder.clone(), &[phase], &mut NoopObserver)
         .unwrap()
         .decoder;
     LanguageModel {
@@ -106,7 +109,7 @@ fn undecided() -> LanguageModel {
                 .iter()
                 .map(|m| f64::from(u8::from(m.role == Role::Assistant)))
                 .collect();
-            examples.push(Example { messages, weights });
+            examples.push(TrainingExample { messages, weights });
         }
     }
     tuned(&random_model(&problems(16)), &examples, (150, 1e-2), false)
@@ -116,8 +119,8 @@ fn undecided() -> LanguageModel {
 /// what is right, to disown what is wrong, and to correct it.
 fn probabilities(model: &LanguageModel) -> [[f64; 2]; 4] {
     let [right, wrong] = ANSWERS;
-    let about = |attempt| prompt().inquiry(QUESTION, Inquiry::Verify, &[], attempt);
-    let disowned = [Exchange {
+    let about = |attempt| prompt().self_review_dialogue(QUESTION, SelfReview::Verify, &[], attempt);
+    let disowned = [ReviewedAttempt {
         attempt: wrong,
         review: Some("no"),
     }];
@@ -126,7 +129,7 @@ fn probabilities(model: &LanguageModel) -> [[f64; 2]; 4] {
         (about(right), ["yes", "no"]),
         (about(wrong), ["no", "yes"]),
         (
-            prompt().reviewed(QUESTION, Inquiry::Verify, &disowned),
+            prompt().reviewed_dialogue(QUESTION, SelfReview::Verify, &disowned),
             ANSWERS,
         ),
     ];
@@ -145,33 +148,33 @@ fn shares(model: &LanguageModel) -> [f64; 3] {
 }
 
 /// The examples of a right and a wrong attempt with the verification that is due.
-fn lessons() -> Vec<Example> {
+fn lessons() -> Vec<TrainingExample> {
     let problems = asked(1);
-    let pool = Pool {
+    let pool = AttemptPool {
         problem: &problems[0],
         right: vec![ANSWERS[0]],
         wrong: vec![ANSWERS[1]],
     };
-    verified(&[pool], prompt(), Seed(0))
+    self_verification_examples(&[pool], prompt(), Seed(0))
 }
 
-fn flipped(examples: &[Example]) -> Vec<Example> {
+fn flipped(examples: &[TrainingExample]) -> Vec<TrainingExample> {
     let mut examples = examples.to_vec();
     for message in examples
         .iter_mut()
         .flat_map(|example| &mut example.messages)
     {
-        if let Some(approves) = Inquiry::approves(&message.text) {
-            Inquiry::verification(!approves).clone_into(&mut message.text);
+        if let Some(approves) = SelfReview::parse_approval(&message.text) {
+            SelfReview::verification_answer(!approves).clone_into(&mut message.text);
         }
     }
     examples
 }
 
 /// Every assistant message as a target, wrong attempts too.
-fn unmasked(examples: &[Example]) -> Vec<Example> {
+fn unmasked(examples: &[TrainingExample]) -> Vec<TrainingExample> {
     let mut examples = examples.to_vec();
-    for Example { messages, weights } in &mut examples {
+    for TrainingExample { messages, weights } in &mut examples {
         *weights = messages
             .iter()
             .map(|m| f64::from(u8::from(m.role == Role::Assistant)))
@@ -182,7 +185,7 @@ fn unmasked(examples: &[Example]) -> Vec<Example> {
 
 /// Dialogues that end right against such that end wrong: what is wrong is disowned and corrected, not
 /// approved; what is right is approved, not disowned and spoilt.
-fn pairs() -> Vec<Preference> {
+fn pairs() -> Vec<PreferencePair> {
     let [right, wrong] = ANSWERS;
     let of = |problem: &Problem, said: &[(&str, &str)], ends_right| Episode {
         problem: problem.id.clone(),
@@ -195,30 +198,30 @@ fn pairs() -> Vec<Preference> {
         of(&problems[1], &[(right, "yes")], true),
         of(&problems[1], &[(right, "no"), (wrong, "yes")], false),
     ];
-    trajectories(&problems, &episodes, prompt())
+    trajectory_preferences(&problems, &episodes, prompt())
 }
 
 /// The model after direct preference optimisation on pairs that `change` may spoil.
-fn preferring(model: &LanguageModel, change: &dyn Fn(&mut Pair)) -> LanguageModel {
+fn preferring(model: &LanguageModel, change: &dyn Fn(&mut EncodedPair)) -> LanguageModel {
     let pairs = pairs();
     let encoded = pairs
         .iter()
-        .map(|pair| Pair::encode(pair, &model.tokenizer, 512).unwrap());
-    let mut encoded: Vec<Pair> = encoded.collect();
+        .map(|pair| EncodedPair::encode(pair, &model.tokenizer, 512).unwrap());
+    let mut encoded: Vec<EncodedPair> = encoded.collect();
     encoded.iter_mut().for_each(change);
     let config = TrainConfig {
         epochs: 100,
-        batch: 2,
+        batch_size: 2,
         learning_rate: 2e-3,
         ..TrainConfig::default()
     };
-    let mut objective = Preferences::new(&model.decoder, &encoded, 0.1, config, Seed(5)).unwrap();
+    let mut objective = DpoObjective::new(&model.decoder, &encoded, 0.1, config, Seed(5)).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let trained = optimise(
+    let trained = run_objectives(
         folder.path(),
         model.decoder.clone(),
         &mut [&mut objective],
-        &mut Silent,
+        &mut NoopObserver,
     )
     .unwrap();
     LanguageModel {
@@ -239,7 +242,7 @@ fn verifications_and_corrections_are_learnt_by_fine_tuning_and_then_by_preferenc
         "{before:?}"
     );
 
-    let taught = |examples: &[Example], late| {
+    let taught = |examples: &[TrainingExample], late| {
         let after = probabilities(&tuned(&model, examples, (40, 1e-2), late));
         after.iter().all(|[right, _]| *right > 0.9)
     };
@@ -258,7 +261,7 @@ fn verifications_and_corrections_are_learnt_by_fine_tuning_and_then_by_preferenc
     let begun = tuned(&model, &lessons(), (2, 1e-3), false);
     let before = shares(&begun);
     assert!(before.iter().all(|share| *share < 0.75), "{before:?}");
-    let corrects = |change: &dyn Fn(&mut Pair)| {
+    let corrects = |change: &dyn Fn(&mut EncodedPair)| {
         let after = shares(&preferring(&begun, change));
         after.iter().all(|share| *share > 0.9)
     };
@@ -267,7 +270,7 @@ fn verifications_and_corrections_are_learnt_by_fine_tuning_and_then_by_preferenc
         !corrects(&|pair| pair.sides.swap(0, 1)),
         "preferences turned round"
     );
-    let last = |side: &mut Encoded| drop(side.targets.drain(..side.targets.len() - 1));
+    let last = |side: &mut EncodedExample| drop(side.targets.drain(..side.targets.len() - 1));
     assert!(
         !corrects(&|pair| pair.sides.iter_mut().for_each(last)),
         "only the last message counted"

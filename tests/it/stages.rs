@@ -1,31 +1,38 @@
 //! What single stages make of files that are put before them, by what they count.
 
-use rise_lab::data::Prompt;
+use rise_lab::data::PromptConfig;
 use rise_lab::domain::{
-    Author, Candidate, Episode, Example, Grade, Preference, Problem, Seed, Silent, Turn, Verdict,
+    Candidate, CandidateAuthor, Episode, Grade, GradeVerdict, NoopObserver, PreferencePair,
+    Problem, Seed, TrainingExample, Turn,
 };
 use rise_lab::pipeline::{
-    ExampleSource, Job, Kind, Stage, StageError, Threads, Workspace, execute,
+    ExampleSource, StageError, StageKind, StageNode, StageSpec, Threads, Workspace, execute_stage,
 };
-use rise_lab::train::{Selection, TrainConfig, Weighting};
+use rise_lab::train::{RewardWeighting, TrainConfig, TurnSelection};
 use serde_json::{Value, json};
 
 use crate::keys;
 use crate::support::{finished_base, finished_rows, problems, random_model};
 
 /// The counts of a stage.
-fn counts(workspace: &Workspace, kind: Kind, name: &str, job: Job) -> Result<Value, StageError> {
-    let stage = Stage::new(kind, name.to_owned(), job, vec![], &json!(name), 1.0);
-    execute(&stage, workspace, &Threads::default(), &mut Silent).map(|manifest| manifest.counts)
+fn counts(
+    workspace: &Workspace,
+    kind: StageKind,
+    name: &str,
+    job: StageSpec,
+) -> Result<Value, StageError> {
+    let stage = StageNode::new(kind, name.to_owned(), job, vec![], &json!(name), 1.0);
+    execute_stage(&stage, workspace, &Threads::default(), &mut NoopObserver)
+        .map(|manifest| manifest.counts)
 }
 
 /// An episode of these texts; those that end in `!` are right.
 fn episode(problem: &str, texts: &[&str]) -> Episode {
     let turn = |text: &&str| {
         let verdict = if text.ends_with('!') {
-            Verdict::Right
+            GradeVerdict::Right
         } else {
-            Verdict::Wrong
+            GradeVerdict::Wrong
         };
         let (grade, text) = (
             Grade {
@@ -35,10 +42,10 @@ fn episode(problem: &str, texts: &[&str]) -> Episode {
             (*text).to_owned(),
         );
         Turn::single(Candidate {
-            author: Author::Policy,
+            author: CandidateAuthor::Policy,
             text,
             tokens: 1,
-            prompt: 1,
+            prompt_tokens: 1,
             finished: true,
             grade,
         })
@@ -76,7 +83,7 @@ fn repeats_and_unsolved_problems_are_left_out_where_that_is_asked_for() {
     let episodes = finished_rows(&workspace, "episodes", "episodes.jsonl", &all);
     let weighed = |deduplicate, only_solved| {
         let episodes = episodes.clone();
-        let (selection, weighting) = (Selection::All, Weighting::Uniform);
+        let (selection, weighting) = (TurnSelection::All, RewardWeighting::Uniform);
         let source = ExampleSource::Episodes {
             episodes,
             deduplicate,
@@ -84,13 +91,13 @@ fn repeats_and_unsolved_problems_are_left_out_where_that_is_asked_for() {
             selection,
             weighting,
         };
-        let job = Job::Weigh {
+        let job = StageSpec::BuildExamples {
             problems: problems.clone(),
             source,
-            prompt: Prompt::default(),
+            prompt: PromptConfig::default(),
         };
         let name = format!("{deduplicate} {only_solved}");
-        let counts = counts(&workspace, Kind::Weigh, &name, job).unwrap();
+        let counts = counts(&workspace, StageKind::BuildExamples, &name, job).unwrap();
         ["examples", "targets", "right", "wrong"].map(|name| counts[name].as_u64().unwrap())
     };
     assert_eq!(weighed(false, false), [2, 7, 1, 6]);
@@ -102,8 +109,8 @@ fn repeats_and_unsolved_problems_are_left_out_where_that_is_asked_for() {
 #[test]
 fn what_an_experiment_leaves_out_is_left_out_by_its_stages() {
     let plan = keys::plan("selection.toml", &[]);
-    let flags = |job: &Job| match job {
-        Job::Weigh {
+    let flags = |job: &StageSpec| match job {
+        StageSpec::BuildExamples {
             source:
                 ExampleSource::Episodes {
                     deduplicate,
@@ -120,12 +127,12 @@ fn what_an_experiment_leaves_out_is_left_out_by_its_stages() {
         ("data=solved problems only", [false, true]),
     ] {
         let runs = plan
-            .cells
+            .runs
             .iter()
             .filter(|cell| cell.cell.label.contains(label));
         let found: Vec<[bool; 2]> = runs
-            .flat_map(|cell| &cell.run.stages)
-            .filter_map(|key| flags(&plan.graph.get(key).expect("a planned stage").job))
+            .flat_map(|cell| &cell.stages.stages)
+            .filter_map(|key| flags(&plan.graph.get(key).expect("a planned stage").spec))
             .collect();
         assert!(
             !found.is_empty() && found.iter().all(|flags| *flags == expected),
@@ -135,8 +142,8 @@ fn what_an_experiment_leaves_out_is_left_out_by_its_stages() {
 }
 
 /// A question and its answer, of which nothing is a target.
-fn untaught() -> Example {
-    let mut example = Example::answered("How many?", "1");
+fn untaught() -> TrainingExample {
+    let mut example = TrainingExample::single_turn("How many?", "1");
     example.weights.fill(0.0);
     example
 }
@@ -146,7 +153,7 @@ fn an_example_without_a_target_is_counted_and_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let workspace = Workspace::new(folder.path());
     let start = finished_base(&workspace, &random_model(&problems(4)));
-    let trained = |name: &str, examples: &[Example]| {
+    let trained = |name: &str, examples: &[TrainingExample]| {
         let examples = vec![finished_rows(&workspace, name, "examples.jsonl", examples)];
         let train = TrainConfig {
             epochs: 1,
@@ -155,9 +162,9 @@ fn an_example_without_a_target_is_counted_and_left_out() {
         let (start, seed, backend) = (start.clone(), Seed(1), "flex".to_owned());
         counts(
             &workspace,
-            Kind::Train,
+            StageKind::Train,
             name,
-            Job::Train {
+            StageSpec::Train {
                 start,
                 examples,
                 train,
@@ -166,7 +173,7 @@ fn an_example_without_a_target_is_counted_and_left_out() {
             },
         )
     };
-    let taught = Example::answered("How many?", "2");
+    let taught = TrainingExample::single_turn("How many?", "2");
     let some = trained("some", &[untaught(), taught.clone(), untaught()]).unwrap();
     let counted =
         ["examples", "targets", "without_target"].map(|name| some[name].as_u64().unwrap());
@@ -186,25 +193,25 @@ fn a_pair_that_compares_nothing_is_counted_and_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let workspace = Workspace::new(folder.path());
     let start = finished_base(&workspace, &random_model(&problems(4)));
-    let answered = |answer| Example::answered("How many?", answer);
+    let answered = |answer| TrainingExample::single_turn("How many?", answer);
     let pairs = [
-        Preference {
+        PreferencePair {
             chosen: answered("1"),
             rejected: answered("2"),
         },
-        Preference {
+        PreferencePair {
             chosen: answered("1"),
             rejected: untaught(),
         },
     ];
-    let preferred = |name: &str, pairs: &[Preference]| {
+    let preferred = |name: &str, pairs: &[PreferencePair]| {
         let pairs = vec![finished_rows(&workspace, name, "pairs.jsonl", pairs)];
         let train = TrainConfig {
             epochs: 1,
             ..TrainConfig::default()
         };
         let (start, seed, backend) = (start.clone(), Seed(1), "flex".to_owned());
-        let job = Job::Prefer {
+        let job = StageSpec::Prefer {
             start,
             pairs,
             beta: 0.1,
@@ -212,7 +219,7 @@ fn a_pair_that_compares_nothing_is_counted_and_left_out() {
             seed,
             backend,
         };
-        counts(&workspace, Kind::Prefer, name, job)
+        counts(&workspace, StageKind::Prefer, name, job)
     };
     let some = preferred("some", &pairs).unwrap();
     assert_eq!(

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
 
-use rise_lab::data::{Sizes, TaskConfig, WordProblems};
+use rise_lab::data::{SplitSizes, TaskConfig, WordProblems};
 use rise_lab::domain::{Key, Problem, Seed};
 use rise_lab::model::{
-    Checkpoint, Decoder, LanguageModel, ModelConfig, Place, Tokenizer, Weights, checkpoint,
+    CheckpointFolder, Decoder, ExecutionContext, LanguageModel, ModelConfig, Tokenizer, Weights,
+    checkpoint,
 };
 use rise_lab::pipeline::Workspace;
 use serde::Serialize;
@@ -207,7 +208,7 @@ impl Lab {
         let ends =
             |path: &Path, end: &str| path.extension().is_some_and(|extension| extension == end);
         files.retain(|path, key| {
-            let empty_log = ends(path, "db-wal") && *key == Key::of_bytes(b"");
+            let empty_log = ends(path, "db-wal") && *key == Key::from_bytes(b"");
             !(path.ends_with("lock") || ends(path, "db-shm") || empty_log)
         });
         files
@@ -221,7 +222,7 @@ fn list(folder: &Path, files: &mut BTreeMap<PathBuf, Key>) {
             list(&path, files);
         } else {
             let bytes = fs::read(&path).expect("a file of ours can be read");
-            files.insert(path, Key::of_bytes(&bytes));
+            files.insert(path, Key::from_bytes(&bytes));
         }
     }
 }
@@ -379,9 +380,9 @@ pub fn problems(count: usize) -> Vec<Problem> {
         corpus_steps: [1, 2],
         largest: 9,
     };
-    let sizes = Sizes {
+    let sizes = SplitSizes {
         train: count,
-        ..Sizes::none(0)
+        ..SplitSizes::empty(0)
     };
     TaskConfig::WordProblems(task)
         .load(&sizes)
@@ -409,7 +410,8 @@ pub fn random_model(problems: &[Problem]) -> LanguageModel {
         ..ModelConfig::default()
     };
     let place = place();
-    let weights = Weights::random(&config, tokenizer.vocabulary(), Seed(7), &place.device);
+    let weights =
+        Weights::init_random(&config, tokenizer.vocabulary_size(), Seed(7), &place.device);
     LanguageModel {
         decoder: Decoder::new(config, weights, &place),
         tokenizer,
@@ -418,15 +420,21 @@ pub fn random_model(problems: &[Problem]) -> LanguageModel {
 
 /// Puts a model into a workspace as a finished stage.
 pub fn finished_base(workspace: &Workspace, model: &LanguageModel) -> Key {
-    let key = Key::of_bytes(b"start");
-    let place = workspace.partial(&key).unwrap();
-    Checkpoint::save(&model.decoder, &place).unwrap();
+    let key = Key::from_bytes(b"start");
+    let place = workspace.working_folder(&key).unwrap();
+    CheckpointFolder::save(&model.decoder, &place).unwrap();
     model
         .tokenizer
-        .save(&place.join(checkpoint::TOKENIZER))
+        .save(&place.join(checkpoint::TOKENIZER_FILE))
         .unwrap();
     workspace
-        .publish(&key, &checkpoint::FILES, (0.0, None), json!({}), json!({}))
+        .publish(
+            &key,
+            &checkpoint::CHECKPOINT_FILES,
+            (0.0, None),
+            json!({}),
+            json!({}),
+        )
         .unwrap();
     key
 }
@@ -438,12 +446,12 @@ pub fn finished_rows<T: Serialize>(
     file: &'static str,
     rows: &[T],
 ) -> Key {
-    let key = Key::of_bytes(name.as_bytes());
+    let key = Key::from_bytes(name.as_bytes());
     let lines: String = rows
         .iter()
         .map(|row| serde_json::to_string(row).unwrap() + "\n")
         .collect();
-    fs::write(workspace.partial(&key).unwrap().join(file), lines).unwrap();
+    fs::write(workspace.working_folder(&key).unwrap().join(file), lines).unwrap();
     workspace
         .publish(&key, &[file], (0.0, None), json!({}), json!({}))
         .unwrap();
@@ -451,6 +459,6 @@ pub fn finished_rows<T: Serialize>(
 }
 
 /// The embedded backend.
-pub fn place() -> Place {
-    Place::open("flex").expect("the embedded backend is always there")
+pub fn place() -> ExecutionContext {
+    ExecutionContext::open("flex").expect("the embedded backend is always there")
 }

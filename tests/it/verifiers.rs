@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use rise_lab::domain::{Dialogue, Preference, Problem, Seed, Silent};
-use rise_lab::eval::{Ranked, ranking};
+use rise_lab::domain::{Dialogue, NoopObserver, PreferencePair, Problem, Seed};
+use rise_lab::eval::{RankedAttempt, ranking_scores};
 use rise_lab::model::LanguageModel;
-use rise_lab::train::{Pair, Pool, Preferences, TrainConfig, optimise, preferences};
+use rise_lab::train::{
+    AttemptPool, DpoObjective, EncodedPair, TrainConfig, attempt_preferences, run_objectives,
+};
 
 use crate::support::{FILE, Lab, problems, random_model};
 
@@ -28,24 +30,24 @@ fn answers(problems: &[Problem]) -> Vec<[String; 2]> {
 }
 
 /// The model after direct preference optimisation on these pairs.
-fn verifier(model: &LanguageModel, pairs: &[Preference]) -> LanguageModel {
+fn verifier(model: &LanguageModel, pairs: &[PreferencePair]) -> LanguageModel {
     let folder = tempfile::tempdir().unwrap();
     let encoded = pairs
         .iter()
-        .map(|pair| Pair::encode(pair, &model.tokenizer, POSITIONS));
-    let encoded: Vec<Pair> = encoded.collect::<Result<_, _>>().unwrap();
+        .map(|pair| EncodedPair::encode(pair, &model.tokenizer, POSITIONS));
+    let encoded: Vec<EncodedPair> = encoded.collect::<Result<_, _>>().unwrap();
     let config = TrainConfig {
         epochs: 30,
-        batch: 16,
+        batch_size: 16,
         learning_rate: 3e-3,
         ..TrainConfig::default()
     };
-    let mut objective = Preferences::new(&model.decoder, &encoded, 0.1, config, Seed(5)).unwrap();
-    let trained = optimise(
+    let mut objective = DpoObjective::new(&model.decoder, &encoded, 0.1, config, Seed(5)).unwrap();
+    let trained = run_objectives(
         folder.path(),
         model.decoder.clone(),
         &mut [&mut objective],
-        &mut Silent,
+        &mut NoopObserver,
     )
     .unwrap();
     LanguageModel {
@@ -63,9 +65,11 @@ fn ranked(model: &LanguageModel, problems: &[Problem], answers: &[[String; 2]]) 
         .collect();
     let values = model.log_likelihoods(&asked).unwrap();
     let area = |values: &[f64]| {
-        let samples =
-            [(values[0], true), (values[1], false)].map(|(value, right)| Ranked { value, right });
-        ranking(&samples).last().expect("there is a score").1
+        let samples = [(values[0], true), (values[1], false)].map(|(value, right)| RankedAttempt {
+            rank_score: value,
+            right,
+        });
+        ranking_scores(&samples).last().expect("there is a score").1
     };
     values.chunks_exact(2).map(area).sum::<f64>() / problems.len() as f64
 }
@@ -75,10 +79,10 @@ fn a_verifier_ranks_right_above_wrong() {
     let problems = problems(16);
     let model = random_model(&problems);
     let answers = answers(&problems);
-    let pools: Vec<Pool<'_>> = problems
+    let pools: Vec<AttemptPool<'_>> = problems
         .iter()
         .zip(&answers)
-        .map(|(problem, [right, wrong])| Pool {
+        .map(|(problem, [right, wrong])| AttemptPool {
             problem,
             right: vec![right],
             wrong: vec![wrong],
@@ -89,16 +93,16 @@ fn a_verifier_ranks_right_above_wrong() {
         .map(|problem| (problem.id.as_str(), problem.question.as_str()))
         .collect();
     let layout = |id: &str, _: &[&str]| Dialogue::default().user(questions[id]);
-    let pairs = preferences(&pools, &layout, Seed(0));
+    let pairs = attempt_preferences(&pools, &layout, Seed(0));
     assert_eq!(pairs.len(), 16);
-    let learns = |pairs: &[Preference]| ranked(&verifier(&model, pairs), &problems, &answers);
+    let learns = |pairs: &[PreferencePair]| ranked(&verifier(&model, pairs), &problems, &answers);
     assert!(learns(&pairs) > 0.95);
 
-    let flip = |pair: &Preference| Preference {
+    let flip = |pair: &PreferencePair| PreferencePair {
         chosen: pair.rejected.clone(),
         rejected: pair.chosen.clone(),
     };
-    let flipped: Vec<Preference> = pairs.iter().map(flip).collect();
+    let flipped: Vec<PreferencePair> = pairs.iter().map(flip).collect();
     assert!(learns(&flipped) < 0.05, "the order is ignored");
 }
 

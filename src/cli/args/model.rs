@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::data::Retry;
+use crate::data::RetryMessage;
 use crate::model::Precision;
 
 /// What `rise-lab model` does.
@@ -20,7 +20,7 @@ pub enum ModelCommand {
 
 /// Which checkpoint is meant.
 #[derive(Clone, Debug, Args)]
-pub struct SourceArguments {
+pub struct CheckpointArguments {
     /// A checkpoint's folder, a base model's recipe with a checkpoint (experiments/models/weak.toml), or
     /// a run as `rise-lab show` takes it
     #[arg(value_name = "PATH|RUN")]
@@ -35,7 +35,7 @@ pub struct SourceArguments {
 pub struct InspectArguments {
     /// The checkpoint.
     #[command(flatten)]
-    pub source: SourceArguments,
+    pub source: CheckpointArguments,
     /// Count memory for so many sequences at a time
     #[arg(long, value_name = "NUMBER", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     pub sequences: u32,
@@ -50,7 +50,7 @@ pub struct InspectArguments {
 pub struct ExportArguments {
     /// The checkpoint.
     #[command(flatten)]
-    pub source: SourceArguments,
+    pub source: CheckpointArguments,
     /// Write into this folder, which must be new or empty
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
@@ -72,7 +72,7 @@ pub struct ExportArguments {
 pub struct ChatArguments {
     /// The checkpoint.
     #[command(flatten)]
-    pub source: SourceArguments,
+    pub source: CheckpointArguments,
     /// Softmax temperature; 0 is greedy [default: the run's evaluation or the checkpoint's own, else 1]
     #[arg(long, value_name = "NUMBER")]
     pub temperature: Option<f64>,
@@ -127,7 +127,7 @@ pub enum RetryArgument {
     None,
 }
 
-impl From<RetryArgument> for Retry {
+impl From<RetryArgument> for RetryMessage {
     fn from(typed: RetryArgument) -> Self {
         match typed {
             RetryArgument::Incorrect => Self::Incorrect,

@@ -4,15 +4,15 @@
 use anyhow::Error;
 
 use crate::cli::args::{BackendsAction, BackendsArguments};
-use crate::cli::environment::Environment;
-use crate::cli::exit::{Exit, Fault};
-use crate::cli::output::{Output, Style};
-use crate::cli::table::Table;
-use crate::pipeline::{Checked, Here, Listed};
-use crate::sweep::Drivers;
+use crate::cli::environment::CliEnvironment;
+use crate::cli::error::{CliError, ExitReason};
+use crate::cli::output::{CliOutput, TextStyle};
+use crate::cli::table::TextTable;
+use crate::pipeline::{DeviceAvailability, DeviceCheck, DeviceListing};
+use crate::sweep::DeviceProbe;
 
 /// What may be done about a driver that crashes.
-const CRASH: &str = "\
+const CRASH_HINT: &str = "\
 hint: update the driver of what crashed. `vulkan` needs a driver with VK_KHR_workgroup_memory_explicit_layout,
       which Mesa's software driver lacks: there, take a program that was built with `--features wgpu` alone.
       `--in-process` crashes under a debugger.
@@ -22,50 +22,55 @@ hint: update the driver of what crashed. `vulkan` needs a driver with VK_KHR_wor
 ///
 /// # Errors
 /// If the backend that is named cannot be opened.
-pub fn backends(arguments: &BackendsArguments, environment: &Environment) -> Result<Exit, Fault> {
+pub fn backends(
+    arguments: &BackendsArguments,
+    environment: &CliEnvironment,
+) -> Result<ExitReason, CliError> {
     let (only, output) = (arguments.backend.as_deref(), environment.output);
-    let wrong = |error: String| Fault::usage(Error::msg(error));
+    let wrong = |error: String| CliError::usage(Error::msg(error));
     let drivers = if arguments.in_process {
-        Drivers::Here
+        DeviceProbe::InProcess
     } else {
-        Drivers::apart().map_err(|error| Fault::new(Exit::Bug, error))?
+        DeviceProbe::in_subprocesses().map_err(|error| CliError::new(ExitReason::Bug, error))?
     };
     match arguments.action {
         BackendsAction::List => {
             let all = drivers.list(only).map_err(wrong)?;
-            output.answer(|| listing(&all), &all)?;
-            Ok(Exit::Fine)
+            output.print_result(|| device_table(&all), &all)?;
+            Ok(ExitReason::Success)
         }
         BackendsAction::Check => {
             let all = drivers.check(only, arguments.precision).map_err(wrong)?;
-            output.answer(|| comparison(&all, output), &all)?;
+            output.print_result(|| comparison_table(&all, output), &all)?;
             Ok(if all.iter().all(|checked| checked.conforms) {
-                Exit::Fine
+                ExitReason::Success
             } else {
-                Exit::Failed
+                ExitReason::RunsFailed
             })
         }
     }
 }
 
-fn listing(all: &[Listed]) -> String {
-    let mut table = Table::new(["backend", "here", "device"]);
+fn device_table(all: &[DeviceListing]) -> String {
+    let mut table = TextTable::new(["backend", "here", "device"]);
     for listed in all {
-        let here = match listed.here {
-            Here::Yes if listed.software => "yes, in software",
-            Here::Yes => "yes",
-            Here::NoDevice => "no device",
-            Here::NotCompiledIn => "not compiled in",
-            Here::Crashed => "crashed",
+        let here = match listed.availability {
+            DeviceAvailability::Available if listed.software => "yes, in software",
+            DeviceAvailability::Available => "yes",
+            DeviceAvailability::NoDevice => "no device",
+            DeviceAvailability::NotCompiledIn => "not compiled in",
+            DeviceAvailability::Crashed => "crashed",
         };
-        table.row([listed.backend.as_str(), here, listed.about.as_str()]);
+        table.add_row([listed.backend.as_str(), here, listed.description.as_str()]);
     }
-    let crashed = all.iter().any(|listed| listed.here == Here::Crashed);
-    format!("{table}{}", if crashed { CRASH } else { "" })
+    let crashed = all
+        .iter()
+        .any(|listed| listed.availability == DeviceAvailability::Crashed);
+    format!("{table}{}", if crashed { CRASH_HINT } else { "" })
 }
 
-fn comparison(all: &[Checked], output: Output) -> String {
-    let mut table = Table::new([
+fn comparison_table(all: &[DeviceCheck], output: CliOutput) -> String {
+    let mut table = TextTable::new([
         "backend",
         "precision",
         "conforms",
@@ -77,36 +82,38 @@ fn comparison(all: &[Checked], output: Output) -> String {
     ]);
     for checked in all {
         let (style, said) = if checked.conforms {
-            (Style::Green, "yes")
+            (TextStyle::Green, "yes")
         } else {
-            (Style::Red, "no")
+            (TextStyle::Red, "no")
         };
         let mut cells = vec![checked.backend.clone(), checked.precision.name().to_owned()];
         if let Some(found) = &checked.differences {
-            cells.push(output.styled(style, said));
+            cells.push(output.style_stdout(style, said));
             cells.extend(
                 [found.log_probability, found.loss, found.norm].map(|value| format!("{value:.1e}")),
             );
-            cells.push(format!("{:.0} %", 100.0 * found.same));
+            cells.push(format!("{:.0} %", 100.0 * found.matching_share));
             cells.push(format!("{:.1}", found.seconds));
         } else {
-            cells.push(output.styled(style, if checked.crashed { "crashed" } else { "failed" }));
+            cells.push(
+                output.style_stdout(style, if checked.crashed { "crashed" } else { "failed" }),
+            );
             cells.extend([""; 5].map(str::to_owned));
         }
-        table.row(cells);
+        table.add_row(cells);
     }
     let legend = "greatest differences from `flex`: of a token's log-probability; of losses and gradient norms over some\n\
                   optimizer steps, as parts of them";
-    let failed: String = all.iter().filter_map(failure).collect();
+    let failed: String = all.iter().filter_map(failure_line).collect();
     let crashed = all.iter().any(|checked| checked.crashed);
     format!(
         "{table}{failed}\n{legend}\n{}",
-        if crashed { CRASH } else { "" }
+        if crashed { CRASH_HINT } else { "" }
     )
 }
 
 /// Why a device could not be compared, as a line of its own.
-fn failure(checked: &Checked) -> Option<String> {
+fn failure_line(checked: &DeviceCheck) -> Option<String> {
     let error = checked.error.as_ref()?;
     Some(format!(
         "\n{}, {}: {error}\n",
@@ -118,15 +125,20 @@ fn failure(checked: &Checked) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::plain;
+    use crate::cli::fixtures::plain_output;
     use crate::pipeline::Precision;
 
-    fn listed(backend: &str, here: Here, software: bool, about: &str) -> Listed {
-        Listed {
+    fn listed(
+        backend: &str,
+        here: DeviceAvailability,
+        software: bool,
+        about: &str,
+    ) -> DeviceListing {
+        DeviceListing {
             backend: backend.to_owned(),
-            here,
+            availability: here,
             software,
-            about: about.to_owned(),
+            description: about.to_owned(),
         }
     }
 
@@ -135,19 +147,24 @@ mod tests {
         let all = [
             listed(
                 "wgpu:0",
-                Here::Yes,
+                DeviceAvailability::Available,
                 true,
                 "llvmpipe (LLVM 15.0.6, 256 bits)",
             ),
-            listed("wgpu:1", Here::Yes, false, "NVIDIA H100 PCIe"),
+            listed(
+                "wgpu:1",
+                DeviceAvailability::Available,
+                false,
+                "NVIDIA H100 PCIe",
+            ),
             listed(
                 "cuda",
-                Here::NoDevice,
+                DeviceAvailability::NoDevice,
                 false,
                 "needs an NVIDIA driver and CUDA's NVRTC",
             ),
         ];
-        insta::assert_snapshot!(listing(&all), @"
+        insta::assert_snapshot!(device_table(&all), @"
         backend  here              device
         -------  ----------------  ---------------------------------------
         wgpu:0   yes, in software  llvmpipe (LLVM 15.0.6, 256 bits)
@@ -156,11 +173,11 @@ mod tests {
         ");
         let crashed = [listed(
             "vulkan",
-            Here::Crashed,
+            DeviceAvailability::Crashed,
             false,
             "crashed (signal 11) inside the driver",
         )];
-        insta::assert_snapshot!(listing(&crashed), @"
+        insta::assert_snapshot!(device_table(&crashed), @"
         backend  here     device
         -------  -------  -------------------------------------
         vulkan   crashed  crashed (signal 11) inside the driver
@@ -172,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_crash_is_a_row_with_a_hint() {
-        let crashed = Checked {
+        let crashed = DeviceCheck {
             backend: "vulkan:0".to_owned(),
             precision: Precision::F32,
             conforms: false,
@@ -180,7 +197,7 @@ mod tests {
             error: Some("crashed (signal 11) inside the driver".to_owned()),
             crashed: true,
         };
-        insta::assert_snapshot!(comparison(&[crashed], plain()), @"
+        insta::assert_snapshot!(comparison_table(&[crashed], plain_output()), @"
         backend   precision  conforms  log-probability  loss  gradient norm  same continuations  seconds
         --------  ---------  --------  ---------------  ----  -------------  ------------------  -------
         vulkan:0  f32        crashed

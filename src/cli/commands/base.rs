@@ -8,16 +8,19 @@ use serde_json::{Value, json};
 use toml_edit::{DocumentMut, Item, Table, value};
 
 use crate::cli::args::BaseArguments;
-use crate::cli::environment::Environment;
-use crate::cli::exit::{Exit, Fault};
-use crate::cli::experiment::cores;
-use crate::cli::interrupt::Interrupt;
-use crate::cli::quantity::{Proportion, proportion};
-use crate::cli::watcher::Watcher;
+use crate::cli::environment::CliEnvironment;
+use crate::cli::error::{CliError, ExitReason};
+use crate::cli::event_sink::EventSink;
+use crate::cli::experiment::available_cores;
+use crate::cli::format::{ProportionEstimate, wilson_interval};
+use crate::cli::interrupt::InterruptHandler;
+use crate::config::{BaseModelSpec, BundledCheckpoint, RunSpec, read_base_model_spec};
 use crate::domain::Key;
-use crate::pipeline::{Graph, Job, Manifest, Models, PlanError, Workspace, plan, results};
-use crate::spec::{BaseSpec, RunSpec, Shipped, resolve};
-use crate::sweep::{SweepError, WorkerCommand, build};
+use crate::pipeline::{
+    BaseModelRegistry, PlanError, StageGraph, StageManifest, StageSpec, Workspace, plan_run,
+    read_results,
+};
+use crate::sweep::{SweepError, WorkerCommand, execute_graph};
 
 use super::show::paper_metrics;
 
@@ -31,49 +34,52 @@ const WEIGHTS: &str = "safetensors";
 ///
 /// # Errors
 /// If the recipe is wrong, a stage fails, or a file cannot be written.
-pub fn base(arguments: &BaseArguments, environment: &Environment) -> Result<Exit, Fault> {
-    let (folder, name) = place(&arguments.file)?;
-    let mut spec = resolve(&folder, &name)?;
+pub fn base(
+    arguments: &BaseArguments,
+    environment: &CliEnvironment,
+) -> Result<ExitReason, CliError> {
+    let (folder, name) = recipe_folder_and_name(&arguments.file)?;
+    let mut spec = read_base_model_spec(&folder, &name)?;
     // Held while stages are executed: nobody else may work on them.
-    let _store = environment.writer()?;
+    let _store = environment.open_store()?;
     // A model trained anew has the key of the shipped one, so it needs a place of its own.
     let anew = arguments.rebuild || arguments.ship;
     let (models, workspace) = if anew {
         (
-            Models::rebuilding(&folder),
-            Workspace::new(environment.store.join("rebuild")),
+            BaseModelRegistry::without_shipped_checkpoints(&folder),
+            Workspace::new(environment.store_dir.join("rebuild")),
         )
     } else {
-        (Models::new(&folder), environment.workspace())
+        (BaseModelRegistry::new(&folder), environment.workspace())
     };
-    let plan = Plan::of(&spec, &name, &models)?;
+    let plan = BaseModelPlan::for_base_model(&spec, &name, &models)?;
     if anew {
-        forget(&workspace, &plan.weights)?;
+        remove_weights(&workspace, &plan.weights)?;
     }
-    if let Some(exit) = execute(&plan.graph, &workspace, environment)? {
+    if let Some(exit) = execute_open_stages(&plan.graph, &workspace, environment)? {
         return Ok(exit);
     }
-    let built = Built::read(&workspace, &plan)?;
+    let built = BuiltBaseModel::read(&workspace, &plan)?;
     if arguments.ship {
         built.ship(&workspace, &spec, &arguments.file)?;
-        spec = resolve(&folder, &name)?;
+        spec = read_base_model_spec(&folder, &name)?;
     } else if let Some(folder) = &arguments.out {
-        built.copy(&workspace, folder, &spec.name)?;
+        built.copy_files(&workspace, folder, &spec.name)?;
     }
     environment
         .output
-        .answer(|| built.text(&spec), &built.document(&spec))?;
-    Ok(Exit::Fine)
+        .print_result(|| built.text(&spec), &built.document(&spec))?;
+    Ok(ExitReason::Success)
 }
 
 /// The folder of base models and the name of the one in this file.
-fn place(file: &Path) -> Result<(PathBuf, String), Fault> {
+fn recipe_folder_and_name(file: &Path) -> Result<(PathBuf, String), CliError> {
     let name = file.file_stem().filter(|_| {
         file.extension()
             .is_some_and(|extension| extension == "toml")
     });
     let Some(name) = name else {
-        return Err(Fault::usage(format!(
+        return Err(CliError::usage(format!(
             "{} is not the TOML file of a base model",
             file.display()
         )));
@@ -85,24 +91,32 @@ fn place(file: &Path) -> Result<(PathBuf, String), Fault> {
 }
 
 /// The stages of a base model and of its evaluation on its own task.
-struct Plan {
-    graph: Graph,
+struct BaseModelPlan {
+    graph: StageGraph,
     weights: Key,
     evaluation: Key,
 }
 
-impl Plan {
-    fn of(spec: &BaseSpec, name: &str, models: &Models) -> Result<Self, Fault> {
-        let bug = |error: anyhow::Error| Fault::new(Exit::Bug, error);
-        let mut run = evaluation(spec, name).map_err(|error| bug(error.into()))?;
-        let mut graph = Graph::default();
-        let mut planned = plan(&run, models, &mut graph);
-        if let Some(available) = planned.as_ref().err().and_then(PlanError::test_problems) {
+impl BaseModelPlan {
+    fn for_base_model(
+        spec: &BaseModelSpec,
+        name: &str,
+        models: &BaseModelRegistry,
+    ) -> Result<Self, CliError> {
+        let bug = |error: anyhow::Error| CliError::new(ExitReason::Bug, error);
+        let mut run = evaluation_run(spec, name).map_err(|error| bug(error.into()))?;
+        let mut graph = StageGraph::default();
+        let mut planned = plan_run(&run, models, &mut graph);
+        if let Some(available) = planned
+            .as_ref()
+            .err()
+            .and_then(PlanError::available_test_problems)
+        {
             run.data.test = available;
-            graph = Graph::default();
-            planned = plan(&run, models, &mut graph);
+            graph = StageGraph::default();
+            planned = plan_run(&run, models, &mut graph);
         }
-        let planned = planned.map_err(|error| Fault::new(Exit::Usage, error))?;
+        let planned = planned.map_err(|error| CliError::new(ExitReason::Usage, error))?;
         match planned.checkpoints.into_iter().next() {
             Some((_, weights, evaluation)) => Ok(Self {
                 graph,
@@ -118,7 +132,7 @@ impl Plan {
 
 /// A run without rounds: nothing but the base model and its evaluation, in the words that it was
 /// trained on. Nothing is trained on, so no more than one problem is asked for that.
-fn evaluation(spec: &BaseSpec, name: &str) -> serde_json::Result<RunSpec> {
+fn evaluation_run(spec: &BaseModelSpec, name: &str) -> serde_json::Result<RunSpec> {
     serde_json::from_value(json!({
         "base": name,
         "task": spec.task,
@@ -129,61 +143,68 @@ fn evaluation(spec: &BaseSpec, name: &str) -> serde_json::Result<RunSpec> {
 }
 
 /// Removes finished weights, so that they are made once more; half-done ones are gone on with.
-fn forget(workspace: &Workspace, weights: &Key) -> Result<(), Fault> {
-    let folder = workspace.folder(weights);
+fn remove_weights(workspace: &Workspace, weights: &Key) -> Result<(), CliError> {
+    let folder = workspace.stage_folder(weights);
     if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(|error| Fault::write(&folder, error))?;
+        fs::remove_dir_all(&folder).map_err(|error| CliError::cannot_write(&folder, error))?;
     }
     Ok(())
 }
 
 /// Executes what is not finished; gives the exit code if it did not come to its end.
-fn execute(
-    graph: &Graph,
+fn execute_open_stages(
+    graph: &StageGraph,
     workspace: &Workspace,
-    environment: &Environment,
-) -> Result<Option<Exit>, Fault> {
-    let interrupt = Interrupt::listen()?;
-    let command = WorkerCommand::this_program(workspace.root()).map_err(SweepError::Worker)?;
-    let mut watcher = Watcher::new(environment.output);
-    let outcome = build(
+    environment: &CliEnvironment,
+) -> Result<Option<ExitReason>, CliError> {
+    let interrupt = InterruptHandler::install()?;
+    let command = WorkerCommand::this_program(workspace.root()).map_err(SweepError::SpawnWorker)?;
+    let mut watcher = EventSink::new(environment.output);
+    let outcome = execute_graph(
         graph,
         workspace,
         command,
-        cores(),
-        interrupt.stop(),
-        &mut |news| watcher.hear(&news),
+        available_cores(),
+        interrupt.stop_signal(),
+        &mut |news| watcher.on_event(&news),
     );
-    interrupt.release();
-    watcher.end()?;
+    interrupt.disarm();
+    watcher.finish()?;
     let outcome = outcome?;
     if outcome.interrupted {
         environment
             .output
-            .say("stopped; the same command goes on where this one stopped");
-        return Ok(Some(Exit::Interrupted));
+            .print_note("stopped; the same command goes on where this one stopped");
+        return Ok(Some(ExitReason::Interrupted));
     }
     match outcome.failed.into_values().next() {
-        Some(reason) => Err(Fault::new(Exit::Failed, anyhow::anyhow!("{reason}"))),
+        Some(reason) => Err(CliError::new(
+            ExitReason::RunsFailed,
+            anyhow::anyhow!("{reason}"),
+        )),
         None => Ok(None),
     }
 }
 
 /// A base model in a workspace.
-struct Built {
-    manifest: Manifest,
+struct BuiltBaseModel {
+    manifest: StageManifest,
     /// File name of the weights in the stage's folder.
-    file: String,
+    weights_file: String,
     sha256: Key,
-    scores: BTreeMap<String, Proportion>,
+    scores: BTreeMap<String, ProportionEstimate>,
 }
 
-impl Built {
-    fn read(workspace: &Workspace, plan: &Plan) -> Result<Self, Fault> {
-        let lost =
-            |what: &str| Fault::new(Exit::Bug, anyhow::anyhow!("the base model has no {what}"));
+impl BuiltBaseModel {
+    fn read(workspace: &Workspace, plan: &BaseModelPlan) -> Result<Self, CliError> {
+        let lost = |what: &str| {
+            CliError::new(
+                ExitReason::Bug,
+                anyhow::anyhow!("the base model has no {what}"),
+            )
+        };
         let manifest = workspace
-            .finished(&plan.weights)?
+            .find_manifest(&plan.weights)?
             .ok_or_else(|| lost("stage"))?;
         let mut files = manifest.artifacts.iter();
         let weights = files
@@ -191,10 +212,10 @@ impl Built {
             .ok_or_else(|| lost("weights"))?;
         let (file, sha256) = (weights.name.clone(), weights.sha256.clone());
         Ok(Self {
-            file,
+            weights_file: file,
             sha256,
             manifest,
-            scores: scores(workspace, plan)?,
+            scores: evaluation_scores(workspace, plan)?,
         })
     }
 
@@ -207,53 +228,64 @@ impl Built {
     }
 
     /// Whether it has the bytes of the shipped one; none if nothing is shipped.
-    fn equals(&self, spec: &BaseSpec) -> Option<bool> {
+    fn matches_bundled(&self, spec: &BaseModelSpec) -> Option<bool> {
         spec.checkpoint
             .as_ref()
             .map(|shipped| shipped.sha256 == self.sha256.as_str())
     }
 
     /// Copies weights and tokenizer into a folder under the model's name.
-    fn copy(
+    fn copy_files(
         &self,
         workspace: &Workspace,
         folder: &Path,
         name: &str,
-    ) -> Result<(PathBuf, PathBuf), Fault> {
-        fs::create_dir_all(folder).map_err(|error| Fault::write(folder, error))?;
+    ) -> Result<(PathBuf, PathBuf), CliError> {
+        fs::create_dir_all(folder).map_err(|error| CliError::cannot_write(folder, error))?;
         let files = (
             PathBuf::from(format!("{name}.{WEIGHTS}")),
             PathBuf::from(format!("{name}.{TOKENIZER}")),
         );
         let pairs = [
-            (workspace.file(&self.manifest.key, &self.file), &files.0),
-            (workspace.file(&self.manifest.key, TOKENIZER), &files.1),
+            (
+                workspace.stage_file(&self.manifest.key, &self.weights_file),
+                &files.0,
+            ),
+            (
+                workspace.stage_file(&self.manifest.key, TOKENIZER),
+                &files.1,
+            ),
         ];
         for (from, to) in pairs {
             let to = folder.join(to);
-            fs::copy(from, &to).map_err(|error| Fault::write(&to, error))?;
+            fs::copy(from, &to).map_err(|error| CliError::cannot_write(&to, error))?;
         }
         Ok(files)
     }
 
     /// Puts weights and tokenizer beside the recipe and their hash into it.
-    fn ship(&self, workspace: &Workspace, spec: &BaseSpec, file: &Path) -> Result<(), Fault> {
+    fn ship(
+        &self,
+        workspace: &Workspace,
+        spec: &BaseModelSpec,
+        file: &Path,
+    ) -> Result<(), CliError> {
         let folder = file.parent().unwrap_or_else(|| Path::new(""));
-        let (weights, tokenizer) = self.copy(workspace, folder, &spec.name)?;
-        let shipped = Shipped {
+        let (weights, tokenizer) = self.copy_files(workspace, folder, &spec.name)?;
+        let shipped = BundledCheckpoint {
             file: weights,
             tokenizer,
             sha256: self.sha256.to_string(),
             instruction_set: self.instruction_set().to_owned(),
-            recipe: spec.recipe().to_string(),
+            recipe: spec.recipe_key().to_string(),
         };
-        let text = fs::read_to_string(file).map_err(|error| Fault::write(file, error))?;
+        let text = fs::read_to_string(file).map_err(|error| CliError::cannot_write(file, error))?;
         fs::write(file, with_checkpoint(&text, &shipped)?)
-            .map_err(|error| Fault::write(file, error))
+            .map_err(|error| CliError::cannot_write(file, error))
     }
 
-    fn text(&self, spec: &BaseSpec) -> String {
-        let verdict = match (&spec.checkpoint, self.equals(spec)) {
+    fn text(&self, spec: &BaseModelSpec) -> String {
+        let verdict = match (&spec.checkpoint, self.matches_bundled(spec)) {
             (Some(_), Some(true)) => "the same bytes as the shipped checkpoint".to_owned(),
             (Some(shipped), _) => format!(
                 "other bytes than the shipped checkpoint ({}, made on {}), which is to be expected on another \
@@ -276,50 +308,55 @@ impl Built {
         lines.join("\n")
     }
 
-    fn document(&self, spec: &BaseSpec) -> Value {
+    fn document(&self, spec: &BaseModelSpec) -> Value {
         json!({
             "name": spec.name,
-            "recipe": spec.recipe(),
+            "recipe": spec.recipe_key(),
             "sha256": self.sha256,
             "origin": self.manifest.origin,
             "counts": self.manifest.counts,
             "seconds": self.manifest.seconds,
             "scores": self.scores,
             "shipped": spec.checkpoint,
-            "equal": self.equals(spec),
+            "equal": self.matches_bundled(spec),
         })
     }
 }
 
 /// What the model scores on its own task, by metric, in [0, 1] with 95 % intervals.
-fn scores(workspace: &Workspace, plan: &Plan) -> Result<BTreeMap<String, Proportion>, Fault> {
+fn evaluation_scores(
+    workspace: &Workspace,
+    plan: &BaseModelPlan,
+) -> Result<BTreeMap<String, ProportionEstimate>, CliError> {
     let (Some(stage), Some(manifest)) = (
         plan.graph.get(&plan.evaluation),
-        workspace.finished(&plan.evaluation)?,
+        workspace.find_manifest(&plan.evaluation)?,
     ) else {
         return Ok(BTreeMap::new());
     };
     let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    let wanted = match &stage.job {
-        Job::Evaluate { turns, samples, .. } => paper_metrics((*turns).into(), (*samples).into()),
+    let wanted = match &stage.spec {
+        StageSpec::Evaluate { turns, samples, .. } => {
+            paper_metrics((*turns).into(), (*samples).into())
+        }
         _ => Vec::new(),
     };
-    for score in results(stage, workspace, &manifest)?.scores {
+    for score in read_results(stage, workspace, &manifest)?.scores {
         if wanted.contains(&score.metric) {
             values.entry(score.metric).or_default().push(score.value);
         }
     }
     Ok(values
         .into_iter()
-        .filter_map(|(name, values)| Some((name, proportion(&values)?)))
+        .filter_map(|(name, values)| Some((name, wilson_interval(&values)?)))
         .collect())
 }
 
 /// A recipe's text with its `[checkpoint]` replaced; comments and order stay.
-fn with_checkpoint(text: &str, shipped: &Shipped) -> Result<String, Fault> {
+fn with_checkpoint(text: &str, shipped: &BundledCheckpoint) -> Result<String, CliError> {
     let mut document: DocumentMut = text
         .parse()
-        .map_err(|error| Fault::new(Exit::Usage, anyhow::Error::new(error)))?;
+        .map_err(|error| CliError::new(ExitReason::Usage, anyhow::Error::new(error)))?;
     let mut table = Table::new();
     table["file"] = value(shipped.file.to_string_lossy().as_ref());
     table["tokenizer"] = value(shipped.tokenizer.to_string_lossy().as_ref());
@@ -336,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_recipe_keeps_its_comments_when_a_checkpoint_is_shipped() {
-        let shipped = Shipped {
+        let shipped = BundledCheckpoint {
             file: "weak.safetensors".into(),
             tokenizer: "weak.tokenizer.json".into(),
             sha256: "ab".to_owned(),

@@ -6,61 +6,68 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::claims::{
-    ClaimError, ClaimsFile, Outcome, Settled, Verdict, Verdicts, earlier, runs, verdicts, words,
-    write,
+    ClaimError, ClaimOutcome, ClaimResult, ClaimVerdict, ClaimsFile, ClaimsReport, evaluate_file,
+    format, read_earlier_report, short_run_keys, write_report,
 };
 use crate::cli::args::ClaimsArguments;
-use crate::cli::environment::Environment;
-use crate::cli::exit::{Exit, Fault};
+use crate::cli::environment::CliEnvironment;
+use crate::cli::error::{CliError, ExitReason};
 use crate::cli::experiment::check_writable;
-use crate::cli::output::{Output, Style};
-use crate::cli::table::Table;
-use crate::spec::nearest;
+use crate::cli::output::{CliOutput, TextStyle};
+use crate::cli::table::TextTable;
+use crate::config::nearest_name;
 
-use super::report::name;
+use super::report::experiment_name;
 
 /// Settles the claims, writes their report, and tells the verdicts.
 ///
 /// # Errors
 /// If the file of claims or an experiment's name cannot be used, the database cannot be read, or the
 /// report cannot be written.
-pub fn claims(arguments: &ClaimsArguments, environment: &Environment) -> Result<Exit, Fault> {
+pub fn claims(
+    arguments: &ClaimsArguments,
+    environment: &CliEnvironment,
+) -> Result<ExitReason, CliError> {
     let file = ClaimsFile::read(&arguments.file)?;
-    let about = about(&arguments.experiments, &file)?;
-    let reader = environment.reader()?;
+    let about = selected_experiments(&arguments.experiments, &file)?;
+    let reader = environment.open_reader()?;
     // Everything is settled, whatever is shown: p values are corrected over all claims of a row.
-    let before = arguments.earlier.as_deref().map(earlier).transpose()?;
-    let all = verdicts(&reader, &file, before.as_ref())?;
+    let before = arguments
+        .earlier
+        .as_deref()
+        .map(read_earlier_report)
+        .transpose()?;
+    let all = evaluate_file(&reader, &file, before.as_ref())?;
     check_writable(&arguments.out)?;
-    let folder = write(&all, &arguments.out)?;
+    let folder = write_report(&all, &arguments.out)?;
     let shown = if about.is_empty() {
         all
     } else {
-        all.about(&about)
+        all.for_experiments(&about)
     };
     let document =
         json!({ "verdicts": shown, "folder": folder, "index": folder.join("index.html") });
     environment
         .output
-        .answer(|| text(&shown, &folder, environment.output), &document)?;
-    Ok(Exit::Fine)
+        .print_result(|| text(&shown, &folder, environment.output), &document)?;
+    Ok(ExitReason::Success)
 }
 
 /// The experiments that were given by name or file, each of which some claim is about.
-fn about(given: &[String], file: &ClaimsFile) -> Result<Vec<String>, Fault> {
+fn selected_experiments(given: &[String], file: &ClaimsFile) -> Result<Vec<String>, CliError> {
     let known: BTreeSet<&str> = file
         .claims
         .iter()
         .map(|claim| claim.experiment.as_str())
         .collect();
     let one = |given: &String| {
-        let name = name(given)?;
+        let name = experiment_name(given)?;
         if known.contains(name.as_str()) {
             return Ok(name);
         }
-        let nearest = nearest(&name, known.iter().copied()).map(str::to_owned);
+        let nearest = nearest_name(&name, known.iter().copied()).map(str::to_owned);
         let known = known.iter().map(|&name| name.to_owned()).collect();
-        Err(ClaimError::NoClaim {
+        Err(ClaimError::UnknownExperiment {
             given: name,
             nearest,
             known,
@@ -70,17 +77,17 @@ fn about(given: &[String], file: &ClaimsFile) -> Result<Vec<String>, Fault> {
     given.iter().map(one).collect()
 }
 
-fn text(verdicts: &Verdicts, folder: &Path, output: Output) -> String {
+fn text(verdicts: &ClaimsReport, folder: &Path, output: CliOutput) -> String {
     let index = folder.join("index.html");
     format!(
         "{}\n{}\nreport: {}\n",
-        table(verdicts, output),
-        summary(verdicts),
+        verdict_table(verdicts, output),
+        verdict_counts(verdicts),
         index.display()
     )
 }
 
-fn table(verdicts: &Verdicts, output: Output) -> Table {
+fn verdict_table(verdicts: &ClaimsReport, output: CliOutput) -> TextTable {
     let columns = [
         "row",
         "claim",
@@ -92,16 +99,16 @@ fn table(verdicts: &Verdicts, output: Output) -> Table {
         "seeds",
         "runs",
     ];
-    let mut table = Table::new(columns);
-    for row in &verdicts.rows {
+    let mut table = TextTable::new(columns);
+    for row in &verdicts.groups {
         let mut group = row.id.as_str();
         if row.claims.is_empty() {
-            table.row([group, "–", "", "no claim", "", "", "", "", ""]);
+            table.add_row([group, "–", "", "no claim", "", "", "", "", ""]);
         }
         for claim in &row.claims {
             let mut id = claim.id.as_str();
             for outcome in &claim.outcomes {
-                table.row(cells(group, id, claim, outcome, output));
+                table.add_row(verdict_cells(group, id, claim, outcome, output));
                 (group, id) = ("", "");
             }
         }
@@ -109,12 +116,20 @@ fn table(verdicts: &Verdicts, output: Output) -> Table {
     table
 }
 
-fn cells(row: &str, id: &str, claim: &Settled, outcome: &Outcome, output: Output) -> [String; 9] {
-    let unit = words::unit(claim);
-    let part = outcome.decisive();
-    let tested = part.and_then(|part| part.tested.as_ref());
-    let behind = part.map(|part| runs(part).join(" ")).unwrap_or_default();
-    let remarks = words::remarks(outcome).join("; ");
+fn verdict_cells(
+    row: &str,
+    id: &str,
+    claim: &ClaimResult,
+    outcome: &ClaimOutcome,
+    output: CliOutput,
+) -> [String; 9] {
+    let unit = format::claim_unit(claim);
+    let part = outcome.decisive_comparison();
+    let tested = part.and_then(|part| part.test.as_ref());
+    let behind = part
+        .map(|part| short_run_keys(part).join(" "))
+        .unwrap_or_default();
+    let remarks = format::remarks(outcome).join("; ");
     let gap = if behind.is_empty() || remarks.is_empty() {
         ""
     } else {
@@ -128,39 +143,39 @@ fn cells(row: &str, id: &str, claim: &Settled, outcome: &Outcome, output: Output
     [
         row.to_owned(),
         id.to_owned(),
-        outcome.regime(),
-        painted(outcome.verdict, output),
-        part.map(|part| words::difference(part, unit))
+        outcome.regime_label(),
+        styled_verdict(outcome.verdict, output),
+        part.map(|part| format::difference_text(part, unit))
             .unwrap_or_default()
             + &unit_name,
-        words::p(outcome),
+        format::p_value_text(outcome),
         tested
             .map(|tested| tested.difference.problems.to_string())
             .unwrap_or_default(),
-        part.map(|part| words::seeds(part, unit))
+        part.map(|part| format::seeds_text(part, unit))
             .unwrap_or_default(),
         format!("{behind}{gap}{remarks}"),
     ]
 }
 
-fn painted(verdict: Verdict, output: Output) -> String {
+fn styled_verdict(verdict: ClaimVerdict, output: CliOutput) -> String {
     let style = match verdict {
-        Verdict::Holds => Style::Green,
-        Verdict::Fails => Style::Red,
-        Verdict::UnderPowered => Style::Yellow,
-        Verdict::NotRun => Style::Dim,
+        ClaimVerdict::Holds => TextStyle::Green,
+        ClaimVerdict::Fails => TextStyle::Red,
+        ClaimVerdict::UnderPowered => TextStyle::Yellow,
+        ClaimVerdict::NotRun => TextStyle::Dim,
     };
-    output.styled(style, verdict.word())
+    output.style_stdout(style, verdict.label())
 }
 
 /// How many of each.
-fn summary(verdicts: &Verdicts) -> String {
-    let counts = Verdict::ALL.map(|verdict| {
-        let count = verdicts.count(verdict);
-        format!("{count} {}", verdict.counted(count))
+fn verdict_counts(verdicts: &ClaimsReport) -> String {
+    let counts = ClaimVerdict::ALL.map(|verdict| {
+        let count = verdicts.count_verdict(verdict);
+        format!("{count} {}", verdict.verb(count))
     });
     let idle: Vec<&str> = verdicts
-        .rows
+        .groups
         .iter()
         .filter(|row| row.claims.is_empty())
         .map(|row| row.id.as_str())
@@ -176,12 +191,12 @@ fn summary(verdicts: &Verdicts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claims::sample;
-    use crate::cli::samples::plain;
+    use crate::claims::fixtures;
+    use crate::cli::fixtures::plain_output;
 
     #[test]
     fn every_row_is_told_with_its_claims() {
-        insta::assert_snapshot!(text(&sample::verdicts(), Path::new("reports/claims"), plain()), @"
+        insta::assert_snapshot!(text(&fixtures::sample_report(), Path::new("reports/claims"), plain_output()), @"
             row  claim                      regime         verdict                  difference  p (Holm)  problems  seeds         runs
             ---  -------------------------  -------------  -------------  --------------------  --------  --------  ------------  ------------------------------------------------------------------
             E1   E1-improves                base = weak    holds            +25.8 [18.3, 34.2]   < 0.001        60  2/2, sd 13.0  77ff8202 c4530143

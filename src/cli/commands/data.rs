@@ -3,66 +3,74 @@
 use serde_json::{Value, json};
 
 use crate::cli::args::DataArguments;
-use crate::cli::environment::Environment;
-use crate::cli::exit::{Exit, Fault};
-use crate::cli::experiment::experiment;
-use crate::cli::output::{Output, Style};
-use crate::cli::quantity::counted;
-use crate::cli::table::Table;
-use crate::pipeline::{KnownError, Leak, Models, Survey, Surveyed, SurveyedFile, survey};
-use crate::sweep::{SweepError, expand};
+use crate::cli::environment::CliEnvironment;
+use crate::cli::error::{CliError, ExitReason};
+use crate::cli::experiment::read_experiment;
+use crate::cli::format::plural;
+use crate::cli::output::{CliOutput, TextStyle};
+use crate::cli::table::TextTable;
+use crate::pipeline::{
+    BaseModelRegistry, DataReport, KnownError, LeakedQuestion, TaskFileReport, TaskReport,
+    build_data_report,
+};
+use crate::sweep::{SweepError, expand_experiment};
 
 /// Leaks, known errors and notes that are shown of each sort; machines get all of them.
-const SHOWN: usize = 12;
+const MAX_LISTED: usize = 12;
 
 /// Shows the data of every task of an experiment. The exit code is that of a file that cannot be used
 /// if a sweep would refuse the data.
 ///
 /// # Errors
 /// If the experiment is wrong, or a file cannot be read.
-pub fn data(arguments: &DataArguments, environment: &Environment) -> Result<Exit, Fault> {
-    let experiment = experiment(&arguments.experiment)?;
-    let models = Models::new(experiment.models_folder()).remembering(&environment.store);
-    let cells = expand(&experiment)?;
-    let found = survey(cells.iter().map(|cell| &cell.spec), &models).map_err(|source| {
-        let label = experiment.name.clone();
-        Fault::from(SweepError::Plan {
-            label,
-            source: Box::new(source),
-        })
-    })?;
+pub fn data(
+    arguments: &DataArguments,
+    environment: &CliEnvironment,
+) -> Result<ExitReason, CliError> {
+    let experiment = read_experiment(&arguments.experiment)?;
+    let models =
+        BaseModelRegistry::new(experiment.models_folder()).with_hash_cache(&environment.store_dir);
+    let cells = expand_experiment(&experiment)?;
+    let found =
+        build_data_report(cells.iter().map(|cell| &cell.spec), &models).map_err(|source| {
+            let label = experiment.name.clone();
+            CliError::from(SweepError::Plan {
+                label,
+                source: Box::new(source),
+            })
+        })?;
     let output = environment.output;
-    output.answer(
+    output.print_result(
         || text(&experiment.name, &found, output),
         &document(&experiment.name, &found),
     )?;
     Ok(if found.refusal.is_some() {
-        Exit::Usage
+        ExitReason::Usage
     } else {
-        Exit::Fine
+        ExitReason::Success
     })
 }
 
-fn document(name: &str, survey: &Survey) -> Value {
+fn document(name: &str, survey: &DataReport) -> Value {
     json!({ "experiment": name, "tasks": survey.tasks, "leaks": survey.leaks, "refusal": survey.refusal })
 }
 
-fn text(name: &str, survey: &Survey, output: Output) -> String {
-    let mut parts = vec![format!("{name}: {}\n", counted(survey.tasks.len(), "task"))];
-    parts.extend(survey.tasks.iter().map(|task| about(task, output)));
-    parts.push(leaks(survey, output));
+fn text(name: &str, survey: &DataReport, output: CliOutput) -> String {
+    let mut parts = vec![format!("{name}: {}\n", plural(survey.tasks.len(), "task"))];
+    parts.extend(survey.tasks.iter().map(|task| task_section(task, output)));
+    parts.push(leak_section(survey, output));
     parts.join("\n")
 }
 
-fn about(task: &Surveyed, output: Output) -> String {
+fn task_section(task: &TaskReport, output: CliOutput) -> String {
     let mut parts = vec![format!(
         "{}\n\n",
-        output.styled(Style::Bold, &format!("task {}", task.task))
+        output.style_stdout(TextStyle::Bold, &format!("task {}", task.task))
     )];
     if !task.files.is_empty() {
-        parts.push(format!("{}\n", files(&task.files, output)));
+        parts.push(format!("{}\n", file_table(&task.files, output)));
     }
-    let mut table = Table::new([
+    let mut table = TextTable::new([
         "split",
         "#problems",
         "#longest question",
@@ -70,8 +78,9 @@ fn about(task: &Surveyed, output: Output) -> String {
         "fingerprint",
     ]);
     for split in &task.splits {
-        let [problems, longest] = [split.problems, split.longest].map(|count| count.to_string());
-        table.row([
+        let [problems, longest] =
+            [split.problems, split.longest_question].map(|count| count.to_string());
+        table.add_row([
             split.split.name(),
             &problems,
             &longest,
@@ -80,26 +89,26 @@ fn about(task: &Surveyed, output: Output) -> String {
         ]);
     }
     parts.push(table.to_string());
-    parts.push(listed("Notes", &task.notes));
+    parts.push(list_section("Notes", &task.notes));
     let known =
         |known: &KnownError| format!("{}: {}, {}", known.id, known.kind.name(), known.about);
     let known: Vec<String> = task.known_errors.iter().map(known).collect();
-    parts.push(listed(
+    parts.push(list_section(
         "Known of references in these splits (listed, not changed)",
         &known,
     ));
     parts.concat()
 }
 
-fn files(files: &[SurveyedFile], output: Output) -> Table {
-    let mut table = Table::new(["file", "SHA-256", "official"]);
+fn file_table(files: &[TaskFileReport], output: CliOutput) -> TextTable {
+    let mut table = TextTable::new(["file", "SHA-256", "official"]);
     for file in files {
         let official = match file.official {
-            Some(true) => output.styled(Style::Green, "yes"),
-            Some(false) => output.styled(Style::Yellow, "no"),
+            Some(true) => output.style_stdout(TextStyle::Green, "yes"),
+            Some(false) => output.style_stdout(TextStyle::Yellow, "no"),
             None => "not known".to_owned(),
         };
-        table.row([
+        table.add_row([
             file.path.display().to_string(),
             file.sha256.to_string(),
             official,
@@ -109,30 +118,33 @@ fn files(files: &[SurveyedFile], output: Output) -> Table {
 }
 
 /// A heading and what stands under it, the first of it; nothing where there is nothing.
-fn listed(heading: &str, lines: &[String]) -> String {
+fn list_section(heading: &str, lines: &[String]) -> String {
     if lines.is_empty() {
         return String::new();
     }
-    let shown = lines.iter().take(SHOWN).map(|line| format!("  {line}\n"));
+    let shown = lines
+        .iter()
+        .take(MAX_LISTED)
+        .map(|line| format!("  {line}\n"));
     let mut parts: Vec<String> = [format!("\n{heading}:\n")]
         .into_iter()
         .chain(shown)
         .collect();
-    if lines.len() > SHOWN {
+    if lines.len() > MAX_LISTED {
         parts.push(format!(
             "  and {} more; --format json lists all\n",
-            lines.len() - SHOWN
+            lines.len() - MAX_LISTED
         ));
     }
     parts.concat()
 }
 
-fn leaks(survey: &Survey, output: Output) -> String {
-    let Survey { leaks, refusal, .. } = survey;
+fn leak_section(survey: &DataReport, output: CliOutput) -> String {
+    let DataReport { leaks, refusal, .. } = survey;
     if leaks.is_empty() && refusal.is_none() {
         return "No question that is trained on is evaluated on.\n".to_owned();
     }
-    let line = |leak: &Leak| {
+    let line = |leak: &LeakedQuestion| {
         let (trained, evaluated) = (&leak.trained, &leak.evaluated);
         format!(
             "{} in {trained} is {} in {evaluated}",
@@ -141,10 +153,10 @@ fn leaks(survey: &Survey, output: Output) -> String {
     };
     let heading = format!(
         "{}, trained on and evaluated on",
-        counted(leaks.len(), "leak")
+        plural(leaks.len(), "leak")
     );
-    let list = listed(&heading, &leaks.iter().map(line).collect::<Vec<_>>());
-    let error = output.styled(Style::Red, "error:");
+    let list = list_section(&heading, &leaks.iter().map(line).collect::<Vec<_>>());
+    let error = output.style_stdout(TextStyle::Red, "error:");
     let refusal = refusal
         .iter()
         .map(|refusal| format!("{error} a sweep refuses this: {refusal}\n"));
@@ -157,26 +169,26 @@ fn leaks(survey: &Survey, output: Output) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::{key, plain};
+    use crate::cli::fixtures::{key_for, plain_output};
     use crate::domain::Split;
-    use crate::pipeline::{ErrorKind, SurveyedSplit};
+    use crate::pipeline::{KnownErrorKind, TaskSplitReport};
 
-    fn sample() -> Survey {
-        let file = |name: &str, official| SurveyedFile {
+    fn sample() -> DataReport {
+        let file = |name: &str, official| TaskFileReport {
             name: name.to_owned(),
             path: format!("data/{name}").into(),
-            sha256: key(name),
+            sha256: key_for(name),
             official,
         };
-        let split = |split, problems, longest| SurveyedSplit {
+        let split = |split, problems, longest| TaskSplitReport {
             split,
             problems,
-            longest,
+            longest_question: longest,
             longest_id: "gsm8k/train.jsonl/7".to_owned(),
-            fingerprint: key("fingerprint"),
-            prints: vec![("gsm8k/train.jsonl/7".to_owned(), key("7"))],
+            fingerprint: key_for("fingerprint"),
+            fingerprints: vec![("gsm8k/train.jsonl/7".to_owned(), key_for("7"))],
         };
-        let task = Surveyed {
+        let task = TaskReport {
             task: "gsm8k".to_owned(),
             files: vec![
                 file("train.jsonl", Some(true)),
@@ -186,11 +198,11 @@ mod tests {
             notes: vec!["test.jsonl holds 20 problems, the original 1319".to_owned()],
             known_errors: vec![KnownError {
                 id: "gsm8k/train.jsonl/357".to_owned(),
-                kind: ErrorKind::Label,
+                kind: KnownErrorKind::Label,
                 about: "the final answer is 66, the working gives 64".to_owned(),
             }],
         };
-        let leak = |number: usize| Leak {
+        let leak = |number: usize| LeakedQuestion {
             trained: "the train split of gsm8k".to_owned(),
             trained_id: format!("gsm8k/train.jsonl/{number}"),
             evaluated: "the test split of mine".to_owned(),
@@ -198,7 +210,7 @@ mod tests {
             question: "How many?".to_owned(),
         };
         let refusal = Some("two places ask the same question".to_owned());
-        Survey {
+        DataReport {
             tasks: vec![task],
             leaks: (1..=13).map(leak).collect(),
             refusal,
@@ -207,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_survey_is_one_screen() {
-        insta::assert_snapshot!(text("study", &sample(), plain()), @"
+        insta::assert_snapshot!(text("study", &sample(), plain_output()), @"
         study: 1 task
 
         task gsm8k
@@ -244,13 +256,13 @@ mod tests {
           and 1 more; --format json lists all
         error: a sweep refuses this: two places ask the same question
         ");
-        let fine = Survey {
+        let fine = DataReport {
             leaks: vec![],
             refusal: None,
             ..sample()
         };
         assert!(
-            text("study", &fine, plain())
+            text("study", &fine, plain_output())
                 .ends_with("\n\nNo question that is trained on is evaluated on.\n")
         );
     }
@@ -262,7 +274,7 @@ mod tests {
         assert_eq!(document["tasks"][0]["files"][1]["official"], false);
         assert_eq!(document["tasks"][0]["splits"][0]["split"], "train");
         let prints = &document["tasks"][0]["splits"][0]["prints"];
-        assert_eq!(prints, &json!([["gsm8k/train.jsonl/7", key("7")]]));
+        assert_eq!(prints, &json!([["gsm8k/train.jsonl/7", key_for("7")]]));
         assert_eq!(document["tasks"][0]["known_errors"][0]["kind"], "label");
     }
 }

@@ -5,32 +5,38 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::cli::args::PlanArguments;
-use crate::cli::environment::Environment;
-use crate::cli::exit::{Exit, Fault};
-use crate::cli::experiment::{Opened, open};
-use crate::cli::quantity::{counted, duration, memory};
-use crate::cli::table::Table;
+use crate::cli::environment::CliEnvironment;
+use crate::cli::error::{CliError, ExitReason};
+use crate::cli::experiment::{PreparedExperiment, prepare_experiment};
+use crate::cli::format::{format_bytes, format_duration, plural};
+use crate::cli::table::TextTable;
 use crate::domain::Key;
-use crate::pipeline::{Needs, capacity};
-use crate::sweep::{PlannedCell, SweepPlan};
+use crate::pipeline::{ResourceEstimate, device_memory};
+use crate::sweep::{SweepPlan, SweepRun};
 
 /// Shows a plan.
 ///
 /// # Errors
 /// If anything about the experiment is wrong.
-pub fn plan(arguments: &PlanArguments, environment: &Environment) -> Result<Exit, Fault> {
-    let opened = open(&arguments.experiment, environment)?;
-    show(&opened, environment)?;
-    Ok(Exit::Fine)
+pub fn plan(
+    arguments: &PlanArguments,
+    environment: &CliEnvironment,
+) -> Result<ExitReason, CliError> {
+    let opened = prepare_experiment(&arguments.experiment, environment)?;
+    print_plan(&opened, environment)?;
+    Ok(ExitReason::Success)
 }
 
 /// Gives a plan as the answer.
 ///
 /// # Errors
 /// If standard output cannot be written.
-pub fn show(opened: &Opened, environment: &Environment) -> Result<(), Fault> {
-    environment.output.answer(
-        || text(&opened.plan, opened.jobs, &capacity),
+pub fn print_plan(
+    opened: &PreparedExperiment,
+    environment: &CliEnvironment,
+) -> Result<(), CliError> {
+    environment.output.print_result(
+        || text(&opened.plan, opened.jobs, &device_memory),
         &document(&opened.plan, opened.jobs),
     )
 }
@@ -40,29 +46,29 @@ fn text(plan: &SweepPlan, jobs: usize, capacity: &dyn Fn(&str) -> Option<u64>) -
     let head = format!("{}: {}\n", experiment.name, experiment.question);
     let mut parts = vec![
         head,
-        runs(plan).to_string(),
-        stages(plan).to_string(),
+        run_table(plan).to_string(),
+        stage_table(plan).to_string(),
         summary(plan, jobs),
     ];
     if plan.finished.len() < plan.graph.stages().len() {
         parts.extend(
-            plan.neediest()
-                .map(|cell| needs(cell, plan.disk(), capacity)),
+            plan.largest_run()
+                .map(|cell| resource_summary(cell, plan.new_checkpoint_bytes(), capacity)),
         );
     }
     parts.join("\n")
 }
 
-fn runs(plan: &SweepPlan) -> Table {
-    let mut table = Table::new(["run", "#stages", "#done", "key"]);
-    for cell in &plan.cells {
-        let stages: BTreeSet<&Key> = cell.run.stages.iter().collect();
+fn run_table(plan: &SweepPlan) -> TextTable {
+    let mut table = TextTable::new(["run", "#stages", "#done", "key"]);
+    for cell in &plan.runs {
+        let stages: BTreeSet<&Key> = cell.stages.stages.iter().collect();
         let done = stages
             .iter()
             .filter(|stage| plan.finished.contains_key(stage))
             .count();
         let label = cell.cell.label.clone();
-        table.row([
+        table.add_row([
             label,
             stages.len().to_string(),
             done.to_string(),
@@ -73,10 +79,10 @@ fn runs(plan: &SweepPlan) -> Table {
 }
 
 /// Per kind of stage: how many are asked for, how many different ones those are, what is done.
-fn stages(plan: &SweepPlan) -> Table {
+fn stage_table(plan: &SweepPlan) -> TextTable {
     let mut asked: BTreeMap<&Key, usize> = BTreeMap::new();
-    for cell in &plan.cells {
-        for stage in cell.run.stages.iter().collect::<BTreeSet<_>>() {
+    for cell in &plan.runs {
+        for stage in cell.stages.stages.iter().collect::<BTreeSet<_>>() {
             *asked.entry(stage).or_default() += 1;
         }
     }
@@ -88,10 +94,10 @@ fn stages(plan: &SweepPlan) -> Table {
         if plan.finished.contains_key(&stage.key) {
             *done += 1
         } else {
-            *seconds += stage.estimate
+            *seconds += stage.estimated_seconds
         }
     }
-    let mut table = Table::new([
+    let mut table = TextTable::new([
         "stages",
         "#asked for",
         "#different",
@@ -100,24 +106,24 @@ fn stages(plan: &SweepPlan) -> Table {
     ]);
     for (kind, (all, distinct, done, seconds)) in kinds {
         let cells = [all, distinct, done].map(|count: usize| count.to_string());
-        table.row(
+        table.add_row(
             [kind.name().to_owned()]
                 .into_iter()
                 .chain(cells)
-                .chain([duration(seconds)]),
+                .chain([format_duration(seconds)]),
         );
     }
     table
 }
 
 fn summary(plan: &SweepPlan, jobs: usize) -> String {
-    let (asked, distinct) = (plan.asked(), plan.graph.stages().len());
+    let (asked, distinct) = (plan.requested_stages(), plan.graph.stages().len());
     let left = distinct - plan.finished.len();
     let asked = format!(
         "{} {} for {}; {distinct} of them are different, and {} done.\n",
-        counted(plan.cells.len(), "run"),
-        if plan.cells.len() == 1 { "asks" } else { "ask" },
-        counted(asked, "stage"),
+        plural(plan.runs.len(), "run"),
+        if plan.runs.len() == 1 { "asks" } else { "ask" },
+        plural(asked, "stage"),
         if plan.finished.len() == 1 {
             "1 is".to_owned()
         } else {
@@ -128,42 +134,42 @@ fn summary(plan: &SweepPlan, jobs: usize) -> String {
         0 => "Nothing is left to execute.\n".to_owned(),
         left => format!(
             "The other {left} take about {} with {}, on a laptop's cores.\n",
-            duration(plan.seconds(jobs)),
-            counted(jobs, "worker"),
+            format_duration(plan.estimated_seconds(jobs)),
+            plural(jobs, "worker"),
         ),
     };
     asked + &time
 }
 
 /// Memory of the neediest run by what is done with it, and room on disk.
-fn needs(cell: &PlannedCell, disk: u64, capacity: &dyn Fn(&str) -> Option<u64>) -> String {
-    let Needs {
+fn resource_summary(cell: &SweepRun, disk: u64, capacity: &dyn Fn(&str) -> Option<u64>) -> String {
+    let ResourceEstimate {
         backend,
         sampling,
         training,
         ..
-    } = &cell.needs;
-    let held = capacity(backend).map(|bytes| format!("; its device has {}", memory(bytes)));
-    let trains = training.map(|training| format!(", training {}", memory(training.total())));
+    } = &cell.resources;
+    let held = capacity(backend).map(|bytes| format!("; its device has {}", format_bytes(bytes)));
+    let trains = training.map(|training| format!(", training {}", format_bytes(training.total())));
     let disk = match disk {
         0 => String::new(),
         bytes => format!(
             "Disk: about {} for checkpoints that are to be trained.\n",
-            memory(bytes)
+            format_bytes(bytes)
         ),
     };
     format!(
         "Memory on `{backend}`, a worker: sampling {}{} (of it {}){}.\n{disk}",
-        memory(sampling.total()),
+        format_bytes(sampling.total()),
         trains.unwrap_or_default(),
-        largest_parts(&cell.needs),
+        largest_parts(&cell.resources),
         held.unwrap_or_default(),
     )
 }
 
 /// What most of the larger need is for.
-fn largest_parts(needs: &Needs) -> String {
-    let (peak, during) = needs.peak();
+fn largest_parts(needs: &ResourceEstimate) -> String {
+    let (peak, during) = needs.peak_memory();
     let footprint = needs
         .training
         .filter(|_| during == "training")
@@ -173,14 +179,14 @@ fn largest_parts(needs: &Needs) -> String {
         .into_iter()
         .filter(|(_, bytes)| *bytes * 20 > peak);
     parts
-        .map(|(name, bytes)| format!("{name} {}", memory(bytes)))
+        .map(|(name, bytes)| format!("{name} {}", format_bytes(bytes)))
         .collect::<Vec<_>>()
         .join(", ")
 }
 
 fn document(plan: &SweepPlan, jobs: usize) -> Value {
     let runs: Vec<Value> = plan
-        .cells
+        .runs
         .iter()
         .map(|cell| {
             json!({
@@ -188,7 +194,7 @@ fn document(plan: &SweepPlan, jobs: usize) -> Value {
                 "key": cell.key,
                 "seed": cell.cell.spec.seed,
                 "axes": cell.cell.axes,
-                "stages": cell.run.stages,
+                "stages": cell.stages.stages,
             })
         })
         .collect();
@@ -202,7 +208,7 @@ fn document(plan: &SweepPlan, jobs: usize) -> Value {
                 "kind": stage.kind,
                 "label": stage.label,
                 "inputs": stage.inputs,
-                "seconds": stage.estimate,
+                "seconds": stage.estimated_seconds,
                 "done": plan.finished.contains_key(&stage.key),
             })
         })
@@ -212,20 +218,20 @@ fn document(plan: &SweepPlan, jobs: usize) -> Value {
         "question": plan.experiment.question,
         "runs": runs,
         "stages": stages,
-        "asked": plan.asked(),
+        "asked": plan.requested_stages(),
         "different": plan.graph.stages().len(),
         "done": plan.finished.len(),
         "jobs": jobs,
-        "seconds": plan.seconds(jobs),
-        "needs": plan.neediest().map(|cell| &cell.needs),
-        "disk_bytes": plan.disk(),
+        "seconds": plan.estimated_seconds(jobs),
+        "needs": plan.largest_run().map(|cell| &cell.resources),
+        "disk_bytes": plan.new_checkpoint_bytes(),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::plan;
+    use crate::cli::fixtures::plan;
 
     #[test]
     fn a_plan_tells_what_is_shared_and_what_is_left() {

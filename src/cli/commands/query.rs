@@ -3,32 +3,35 @@
 use serde_json::Value;
 
 use crate::cli::args::QueryArguments;
-use crate::cli::environment::Environment;
-use crate::cli::exit::{Exit, Fault};
-use crate::cli::table::Table;
-use crate::store::Table as Answer;
+use crate::cli::environment::CliEnvironment;
+use crate::cli::error::{CliError, ExitReason};
+use crate::cli::table::TextTable;
+use crate::store::QueryResult as Answer;
 
 /// Answers a query.
 ///
 /// # Errors
 /// If there is no database, or the query cannot be understood or might write.
-pub fn query(arguments: &QueryArguments, environment: &Environment) -> Result<Exit, Fault> {
+pub fn query(
+    arguments: &QueryArguments,
+    environment: &CliEnvironment,
+) -> Result<ExitReason, CliError> {
     let answer = environment
-        .reader()?
+        .open_reader()?
         .query(&arguments.sql, arguments.limit)?;
     environment
         .output
-        .answer(|| table(&answer).to_string(), &answer)?;
-    if answer.more {
-        environment.output.say(&format!(
+        .print_result(|| result_table(&answer).to_string(), &answer)?;
+    if answer.truncated {
+        environment.output.print_note(&format!(
             "only the first {} rows; ask for more with --limit",
             arguments.limit
         ));
     }
-    Ok(Exit::Fine)
+    Ok(ExitReason::Success)
 }
 
-fn table(answer: &Answer) -> Table {
+fn result_table(answer: &Answer) -> TextTable {
     let columns = answer.columns.iter().enumerate().map(|(column, name)| {
         let numbers = answer
             .rows
@@ -40,14 +43,14 @@ fn table(answer: &Answer) -> Table {
             name.clone()
         }
     });
-    let mut table = Table::new(columns);
+    let mut table = TextTable::new(columns);
     for row in &answer.rows {
-        table.row(row.iter().map(cell));
+        table.add_row(row.iter().map(cell_text));
     }
     table
 }
 
-fn cell(value: &Value) -> String {
+fn cell_text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
@@ -69,9 +72,9 @@ mod tests {
                 vec![json!("base=weak"), json!(0.25)],
                 vec![json!(null), json!(12)],
             ],
-            more: false,
+            truncated: false,
         };
-        insta::assert_snapshot!(table(&answer), @r"
+        insta::assert_snapshot!(result_table(&answer), @r"
         label      mean
         ---------  ----
         base=weak  0.25

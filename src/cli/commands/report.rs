@@ -5,28 +5,37 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::cli::args::ReportArguments;
-use crate::cli::environment::Environment;
-use crate::cli::exit::{Exit, Fault};
-use crate::cli::quantity::counted;
-use crate::report::{Written, write};
-use crate::spec::read;
+use crate::cli::environment::CliEnvironment;
+use crate::cli::error::{CliError, ExitReason};
+use crate::cli::format::plural;
+use crate::config::read_experiment;
+use crate::report::{PublishedReport, write_report};
 
 /// Writes a report.
 ///
 /// # Errors
 /// If the experiment is not in the database, or the report cannot be written.
-pub fn report(arguments: &ReportArguments, environment: &Environment) -> Result<Exit, Fault> {
-    let reader = environment.reader()?;
-    let written = write(&reader, &name(&arguments.experiment)?, &arguments.out)?;
+pub fn report(
+    arguments: &ReportArguments,
+    environment: &CliEnvironment,
+) -> Result<ExitReason, CliError> {
+    let reader = environment.open_reader()?;
+    let written = write_report(
+        &reader,
+        &experiment_name(&arguments.experiment)?,
+        &arguments.out,
+    )?;
     let document = json!({
         "folder": written.folder, "index": written.index, "files": written.files, "headline": written.headline,
     });
-    environment.output.answer(|| text(&written), &document)?;
-    Ok(Exit::Fine)
+    environment
+        .output
+        .print_result(|| report_summary(&written), &document)?;
+    Ok(ExitReason::Success)
 }
 
 /// What is told of a report that was written.
-pub fn text(written: &Written) -> String {
+pub fn report_summary(written: &PublishedReport) -> String {
     let mut lines: Vec<String> = written
         .headline
         .iter()
@@ -35,19 +44,19 @@ pub fn text(written: &Written) -> String {
     if !lines.is_empty() {
         lines.push(String::new());
     }
-    let files = counted(written.files, "file");
+    let files = plural(written.files, "file");
     lines.push(format!("report: {} ({files})\n", written.index.display()));
     lines.join("\n")
 }
 
 /// The name of an experiment that was given by its name or its file.
-pub fn name(given: &str) -> Result<String, Fault> {
+pub fn experiment_name(given: &str) -> Result<String, CliError> {
     let path = Path::new(given);
     if path
         .extension()
         .is_some_and(|extension| extension == "toml")
     {
-        return Ok(read(path, &[])?.name);
+        return Ok(read_experiment(path, &[])?.name);
     }
     Ok(given.to_owned())
 }

@@ -6,52 +6,60 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::cli::args::RescoreArguments;
-use crate::cli::environment::Environment;
-use crate::cli::exit::{Exit, Fault};
-use crate::cli::output::Output;
-use crate::cli::quantity::counted;
-use crate::cli::table::Table;
+use crate::cli::environment::CliEnvironment;
+use crate::cli::error::{CliError, ExitReason};
+use crate::cli::format::plural;
+use crate::cli::output::CliOutput;
+use crate::cli::table::TextTable;
 use crate::pipeline::GraderConfig;
-use crate::store::{Reader, StoreError};
-use crate::sweep::{Lack, Rescoring, Sum};
+use crate::store::{StoreError, StoreReader};
+use crate::sweep::{MissingScores, RescorePlan, RescoreTotals};
 
-use super::report::name;
+use super::report::experiment_name;
 
-type Sums = BTreeMap<(String, u32), Sum>;
+type TotalsByGrader = BTreeMap<(String, u32), RescoreTotals>;
 
 /// Adds grades and scores that are missing.
 ///
 /// # Errors
 /// If there is no such grader or experiment, or the store cannot be written.
-pub fn rescore(arguments: &RescoreArguments, environment: &Environment) -> Result<Exit, Fault> {
+pub fn rescore(
+    arguments: &RescoreArguments,
+    environment: &CliEnvironment,
+) -> Result<ExitReason, CliError> {
     let grader = arguments
         .grader
         .as_deref()
         .map(str::parse::<GraderConfig>)
         .transpose();
-    let grader = grader.map_err(Fault::usage)?;
+    let grader = grader.map_err(CliError::usage)?;
     if arguments.dry_run {
-        let reader = environment.reader()?;
-        let rescoring = Rescoring::of(&reader, &names(arguments, &reader)?, grader)?;
-        return tell(&rescoring, None, environment.output);
+        let reader = environment.open_reader()?;
+        let rescoring =
+            RescorePlan::for_experiments(&reader, &experiment_names(arguments, &reader)?, grader)?;
+        return print_rescoring(&rescoring, None, environment.output);
     }
     // A store that is not there is a slip of the pen; it would be made otherwise.
-    if let Err(error @ StoreError::Missing { .. }) = Reader::open(&environment.store) {
+    if let Err(error @ StoreError::Missing { .. }) = StoreReader::open(&environment.store_dir) {
         return Err(error.into());
     }
-    let mut store = environment.writer()?;
-    let rescoring = Rescoring::of(&store, &names(arguments, &store)?, grader)?;
-    let bar = bar(rescoring.lacks.len(), environment.output);
-    let sums = rescoring.perform(&mut store, &mut |number, lack| {
+    let mut store = environment.open_store()?;
+    let rescoring =
+        RescorePlan::for_experiments(&store, &experiment_names(arguments, &store)?, grader)?;
+    let bar = progress_bar(rescoring.missing.len(), environment.output);
+    let sums = rescoring.execute(&mut store, &mut |number, lack| {
         bar.set_position(number as u64);
         bar.set_message(lack.label.clone());
     });
     bar.finish_and_clear();
-    tell(&rescoring, Some(&sums?), environment.output)
+    print_rescoring(&rescoring, Some(&sums?), environment.output)
 }
 
 /// The experiments that are meant; all of them if none is named.
-fn names(arguments: &RescoreArguments, reader: &Reader) -> Result<Vec<String>, Fault> {
+fn experiment_names(
+    arguments: &RescoreArguments,
+    reader: &StoreReader,
+) -> Result<Vec<String>, CliError> {
     if arguments.experiments.is_empty() {
         return Ok(reader
             .experiments()?
@@ -62,12 +70,12 @@ fn names(arguments: &RescoreArguments, reader: &Reader) -> Result<Vec<String>, F
     arguments
         .experiments
         .iter()
-        .map(|given| name(given))
+        .map(|given| experiment_name(given))
         .collect()
 }
 
-fn bar(stages: usize, output: Output) -> ProgressBar {
-    if !output.is_live() || stages == 0 {
+fn progress_bar(stages: usize, output: CliOutput) -> ProgressBar {
+    if !output.can_draw_progress() || stages == 0 {
         return ProgressBar::hidden();
     }
     let style =
@@ -75,30 +83,34 @@ fn bar(stages: usize, output: Output) -> ProgressBar {
     ProgressBar::new(stages as u64).with_style(style.expect("the template is well formed"))
 }
 
-fn tell(rescoring: &Rescoring, sums: Option<&Sums>, output: Output) -> Result<Exit, Fault> {
-    output.answer(|| text(rescoring, sums), &document(rescoring, sums))?;
-    Ok(Exit::Fine)
+fn print_rescoring(
+    rescoring: &RescorePlan,
+    sums: Option<&TotalsByGrader>,
+    output: CliOutput,
+) -> Result<ExitReason, CliError> {
+    output.print_result(|| text(rescoring, sums), &document(rescoring, sums))?;
+    Ok(ExitReason::Success)
 }
 
-fn text(rescoring: &Rescoring, sums: Option<&Sums>) -> String {
-    let looked = counted(rescoring.stages, "finished stage");
-    if rescoring.lacks.is_empty() {
+fn text(rescoring: &RescorePlan, sums: Option<&TotalsByGrader>) -> String {
+    let looked = plural(rescoring.stages, "finished stage");
+    if rescoring.missing.is_empty() {
         return format!("{looked} with texts; every grade and score is there\n");
     }
     let lacking = format!(
         "{looked} with texts, {} of them lacking something",
-        rescoring.lacks.len()
+        rescoring.missing.len()
     );
     let table = match sums {
         None => {
-            let mut table = Table::new(["grader", "#version", "#stages"]);
+            let mut table = TextTable::new(["grader", "#version", "#stages"]);
             for ((name, version), stages) in stages_by_grader(rescoring) {
-                table.row([name, version.to_string(), stages.to_string()]);
+                table.add_row([name, version.to_string(), stages.to_string()]);
             }
             table
         }
         Some(sums) => {
-            let mut table = Table::new([
+            let mut table = TextTable::new([
                 "grader",
                 "#version",
                 "#stages",
@@ -109,7 +121,7 @@ fn text(rescoring: &Rescoring, sums: Option<&Sums>) -> String {
             for ((name, version), sum) in sums {
                 let counts =
                     [sum.stages, sum.grades, sum.scores, sum.unread].map(|count| count.to_string());
-                table.row(
+                table.add_row(
                     [name.clone(), version.to_string()]
                         .into_iter()
                         .chain(counts),
@@ -121,20 +133,20 @@ fn text(rescoring: &Rescoring, sums: Option<&Sums>) -> String {
     format!("{lacking}\n\n{table}")
 }
 
-fn stages_by_grader(rescoring: &Rescoring) -> BTreeMap<(String, u32), u64> {
+fn stages_by_grader(rescoring: &RescorePlan) -> BTreeMap<(String, u32), u64> {
     let mut stages = BTreeMap::new();
-    for grader in rescoring.lacks.iter().flat_map(Lack::graders) {
+    for grader in rescoring.missing.iter().flat_map(MissingScores::graders) {
         *stages.entry(grader).or_default() += 1;
     }
     stages
 }
 
-fn document(rescoring: &Rescoring, sums: Option<&Sums>) -> Value {
+fn document(rescoring: &RescorePlan, sums: Option<&TotalsByGrader>) -> Value {
     let lacking = stages_by_grader(rescoring).into_iter().map(
         |((name, version), stages)| json!({ "grader": name, "version": version, "stages": stages }),
     );
     let added = sums.map(|sums| {
-        let line = |((name, version), sum): (&(String, u32), &Sum)| {
+        let line = |((name, version), sum): (&(String, u32), &RescoreTotals)| {
             json!({ "grader": name, "version": version, "stages": sum.stages, "grades": sum.grades,
                     "scores": sum.scores, "unread": sum.unread })
         };

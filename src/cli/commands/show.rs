@@ -6,16 +6,20 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::args::ShowArguments;
-use crate::cli::environment::Environment;
-use crate::cli::exit::{Exit, Fault};
-use crate::cli::output::{Output, Style};
-use crate::cli::quantity::{Proportion, duration, memory, proportion};
-use crate::cli::table::Table;
+use crate::cli::environment::CliEnvironment;
+use crate::cli::error::{CliError, ExitReason};
+use crate::cli::format::{ProportionEstimate, format_bytes, format_duration, wilson_interval};
+use crate::cli::output::{CliOutput, TextStyle};
+use crate::cli::table::TextTable;
 use crate::domain::Key;
-use crate::report::{Checkpoint as Evaluated, Cost, Ledger, amount, money};
-use crate::store::{CheckpointRow, GraderRows, Reader, RunRow, ScoreRow, StageRow, StoreError};
+use crate::report::{
+    CheckpointUsage, ComputeAccount, EvaluatedCheckpoint as Evaluated, format_amount, format_money,
+};
+use crate::store::{
+    CheckpointRow, GraderCoverage, RunRow, ScoreRow, StageRow, StoreError, StoreReader,
+};
 
-use super::status::shown;
+use super::status::styled_status;
 
 /// The metrics of the paper's main table, in its order, for so many turns and samples.
 pub fn paper_metrics(turns: u64, samples: u64) -> Vec<String> {
@@ -30,7 +34,7 @@ pub fn paper_metrics(turns: u64, samples: u64) -> Vec<String> {
 }
 
 /// The same for a run, by its own settings.
-fn metrics_of(run: &RunRow) -> Vec<String> {
+fn run_metrics(run: &RunRow) -> Vec<String> {
     let setting = |name: &str| run.spec["evaluate"][name].as_u64().unwrap_or(5);
     paper_metrics(setting("turns"), setting("samples"))
 }
@@ -39,32 +43,35 @@ fn metrics_of(run: &RunRow) -> Vec<String> {
 ///
 /// # Errors
 /// If no run, or more than one, is meant.
-pub fn show(arguments: &ShowArguments, environment: &Environment) -> Result<Exit, Fault> {
-    let reader = environment.reader()?;
-    let run = find(&reader, &arguments.run)?;
-    let stages = reader.stages_of(&run.experiment, &run.key)?;
-    let checkpoints = checkpoints(&reader, &run, &stages)?;
+pub fn show(
+    arguments: &ShowArguments,
+    environment: &CliEnvironment,
+) -> Result<ExitReason, CliError> {
+    let reader = environment.open_reader()?;
+    let run = find_run(&reader, &arguments.run)?;
+    let stages = reader.run_stages(&run.experiment, &run.key)?;
+    let checkpoints = load_checkpoints(&reader, &run, &stages)?;
     let document = document(&run, &stages, &checkpoints);
-    environment.output.answer(
+    environment.output.print_result(
         || text(&run, &stages, &checkpoints, environment.output),
         &document,
     )?;
-    Ok(Exit::Fine)
+    Ok(ExitReason::Success)
 }
 
 /// The run that is meant by a label, a key's first digits, or `experiment/` and one of these.
 ///
 /// # Errors
 /// If no run, or more than one, is meant.
-pub fn find(reader: &Reader, given: &str) -> Result<RunRow, Fault> {
+pub fn find_run(reader: &StoreReader, given: &str) -> Result<RunRow, CliError> {
     let scoped = given
         .split_once('/')
         .map(|(experiment, rest)| Ok((reader.runs(experiment)?, rest)));
     let Some((runs, rest)) = scoped
         .transpose()
-        .map_err(|error: StoreError| Fault::from(error))?
+        .map_err(|error: StoreError| CliError::from(error))?
     else {
-        return Ok(reader.run(given)?);
+        return Ok(reader.find_run(given)?);
     };
     let exact = runs
         .iter()
@@ -72,95 +79,103 @@ pub fn find(reader: &Reader, given: &str) -> Result<RunRow, Fault> {
     let by_key = |run: &&RunRow| rest.len() >= 4 && run.key.as_str().starts_with(rest);
     match exact.or_else(|| runs.iter().find(by_key)) {
         Some(run) => Ok(run.clone()),
-        None => Ok(reader.run(given)?),
+        None => Ok(reader.find_run(given)?),
     }
 }
 
-struct Checkpoint {
+struct CheckpointScores {
     row: CheckpointRow,
-    metrics: BTreeMap<String, Proportion>,
+    metrics: BTreeMap<String, ProportionEstimate>,
     /// The same texts under other graders.
-    others: Vec<Other>,
+    other_graders: Vec<OtherGraderScores>,
     /// What it took; none before all of its stages are done.
-    cost: Option<Cost>,
+    cost: Option<CheckpointUsage>,
 }
 
 /// A checkpoint under a grader that it was not evaluated with.
 #[derive(Serialize)]
-struct Other {
+struct OtherGraderScores {
     grader: String,
     version: u32,
     /// Whether the grader reads no answer in any text.
     unread: bool,
-    metrics: BTreeMap<String, Proportion>,
+    metrics: BTreeMap<String, ProportionEstimate>,
 }
 
-fn checkpoints(
-    reader: &Reader,
+fn load_checkpoints(
+    reader: &StoreReader,
     run: &RunRow,
     stages: &[StageRow],
-) -> Result<Vec<Checkpoint>, Fault> {
+) -> Result<Vec<CheckpointScores>, CliError> {
     let mut inputs: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
     for stage in stages {
-        inputs.insert(stage.key.clone(), reader.inputs(&stage.key)?);
+        inputs.insert(stage.key.clone(), reader.stage_inputs(&stage.key)?);
     }
-    let ledger = Ledger::of(stages, &inputs);
+    let ledger = ComputeAccount::new(stages, &inputs);
     let rows = reader
         .checkpoints(&run.experiment)?
         .into_iter()
         .filter(|row| row.run == run.key);
-    let names = metrics_of(run);
+    let names = run_metrics(run);
     rows.map(|row| {
-        let metrics = proportions(&names, &reader.scores(&row.evaluation)?);
+        let metrics = metric_estimates(&names, &reader.scores(&row.evaluation)?);
         let further = reader
-            .graders_of(&row.evaluation)?
+            .grader_coverage(&row.evaluation)?
             .into_iter()
-            .filter(|rows| !rows.own);
-        let other = |rows: GraderRows| {
-            let metrics = proportions(&names, &reader.scores_under(&row.evaluation, &rows.grader)?);
+            .filter(|rows| !rows.is_stage_grader);
+        let other = |rows: GraderCoverage| {
+            let metrics = metric_estimates(
+                &names,
+                &reader.scores_by_grader(&row.evaluation, &rows.grader)?,
+            );
             let (grader, version) = rows.grader;
-            Ok(Other {
+            Ok(OtherGraderScores {
                 grader,
                 version,
-                unread: rows.unread,
+                unread: rows.reads_nothing,
                 metrics,
             })
         };
-        let others = further.map(other).collect::<Result<_, Fault>>()?;
+        let others = further.map(other).collect::<Result<_, CliError>>()?;
         let (name, weights, evaluation) = (
             row.name.clone(),
             row.weights.clone(),
             row.evaluation.clone(),
         );
-        let cost = ledger.cost(&Evaluated {
+        let cost = ledger.checkpoint_usage(&Evaluated {
             name,
             weights,
             evaluation,
         });
-        Ok(Checkpoint {
+        Ok(CheckpointScores {
             row,
             metrics,
-            others,
+            other_graders: others,
             cost,
         })
     })
     .collect()
 }
 
-fn proportions(names: &[String], scores: &[ScoreRow]) -> BTreeMap<String, Proportion> {
+fn metric_estimates(names: &[String], scores: &[ScoreRow]) -> BTreeMap<String, ProportionEstimate> {
     let metric = |name: &String| {
         let values: Vec<f64> = scores
             .iter()
             .filter(|score| score.metric == *name)
             .map(|score| score.value)
             .collect();
-        proportion(&values).map(|proportion| (name.clone(), proportion))
+        wilson_interval(&values).map(|proportion| (name.clone(), proportion))
     };
     names.iter().filter_map(metric).collect()
 }
 
-fn text(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint], output: Output) -> String {
-    let heading = |text: &str| output.styled(Style::Bold, text);
+fn text(
+    run: &RunRow,
+    stages: &[StageRow],
+    checkpoints: &[CheckpointScores],
+    output: CliOutput,
+) -> String {
+    let heading = |text: &str| output.style_stdout(TextStyle::Bold, text);
     let error = run
         .error
         .as_deref()
@@ -169,27 +184,31 @@ fn text(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint], output: O
     let mut parts = vec![
         heading(&run.label),
         format!("experiment {}, key {}", run.experiment, run.key),
-        format!("{}{error}\n", shown(run.status, output)),
+        format!("{}{error}\n", styled_status(run.status, output)),
         heading("Scores, % [95 % interval]"),
-        score_table(&metrics_of(run), checkpoints),
+        score_table(&run_metrics(run), checkpoints),
     ];
-    parts.extend(others(&metrics_of(run), checkpoints, output));
+    parts.extend(other_grader_table(&run_metrics(run), checkpoints, output));
     parts.extend([
         heading("Compute, from the base model on"),
         compute_table(checkpoints),
         heading("Stages"),
         stage_table(stages, output),
         heading("Settings"),
-        settings(&run.spec),
+        format_settings(&run.spec),
         String::new(),
     ]);
     parts.join("\n")
 }
 
 /// The same texts under other graders; nothing where there are none.
-fn others(metrics: &[String], checkpoints: &[Checkpoint], output: Output) -> Option<String> {
+fn other_grader_table(
+    metrics: &[String],
+    checkpoints: &[CheckpointScores],
+    output: CliOutput,
+) -> Option<String> {
     let columns = metrics.iter().map(|metric| format!("#{metric}"));
-    let mut table = Table::new(
+    let mut table = TextTable::new(
         ["checkpoint", "grader"]
             .map(str::to_owned)
             .into_iter()
@@ -197,9 +216,12 @@ fn others(metrics: &[String], checkpoints: &[Checkpoint], output: Output) -> Opt
             .chain(["note".to_owned()]),
     );
     let rows = || {
-        checkpoints
-            .iter()
-            .flat_map(|checkpoint| checkpoint.others.iter().map(move |o| (checkpoint, o)))
+        checkpoints.iter().flat_map(|checkpoint| {
+            checkpoint
+                .other_graders
+                .iter()
+                .map(move |o| (checkpoint, o))
+        })
     };
     for (checkpoint, other) in rows() {
         let cells = metrics.iter().map(|metric| {
@@ -210,20 +232,20 @@ fn others(metrics: &[String], checkpoints: &[Checkpoint], output: Output) -> Opt
         });
         let note = if other.unread { "reads no answer" } else { "" };
         let name = format!("{} {}", other.grader, other.version);
-        table.row(
+        table.add_row(
             [checkpoint.row.name.clone(), name]
                 .into_iter()
                 .chain(cells)
                 .chain([note.to_owned()]),
         );
     }
-    let title = output.styled(Style::Bold, "The same texts under other graders");
+    let title = output.style_stdout(TextStyle::Bold, "The same texts under other graders");
     rows().next().map(|_| format!("{title}\n{table}"))
 }
 
-fn score_table(metrics: &[String], checkpoints: &[Checkpoint]) -> String {
+fn score_table(metrics: &[String], checkpoints: &[CheckpointScores]) -> String {
     let columns = metrics.iter().map(|metric| format!("#{metric}"));
-    let mut table = Table::new(
+    let mut table = TextTable::new(
         ["checkpoint".to_owned()]
             .into_iter()
             .chain(columns)
@@ -241,7 +263,7 @@ fn score_table(metrics: &[String], checkpoints: &[Checkpoint]) -> String {
             .values()
             .next()
             .map_or_else(String::new, |first| first.n.to_string());
-        table.row(
+        table.add_row(
             [checkpoint.row.name.clone()]
                 .into_iter()
                 .chain(cells)
@@ -252,7 +274,7 @@ fn score_table(metrics: &[String], checkpoints: &[Checkpoint]) -> String {
 }
 
 /// What each checkpoint took to make, and to evaluate.
-fn compute_table(checkpoints: &[Checkpoint]) -> String {
+fn compute_table(checkpoints: &[CheckpointScores]) -> String {
     let columns = [
         "#tokens trained",
         "#sampled",
@@ -262,20 +284,20 @@ fn compute_table(checkpoints: &[Checkpoint]) -> String {
     ];
     let costs = || checkpoints.iter().filter_map(|checkpoint| checkpoint.cost);
     // Only some runs ask a model behind an API.
-    let asked = costs().any(|cost| cost.training.remote > 0.0);
+    let asked = costs().any(|cost| cost.training.api_tokens > 0.0);
     let remote: &[&str] = if asked {
         &["#API tokens", "#API price"]
     } else {
         &[]
     };
-    let mut table = Table::new(
+    let mut table = TextTable::new(
         ["checkpoint", "to"]
             .into_iter()
             .chain(columns)
             .chain(remote.iter().copied()),
     );
-    for Checkpoint { row, cost, .. } in checkpoints {
-        let Some(Cost {
+    for CheckpointScores { row, cost, .. } in checkpoints {
+        let Some(CheckpointUsage {
             training,
             evaluation,
         }) = cost
@@ -289,19 +311,19 @@ fn compute_table(checkpoints: &[Checkpoint]) -> String {
             let cells = [
                 name.to_owned(),
                 to.to_owned(),
-                amount(spent.trained),
-                amount(spent.sampled),
-                amount(spent.teacher_calls),
-                spent.flops.map_or_else(|| "-".to_owned(), amount),
-                duration(spent.seconds),
+                format_amount(spent.trained_tokens),
+                format_amount(spent.sampled_tokens),
+                format_amount(spent.teacher_calls),
+                spent.flops.map_or_else(|| "-".to_owned(), format_amount),
+                format_duration(spent.seconds),
             ];
-            let price = if spent.price > 0.0 {
-                money(spent.price)
+            let price = if spent.api_price > 0.0 {
+                format_money(spent.api_price)
             } else {
                 "-".to_owned()
             };
-            let remote = [amount(spent.remote), price];
-            table.row(
+            let remote = [format_amount(spent.api_tokens), price];
+            table.add_row(
                 cells
                     .into_iter()
                     .chain(remote.into_iter().filter(|_| asked)),
@@ -311,8 +333,8 @@ fn compute_table(checkpoints: &[Checkpoint]) -> String {
     table.to_string()
 }
 
-fn stage_table(stages: &[StageRow], output: Output) -> String {
-    let mut table = Table::new([
+fn stage_table(stages: &[StageRow], output: CliOutput) -> String {
+    let mut table = TextTable::new([
         "stage", "kind", "key", "#time", "#memory", "#begun", "counts", "status",
     ]);
     for stage in stages {
@@ -321,35 +343,39 @@ fn stage_table(stages: &[StageRow], output: Output) -> String {
             .as_deref()
             .map(|error| format!(": {error}"))
             .unwrap_or_default();
-        table.row([
+        table.add_row([
             stage.label.clone(),
             stage.kind.clone(),
             stage.key.short().to_owned(),
-            stage.seconds.map_or_else(|| "-".to_owned(), duration),
-            stage.peak_bytes.map_or_else(|| "-".to_owned(), memory),
+            stage
+                .seconds
+                .map_or_else(|| "-".to_owned(), format_duration),
+            stage
+                .peak_bytes
+                .map_or_else(|| "-".to_owned(), format_bytes),
             stage.attempts.to_string(),
-            counts(&stage.counts),
-            format!("{}{error}", shown(stage.status, output)),
+            format_counts(&stage.counts),
+            format!("{}{error}", styled_status(stage.status, output)),
         ]);
     }
     table.to_string()
 }
 
 /// Counts on one line, e.g. `episodes 500, tokens_sampled 61200`.
-fn counts(counts: &Value) -> String {
+fn format_counts(counts: &Value) -> String {
     let counts = counts
         .as_object()
         .into_iter()
         .flatten()
         .filter(|(_, count)| count.is_number());
     counts
-        .map(|(name, count)| format!("{name} {}", short(count)))
+        .map(|(name, count)| format!("{name} {}", format_count(count)))
         .collect::<Vec<_>>()
         .join(", ")
 }
 
 /// A count as it is; a sum of weights to one place, and less than one to four, as prices are.
-fn short(count: &Value) -> String {
+fn format_count(count: &Value) -> String {
     match count.as_f64() {
         Some(number) if count.is_f64() && number.abs() < 1.0 && number != 0.0 => {
             format!("{number:.4}")
@@ -360,7 +386,7 @@ fn short(count: &Value) -> String {
 }
 
 /// Settings by path, one per line, as an experiment file would address them.
-pub fn settings(spec: &Value) -> String {
+pub fn format_settings(spec: &Value) -> String {
     fn walk(above: &str, value: &Value, lines: &mut Vec<String>) {
         match value {
             Value::Object(members) if !members.is_empty() => {
@@ -377,14 +403,14 @@ pub fn settings(spec: &Value) -> String {
     lines.concat().trim_end().to_owned()
 }
 
-fn document(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint]) -> Value {
+fn document(run: &RunRow, stages: &[StageRow], checkpoints: &[CheckpointScores]) -> Value {
     let checkpoints: Vec<Value> = checkpoints
         .iter()
         .map(
-            |Checkpoint {
+            |CheckpointScores {
                  row,
                  metrics,
-                 others,
+                 other_graders: others,
                  cost,
              }| {
                 json!({ "checkpoint": row, "metrics": metrics, "others": others, "cost": cost })
@@ -397,17 +423,17 @@ fn document(run: &RunRow, stages: &[StageRow], checkpoints: &[Checkpoint]) -> Va
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::{key, plain, store};
-    use crate::store::Regraded;
+    use crate::cli::fixtures::{key_for, plain_output, store};
+    use crate::store::RegradeResults;
 
     #[test]
     fn a_run_is_shown_with_scores_stages_and_settings() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder);
-        let run = find(&store, "weights/weighting=uniform seed=0").unwrap();
-        let stages = store.stages_of(&run.experiment, &run.key).unwrap();
-        let checkpoints = checkpoints(&store, &run, &stages).unwrap();
-        insta::assert_snapshot!(text(&run, &stages, &checkpoints, plain()), @r#"
+        let run = find_run(&store, "weights/weighting=uniform seed=0").unwrap();
+        let stages = store.run_stages(&run.experiment, &run.key).unwrap();
+        let checkpoints = load_checkpoints(&store, &run, &stages).unwrap();
+        insta::assert_snapshot!(text(&run, &stages, &checkpoints, plain_output()), @r#"
         weighting=uniform seed=0
         experiment weights, key ef379363dd0cb7be66638cf7f8726872c8f9f6f2b41ad218192c763c062d310a
         done
@@ -445,15 +471,17 @@ mod tests {
             value: f64::from(u8::from(problem < 2)),
         };
         let scores = (0..10).map(score).collect();
-        let under = Regraded {
+        let under = RegradeResults {
             grader: ("rise-compat".to_owned(), 1),
             grades: Vec::new(),
             scores,
         };
-        store.regraded(&key("evaluate"), &[], &under).unwrap();
-        let run = find(&store, "weights/weighting=uniform seed=0").unwrap();
-        let checkpoints = checkpoints(&store, &run, &[]).unwrap();
-        insta::assert_snapshot!(others(&metrics_of(&run), &checkpoints, plain()).unwrap(), @"
+        store
+            .add_regrade(&key_for("evaluate"), &[], &under)
+            .unwrap();
+        let run = find_run(&store, "weights/weighting=uniform seed=0").unwrap();
+        let checkpoints = load_checkpoints(&store, &run, &[]).unwrap();
+        insta::assert_snapshot!(other_grader_table(&run_metrics(&run), &checkpoints, plain_output()).unwrap(), @"
             The same texts under other graders
             checkpoint  grader                    m1@t1  m5@t1  m1@t5  p1@t5  note
             ----------  -------------  ----------------  -----  -----  -----  ----
@@ -465,24 +493,26 @@ mod tests {
     fn a_run_is_found_by_label_and_by_the_first_digits_of_its_key() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder);
-        let wanted = key("exp(0.4)");
+        let wanted = key_for("exp(0.4)");
         let (short, scoped) = (
             wanted.short().to_owned(),
             format!("weights/{}", wanted.short()),
         );
         for given in ["weighting=exp(0.4) seed=0", &short, &scoped] {
-            assert_eq!(find(&store, given).unwrap().key, wanted, "{given}");
+            assert_eq!(find_run(&store, given).unwrap().key, wanted, "{given}");
         }
         assert_eq!(
-            find(&store, "weights/weighting=unifrom").unwrap_err().exit,
-            Exit::Usage
+            find_run(&store, "weights/weighting=unifrom")
+                .unwrap_err()
+                .exit,
+            ExitReason::Usage
         );
     }
 
     #[test]
     fn settings_are_listed_by_path() {
         let spec = json!({ "base": "weak", "collect": { "teacher": { "self": { "best_of": 16 } } }, "seed": 0 });
-        insta::assert_snapshot!(settings(&spec), @r#"
+        insta::assert_snapshot!(format_settings(&spec), @r#"
         base = "weak"
         collect.teacher.self.best_of = 16
         seed = 0
@@ -492,9 +522,9 @@ mod tests {
     #[test]
     fn counts_fit_on_a_line() {
         assert_eq!(
-            counts(&json!({ "episodes": 3, "nested": {}, "tokens": 70 })),
+            format_counts(&json!({ "episodes": 3, "nested": {}, "tokens": 70 })),
             "episodes 3, tokens 70"
         );
-        assert_eq!(counts(&Value::Null), "");
+        assert_eq!(format_counts(&Value::Null), "");
     }
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::cli::environment::Environment;
-use crate::cli::exit::{Exit, Fault};
-use crate::cli::output::{Output, Style};
-use crate::cli::table::Table;
-use crate::store::{StageRow, Standing, Status};
+use crate::cli::environment::CliEnvironment;
+use crate::cli::error::{CliError, ExitReason};
+use crate::cli::output::{CliOutput, TextStyle};
+use crate::cli::table::TextTable;
+use crate::store::{ExperimentProgress, StageRow, Status};
 
 /// All states, in the order in which a stage meets them.
-const ALL: [Status; 5] = [
+const ALL_STATUSES: [Status; 5] = [
     Status::Done,
     Status::Running,
     Status::Queued,
@@ -23,35 +23,35 @@ const ALL: [Status; 5] = [
 ///
 /// # Errors
 /// If there is no database or it cannot be read.
-pub fn status(environment: &Environment) -> Result<Exit, Fault> {
-    let reader = environment.reader()?;
+pub fn status(environment: &CliEnvironment) -> Result<ExitReason, CliError> {
+    let reader = environment.open_reader()?;
     let alive = reader.is_being_written();
-    let standings: Vec<Shown> = reader
-        .standings()?
+    let standings: Vec<ExperimentStatus> = reader
+        .experiment_progress()?
         .into_iter()
-        .map(|written| Shown::of(written, alive))
+        .map(|written| ExperimentStatus::from_progress(written, alive))
         .collect();
-    let documents: Vec<Value> = standings.iter().map(Shown::document).collect();
+    let documents: Vec<Value> = standings.iter().map(ExperimentStatus::document).collect();
     environment
         .output
-        .answer(|| text(&standings, environment.output), &documents)?;
-    Ok(Exit::Fine)
+        .print_result(|| text(&standings, environment.output), &documents)?;
+    Ok(ExitReason::Success)
 }
 
 /// The name of a state, coloured where colours are wanted.
-pub fn shown(status: Status, output: Output) -> String {
+pub fn styled_status(status: Status, output: CliOutput) -> String {
     let style = match status {
-        Status::Queued => Style::Dim,
-        Status::Running => Style::Bold,
-        Status::Done => Style::Green,
-        Status::Failed => Style::Red,
-        Status::Interrupted => Style::Yellow,
+        Status::Queued => TextStyle::Dim,
+        Status::Running => TextStyle::Bold,
+        Status::Done => TextStyle::Green,
+        Status::Failed => TextStyle::Red,
+        Status::Interrupted => TextStyle::Yellow,
     };
-    output.styled(style, name(status))
+    output.style_stdout(style, status_name(status))
 }
 
 /// The name of a state.
-pub const fn name(status: Status) -> &'static str {
+pub const fn status_name(status: Status) -> &'static str {
     match status {
         Status::Queued => "queued",
         Status::Running => "running",
@@ -62,14 +62,14 @@ pub const fn name(status: Status) -> &'static str {
 }
 
 /// What a state means when nobody works on the store: a killed sweep left it at "running".
-const fn standing(written: Status) -> Status {
+const fn effective_status(written: Status) -> Status {
     match written {
         Status::Running => Status::Interrupted,
         other => other,
     }
 }
 
-struct Shown {
+struct ExperimentStatus {
     experiment: String,
     runs: BTreeMap<&'static str, u64>,
     stages: BTreeMap<&'static str, u64>,
@@ -77,19 +77,25 @@ struct Shown {
     noteworthy: Vec<StageRow>,
 }
 
-impl Shown {
+impl ExperimentStatus {
     /// What is written about an experiment, as it stands while somebody works on the store or not.
-    fn of(written: Standing, alive: bool) -> Self {
-        let now = |status: Status| if alive { status } else { standing(status) };
+    fn from_progress(written: ExperimentProgress, alive: bool) -> Self {
+        let now = |status: Status| {
+            if alive {
+                status
+            } else {
+                effective_status(status)
+            }
+        };
         let counts = |written: Vec<(Status, u64)>| {
             written
                 .into_iter()
                 .fold(BTreeMap::new(), |mut counts, (status, count)| {
-                    *counts.entry(name(now(status))).or_insert(0) += count;
+                    *counts.entry(status_name(now(status))).or_insert(0) += count;
                     counts
                 })
         };
-        let noteworthy = written.noteworthy.into_iter();
+        let noteworthy = written.active_or_failed.into_iter();
         let noteworthy = noteworthy
             .filter(|stage| now(stage.status) == stage.status)
             .collect();
@@ -108,24 +114,24 @@ impl Shown {
     }
 }
 
-fn text(standings: &[Shown], output: Output) -> String {
-    let mut table = Table::new(
+fn text(standings: &[ExperimentStatus], output: CliOutput) -> String {
+    let mut table = TextTable::new(
         ["experiment", ""]
             .map(str::to_owned)
             .into_iter()
-            .chain(heads()),
+            .chain(status_columns()),
     );
     for standing in standings {
         for (what, counts) in [("runs", &standing.runs), ("stages", &standing.stages)] {
             let count = |status| {
                 counts
-                    .get(name(status))
+                    .get(status_name(status))
                     .map_or_else(|| "-".to_owned(), ToString::to_string)
             };
-            table.row(
+            table.add_row(
                 [standing.experiment.clone(), what.to_owned()]
                     .into_iter()
-                    .chain(ALL.map(count)),
+                    .chain(ALL_STATUSES.map(count)),
             );
         }
     }
@@ -137,7 +143,11 @@ fn text(standings: &[Shown], output: Output) -> String {
                 .as_deref()
                 .map(|error| format!(": {error}"))
                 .unwrap_or_default();
-            format!("{} {}{error}\n", shown(stage.status, output), stage.label)
+            format!(
+                "{} {}{error}\n",
+                styled_status(stage.status, output),
+                stage.label
+            )
         })
         .collect();
     if !lines.is_empty() {
@@ -146,19 +156,21 @@ fn text(standings: &[Shown], output: Output) -> String {
     table.to_string() + &lines.concat()
 }
 
-fn heads() -> impl Iterator<Item = String> {
-    ALL.into_iter().map(|status| format!("#{}", name(status)))
+fn status_columns() -> impl Iterator<Item = String> {
+    ALL_STATUSES
+        .into_iter()
+        .map(|status| format!("#{}", status_name(status)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::{key, plain, store};
+    use crate::cli::fixtures::{key_for, plain_output, store};
 
     #[test]
     fn what_a_dead_process_left_running_is_interrupted() {
-        assert_eq!(standing(Status::Running), Status::Interrupted);
-        assert_eq!(standing(Status::Queued), Status::Queued);
+        assert_eq!(effective_status(Status::Running), Status::Interrupted);
+        assert_eq!(effective_status(Status::Queued), Status::Queued);
     }
 
     #[test]
@@ -166,15 +178,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut store = store(&folder);
         store
-            .run_status("weights", &key("uniform"), Status::Running, None)
+            .set_run_status("weights", &key_for("uniform"), Status::Running, None)
             .unwrap();
-        let written = store.standings().unwrap().remove(0);
+        let written = store.experiment_progress().unwrap().remove(0);
         assert_eq!(
-            Shown::of(written.clone(), true).runs,
+            ExperimentStatus::from_progress(written.clone(), true).runs,
             BTreeMap::from([("failed", 1), ("running", 1)])
         );
         assert_eq!(
-            Shown::of(written, false).runs,
+            ExperimentStatus::from_progress(written, false).runs,
             BTreeMap::from([("failed", 1), ("interrupted", 1)])
         );
     }
@@ -182,8 +194,8 @@ mod tests {
     #[test]
     fn status_counts_runs_and_stages_and_names_the_failed_ones() {
         let folder = tempfile::tempdir().unwrap();
-        let written = store(&folder).standings().unwrap().remove(0);
-        insta::assert_snapshot!(text(&[Shown::of(written, true)], plain()), @r"
+        let written = store(&folder).experiment_progress().unwrap().remove(0);
+        insta::assert_snapshot!(text(&[ExperimentStatus::from_progress(written, true)], plain_output()), @r"
         experiment          done  running  queued  interrupted  failed
         ----------  ------  ----  -------  ------  -----------  ------
         weights     runs       1        -       -            -       1

@@ -5,105 +5,116 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::cli::args::SweepArguments;
-use crate::cli::environment::Environment;
-use crate::cli::exit::{Exit, Fault};
-use crate::cli::experiment::{Opened, check_memory, check_writable, open};
-use crate::cli::interrupt::Interrupt;
-use crate::cli::output::Output;
-use crate::cli::quantity::{counted, duration};
-use crate::cli::watcher::Watcher;
-use crate::report::{self, Written};
+use crate::cli::environment::CliEnvironment;
+use crate::cli::error::{CliError, ExitReason};
+use crate::cli::event_sink::EventSink;
+use crate::cli::experiment::{
+    PreparedExperiment, check_memory, check_writable, prepare_experiment,
+};
+use crate::cli::format::{format_duration, plural};
+use crate::cli::interrupt::InterruptHandler;
+use crate::cli::output::CliOutput;
+use crate::report::{self, PublishedReport};
 use crate::store::Store;
-use crate::sweep::{Performed, Session, SweepError, SweepPlan, WorkerCommand, perform};
+use crate::sweep::{SweepError, SweepOutcome, SweepPlan, SweepSession, WorkerCommand, run_sweep};
 
 /// Performs a sweep and writes its report.
 ///
 /// # Errors
 /// If anything is wrong with the experiment, the store or the places to write to; runs that fail
 /// and a stop on request are told by the exit code instead.
-pub fn sweep(arguments: &SweepArguments, environment: &Environment) -> Result<Exit, Fault> {
-    let mut opened = open(&arguments.experiment, environment)?;
+pub fn sweep(
+    arguments: &SweepArguments,
+    environment: &CliEnvironment,
+) -> Result<ExitReason, CliError> {
+    let mut opened = prepare_experiment(&arguments.experiment, environment)?;
     if arguments.dry_run {
-        super::plan::show(&opened, environment)?;
-        return Ok(Exit::Fine);
+        super::plan::print_plan(&opened, environment)?;
+        return Ok(ExitReason::Success);
     }
     if !arguments.no_memory_check {
         check_memory(&opened.plan)?;
     }
     if !arguments.no_report {
         check_writable(&arguments.out)?;
-        report::place(&opened.plan.experiment.name, &arguments.out)?;
+        report::report_folder(&opened.plan.experiment.name, &arguments.out)?;
     }
-    let mut store = environment.writer()?;
+    let mut store = environment.open_store()?;
     // From here on nobody else writes; what was finished meanwhile counts.
-    opened.plan.look(&environment.workspace())?;
+    opened.plan.refresh_finished(&environment.workspace())?;
     let begun = Instant::now();
-    let performed = execute(&opened, &mut store, environment)?;
-    let ended = Ended {
+    let performed = execute_plan(&opened, &mut store, environment)?;
+    let ended = SweepSummary {
         plan: &opened.plan,
-        performed,
+        outcome: performed,
         seconds: begun.elapsed().as_secs_f64(),
     };
-    environment.output.say(&ended.summary());
-    let wanted =
-        !arguments.no_report && ended.exit() != Exit::Interrupted && ended.performed.runs_done > 0;
+    environment.output.print_note(&ended.summary());
+    let wanted = !arguments.no_report
+        && ended.exit_reason() != ExitReason::Interrupted
+        && ended.outcome.runs_done > 0;
     let written = wanted
-        .then(|| report::write(&store, &opened.plan.experiment.name, &arguments.out))
+        .then(|| report::write_report(&store, &opened.plan.experiment.name, &arguments.out))
         .transpose()?;
-    ended.conclude(written.as_ref(), environment.output)
+    ended.print_conclusion(written.as_ref(), environment.output)
 }
 
-fn execute(
-    opened: &Opened,
+fn execute_plan(
+    opened: &PreparedExperiment,
     store: &mut Store,
-    environment: &Environment,
-) -> Result<Performed, Fault> {
-    let interrupt = Interrupt::listen()?;
-    let session = Session {
+    environment: &CliEnvironment,
+) -> Result<SweepOutcome, CliError> {
+    let interrupt = InterruptHandler::install()?;
+    let session = SweepSession {
         store,
         workspace: &environment.workspace(),
-        command: WorkerCommand::this_program(&environment.store).map_err(SweepError::Worker)?,
+        worker_command: WorkerCommand::this_program(&environment.store_dir)
+            .map_err(SweepError::SpawnWorker)?,
         jobs: opened.jobs,
-        stop: interrupt.stop(),
+        stop_signal: interrupt.stop_signal(),
     };
-    let mut watcher = Watcher::new(environment.output);
-    let performed = perform(&opened.plan, session, &mut |news| watcher.hear(&news));
-    interrupt.release();
-    watcher.end()?;
+    let mut watcher = EventSink::new(environment.output);
+    let performed = run_sweep(&opened.plan, session, &mut |news| watcher.on_event(&news));
+    interrupt.disarm();
+    watcher.finish()?;
     Ok(performed?)
 }
 
 /// What a sweep came to.
-struct Ended<'a> {
+struct SweepSummary<'a> {
     plan: &'a SweepPlan,
-    performed: Performed,
+    outcome: SweepOutcome,
     seconds: f64,
 }
 
-impl Ended<'_> {
-    const fn exit(&self) -> Exit {
-        if self.performed.outcome.interrupted {
-            Exit::Interrupted
-        } else if self.performed.runs_failed > 0 {
-            Exit::Failed
+impl SweepSummary<'_> {
+    const fn exit_reason(&self) -> ExitReason {
+        if self.outcome.schedule.interrupted {
+            ExitReason::Interrupted
+        } else if self.outcome.runs_failed > 0 {
+            ExitReason::RunsFailed
         } else {
-            Exit::Fine
+            ExitReason::Success
         }
     }
 
     /// Says where the report is and where to look next.
-    fn conclude(&self, written: Option<&Written>, output: Output) -> Result<Exit, Fault> {
-        let exit = self.exit();
-        output.event("sweep-finished", self.document(written))?;
+    fn print_conclusion(
+        &self,
+        written: Option<&PublishedReport>,
+        output: CliOutput,
+    ) -> Result<ExitReason, CliError> {
+        let exit = self.exit_reason();
+        output.print_event("sweep-finished", self.document(written))?;
         if let Some(written) = written.filter(|_| !output.is_json()) {
-            output.answer(|| super::report::text(written), &())?;
+            output.print_result(|| super::report::report_summary(written), &())?;
         }
         match exit {
-            Exit::Failed => output.error(&self.fault()),
-            Exit::Interrupted => {
-                output.say("stopped; the same command goes on where this one stopped")
+            ExitReason::RunsFailed => output.print_error(&self.runs_failed_error()),
+            ExitReason::Interrupted => {
+                output.print_note("stopped; the same command goes on where this one stopped")
             }
-            _ => output.say(&format!(
+            _ => output.print_note(&format!(
                 "next: rise-lab runs --experiment {}, rise-lab show RUN, rise-lab query SQL",
                 self.plan.experiment.name
             )),
@@ -111,46 +122,46 @@ impl Ended<'_> {
         Ok(exit)
     }
 
-    fn fault(&self) -> Fault {
-        let runs = counted(self.plan.cells.len(), "run");
-        let failed = anyhow::anyhow!("{} of {runs} failed", self.performed.runs_failed);
-        Fault::new(Exit::Failed, failed).hint(format!(
+    fn runs_failed_error(&self) -> CliError {
+        let runs = plural(self.plan.runs.len(), "run");
+        let failed = anyhow::anyhow!("{} of {runs} failed", self.outcome.runs_failed);
+        CliError::new(ExitReason::RunsFailed, failed).with_hint(format!(
             "see why with `rise-lab runs --experiment {} --status failed`; the same command tries them again",
             self.plan.experiment.name
         ))
     }
 
-    fn reused(&self) -> usize {
-        self.plan.graph.stages().len() - self.performed.open
+    fn reused_stages(&self) -> usize {
+        self.plan.graph.stages().len() - self.outcome.open_stages
     }
 
     fn summary(&self) -> String {
-        let failed = match self.performed.runs_failed {
+        let failed = match self.outcome.runs_failed {
             0 => String::new(),
             failed => format!(", {failed} failed"),
         };
         format!(
             "{}: {} of {} done{failed}; {} executed, {} reused, {} asked for; {}",
             self.plan.experiment.name,
-            self.performed.runs_done,
-            counted(self.plan.cells.len(), "run"),
-            counted(self.performed.outcome.executed, "stage"),
-            self.reused(),
-            self.plan.asked(),
-            duration(self.seconds),
+            self.outcome.runs_done,
+            plural(self.plan.runs.len(), "run"),
+            plural(self.outcome.schedule.executed, "stage"),
+            self.reused_stages(),
+            self.plan.requested_stages(),
+            format_duration(self.seconds),
         )
     }
 
-    fn document(&self, written: Option<&Written>) -> Value {
+    fn document(&self, written: Option<&PublishedReport>) -> Value {
         json!({
             "experiment": self.plan.experiment.name,
-            "runs": self.plan.cells.len(),
-            "runs-done": self.performed.runs_done,
-            "runs-failed": self.performed.runs_failed,
-            "stages-asked": self.plan.asked(),
-            "stages-executed": self.performed.outcome.executed,
-            "stages-reused": self.reused(),
-            "interrupted": self.performed.outcome.interrupted,
+            "runs": self.plan.runs.len(),
+            "runs-done": self.outcome.runs_done,
+            "runs-failed": self.outcome.runs_failed,
+            "stages-asked": self.plan.requested_stages(),
+            "stages-executed": self.outcome.schedule.executed,
+            "stages-reused": self.reused_stages(),
+            "interrupted": self.outcome.schedule.interrupted,
             "seconds": self.seconds,
             "report": written.map(|written| &written.index),
         })

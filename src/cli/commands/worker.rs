@@ -4,17 +4,17 @@ use std::io::{self, BufReader};
 use std::path::Path;
 use std::process;
 
-use crate::cli::environment::Environment;
-use crate::cli::exit::{Exit, Fault};
+use crate::cli::environment::CliEnvironment;
+use crate::cli::error::{CliError, ExitReason};
 use crate::sweep::serve;
 
 /// Executes stages until the coordinator is gone.
 ///
 /// # Errors
 /// If standard output is closed.
-pub fn worker(environment: &Environment) -> Result<Exit, Fault> {
+pub fn worker(environment: &CliEnvironment) -> Result<ExitReason, CliError> {
     // The process ends as soon as its input does, whatever it is doing: see `serve`.
-    let orphaned = || process::exit(i32::from(Exit::Fine as u8));
+    let orphaned = || process::exit(i32::from(ExitReason::Success as u8));
     let mut output = io::stdout().lock();
     serve(
         &environment.workspace(),
@@ -22,6 +22,6 @@ pub fn worker(environment: &Environment) -> Result<Exit, Fault> {
         &mut output,
         orphaned,
     )
-    .map_err(|error| Fault::write(Path::new("standard output"), error))?;
-    Ok(Exit::Fine)
+    .map_err(|error| CliError::cannot_write(Path::new("standard output"), error))?;
+    Ok(ExitReason::Success)
 }

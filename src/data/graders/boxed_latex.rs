@@ -19,85 +19,85 @@
 //! and `5`, `1\frac12` and `\frac32`, `x+1` and `1+x`, `\sqrt{4}` and `2`, `\{1,2\}` and `\{2,1\}`. Fractions of
 //! numbers with more than 18 digits are not reduced.
 
-use crate::data::answer;
-use crate::domain::{Grade, Problem, Verdict};
+use crate::data::numeric_answer;
+use crate::domain::{Grade, GradeVerdict, Problem};
 
-use super::boxes;
+use super::boxed;
 use super::latex::{
-    AFTER_UNITS, BEFORE_UNITS, UNIT, braced_fractions, braced_roots, replaced, right_side,
+    AFTER_UNITS, BEFORE_UNITS, UNIT_PREFIX, brace_fractions, brace_roots, replace_all, right_side,
 };
 
 /// Digits, decimals included, of the longest number that is taken as a fraction.
-const LONGEST: usize = 18;
+const MAX_DIGITS: usize = 18;
 
 /// The grade of one attempt.
 pub(super) fn grade(problem: &Problem, text: &str) -> Grade {
-    let answer = last_box(text).map(canonical);
+    let answer = last_boxed(text).map(canonical_answer);
     let gold = problem
         .solution
         .as_deref()
-        .and_then(last_box)
+        .and_then(last_boxed)
         .unwrap_or(&problem.answer);
     let verdict = match &answer {
-        None => Verdict::Unreadable,
-        Some(answer) if *answer == canonical(gold) => Verdict::Right,
-        Some(_) => Verdict::Wrong,
+        None => GradeVerdict::Unreadable,
+        Some(answer) if *answer == canonical_answer(gold) => GradeVerdict::Right,
+        Some(_) => GradeVerdict::Wrong,
     };
     Grade { answer, verdict }
 }
 
 /// What stands in the last complete box.
-pub(in crate::data) fn last_box(text: &str) -> Option<&str> {
-    boxes::last(text, &["\\boxed", "\\fbox"], true)
+pub(in crate::data) fn last_boxed(text: &str) -> Option<&str> {
+    boxed::last_boxed(text, &["\\boxed", "\\fbox"], true)
 }
 
 /// The one form of all equal answers.
-fn canonical(text: &str) -> String {
-    let text = spelled(text);
+fn canonical_answer(text: &str) -> String {
+    let text = normalize_spelling(text);
     let inside = |open, close| text.strip_prefix(open)?.strip_suffix(close);
     for (open, close) in [('(', ')'), ('[', ']'), ('(', ']'), ('[', ')')] {
         let Some(parts) = inside(open, close)
-            .and_then(parts)
+            .and_then(split_list)
             .filter(|parts| parts.len() > 1)
         else {
             continue;
         };
-        return format!("{open}{}{close}", listed(&parts));
+        return format!("{open}{}{close}", join_list(&parts));
     }
-    match (number(&text), parts(&text)) {
+    match (canonical_number(&text), split_list(&text)) {
         (Some(number), _) => number,
-        (None, Some(parts)) => listed(&parts),
+        (None, Some(parts)) => join_list(&parts),
         (None, None) => text,
     }
 }
 
-fn listed(parts: &[&str]) -> String {
+fn join_list(parts: &[&str]) -> String {
     let parts: Vec<String> = parts
         .iter()
-        .map(|part| number(part).unwrap_or_else(|| (*part).to_owned()))
+        .map(|part| canonical_number(part).unwrap_or_else(|| (*part).to_owned()))
         .collect();
     parts.join(",")
 }
 
 /// The spelling; steps that cannot be taken are left out.
-fn spelled(text: &str) -> String {
-    let text = replaced(text, &BEFORE_UNITS)
+fn normalize_spelling(text: &str) -> String {
+    let text = replace_all(text, &BEFORE_UNITS)
         .replace('$', "")
         .replace("{,}", ",");
-    let number = text.split(UNIT).next().unwrap_or_default();
-    let mut text = replaced(number, &AFTER_UNITS).trim().to_owned();
+    let number = text.split(UNIT_PREFIX).next().unwrap_or_default();
+    let mut text = replace_all(number, &AFTER_UNITS).trim().to_owned();
     if text.starts_with('.') {
         text.insert(0, '0');
     }
     let right = right_side(&text);
-    let text = braced_roots(right)
+    let text = brace_roots(right)
         .unwrap_or_else(|_| right.to_owned())
         .replace(' ', "");
-    braced_fractions(&text).unwrap_or(text)
+    brace_fractions(&text).unwrap_or(text)
 }
 
 /// What stands between commas that are in no brackets; none where brackets do not fit together.
-fn parts(text: &str) -> Option<Vec<&str>> {
+fn split_list(text: &str) -> Option<Vec<&str>> {
     let (mut parts, mut depth, mut start) = (Vec::new(), 0_usize, 0);
     for (at, c) in text.char_indices() {
         match c {
@@ -115,18 +115,19 @@ fn parts(text: &str) -> Option<Vec<&str>> {
 }
 
 /// The canonical form of a number: `5`, `-1/2`; a decimal that is too long for a fraction stays one.
-fn number(text: &str) -> Option<String> {
-    let (negative, size) = signed(text);
-    let (above, below) = match fraction(size) {
+fn canonical_number(text: &str) -> Option<String> {
+    let (negative, size) = split_sign(text);
+    let (above, below) = match split_fraction(size) {
         Some((above, below)) => (above, below),
         None => (size, "1"),
     };
     // A second sign belongs to a part of a fraction only.
-    if below == "1" && above == size && signed(size).1 != size {
+    if below == "1" && above == size && split_sign(size).1 != size {
         return None;
     }
-    let (Some(above_value), Some(below_value)) = (decimal(above), decimal(below)) else {
-        let long = answer::canonical(text)?;
+    let (Some(above_value), Some(below_value)) = (parse_decimal(above), parse_decimal(below))
+    else {
+        let long = numeric_answer::canonical_number(text)?;
         return Some(long);
     };
     // (a / 10^b) / (c / 10^d) = a 10^d / (c 10^b), less than 10^36 each.
@@ -139,7 +140,7 @@ fn number(text: &str) -> Option<String> {
         above = -above;
     }
     below = below.abs();
-    let common = common_divisor(above.abs(), below);
+    let common = greatest_common_divisor(above.abs(), below);
     let (above, below) = (above / common, below / common);
     Some(if below == 1 {
         above.to_string()
@@ -149,7 +150,7 @@ fn number(text: &str) -> Option<String> {
 }
 
 /// Whether a minus sign stands first, and the rest.
-fn signed(text: &str) -> (bool, &str) {
+fn split_sign(text: &str) -> (bool, &str) {
     match text.strip_prefix(['-', '\u{2212}']) {
         Some(size) => (true, size),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -157,26 +158,26 @@ fn signed(text: &str) -> (bool, &str) {
 }
 
 /// What is above and below, of `\frac{a}{b}` and of `a/b`.
-fn fraction(text: &str) -> Option<(&str, &str)> {
+fn split_fraction(text: &str) -> Option<(&str, &str)> {
     match text.strip_prefix("\\frac{") {
         Some(rest) => rest.strip_suffix('}')?.split_once("}{"),
         None => text.split_once('/'),
     }
 }
 
-/// A decimal as (digits, power of ten below them), at most [`LONGEST`] digits.
-fn decimal(text: &str) -> Option<(i128, i128)> {
-    let plain = answer::canonical(text)?;
+/// A decimal as (digits, power of ten below them), at most [`MAX_DIGITS`] digits.
+fn parse_decimal(text: &str) -> Option<(i128, i128)> {
+    let plain = numeric_answer::canonical_number(text)?;
     let (whole, decimals) = plain.split_once('.').unwrap_or((&plain, ""));
     let digits = format!("{whole}{decimals}");
-    if digits.trim_start_matches('-').len() > LONGEST {
+    if digits.trim_start_matches('-').len() > MAX_DIGITS {
         return None;
     }
     Some((digits.parse().ok()?, 10_i128.pow(decimals.len() as u32)))
 }
 
 /// Euclid's algorithm; `b` is not 0.
-fn common_divisor(mut a: i128, mut b: i128) -> i128 {
+fn greatest_common_divisor(mut a: i128, mut b: i128) -> i128 {
     while a != 0 {
         (a, b) = (b % a, a);
     }
@@ -190,7 +191,7 @@ mod tests {
     use super::*;
 
     fn equal(one: &str, other: &str) -> bool {
-        canonical(one) == canonical(other)
+        canonical_answer(one) == canonical_answer(other)
     }
 
     #[test]
@@ -234,8 +235,8 @@ mod tests {
             assert!(
                 equal(one, other),
                 "{one} {other}: {} {}",
-                canonical(one),
-                canonical(other)
+                canonical_answer(one),
+                canonical_answer(other)
             );
         }
     }
@@ -263,7 +264,11 @@ mod tests {
             ("", "0"),
             ("xyz=5", "5"),
         ] {
-            assert!(!equal(one, other), "{one} {other}: {}", canonical(one));
+            assert!(
+                !equal(one, other),
+                "{one} {other}: {}",
+                canonical_answer(one)
+            );
         }
     }
 
@@ -280,11 +285,14 @@ mod tests {
         let verdict = |text| grade(&problem, text).verdict;
         assert_eq!(
             verdict("\\boxed{1}, so \\boxed{\\frac{\\sqrt3}{2}}"),
-            Verdict::Right
+            GradeVerdict::Right
         );
-        assert_eq!(verdict("\\fbox{\\frac{\\sqrt3}{2}}"), Verdict::Right);
-        assert_eq!(verdict("\\boxed{\\frac{\\sqrt{3}}{5}}"), Verdict::Wrong);
-        assert_eq!(verdict("\\frac{\\sqrt{3}}{2}"), Verdict::Unreadable);
+        assert_eq!(verdict("\\fbox{\\frac{\\sqrt3}{2}}"), GradeVerdict::Right);
+        assert_eq!(
+            verdict("\\boxed{\\frac{\\sqrt{3}}{5}}"),
+            GradeVerdict::Wrong
+        );
+        assert_eq!(verdict("\\frac{\\sqrt{3}}{2}"), GradeVerdict::Unreadable);
         for solution in [None, Some("half of it".to_owned())] {
             let unsolved = Problem {
                 solution,
@@ -293,11 +301,11 @@ mod tests {
             let graded = grade(&unsolved, "\\boxed \\frac12");
             assert_eq!(
                 (graded.verdict, graded.answer.as_deref()),
-                (Verdict::Right, Some("1/2"))
+                (GradeVerdict::Right, Some("1/2"))
             );
             assert_eq!(
                 grade(&unsolved, "no box").verdict,
-                Verdict::Unreadable,
+                GradeVerdict::Unreadable,
                 "nothing equals nothing"
             );
         }
@@ -307,12 +315,12 @@ mod tests {
         #[test]
         fn every_spelling_of_a_fraction_is_one_number(above in -999_i64..1000, below in 1_i64..1000, times in 1_i64..50) {
             let (a, b) = (above * times, below * times);
-            let plain = canonical(&format!("{above}/{below}"));
-            prop_assert_eq!(&canonical(&format!("\\frac{{{a}}}{{{b}}}")), &plain);
-            prop_assert_eq!(&canonical(&format!("\\dfrac{{{}}}{{{}}}", -a, -b)), &plain);
-            prop_assert_eq!(&canonical(&format!("-\\frac {{ {} }}{{{b}.0}}", -a)), &plain);
-            prop_assert_eq!(&canonical(&plain), &plain);
-            let other = canonical(&format!("{}/{below}", above + 1));
+            let plain = canonical_answer(&format!("{above}/{below}"));
+            prop_assert_eq!(&canonical_answer(&format!("\\frac{{{a}}}{{{b}}}")), &plain);
+            prop_assert_eq!(&canonical_answer(&format!("\\dfrac{{{}}}{{{}}}", -a, -b)), &plain);
+            prop_assert_eq!(&canonical_answer(&format!("-\\frac {{ {} }}{{{b}.0}}", -a)), &plain);
+            prop_assert_eq!(&canonical_answer(&plain), &plain);
+            let other = canonical_answer(&format!("{}/{below}", above + 1));
             prop_assert_ne!(other, plain);
         }
 
@@ -325,15 +333,15 @@ mod tests {
                 let problem = Problem { id, question, answer, solution: None };
                 grade(&problem, &format!("so \\boxed{{{text}}}")).verdict
             };
-            prop_assert_eq!(verdict(&one, &one), Verdict::Right);
+            prop_assert_eq!(verdict(&one, &one), GradeVerdict::Right);
             prop_assert_eq!(verdict(&one, &other), verdict(&other, &one));
         }
 
         #[test]
         fn decimals_are_their_value(value in -99_999_i64..99_999, zeros in "0{0,4}") {
             let decimal = format!("{}{}.{:02}{zeros}", if value < 0 { "-" } else { "" }, value.abs() / 100, value.abs() % 100);
-            prop_assert_eq!(canonical(&decimal), canonical(&format!("{value}/100")));
-            prop_assert_eq!(canonical(&format!("({decimal}, x)")), canonical(&format!("({value}/100,x)")));
+            prop_assert_eq!(canonical_answer(&decimal), canonical_answer(&format!("{value}/100")));
+            prop_assert_eq!(canonical_answer(&format!("({decimal}, x)")), canonical_answer(&format!("({value}/100,x)")));
         }
     }
 }

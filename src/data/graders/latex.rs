@@ -2,11 +2,11 @@
 //!
 //! The steps and their order are those of the normaliser that comes with MATH (Hendrycks et al.
 //! 2021) and that the official RISE code uses. Where that code would end in an exception, a step
-//! says so with [`Raised`]; what follows from it is the grader's decision.
+//! says so with [`PythonException`]; what follows from it is the grader's decision.
 
 /// The official code ends in an exception here, which it answers by comparing the raw texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Raised;
+pub(super) struct PythonException;
 
 /// What is replaced before units are looked at, in this order: line ends and thin spaces go, double
 /// backslashes become single ones, all fractions have one size, brackets none, and degrees and
@@ -28,10 +28,10 @@ pub(super) const BEFORE_UNITS: [(&str, &str); 10] = [
 pub(super) const AFTER_UNITS: [(&str, &str); 3] = [("\\%", ""), (" .", " 0."), ("{.", "{0.")];
 
 /// What a unit on the right begins with.
-pub(super) const UNIT: &str = "\\text{ ";
+pub(super) const UNIT_PREFIX: &str = "\\text{ ";
 
 /// Replaces one thing after the other.
-pub(super) fn replaced(text: &str, pairs: &[(&str, &str)]) -> String {
+pub(super) fn replace_all(text: &str, pairs: &[(&str, &str)]) -> String {
     pairs
         .iter()
         .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
@@ -46,13 +46,13 @@ pub(super) fn right_side(text: &str) -> &str {
 }
 
 /// `\sqrt3` as `\sqrt{3}`: the next character gets braces if it is none.
-pub(super) fn braced_roots(text: &str) -> Result<String, Raised> {
+pub(super) fn brace_roots(text: &str) -> Result<String, PythonException> {
     let mut pieces = text.split("\\sqrt");
     let mut spelled = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         spelled.push_str("\\sqrt");
         let mut rest = piece.chars();
-        match rest.next().ok_or(Raised)? {
+        match rest.next().ok_or(PythonException)? {
             '{' => spelled.push_str(piece),
             first => spelled.extend(["{", &first.to_string(), "}", rest.as_str()]),
         }
@@ -62,13 +62,13 @@ pub(super) fn braced_roots(text: &str) -> Result<String, Raised> {
 
 /// `\frac12` as `\frac{1}{2}` and `\frac1{72}` as `\frac{1}{72}`; `\frac{72}1` stays, and so does the
 /// whole text where a fraction has fewer than two characters left.
-pub(super) fn braced_fractions(text: &str) -> Result<String, Raised> {
+pub(super) fn brace_fractions(text: &str) -> Result<String, PythonException> {
     let mut pieces = text.split("\\frac");
     let mut spelled = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         spelled.push_str("\\frac");
         let mut rest = piece.chars();
-        let above = rest.next().ok_or(Raised)?;
+        let above = rest.next().ok_or(PythonException)?;
         if above == '{' {
             spelled.push_str(piece);
             continue;
@@ -97,14 +97,14 @@ mod tests {
             ("\\frac12+\\frac1", "\\frac12+\\frac1"),
             ("5", "5"),
         ] {
-            assert_eq!(braced_fractions(text).as_deref(), Ok(spelled), "{text}");
+            assert_eq!(brace_fractions(text).as_deref(), Ok(spelled), "{text}");
         }
-        assert_eq!(braced_fractions("2\\frac"), Err(Raised));
+        assert_eq!(brace_fractions("2\\frac"), Err(PythonException));
         assert_eq!(
-            braced_roots("2\\sqrt3+\\sqrt{5}\\sqrtx").as_deref(),
+            brace_roots("2\\sqrt3+\\sqrt{5}\\sqrtx").as_deref(),
             Ok("2\\sqrt{3}+\\sqrt{5}\\sqrt{x}")
         );
-        assert_eq!(braced_roots("\\sqrt"), Err(Raised));
+        assert_eq!(brace_roots("\\sqrt"), Err(PythonException));
     }
 
     #[test]

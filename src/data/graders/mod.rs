@@ -8,8 +8,8 @@
 //! Where a grader is added: a file here, a variant of [`GraderConfig`] (the compiler then lists the
 //! places to visit), and a line in [`GraderConfig::ALL`].
 
+mod boxed;
 mod boxed_latex;
-mod boxes;
 mod latex;
 mod numeric;
 mod rise_compat;
@@ -24,8 +24,8 @@ use serde_json::{Value, json};
 use crate::data::AnswerForm;
 use crate::domain::{Grade, Problem};
 
-pub(super) use boxed_latex::last_box;
-pub use rise_compat::{Environment, RiseCompat};
+pub(super) use boxed_latex::last_boxed;
+pub use rise_compat::{RiseCompat, RiseEnvironment};
 
 /// How attempts are graded.
 ///
@@ -98,16 +98,16 @@ impl GraderConfig {
     }
 
     /// The grader as an experiment file has it.
-    fn written(self) -> Value {
+    fn to_json(self) -> Value {
         match self {
             Self::RiseCompat(settings) if settings != RiseCompat::OFFICIAL => {
-                json!({ "rise-compat": settings.changed() })
+                json!({ "rise-compat": settings.non_default_settings() })
             }
             plain => json!(plain.base_name()),
         }
     }
 
-    fn named(name: &str) -> Option<Self> {
+    fn from_name(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|grader| grader.base_name() == name)
@@ -127,7 +127,7 @@ impl fmt::Display for GraderConfig {
                 .map_or_else(|| value.to_string(), str::to_owned)
         };
         let changed: Vec<String> = settings
-            .changed()
+            .non_default_settings()
             .iter()
             .map(|(name, value)| format!("{name}={}", plain(value)))
             .collect();
@@ -141,7 +141,7 @@ impl fmt::Display for GraderConfig {
 
 /// Why a name means no grader.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnknownGrader {
+pub enum GraderNameError {
     /// There is no grader of this name.
     #[error("there is no grader `{given}`{}; the graders are: {}", meant(.nearest.as_deref()), GraderConfig::NAMES.join(", "))]
     Name {
@@ -168,26 +168,26 @@ fn meant(nearest: Option<&str>) -> String {
 
 /// Reads what [`Display`](fmt::Display) writes.
 impl FromStr for GraderConfig {
-    type Err = UnknownGrader;
+    type Err = GraderNameError;
 
-    fn from_str(given: &str) -> Result<Self, UnknownGrader> {
+    fn from_str(given: &str) -> Result<Self, GraderNameError> {
         let (name, settings) = match given.split_once('(') {
             Some((name, rest)) => (name, rest.strip_suffix(')')),
             None => (given, Some("")),
         };
-        let grader = Self::named(name).ok_or_else(|| {
+        let grader = Self::from_name(name).ok_or_else(|| {
             let near = Self::NAMES.into_iter().max_by(|a, b| {
                 strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b))
             });
             let near = near
                 .filter(|near| strsim::jaro_winkler(name, near) > 0.7)
                 .map(str::to_owned);
-            UnknownGrader::Name {
+            GraderNameError::Name {
                 given: name.to_owned(),
                 nearest: near,
             }
         })?;
-        let faulty = |fault: String| UnknownGrader::Settings {
+        let faulty = |fault: String| GraderNameError::Settings {
             given: given.to_owned(),
             fault,
         };
@@ -215,20 +215,20 @@ impl FromStr for GraderConfig {
 
 impl Serialize for GraderConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.written().serialize(serializer)
+        self.to_json().serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for GraderConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Written)
+        deserializer.deserialize_any(GraderVisitor)
     }
 }
 
 /// Reads a grader from its name, or from a table of its name and its settings.
-struct Written;
+struct GraderVisitor;
 
-impl<'de> Visitor<'de> for Written {
+impl<'de> Visitor<'de> for GraderVisitor {
     type Value = GraderConfig;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -236,7 +236,7 @@ impl<'de> Visitor<'de> for Written {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<GraderConfig, E> {
-        GraderConfig::named(name).ok_or_else(|| E::unknown_variant(name, &GraderConfig::NAMES))
+        GraderConfig::from_name(name).ok_or_else(|| E::unknown_variant(name, &GraderConfig::NAMES))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<GraderConfig, A::Error> {
@@ -246,7 +246,7 @@ impl<'de> Visitor<'de> for Written {
         let grader = match self.visit_str(&name)? {
             GraderConfig::RiseCompat(_) => GraderConfig::RiseCompat(map.next_value()?),
             plain => {
-                map.next_value::<NoSettings>()?;
+                map.next_value::<EmptySettings>()?;
                 plain
             }
         };
@@ -260,23 +260,23 @@ impl<'de> Visitor<'de> for Written {
 /// The settings of a grader that has none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NoSettings {}
+struct EmptySettings {}
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use crate::domain::Verdict;
+    use crate::domain::GradeVerdict;
 
     use super::*;
 
     #[derive(Deserialize)]
-    struct File {
+    struct GraderFile {
         grader: GraderConfig,
     }
 
     fn read(toml: &str) -> Result<GraderConfig, String> {
-        toml::from_str::<File>(toml)
+        toml::from_str::<GraderFile>(toml)
             .map(|file| file.grader)
             .map_err(|error| error.message().to_owned())
     }
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn names_with_settings_are_read_back() {
         let all = RiseCompat {
-            environment: Environment::Math,
+            environment: RiseEnvironment::Math,
             gold_comma: false,
             boxed_only: false,
             flat_braces: false,
@@ -366,7 +366,7 @@ mod tests {
                     let grade = grader.grade(&problem, text);
                     prop_assert_eq!(&grade, &grader.grade(&problem, text));
                     prop_assert!(grade.answer.is_some() || grader == GraderConfig::ALL[1]
-                        || grade.verdict == Verdict::Unreadable, "{:?}: {:?}", grader, text);
+                        || grade.verdict == GradeVerdict::Unreadable, "{:?}: {:?}", grader, text);
                 }
             }
         }

@@ -9,15 +9,15 @@ use crate::data::DataError;
 /// Settings of a task that is read from files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FileTask {
+pub struct FileTaskConfig {
     /// The folder or file that holds the problems.
     pub path: PathBuf,
 }
 
-impl FileTask {
+impl FileTaskConfig {
     /// What is wrong with these settings, if anything, as (field, complaint).
     #[must_use]
-    pub fn fault(&self) -> Option<(&'static str, String)> {
+    pub fn first_error(&self) -> Option<(&'static str, String)> {
         self.path
             .as_os_str()
             .is_empty()
@@ -27,7 +27,7 @@ impl FileTask {
 
 /// A place in a file, for errors about it.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct RowLocation<'a> {
     /// The file.
     pub(super) path: &'a Path,
     /// What its places are called: `line` or `row`.
@@ -36,9 +36,9 @@ pub(super) struct Place<'a> {
     pub(super) number: usize,
 }
 
-impl Place<'_> {
+impl RowLocation<'_> {
     /// The error that something is wrong here.
-    pub(super) fn fault(self, fault: impl Into<String>) -> DataError {
+    pub(super) fn row_error(self, fault: impl Into<String>) -> DataError {
         let place = format!("{} {}", self.unit, self.number);
         DataError::Row {
             path: self.path.to_owned(),
@@ -48,10 +48,11 @@ impl Place<'_> {
     }
 
     /// The error that this is not the JSON it should be.
-    pub(super) fn json_fault(self, error: &serde_json::Error) -> DataError {
+    pub(super) fn json_error(self, error: &serde_json::Error) -> DataError {
         if error.is_eof() {
-            return self
-                .fault("the text ends in the middle of a row; the file is cut, fetch it again");
+            return self.row_error(
+                "the text ends in the middle of a row; the file is cut, fetch it again",
+            );
         }
         // The position that serde_json appends counts from the start of this row.
         let text = error.to_string();
@@ -61,21 +62,25 @@ impl Place<'_> {
         } else {
             String::new()
         };
-        self.fault(format!("{what}{column}; mend it, or fetch the file again"))
+        self.row_error(format!("{what}{column}; mend it, or fetch the file again"))
     }
 
     /// The text of a field that a row must have.
-    pub(super) fn filled(self, field: &str, value: Option<String>) -> Result<String, DataError> {
+    pub(super) fn required_text(
+        self,
+        field: &str,
+        value: Option<String>,
+    ) -> Result<String, DataError> {
         match value {
             Some(text) if !text.trim().is_empty() => Ok(text),
-            _ => Err(self.fault(format!(
+            _ => Err(self.row_error(format!(
                 "the row has no `{field}`; fill it in, or take the row out"
             ))),
         }
     }
 
     /// `train.jsonl line 7`, for messages about two places.
-    pub(super) fn name(self) -> String {
+    pub(super) fn describe(self) -> String {
         format!("{} {} {}", self.path.display(), self.unit, self.number)
     }
 }

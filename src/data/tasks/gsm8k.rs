@@ -16,47 +16,47 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::data::DataError;
-use crate::data::answer::{MARK, canonical};
-use crate::data::deal::{Layout, deal};
-use crate::data::file::{fingerprint, read_text};
-use crate::data::split::{Questions, Sizes, Splits};
+use crate::data::numeric_answer::{ANSWER_MARKER, canonical_number};
+use crate::data::read_file::{file_sha256, read_text};
+use crate::data::split::{SeenQuestions, SplitSizes, TaskSplits};
+use crate::data::split_assignment::{SplitLayout, assign_splits};
 use crate::domain::{Key, Problem, Split};
 
-use super::Count;
-use super::file_task::Place;
+use super::PartCount;
+use super::file_task::RowLocation;
 
 const EXPECTED: &str = "the folder that holds GSM8K's train.jsonl and test.jsonl";
 const TRAIN: &str = "train.jsonl";
 const TEST: &str = "test.jsonl";
 
 /// `train.jsonl`: up to an eighth of the rows may be validation beside a corpus.
-const TRAIN_LAYOUT: Layout = Layout {
+const TRAIN_LAYOUT: SplitLayout = SplitLayout {
     forward: &[(Split::Validation, 0), (Split::Corpus, 1)],
     backward: Some(Split::Train),
 };
-const TEST_LAYOUT: Layout = Layout {
+const TEST_LAYOUT: SplitLayout = SplitLayout {
     forward: &[(Split::Test, 0)],
     backward: None,
 };
 
 #[derive(Deserialize)]
-struct Row {
+struct Gsm8kRow {
     question: Option<String>,
     answer: Option<String>,
 }
 
 /// The folder of the two files.
-pub(in crate::data) struct Gsm8k<'a>(pub(in crate::data) &'a Path);
+pub(in crate::data) struct Gsm8kReader<'a>(pub(in crate::data) &'a Path);
 
-impl Gsm8k<'_> {
+impl Gsm8kReader<'_> {
     /// Reads, checks and deals out both files.
-    pub(in crate::data) fn load(&self, sizes: &Sizes) -> Result<Splits, DataError> {
-        let mut questions = Questions::new(sizes);
-        let train = read(&self.file(TRAIN), TRAIN, &mut questions)?;
-        let test = read(&self.file(TEST), TEST, &mut questions)?;
+    pub(in crate::data) fn load(&self, sizes: &SplitSizes) -> Result<TaskSplits, DataError> {
+        let mut questions = SeenQuestions::new(sizes);
+        let train = read_problems(&self.file(TRAIN), TRAIN, &mut questions)?;
+        let test = read_problems(&self.file(TEST), TEST, &mut questions)?;
         let name = |file| self.file(file).display().to_string();
-        let mut splits = deal(train, &TRAIN_LAYOUT, sizes, &name(TRAIN))?;
-        splits.test = deal(test, &TEST_LAYOUT, sizes, &name(TEST))?.test;
+        let mut splits = assign_splits(train, &TRAIN_LAYOUT, sizes, &name(TRAIN))?;
+        splits.test = assign_splits(test, &TEST_LAYOUT, sizes, &name(TEST))?.test;
         Ok(splits)
     }
 
@@ -64,19 +64,19 @@ impl Gsm8k<'_> {
     pub(in crate::data) fn files(&self) -> Result<Vec<(&'static str, PathBuf, Key)>, DataError> {
         let entry = |name| {
             let file = self.file(name);
-            let key = fingerprint(&file, EXPECTED)?;
+            let key = file_sha256(&file, EXPECTED)?;
             Ok((name, file, key))
         };
         [TRAIN, TEST].into_iter().map(entry).collect()
     }
 
     /// The number of rows in each file.
-    pub(in crate::data) fn counts(&self) -> Result<Vec<Count>, DataError> {
+    pub(in crate::data) fn part_counts(&self) -> Result<Vec<PartCount>, DataError> {
         let count = |(name, official): (&str, usize)| {
             let text = read_text(&self.file(name), EXPECTED)?;
             let found = text.lines().filter(|line| !line.trim().is_empty()).count();
-            Ok(Count {
-                what: name.to_owned(),
+            Ok(PartCount {
+                part: name.to_owned(),
                 found,
                 official,
             })
@@ -93,7 +93,11 @@ impl Gsm8k<'_> {
 }
 
 /// All problems of one file; `name` goes into their ids.
-fn read(path: &Path, name: &str, questions: &mut Questions) -> Result<Vec<Problem>, DataError> {
+fn read_problems(
+    path: &Path,
+    name: &str,
+    questions: &mut SeenQuestions,
+) -> Result<Vec<Problem>, DataError> {
     let text = read_text(path, EXPECTED)?;
     let lines = text
         .split('\n')
@@ -101,35 +105,37 @@ fn read(path: &Path, name: &str, questions: &mut Questions) -> Result<Vec<Proble
         .filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(index, line)| {
-            let place = Place {
+            let place = RowLocation {
                 path,
                 unit: "line",
                 number: index + 1,
             };
-            let problem = problem(line, place, format!("gsm8k/{name}/{}", place.number))?;
-            questions.add(&problem.question, || place.name())?;
+            let problem = parse_problem(line, place, format!("gsm8k/{name}/{}", place.number))?;
+            questions.add(&problem.question, || place.describe())?;
             Ok(problem)
         })
         .collect()
 }
 
 /// One line's problem.
-fn problem(line: &str, place: Place<'_>, id: String) -> Result<Problem, DataError> {
-    let row: Row = serde_json::from_str(line).map_err(|error| place.json_fault(&error))?;
-    let question = place.filled("question", row.question)?;
-    let text = place.filled("answer", row.answer)?;
-    let Some((working, stated)) = text.rsplit_once(MARK) else {
-        return Err(
-            place.fault("`answer` does not end with `#### number`; mend it, or take the row out")
-        );
+fn parse_problem(line: &str, place: RowLocation<'_>, id: String) -> Result<Problem, DataError> {
+    let row: Gsm8kRow = serde_json::from_str(line).map_err(|error| place.json_error(&error))?;
+    let question = place.required_text("question", row.question)?;
+    let text = place.required_text("answer", row.answer)?;
+    let Some((working, stated)) = text.rsplit_once(ANSWER_MARKER) else {
+        return Err(place
+            .row_error("`answer` does not end with `#### number`; mend it, or take the row out"));
     };
-    let answer = canonical(stated).ok_or_else(|| {
-        place.fault(format!(
+    let answer = canonical_number(stated).ok_or_else(|| {
+        place.row_error(format!(
             "the answer {:?} is not a number; mend it, or take the row out",
             stated.trim()
         ))
     })?;
-    let solution = format!("{}{MARK} {answer}", without_calculator_marks(working));
+    let solution = format!(
+        "{}{ANSWER_MARKER} {answer}",
+        without_calculator_marks(working)
+    );
     Ok(Problem {
         id,
         question: question.trim().to_owned(),
@@ -163,21 +169,21 @@ mod tests {
     const OTHER: &str = r#"{"question":"How many cards?","answer":"1+1=<<1+1=2>>2\n#### 2"}"#;
 
     /// Loads two files with these texts; errors name them without their folder.
-    fn load(train: impl AsRef<[u8]>, test: impl AsRef<[u8]>) -> Result<Splits, String> {
+    fn load(train: impl AsRef<[u8]>, test: impl AsRef<[u8]>) -> Result<TaskSplits, String> {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(TRAIN), train).unwrap();
         fs::write(folder.path().join(TEST), test).unwrap();
-        let sizes = Sizes {
+        let sizes = SplitSizes {
             train: 1,
             test: 1,
-            ..Sizes::none(0)
+            ..SplitSizes::empty(0)
         };
         let shown = |error: DataError| {
             error
                 .to_string()
                 .replace(&format!("{}/", folder.path().display()), "")
         };
-        Gsm8k(folder.path()).load(&sizes).map_err(shown)
+        Gsm8kReader(folder.path()).load(&sizes).map_err(shown)
     }
 
     fn fault(train: impl AsRef<[u8]>, test: impl AsRef<[u8]>) -> String {
@@ -231,8 +237,8 @@ mod tests {
     #[test]
     fn a_missing_file_says_what_the_folder_should_hold() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Gsm8k(folder.path())
-            .load(&Sizes::default())
+        let error = Gsm8kReader(folder.path())
+            .load(&SplitSizes::default())
             .unwrap_err()
             .to_string();
         assert!(

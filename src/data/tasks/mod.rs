@@ -1,21 +1,21 @@
 //! The tasks, one file each: what a problem looks like and where it comes from.
 
-mod count;
 mod file_task;
 mod gsm8k;
 mod jsonl;
 mod math;
+mod part_count;
 mod svamp;
 mod word_problems;
 mod wording;
 
-pub use count::Count;
-pub use file_task::FileTask;
-pub(super) use gsm8k::Gsm8k;
-pub(super) use jsonl::Jsonl;
-pub use jsonl::JsonlTask;
-pub(super) use math::Math;
-pub use math::{MathTask, MathTest, MathTrain, Subject};
-pub(super) use svamp::Svamp;
+pub use file_task::FileTaskConfig;
+pub(super) use gsm8k::Gsm8kReader;
+pub(super) use jsonl::JsonlReader;
+pub use jsonl::JsonlTaskConfig;
+pub(super) use math::MathReader;
+pub use math::{MathSubject, MathTaskConfig, MathTestSet, MathTrainSet};
+pub use part_count::PartCount;
+pub(super) use svamp::SvampReader;
 pub use word_problems::WordProblems;
-pub(super) use wording::Wording;
+pub(super) use wording::StoryWording;

@@ -22,27 +22,27 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::data::DataError;
-use crate::data::answer::{MARK, canonical};
-use crate::data::deal::{Layout, deal};
-use crate::data::file::{fingerprint, read_text};
-use crate::data::split::{Questions, Sizes, Splits};
+use crate::data::numeric_answer::{ANSWER_MARKER, canonical_number};
+use crate::data::read_file::{file_sha256, read_text};
+use crate::data::split::{SeenQuestions, SplitSizes, TaskSplits};
+use crate::data::split_assignment::{SplitLayout, assign_splits};
 use crate::domain::{Key, Problem, Split};
 
-use super::Count;
-use super::file_task::Place;
+use super::PartCount;
+use super::file_task::RowLocation;
 
 const EXPECTED: &str = "SVAMP.json, or the folder that holds it";
 const FILE: &str = "SVAMP.json";
 
 /// Test from the first row, validation from the middle, corpus from five eighths, train from the end.
-const LAYOUT: Layout = Layout {
+const LAYOUT: SplitLayout = SplitLayout {
     forward: &[(Split::Test, 0), (Split::Validation, 4), (Split::Corpus, 5)],
     backward: Some(Split::Train),
 };
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Row {
+struct SvampRow {
     #[serde(rename = "ID")]
     id: Option<String>,
     body: Option<String>,
@@ -52,14 +52,14 @@ struct Row {
 }
 
 /// The file, or the folder that holds it.
-pub(in crate::data) struct Svamp<'a>(pub(in crate::data) &'a Path);
+pub(in crate::data) struct SvampReader<'a>(pub(in crate::data) &'a Path);
 
-impl Svamp<'_> {
+impl SvampReader<'_> {
     /// Reads, checks and deals out the file.
-    pub(in crate::data) fn load(&self, sizes: &Sizes) -> Result<Splits, DataError> {
+    pub(in crate::data) fn load(&self, sizes: &SplitSizes) -> Result<TaskSplits, DataError> {
         let path = self.file();
-        deal(
-            read(&path, sizes)?,
+        assign_splits(
+            read_problems(&path, sizes)?,
             &LAYOUT,
             sizes,
             &path.display().to_string(),
@@ -71,19 +71,19 @@ impl Svamp<'_> {
         Ok(vec![(
             FILE,
             self.file(),
-            fingerprint(&self.file(), EXPECTED)?,
+            file_sha256(&self.file(), EXPECTED)?,
         )])
     }
 
     /// The number of rows.
-    pub(in crate::data) fn counts(&self) -> Result<Vec<Count>, DataError> {
-        let allowed = Sizes {
+    pub(in crate::data) fn part_counts(&self) -> Result<Vec<PartCount>, DataError> {
+        let allowed = SplitSizes {
             allow_leaks: true,
-            ..Sizes::none(0)
+            ..SplitSizes::empty(0)
         };
-        let found = read(&self.file(), &allowed)?.len();
-        Ok(vec![Count {
-            what: FILE.to_owned(),
+        let found = read_problems(&self.file(), &allowed)?.len();
+        Ok(vec![PartCount {
+            part: FILE.to_owned(),
             found,
             official: 1000,
         }])
@@ -99,36 +99,36 @@ impl Svamp<'_> {
 }
 
 /// All problems of the file.
-fn read(path: &Path, sizes: &Sizes) -> Result<Vec<Problem>, DataError> {
+fn read_problems(path: &Path, sizes: &SplitSizes) -> Result<Vec<Problem>, DataError> {
     let text = read_text(path, EXPECTED)?;
     let rows: Vec<Value> = serde_json::from_str(&text).map_err(|error| {
-        Place {
+        RowLocation {
             path,
             unit: "line",
             number: error.line(),
         }
-        .json_fault(&error)
+        .json_error(&error)
     })?;
     if rows.is_empty() {
         return Err(DataError::Empty {
             path: path.to_owned(),
         });
     }
-    let mut questions = Questions::new(sizes);
+    let mut questions = SeenQuestions::new(sizes);
     let mut ids = HashMap::new();
     rows.into_iter()
         .enumerate()
         .map(|(index, row)| {
-            let place = Place {
+            let place = RowLocation {
                 path,
                 unit: "row",
                 number: index + 1,
             };
-            let problem = problem(row, place)?;
-            questions.add(&problem.question, || place.name())?;
+            let problem = parse_problem(row, place)?;
+            questions.add(&problem.question, || place.describe())?;
             match ids.insert(problem.id.clone(), place.number) {
                 None => Ok(problem),
-                Some(row) => Err(place.fault(format!(
+                Some(row) => Err(place.row_error(format!(
                     "the ID of {} is that of row {row} too; give it another",
                     problem.id
                 ))),
@@ -138,23 +138,25 @@ fn read(path: &Path, sizes: &Sizes) -> Result<Vec<Problem>, DataError> {
 }
 
 /// One row's problem.
-fn problem(row: Value, place: Place<'_>) -> Result<Problem, DataError> {
-    let row: Row = serde_json::from_value(row).map_err(|error| place.json_fault(&error))?;
-    let id = place.filled("ID", row.id)?;
-    let body = place.filled("Body", row.body)?;
-    let question = place.filled("Question", row.question)?;
+fn parse_problem(row: Value, place: RowLocation<'_>) -> Result<Problem, DataError> {
+    let row: SvampRow = serde_json::from_value(row).map_err(|error| place.json_error(&error))?;
+    let id = place.required_text("ID", row.id)?;
+    let body = place.required_text("Body", row.body)?;
+    let question = place.required_text("Question", row.question)?;
     let stated = match row.answer {
         Some(Value::Number(number)) => number.to_string(),
         Some(Value::String(text)) => text,
         _ => String::new(),
     };
-    let stated = place.filled("Answer", Some(stated))?;
-    let answer = canonical(&stated).ok_or_else(|| {
-        place.fault(format!(
+    let stated = place.required_text("Answer", Some(stated))?;
+    let answer = canonical_number(&stated).ok_or_else(|| {
+        place.row_error(format!(
             "the answer {stated:?} is not a number; mend it, or take the row out"
         ))
     })?;
-    let solution = row.equation.map(|equation| solution(&equation, &answer));
+    let solution = row
+        .equation
+        .map(|equation| worked_solution(&equation, &answer));
     Ok(Problem {
         id: format!("svamp/{id}"),
         question: format!("{} {}", body.trim(), question.trim()),
@@ -164,19 +166,22 @@ fn problem(row: Value, place: Place<'_>) -> Result<Problem, DataError> {
 }
 
 /// `( 76.0 - 25.0 )` as a worked solution; an equation that is one number has nothing to work.
-fn solution(equation: &str, answer: &str) -> String {
+fn worked_solution(equation: &str, answer: &str) -> String {
     let words: Vec<&str> = equation.split_whitespace().collect();
     let inner = match words.as_slice() {
         ["(", inner @ .., ")"] => inner,
         all => all,
     };
     if inner.len() < 2 {
-        return format!("{MARK} {answer}");
+        return format!("{ANSWER_MARKER} {answer}");
     }
     let terms = inner
         .iter()
-        .map(|word| canonical(word).unwrap_or_else(|| (*word).to_owned()));
-    format!("{}={answer}\n{MARK} {answer}", terms.collect::<String>())
+        .map(|word| canonical_number(word).unwrap_or_else(|| (*word).to_owned()));
+    format!(
+        "{}={answer}\n{ANSWER_MARKER} {answer}",
+        terms.collect::<String>()
+    )
 }
 
 #[cfg(test)]
@@ -189,23 +194,23 @@ mod tests {
     const OTHER: &str =
         r#"{"ID":"chal-2","Body":"Ben has 3 cards.","Question":"How many cards?","Answer":"3"}"#;
 
-    fn load(text: impl AsRef<[u8]>) -> Result<Splits, String> {
+    fn load(text: impl AsRef<[u8]>) -> Result<TaskSplits, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         fs::write(&path, text).unwrap();
-        let sizes = Sizes {
+        let sizes = SplitSizes {
             test: 1,
-            ..Sizes::none(0)
+            ..SplitSizes::empty(0)
         };
         let shown = |error: DataError| {
             error
                 .to_string()
                 .replace(&format!("{}/", folder.path().display()), "")
         };
-        let from_folder = Svamp(folder.path()).load(&sizes).map_err(shown);
+        let from_folder = SvampReader(folder.path()).load(&sizes).map_err(shown);
         assert_eq!(
             from_folder,
-            Svamp(&path).load(&sizes).map_err(shown),
+            SvampReader(&path).load(&sizes).map_err(shown),
             "a file or its folder"
         );
         from_folder
@@ -232,14 +237,14 @@ mod tests {
     #[test]
     fn equations_become_solutions() {
         assert_eq!(
-            solution("( ( 692.0 + 692.0 ) - 458.0 )", "926"),
+            worked_solution("( ( 692.0 + 692.0 ) - 458.0 )", "926"),
             "(692+692)-458=926\n#### 926"
         );
         assert_eq!(
-            solution("( 43.5 / ( 2.0 + 1.0 ) )", "14.5"),
+            worked_solution("( 43.5 / ( 2.0 + 1.0 ) )", "14.5"),
             "43.5/(2+1)=14.5\n#### 14.5"
         );
-        assert_eq!(solution("8.0", "8"), "#### 8");
+        assert_eq!(worked_solution("8.0", "8"), "#### 8");
     }
 
     #[test]

@@ -20,17 +20,17 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::data::DataError;
-use crate::data::answer::MARK;
-use crate::data::split::{Sizes, Splits, home, normalised};
-use crate::domain::{Draws, Problem, Seed, Split};
+use crate::data::numeric_answer::ANSWER_MARKER;
+use crate::data::split::{SplitSizes, TaskSplits, assigned_split, normalize_question};
+use crate::domain::{Problem, Seed, SeededRng, Split};
 
-use super::wording::{Change, PEOPLE, Scene, THINGS, Wording};
+use super::wording::{NAMES_AND_PRONOUNS, NOUNS, StoryScene, StoryWording, TotalChange};
 
 /// Steps beyond which the running total might outgrow 64 bits.
-const MOST_STEPS: u32 = 16;
+const MAX_STEPS: u32 = 16;
 
 /// So many draws in a row without a new problem mean that there are no more.
-const PATIENCE: usize = 20_000;
+const MAX_FAILED_DRAWS: usize = 20_000;
 
 /// Settings of the generated task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,14 +57,14 @@ impl Default for WordProblems {
 /// The settings that a file names; the task says what the others are.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Named {
+struct PartialWordProblems {
     steps: Option<[u32; 2]>,
     corpus_steps: Option<[u32; 2]>,
     largest: Option<u32>,
 }
 
-impl Named {
-    fn over(self, defaults: WordProblems) -> WordProblems {
+impl PartialWordProblems {
+    fn with_defaults(self, defaults: WordProblems) -> WordProblems {
         WordProblems {
             steps: self.steps.unwrap_or(defaults.steps),
             corpus_steps: self.corpus_steps.unwrap_or(defaults.corpus_steps),
@@ -96,25 +96,27 @@ impl WordProblems {
     pub(in crate::data) fn over_larger<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Self, D::Error> {
-        Named::deserialize(deserializer).map(|named| named.over(Self::larger()))
+        PartialWordProblems::deserialize(deserializer)
+            .map(|named| named.with_defaults(Self::larger()))
     }
 
     pub(in crate::data) fn over_longer<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Self, D::Error> {
-        Named::deserialize(deserializer).map(|named| named.over(Self::longer()))
+        PartialWordProblems::deserialize(deserializer)
+            .map(|named| named.with_defaults(Self::longer()))
     }
 
     /// What is wrong with these settings, if anything, as (field, complaint).
     #[must_use]
-    pub fn fault(&self) -> Option<(&'static str, String)> {
+    pub fn first_error(&self) -> Option<(&'static str, String)> {
         for (field, [fewest, most]) in [("steps", self.steps), ("corpus_steps", self.corpus_steps)]
         {
             let complaint = if fewest == 0 {
                 "a problem has at least 1 step"
             } else if fewest > most {
                 "write the smaller number first"
-            } else if most > MOST_STEPS {
+            } else if most > MAX_STEPS {
                 "a problem has at most 16 steps"
             } else {
                 continue;
@@ -128,12 +130,12 @@ impl WordProblems {
     pub(in crate::data) fn load(
         &self,
         task: &'static str,
-        wording: Wording,
-        sizes: &Sizes,
-    ) -> Result<Splits, DataError> {
-        let mut splits = Splits::default();
+        wording: StoryWording,
+        sizes: &SplitSizes,
+    ) -> Result<TaskSplits, DataError> {
+        let mut splits = TaskSplits::default();
         for split in Split::ALL {
-            splits.set(split, self.generate(task, wording, split, sizes)?);
+            splits.set_problems(split, self.generate(task, wording, split, sizes)?);
         }
         Ok(splits)
     }
@@ -143,24 +145,24 @@ impl WordProblems {
     fn generate(
         &self,
         task: &'static str,
-        wording: Wording,
+        wording: StoryWording,
         split: Split,
-        sizes: &Sizes,
+        sizes: &SplitSizes,
     ) -> Result<Vec<Problem>, DataError> {
         let steps = if split == Split::Corpus {
             self.corpus_steps
         } else {
             self.steps
         };
-        let mut draws = Seed(sizes.seed).named(task).named(split.name()).draws();
+        let mut draws = Seed(sizes.seed).derive(task).derive(split.name()).rng();
         let mut seen = HashSet::new();
-        let mut problems = Vec::with_capacity(sizes.of(split));
+        let mut problems = Vec::with_capacity(sizes.get(split));
         let mut in_vain = 0;
-        while problems.len() < sizes.of(split) {
-            let story = Story::draw(&mut draws, steps, i64::from(self.largest));
+        while problems.len() < sizes.get(split) {
+            let story = WordProblemStory::draw(&mut draws, steps, i64::from(self.largest));
             let question = story.question(wording);
-            let key = normalised(&question);
-            if home(&key) == split && seen.insert(key) {
+            let key = normalize_question(&question);
+            if assigned_split(&key) == split && seen.insert(key) {
                 problems.push(story.problem(
                     format!("{task}/{}/{}", split.name(), problems.len()),
                     question,
@@ -169,10 +171,10 @@ impl WordProblems {
             } else {
                 in_vain += 1;
             }
-            if in_vain == PATIENCE {
+            if in_vain == MAX_FAILED_DRAWS {
                 return Err(DataError::TooFew {
                     split,
-                    asked: sizes.of(split),
+                    asked: sizes.get(split),
                     available: problems.len(),
                     place: format!("task `{task}` with these settings"),
                     remedy: "ask for fewer, or raise `largest` or the number of steps",
@@ -184,29 +186,29 @@ impl WordProblems {
 }
 
 /// A start and what happens to it.
-struct Story {
-    scene: Scene,
+struct WordProblemStory {
+    scene: StoryScene,
     start: i64,
     /// Each change, and whether it is told in the second phrasing.
-    changes: Vec<(Change, bool)>,
+    changes: Vec<(TotalChange, bool)>,
 }
 
-impl Story {
-    fn draw(draws: &mut Draws, [fewest, most]: [u32; 2], largest: i64) -> Self {
-        let &(name, pronoun) = draws.pick(&PEOPLE);
-        let &thing = draws.pick(&THINGS);
-        let scene = Scene {
+impl WordProblemStory {
+    fn draw(draws: &mut SeededRng, [fewest, most]: [u32; 2], largest: i64) -> Self {
+        let &(name, pronoun) = draws.choose(&NAMES_AND_PRONOUNS);
+        let &thing = draws.choose(&NOUNS);
+        let scene = StoryScene {
             name,
             pronoun,
-            thing,
+            noun: thing,
         };
-        let start = draws.between(2, largest);
-        let steps = draws.between(i64::from(fewest), i64::from(most));
+        let start = draws.int_between(2, largest);
+        let steps = draws.int_between(i64::from(fewest), i64::from(most));
         let mut total = start;
         let changes = (0..steps)
             .map(|_| {
                 let change = draw_change(draws, total, largest);
-                total = apply(total, change).1;
+                total = apply_change(total, change).1;
                 (change, draws.uniform() < 0.5)
             })
             .collect();
@@ -217,11 +219,11 @@ impl Story {
         }
     }
 
-    fn question(&self, wording: Wording) -> String {
+    fn question(&self, wording: StoryWording) -> String {
         let mut text = wording.opening(self.scene, self.start);
         for &(change, second) in &self.changes {
             text.push(' ');
-            text.push_str(&wording.change(self.scene, change, second));
+            text.push_str(&wording.change_sentence(self.scene, change, second));
         }
         text.push(' ');
         text.push_str(&wording.question(self.scene));
@@ -233,13 +235,14 @@ impl Story {
         let mut solution = String::new();
         let mut total = self.start;
         for &(change, _) in &self.changes {
-            let (sign, result) = apply(total, change);
-            let (Change::Add(y) | Change::Take(y) | Change::Times(y)) = change;
+            let (sign, result) = apply_change(total, change);
+            let (TotalChange::Add(y) | TotalChange::Subtract(y) | TotalChange::Multiply(y)) =
+                change;
             writeln!(solution, "{total}{sign}{y}={result}")
                 .expect("writing to a string does not fail");
             total = result;
         }
-        write!(solution, "{MARK} {total}").expect("writing to a string does not fail");
+        write!(solution, "{ANSWER_MARKER} {total}").expect("writing to a string does not fail");
         Problem {
             id,
             question,
@@ -251,23 +254,23 @@ impl Story {
 
 /// A change of a running total: 45 % add, 35 % take away (from more than 3, leaving at least 1),
 /// and the others double or triple.
-fn draw_change(draws: &mut Draws, total: i64, largest: i64) -> Change {
+fn draw_change(draws: &mut SeededRng, total: i64, largest: i64) -> TotalChange {
     let kind = draws.uniform();
     if kind < 0.45 {
-        Change::Add(draws.between(2, largest))
+        TotalChange::Add(draws.int_between(2, largest))
     } else if kind < 0.8 && total > 3 {
-        Change::Take(draws.between(2, largest.min(total - 1)))
+        TotalChange::Subtract(draws.int_between(2, largest.min(total - 1)))
     } else {
-        Change::Times(draws.between(2, 3))
+        TotalChange::Multiply(draws.int_between(2, 3))
     }
 }
 
 /// The sign of a change, and the total after it.
-const fn apply(total: i64, change: Change) -> (char, i64) {
+const fn apply_change(total: i64, change: TotalChange) -> (char, i64) {
     match change {
-        Change::Add(y) => ('+', total + y),
-        Change::Take(y) => ('-', total - y),
-        Change::Times(y) => ('*', total * y),
+        TotalChange::Add(y) => ('+', total + y),
+        TotalChange::Subtract(y) => ('-', total - y),
+        TotalChange::Multiply(y) => ('*', total * y),
     }
 }
 
@@ -279,36 +282,36 @@ mod tests {
 
     use super::*;
 
-    fn sizes(corpus: usize, train: usize, validation: usize, test: usize) -> Sizes {
-        Sizes {
+    fn sizes(corpus: usize, train: usize, validation: usize, test: usize) -> SplitSizes {
+        SplitSizes {
             corpus,
             train,
             validation,
             test,
-            ..Sizes::none(0)
+            ..SplitSizes::empty(0)
         }
     }
 
-    fn plain(settings: &WordProblems, sizes: &Sizes) -> Splits {
+    fn plain(settings: &WordProblems, sizes: &SplitSizes) -> TaskSplits {
         settings
-            .load("word-problems", Wording::Plain, sizes)
+            .load("word-problems", StoryWording::Plain, sizes)
             .unwrap()
     }
 
-    fn told(wording: Wording) -> String {
+    fn told(wording: StoryWording) -> String {
         let changes = [
-            Change::Take(6),
-            Change::Add(16),
-            Change::Times(2),
-            Change::Add(9),
-            Change::Take(3),
-            Change::Times(3),
+            TotalChange::Subtract(6),
+            TotalChange::Add(16),
+            TotalChange::Multiply(2),
+            TotalChange::Add(9),
+            TotalChange::Subtract(3),
+            TotalChange::Multiply(3),
         ];
-        let story = Story {
-            scene: Scene {
+        let story = WordProblemStory {
+            scene: StoryScene {
                 name: "Ann",
                 pronoun: "She",
-                thing: "cards",
+                noun: "cards",
             },
             start: 8,
             changes: changes
@@ -323,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_story_in_plain_words() {
-        insta::assert_snapshot!(told(Wording::Plain), @r"
+        insta::assert_snapshot!(told(StoryWording::Plain), @r"
         Ann has 8 cards. She gives away 6. She buys 16 more. She doubles them. She finds 9 more. She loses 3. She triples them. How many cards does Ann have now?
         8-6=2
         2+16=18
@@ -337,7 +340,7 @@ mod tests {
 
     #[test]
     fn the_same_story_in_other_words() {
-        insta::assert_snapshot!(told(Wording::Reworded), @r"
+        insta::assert_snapshot!(told(StoryWording::Reworded), @r"
         Ann fills a bag with 8 cards. She takes out 6. She adds 16. Soon it holds twice as many. She puts in 9. She removes 3. Soon it holds three times as many. Give the number of cards in the bag.
         8-6=2
         2+16=18
@@ -349,7 +352,7 @@ mod tests {
         ");
     }
 
-    fn letters(wording: Wording) -> BTreeSet<char> {
+    fn letters(wording: StoryWording) -> BTreeSet<char> {
         let splits = WordProblems::default()
             .load("letters", wording, &sizes(2000, 0, 0, 0))
             .unwrap();
@@ -362,8 +365,8 @@ mod tests {
 
     #[test]
     fn other_words_need_no_other_letters() {
-        let plain = letters(Wording::Plain);
-        let new: Vec<char> = letters(Wording::Reworded)
+        let plain = letters(StoryWording::Plain);
+        let new: Vec<char> = letters(StoryWording::Reworded)
             .difference(&plain)
             .copied()
             .collect();
@@ -372,19 +375,21 @@ mod tests {
 
     #[test]
     fn changes_come_in_their_shares_and_keep_the_total_positive() {
-        let mut draws = Seed(1).draws();
+        let mut draws = Seed(1).rng();
         let mut counts = [0, 0, 0];
         for _ in 0..10_000 {
             match draw_change(&mut draws, 10, 20) {
-                Change::Add(y) => (counts[0] += 1, assert!((2..=20).contains(&y))),
-                Change::Take(y) => (counts[1] += 1, assert!((2..=9).contains(&y))),
-                Change::Times(y) => (counts[2] += 1, assert!((2..=3).contains(&y))),
+                TotalChange::Add(y) => (counts[0] += 1, assert!((2..=20).contains(&y))),
+                TotalChange::Subtract(y) => (counts[1] += 1, assert!((2..=9).contains(&y))),
+                TotalChange::Multiply(y) => (counts[2] += 1, assert!((2..=3).contains(&y))),
             };
         }
         for (count, share) in counts.into_iter().zip([4500_i32, 3500, 2000]) {
             assert!((share - count).abs() < 200, "{counts:?}");
         }
-        assert!((0..1000).all(|_| !matches!(draw_change(&mut draws, 3, 20), Change::Take(_))));
+        assert!(
+            (0..1000).all(|_| !matches!(draw_change(&mut draws, 3, 20), TotalChange::Subtract(_)))
+        );
     }
 
     #[test]
@@ -421,7 +426,7 @@ mod tests {
             plain(&settings, &sizes),
             plain(
                 &settings,
-                &Sizes {
+                &SplitSizes {
                     seed: 1,
                     ..sizes.clone()
                 },
@@ -450,7 +455,7 @@ mod tests {
             largest: 2,
         };
         let error = settings
-            .load("word-problems", Wording::Plain, &sizes(0, 0, 0, 500))
+            .load("word-problems", StoryWording::Plain, &sizes(0, 0, 0, 500))
             .unwrap_err();
         assert!(
             matches!(
@@ -474,7 +479,7 @@ mod tests {
                 corpus_steps,
                 largest,
             }
-            .fault()
+            .first_error()
         };
         assert_eq!(fault([3, 4], [1, 4], 20), None);
         assert_eq!(
@@ -501,8 +506,8 @@ mod tests {
     proptest! {
         #[test]
         fn every_equation_is_true_and_leads_to_the_next(seed in any::<u64>(), largest in 2_i64..100) {
-            let story = Story::draw(&mut Seed(seed).draws(), [1, 16], largest);
-            let problem = story.problem("p".into(), story.question(Wording::Plain));
+            let story = WordProblemStory::draw(&mut Seed(seed).rng(), [1, 16], largest);
+            let problem = story.problem("p".into(), story.question(StoryWording::Plain));
             let solution = problem.solution.unwrap();
             let mut total = story.start;
             for line in solution.lines().take(story.changes.len()) {

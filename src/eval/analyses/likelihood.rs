@@ -7,26 +7,26 @@
 //! * after t attempts, marginalised over them: `-log( (1/M) sum_m p(y* | x, y^m_1..t) ) / n`;
 //! * the same with the mean of the logarithms, which is never smaller (Jensen's inequality).
 
-use crate::eval::{Metric, Unit};
+use crate::eval::{Metric, MetricUnit};
 
 /// Log-likelihoods of one problem's reference solution.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Likelihoods {
+pub struct ReferenceLikelihoods {
     /// Tokens of the reference, its end token included.
     pub tokens: usize,
     /// As the first answer.
-    pub at_once: f64,
+    pub first_turn: f64,
     /// Number of attempts before it, from 1: one value per rollout.
-    pub after: Vec<Vec<f64>>,
+    pub later_turns: Vec<Vec<f64>>,
 }
 
-impl Likelihoods {
+impl ReferenceLikelihoods {
     /// (name of the metric, value) in the order of [`likelihood_metrics`], in nats per token.
     #[must_use]
     pub fn scores(&self) -> Vec<(String, f64)> {
         let per_token = |log: f64| -log / self.tokens as f64;
-        let mut scores = vec![("nll@t1".to_owned(), per_token(self.at_once))];
-        for (turn, logs) in (2..).zip(&self.after) {
+        let mut scores = vec![("nll@t1".to_owned(), per_token(self.first_turn))];
+        for (turn, logs) in (2..).zip(&self.later_turns) {
             scores.push((format!("nll@t{turn}"), per_token(log_mean_exp(logs))));
             let mean = logs.iter().sum::<f64>() / logs.len() as f64;
             scores.push((format!("nll-mean@t{turn}"), per_token(mean)));
@@ -48,7 +48,7 @@ pub fn likelihood_metrics(turns: u32, rollouts: u32) -> Vec<Metric> {
     let metric = |name: String, meaning: String| Metric {
         name,
         version: 1,
-        unit: Unit::Nats,
+        unit: MetricUnit::Nats,
         higher_is_better: Some(false),
         meaning,
     };
@@ -80,10 +80,10 @@ mod tests {
 
     #[test]
     fn scores_by_hand() {
-        let likelihoods = Likelihoods {
+        let likelihoods = ReferenceLikelihoods {
             tokens: 2,
-            at_once: 0.25_f64.ln(),
-            after: vec![vec![0.5_f64.ln(), 0.125_f64.ln()], vec![-1000.0, -1000.0]],
+            first_turn: 0.25_f64.ln(),
+            later_turns: vec![vec![0.5_f64.ln(), 0.125_f64.ln()], vec![-1000.0, -1000.0]],
         };
         let scores = likelihoods.scores();
         let names: Vec<String> = scores.iter().map(|(name, _)| name.clone()).collect();
@@ -113,7 +113,7 @@ mod tests {
         fn the_mean_of_logarithms_is_never_the_smaller_loss(
             logs in proptest::collection::vec(-50.0_f64..0.0, 1..9)
         ) {
-            let scores = Likelihoods { tokens: 3, at_once: -1.0, after: vec![logs] }.scores();
+            let scores = ReferenceLikelihoods { tokens: 3, first_turn: -1.0, later_turns: vec![logs] }.scores();
             proptest::prop_assert!(scores[1].1 <= scores[2].1 + 1e-12);
         }
     }

@@ -7,5 +7,5 @@
 mod likelihood;
 mod unsolved;
 
-pub use likelihood::{Likelihoods, likelihood_metrics};
-pub use unsolved::{Unsolved, unsolved_metrics};
+pub use likelihood::{ReferenceLikelihoods, likelihood_metrics};
+pub use unsolved::{UnsolvedSamples, unsolved_metrics};

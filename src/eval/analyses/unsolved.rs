@@ -6,35 +6,37 @@
 //! attempts: problems that were merely unlucky are solved by those as well.
 
 use crate::domain::{Episode, Turn};
-use crate::eval::vote::majority;
-use crate::eval::{Metric, Unit};
+use crate::eval::vote::majority_vote;
+use crate::eval::{Metric, MetricUnit};
 
 /// All that was drawn for one problem.
 #[derive(Clone, Copy, Debug)]
-pub struct Unsolved<'a> {
+pub struct UnsolvedSamples<'a> {
     /// Independent first attempts, in the order drawn. Twice the largest budget where the smallest
     /// budget solves nothing; else that of the largest budget.
-    pub firsts: &'a [Episode],
+    pub first_attempts: &'a [Episode],
     /// Independent sequences without oracle; none where the smallest budget solves the problem.
     pub sequences: &'a [Episode],
     /// Turns of a sequence.
     pub turns: usize,
 }
 
-impl Unsolved<'_> {
+impl UnsolvedSamples<'_> {
     /// (name of the metric, value); of each budget in sequences, `unsolved@B` on every problem and the
     /// others only where it is 1.
     #[must_use]
     pub fn scores(&self, budgets: &[u32]) -> Vec<(String, f64)> {
         budgets
             .iter()
-            .flat_map(|&budget| self.at(budget as usize))
+            .flat_map(|&budget| self.scores_at_budget(budget as usize))
             .collect()
     }
 
-    fn at(&self, sequences: usize) -> Vec<(String, f64)> {
+    fn scores_at_budget(&self, sequences: usize) -> Vec<(String, f64)> {
         let budget = sequences * self.turns;
-        let (spent, further) = self.firsts.split_at(budget.min(self.firsts.len()));
+        let (spent, further) = self
+            .first_attempts
+            .split_at(budget.min(self.first_attempts.len()));
         let unsolved = !spent.iter().any(Episode::ends_right);
         let mut scores = vec![(format!("unsolved@{budget}"), f64::from(unsolved))];
         if !unsolved {
@@ -52,11 +54,11 @@ impl Unsolved<'_> {
                 "vote",
                 sequential
                     .first()
-                    .is_some_and(|sequence| wins(&sequence.turns)),
+                    .is_some_and(|sequence| majority_is_right(&sequence.turns)),
             ),
             (
                 "more-vote",
-                wins(further[..self.turns].iter().flat_map(|first| &first.turns)),
+                majority_is_right(further[..self.turns].iter().flat_map(|first| &first.turns)),
             ),
         ];
         scores.extend(
@@ -67,9 +69,9 @@ impl Unsolved<'_> {
 }
 
 /// Whether the majority of these answers is right.
-fn wins<'a>(turns: impl IntoIterator<Item = &'a Turn>) -> bool {
+fn majority_is_right<'a>(turns: impl IntoIterator<Item = &'a Turn>) -> bool {
     let grades: Vec<_> = turns.into_iter().map(|turn| &turn.chosen().grade).collect();
-    majority(&grades).right
+    majority_vote(&grades).right
 }
 
 /// What the scores mean.
@@ -77,16 +79,16 @@ fn wins<'a>(turns: impl IntoIterator<Item = &'a Turn>) -> bool {
 pub fn unsolved_metrics(budgets: &[u32], turns: u32) -> Vec<Metric> {
     budgets
         .iter()
-        .flat_map(|&sequences| of_budget(sequences, turns))
+        .flat_map(|&sequences| budget_metrics(sequences, turns))
         .collect()
 }
 
-fn of_budget(sequences: u32, turns: u32) -> [Metric; 6] {
+fn budget_metrics(sequences: u32, turns: u32) -> [Metric; 6] {
     let budget = sequences * turns;
     let metric = |name: &str, better: bool, meaning: String| Metric {
         name: format!("{name}@{budget}"),
         version: 1,
-        unit: Unit::Fraction,
+        unit: MetricUnit::Fraction,
         higher_is_better: Some(better),
         meaning,
     };
@@ -136,26 +138,26 @@ fn of_budget(sequences: u32, turns: u32) -> [Metric; 6] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Author, Candidate, Grade, Verdict};
+    use crate::domain::{Candidate, CandidateAuthor, Grade, GradeVerdict};
 
     /// Episodes whose turns answer these letters; 7 is right.
     fn episodes(answers: &[&str]) -> Vec<Episode> {
         let turn = |answer: char| {
             let verdict = if answer == '7' {
-                Verdict::Right
+                GradeVerdict::Right
             } else {
-                Verdict::Wrong
+                GradeVerdict::Wrong
             };
             let grade = Grade {
                 answer: Some(answer.to_string()),
                 verdict,
             };
-            let (author, text) = (Author::Policy, answer.to_string());
+            let (author, text) = (CandidateAuthor::Policy, answer.to_string());
             Turn::single(Candidate {
                 author,
                 text,
                 tokens: 1,
-                prompt: 1,
+                prompt_tokens: 1,
                 finished: true,
                 grade,
             })
@@ -172,8 +174,8 @@ mod tests {
         let letters: Vec<String> = firsts.chars().map(String::from).collect();
         let firsts = episodes(&letters.iter().map(String::as_str).collect::<Vec<_>>());
         let sequences = episodes(sequences);
-        let scores = Unsolved {
-            firsts: &firsts,
+        let scores = UnsolvedSamples {
+            first_attempts: &firsts,
             sequences: &sequences,
             turns: 2,
         }

@@ -7,45 +7,49 @@
 
 use strsim::levenshtein;
 
-use crate::eval::metric::{Extent, Log, Measure};
+use crate::eval::metric::{EvalShape, MetricFn, ProblemEpisodes};
 
 /// Up to this part of the longer text an edit is small.
-const SMALL: f64 = 0.3;
+const MAX_SMALL_EDIT: f64 = 0.3;
 
-pub(super) fn measures(extent: Extent) -> Vec<Measure> {
-    (2..=extent.turns).flat_map(at).collect()
+pub(super) fn metric_fns(extent: EvalShape) -> Vec<MetricFn> {
+    (2..=extent.turns).flat_map(edit_metrics).collect()
 }
 
-fn at(turn: usize) -> [Measure; 3] {
+fn edit_metrics(turn: usize) -> [MetricFn; 3] {
     let before = turn - 1;
     [
-        Measure::fraction(
+        MetricFn::fraction(
             format!("edit@t{turn}"),
             None,
             format!(
                 "Edit distance between the texts of turns {before} and {turn}, as a part of the longer one."
             ),
-            move |log| distance(log, turn),
+            move |log| edit_distance_ratio(log, turn),
         ),
-        Measure::yes_or_no(
+        MetricFn::indicator(
             format!("same@t{turn}"),
             None,
             format!("Turn {turn} repeats the text of turn {before} word for word."),
             move |log| log.turns[turn - 2].text == log.turns[turn - 1].text,
         ),
-        Measure::yes_or_no(
+        MetricFn::indicator(
             format!("corrected-small@t{turn}"),
             Some(true),
             format!(
                 "Turn {turn} corrects turn {before} by an edit of at most {:.0} %; other corrections are big.",
-                SMALL * 100.0
+                MAX_SMALL_EDIT * 100.0
             ),
-            move |log| !log.right(turn - 1) && log.right(turn) && distance(log, turn) <= SMALL,
+            move |log| {
+                !log.is_right(turn - 1)
+                    && log.is_right(turn)
+                    && edit_distance_ratio(log, turn) <= MAX_SMALL_EDIT
+            },
         ),
     ]
 }
 
-fn distance(log: &Log<'_>, turn: usize) -> f64 {
+fn edit_distance_ratio(log: &ProblemEpisodes<'_>, turn: usize) -> f64 {
     let (before, after) = (
         log.turns[turn - 2].text.as_str(),
         log.turns[turn - 1].text.as_str(),

@@ -4,21 +4,21 @@
 //! problems that turn 1 gets wrong (or right), they are the error recall and the false alarm rate
 //! of Ma et al. 2025 and Xiong et al. 2025. Must not know votes.
 
-use crate::eval::metric::{Extent, Log, Measure, Metric, Unit};
+use crate::eval::metric::{EvalShape, Metric, MetricFn, MetricUnit, ProblemEpisodes};
 
-pub(super) fn measures(extent: Extent) -> Vec<Measure> {
-    if !extent.verifies {
+pub(super) fn metric_fns(extent: EvalShape) -> Vec<MetricFn> {
+    if !extent.self_verifies {
         return Vec::new();
     }
     let at_first = |name: &str, better, meaning: &str, holds: fn(bool, Option<bool>) -> bool| {
-        Measure::yes_or_no(name.to_owned(), better, meaning.to_owned(), move |log| {
-            holds(log.right(1), approval(log))
+        MetricFn::indicator(name.to_owned(), better, meaning.to_owned(), move |log| {
+            holds(log.is_right(1), first_approval(log))
         })
     };
     let metric = Metric {
         name: "turns-made".to_owned(),
         version: 1,
-        unit: Unit::Count,
+        unit: MetricUnit::Count,
         higher_is_better: None,
         meaning: "Attempts until the policy was content or its turns were up.".to_owned(),
     };
@@ -41,14 +41,14 @@ pub(super) fn measures(extent: Extent) -> Vec<Measure> {
             "The first attempt is right and the policy calls it wrong.",
             |right, said| right && said == Some(false),
         ),
-        Measure {
+        MetricFn {
             metric,
-            score: Box::new(|log| log.made as f64),
+            score: Box::new(|log| log.turns_made as f64),
         },
     ]
 }
 
-fn approval(log: &Log<'_>) -> Option<bool> {
+fn first_approval(log: &ProblemEpisodes<'_>) -> Option<bool> {
     log.reviews
         .first()
         .copied()

@@ -12,27 +12,28 @@ use std::path::Path;
 use safetensors::tensor::View;
 use serde_json::{Value, json};
 
-use super::write::{Parameter, named};
+use super::write::{TensorToWrite, named_tensors};
 use super::{
-    CONFIG, CheckpointError, GENERATION, TOKENIZER, WEIGHTS, dialogues, file, hugging_face, write,
+    CONFIG_FILE, CheckpointError, GENERATION_CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, file_error,
+    hugging_face, tokenizer_config, write_file,
 };
-use crate::domain::Sampling;
+use crate::domain::SamplingConfig;
 use crate::model::{LanguageModel, Precision};
 
 /// How a checkpoint is written.
 #[derive(Clone, Copy, Debug)]
-pub struct Form {
+pub struct ExportOptions {
     /// The numbers of the weights.
     pub precision: Precision,
     /// Bytes of tensors in one file at most; a larger tensor has a file of its own.
-    pub shard: u64,
+    pub max_shard_bytes: u64,
     /// How answers are sampled where nothing else is said.
-    pub sampling: Sampling,
+    pub sampling: SamplingConfig,
 }
 
 /// Files that belong to a tokenizer with a chat template, where they are there.
-const KEPT: [&str; 9] = [
-    TOKENIZER,
+const TOKENIZER_FILES: [&str; 9] = [
+    TOKENIZER_FILE,
     "tokenizer_config.json",
     "chat_template.jinja",
     "special_tokens_map.json",
@@ -40,7 +41,7 @@ const KEPT: [&str; 9] = [
     "vocab.json",
     "merges.txt",
     "tokenizer.model",
-    GENERATION,
+    GENERATION_CONFIG_FILE,
 ];
 /// Writes a model into a folder that is there and empty; returns the files of weights with their bytes.
 ///
@@ -49,44 +50,50 @@ const KEPT: [&str; 9] = [
 pub fn export(
     model: &LanguageModel,
     to: &Path,
-    form: &Form,
+    form: &ExportOptions,
 ) -> Result<Vec<(String, u64)>, CheckpointError> {
     let decoder = &model.decoder;
     let from = model.tokenizer.folder();
-    let sizes =
-        config(model, from, form.precision).map_err(|reason| file("export", to, &reason))?;
-    let merged = decoder.with_weights(decoder.weights().clone().merged(decoder.config()));
-    let files = weights(named(&merged, form.precision), to, form.shard)?;
+    let sizes = model_config_json(model, from, form.precision)
+        .map_err(|reason| file_error("export", to, &reason))?;
+    let merged = decoder.with_weights(decoder.weights().clone().merge_adapters(decoder.config()));
+    let files = write_weights(
+        named_tensors(&merged, form.precision),
+        to,
+        form.max_shard_bytes,
+    )?;
     match from {
         Some(from) => {
-            keep(from, to)?;
+            copy_tokenizer_files(from, to)?;
             // A template from elsewhere takes the place of the checkpoint's own.
-            model.tokenizer.save_all(to)?;
+            model.tokenizer.save_files(to)?;
         }
-        None => write_own(model, to)?,
+        None => write_own_tokenizer(model, to)?,
     }
-    if let Some(json) = generation(model, &form.sampling, &to.join(GENERATION)) {
-        write_json(&to.join(GENERATION), &json)?;
+    if let Some(json) =
+        generation_config_json(model, &form.sampling, &to.join(GENERATION_CONFIG_FILE))
+    {
+        write_json(&to.join(GENERATION_CONFIG_FILE), &json)?;
     }
-    write_json(&to.join(CONFIG), &sizes)?;
+    write_json(&to.join(CONFIG_FILE), &sizes)?;
     Ok(files)
 }
 
 /// The sizes: as they came, where they came from elsewhere and still hold.
-fn config(
+fn model_config_json(
     model: &LanguageModel,
     from: Option<&Path>,
     precision: Precision,
 ) -> Result<Value, String> {
-    let (sizes, rows) = (model.decoder.config(), model.decoder.vocabulary());
-    let came = from.and_then(|from| fs::read_to_string(from.join(CONFIG)).ok());
+    let (sizes, rows) = (model.decoder.config(), model.decoder.vocabulary_size());
+    let came = from.and_then(|from| fs::read_to_string(from.join(CONFIG_FILE)).ok());
     let came: Option<Value> = came.and_then(|text| serde_json::from_str(&text).ok());
     let holds = |json: &Value| {
-        hugging_face::read(json).is_ok_and(|read| (&read.0, read.1) == (sizes, rows))
+        hugging_face::parse_config(json).is_ok_and(|read| (&read.0, read.1) == (sizes, rows))
     };
     let mut json = match came.filter(holds) {
         Some(json) => json,
-        None => hugging_face::written(sizes, rows)?,
+        None => hugging_face::config_json(sizes, rows)?,
     };
     let name = match precision {
         Precision::F32 => "float32",
@@ -97,7 +104,7 @@ fn config(
             json[field] = json!(name);
         }
     }
-    if let Some(control) = model.tokenizer.control() {
+    if let Some(control) = model.tokenizer.special_tokens() {
         json["bos_token_id"] = Value::Null;
         json["eos_token_id"] = json!(control.end);
         json["pad_token_id"] = json!(control.pad);
@@ -107,8 +114,12 @@ fn config(
 
 /// How transformers samples: as the configuration that came with the checkpoint says, or else as this
 /// program does; until any token that ends an attempt. None if what came says that.
-fn generation(model: &LanguageModel, sampling: &Sampling, came: &Path) -> Option<Value> {
-    let stops = json!(model.tokenizer.stops());
+fn generation_config_json(
+    model: &LanguageModel,
+    sampling: &SamplingConfig,
+    came: &Path,
+) -> Option<Value> {
+    let stops = json!(model.tokenizer.stop_tokens());
     let came = fs::read_to_string(came)
         .ok()
         .and_then(|text| serde_json::from_str::<Value>(&text).ok());
@@ -130,26 +141,31 @@ fn generation(model: &LanguageModel, sampling: &Sampling, came: &Path) -> Option
         json["top_k"] = json!(sampling.top_k);
         json["top_p"] = json!(sampling.top_p);
     }
-    if let Some(control) = model.tokenizer.control() {
+    if let Some(control) = model.tokenizer.special_tokens() {
         json["pad_token_id"] = json!(control.pad);
     }
     Some(json)
 }
 
-fn write_own(model: &LanguageModel, to: &Path) -> Result<(), CheckpointError> {
-    model.tokenizer.save(&to.join(TOKENIZER))?;
-    if let Some(config) = dialogues::config(&model.tokenizer, model.decoder.config()) {
+fn write_own_tokenizer(model: &LanguageModel, to: &Path) -> Result<(), CheckpointError> {
+    model.tokenizer.save(&to.join(TOKENIZER_FILE))?;
+    if let Some(config) =
+        tokenizer_config::tokenizer_config(&model.tokenizer, model.decoder.config())
+    {
         write_json(&to.join("tokenizer_config.json"), &config)?;
-        write_json(&to.join("special_tokens_map.json"), &dialogues::special())?;
+        write_json(
+            &to.join("special_tokens_map.json"),
+            &tokenizer_config::special_tokens_map(),
+        )?;
     }
     Ok(())
 }
 
-fn keep(from: &Path, to: &Path) -> Result<(), CheckpointError> {
-    for name in KEPT {
+fn copy_tokenizer_files(from: &Path, to: &Path) -> Result<(), CheckpointError> {
+    for name in TOKENIZER_FILES {
         let (from, to) = (from.join(name), to.join(name));
         if from.exists() {
-            fs::copy(&from, &to).map_err(|error| file("write", &to, &error))?;
+            fs::copy(&from, &to).map_err(|error| file_error("write", &to, &error))?;
         }
     }
     Ok(())
@@ -157,23 +173,23 @@ fn keep(from: &Path, to: &Path) -> Result<(), CheckpointError> {
 
 fn write_json(path: &Path, json: &Value) -> Result<(), CheckpointError> {
     let text = serde_json::to_string_pretty(json).expect("plain data");
-    write(path, format!("{text}\n").as_bytes())
+    write_file(path, format!("{text}\n").as_bytes())
 }
 
 /// Writes tensors in the order of their names.
-fn weights(
-    tensors: BTreeMap<String, Parameter>,
+fn write_weights(
+    tensors: BTreeMap<String, TensorToWrite>,
     to: &Path,
     shard: u64,
 ) -> Result<Vec<(String, u64)>, CheckpointError> {
     let total: usize = tensors.values().map(View::data_len).sum();
-    let shards = cut(tensors, shard);
+    let shards = split_into_shards(tensors, shard);
     let count = shards.len();
     let mut files = Vec::with_capacity(count);
     let mut places = BTreeMap::new();
     for (number, shard) in shards.into_iter().enumerate() {
         let name = match count {
-            1 => WEIGHTS.to_owned(),
+            1 => WEIGHTS_FILE.to_owned(),
             _ => format!("model-{:05}-of-{count:05}.safetensors", number + 1),
         };
         places.extend(
@@ -185,21 +201,21 @@ fn weights(
         // Some readers refuse files that do not say this.
         let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         safetensors::serialize_to_file(shard, Some(about), &path)
-            .map_err(|error| file("write", &path, &error))?;
+            .map_err(|error| file_error("write", &path, &error))?;
         let bytes = fs::metadata(&path)
-            .map_err(|error| file("read", &path, &error))?
+            .map_err(|error| file_error("read", &path, &error))?
             .len();
         files.push((name, bytes));
     }
     if count > 1 {
         let index = json!({ "metadata": { "total_size": total }, "weight_map": places });
-        write_json(&to.join(format!("{WEIGHTS}.index.json")), &index)?;
+        write_json(&to.join(format!("{WEIGHTS_FILE}.index.json")), &index)?;
     }
     Ok(files)
 }
 
 /// Tensors in shards of at most so many bytes, in order.
-fn cut<T: View>(tensors: BTreeMap<String, T>, most: u64) -> Vec<Vec<(String, T)>> {
+fn split_into_shards<T: View>(tensors: BTreeMap<String, T>, most: u64) -> Vec<Vec<(String, T)>> {
     let mut shards: Vec<Vec<(String, T)>> = vec![Vec::new()];
     let mut room = most;
     for (name, tensor) in tensors {
@@ -225,9 +241,9 @@ mod tests {
 
     use super::*;
 
-    struct Sized(usize);
+    struct TensorOfSize(usize);
 
-    impl View for Sized {
+    impl View for TensorOfSize {
         fn dtype(&self) -> Dtype {
             Dtype::U8
         }
@@ -251,11 +267,11 @@ mod tests {
         let tensors = || {
             sizes
                 .iter()
-                .map(|&(name, size)| (name.to_owned(), Sized(size)))
+                .map(|&(name, size)| (name.to_owned(), TensorOfSize(size)))
                 .collect()
         };
         let names = |most| -> Vec<String> {
-            cut(tensors(), most)
+            split_into_shards(tensors(), most)
                 .iter()
                 .map(|s| s.iter().map(|(name, _)| name.as_str()).collect())
                 .collect()

@@ -5,20 +5,24 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{CONFIG, TOKENIZER, WEIGHTS};
+use super::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE};
 
 /// What stands beside a tokenizer that came with a checkpoint.
-pub const COMPANIONS: [&str; 3] = ["tokenizer_config.json", "chat_template.jinja", GENERATION];
+pub const TOKENIZER_COMPANIONS: [&str; 3] = [
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    GENERATION_CONFIG_FILE,
+];
 
 /// How answers are sampled where nothing else is said, and what ends one.
-pub const GENERATION: &str = "generation_config.json";
+pub const GENERATION_CONFIG_FILE: &str = "generation_config.json";
 
 /// The index of weights that lie in several files.
-pub const INDEX: &str = "model.safetensors.index.json";
+pub const WEIGHTS_INDEX_FILE: &str = "model.safetensors.index.json";
 
 /// One file of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct CheckpointFile {
     /// Its name in the folder.
     pub name: String,
     /// Whether it is there.
@@ -29,23 +33,23 @@ pub struct Member {
 /// belongs to it, and weights with every shard of their index. Required files that are missing are
 /// named too.
 #[must_use]
-pub fn members(folder: &Path) -> Vec<Member> {
+pub fn checkpoint_files(folder: &Path) -> Vec<CheckpointFile> {
     let exists = |name: &str| folder.join(name).exists();
-    let required = [CONFIG, TOKENIZER].map(str::to_owned);
-    let beside = COMPANIONS
+    let required = [CONFIG_FILE, TOKENIZER_FILE].map(str::to_owned);
+    let beside = TOKENIZER_COMPANIONS
         .iter()
         .filter(|name| exists(name))
         .map(|&name| name.to_owned());
     let mut names: Vec<String> = required.into_iter().chain(beside).collect();
-    if !exists(WEIGHTS) && exists(INDEX) {
-        names.push(INDEX.to_owned());
-        names.extend(shards(&folder.join(INDEX)));
+    if !exists(WEIGHTS_FILE) && exists(WEIGHTS_INDEX_FILE) {
+        names.push(WEIGHTS_INDEX_FILE.to_owned());
+        names.extend(index_shards(&folder.join(WEIGHTS_INDEX_FILE)));
     } else {
-        names.push(WEIGHTS.to_owned());
+        names.push(WEIGHTS_FILE.to_owned());
     }
     names
         .into_iter()
-        .map(|name| Member {
+        .map(|name| CheckpointFile {
             exists: exists(&name),
             name,
         })
@@ -53,7 +57,7 @@ pub fn members(folder: &Path) -> Vec<Member> {
 }
 
 /// The shards that an index names; none if it cannot be read, which loading will tell.
-fn shards(index: &Path) -> Vec<String> {
+fn index_shards(index: &Path) -> Vec<String> {
     let text = fs::read_to_string(index).unwrap_or_default();
     let json: Value = serde_json::from_str(&text).unwrap_or_default();
     let files = json["weight_map"].as_object().into_iter().flatten();

@@ -38,7 +38,7 @@ impl Architecture {
 
     /// The class in transformers.
     #[must_use]
-    pub const fn class(self) -> &'static str {
+    pub const fn class_name(self) -> &'static str {
         match self {
             Self::Llama => "LlamaForCausalLM",
             Self::Mistral => "MistralForCausalLM",
@@ -50,7 +50,7 @@ impl Architecture {
     /// The architecture that a model of these sizes is written as; none if no configuration of one can
     /// say all of them.
     #[must_use]
-    pub const fn of(config: &ModelConfig) -> Option<Self> {
+    pub const fn for_config(config: &ModelConfig) -> Option<Self> {
         match (config.qkv_bias, config.qk_norm, config.window.is_some()) {
             (false, false, false) => Some(Self::Llama),
             (false, false, true) => Some(Self::Mistral),
@@ -63,7 +63,7 @@ impl Architecture {
 
 /// The fields that are read; others say nothing about the computation.
 #[derive(Deserialize)]
-struct Config {
+struct HfConfig {
     model_type: String,
     vocab_size: usize,
     hidden_size: usize,
@@ -82,15 +82,15 @@ struct Config {
     #[serde(default)]
     mlp_bias: bool,
     rope_theta: Option<f64>,
-    rope_scaling: Option<Rope>,
+    rope_scaling: Option<HfRopeParameters>,
     /// As transformers 5 writes what used to be the two above.
-    rope_parameters: Option<Rope>,
+    rope_parameters: Option<HfRopeParameters>,
     sliding_window: Option<usize>,
     use_sliding_window: Option<bool>,
 }
 
 #[derive(Clone, Deserialize)]
-struct Rope {
+struct HfRopeParameters {
     #[serde(rename = "rope_type")]
     kind: Option<String>,
     /// The same, as it was called before; some configurations have both.
@@ -108,8 +108,8 @@ struct Rope {
 ///
 /// # Errors
 /// What is missing, or what is asked for that is not known here.
-pub fn read(json: &Value) -> Result<(ModelConfig, usize, Architecture), String> {
-    let config = Config::deserialize(json).map_err(|error| error.to_string())?;
+pub fn parse_config(json: &Value) -> Result<(ModelConfig, usize, Architecture), String> {
+    let config = HfConfig::deserialize(json).map_err(|error| error.to_string())?;
     let known = Architecture::ALL
         .into_iter()
         .find(|known| known.name() == config.model_type);
@@ -122,7 +122,7 @@ pub fn read(json: &Value) -> Result<(ModelConfig, usize, Architecture), String> 
             config.model_type
         ));
     };
-    refuse(&config, architecture)?;
+    check_supported(&config, architecture)?;
     let rope = config
         .rope_parameters
         .clone()
@@ -147,14 +147,14 @@ pub fn read(json: &Value) -> Result<(ModelConfig, usize, Architecture), String> 
             .filter(|size| size * heads != config.hidden_size),
         qkv_bias: architecture == Architecture::Qwen2,
         qk_norm: architecture == Architecture::Qwen3,
-        window: window(&config, architecture),
-        rope_scaling: rope.as_ref().map(scaling).transpose()?.flatten(),
+        window: sliding_window(&config, architecture),
+        rope_scaling: rope.as_ref().map(rope_scaling).transpose()?.flatten(),
     };
     Ok((sizes, config.vocab_size, architecture))
 }
 
 /// Says what of a configuration cannot be computed here.
-fn refuse(config: &Config, architecture: Architecture) -> Result<(), String> {
+fn check_supported(config: &HfConfig, architecture: Architecture) -> Result<(), String> {
     let act = config.hidden_act.as_deref().unwrap_or("silu");
     if act != "silu" {
         return Err(format!("`hidden_act` is `{act}`; only `silu` is known"));
@@ -171,14 +171,14 @@ fn refuse(config: &Config, architecture: Architecture) -> Result<(), String> {
     Ok(())
 }
 
-fn window(config: &Config, architecture: Architecture) -> Option<usize> {
+fn sliding_window(config: &HfConfig, architecture: Architecture) -> Option<usize> {
     let window = config
         .sliding_window
         .filter(|_| architecture == Architecture::Mistral);
     window.filter(|&window| window < config.max_position_embeddings)
 }
 
-fn scaling(rope: &Rope) -> Result<Option<RopeScaling>, String> {
+fn rope_scaling(rope: &HfRopeParameters) -> Result<Option<RopeScaling>, String> {
     let need = |value: Option<f64>, name: &str| value.ok_or(format!("rope scaling lacks `{name}`"));
     match rope
         .kind
@@ -209,13 +209,13 @@ fn scaling(rope: &Rope) -> Result<Option<RopeScaling>, String> {
 ///
 /// # Errors
 /// If no known architecture is like this.
-pub fn written(config: &ModelConfig, vocabulary: usize) -> Result<Value, String> {
-    let architecture = Architecture::of(config).ok_or(
+pub fn config_json(config: &ModelConfig, vocabulary: usize) -> Result<Value, String> {
+    let architecture = Architecture::for_config(config).ok_or(
         "no architecture that other programs know has two of `qkv_bias`, `qk_norm` and `window` at a time; a model of \
          these sizes can be used here alone",
     )?;
     let mut json = json!({
-        "architectures": [architecture.class()],
+        "architectures": [architecture.class_name()],
         "model_type": architecture.name(),
         "vocab_size": vocabulary,
         "hidden_size": config.width,
@@ -265,13 +265,13 @@ mod tests {
 
     #[test]
     fn rope_scaling_may_be_named_twice() {
-        let mut json = written(&ModelConfig::default(), 300).unwrap();
+        let mut json = config_json(&ModelConfig::default(), 300).unwrap();
         json["rope_scaling"] = json!({ "rope_type": "linear", "type": "dynamic", "factor": 2.0 });
-        let (read, _, _) = read(&json).unwrap();
+        let (read, _, _) = parse_config(&json).unwrap();
         assert_eq!(read.rope_scaling, Some(RopeScaling::Linear { factor: 2.0 }));
         json["rope_scaling"] = json!({ "type": "linear", "factor": 4.0 });
         assert_eq!(
-            super::read(&json).unwrap().0.rope_scaling,
+            parse_config(&json).unwrap().0.rope_scaling,
             Some(RopeScaling::Linear { factor: 4.0 })
         );
     }
@@ -294,7 +294,7 @@ mod tests {
                 window,
                 ..plain.clone()
             };
-            let written = written(&config, 300);
+            let written = config_json(&config, 300);
             match name {
                 None => assert!(
                     written.unwrap_err().contains("no architecture"),
@@ -303,7 +303,7 @@ mod tests {
                 Some(name) => {
                     let json = written.unwrap();
                     assert_eq!(json["model_type"], name);
-                    assert_eq!(read(&json).unwrap().0, config);
+                    assert_eq!(parse_config(&json).unwrap().0, config);
                 }
             }
         }

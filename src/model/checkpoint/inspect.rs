@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::Dtype;
 use serde::Serialize;
 
-use super::shards::Survey;
+use super::safetensors_files::TensorInventory;
 use super::{
-    Architecture, CONFIG, CheckpointError, Link, Sizes, TOKENIZER, WEIGHTS, base_of, fitting,
-    read_sizes,
+    Architecture, CONFIG_FILE, CheckpointConfig, CheckpointError, CheckpointLink, TOKENIZER_FILE,
+    WEIGHTS_FILE, adapter_base, embedding_rows, read_checkpoint_config,
 };
 use crate::model::{ModelConfig, Tokenizer, TokenizerError};
 
 /// What was found.
 #[derive(Debug, Serialize)]
-pub struct Inspected {
+pub struct CheckpointReport {
     /// The architecture, by the name in Hugging Face's configurations.
     pub architecture: Option<&'static str>,
     /// The sizes; none where they cannot be read.
@@ -29,20 +29,22 @@ pub struct Inspected {
     /// Number of parameters that the sizes ask for.
     pub parameters: Option<usize>,
     /// Tensors by the type of their numbers.
-    pub kinds: Vec<Kind>,
+    #[serde(rename = "kinds")]
+    pub dtypes: Vec<DtypeCount>,
     /// The files of weights.
-    pub shards: Vec<Shard>,
+    pub shards: Vec<WeightFile>,
     /// The tokenizer; none where it cannot be read.
-    pub tokenizer: Option<TokenizerFacts>,
+    pub tokenizer: Option<TokenizerSummary>,
     /// What is wrong, one sentence each.
-    pub faults: Vec<String>,
+    #[serde(rename = "faults")]
+    pub errors: Vec<String>,
     /// What is worth knowing and no fault.
     pub remarks: Vec<String>,
 }
 
 /// Tensors whose numbers are of one type.
 #[derive(Debug, Serialize)]
-pub struct Kind {
+pub struct DtypeCount {
     /// The type, as safetensors calls it.
     pub dtype: String,
     /// How many tensors.
@@ -53,7 +55,7 @@ pub struct Kind {
 
 /// A file of weights.
 #[derive(Debug, Serialize)]
-pub struct Shard {
+pub struct WeightFile {
     /// Where it is, or should be.
     pub path: PathBuf,
     /// Its length; none where it is missing.
@@ -62,86 +64,91 @@ pub struct Shard {
 
 /// What a tokenizer is.
 #[derive(Debug, Serialize)]
-pub struct TokenizerFacts {
+pub struct TokenizerSummary {
     /// Number of tokens.
     pub tokens: usize,
     /// The chat template's file; none where dialogues are written with this program's control tokens.
     pub template: Option<PathBuf>,
     /// Tokens that end an answer.
-    pub ends: Vec<String>,
+    #[serde(rename = "ends")]
+    pub end_tokens: Vec<String>,
     /// Whether a message of the system is written.
-    pub system: bool,
+    #[serde(rename = "system")]
+    pub supports_system: bool,
 }
 
 /// Looks into a checkpoint's folder.
 #[must_use]
-pub fn inspect(folder: &Path) -> Inspected {
+pub fn inspect(folder: &Path) -> CheckpointReport {
     let mut faults = Vec::new();
-    let link = whole_of(folder, &mut faults);
-    followed(&link, faults)
+    let link = resolve_link(folder, &mut faults);
+    inspect_link_target(&link, faults)
 }
 
 /// Looks into the folder that a link leads to, used in the way that it says.
 #[must_use]
-pub fn inspect_linked(link: &Link) -> Inspected {
-    followed(link, Vec::new())
+pub fn inspect_linked(link: &CheckpointLink) -> CheckpointReport {
+    inspect_link_target(link, Vec::new())
 }
 
-fn followed(link: &Link, mut faults: Vec<String>) -> Inspected {
-    let path = link.folder.join(CONFIG);
-    let mut sizes = read_sizes(&path)
+fn inspect_link_target(link: &CheckpointLink, mut faults: Vec<String>) -> CheckpointReport {
+    let path = link.folder.join(CONFIG_FILE);
+    let mut sizes = read_checkpoint_config(&path)
         .map_err(|error| faults.push(error.to_string()))
         .ok();
-    if let (Some(Sizes { config, .. }), Some(most)) = (&mut sizes, link.positions) {
+    if let (Some(CheckpointConfig { config, .. }), Some(most)) = (&mut sizes, link.positions) {
         config.positions = config.positions.min(most);
     }
-    let (weights, tokenizer) = (link.folder.join(WEIGHTS), link.folder.join(TOKENIZER));
-    let files = Files {
+    let (weights, tokenizer) = (
+        link.folder.join(WEIGHTS_FILE),
+        link.folder.join(TOKENIZER_FILE),
+    );
+    let files = CheckpointPaths {
         sizes: &path,
         weights: &weights,
         tokenizer: &tokenizer,
     };
-    look(sizes, &files, link.chat_template.as_deref(), faults)
+    inspect_files(sizes, &files, link.chat_template.as_deref(), faults)
 }
 
 /// Where the parts of a checkpoint are.
-struct Files<'a> {
+struct CheckpointPaths<'a> {
     sizes: &'a Path,
     weights: &'a Path,
     tokenizer: &'a Path,
 }
 
 /// The folder that holds whole weights: that of the base behind adapters, or where a link leads.
-fn whole_of(folder: &Path, faults: &mut Vec<String>) -> Link {
+fn resolve_link(folder: &Path, faults: &mut Vec<String>) -> CheckpointLink {
     let mut told = |error: CheckpointError| faults.push(error.to_string());
-    let base = base_of(folder).unwrap_or_else(|error| {
+    let base = adapter_base(folder).unwrap_or_else(|error| {
         told(error);
         None
     });
     let folder = base.unwrap_or_else(|| folder.to_owned());
-    match Link::read(&folder) {
+    match CheckpointLink::read(&folder) {
         Ok(Some(link)) => link,
-        Ok(None) => Link::to(&folder),
+        Ok(None) => CheckpointLink::to_folder(&folder),
         Err(error) => {
             told(error);
-            Link::to(&folder)
+            CheckpointLink::to_folder(&folder)
         }
     }
 }
 
-impl Inspected {
+impl CheckpointReport {
     /// Looks at a checkpoint whose sizes are known and whose files lie wherever they lie.
     #[must_use]
-    pub fn parts(config: &ModelConfig, weights: &Path, tokenizer: &Path) -> Self {
-        let sizes = Sizes {
+    pub fn from_files(config: &ModelConfig, weights: &Path, tokenizer: &Path) -> Self {
+        let sizes = CheckpointConfig {
             config: config.clone(),
             vocabulary: None,
             precision: None,
             architecture: None,
         };
-        look(
+        inspect_files(
             Some(sizes),
-            &Files {
+            &CheckpointPaths {
                 sizes: weights,
                 weights,
                 tokenizer,
@@ -154,7 +161,7 @@ impl Inspected {
 
 /// A tokenizer, or what is wrong or worth knowing where it cannot write dialogues; and the rows that it
 /// needs.
-fn tokenizer_of(
+fn load_tokenizer(
     path: &Path,
     chat_template: Option<&Path>,
     faults: &mut Vec<String>,
@@ -162,8 +169,13 @@ fn tokenizer_of(
 ) -> (Option<Tokenizer>, Option<usize>) {
     match Tokenizer::load_with(path, chat_template) {
         Ok(tokenizer) => {
-            let rows = tokenizer.rows();
-            remarks.extend(tokenizer.rehearse().err().map(|error| error.to_string()));
+            let rows = tokenizer.embedding_rows();
+            remarks.extend(
+                tokenizer
+                    .check_dialogues()
+                    .err()
+                    .map(|error| error.to_string()),
+            );
             (Some(tokenizer), Some(rows))
         }
         // A base model before any instruction has none.
@@ -178,71 +190,71 @@ fn tokenizer_of(
     }
 }
 
-fn look(
-    sizes: Option<Sizes>,
-    &Files {
+fn inspect_files(
+    sizes: Option<CheckpointConfig>,
+    &CheckpointPaths {
         sizes: path,
         weights,
         tokenizer,
-    }: &Files<'_>,
+    }: &CheckpointPaths<'_>,
     chat_template: Option<&Path>,
     mut faults: Vec<String>,
-) -> Inspected {
+) -> CheckpointReport {
     let named = sizes.as_ref().and_then(|sizes| sizes.architecture);
     let (config, rows) = sizes.map_or((None, None), |sizes| (Some(sizes.config), sizes.vocabulary));
     let mut remarks = Vec::new();
-    if let Some((field, complaint)) = config.as_ref().and_then(ModelConfig::fault) {
+    if let Some((field, complaint)) = config.as_ref().and_then(ModelConfig::first_error) {
         faults.push(format!("{}: `{field}`: {complaint}", path.display()));
     }
-    let (tokenizer, needed) = tokenizer_of(tokenizer, chat_template, &mut faults, &mut remarks);
+    let (tokenizer, needed) = load_tokenizer(tokenizer, chat_template, &mut faults, &mut remarks);
     let vocabulary = match needed {
-        Some(needed) => fitting(rows, needed)
+        Some(needed) => embedding_rows(rows, needed)
             .map_err(|reason| faults.push(format!("{}: {reason}", path.display())))
             .ok()
             .or(rows),
         None => rows,
     };
-    let mut survey = Survey::of(weights);
-    faults.append(&mut survey.faults);
-    faults.extend(other_weights(weights, &survey));
+    let mut survey = TensorInventory::read(weights);
+    faults.append(&mut survey.errors);
+    faults.extend(unsupported_weights(weights, &survey));
     // Tensors of a file that is not there are missing for a reason that was told.
     let whole = survey.files.iter().all(|(_, bytes)| bytes.is_some()) && !survey.tensors.is_empty();
     if let (Some(config), Some(vocabulary), true) = (&config, vocabulary, whole) {
-        faults.extend(misfits(config, vocabulary, &survey, weights));
+        faults.extend(tensor_errors(config, vocabulary, &survey, weights));
     }
-    Inspected {
+    CheckpointReport {
         architecture: named
-            .or_else(|| config.as_ref().and_then(Architecture::of))
+            .or_else(|| config.as_ref().and_then(Architecture::for_config))
             .map(Architecture::name),
         parameters: config
             .as_ref()
             .zip(vocabulary)
-            .map(|(config, rows)| config.weights(rows)),
+            .map(|(config, rows)| config.parameter_count(rows)),
         vocabulary,
-        kinds: kinds(&survey),
+        dtypes: count_dtypes(&survey),
         shards: survey
             .files
             .into_iter()
-            .map(|(path, bytes)| Shard { path, bytes })
+            .map(|(path, bytes)| WeightFile { path, bytes })
             .collect(),
-        tokenizer: tokenizer.as_ref().map(facts),
+        tokenizer: tokenizer.as_ref().map(tokenizer_summary),
         config,
-        faults,
+        errors: faults,
         remarks,
     }
 }
 
-fn facts(tokenizer: &Tokenizer) -> TokenizerFacts {
-    let template = tokenizer.template();
-    TokenizerFacts {
-        tokens: tokenizer.vocabulary(),
+fn tokenizer_summary(tokenizer: &Tokenizer) -> TokenizerSummary {
+    let template = tokenizer.chat_template();
+    TokenizerSummary {
+        tokens: tokenizer.vocabulary_size(),
         template: template.map(|template| template.path().to_owned()),
-        ends: tokenizer.ends(),
-        system: template.is_some_and(crate::model::ChatTemplate::takes_system),
+        end_tokens: tokenizer.end_token_names(),
+        supports_system: template.is_some_and(crate::model::ChatTemplate::supports_system),
     }
 }
 
-fn kinds(survey: &Survey) -> Vec<Kind> {
+fn count_dtypes(survey: &TensorInventory) -> Vec<DtypeCount> {
     let mut kinds: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for (dtype, shape) in survey.tensors.values() {
         let (tensors, values) = kinds.entry(format!("{dtype:?}")).or_default();
@@ -251,7 +263,7 @@ fn kinds(survey: &Survey) -> Vec<Kind> {
     }
     kinds
         .into_iter()
-        .map(|(dtype, (tensors, values))| Kind {
+        .map(|(dtype, (tensors, values))| DtypeCount {
             dtype,
             tensors,
             values,
@@ -260,7 +272,7 @@ fn kinds(survey: &Survey) -> Vec<Kind> {
 }
 
 /// Weights in a form that is not read, where there are none in the one that is.
-fn other_weights(weights: &Path, survey: &Survey) -> Option<String> {
+fn unsupported_weights(weights: &Path, survey: &TensorInventory) -> Option<String> {
     if survey.files.iter().any(|(_, bytes)| bytes.is_some()) {
         return None;
     }
@@ -281,7 +293,12 @@ fn other_weights(weights: &Path, survey: &Survey) -> Option<String> {
 }
 
 /// The first few tensors that are missing, of another shape, or no floats.
-fn misfits(config: &ModelConfig, vocabulary: usize, survey: &Survey, path: &Path) -> Vec<String> {
+fn tensor_errors(
+    config: &ModelConfig,
+    vocabulary: usize,
+    survey: &TensorInventory,
+    path: &Path,
+) -> Vec<String> {
     const SHOWN: usize = 5;
     let wrong = |(name, shape): (String, Vec<usize>)| match survey.tensors.get(&name) {
         None => Some(format!("tensor `{name}` is missing")),
@@ -293,7 +310,7 @@ fn misfits(config: &ModelConfig, vocabulary: usize, survey: &Survey, path: &Path
             "tensor `{name}` has type {other:?}, expected F32, F16 or BF16"
         )),
     };
-    let all: Vec<String> = expected(config, vocabulary)
+    let all: Vec<String> = expected_tensors(config, vocabulary)
         .into_iter()
         .filter_map(wrong)
         .collect();
@@ -314,17 +331,13 @@ fn misfits(config: &ModelConfig, vocabulary: usize, survey: &Survey, path: &Path
 }
 
 /// Every tensor that sizes ask for, in the order of the layers, with its shape on disk.
-pub fn expected(config: &ModelConfig, vocabulary: usize) -> Vec<(String, Vec<usize>)> {
+pub fn expected_tensors(config: &ModelConfig, vocabulary: usize) -> Vec<(String, Vec<usize>)> {
     let ModelConfig {
         width: d,
         hidden: f,
         ..
     } = *config;
-    let (q, kv, s) = (
-        config.queries_width(),
-        config.keys_width(),
-        config.head_size(),
-    );
+    let (q, kv, s) = (config.query_width(), config.key_width(), config.head_size());
     let mut block = vec![
         ("input_layernorm.weight", vec![d]),
         ("self_attn.q_proj.weight", vec![q, d]),
@@ -370,12 +383,12 @@ mod tests {
 
     use super::*;
     use crate::domain::Seed;
-    use crate::model::checkpoint::encode;
-    use crate::model::{Decoder, Place, Weights};
+    use crate::model::checkpoint::encode_weights;
+    use crate::model::{Decoder, ExecutionContext, Weights};
 
     #[test]
     fn what_is_expected_is_what_is_written() {
-        let place = Place::open("flex").unwrap();
+        let place = ExecutionContext::open("flex").unwrap();
         let plain = ModelConfig {
             width: 16,
             layers: 2,
@@ -390,20 +403,20 @@ mod tests {
             ..plain.clone()
         };
         for config in [plain, more] {
-            let weights = Weights::random(&config, 11, Seed(1), &place.device);
-            let bytes = encode(&Decoder::new(config.clone(), weights, &place));
+            let weights = Weights::init_random(&config, 11, Seed(1), &place.device);
+            let bytes = encode_weights(&Decoder::new(config.clone(), weights, &place));
             let written = SafeTensors::deserialize(&bytes).unwrap();
             let mut found: Vec<(String, Vec<usize>)> = written
                 .tensors()
                 .into_iter()
                 .map(|(name, view)| (name, view.shape().to_vec()))
                 .collect();
-            let mut expected = expected(&config, 11);
+            let mut expected = expected_tensors(&config, 11);
             let values: usize = expected
                 .iter()
                 .map(|(_, shape)| shape.iter().product::<usize>())
                 .sum();
-            assert_eq!(values, config.weights(11));
+            assert_eq!(values, config.parameter_count(11));
             found.sort();
             expected.sort();
             assert_eq!(found, expected);

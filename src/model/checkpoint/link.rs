@@ -12,15 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Precision;
 
-use super::files::members;
-use super::{CheckpointError, file, write};
+use super::files::checkpoint_files;
+use super::{CheckpointError, file_error, write_file};
 
 /// Where a link stands.
-pub const LINK: &str = "link.json";
+pub const LINK_FILE: &str = "link.json";
 
 /// A checkpoint somewhere else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link {
+pub struct CheckpointLink {
     /// Its folder.
     pub folder: PathBuf,
     /// The numbers that products are computed in, and frozen matrices are kept in.
@@ -31,10 +31,10 @@ pub struct Link {
     pub positions: Option<usize>,
     /// What each file was.
     #[serde(default)]
-    files: BTreeMap<String, Stamp>,
+    files: BTreeMap<String, FileStamp>,
 }
 
-impl Link {
+impl CheckpointLink {
     /// A link to a folder as it is now.
     ///
     /// # Errors
@@ -45,19 +45,19 @@ impl Link {
         chat_template: Option<PathBuf>,
         positions: Option<usize>,
     ) -> Result<Self, CheckpointError> {
-        let files = stamps(folder)?;
+        let files = file_stamps(folder)?;
         Ok(Self {
             precision,
             chat_template,
             positions,
             files,
-            ..Self::to(folder)
+            ..Self::to_folder(folder)
         })
     }
 
     /// A link to a folder used as it is, whatever is in it.
     #[must_use]
-    pub fn to(folder: &Path) -> Self {
+    pub fn to_folder(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
             precision: Precision::default(),
@@ -73,7 +73,7 @@ impl Link {
     /// If the file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), CheckpointError> {
         let text = serde_json::to_string_pretty(self).expect("a link is plain data");
-        write(&folder.join(LINK), text.as_bytes())
+        write_file(&folder.join(LINK_FILE), text.as_bytes())
     }
 
     /// The link in `folder`, if there is one, checked against the files that it stands for.
@@ -81,31 +81,32 @@ impl Link {
     /// # Errors
     /// If it cannot be read, or a file has changed since it was written.
     pub fn read(folder: &Path) -> Result<Option<Self>, CheckpointError> {
-        let path = folder.join(LINK);
+        let path = folder.join(LINK_FILE);
         let Ok(text) = fs::read_to_string(&path) else {
             return Ok(None);
         };
         let link: Self =
-            serde_json::from_str(&text).map_err(|error| file("read", &path, &error))?;
-        let now = stamps(&link.folder)?;
+            serde_json::from_str(&text).map_err(|error| file_error("read", &path, &error))?;
+        let now = file_stamps(&link.folder)?;
         if let Some((name, _)) = link
             .files
             .iter()
             .find(|&(name, stamp)| now.get(name) != Some(stamp))
         {
             let reason = "it has changed since the run began with it; run the same command again to begin anew with what it is now";
-            return Err(file("use", &link.folder.join(name), &reason));
+            return Err(file_error("use", &link.folder.join(name), &reason));
         }
         Ok(Some(link))
     }
 }
 
 /// Length and time of every file of a checkpoint.
-fn stamps(folder: &Path) -> Result<BTreeMap<String, Stamp>, CheckpointError> {
+fn file_stamps(folder: &Path) -> Result<BTreeMap<String, FileStamp>, CheckpointError> {
     let mut stamps = BTreeMap::new();
-    for member in members(folder) {
+    for member in checkpoint_files(folder) {
         let path = folder.join(&member.name);
-        let stamp = Stamp::of(&path).map_err(|error| file("read", &path, &error))?;
+        let stamp =
+            FileStamp::from_file(&path).map_err(|error| file_error("read", &path, &error))?;
         stamps.insert(member.name, stamp);
     }
     Ok(stamps)
@@ -114,14 +115,14 @@ fn stamps(folder: &Path) -> Result<BTreeMap<String, Stamp>, CheckpointError> {
 /// What a file is known by without being read: its length in bytes, and when it was changed, in
 /// nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp(u64, u64);
+pub struct FileStamp(u64, u64);
 
-impl Stamp {
+impl FileStamp {
     /// That of a file as it is now.
     ///
     /// # Errors
     /// If the system does not tell.
-    pub fn of(path: &Path) -> io::Result<Self> {
+    pub fn from_file(path: &Path) -> io::Result<Self> {
         let data = fs::metadata(path)?;
         let since = data
             .modified()?

@@ -21,7 +21,7 @@
 //! sizes in the fields of [`ModelConfig`] instead.
 
 mod check;
-mod dialogues;
+mod config_file;
 mod export;
 mod files;
 mod hugging_face;
@@ -29,8 +29,8 @@ mod inspect;
 mod link;
 mod peft;
 mod read;
-mod shards;
-mod sizes;
+mod safetensors_files;
+mod tokenizer_config;
 mod write;
 
 use std::fs;
@@ -39,33 +39,36 @@ use std::path::{Path, PathBuf};
 use crate::domain::Key;
 
 use super::{
-    Decoder, LanguageModel, ModelConfig, Place, Precision, Tokenizer, TokenizerError, Weights,
+    Decoder, ExecutionContext, LanguageModel, ModelConfig, Precision, Tokenizer, TokenizerError,
+    Weights,
 };
-use read::Reader;
-use shards::Shards;
+use read::WeightReader;
+use safetensors_files::SafetensorsFiles;
 
-pub use check::{check, check_rows};
-pub use export::{Form, export};
-pub use files::{COMPANIONS, GENERATION, Member, members};
-pub use hugging_face::{Architecture, written as written_config};
-pub use inspect::{Inspected, Kind, Shard, TokenizerFacts, inspect, inspect_linked};
-pub use link::{LINK, Link, Stamp};
-pub use peft::{ADAPTER_CONFIG, ADAPTERS, base_of, save as save_adapters};
-pub use sizes::{Sizes, read_sizes};
-pub use write::encode;
+pub use check::{check_embedding_rows, check_tensors};
+pub use config_file::{CheckpointConfig, read_checkpoint_config};
+pub use export::{ExportOptions, export};
+pub use files::{CheckpointFile, GENERATION_CONFIG_FILE, TOKENIZER_COMPANIONS, checkpoint_files};
+pub use hugging_face::{Architecture, config_json as written_config};
+pub use inspect::{
+    CheckpointReport, DtypeCount, TokenizerSummary, WeightFile, inspect, inspect_linked,
+};
+pub use link::{CheckpointLink, FileStamp, LINK_FILE};
+pub use peft::{ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, adapter_base, save as save_adapters};
+pub use write::encode_weights;
 
 /// Names of a checkpoint's files.
-pub const FILES: [&str; 3] = [WEIGHTS, CONFIG, TOKENIZER];
+pub const CHECKPOINT_FILES: [&str; 3] = [WEIGHTS_FILE, CONFIG_FILE, TOKENIZER_FILE];
 /// The weights.
-pub const WEIGHTS: &str = "model.safetensors";
+pub const WEIGHTS_FILE: &str = "model.safetensors";
 /// The sizes.
-pub const CONFIG: &str = "config.json";
+pub const CONFIG_FILE: &str = "config.json";
 /// The tokenizer.
-pub const TOKENIZER: &str = "tokenizer.json";
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
 
 /// Reads and writes checkpoint folders.
 #[derive(Clone, Copy, Debug)]
-pub struct Checkpoint;
+pub struct CheckpointFolder;
 
 /// Why a checkpoint could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -97,11 +100,11 @@ pub enum CheckpointError {
 
 /// Whether the matrices of a checkpoint are going to be trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum LoadPurpose {
     /// They stay as they are: they are kept in the precision of products.
     Frozen,
     /// They are trained: they are kept in 32 bits.
-    Trained,
+    Trainable,
 }
 
 impl CheckpointError {
@@ -116,16 +119,19 @@ impl CheckpointError {
     }
 }
 
-impl Checkpoint {
+impl CheckpointFolder {
     /// Writes weights and sizes into `folder`, and returns the hash of the weights' file.
     ///
     /// # Errors
     /// If a file cannot be written.
     pub fn save(decoder: &Decoder, folder: &Path) -> Result<Key, CheckpointError> {
-        let bytes = encode(decoder);
-        write(&folder.join(WEIGHTS), &bytes)?;
-        write(&folder.join(CONFIG), sizes::written(decoder).as_bytes())?;
-        Ok(Key::of_bytes(&bytes))
+        let bytes = encode_weights(decoder);
+        write_file(&folder.join(WEIGHTS_FILE), &bytes)?;
+        write_file(
+            &folder.join(CONFIG_FILE),
+            config_file::config_json(decoder).as_bytes(),
+        )?;
+        Ok(Key::from_bytes(&bytes))
     }
 
     /// Reads a whole checkpoint folder: one that holds weights, a link to one, or adapters with
@@ -133,54 +139,57 @@ impl Checkpoint {
     ///
     /// # Errors
     /// If a file is missing or damaged, or the parts do not fit each other.
-    pub fn load(folder: &Path, place: &Place) -> Result<LanguageModel, CheckpointError> {
-        Self::load_for(Purpose::Frozen, folder, place)
+    pub fn load(folder: &Path, place: &ExecutionContext) -> Result<LanguageModel, CheckpointError> {
+        Self::load_for(LoadPurpose::Frozen, folder, place)
     }
 
     /// The same, for matrices that are to be trained or not.
     ///
     /// # Errors
-    /// As [`Checkpoint::load`].
+    /// As [`CheckpointFolder::load`].
     pub fn load_for(
-        purpose: Purpose,
+        purpose: LoadPurpose,
         folder: &Path,
-        place: &Place,
+        place: &ExecutionContext,
     ) -> Result<LanguageModel, CheckpointError> {
-        if let Some(base) = base_of(folder)? {
+        if let Some(base) = adapter_base(folder)? {
             let LanguageModel { decoder, tokenizer } = Self::load_for(purpose, &base, place)?;
-            let adapters = peft::read(folder, decoder.config(), place)?;
+            let adapters = peft::read_adapters(folder, decoder.config(), place)?;
             return Ok(LanguageModel {
                 decoder: decoder.with_adapters(adapters),
                 tokenizer,
             });
         }
-        match Link::read(folder)? {
-            Some(link) => linked(purpose, &link, place),
-            None => whole(purpose, folder, place, None, None),
+        match CheckpointLink::read(folder)? {
+            Some(link) => load_link_target(purpose, &link, place),
+            None => load_weights_folder(purpose, folder, place, None, None),
         }
     }
 
     /// Reads the checkpoint that a link leads to, in the way that it says.
     ///
     /// # Errors
-    /// As [`Checkpoint::load`].
-    pub fn load_linked(link: &Link, place: &Place) -> Result<LanguageModel, CheckpointError> {
-        linked(Purpose::Frozen, link, place)
+    /// As [`CheckpointFolder::load`].
+    pub fn load_linked(
+        link: &CheckpointLink,
+        place: &ExecutionContext,
+    ) -> Result<LanguageModel, CheckpointError> {
+        load_link_target(LoadPurpose::Frozen, link, place)
     }
 
     /// Reads a checkpoint whose parts lie wherever they lie: sizes that are known, a file of weights,
     /// and one of the tokenizer.
     ///
     /// # Errors
-    /// As [`Checkpoint::load`].
+    /// As [`CheckpointFolder::load`].
     pub fn load_parts(
         config: &ModelConfig,
         weights: &Path,
         tokenizer: &Path,
-        place: &Place,
+        place: &ExecutionContext,
     ) -> Result<LanguageModel, CheckpointError> {
         let tokenizer = Tokenizer::load(tokenizer)?;
-        let weights = read_weights(weights, config, tokenizer.vocabulary(), place)?;
+        let weights = read_weights(weights, config, tokenizer.vocabulary_size(), place)?;
         Ok(LanguageModel {
             decoder: Decoder::new(config.clone(), weights, place),
             tokenizer,
@@ -188,12 +197,16 @@ impl Checkpoint {
     }
 }
 
-fn linked(purpose: Purpose, link: &Link, place: &Place) -> Result<LanguageModel, CheckpointError> {
-    let place = Place {
+fn load_link_target(
+    purpose: LoadPurpose,
+    link: &CheckpointLink,
+    place: &ExecutionContext,
+) -> Result<LanguageModel, CheckpointError> {
+    let place = ExecutionContext {
         precision: link.precision,
         ..place.clone()
     };
-    whole(
+    load_weights_folder(
         purpose,
         &link.folder,
         &place,
@@ -203,36 +216,36 @@ fn linked(purpose: Purpose, link: &Link, place: &Place) -> Result<LanguageModel,
 }
 
 /// A folder that holds weights itself.
-fn whole(
-    purpose: Purpose,
+fn load_weights_folder(
+    purpose: LoadPurpose,
     folder: &Path,
-    place: &Place,
+    place: &ExecutionContext,
     chat_template: Option<&Path>,
     positions: Option<usize>,
 ) -> Result<LanguageModel, CheckpointError> {
-    let path = folder.join(CONFIG);
-    let Sizes {
+    let path = folder.join(CONFIG_FILE);
+    let CheckpointConfig {
         mut config,
         vocabulary,
         precision,
         ..
-    } = read_sizes(&path)?;
+    } = read_checkpoint_config(&path)?;
     config.positions = positions.map_or(config.positions, |most| most.min(config.positions));
-    let tokenizer = Tokenizer::load_with(&folder.join(TOKENIZER), chat_template)?;
-    let rows =
-        fitting(vocabulary, tokenizer.rows()).map_err(|reason| file("use", &path, &reason))?;
+    let tokenizer = Tokenizer::load_with(&folder.join(TOKENIZER_FILE), chat_template)?;
+    let rows = embedding_rows(vocabulary, tokenizer.embedding_rows())
+        .map_err(|reason| file_error("use", &path, &reason))?;
     let precision = precision.unwrap_or(place.precision);
-    let storage = if purpose == Purpose::Trained {
+    let storage = if purpose == LoadPurpose::Trainable {
         Precision::F32
     } else {
         precision
     };
-    let place = Place {
+    let place = ExecutionContext {
         precision,
         storage,
         ..place.clone()
     };
-    let weights = read_weights(&folder.join(WEIGHTS), &config, rows, &place)?;
+    let weights = read_weights(&folder.join(WEIGHTS_FILE), &config, rows, &place)?;
     Ok(LanguageModel {
         decoder: Decoder::new(config, weights, &place),
         tokenizer,
@@ -240,7 +253,7 @@ fn whole(
 }
 
 /// Rows of the embedding, if a tokenizer that needs so many fits them.
-fn fitting(rows: Option<usize>, needed: usize) -> Result<usize, String> {
+fn embedding_rows(rows: Option<usize>, needed: usize) -> Result<usize, String> {
     let rows = rows.unwrap_or(needed);
     if rows < needed {
         return Err(format!(
@@ -255,7 +268,7 @@ fn fitting(rows: Option<usize>, needed: usize) -> Result<usize, String> {
 /// # Errors
 /// If the file is missing or damaged, or the architecture is not one of [`Architecture`].
 pub fn read_config(path: &Path) -> Result<ModelConfig, CheckpointError> {
-    Ok(read_sizes(path)?.config)
+    Ok(read_checkpoint_config(path)?.config)
 }
 
 /// Reads weights of the given sizes from a safetensors file, or from the shards that stand in the
@@ -268,22 +281,26 @@ pub fn read_weights(
     path: &Path,
     config: &ModelConfig,
     vocabulary: usize,
-    place: &Place,
+    place: &ExecutionContext,
 ) -> Result<Weights, CheckpointError> {
-    let shards = Shards::open(path)?;
-    Reader {
-        shards: &shards,
+    let shards = SafetensorsFiles::open(path)?;
+    WeightReader {
+        tensors: &shards,
         config,
-        place,
+        context: place,
     }
-    .weights(vocabulary)
+    .read_all(vocabulary)
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
-    fs::write(path, bytes).map_err(|error| file("write", path, &error))
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    fs::write(path, bytes).map_err(|error| file_error("write", path, &error))
 }
 
-fn file(action: &'static str, path: &Path, reason: &dyn std::fmt::Display) -> CheckpointError {
+fn file_error(
+    action: &'static str,
+    path: &Path,
+    reason: &dyn std::fmt::Display,
+) -> CheckpointError {
     CheckpointError::File {
         action,
         path: path.to_owned(),

@@ -12,19 +12,21 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::model::{Adapter, Adapters, Decoder, LoraConfig, ModelConfig, Place, Projection};
+use crate::model::{
+    Decoder, ExecutionContext, LoraAdapter, LoraAdapters, LoraConfig, ModelConfig, Projection,
+};
 
-use super::shards::Shards;
-use super::{CheckpointError, file, write};
+use super::safetensors_files::SafetensorsFiles;
+use super::{CheckpointError, file_error, write_file};
 
 /// The adapters.
-pub const ADAPTERS: &str = "adapter_model.safetensors";
+pub const ADAPTER_WEIGHTS_FILE: &str = "adapter_model.safetensors";
 /// Their sizes.
-pub const ADAPTER_CONFIG: &str = "adapter_config.json";
+pub const ADAPTER_CONFIG_FILE: &str = "adapter_config.json";
 
 /// The fields that are read.
 #[derive(Deserialize)]
-struct Config {
+struct PeftConfig {
     peft_type: String,
     base_model_name_or_path: String,
     r: usize,
@@ -38,7 +40,7 @@ struct Config {
 }
 
 /// What changes the arithmetic of adapters, with what it says where it changes nothing.
-const SPECIAL: [(&str, &str); 9] = [
+const UNSUPPORTED_OPTIONS: [(&str, &str); 9] = [
     ("use_rslora", "false"),
     ("use_dora", "false"),
     ("rank_pattern", "{}"),
@@ -54,33 +56,33 @@ const SPECIAL: [(&str, &str); 9] = [
 ///
 /// # Errors
 /// If their configuration cannot be read.
-pub fn base_of(folder: &Path) -> Result<Option<PathBuf>, CheckpointError> {
-    Ok(config(folder)?.map(|config| folder.join(config.base_model_name_or_path)))
+pub fn adapter_base(folder: &Path) -> Result<Option<PathBuf>, CheckpointError> {
+    Ok(read_peft_config(folder)?.map(|config| folder.join(config.base_model_name_or_path)))
 }
 
-fn config(folder: &Path) -> Result<Option<Config>, CheckpointError> {
-    let path = folder.join(ADAPTER_CONFIG);
+fn read_peft_config(folder: &Path) -> Result<Option<PeftConfig>, CheckpointError> {
+    let path = folder.join(ADAPTER_CONFIG_FILE);
     let Ok(text) = fs::read_to_string(&path) else {
         return Ok(None);
     };
-    let config: Config =
-        serde_json::from_str(&text).map_err(|error| file("read", &path, &error))?;
-    match special(&config) {
-        Some((name, value)) => Err(file(
+    let config: PeftConfig =
+        serde_json::from_str(&text).map_err(|error| file_error("read", &path, &error))?;
+    match unsupported_option(&config) {
+        Some((name, value)) => Err(file_error(
             "use",
             &path,
-            &unknown(&format!("`{name}` is `{value}`")),
+            &unsupported_message(&format!("`{name}` is `{value}`")),
         )),
         None => Ok(Some(config)),
     }
 }
 
 /// The first field that asks for something else than plain adapters.
-fn special(config: &Config) -> Option<(&str, String)> {
+fn unsupported_option(config: &PeftConfig) -> Option<(&str, String)> {
     if config.peft_type != "LORA" {
         return Some(("peft_type", config.peft_type.clone()));
     }
-    SPECIAL.iter().find_map(|&(name, plain)| {
+    UNSUPPORTED_OPTIONS.iter().find_map(|&(name, plain)| {
         let value = config
             .more
             .get(name)
@@ -90,7 +92,7 @@ fn special(config: &Config) -> Option<(&str, String)> {
     })
 }
 
-fn unknown(found: &str) -> String {
+fn unsupported_message(found: &str) -> String {
     format!(
         "{found}, and only plain LoRA with one rank is known; merge the adapters into their base with PEFT \
          (`merge_and_unload`) and use what comes out"
@@ -110,7 +112,10 @@ pub fn save(decoder: &Decoder, base: &str, folder: &Path) -> Result<(), Checkpoi
         .adapters
         .as_ref()
         .expect("the caller asked for adapters");
-    write(&folder.join(ADAPTERS), &encode(adapters))?;
+    write_file(
+        &folder.join(ADAPTER_WEIGHTS_FILE),
+        &encode_adapters(adapters),
+    )?;
     let LoraConfig {
         rank,
         alpha,
@@ -132,14 +137,14 @@ pub fn save(decoder: &Decoder, base: &str, folder: &Path) -> Result<(), Checkpoi
         "modules_to_save": null,
     });
     let text = serde_json::to_string_pretty(&config).expect("sizes are plain data");
-    write(&folder.join(ADAPTER_CONFIG), text.as_bytes())
+    write_file(&folder.join(ADAPTER_CONFIG_FILE), text.as_bytes())
 }
 
 /// The bytes of `adapter_model.safetensors`.
-fn encode(adapters: &Adapters) -> Vec<u8> {
+fn encode_adapters(adapters: &LoraAdapters) -> Vec<u8> {
     let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
     for (layer, block) in adapters.blocks.iter().enumerate() {
-        for Adapter {
+        for LoraAdapter {
             projection,
             down,
             up,
@@ -154,7 +159,7 @@ fn encode(adapters: &Adapters) -> Vec<u8> {
                     .iter()
                     .flat_map(|value| value.to_le_bytes())
                     .collect();
-                tensors.insert(name(layer, *projection, half), (shape, bytes));
+                tensors.insert(tensor_name(layer, *projection, half), (shape, bytes));
             }
         }
     }
@@ -168,8 +173,8 @@ fn encode(adapters: &Adapters) -> Vec<u8> {
     safetensors::serialize(views, None).expect("names are distinct")
 }
 
-fn name(layer: usize, projection: Projection, half: &str) -> String {
-    let (part, projection) = (projection.part(), projection.name());
+fn tensor_name(layer: usize, projection: Projection, half: &str) -> String {
+    let (part, projection) = (projection.module_name(), projection.name());
     format!("base_model.model.model.layers.{layer}.{part}.{projection}.lora_{half}.weight")
 }
 
@@ -177,19 +182,19 @@ fn name(layer: usize, projection: Projection, half: &str) -> String {
 ///
 /// # Errors
 /// If a file is missing or damaged, or a tensor does not fit.
-pub fn read(
+pub fn read_adapters(
     folder: &Path,
     sizes: &ModelConfig,
-    place: &Place,
-) -> Result<Adapters, CheckpointError> {
-    let Some(config) = config(folder)? else {
-        return Err(file(
+    place: &ExecutionContext,
+) -> Result<LoraAdapters, CheckpointError> {
+    let Some(config) = read_peft_config(folder)? else {
+        return Err(file_error(
             "read",
-            &folder.join(ADAPTER_CONFIG),
+            &folder.join(ADAPTER_CONFIG_FILE),
             &"there is no such file",
         ));
     };
-    let shards = Shards::open(&folder.join(ADAPTERS))?;
+    let shards = SafetensorsFiles::open(&folder.join(ADAPTER_WEIGHTS_FILE))?;
     let targets = config.target_modules.into_iter().collect();
     let lora = LoraConfig {
         rank: config.r,
@@ -203,10 +208,13 @@ pub fn read(
         Ok::<_, CheckpointError>(Tensor::<2>::from_data(data, &place.device).transpose())
     };
     let adapter = |layer: usize, projection: Projection| {
-        let (_, rows, columns) = projection.place(sizes);
-        let down = half(&name(layer, projection, "A"), [lora.rank, rows])?;
-        let up = half(&name(layer, projection, "B"), [columns.len(), lora.rank])?;
-        Ok::<_, CheckpointError>(Adapter {
+        let (_, rows, columns) = projection.location(sizes);
+        let down = half(&tensor_name(layer, projection, "A"), [lora.rank, rows])?;
+        let up = half(
+            &tensor_name(layer, projection, "B"),
+            [columns.len(), lora.rank],
+        )?;
+        Ok::<_, CheckpointError>(LoraAdapter {
             projection,
             columns,
             down,
@@ -226,16 +234,16 @@ pub fn read(
                 .iter()
                 .map(move |&projection| (layer, projection))
         })
-        .flat_map(|(layer, projection)| ["A", "B"].map(|half| name(layer, projection, half)))
+        .flat_map(|(layer, projection)| ["A", "B"].map(|half| tensor_name(layer, projection, half)))
         .collect();
     if let Some(other) = shards.names().find(|name| !known.contains(*name)) {
-        return Err(file(
+        return Err(file_error(
             "use",
-            &folder.join(ADAPTERS),
-            &unknown(&format!("it has a tensor `{other}`")),
+            &folder.join(ADAPTER_WEIGHTS_FILE),
+            &unsupported_message(&format!("it has a tensor `{other}`")),
         ));
     }
-    Ok(Adapters {
+    Ok(LoraAdapters {
         lora: lora.clone(),
         blocks,
     })
@@ -245,14 +253,14 @@ pub fn read(
 mod tests {
     use super::*;
     use crate::domain::Seed;
-    use crate::model::testing::decoder;
+    use crate::model::fixtures::decoder;
 
     fn complaint(folder: &Path, change: impl FnOnce(&mut Value)) -> String {
-        let path = folder.join(ADAPTER_CONFIG);
+        let path = folder.join(ADAPTER_CONFIG_FILE);
         let mut json: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         change(&mut json);
         fs::write(&path, json.to_string()).unwrap();
-        base_of(folder)
+        adapter_base(folder)
             .err()
             .map(|error| error.to_string())
             .unwrap_or_default()
@@ -291,19 +299,19 @@ mod tests {
     #[test]
     fn a_tensor_that_nothing_reads_is_refused() {
         let (folder, decoder) = saved();
-        let place = Place::open("flex").unwrap();
-        assert!(read(folder.path(), decoder.config(), &place).is_ok());
-        let whole = fs::read(folder.path().join(ADAPTERS)).unwrap();
+        let place = ExecutionContext::open("flex").unwrap();
+        assert!(read_adapters(folder.path(), decoder.config(), &place).is_ok());
+        let whole = fs::read(folder.path().join(ADAPTER_WEIGHTS_FILE)).unwrap();
         let parsed = safetensors::SafeTensors::deserialize(&whole).unwrap();
         let more = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
         let name = "base_model.model.lm_head.weight".to_owned();
         let tensors = parsed.tensors().into_iter().chain([(name, more)]);
         fs::write(
-            folder.path().join(ADAPTERS),
+            folder.path().join(ADAPTER_WEIGHTS_FILE),
             safetensors::serialize(tensors, None).unwrap(),
         )
         .unwrap();
-        let said = read(folder.path(), decoder.config(), &place)
+        let said = read_adapters(folder.path(), decoder.config(), &place)
             .unwrap_err()
             .to_string();
         assert!(
@@ -320,7 +328,7 @@ mod tests {
             rank: 2,
             ..LoraConfig::default()
         };
-        let adapters = Adapters::fresh(&lora, decoder.config(), Seed(1), &decoder.device());
+        let adapters = LoraAdapters::init(&lora, decoder.config(), Seed(1), &decoder.device());
         let decoder = decoder.with_adapters(adapters);
         save(&decoder, "../base", folder.path()).unwrap();
         (folder, decoder)

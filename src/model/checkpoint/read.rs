@@ -3,51 +3,54 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::CheckpointError;
-use super::shards::Shards;
-use crate::model::weights::Block;
-use crate::model::{ModelConfig, Place, Weights};
+use super::safetensors_files::SafetensorsFiles;
+use crate::model::weights::BlockWeights;
+use crate::model::{ExecutionContext, ModelConfig, Weights};
 
 /// Takes tensors out of files by name, checking their shapes and values.
-pub struct Reader<'a> {
-    pub shards: &'a Shards,
+pub struct WeightReader<'a> {
+    pub tensors: &'a SafetensorsFiles,
     pub config: &'a ModelConfig,
-    pub place: &'a Place,
+    pub context: &'a ExecutionContext,
 }
 
-impl Reader<'_> {
+impl WeightReader<'_> {
     /// All weights.
-    pub fn weights(&self, vocabulary: usize) -> Result<Weights, CheckpointError> {
+    pub fn read_all(&self, vocabulary: usize) -> Result<Weights, CheckpointError> {
         let width = self.config.width;
         let blocks = (0..self.config.layers)
-            .map(|i| self.block(i))
+            .map(|i| self.read_block(i))
             .collect::<Result<_, _>>()?;
         let head = if self.config.tied {
             None
         } else {
-            Some(self.matrix("lm_head", width, vocabulary)?)
+            Some(self.read_matrix("lm_head", width, vocabulary)?)
         };
         Ok(Weights {
-            embedding: self.stored(self.tensor("model.embed_tokens.weight", [vocabulary, width])?),
+            embedding: self.cast_to_storage(
+                self.read_tensor("model.embed_tokens.weight", [vocabulary, width])?,
+            ),
             blocks,
-            norm: self.tensor("model.norm.weight", [width])?,
+            norm: self.read_tensor("model.norm.weight", [width])?,
             head,
             adapters: None,
         })
     }
 
-    fn block(&self, i: usize) -> Result<Block, CheckpointError> {
+    fn read_block(&self, i: usize) -> Result<BlockWeights, CheckpointError> {
         let config = self.config;
         let (d, f, q, kv) = (
             config.width,
             config.hidden,
-            config.queries_width(),
-            config.keys_width(),
+            config.query_width(),
+            config.key_width(),
         );
         let named = |name: &str| format!("model.layers.{i}.{name}");
-        let matrix = |name: &str, from, to| self.matrix(&named(name), from, to);
-        let gain = |name: &str, size| self.tensor(&named(&format!("{name}.weight")), [size]);
-        let bias =
-            |name: &str, size| self.tensor::<1>(&named(&format!("self_attn.{name}.bias")), [size]);
+        let matrix = |name: &str, from, to| self.read_matrix(&named(name), from, to);
+        let gain = |name: &str, size| self.read_tensor(&named(&format!("{name}.weight")), [size]);
+        let bias = |name: &str, size| {
+            self.read_tensor::<1>(&named(&format!("self_attn.{name}.bias")), [size])
+        };
         let query = matrix("self_attn.q_proj", d, q)?;
         let (key, value) = (
             matrix("self_attn.k_proj", d, kv)?,
@@ -68,10 +71,10 @@ impl Reader<'_> {
         } else {
             None
         };
-        Ok(Block {
+        Ok(BlockWeights {
             attention_norm: gain("input_layernorm", d)?,
-            packed: Tensor::cat(vec![query, key, value], 1),
-            packed_bias,
+            qkv: Tensor::cat(vec![query, key, value], 1),
+            qkv_bias: packed_bias,
             head_norms,
             output: matrix("self_attn.o_proj", q, d)?,
             mlp_norm: gain("post_attention_layernorm", d)?,
@@ -84,9 +87,14 @@ impl Reader<'_> {
     }
 
     /// A linear layer's matrix, turned to \[in, out\].
-    fn matrix(&self, name: &str, from: usize, to: usize) -> Result<Tensor<2>, CheckpointError> {
+    fn read_matrix(
+        &self,
+        name: &str,
+        from: usize,
+        to: usize,
+    ) -> Result<Tensor<2>, CheckpointError> {
         let name = format!("{name}.weight");
-        let values = self.values(&name, &[to, from])?;
+        let values = self.read_values(&name, &[to, from])?;
         // Turned on the host, so that the matrix lies in memory the way it is read.
         let mut turned = vec![0.0; values.len()];
         for (row, values) in values.chunks_exact(from).enumerate() {
@@ -95,27 +103,27 @@ impl Reader<'_> {
             }
         }
         let data = TensorData::new(turned, [from, to]);
-        Ok(self.stored(Tensor::from_data(data, &self.place.device)))
+        Ok(self.cast_to_storage(Tensor::from_data(data, &self.context.device)))
     }
 
     /// In the type that matrices are kept in.
-    fn stored(&self, matrix: Tensor<2>) -> Tensor<2> {
-        matrix.cast(self.place.storage.float())
+    fn cast_to_storage(&self, matrix: Tensor<2>) -> Tensor<2> {
+        matrix.cast(self.context.storage.float_dtype())
     }
 
-    fn tensor<const R: usize>(
+    fn read_tensor<const R: usize>(
         &self,
         name: &str,
         shape: [usize; R],
     ) -> Result<Tensor<R>, CheckpointError> {
-        let values = self.values(name, &shape)?;
+        let values = self.read_values(name, &shape)?;
         Ok(Tensor::from_data(
             TensorData::new(values, shape),
-            &self.place.device,
+            &self.context.device,
         ))
     }
 
-    fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {
-        self.shards.values(name, shape)
+    fn read_values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {
+        self.tensors.values(name, shape)
     }
 }

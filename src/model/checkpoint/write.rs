@@ -13,28 +13,28 @@ use crate::model::{Decoder, Precision};
 /// # Panics
 /// If the device cannot give its values back.
 #[must_use]
-pub fn encode(decoder: &Decoder) -> Vec<u8> {
-    safetensors::serialize(named(decoder, Precision::F32), None)
+pub fn encode_weights(decoder: &Decoder) -> Vec<u8> {
+    safetensors::serialize(named_tensors(decoder, Precision::F32), None)
         .expect("shapes come with their values")
 }
 
 /// A parameter as it is to be on disk; its values stay where they are until they are asked for.
-pub struct Parameter {
-    values: Values,
+pub struct TensorToWrite {
+    values: ParameterTensor,
     shape: Vec<usize>,
     precision: Precision,
 }
 
-enum Values {
+enum ParameterTensor {
     Vector(Tensor<1>),
     Matrix(Tensor<2>),
 }
 
-impl Parameter {
-    fn new(values: Values, precision: Precision) -> Self {
+impl TensorToWrite {
+    fn new(values: ParameterTensor, precision: Precision) -> Self {
         let shape = match &values {
-            Values::Vector(tensor) => tensor.dims().to_vec(),
-            Values::Matrix(tensor) => tensor.dims().to_vec(),
+            ParameterTensor::Vector(tensor) => tensor.dims().to_vec(),
+            ParameterTensor::Matrix(tensor) => tensor.dims().to_vec(),
         };
         Self {
             values,
@@ -44,7 +44,7 @@ impl Parameter {
     }
 }
 
-impl View for Parameter {
+impl View for TensorToWrite {
     fn dtype(&self) -> Dtype {
         match self.precision {
             Precision::F32 => Dtype::F32,
@@ -58,8 +58,8 @@ impl View for Parameter {
 
     fn data(&self) -> Cow<'_, [u8]> {
         let values = match &self.values {
-            Values::Vector(tensor) => floats(tensor.clone()),
-            Values::Matrix(tensor) => floats(tensor.clone()),
+            ParameterTensor::Vector(tensor) => to_f32_vec(tensor.clone()),
+            ParameterTensor::Matrix(tensor) => to_f32_vec(tensor.clone()),
         };
         let narrow = |value: &f32| half::bf16::from_f32(*value).to_le_bytes();
         Cow::Owned(match self.precision {
@@ -76,7 +76,7 @@ impl View for Parameter {
     }
 }
 
-fn floats<const R: usize>(tensor: Tensor<R>) -> Vec<f32> {
+fn to_f32_vec<const R: usize>(tensor: Tensor<R>) -> Vec<f32> {
     tensor
         .cast(FloatDType::F32)
         .into_data()
@@ -85,12 +85,13 @@ fn floats<const R: usize>(tensor: Tensor<R>) -> Vec<f32> {
 }
 
 /// Every parameter under its name on disk.
-pub fn named(decoder: &Decoder, precision: Precision) -> BTreeMap<String, Parameter> {
+pub fn named_tensors(decoder: &Decoder, precision: Precision) -> BTreeMap<String, TensorToWrite> {
     let (config, weights) = (decoder.config(), decoder.weights());
-    let (q, kv, f) = (config.queries_width(), config.keys_width(), config.hidden);
+    let (q, kv, f) = (config.query_width(), config.key_width(), config.hidden);
     let mut out = BTreeMap::new();
-    let vector = |values: &Tensor<1>| Parameter::new(Values::Vector(values.clone()), precision);
-    let matrix = |values: Tensor<2>| Parameter::new(Values::Matrix(values), precision);
+    let vector =
+        |values: &Tensor<1>| TensorToWrite::new(ParameterTensor::Vector(values.clone()), precision);
+    let matrix = |values: Tensor<2>| TensorToWrite::new(ParameterTensor::Matrix(values), precision);
     out.insert(
         "model.embed_tokens.weight".to_owned(),
         matrix(weights.embedding.clone()),
@@ -106,20 +107,17 @@ pub fn named(decoder: &Decoder, precision: Precision) -> BTreeMap<String, Parame
         let name = |name: &str| format!("model.layers.{i}.{name}");
         let columns =
             |m: &Tensor<2>, from: usize, to: usize| m.clone().slice_dim(1, from..to).transpose();
-        let mut put = |part: &str, parameter: Parameter| {
+        let mut put = |part: &str, parameter: TensorToWrite| {
             out.insert(name(part), parameter);
         };
-        put(
-            "self_attn.q_proj.weight",
-            matrix(columns(&block.packed, 0, q)),
-        );
+        put("self_attn.q_proj.weight", matrix(columns(&block.qkv, 0, q)));
         put(
             "self_attn.k_proj.weight",
-            matrix(columns(&block.packed, q, q + kv)),
+            matrix(columns(&block.qkv, q, q + kv)),
         );
         put(
             "self_attn.v_proj.weight",
-            matrix(columns(&block.packed, q + kv, q + 2 * kv)),
+            matrix(columns(&block.qkv, q + kv, q + 2 * kv)),
         );
         put(
             "self_attn.o_proj.weight",
@@ -139,7 +137,7 @@ pub fn named(decoder: &Decoder, precision: Precision) -> BTreeMap<String, Parame
         );
         put("input_layernorm.weight", vector(&block.attention_norm));
         put("post_attention_layernorm.weight", vector(&block.mlp_norm));
-        if let Some(bias) = &block.packed_bias {
+        if let Some(bias) = &block.qkv_bias {
             let part = |from: usize, to: usize| vector(&bias.clone().slice_dim(0, from..to));
             put("self_attn.q_proj.bias", part(0, q));
             put("self_attn.k_proj.bias", part(q, q + kv));

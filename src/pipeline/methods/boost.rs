@@ -2,26 +2,32 @@
 //! own turns.
 
 use crate::domain::Key;
-use crate::pipeline::plan::Plan;
-use crate::pipeline::{PlanError, PolicyJob};
+use crate::pipeline::plan::RunPlanner;
+use crate::pipeline::{PlanError, PolicyRef};
 
 /// The checkpoint that a method begins with: the base, or the boosted base, whose examples are
 /// added to `data`.
-pub(super) fn plan(plan: &mut Plan<'_>, base: &Key, data: &mut Vec<Key>) -> Result<Key, PlanError> {
+pub(super) fn plan(
+    plan: &mut RunPlanner<'_>,
+    base: &Key,
+    data: &mut Vec<Key>,
+) -> Result<Key, PlanError> {
     let boost = &plan.run.boost;
     if boost.problems == 0 {
         return Ok(base.clone());
     }
     let turns = boost.turns.max(1);
     let capable = match (&boost.model, &boost.openai) {
-        (Some(name), _) => Some(PolicyJob::Checkpoint(plan.base(&name.as_str().into())?)),
-        (None, endpoint) => endpoint.clone().map(PolicyJob::Remote),
+        (Some(name), _) => Some(PolicyRef::Checkpoint(
+            plan.base_checkpoint(&name.as_str().into())?,
+        )),
+        (None, endpoint) => endpoint.clone().map(PolicyRef::Api),
     };
     let (examples, trained) = match capable {
-        None => (plan.solutions(Some(boost.problems)), 1),
+        None => (plan.reference_examples(Some(boost.problems)), 1),
         Some(capable) => {
-            let episodes = plan.capable(capable, boost.problems, turns);
-            (plan.imitate(&episodes), turns - 1)
+            let episodes = plan.boost_rollouts(capable, boost.problems, turns);
+            (plan.boost_examples(&episodes), turns - 1)
         }
     };
     data.push(examples);

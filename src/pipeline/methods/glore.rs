@@ -7,41 +7,41 @@
 
 use crate::domain::Key;
 use crate::pipeline::PlanError;
-use crate::pipeline::plan::{Bench, Plan};
+use crate::pipeline::plan::{GloreCheckpoints, RunPlanner};
 
 use super::boost;
 
-pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
-    let generator = generator(plan, base)?;
-    let samples = plan.sample("glore", 1, &generator, false);
-    let outcomes = plan.outcomes("glore outcome", std::slice::from_ref(&samples));
+pub(super) fn plan(plan: &mut RunPlanner<'_>, base: &Key) -> Result<(), PlanError> {
+    let generator = plan_generator(plan, base)?;
+    let samples = plan.sample_attempts("glore", 1, &generator, false);
+    let outcomes = plan.outcome_examples("glore outcome", std::slice::from_ref(&samples));
     let outcome = plan.train("glore outcome", base, &[outcomes]);
-    let steps = plan.steps("glore", &samples, &generator);
-    let beginnings = plan.stepwise("glore stepwise", &steps);
+    let steps = plan.label_steps("glore", &samples, &generator);
+    let beginnings = plan.step_examples("glore stepwise", &steps);
     let stepwise = plan.train("glore stepwise", base, &[beginnings]);
-    let pairs = plan.pairs("glore global", &[samples]);
+    let pairs = plan.correction_examples("glore global", &[samples]);
     let global = plan.train("glore global", &generator, &[pairs]);
-    let refinements = plan.refinements("glore local", &steps);
+    let refinements = plan.refinement_examples("glore local", &steps);
     let local = plan.train("glore local", &generator, &[refinements]);
-    plan.refine(
+    plan.refine_drafts(
         "glore",
-        &Bench {
+        &GloreCheckpoints {
             generator,
-            outcome,
-            stepwise,
-            global,
-            local,
+            outcome_verifier: outcome,
+            step_verifier: stepwise,
+            global_refiner: global,
+            local_refiner: local,
         },
     );
     Ok(())
 }
 
 /// The boosted base; without a boost, the base after its reference solutions where those are given.
-fn generator(plan: &mut Plan<'_>, base: &Key) -> Result<Key, PlanError> {
-    if plan.run.boost.problems > 0 || !plan.has_references() {
+fn plan_generator(plan: &mut RunPlanner<'_>, base: &Key) -> Result<Key, PlanError> {
+    if plan.run.boost.problems > 0 || !plan.can_train_on_references() {
         return boost::plan(plan, base, &mut Vec::new());
     }
-    let solutions = plan.solutions(None);
+    let solutions = plan.reference_examples(None);
     let tuned = plan.train("sft", base, &[solutions]);
     plan.evaluate("sft", &tuned, 1);
     Ok(tuned)

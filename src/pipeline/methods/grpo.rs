@@ -2,14 +2,20 @@
 
 use crate::domain::Key;
 use crate::pipeline::PlanError;
-use crate::pipeline::plan::Plan;
+use crate::pipeline::plan::RunPlanner;
 
 use super::boost;
 
-pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
+pub(super) fn plan(plan: &mut RunPlanner<'_>, base: &Key) -> Result<(), PlanError> {
     let start = boost::plan(plan, base, &mut Vec::new())?;
     let config = &plan.run.grpo;
-    let policy = plan.reinforce("grpo", &start, &start, config.stage(), config.learning_rate);
+    let policy = plan.train_online(
+        "grpo",
+        &start,
+        &start,
+        config.online_stage(),
+        config.learning_rate,
+    );
     plan.evaluate("grpo", &policy, config.turns.saturating_sub(1));
     Ok(())
 }

@@ -3,15 +3,15 @@
 
 use crate::domain::Key;
 use crate::pipeline::PlanError;
-use crate::pipeline::plan::Plan;
+use crate::pipeline::plan::RunPlanner;
 
 use super::boost;
 
-pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
+pub(super) fn plan(plan: &mut RunPlanner<'_>, base: &Key) -> Result<(), PlanError> {
     let mut data = Vec::new();
     let policy = boost::plan(plan, base, &mut data)?;
-    let samples = plan.sample("pair-sft", 1, &policy, false);
-    data.push(plan.pairs("pair-sft", &[samples]));
+    let samples = plan.sample_attempts("pair-sft", 1, &policy, false);
+    data.push(plan.correction_examples("pair-sft", &[samples]));
     let tuned = plan.train("pair-sft", base, &data);
     plan.evaluate("pair-sft", &tuned, 1);
     Ok(())

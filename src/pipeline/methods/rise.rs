@@ -2,20 +2,20 @@
 
 use crate::domain::Key;
 use crate::pipeline::PlanError;
-use crate::pipeline::plan::Plan;
-use crate::train::{Data, Start};
+use crate::pipeline::plan::RunPlanner;
+use crate::train::{RoundData, RoundStart};
 
 use super::boost;
 
-pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
-    rounds(plan, base, true)?;
+pub(super) fn plan(plan: &mut RunPlanner<'_>, base: &Key) -> Result<(), PlanError> {
+    plan_rounds(plan, base, true)?;
     Ok(())
 }
 
 /// The boost's examples and the improved episodes of every round; the last round is trained and
 /// evaluated only if asked for.
-pub(super) fn rounds(
-    plan: &mut Plan<'_>,
+pub(super) fn plan_rounds(
+    plan: &mut RunPlanner<'_>,
     base: &Key,
     last: bool,
 ) -> Result<(Vec<Key>, Vec<Key>), PlanError> {
@@ -26,20 +26,20 @@ pub(super) fn rounds(
     for round in 1..=run.rounds.count {
         let name = format!("round {round}");
         let own_turns = run.collect.own_turns.in_round(round);
-        let attempts = plan.collect(&name, round, &policy, own_turns)?;
-        let improved = plan.improve(&name, round, &attempts, &policy)?;
-        data.push(plan.weigh(&name, &improved));
+        let attempts = plan.collect_rollouts(&name, round, &policy, own_turns)?;
+        let improved = plan.improve_episodes(&name, round, &attempts, &policy)?;
+        data.push(plan.weighted_examples(&name, &improved));
         episodes.push(improved);
         if round == run.rounds.count && !last {
             break;
         }
         let start = match run.rounds.start {
-            Start::Base => base,
-            Start::Previous => &policy,
+            RoundStart::Base => base,
+            RoundStart::Previous => &policy,
         };
         let united = match run.rounds.data {
-            Data::Union => &data[..],
-            Data::Latest => &data[data.len() - 1..],
+            RoundData::Union => &data[..],
+            RoundData::Latest => &data[data.len() - 1..],
         };
         policy = plan.train(&name, start, united);
         plan.evaluate(&name, &policy, own_turns);

@@ -3,13 +3,13 @@
 
 use crate::domain::Key;
 use crate::pipeline::PlanError;
-use crate::pipeline::plan::Plan;
-use crate::rollout::Protocol;
+use crate::pipeline::plan::RunPlanner;
+use crate::rollout::TurnProtocol;
 
 use super::boost;
 
-pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
+pub(super) fn plan(plan: &mut RunPlanner<'_>, base: &Key) -> Result<(), PlanError> {
     let policy = boost::plan(plan, base, &mut Vec::new())?;
-    plan.evaluate_by(Protocol::SelfRefine, "self-refine", &policy, 1);
+    plan.evaluate_with_protocol(TurnProtocol::SelfRefine, "self-refine", &policy, 1);
     Ok(())
 }

@@ -6,24 +6,28 @@
 
 use crate::domain::Key;
 use crate::pipeline::PlanError;
-use crate::pipeline::plan::Plan;
-use crate::rollout::Protocol;
+use crate::pipeline::plan::RunPlanner;
+use crate::rollout::TurnProtocol;
 
 use super::boost;
 
 /// The most turns of the dialogues that are compared.
-const TURNS: u32 = 3;
+const MAX_TURNS: u32 = 3;
 
-pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
+pub(super) fn plan(plan: &mut RunPlanner<'_>, base: &Key) -> Result<(), PlanError> {
     let mut data = Vec::new();
     let policy = boost::plan(plan, base, &mut data)?;
-    let samples = plan.sample("self-rewarding", 1, &policy, false);
-    data.push(plan.verified("self-rewarding", &[samples]));
+    let samples = plan.sample_attempts("self-rewarding", 1, &policy, false);
+    data.push(plan.verification_examples("self-rewarding", &[samples]));
     let tuned = plan.train("self-rewarding", base, &data);
-    plan.evaluate_by(Protocol::SelfVerify, "self-rewarding ift", &tuned, 1);
-    let dialogues = plan.converse("self-rewarding", &tuned, plan.run.evaluate.turns.min(TURNS));
-    let pairs = plan.trajectories("self-rewarding", &[dialogues]);
-    let policy = plan.prefer("self-rewarding", &tuned, &[pairs]);
-    plan.evaluate_by(Protocol::SelfVerify, "self-rewarding", &policy, 1);
+    plan.evaluate_with_protocol(TurnProtocol::SelfVerify, "self-rewarding ift", &tuned, 1);
+    let dialogues = plan.self_verify_rollouts(
+        "self-rewarding",
+        &tuned,
+        plan.run.evaluate.turns.min(MAX_TURNS),
+    );
+    let pairs = plan.trajectory_pairs("self-rewarding", &[dialogues]);
+    let policy = plan.train_dpo("self-rewarding", &tuned, &[pairs]);
+    plan.evaluate_with_protocol(TurnProtocol::SelfVerify, "self-rewarding", &policy, 1);
     Ok(())
 }

@@ -5,20 +5,20 @@
 
 use crate::domain::Key;
 use crate::pipeline::PlanError;
-use crate::pipeline::plan::Plan;
+use crate::pipeline::plan::RunPlanner;
 
 use super::rise;
 
 /// On the reference solutions.
-pub(super) fn on_references(plan: &mut Plan<'_>, base: &Key) {
-    let solutions = plan.solutions(None);
+pub(super) fn plan_on_references(plan: &mut RunPlanner<'_>, base: &Key) {
+    let solutions = plan.reference_examples(None);
     let tuned = plan.train("sft", base, &[solutions]);
     plan.evaluate("sft", &tuned, 1);
 }
 
 /// On every attempt of the data that RISE's last round trains on, or on the right ones.
-pub(super) fn on_rise_data(
-    plan: &mut Plan<'_>,
+pub(super) fn plan_on_rise_data(
+    plan: &mut RunPlanner<'_>,
     base: &Key,
     right_only: bool,
 ) -> Result<(), PlanError> {
@@ -27,8 +27,8 @@ pub(super) fn on_rise_data(
     } else {
         "sft-right-and-wrong"
     };
-    let (mut data, episodes) = rise::rounds(plan, base, false)?;
-    data.push(plan.answers(name, &episodes, right_only));
+    let (mut data, episodes) = rise::plan_rounds(plan, base, false)?;
+    data.push(plan.single_turn_examples(name, &episodes, right_only));
     let tuned = plan.train(name, base, &data);
     plan.evaluate(name, &tuned, 1);
     Ok(())

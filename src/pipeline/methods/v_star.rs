@@ -8,20 +8,22 @@
 
 use crate::domain::Key;
 use crate::pipeline::PlanError;
-use crate::pipeline::plan::Plan;
+use crate::pipeline::plan::RunPlanner;
 
 use super::boost;
 
-pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
+pub(super) fn plan(plan: &mut RunPlanner<'_>, base: &Key) -> Result<(), PlanError> {
     let run = plan.run;
     let mut boosted = Vec::new();
     let mut policy = boost::plan(plan, base, &mut boosted)?;
-    let references = plan.has_references().then(|| plan.solutions(None));
+    let references = plan
+        .can_train_on_references()
+        .then(|| plan.reference_examples(None));
     let (mut samples, mut evaluation) = (Vec::new(), None);
     for round in 1..=run.rounds.count {
         let name = format!("v-star round {round}");
-        samples.push(plan.sample(&name, round, &policy, false));
-        let right = plan.answers(&name, &samples, true);
+        samples.push(plan.sample_attempts(&name, round, &policy, false));
+        let right = plan.single_turn_examples(&name, &samples, true);
         let examples: Vec<Key> = std::iter::once(right)
             .chain(references.clone())
             .chain(boosted.clone())
@@ -29,15 +31,15 @@ pub(super) fn plan(plan: &mut Plan<'_>, base: &Key) -> Result<(), PlanError> {
         policy = plan.train(&name, base, &examples);
         // Only what is ranked needs so many samples.
         if round == run.rounds.count {
-            evaluation = Some(plan.evaluate_samples(&name, &policy, run.verifier.samples));
+            evaluation = Some(plan.evaluate_with_samples(&name, &policy, run.verifier.samples));
         } else {
             plan.evaluate(&name, &policy, 1);
         }
     }
-    let pairs = plan.preferences("v-star", &samples);
-    let verifier = plan.prefer("v-star", &policy, &[pairs]);
+    let pairs = plan.preference_pairs("v-star", &samples);
+    let verifier = plan.train_dpo("v-star", &policy, &[pairs]);
     if let Some(evaluation) = evaluation {
-        plan.rank("v-star", &verifier, &policy, &evaluation);
+        plan.rank_attempts("v-star", &verifier, &policy, &evaluation);
     }
     Ok(())
 }

@@ -2,110 +2,116 @@
 
 use serde_json::{Value, json};
 
+use crate::config::canonical_json;
 use crate::domain::Key;
-use crate::pipeline::base_plan::texts;
-use crate::pipeline::job::Asked;
-use crate::pipeline::{Job, Kind, Stage};
-use crate::rollout::{Checkpoints, EvaluateConfig, Protocol};
-use crate::spec::canonical;
+use crate::pipeline::base_plan::prompt_key_content;
+use crate::pipeline::stage_spec::EvalTarget;
+use crate::pipeline::{StageKind, StageNode, StageSpec};
+use crate::rollout::{CheckpointSelection, EvaluateConfig, TurnProtocol};
 
-use super::Plan;
+use super::RunPlanner;
 
 /// A checkpoint that is put to problems.
-pub struct Evaluation {
+pub struct PendingEvaluation {
     name: String,
     policy: Key,
-    protocol: Protocol,
+    protocol: TurnProtocol,
     samples: u32,
     /// Own turns before the improved one that it was trained on.
-    trained: u32,
+    trained_turns: u32,
 }
 
-impl Plan<'_> {
+impl RunPlanner<'_> {
     /// The sequential log and parallel first turns, by the protocol that is asked for.
     pub fn evaluate(&mut self, name: &str, policy: &Key, trained: u32) {
-        self.evaluate_by(self.run.evaluate.protocol, name, policy, trained);
+        self.evaluate_with_protocol(self.run.evaluate.protocol, name, policy, trained);
     }
 
     /// The same by another protocol.
-    pub fn evaluate_by(&mut self, protocol: Protocol, name: &str, policy: &Key, trained: u32) {
+    pub fn evaluate_with_protocol(
+        &mut self,
+        protocol: TurnProtocol,
+        name: &str,
+        policy: &Key,
+        trained: u32,
+    ) {
         let samples = self.run.evaluate.samples;
-        let evaluation = Evaluation {
+        let evaluation = PendingEvaluation {
             name: name.to_owned(),
             policy: policy.clone(),
             protocol,
             samples,
-            trained,
+            trained_turns: trained,
         };
         match self.run.evaluate.checkpoints {
-            Checkpoints::All => drop(self.evaluated(evaluation)),
-            Checkpoints::Last => self.last = Some(evaluation),
+            CheckpointSelection::All => drop(self.add_evaluation(evaluation)),
+            CheckpointSelection::Last => self.pending_evaluation = Some(evaluation),
         }
     }
 
     /// The evaluation of a policy that knows single turns, with at least so many first attempts.
-    pub fn evaluate_samples(&mut self, name: &str, policy: &Key, samples: u32) -> Key {
+    pub fn evaluate_with_samples(&mut self, name: &str, policy: &Key, samples: u32) -> Key {
         let run = &self.run.evaluate;
         let (protocol, samples) = (run.protocol, samples.max(run.samples));
-        self.evaluated(Evaluation {
+        self.add_evaluation(PendingEvaluation {
             name: name.to_owned(),
             policy: policy.clone(),
             protocol,
             samples,
-            trained: 1,
+            trained_turns: 1,
         })
     }
 
     /// The evaluation of the last checkpoint, if nothing else was to be evaluated after it.
-    pub fn evaluate_last(&mut self) {
-        if let Some(evaluation) = self.last.take() {
-            self.evaluated(evaluation);
+    pub fn evaluate_last_checkpoint(&mut self) {
+        if let Some(evaluation) = self.pending_evaluation.take() {
+            self.add_evaluation(evaluation);
         }
     }
 
     /// A checkpoint and the stage that its scores come from; what was the last one before it no longer is.
-    pub(super) fn scored(&mut self, name: &str, policy: &Key, key: Key) {
-        self.last = None;
-        self.done
+    pub(super) fn record_checkpoint(&mut self, name: &str, policy: &Key, key: Key) {
+        self.pending_evaluation = None;
+        self.run_stages
             .checkpoints
             .push((name.to_owned(), policy.clone(), key));
     }
 
-    fn evaluated(&mut self, evaluation: Evaluation) -> Key {
-        let Evaluation {
+    fn add_evaluation(&mut self, evaluation: PendingEvaluation) -> Key {
+        let PendingEvaluation {
             name,
             policy,
             protocol,
             samples,
-            trained,
+            trained_turns: trained,
         } = evaluation;
         let config = EvaluateConfig {
             samples,
             ..self.run.evaluate.clone()
         };
-        let window = config.window.resolve(trained.max(1));
-        let seed = self.seed("evaluate");
-        let prompt = self.asked_prompt();
+        let window = config.window.max_shown_attempts(trained.max(1));
+        let seed = self.stage_seed("evaluate");
+        let prompt = self.eval_prompt();
         let mut content = json!({
-            "task": self.asked, "grader": self.asked_grader().identity(), "turns": config.turns, "samples": config.samples,
-            "window": window, "prompt": texts(prompt), "sampling": canonical(&config.sampling), "seed": seed,
+            "task": self.eval_task_fingerprint, "grader": self.eval_grader().identity(), "turns": config.turns, "samples": config.samples,
+            "window": window, "prompt": prompt_key_content(prompt), "sampling": canonical_json(&config.sampling), "seed": seed,
         });
         if config.oracle {
             content["oracle"] = json!(true);
         }
-        if let Some(inquiry) = protocol.inquiry() {
+        if let Some(inquiry) = protocol.self_review() {
             content["protocol"] = json!(protocol);
-            content["inquiry"] = json!(prompt.inquiry_key(inquiry));
+            content["inquiry"] = json!(prompt.self_review_key(inquiry));
         }
-        let inputs = vec![self.test.clone(), policy.clone()];
-        let problems = self.run.data.of(config.split);
+        let inputs = vec![self.eval_problems.clone(), policy.clone()];
+        let problems = self.run.data.get(config.split);
         let estimate = self
-            .estimate
-            .evaluating(problems, config.turns, config.samples);
-        let job = Job::Evaluate {
-            problems: self.test.clone(),
-            task: self.run.evaluated_task().clone(),
-            grader: self.asked_grader(),
+            .estimator
+            .evaluation_seconds(problems, config.turns, config.samples);
+        let job = StageSpec::Evaluate {
+            problems: self.eval_problems.clone(),
+            task: self.run.eval_task().clone(),
+            grader: self.eval_grader(),
             policy: policy.clone(),
             turns: config.turns,
             samples: config.samples,
@@ -117,38 +123,38 @@ impl Plan<'_> {
             seed,
             backend: self.run.backend.clone(),
         };
-        let label = self.label("evaluate", &name);
-        let key = self.add(Stage::new(
-            Kind::Evaluate,
+        let label = self.stage_label("evaluate", &name);
+        let key = self.add_stage(StageNode::new(
+            StageKind::Evaluate,
             label,
             job,
             inputs,
             &content,
             estimate,
         ));
-        self.scored(&name, &policy, key.clone());
-        self.analyse(&name, &policy, window);
+        self.record_checkpoint(&name, &policy, key.clone());
+        self.add_analyses(&name, &policy, window);
         key
     }
 
     /// The analyses of an evaluated checkpoint.
-    fn analyse(&mut self, name: &str, policy: &Key, window: Option<u32>) {
+    fn add_analyses(&mut self, name: &str, policy: &Key, window: Option<u32>) {
         let config = self.run.analyses.clone();
         if let Some(most) = config.unsolved.last() {
-            let asked = self.asked_of(policy, self.run.evaluate.turns, window, "unsolved");
-            let content = self.asked_content(&asked, &json!({ "budgets": config.unsolved }));
+            let asked = self.eval_target(policy, self.run.evaluate.turns, window, "unsolved");
+            let content = self.eval_target_content(&asked, &json!({ "budgets": config.unsolved }));
             let attempts =
-                self.run.data.of(self.run.evaluate.split) * (asked.turns * most * 2) as usize;
+                self.run.data.get(self.run.evaluate.split) * (asked.turns * most * 2) as usize;
             let (estimate, label) = (
-                self.estimate.sampling(attempts),
-                self.label("unsolved", name),
+                self.estimator.sampling_seconds(attempts),
+                self.stage_label("unsolved", name),
             );
-            let job = Job::Unsolved {
-                asked,
+            let job = StageSpec::Unsolved {
+                target: asked,
                 budgets: config.unsolved,
             };
-            self.analysis(
-                Kind::Unsolved,
+            self.add_analysis(
+                StageKind::Unsolved,
                 (name, label),
                 policy,
                 job,
@@ -158,17 +164,20 @@ impl Plan<'_> {
         }
         if config.likelihood_rollouts > 0 {
             let rollouts = config.likelihood_rollouts;
-            let asked = self.asked_of(policy, config.likelihood_turns, window, "likelihood");
-            let content = self.asked_content(&asked, &json!({ "rollouts": rollouts }));
+            let asked = self.eval_target(policy, config.likelihood_turns, window, "likelihood");
+            let content = self.eval_target_content(&asked, &json!({ "rollouts": rollouts }));
             let attempts =
-                self.run.data.of(self.run.evaluate.split) * (asked.turns * rollouts) as usize;
+                self.run.data.get(self.run.evaluate.split) * (asked.turns * rollouts) as usize;
             let (estimate, label) = (
-                self.estimate.sampling(attempts),
-                self.label("likelihood", name),
+                self.estimator.sampling_seconds(attempts),
+                self.stage_label("likelihood", name),
             );
-            let job = Job::Likelihood { asked, rollouts };
-            self.analysis(
-                Kind::Likelihood,
+            let job = StageSpec::Likelihood {
+                target: asked,
+                rollouts,
+            };
+            self.add_analysis(
+                StageKind::Likelihood,
                 (name, label),
                 policy,
                 job,
@@ -178,40 +187,46 @@ impl Plan<'_> {
         }
     }
 
-    fn analysis(
+    fn add_analysis(
         &mut self,
-        kind: Kind,
+        kind: StageKind,
         (name, label): (&str, String),
         policy: &Key,
-        job: Job,
+        job: StageSpec,
         content: &Value,
         estimate: f64,
     ) {
-        let inputs = vec![self.test.clone(), policy.clone()];
-        let key = self.add(Stage::new(kind, label, job, inputs, content, estimate));
-        self.scored(name, policy, key);
+        let inputs = vec![self.eval_problems.clone(), policy.clone()];
+        let key = self.add_stage(StageNode::new(kind, label, job, inputs, content, estimate));
+        self.record_checkpoint(name, policy, key);
     }
 
-    fn asked_of(&self, policy: &Key, turns: u32, window: Option<u32>, stage: &str) -> Asked {
+    fn eval_target(
+        &self,
+        policy: &Key,
+        turns: u32,
+        window: Option<u32>,
+        stage: &str,
+    ) -> EvalTarget {
         let config = &self.run.evaluate;
-        Asked {
-            problems: self.test.clone(),
-            task: self.run.evaluated_task().clone(),
-            grader: self.asked_grader(),
+        EvalTarget {
+            problems: self.eval_problems.clone(),
+            task: self.run.eval_task().clone(),
+            grader: self.eval_grader(),
             policy: policy.clone(),
             turns,
             window,
-            prompt: self.asked_prompt(),
+            prompt: self.eval_prompt(),
             sampling: config.sampling,
-            seed: self.seed(stage),
+            seed: self.stage_seed(stage),
             backend: self.run.backend.clone(),
         }
     }
 
-    fn asked_content(&self, asked: &Asked, analysis: &Value) -> Value {
+    fn eval_target_content(&self, asked: &EvalTarget, analysis: &Value) -> Value {
         json!({
-            "task": self.asked, "grader": asked.grader.identity(), "analysis": analysis, "turns": asked.turns,
-            "window": asked.window, "prompt": texts(asked.prompt), "sampling": canonical(&asked.sampling),
+            "task": self.eval_task_fingerprint, "grader": asked.grader.identity(), "analysis": analysis, "turns": asked.turns,
+            "window": asked.window, "prompt": prompt_key_content(asked.prompt), "sampling": canonical_json(&asked.sampling),
             "seed": asked.seed,
         })
     }

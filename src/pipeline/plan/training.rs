@@ -2,31 +2,33 @@
 
 use serde_json::json;
 
+use crate::config::{PreferenceConfig, canonical_json};
 use crate::domain::Key;
-use crate::pipeline::base_plan::texts;
-use crate::pipeline::{Job, Kind, Stage};
-use crate::spec::{PreferenceConfig, canonical};
-use crate::train::{Reinforce, TrainConfig};
+use crate::pipeline::base_plan::prompt_key_content;
+use crate::pipeline::{StageKind, StageNode, StageSpec};
+use crate::train::{OnlineConfig, TrainConfig};
 
-use super::Plan;
+use super::RunPlanner;
 
-impl Plan<'_> {
+impl RunPlanner<'_> {
     /// New weights.
     pub fn train(&mut self, name: &str, start: &Key, examples: &[Key]) -> Key {
-        let (train, seed) = (self.run.train.clone(), self.seed("train"));
-        let content = json!({ "train": canonical(&train), "seed": seed });
+        let (train, seed) = (self.run.train.clone(), self.stage_seed("train"));
+        let content = json!({ "train": canonical_json(&train), "seed": seed });
         let inputs: Vec<Key> = std::iter::once(start).chain(examples).cloned().collect();
-        let estimate = self.estimate.training(self.turns(examples), &train);
-        let job = Job::Train {
+        let estimate = self
+            .estimator
+            .training_seconds(self.total_expected_turns(examples), &train);
+        let job = StageSpec::Train {
             start: start.clone(),
             examples: examples.to_vec(),
             train,
             seed,
             backend: self.run.backend.clone(),
         };
-        self.add(Stage::new(
-            Kind::Train,
-            self.label("train", name),
+        self.add_stage(StageNode::new(
+            StageKind::Train,
+            self.stage_label("train", name),
             job,
             inputs,
             &content,
@@ -35,7 +37,7 @@ impl Plan<'_> {
     }
 
     /// New weights by direct preference optimisation against the checkpoint that it starts from.
-    pub fn prefer(&mut self, name: &str, start: &Key, pairs: &[Key]) -> Key {
+    pub fn train_dpo(&mut self, name: &str, start: &Key, pairs: &[Key]) -> Key {
         let PreferenceConfig {
             beta,
             epochs,
@@ -46,13 +48,16 @@ impl Plan<'_> {
             learning_rate,
             ..self.run.train.clone()
         };
-        let seed = self.seed("prefer");
-        let content = json!({ "train": canonical(&train), "beta": beta, "seed": seed });
+        let seed = self.stage_seed("prefer");
+        let content = json!({ "train": canonical_json(&train), "beta": beta, "seed": seed });
         let inputs: Vec<Key> = std::iter::once(start).chain(pairs).cloned().collect();
         // A pass without gradients before the one with them.
-        let estimate = 4.0 / 3.0 * self.estimate.training(self.turns(pairs), &train);
+        let estimate = 4.0 / 3.0
+            * self
+                .estimator
+                .training_seconds(self.total_expected_turns(pairs), &train);
         let (start, pairs, backend) = (start.clone(), pairs.to_vec(), self.run.backend.clone());
-        let job = Job::Prefer {
+        let job = StageSpec::Prefer {
             start,
             pairs,
             beta,
@@ -60,9 +65,9 @@ impl Plan<'_> {
             seed,
             backend,
         };
-        self.add(Stage::new(
-            Kind::Prefer,
-            self.label("prefer", name),
+        self.add_stage(StageNode::new(
+            StageKind::Prefer,
+            self.stage_label("prefer", name),
             job,
             inputs,
             &content,
@@ -71,31 +76,35 @@ impl Plan<'_> {
     }
 
     /// New weights by online reinforcement learning, held near `reference`.
-    pub fn reinforce(
+    pub fn train_online(
         &mut self,
         name: &str,
         start: &Key,
         reference: &Key,
-        settings: Reinforce,
+        settings: OnlineConfig,
         learning_rate: f64,
     ) -> Key {
         let defaults = TrainConfig::default();
-        let (epochs, batch) = (defaults.epochs, defaults.batch);
+        let (epochs, batch) = (defaults.epochs, defaults.batch_size);
         let train = TrainConfig {
             epochs,
-            batch,
+            batch_size: batch,
             learning_rate,
             ..self.run.train.clone()
         };
         let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
-        let seed = self.seed("reinforce").named(name);
+        let seed = self.stage_seed("reinforce").derive(name);
         let content = json!({
-            "task": self.task, "grader": self.run.grader().identity(), "settings": settings, "prompt": texts(prompt),
-            "sampling": canonical(&sampling), "train": canonical(&train), "seed": seed,
+            "task": self.task_fingerprint, "grader": self.run.grader().identity(), "settings": settings, "prompt": prompt_key_content(prompt),
+            "sampling": canonical_json(&sampling), "train": canonical_json(&train), "seed": seed,
         });
-        let inputs = vec![self.train.clone(), start.clone(), reference.clone()];
-        let job = Job::Reinforce {
-            problems: self.train.clone(),
+        let inputs = vec![
+            self.train_problems.clone(),
+            start.clone(),
+            reference.clone(),
+        ];
+        let job = StageSpec::TrainOnline {
+            problems: self.train_problems.clone(),
             grader: self.run.grader(),
             start: start.clone(),
             reference: reference.clone(),
@@ -106,10 +115,10 @@ impl Plan<'_> {
             seed,
             backend: self.run.backend.clone(),
         };
-        let estimate = self.estimate.practice(&settings);
-        let label = self.label("reinforce", name);
-        self.add(Stage::new(
-            Kind::Reinforce,
+        let estimate = self.estimator.online_training_seconds(&settings);
+        let label = self.stage_label("reinforce", name);
+        self.add_stage(StageNode::new(
+            StageKind::TrainOnline,
             label,
             job,
             inputs,

@@ -2,51 +2,58 @@
 
 use serde_json::json;
 
-use crate::data::{Inquiry, Prompt};
+use crate::data::{PromptConfig, SelfReview};
 use crate::domain::Key;
-use crate::pipeline::base_plan::texts;
-use crate::pipeline::{ExampleSource, Job, Kind, Stage};
+use crate::pipeline::base_plan::prompt_key_content;
+use crate::pipeline::{ExampleSource, StageKind, StageNode, StageSpec};
 
-use super::Plan;
+use super::RunPlanner;
 
-impl Plan<'_> {
+impl RunPlanner<'_> {
     /// Right answers against wrong ones.
-    pub fn preferences(&mut self, name: &str, episodes: &[Key]) -> Key {
-        let (references, seed) = (self.has_references(), self.seed("preferences"));
+    pub fn preference_pairs(&mut self, name: &str, episodes: &[Key]) -> Key {
+        let (references, seed) = (
+            self.can_train_on_references(),
+            self.stage_seed("preferences"),
+        );
         let source = ExampleSource::Preferences {
             episodes: episodes.to_vec(),
-            references,
+            include_references: references,
             seed,
         };
         let content = json!({ "preferences": { "references": references, "seed": seed } });
-        self.filtered(name, source, episodes, content)
+        self.add_train_examples(name, source, episodes, content)
     }
 
     /// Dialogues that end right against dialogues that end wrong.
-    pub fn trajectories(&mut self, name: &str, episodes: &[Key]) -> Key {
+    pub fn trajectory_pairs(&mut self, name: &str, episodes: &[Key]) -> Key {
         let source = ExampleSource::Trajectories {
             episodes: episodes.to_vec(),
         };
-        let texts = self.prompt().inquiry_key(Inquiry::Verify);
+        let texts = self.prompt().self_review_key(SelfReview::Verify);
         let content = json!({ "trajectories": { "inquiry": texts } });
-        self.filtered(name, source, episodes, content)
+        self.add_train_examples(name, source, episodes, content)
     }
 
     /// The first attempts of an evaluation in a verifier's order; `generator` made them.
-    pub fn rank(&mut self, name: &str, verifier: &Key, generator: &Key, evaluation: &Key) {
+    pub fn rank_attempts(&mut self, name: &str, verifier: &Key, generator: &Key, evaluation: &Key) {
         let config = self.run.verifier;
-        let prompt = Prompt {
-            answer_form: self.run.evaluated_form(),
+        let prompt = PromptConfig {
+            answer_form: self.run.eval_answer_form(),
             ..self.prompt()
         };
         let reference = config.ratio.then(|| generator.clone());
-        let mut inputs = vec![self.test.clone(), evaluation.clone(), verifier.clone()];
+        let mut inputs = vec![
+            self.eval_problems.clone(),
+            evaluation.clone(),
+            verifier.clone(),
+        ];
         inputs.extend(reference.clone());
-        let content = json!({ "samples": config.samples, "prompt": texts(prompt) });
-        let job = Job::Rank {
-            problems: self.test.clone(),
-            task: self.run.evaluated_task().clone(),
-            grader: self.asked_grader(),
+        let content = json!({ "samples": config.samples, "prompt": prompt_key_content(prompt) });
+        let job = StageSpec::Rank {
+            problems: self.eval_problems.clone(),
+            task: self.run.eval_task().clone(),
+            grader: self.eval_grader(),
             episodes: evaluation.clone(),
             verifier: verifier.clone(),
             reference,
@@ -54,16 +61,16 @@ impl Plan<'_> {
             prompt,
             backend: self.run.backend.clone(),
         };
-        let attempts = self.run.data.of(self.run.evaluate.split) * config.samples as usize;
-        let estimate = self.estimate.sampling(attempts);
-        let key = self.add(Stage::new(
-            Kind::Rank,
-            self.label("rank", name),
+        let attempts = self.run.data.get(self.run.evaluate.split) * config.samples as usize;
+        let estimate = self.estimator.sampling_seconds(attempts);
+        let key = self.add_stage(StageNode::new(
+            StageKind::Rank,
+            self.stage_label("rank", name),
             job,
             inputs,
             &content,
             estimate,
         ));
-        self.scored(name, verifier, key);
+        self.record_checkpoint(name, verifier, key);
     }
 }

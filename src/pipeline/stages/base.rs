@@ -4,132 +4,150 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::data::documents;
+use crate::config::{BaseModelSpec, BundledCheckpoint, PretrainConfig};
+use crate::data::corpus_documents;
 use crate::domain::{Key, Problem, Seed};
-use crate::model::{Checkpoint, Decoder, Tokenizer, Weights, checkpoint};
-use crate::spec::{BaseSpec, BaseTraining, Shipped};
-use crate::train::{Encoded, Normalise, Phase, TrainConfig, TrainError, Trainer};
+use crate::model::{CheckpointFolder, Decoder, Tokenizer, Weights, checkpoint};
+use crate::train::{
+    EncodedExample, LossReduction, TrainConfig, TrainError, Trainer, TrainingPhase,
+};
 
-use super::train::{Fitting, encode_all};
+use super::train::{EncodedSet, encode_all};
 use crate::pipeline::StageError;
-use crate::pipeline::execute::{Desk, Made};
-use crate::pipeline::files::{self, POINTS, PROBLEMS};
-use crate::pipeline::workspace::fault;
+use crate::pipeline::execute::{StageContext, StageOutput};
+use crate::pipeline::stage_files::{self, POINTS, PROBLEMS};
+use crate::pipeline::workspace::io_error;
 
 pub fn run(
-    desk: &mut Desk<'_>,
+    desk: &mut StageContext<'_>,
     problems: &Key,
     tokenizer: &Key,
-    base: &BaseSpec,
+    base: &BaseModelSpec,
     backend: &str,
-) -> Result<Made, StageError> {
+) -> Result<StageOutput, StageError> {
     match &base.checkpoint {
-        Some(shipped) => take_in(desk, tokenizer, base, shipped, backend),
+        Some(shipped) => copy_shipped(desk, tokenizer, base, shipped, backend),
         None => pretrain(desk, problems, tokenizer, base, backend),
     }
 }
 
 /// Copies the shipped files, after checking that the weights are what the recipe's file says and
 /// the tokenizer is the one that the recipe gives: keys name the recipe, not these files.
-fn take_in(
-    desk: &Desk<'_>,
+fn copy_shipped(
+    desk: &StageContext<'_>,
     tokenizer: &Key,
-    base: &BaseSpec,
-    shipped: &Shipped,
+    base: &BaseModelSpec,
+    shipped: &BundledCheckpoint,
     backend: &str,
-) -> Result<Made, StageError> {
-    let bytes = fs::read(&shipped.file).map_err(fault("read", &shipped.file))?;
-    let found = Key::of_bytes(&bytes);
+) -> Result<StageOutput, StageError> {
+    let bytes = fs::read(&shipped.file).map_err(io_error("read", &shipped.file))?;
+    let found = Key::from_bytes(&bytes);
     if found.as_str() != shipped.sha256 {
-        return Err(StageError::Shipped {
+        return Err(StageError::ShippedWeightsMismatch {
             path: shipped.file.clone(),
             found: found.to_string(),
             expected: shipped.sha256.clone(),
         });
     }
-    let vocabulary = fs::read(&shipped.tokenizer).map_err(fault("read", &shipped.tokenizer))?;
-    let trained = desk.workspace.file(tokenizer, checkpoint::TOKENIZER);
-    if vocabulary != fs::read(&trained).map_err(fault("read", &trained))? {
-        return Err(StageError::ShippedTokenizer {
+    let vocabulary = fs::read(&shipped.tokenizer).map_err(io_error("read", &shipped.tokenizer))?;
+    let trained = desk
+        .workspace
+        .stage_file(tokenizer, checkpoint::TOKENIZER_FILE);
+    if vocabulary != fs::read(&trained).map_err(io_error("read", &trained))? {
+        return Err(StageError::ShippedTokenizerMismatch {
             path: shipped.tokenizer.clone(),
         });
     }
     let put = |name: &str, bytes: &[u8]| {
         let path = desk.folder.join(name);
-        fs::write(&path, bytes).map_err(fault("write", &path))
+        fs::write(&path, bytes).map_err(io_error("write", &path))
     };
-    put(checkpoint::WEIGHTS, &bytes)?;
-    put(checkpoint::TOKENIZER, &vocabulary)?;
+    put(checkpoint::WEIGHTS_FILE, &bytes)?;
+    put(checkpoint::TOKENIZER_FILE, &vocabulary)?;
     let config = serde_json::to_string_pretty(&base.model).expect("sizes are plain data");
-    put(checkpoint::CONFIG, config.as_bytes())?;
-    files::write::<()>(&desk.folder.join(POINTS), &[])?;
-    let made = Made::plain(&published(), json!({ "trained_tokens": 0 })).on(backend);
-    Ok(Made {
-        shipped: Some(shipped.instruction_set.clone()),
+    put(checkpoint::CONFIG_FILE, config.as_bytes())?;
+    stage_files::write_jsonl::<()>(&desk.folder.join(POINTS), &[])?;
+    let made = StageOutput::new_without_backend(&published_files(), json!({ "trained_tokens": 0 }))
+        .with_backend(backend);
+    Ok(StageOutput {
+        shipped_instruction_set: Some(shipped.instruction_set.clone()),
         ..made
     })
 }
 
-fn published() -> [&'static str; 4] {
+fn published_files() -> [&'static str; 4] {
     [
-        checkpoint::WEIGHTS,
-        checkpoint::CONFIG,
-        checkpoint::TOKENIZER,
+        checkpoint::WEIGHTS_FILE,
+        checkpoint::CONFIG_FILE,
+        checkpoint::TOKENIZER_FILE,
         POINTS,
     ]
 }
 
 fn pretrain(
-    desk: &mut Desk<'_>,
+    desk: &mut StageContext<'_>,
     problems: &Key,
     tokenizer: &Key,
-    base: &BaseSpec,
+    base: &BaseModelSpec,
     backend: &str,
-) -> Result<Made, StageError> {
-    let place = desk.place(backend)?;
-    let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
-    let tokenizer = Tokenizer::load(&desk.workspace.file(tokenizer, checkpoint::TOKENIZER))?;
+) -> Result<StageOutput, StageError> {
+    let place = desk.open_backend(backend)?;
+    let problems: Vec<Problem> =
+        stage_files::read_jsonl(&desk.workspace.stage_file(problems, PROBLEMS))?;
+    let tokenizer = Tokenizer::load(
+        &desk
+            .workspace
+            .stage_file(tokenizer, checkpoint::TOKENIZER_FILE),
+    )?;
     let seed = Seed(base.seed);
-    let mut documents = documents(&problems, &base.corpus, &base.wording(), seed);
+    let mut documents = corpus_documents(&problems, &base.corpus, &base.corpus_prompt(), seed);
     documents.truncate(
         base.train
             .documents_per_slice
             .saturating_mul(base.train.slices as usize),
     );
-    let Fitting {
+    let EncodedSet {
         encoded,
         without_target,
     } = encode_all(&documents, &tokenizer, base.model.positions)?;
     if encoded.is_empty() {
         return Err(StageError::Train(TrainError::NoExamples));
     }
-    let weights = Weights::random(
+    let weights = Weights::init_random(
         &base.model,
-        tokenizer.vocabulary(),
-        seed.named("weights"),
+        tokenizer.vocabulary_size(),
+        seed.derive("weights"),
         &place.device,
     );
     let start = Decoder::new(base.model.clone(), weights, &place);
     let trainer = Trainer {
-        normalise: Normalise::Token,
+        reduction: LossReduction::PerToken,
         folder: &desk.folder,
     };
-    let trained = trainer.train(start, &phases(&encoded, &base.train, seed), desk.observer)?;
-    Checkpoint::save(&trained.decoder, &desk.folder)?;
-    tokenizer.save(&desk.folder.join(checkpoint::TOKENIZER))?;
-    files::write(&desk.folder.join(POINTS), &trained.points)?;
+    let trained = trainer.train(
+        start,
+        &training_phases(&encoded, &base.train, seed),
+        desk.observer,
+    )?;
+    CheckpointFolder::save(&trained.decoder, &desk.folder)?;
+    tokenizer.save(&desk.folder.join(checkpoint::TOKENIZER_FILE))?;
+    stage_files::write_jsonl(&desk.folder.join(POINTS), &trained.curve)?;
     let counts = json!({
         "documents": encoded.len(), "without_target": without_target, "steps": trained.steps, "trained_tokens": trained.tokens,
-        "parameters": trained.decoder.weights().count(),
+        "parameters": trained.decoder.weights().parameter_count(),
     });
-    Ok(Made {
-        earlier: trained.earlier,
-        ..Made::plain(&published(), counts).on(backend)
+    Ok(StageOutput {
+        earlier_seconds: trained.earlier_seconds,
+        ..StageOutput::new_without_backend(&published_files(), counts).with_backend(backend)
     })
 }
 
 /// One phase per slice; where the corpus has fewer slices of documents, it is gone through again.
-fn phases<'a>(encoded: &'a [Encoded], train: &BaseTraining, seed: Seed) -> Vec<Phase<'a>> {
+fn training_phases<'a>(
+    encoded: &'a [EncodedExample],
+    train: &PretrainConfig,
+    seed: Seed,
+) -> Vec<TrainingPhase<'a>> {
     let size = train.documents_per_slice.min(encoded.len());
     let slices = encoded.len() / size;
     (0..train.slices)
@@ -137,20 +155,20 @@ fn phases<'a>(encoded: &'a [Encoded], train: &BaseTraining, seed: Seed) -> Vec<P
             let first = slice as usize % slices * size;
             let config = TrainConfig {
                 epochs: 1,
-                batch: train.batch,
+                batch_size: train.batch,
                 learning_rate: train.learning_rate * train.decay.powi(slice as i32),
-                warmup: if slice == 0 { train.warmup } else { 0.0 },
+                warmup_ratio: if slice == 0 { train.warmup } else { 0.0 },
                 final_rate: train.final_rate,
                 weight_decay: train.weight_decay,
                 beta1: train.beta1,
                 beta2: train.beta2,
-                clip: train.clip,
+                max_grad_norm: train.clip,
                 lora: None,
             };
-            Phase {
+            TrainingPhase {
                 examples: &encoded[first..first + size],
                 config,
-                seed: seed.named("order").at(u64::from(slice)),
+                seed: seed.derive("order").derive_indexed(u64::from(slice)),
             }
         })
         .collect()

@@ -6,64 +6,64 @@
 
 use serde_json::{Value, json};
 
+use crate::api::{ApiClient, ApiUsage, TokenPrice};
 use crate::domain::Episode;
 use crate::model::LanguageModel;
-use crate::remote::{Client, Ledger, Price};
 
 /// Tokens by what was done with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cost {
+pub struct ComputeCost {
     /// Parameters of the model.
     pub parameters: u64,
     /// Tokens of the dialogues that were shown.
-    pub prompt: u64,
+    pub prompt_tokens: u64,
     /// Tokens sampled.
-    pub sampled: u64,
+    pub sampled_tokens: u64,
     /// Tokens passed forward only, to be scored.
-    pub scored: u64,
+    pub scored_tokens: u64,
     /// Tokens passed forward and back.
-    pub trained: u64,
+    pub trained_tokens: u64,
 }
 
-impl Cost {
+impl ComputeCost {
     /// What sampling these episodes cost.
-    pub fn of_sampling(episodes: &[Episode], model: &LanguageModel) -> Self {
+    pub fn for_sampling(episodes: &[Episode], model: &LanguageModel) -> Self {
         let mut cost = Self {
-            parameters: model.decoder.weights().count() as u64,
+            parameters: model.decoder.weights().parameter_count() as u64,
             ..Self::default()
         };
         for turn in episodes.iter().flat_map(|episode| &episode.turns) {
             let spoken = turn
                 .candidates
                 .iter()
-                .map(|candidate| (candidate.prompt, candidate.tokens));
+                .map(|candidate| (candidate.prompt_tokens, candidate.tokens));
             let reviewed = turn
                 .review
                 .iter()
-                .map(|review| (review.prompt, review.tokens));
+                .map(|review| (review.prompt_tokens, review.tokens));
             for (prompt, tokens) in spoken.chain(reviewed) {
-                cost.prompt += u64::from(prompt);
-                cost.sampled += u64::from(tokens);
+                cost.prompt_tokens += u64::from(prompt);
+                cost.sampled_tokens += u64::from(tokens);
             }
         }
         cost
     }
 
     /// Floating-point operations.
-    pub const fn operations(self) -> u64 {
-        2 * self.parameters * (self.prompt + self.sampled + self.scored)
-            + 6 * self.parameters * self.trained
+    pub const fn flops(self) -> u64 {
+        2 * self.parameters * (self.prompt_tokens + self.sampled_tokens + self.scored_tokens)
+            + 6 * self.parameters * self.trained_tokens
     }
 
     /// Writes what is not 0 among a stage's counts.
-    pub fn write(self, counts: &mut Value) {
+    pub fn add_to_counts(self, counts: &mut Value) {
         let all = [
             ("parameters", self.parameters),
-            ("prompt_tokens", self.prompt),
-            ("sampled_tokens", self.sampled),
-            ("scored_tokens", self.scored),
-            ("trained_tokens", self.trained),
-            ("flops", self.operations()),
+            ("prompt_tokens", self.prompt_tokens),
+            ("sampled_tokens", self.sampled_tokens),
+            ("scored_tokens", self.scored_tokens),
+            ("trained_tokens", self.trained_tokens),
+            ("flops", self.flops()),
         ];
         for (name, count) in all.into_iter().filter(|(_, count)| *count > 0) {
             counts[name] = json!(count);
@@ -73,59 +73,60 @@ impl Cost {
 
 /// What was asked of a model behind an API. Its operations are not known.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Asked {
+pub struct ApiCost {
     /// Tokens of the dialogues that were shown.
-    pub prompt: u64,
+    pub prompt_tokens: u64,
     /// Tokens of the answers.
-    pub completion: u64,
+    pub completion_tokens: u64,
     /// Requests of this stage; answers from the cache need none.
-    pub ledger: Ledger,
+    pub usage: ApiUsage,
     /// What a million tokens cost.
-    pub price: Option<Price>,
+    pub price: Option<TokenPrice>,
 }
 
-impl Asked {
+impl ApiCost {
     /// What these episodes took from a model behind an API.
-    pub fn of(episodes: &[Episode], client: &Client) -> Self {
+    pub fn for_episodes(episodes: &[Episode], client: &ApiClient) -> Self {
         let turns = episodes.iter().flat_map(|episode| &episode.turns);
         let candidates = turns.flat_map(|turn| &turn.candidates);
         let (prompt, completion) = candidates.fold((0, 0), |(prompt, completion), candidate| {
             (
-                prompt + u64::from(candidate.prompt),
+                prompt + u64::from(candidate.prompt_tokens),
                 completion + u64::from(candidate.tokens),
             )
         });
         Self {
-            prompt,
-            completion,
-            ledger: client.ledger(),
+            prompt_tokens: prompt,
+            completion_tokens: completion,
+            usage: client.usage(),
             price: client.endpoint().price,
         }
     }
 
     /// Writes it among a stage's counts. The price is that of all tokens, wherever their answers came
     /// from; what was paid is that of the answers which this stage asked for itself.
-    pub fn write(self, counts: &mut Value) {
+    pub fn add_to_counts(self, counts: &mut Value) {
         let Self {
-            prompt,
-            completion,
-            ledger,
+            prompt_tokens: prompt,
+            completion_tokens: completion,
+            usage: ledger,
             price,
         } = self;
         let all = [
             ("remote_calls", ledger.calls),
             ("remote_retries", ledger.retries),
-            ("remote_cached", ledger.cached),
+            ("remote_cached", ledger.cache_hits),
             ("remote_prompt_tokens", prompt),
             ("remote_completion_tokens", completion),
-            ("remote_uncounted", ledger.uncounted),
+            ("remote_uncounted", ledger.uncounted_answers),
         ];
         for (name, count) in all {
             counts[name] = json!(count);
         }
         if let Some(price) = price {
-            counts["remote_price"] = json!(price.of(prompt, completion));
-            counts["remote_paid"] = json!(price.of(ledger.prompt_tokens, ledger.completion_tokens));
+            counts["remote_price"] = json!(price.cost(prompt, completion));
+            counts["remote_paid"] =
+                json!(price.cost(ledger.prompt_tokens, ledger.completion_tokens));
         }
     }
 }
@@ -136,26 +137,26 @@ mod tests {
 
     #[test]
     fn a_price_counts_all_tokens_and_what_was_paid_only_those_asked_for() {
-        let ledger = Ledger {
+        let ledger = ApiUsage {
             calls: 3,
             retries: 1,
-            cached: 2,
+            cache_hits: 2,
             prompt_tokens: 1_000,
             completion_tokens: 500,
-            uncounted: 0,
+            uncounted_answers: 0,
         };
-        let price = Some(Price {
+        let price = Some(TokenPrice {
             input: 1.0,
             output: 4.0,
         });
         let mut counts = json!({});
-        Asked {
-            prompt: 2_000,
-            completion: 1_000,
-            ledger,
+        ApiCost {
+            prompt_tokens: 2_000,
+            completion_tokens: 1_000,
+            usage: ledger,
             price,
         }
-        .write(&mut counts);
+        .add_to_counts(&mut counts);
         let expected = json!({
             "remote_calls": 3, "remote_retries": 1, "remote_cached": 2, "remote_prompt_tokens": 2_000,
             "remote_completion_tokens": 1_000, "remote_uncounted": 0, "remote_price": 0.006, "remote_paid": 0.003,
@@ -165,21 +166,21 @@ mod tests {
 
     #[test]
     fn operations_by_hand() {
-        let cost = Cost {
+        let cost = ComputeCost {
             parameters: 1_000,
-            prompt: 20,
-            sampled: 30,
-            scored: 50,
-            trained: 10,
+            prompt_tokens: 20,
+            sampled_tokens: 30,
+            scored_tokens: 50,
+            trained_tokens: 10,
         };
-        assert_eq!(cost.operations(), 2 * 1_000 * 100 + 6 * 1_000 * 10);
+        assert_eq!(cost.flops(), 2 * 1_000 * 100 + 6 * 1_000 * 10);
         let mut counts = json!({ "episodes": 1 });
-        Cost {
-            scored: 0,
-            trained: 0,
+        ComputeCost {
+            scored_tokens: 0,
+            trained_tokens: 0,
             ..cost
         }
-        .write(&mut counts);
+        .add_to_counts(&mut counts);
         let expected = json!({
             "episodes": 1, "parameters": 1_000, "prompt_tokens": 20, "sampled_tokens": 30, "flops": 100_000
         });

@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::domain::{Episode, Problem};
-use crate::eval::{self, Extent, Metric};
+use crate::eval::{self, EvalShape, Metric};
 use crate::model::LanguageModel;
-use crate::rollout::{Protocol, Unroll, parallel, rollout};
+use crate::rollout::{RolloutConfig, TurnProtocol, parallel_samples, sequential_rollouts};
 use crate::store::{MetricRow, ScoreRow};
 
-use super::collect::sampled;
-use super::cost::Cost;
-use crate::pipeline::execute::{CHUNK, Desk, Made, WORKING};
-use crate::pipeline::files::{self, EPISODES, PROBLEMS, SCORES};
-use crate::pipeline::{Job, Stage, StageError};
+use super::collect::sampled_tokens;
+use super::cost::ComputeCost;
+use crate::pipeline::execute::{CHUNK_PROBLEMS, StageContext, StageOutput, WORKING_FILE};
+use crate::pipeline::stage_files::{self, EPISODES, PROBLEMS, SCORES};
+use crate::pipeline::{StageError, StageNode, StageSpec};
 
-pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Evaluate {
+pub fn run(desk: &mut StageContext<'_>, job: &StageSpec) -> Result<StageOutput, StageError> {
+    let StageSpec::Evaluate {
         problems,
         grader,
         policy,
@@ -35,41 +35,42 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     else {
         unreachable!("the caller matched the job")
     };
-    let extent = extent(job).expect("the caller matched the job");
-    let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
-    let mut model = desk.model(policy, backend)?;
-    let plan = Unroll {
+    let extent = eval_shape(job).expect("the caller matched the job");
+    let problems: Vec<Problem> =
+        stage_files::read_jsonl(&desk.workspace.stage_file(problems, PROBLEMS))?;
+    let mut model = desk.load_model(policy, backend)?;
+    let plan = RolloutConfig {
         window: *window,
         stop_on_success: *oracle,
         protocol: *protocol,
-        ..Unroll::new(*turns, *prompt, *sampling)
+        ..RolloutConfig::new(*turns, *prompt, *sampling)
     };
     let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
-    let episodes = desk.in_chunks(
-        (WORKING, CHUNK),
+    let episodes = desk.process_in_chunks(
+        (WORKING_FILE, CHUNK_PROBLEMS),
         &problems,
-        |episodes: &Vec<Episode>| sampled(episodes),
+        |episodes: &Vec<Episode>| sampled_tokens(episodes),
         |chunk| {
-            let logs = rollout(&mut model, chunk, &plan, *seed, &grade)?;
-            Ok(by_problem(
+            let logs = sequential_rollouts(&mut model, chunk, &plan, *seed, &grade)?;
+            Ok(group_by_problem(
                 logs,
-                parallel(&mut model, chunk, &plan, *samples, *seed, &grade)?,
+                parallel_samples(&mut model, chunk, &plan, *samples, *seed, &grade)?,
             ))
         },
     )?;
     let scores: Vec<ScoreRow> = episodes
         .iter()
-        .flat_map(|episodes| score(episodes, extent))
+        .flat_map(|episodes| score_rows(episodes, extent))
         .collect();
-    files::write(&desk.folder.join(SCORES), &scores)?;
+    stage_files::write_jsonl(&desk.folder.join(SCORES), &scores)?;
     let episodes = episodes.concat();
-    files::write(&desk.folder.join(EPISODES), &episodes)?;
-    let counts = counts(&episodes, &scores, &model);
-    Ok(Made::plain(&[EPISODES, SCORES], counts).on(backend))
+    stage_files::write_jsonl(&desk.folder.join(EPISODES), &episodes)?;
+    let counts = stage_counts(&episodes, &scores, &model);
+    Ok(StageOutput::new_without_backend(&[EPISODES, SCORES], counts).with_backend(backend))
 }
 
 /// Each problem's log, then its parallel samples.
-fn by_problem(logs: Vec<Episode>, more: Vec<Episode>) -> Vec<Vec<Episode>> {
+fn group_by_problem(logs: Vec<Episode>, more: Vec<Episode>) -> Vec<Vec<Episode>> {
     let mut samples: BTreeMap<String, Vec<Episode>> = BTreeMap::new();
     for episode in more {
         samples
@@ -86,8 +87,8 @@ fn by_problem(logs: Vec<Episode>, more: Vec<Episode>) -> Vec<Vec<Episode>> {
 }
 
 /// How far an evaluation goes; none for another job.
-pub fn extent(job: &Job) -> Option<Extent> {
-    let Job::Evaluate {
+pub fn eval_shape(job: &StageSpec) -> Option<EvalShape> {
+    let StageSpec::Evaluate {
         turns,
         samples,
         protocol,
@@ -97,58 +98,66 @@ pub fn extent(job: &Job) -> Option<Extent> {
     else {
         return None;
     };
-    let verifies = *protocol == Protocol::SelfVerify;
+    let verifies = *protocol == TurnProtocol::SelfVerify;
     let stops = *oracle || verifies;
-    Some(Extent {
+    Some(EvalShape {
         turns: *turns as usize,
         samples: *samples as usize,
-        stops,
-        verifies,
+        may_stop_early: stops,
+        self_verifies: verifies,
     })
 }
 
 /// The scores of one problem: its log, then the parallel samples.
-pub fn score(episodes: &[Episode], extent: Extent) -> Vec<ScoreRow> {
+pub fn score_rows(episodes: &[Episode], extent: EvalShape) -> Vec<ScoreRow> {
     let (log, parallel) = episodes.split_first().expect("every problem has its log");
     let row = |(metric, value)| ScoreRow {
         metric,
         problem: log.problem.clone(),
         value,
     };
-    eval::score(log, parallel, extent)
+    eval::score_problem(log, parallel, extent)
         .into_iter()
         .map(row)
         .collect()
 }
 
-fn counts(episodes: &[Episode], scores: &[ScoreRow], model: &LanguageModel) -> Value {
+fn stage_counts(episodes: &[Episode], scores: &[ScoreRow], model: &LanguageModel) -> Value {
     let mut counts = json!({
         "problems": episodes.iter().filter(|episode| episode.sample == 0).count(),
         "attempts": episodes.iter().map(|episode| episode.turns.len()).sum::<usize>(),
         "scores": scores.len(),
     });
-    Cost::of_sampling(episodes, model).write(&mut counts);
+    ComputeCost::for_sampling(episodes, model).add_to_counts(&mut counts);
     counts
 }
 
 /// What the scores of these stages mean.
 #[must_use]
-pub fn metrics(stages: &[Stage]) -> Vec<MetricRow> {
+pub fn stage_metrics(stages: &[StageNode]) -> Vec<MetricRow> {
     let mut rows = BTreeMap::new();
-    for metric in stages.iter().flat_map(|stage| metrics_of(&stage.job)) {
-        rows.insert(metric.name.clone(), row(metric));
+    for metric in stages.iter().flat_map(|stage| spec_metrics(&stage.spec)) {
+        rows.insert(metric.name.clone(), metric_row(metric));
     }
     rows.into_values().collect()
 }
 
-fn metrics_of(job: &Job) -> Vec<Metric> {
+fn spec_metrics(job: &StageSpec) -> Vec<Metric> {
     match job {
-        Job::Evaluate { .. } => extent(job).map_or_else(Vec::new, eval::metrics),
-        Job::Unsolved { asked, budgets } => eval::unsolved_metrics(budgets, asked.turns),
-        Job::Likelihood { asked, rollouts } => eval::likelihood_metrics(asked.turns, *rollouts),
-        Job::Rank { samples, .. } => eval::ranking_metrics(*samples as usize),
-        Job::Refine { .. } => {
-            let mut metrics = eval::metrics(super::refine::EXTENT);
+        StageSpec::Evaluate { .. } => {
+            eval_shape(job).map_or_else(Vec::new, eval::evaluation_metrics)
+        }
+        StageSpec::Unsolved {
+            target: asked,
+            budgets,
+        } => eval::unsolved_metrics(budgets, asked.turns),
+        StageSpec::Likelihood {
+            target: asked,
+            rollouts,
+        } => eval::likelihood_metrics(asked.turns, *rollouts),
+        StageSpec::Rank { samples, .. } => eval::ranking_metrics(*samples as usize),
+        StageSpec::Refine { .. } => {
+            let mut metrics = eval::evaluation_metrics(super::refine::DRAFT_EVAL_SHAPE);
             metrics.extend(eval::refinement_metrics());
             metrics
         }
@@ -157,7 +166,7 @@ fn metrics_of(job: &Job) -> Vec<Metric> {
 }
 
 /// A metric as the store has it.
-pub fn row(metric: Metric) -> MetricRow {
+pub fn metric_row(metric: Metric) -> MetricRow {
     MetricRow {
         name: metric.name,
         version: metric.version,

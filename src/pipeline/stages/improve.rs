@@ -3,15 +3,15 @@
 use serde_json::json;
 
 use crate::domain::{Episode, Policy, Problem};
-use crate::rollout::{Improved, Improvement, Source, improve};
+use crate::rollout::{ImproveConfig, ImproveStats, TeacherPolicy, improve_episodes};
 
-use super::speaker::Speaker;
-use crate::pipeline::execute::{CHUNK, Desk, Made};
-use crate::pipeline::files::{self, EPISODES, Growing, PROBLEMS};
-use crate::pipeline::{Job, StageError, TeacherJob};
+use super::policy_handle::PolicyHandle;
+use crate::pipeline::execute::{CHUNK_PROBLEMS, StageContext, StageOutput};
+use crate::pipeline::stage_files::{self, EPISODES, JsonlAppender, PROBLEMS};
+use crate::pipeline::{StageError, StageSpec, TeacherRef};
 
-pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Improve {
+pub fn run(desk: &mut StageContext<'_>, job: &StageSpec) -> Result<StageOutput, StageError> {
+    let StageSpec::Improve {
         problems,
         grader,
         episodes,
@@ -26,52 +26,56 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     else {
         unreachable!("the caller matched the job")
     };
-    let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
-    let collected: Vec<Episode> = files::read(&desk.workspace.file(episodes, EPISODES))?;
+    let problems: Vec<Problem> =
+        stage_files::read_jsonl(&desk.workspace.stage_file(problems, PROBLEMS))?;
+    let collected: Vec<Episode> =
+        stage_files::read_jsonl(&desk.workspace.stage_file(episodes, EPISODES))?;
     let mut speaker = match teacher {
-        TeacherJob::Reference => None,
-        TeacherJob::Model(policy) | TeacherJob::Oneself { policy, .. } => {
-            Some(Speaker::checkpoint(desk, policy, backend)?)
+        TeacherRef::Reference => None,
+        TeacherRef::Model(policy) | TeacherRef::OwnPolicy { policy, .. } => {
+            Some(PolicyHandle::load_checkpoint(desk, policy, backend)?)
         }
-        TeacherJob::Remote { endpoint, .. } => Some(Speaker::remote(desk, endpoint)?),
+        TeacherRef::Api { endpoint, .. } => Some(PolicyHandle::open_api(desk, endpoint)?),
     };
-    let plan = Improvement {
+    let plan = ImproveConfig {
         prompt: *prompt,
         sampling: *sampling,
         stop_on_success: !keep_right,
     };
     let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
-    let (mut file, mut done) = Growing::open::<Episode>(&desk.folder.join(EPISODES))?;
+    let (mut file, mut done) = JsonlAppender::open::<Episode>(&desk.folder.join(EPISODES))?;
     // What earlier processes improved counts as well.
-    let mut total = Improved::default();
+    let mut total = ImproveStats::default();
     for (before, after) in collected.iter().zip(&done) {
-        total.add(&Improved::between(before, after));
+        total.add(&ImproveStats::from_episodes(before, after));
     }
-    desk.tokens = total.tokens;
+    desk.sampled_tokens = total.tokens;
     while done.len() < collected.len() {
-        desk.problems_done(done.len(), collected.len())?;
-        let chunk = collected[done.len()..collected.len().min(done.len() + CHUNK)].to_vec();
-        let improved =
-            |source: Source<'_>| improve(source, chunk.clone(), &problems, &plan, *seed, &grade);
+        desk.report_progress(done.len(), collected.len())?;
+        let chunk =
+            collected[done.len()..collected.len().min(done.len() + CHUNK_PROBLEMS)].to_vec();
+        let improved = |source: TeacherPolicy<'_>| {
+            improve_episodes(source, chunk.clone(), &problems, &plan, *seed, &grade)
+        };
         let (new, improved) = match speaker.as_mut() {
-            None => improved(Source::Reference),
+            None => improved(TeacherPolicy::Reference),
             Some(speaker) => {
                 let places = [done.len(), collected.len(), chunk.len()];
-                speaker.speak(desk, places, chunk.len(), |policy| {
-                    improved(source(teacher, policy))
+                speaker.with_policy(desk, places, chunk.len(), |policy| {
+                    improved(teacher_policy(teacher, policy))
                 })
             }
         }?;
         file.append(&new)?;
-        desk.tokens += improved.tokens;
+        desk.sampled_tokens += improved.tokens;
         total.add(&improved);
         done.extend(new);
     }
-    desk.problems_done(done.len(), done.len())?;
+    desk.report_progress(done.len(), done.len())?;
     let mut counts = json!({
         "episodes": done.len(),
         "right": done.iter().filter(|episode| episode.ends_right()).count(),
-        "teacher_calls": total.asked,
+        "teacher_calls": total.problems_asked,
         "teacher_answers": total.answers,
     });
     if let Some(speaker) = &speaker {
@@ -80,26 +84,30 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
             turns: after.turns[before.turns.len()..].to_vec(),
             ..after.clone()
         });
-        speaker.count(&new.collect::<Vec<_>>(), &mut counts);
+        speaker.record_usage(&new.collect::<Vec<_>>(), &mut counts);
     }
-    let made = Made::plain(&[EPISODES], counts);
+    let made = StageOutput::new_without_backend(&[EPISODES], counts);
     Ok(match &speaker {
-        Some(speaker) => speaker.sign(made, backend),
+        Some(speaker) => speaker.stamp(made, backend),
         None => made,
     })
 }
 
 /// How a policy is asked as the teacher that the job names.
-fn source<'a>(teacher: &TeacherJob, policy: &'a mut dyn Policy) -> Source<'a> {
+fn teacher_policy<'a>(teacher: &TeacherRef, policy: &'a mut dyn Policy) -> TeacherPolicy<'a> {
     match teacher {
-        TeacherJob::Reference => Source::Reference,
-        TeacherJob::Model(_) => Source::Model(policy),
-        TeacherJob::Remote { sees, sampling, .. } => Source::Other {
+        TeacherRef::Reference => TeacherPolicy::Reference,
+        TeacherRef::Model(_) => TeacherPolicy::StrongerModel(policy),
+        TeacherRef::Api {
+            view: sees,
+            sampling,
+            ..
+        } => TeacherPolicy::CustomModel {
             policy,
-            sees: *sees,
+            view: *sees,
             sampling: *sampling,
         },
-        TeacherJob::Oneself { best_of, .. } => Source::Oneself {
+        TeacherRef::OwnPolicy { best_of, .. } => TeacherPolicy::OwnPolicy {
             policy,
             best_of: *best_of,
         },

@@ -4,104 +4,112 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::domain::{Dialogue, Episode, Problem};
-use crate::eval::Likelihoods;
+use crate::eval::ReferenceLikelihoods;
 use crate::model::LanguageModel;
 use crate::pipeline::StageError;
-use crate::pipeline::execute::{CHUNK, Desk, Made, WORKING};
-use crate::pipeline::files::{self, PROBLEMS, SCORES};
-use crate::pipeline::job::Asked;
-use crate::rollout::{Environment, Unroll, rollout};
+use crate::pipeline::execute::{CHUNK_PROBLEMS, StageContext, StageOutput, WORKING_FILE};
+use crate::pipeline::stage_files::{self, PROBLEMS, SCORES};
+use crate::pipeline::stage_spec::EvalTarget;
+use crate::rollout::{RolloutConfig, RolloutEnvironment, sequential_rollouts};
 use crate::store::ScoreRow;
 
-use super::collect::sampled;
-use super::cost::Cost;
+use super::collect::sampled_tokens;
+use super::cost::ComputeCost;
 
 /// The scores of one problem, and what they cost in tokens shown, sampled and scored.
 #[derive(Serialize, Deserialize)]
-struct Done {
+struct LikelihoodResult {
     scores: Vec<ScoreRow>,
     prompt: u64,
     sampled: u64,
     scored: u64,
 }
 
-pub fn run(desk: &mut Desk<'_>, asked: &Asked, rollouts: u32) -> Result<Made, StageError> {
-    let problems: Vec<Problem> = files::read(&desk.workspace.file(&asked.problems, PROBLEMS))?;
+pub fn run(
+    desk: &mut StageContext<'_>,
+    asked: &EvalTarget,
+    rollouts: u32,
+) -> Result<StageOutput, StageError> {
+    let problems: Vec<Problem> =
+        stage_files::read_jsonl(&desk.workspace.stage_file(&asked.problems, PROBLEMS))?;
     // Without a reference there is nothing to ask for.
     let problems: Vec<Problem> = problems
         .into_iter()
         .filter(|problem| problem.solution.is_some())
         .collect();
-    let mut model = desk.model(&asked.policy, &asked.backend)?;
-    let done = desk.in_chunks(
-        (WORKING, CHUNK),
+    let mut model = desk.load_model(&asked.policy, &asked.backend)?;
+    let done = desk.process_in_chunks(
+        (WORKING_FILE, CHUNK_PROBLEMS),
         &problems,
-        |one: &Done| one.sampled,
-        |chunk| of_chunk(&mut model, asked, rollouts, chunk),
+        |one: &LikelihoodResult| one.sampled,
+        |chunk| score_chunk(&mut model, asked, rollouts, chunk),
     )?;
-    let mut cost = Cost {
-        parameters: model.decoder.weights().count() as u64,
-        ..Cost::default()
+    let mut cost = ComputeCost {
+        parameters: model.decoder.weights().parameter_count() as u64,
+        ..ComputeCost::default()
     };
     for one in &done {
-        cost.prompt += one.prompt;
-        cost.sampled += one.sampled;
-        cost.scored += one.scored;
+        cost.prompt_tokens += one.prompt;
+        cost.sampled_tokens += one.sampled;
+        cost.scored_tokens += one.scored;
     }
     let mut counts = json!({ "problems": done.len() });
-    cost.write(&mut counts);
+    cost.add_to_counts(&mut counts);
     let scores: Vec<ScoreRow> = done.into_iter().flat_map(|one| one.scores).collect();
-    files::write(&desk.folder.join(SCORES), &scores)?;
-    Ok(Made::plain(&[SCORES], counts).on(&asked.backend))
+    stage_files::write_jsonl(&desk.folder.join(SCORES), &scores)?;
+    Ok(StageOutput::new_without_backend(&[SCORES], counts).with_backend(&asked.backend))
 }
 
-fn of_chunk(
+fn score_chunk(
     model: &mut LanguageModel,
-    asked: &Asked,
+    asked: &EvalTarget,
     rollouts: u32,
     problems: &[Problem],
-) -> Result<Vec<Done>, StageError> {
+) -> Result<Vec<LikelihoodResult>, StageError> {
     let grade = |problem: &Problem, text: &str| asked.grader.grade(problem, text);
-    let plan = Unroll {
+    let plan = RolloutConfig {
         window: asked.window,
-        ..Unroll::new(asked.turns - 1, asked.prompt, asked.sampling)
+        ..RolloutConfig::new(asked.turns - 1, asked.prompt, asked.sampling)
     };
     let mut logs: Vec<Vec<Episode>> = Vec::new();
     for number in 0..if plan.turns > 0 { rollouts } else { 0 } {
-        let seed = asked.seed.named("rollout").at(u64::from(number));
-        logs.push(rollout(model, problems, &plan, seed, &grade)?);
+        let seed = asked
+            .seed
+            .derive("rollout")
+            .derive_indexed(u64::from(number));
+        logs.push(sequential_rollouts(model, problems, &plan, seed, &grade)?);
     }
     let of = |(place, problem): (usize, &Problem)| {
         let own: Vec<&Episode> = logs.iter().map(|log| &log[place]).collect();
-        of_problem(model, asked, problem, &own)
+        score_problem(model, asked, problem, &own)
     };
     problems.iter().enumerate().map(of).collect()
 }
 
-fn of_problem(
+fn score_problem(
     model: &LanguageModel,
-    asked: &Asked,
+    asked: &EvalTarget,
     problem: &Problem,
     own: &[&Episode],
-) -> Result<Done, StageError> {
+) -> Result<LikelihoodResult, StageError> {
     let solution = problem.solution.clone().unwrap_or_default();
-    let environment = Environment {
+    let environment = RolloutEnvironment {
         prompt: &asked.prompt,
         window: asked.window,
         stop_on_success: false,
-        inquiry: None,
+        self_review: None,
     };
     let after = |attempts: usize| {
         own.iter()
-            .map(move |log| environment.state(&problem.question, &log.turns[..attempts]))
+            .map(move |log| environment.next_dialogue(&problem.question, &log.turns[..attempts]))
     };
-    let states: Vec<Dialogue> = std::iter::once(environment.state(&problem.question, &[]))
+    let states: Vec<Dialogue> = std::iter::once(environment.next_dialogue(&problem.question, &[]))
         .chain((1..asked.turns as usize).flat_map(after))
         .collect();
     let tokens = model.tokenizer.encode(&solution).len() + 1;
     let prompts = states
         .iter()
-        .map(|state| Ok(model.tokenizer.prompt(state)?.len() + tokens));
+        .map(|state| Ok(model.tokenizer.encode_prompt(state)?.len() + tokens));
     let read: usize = prompts.sum::<Result<usize, StageError>>()?;
     let asked_for: Vec<_> = states
         .into_iter()
@@ -112,10 +120,10 @@ fn of_problem(
         .chunks(own.len().max(1))
         .map(<[f64]>::to_vec)
         .collect();
-    let scores = Likelihoods {
+    let scores = ReferenceLikelihoods {
         tokens,
-        at_once: logs[0],
-        after,
+        first_turn: logs[0],
+        later_turns: after,
     }
     .scores();
     let row = |(metric, value)| ScoreRow {
@@ -127,13 +135,13 @@ fn of_problem(
     let shown = own
         .iter()
         .flat_map(|log| &log.turns)
-        .map(|turn| u64::from(turn.chosen().prompt))
+        .map(|turn| u64::from(turn.chosen().prompt_tokens))
         .sum();
     let scores = scores.into_iter().map(row).collect();
-    Ok(Done {
+    Ok(LikelihoodResult {
         scores,
         prompt: shown,
-        sampled: sampled(&own),
+        sampled: sampled_tokens(&own),
         scored: read as u64,
     })
 }

@@ -4,28 +4,28 @@ use std::path::absolute;
 
 use serde_json::json;
 
-use crate::model::checkpoint::{LINK, Link};
+use crate::model::checkpoint::{CheckpointLink, LINK_FILE};
 use crate::model::{CheckpointError, Tokenizer, checkpoint};
 
 use crate::pipeline::StageError;
-use crate::pipeline::execute::{Desk, Made};
-use crate::pipeline::files::{self, POINTS};
-use crate::pipeline::hashes::Hashes;
-use crate::pipeline::linked::{self, LinkJob};
-use crate::pipeline::workspace::fault;
+use crate::pipeline::execute::{StageContext, StageOutput};
+use crate::pipeline::external_checkpoint::{self, LinkCheckpoint};
+use crate::pipeline::file_hashes::FileHashes;
+use crate::pipeline::stage_files::{self, POINTS};
+use crate::pipeline::workspace::io_error;
 
-pub fn run(desk: &Desk<'_>, job: &LinkJob) -> Result<Made, StageError> {
-    let LinkJob {
+pub fn run(desk: &StageContext<'_>, job: &LinkCheckpoint) -> Result<StageOutput, StageError> {
+    let LinkCheckpoint {
         checkpoint: given,
         files: planned,
     } = job;
-    if let Some(member) = checkpoint::members(&given.hf)
+    if let Some(member) = checkpoint::checkpoint_files(&given.hf)
         .into_iter()
         .find(|member| !member.exists)
     {
-        return Err(missing(&given.hf.join(&member.name)).into());
+        return Err(missing_file_error(&given.hf.join(&member.name)).into());
     }
-    let now = linked::files(given, &Hashes::kept_in(desk.workspace.root()))?;
+    let now = external_checkpoint::hash_files(given, &FileHashes::open(desk.workspace.root()))?;
     if let Some((name, _)) = now
         .iter()
         .find(|&(name, key)| planned.get(name) != Some(key))
@@ -40,27 +40,30 @@ pub fn run(desk: &Desk<'_>, job: &LinkJob) -> Result<Made, StageError> {
         }
         .into());
     }
-    let parameters = checkpoint::check(&given.hf)?;
+    let parameters = checkpoint::check_tensors(&given.hf)?;
     let template = given.chat_template.as_deref();
-    let tokenizer = Tokenizer::load_with(&given.hf.join(checkpoint::TOKENIZER), template)?;
-    checkpoint::check_rows(&given.hf, &tokenizer)?;
+    let tokenizer = Tokenizer::load_with(&given.hf.join(checkpoint::TOKENIZER_FILE), template)?;
+    checkpoint::check_embedding_rows(&given.hf, &tokenizer)?;
     // Here rather than when the first answers are trained on.
-    tokenizer.rehearse()?;
-    let whole = |path: &std::path::Path| absolute(path).map_err(fault("find", path));
+    tokenizer.check_dialogues()?;
+    let whole = |path: &std::path::Path| absolute(path).map_err(io_error("find", path));
     let template = template.map(whole).transpose()?;
-    let link = Link::new(
+    let link = CheckpointLink::new(
         &whole(&given.hf)?,
         given.precision,
         template,
         given.positions,
     )?;
     link.save(&desk.folder)?;
-    files::write::<()>(&desk.folder.join(POINTS), &[])?;
-    let counts = json!({ "trained_tokens": 0, "parameters": parameters, "vocabulary": tokenizer.vocabulary() });
-    Ok(Made::plain(&[LINK, POINTS], counts))
+    stage_files::write_jsonl::<()>(&desk.folder.join(POINTS), &[])?;
+    let counts = json!({ "trained_tokens": 0, "parameters": parameters, "vocabulary": tokenizer.vocabulary_size() });
+    Ok(StageOutput::new_without_backend(
+        &[LINK_FILE, POINTS],
+        counts,
+    ))
 }
 
-fn missing(path: &std::path::Path) -> CheckpointError {
+fn missing_file_error(path: &std::path::Path) -> CheckpointError {
     let folder = path.parent().unwrap_or(path);
     let pickled = folder.join("pytorch_model.bin").exists()
         || folder.join("pytorch_model.bin.index.json").exists();

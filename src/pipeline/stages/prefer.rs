@@ -2,19 +2,19 @@
 
 use serde_json::json;
 
-use crate::domain::Preference;
+use crate::domain::PreferencePair;
 use crate::model::LanguageModel;
-use crate::train::{Pair, Preferences, optimise};
+use crate::train::{DpoObjective, EncodedPair, run_objectives};
 
-use super::cost::Cost;
-use super::start::{save, start as begin};
-use super::train::{Fitting, all_fit};
-use crate::pipeline::execute::{Desk, Made};
-use crate::pipeline::files::{self, PAIRS, POINTS};
-use crate::pipeline::{Job, StageError};
+use super::cost::ComputeCost;
+use super::train::{EncodedSet, encode_all_with};
+use super::training_checkpoint::{load_for_training as begin, save_trained};
+use crate::pipeline::execute::{StageContext, StageOutput};
+use crate::pipeline::stage_files::{self, PAIRS, POINTS};
+use crate::pipeline::{StageError, StageSpec};
 
-pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Prefer {
+pub fn run(desk: &mut StageContext<'_>, job: &StageSpec) -> Result<StageOutput, StageError> {
+    let StageSpec::Prefer {
         start,
         pairs,
         beta,
@@ -26,21 +26,23 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         unreachable!("the caller matched the job")
     };
     let LanguageModel { decoder, tokenizer } = begin(desk, start, train, *seed, backend)?;
-    let mut united: Vec<Preference> = Vec::new();
+    let mut united: Vec<PreferencePair> = Vec::new();
     for key in pairs {
-        united.extend(files::read::<Preference>(&desk.workspace.file(key, PAIRS))?);
+        united.extend(stage_files::read_jsonl::<PreferencePair>(
+            &desk.workspace.stage_file(key, PAIRS),
+        )?);
     }
     let positions = decoder.config().positions;
-    let encode = |pair: &Preference| Pair::encode(pair, &tokenizer, positions);
-    let Fitting {
+    let encode = |pair: &PreferencePair| EncodedPair::encode(pair, &tokenizer, positions);
+    let EncodedSet {
         encoded: pairs,
         without_target,
-    } = all_fit(&united, positions, encode)?;
-    let mut objective = Preferences::new(&decoder, &pairs, *beta, train.clone(), *seed)?;
-    let trained = optimise(&desk.folder, decoder, &mut [&mut objective], desk.observer)?;
+    } = encode_all_with(&united, positions, encode)?;
+    let mut objective = DpoObjective::new(&decoder, &pairs, *beta, train.clone(), *seed)?;
+    let trained = run_objectives(&desk.folder, decoder, &mut [&mut objective], desk.observer)?;
     let reference_tokens = objective.reference_tokens;
-    let parameters = trained.decoder.weights().count() as u64;
-    let mut files = save(
+    let parameters = trained.decoder.weights().parameter_count() as u64;
+    let mut files = save_trained(
         desk,
         start,
         &LanguageModel {
@@ -48,21 +50,21 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
             tokenizer,
         },
     )?;
-    files::write(&desk.folder.join(POINTS), &trained.points)?;
+    stage_files::write_jsonl(&desk.folder.join(POINTS), &trained.curve)?;
     files.push(POINTS);
     let forward = trained.counts.get("forward_tokens").copied().unwrap_or(0);
     let mut counts =
         json!({ "pairs": pairs.len(), "without_target": without_target, "steps": trained.steps });
     let scored = forward + reference_tokens;
-    Cost {
+    ComputeCost {
         parameters,
-        scored,
-        trained: trained.tokens,
-        ..Cost::default()
+        scored_tokens: scored,
+        trained_tokens: trained.tokens,
+        ..ComputeCost::default()
     }
-    .write(&mut counts);
-    Ok(Made {
-        earlier: trained.earlier,
-        ..Made::plain(&files, counts).on(backend)
+    .add_to_counts(&mut counts);
+    Ok(StageOutput {
+        earlier_seconds: trained.earlier_seconds,
+        ..StageOutput::new_without_backend(&files, counts).with_backend(backend)
     })
 }

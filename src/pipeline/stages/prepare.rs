@@ -2,23 +2,23 @@
 
 use serde_json::json;
 
-use crate::data::{Sizes, TaskConfig};
+use crate::data::{SplitSizes, TaskConfig};
 use crate::domain::Split;
 
 use crate::pipeline::StageError;
-use crate::pipeline::execute::{Desk, Made};
-use crate::pipeline::files::{self, PROBLEMS};
+use crate::pipeline::execute::{StageContext, StageOutput};
+use crate::pipeline::stage_files::{self, PROBLEMS};
 
 pub fn run(
-    desk: &Desk<'_>,
+    desk: &StageContext<'_>,
     task: &TaskConfig,
     split: Split,
-    sizes: &Sizes,
-) -> Result<Made, StageError> {
+    sizes: &SplitSizes,
+) -> Result<StageOutput, StageError> {
     let splits = task.load(sizes)?;
-    let problems = splits.of(split);
-    files::write(&desk.folder.join(PROBLEMS), problems)?;
-    Ok(Made::plain(
+    let problems = splits.problems(split);
+    stage_files::write_jsonl(&desk.folder.join(PROBLEMS), problems)?;
+    Ok(StageOutput::new_without_backend(
         &[PROBLEMS],
         json!({ "problems": problems.len() }),
     ))

@@ -5,24 +5,24 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::data::Prompt;
+use crate::data::PromptConfig;
 use crate::domain::{Candidate, Dialogue, Episode, Problem};
-use crate::eval::{Ranked, ranking};
+use crate::eval::{self, RankedAttempt};
 use crate::model::LanguageModel;
-use crate::pipeline::execute::{Desk, Made};
-use crate::pipeline::files::{self, EPISODES, PROBLEMS, RANKS, SCORES};
-use crate::pipeline::{Job, StageError};
+use crate::pipeline::execute::{StageContext, StageOutput};
+use crate::pipeline::stage_files::{self, EPISODES, PROBLEMS, RANKS, SCORES};
+use crate::pipeline::{StageError, StageSpec};
 use crate::store::ScoreRow;
 
-use super::cost::Cost;
+use super::cost::ComputeCost;
 
 /// Problems whose attempts are read together.
-const CHUNK: usize = 25;
+const CHUNK_PROBLEMS: usize = 25;
 
 /// What one problem's attempts are ranked by.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct AttemptRanks {
     problem: String,
     /// One number per sample, in their order; more is better.
     values: Vec<f64>,
@@ -30,8 +30,8 @@ struct Line {
     tokens: u64,
 }
 
-pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Rank {
+pub fn run(desk: &mut StageContext<'_>, job: &StageSpec) -> Result<StageOutput, StageError> {
+    let StageSpec::Rank {
         problems,
         episodes,
         verifier,
@@ -44,48 +44,50 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     else {
         unreachable!("the caller matched the job")
     };
-    let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
-    let episodes: Vec<Episode> = files::read(&desk.workspace.file(episodes, EPISODES))?;
-    let mut judges = vec![desk.model(verifier, backend)?];
+    let problems: Vec<Problem> =
+        stage_files::read_jsonl(&desk.workspace.stage_file(problems, PROBLEMS))?;
+    let episodes: Vec<Episode> =
+        stage_files::read_jsonl(&desk.workspace.stage_file(episodes, EPISODES))?;
+    let mut judges = vec![desk.load_model(verifier, backend)?];
     if let Some(reference) = reference {
-        judges.push(desk.model(reference, backend)?);
+        judges.push(desk.load_model(reference, backend)?);
     }
-    let firsts = firsts(&episodes, *samples as usize);
+    let firsts = first_attempts(&episodes, *samples as usize);
     let of = |problem: &Problem| {
         firsts
             .get(problem.id.as_str())
             .map_or(&[][..], Vec::as_slice)
     };
-    let done = desk.in_chunks(
-        (RANKS, CHUNK),
+    let done = desk.process_in_chunks(
+        (RANKS, CHUNK_PROBLEMS),
         &problems,
-        |_: &Line| 0,
+        |_: &AttemptRanks| 0,
         |chunk| {
             let asked: Vec<(&Problem, &[&Candidate])> =
                 chunk.iter().map(|problem| (problem, of(problem))).collect();
-            judged(&judges, &asked, *prompt).map_err(StageError::from)
+            rank_attempts(&judges, &asked, *prompt).map_err(StageError::from)
         },
     )?;
     let scores: Vec<ScoreRow> = problems
         .iter()
         .zip(&done)
-        .flat_map(|(problem, line)| scored(problem, line, of(problem)))
+        .flat_map(|(problem, line)| ranking_scores(problem, line, of(problem)))
         .collect();
-    files::write(&desk.folder.join(SCORES), &scores)?;
+    stage_files::write_jsonl(&desk.folder.join(SCORES), &scores)?;
     let mut counts = json!({ "problems": problems.len(), "scores": scores.len() });
-    let parameters = judges[0].decoder.weights().count() as u64;
+    let parameters = judges[0].decoder.weights().parameter_count() as u64;
     let read = done.iter().map(|line| line.tokens).sum();
-    Cost {
+    ComputeCost {
         parameters,
-        scored: read,
-        ..Cost::default()
+        scored_tokens: read,
+        ..ComputeCost::default()
     }
-    .write(&mut counts);
-    Ok(Made::plain(&[RANKS, SCORES], counts).on(backend))
+    .add_to_counts(&mut counts);
+    Ok(StageOutput::new_without_backend(&[RANKS, SCORES], counts).with_backend(backend))
 }
 
 /// The first `samples` first attempts at every problem, in the order of their numbers.
-fn firsts(episodes: &[Episode], samples: usize) -> BTreeMap<&str, Vec<&Candidate>> {
+fn first_attempts(episodes: &[Episode], samples: usize) -> BTreeMap<&str, Vec<&Candidate>> {
     let mut all = BTreeMap::<&str, Vec<(u32, &Candidate)>>::new();
     for episode in episodes {
         let first = episode
@@ -111,11 +113,11 @@ fn firsts(episodes: &[Episode], samples: usize) -> BTreeMap<&str, Vec<&Candidate
 
 /// Each different text of a problem is read once by every judge; the second judge's log-likelihood
 /// is taken from the first one's.
-fn judged(
+fn rank_attempts(
     judges: &[LanguageModel],
     asked: &[(&Problem, &[&Candidate])],
-    prompt: Prompt,
-) -> Result<Vec<Line>, crate::domain::PolicyError> {
+    prompt: PromptConfig,
+) -> Result<Vec<AttemptRanks>, crate::domain::PolicyError> {
     let mut places = Vec::new();
     let mut answers: Vec<(Dialogue, String)> = Vec::new();
     let mut tokens = vec![0; asked.len()];
@@ -126,7 +128,8 @@ fn judged(
         for attempt in *attempts {
             let place = *known.entry(attempt.text.as_str()).or_insert_with(|| {
                 answers.push((question.clone(), attempt.text.clone()));
-                tokens[number] += u64::from(attempt.prompt + attempt.tokens) * judges.len() as u64;
+                tokens[number] +=
+                    u64::from(attempt.prompt_tokens + attempt.tokens) * judges.len() as u64;
                 answers.len() - 1
             });
             mine.push(place);
@@ -139,11 +142,12 @@ fn judged(
         .collect::<Result<Vec<_>, _>>()?;
     let value =
         |place: usize| said[0][place] - said.get(1).map_or(0.0, |reference| reference[place]);
-    let line = |((problem, _), (places, tokens)): (&(&Problem, _), (Vec<usize>, u64))| Line {
-        problem: problem.id.clone(),
-        values: places.into_iter().map(value).collect(),
-        tokens,
-    };
+    let line =
+        |((problem, _), (places, tokens)): (&(&Problem, _), (Vec<usize>, u64))| AttemptRanks {
+            problem: problem.id.clone(),
+            values: places.into_iter().map(value).collect(),
+            tokens,
+        };
     Ok(asked
         .iter()
         .zip(places.into_iter().zip(tokens))
@@ -151,11 +155,15 @@ fn judged(
         .collect())
 }
 
-fn scored(problem: &Problem, line: &Line, attempts: &[&Candidate]) -> Vec<ScoreRow> {
+fn ranking_scores(
+    problem: &Problem,
+    line: &AttemptRanks,
+    attempts: &[&Candidate],
+) -> Vec<ScoreRow> {
     let ranked = line.values.iter().zip(attempts);
-    let ranked: Vec<Ranked> = ranked
-        .map(|(&value, attempt)| Ranked {
-            value,
+    let ranked: Vec<RankedAttempt> = ranked
+        .map(|(&value, attempt)| RankedAttempt {
+            rank_score: value,
             right: attempt.grade.verdict.is_right(),
         })
         .collect();
@@ -164,27 +172,27 @@ fn scored(problem: &Problem, line: &Line, attempts: &[&Candidate]) -> Vec<ScoreR
         problem: problem.id.clone(),
         value,
     };
-    ranking(&ranked).into_iter().map(row).collect()
+    eval::ranking_scores(&ranked).into_iter().map(row).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Author, Grade, Turn, Verdict};
+    use crate::domain::{CandidateAuthor, Grade, GradeVerdict, Turn};
 
     #[test]
     fn samples_are_taken_in_the_order_of_their_numbers_and_only_their_first_turns() {
         let attempt = |text: &str| {
             let grade = Grade {
                 answer: None,
-                verdict: Verdict::Wrong,
+                verdict: GradeVerdict::Wrong,
             };
-            let (author, text) = (Author::Policy, text.to_owned());
+            let (author, text) = (CandidateAuthor::Policy, text.to_owned());
             Turn::single(Candidate {
                 author,
                 text,
                 tokens: 1,
-                prompt: 1,
+                prompt_tokens: 1,
                 finished: true,
                 grade,
             })
@@ -201,7 +209,7 @@ mod tests {
             episode("p", 1, &["c"]),
         ];
         let texts = |samples| -> Vec<(String, String)> {
-            let found = firsts(&episodes, samples);
+            let found = first_attempts(&episodes, samples);
             let word = |all: &Vec<&Candidate>| all.iter().map(|one| one.text.as_str()).collect();
             found
                 .iter()

@@ -3,16 +3,16 @@
 use serde_json::json;
 
 use crate::domain::{Episode, Problem};
-use crate::pipeline::execute::{CHUNK, Desk, Made, WORKING};
-use crate::pipeline::files::{self, EPISODES, PROBLEMS};
-use crate::pipeline::{Job, StageError};
-use crate::rollout::{Unroll, parallel, rationalise};
+use crate::pipeline::execute::{CHUNK_PROBLEMS, StageContext, StageOutput, WORKING_FILE};
+use crate::pipeline::stage_files::{self, EPISODES, PROBLEMS};
+use crate::pipeline::{StageError, StageSpec};
+use crate::rollout::{RolloutConfig, parallel_samples, rationalise};
 
-use super::collect::sampled;
-use super::cost::Cost;
+use super::collect::sampled_tokens;
+use super::cost::ComputeCost;
 
-pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
-    let Job::Sample {
+pub fn run(desk: &mut StageContext<'_>, job: &StageSpec) -> Result<StageOutput, StageError> {
+    let StageSpec::Sample {
         problems,
         grader,
         policy,
@@ -27,17 +27,18 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
     else {
         unreachable!("the caller matched the job")
     };
-    let problems: Vec<Problem> = files::read(&desk.workspace.file(problems, PROBLEMS))?;
-    let mut model = desk.model(policy, backend)?;
-    let plan = Unroll::new(1, *prompt, *sampling);
+    let problems: Vec<Problem> =
+        stage_files::read_jsonl(&desk.workspace.stage_file(problems, PROBLEMS))?;
+    let mut model = desk.load_model(policy, backend)?;
+    let plan = RolloutConfig::new(1, *prompt, *sampling);
     let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
-    let done = desk.in_chunks(
-        (WORKING, CHUNK),
+    let done = desk.process_in_chunks(
+        (WORKING_FILE, CHUNK_PROBLEMS),
         &problems,
-        |episodes: &Vec<Episode>| sampled(episodes),
+        |episodes: &Vec<Episode>| sampled_tokens(episodes),
         |chunk| {
             // Sample 0 belongs to sequential logs.
-            let drawn = parallel(&mut model, chunk, &plan, samples + 1, *seed, &grade)?;
+            let drawn = parallel_samples(&mut model, chunk, &plan, samples + 1, *seed, &grade)?;
             let mut new: Vec<Vec<Episode>> = drawn
                 .chunks(*samples as usize)
                 .map(<[Episode]>::to_vec)
@@ -62,12 +63,12 @@ pub fn run(desk: &mut Desk<'_>, job: &Job) -> Result<Made, StageError> {
         },
     )?;
     let episodes = done.concat();
-    files::write(&desk.folder.join(EPISODES), &episodes)?;
+    stage_files::write_jsonl(&desk.folder.join(EPISODES), &episodes)?;
     let mut counts = json!({
         "episodes": episodes.len(),
         "right": episodes.iter().filter(|episode| episode.ends_right()).count(),
         "problems_solved": done.iter().filter(|all| all.iter().any(Episode::ends_right)).count(),
     });
-    Cost::of_sampling(&episodes, &model).write(&mut counts);
-    Ok(Made::plain(&[EPISODES], counts).on(backend))
+    ComputeCost::for_sampling(&episodes, &model).add_to_counts(&mut counts);
+    Ok(StageOutput::new_without_backend(&[EPISODES], counts).with_backend(backend))
 }

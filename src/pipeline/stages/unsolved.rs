@@ -4,76 +4,88 @@
 use serde_json::json;
 
 use crate::domain::{Episode, Policy, PolicyError, Problem};
-use crate::eval::Unsolved;
+use crate::eval::UnsolvedSamples;
 use crate::pipeline::StageError;
-use crate::pipeline::execute::{CHUNK, Desk, Made, WORKING};
-use crate::pipeline::files::{self, EPISODES, PROBLEMS, SCORES};
-use crate::pipeline::job::Asked;
-use crate::rollout::{Grader, Unroll, parallel, rollout};
+use crate::pipeline::execute::{CHUNK_PROBLEMS, StageContext, StageOutput, WORKING_FILE};
+use crate::pipeline::stage_files::{self, EPISODES, PROBLEMS, SCORES};
+use crate::pipeline::stage_spec::EvalTarget;
+use crate::rollout::{GradeFn, RolloutConfig, parallel_samples, sequential_rollouts};
 use crate::store::ScoreRow;
 
-use super::collect::sampled;
-use super::cost::Cost;
+use super::collect::sampled_tokens;
+use super::cost::ComputeCost;
 
-pub fn run(desk: &mut Desk<'_>, asked: &Asked, budgets: &[u32]) -> Result<Made, StageError> {
-    let problems: Vec<Problem> = files::read(&desk.workspace.file(&asked.problems, PROBLEMS))?;
-    let mut model = desk.model(&asked.policy, &asked.backend)?;
+pub fn run(
+    desk: &mut StageContext<'_>,
+    asked: &EvalTarget,
+    budgets: &[u32],
+) -> Result<StageOutput, StageError> {
+    let problems: Vec<Problem> =
+        stage_files::read_jsonl(&desk.workspace.stage_file(&asked.problems, PROBLEMS))?;
+    let mut model = desk.load_model(&asked.policy, &asked.backend)?;
     let grade = |problem: &Problem, text: &str| asked.grader.grade(problem, text);
-    let done = desk.in_chunks(
-        (WORKING, CHUNK),
+    let done = desk.process_in_chunks(
+        (WORKING_FILE, CHUNK_PROBLEMS),
         &problems,
-        |episodes: &Vec<Episode>| sampled(episodes),
+        |episodes: &Vec<Episode>| sampled_tokens(episodes),
         |chunk| {
-            Ok(Search {
+            Ok(UnsolvedSearch {
                 policy: &mut model,
-                asked,
+                target: asked,
                 budgets,
                 grade: &grade,
             }
-            .chunk(chunk)?)
+            .search_chunk(chunk)?)
         },
     )?;
     let scores: Vec<ScoreRow> = done
         .iter()
-        .flat_map(|all| scores(all, asked.turns, budgets))
+        .flat_map(|all| score_rows(all, asked.turns, budgets))
         .collect();
-    files::write(&desk.folder.join(SCORES), &scores)?;
+    stage_files::write_jsonl(&desk.folder.join(SCORES), &scores)?;
     let episodes = done.concat();
-    files::write(&desk.folder.join(EPISODES), &episodes)?;
+    stage_files::write_jsonl(&desk.folder.join(EPISODES), &episodes)?;
     let mut counts =
         json!({ "problems": done.len(), "episodes": episodes.len(), "scores": scores.len() });
-    Cost::of_sampling(&episodes, &model).write(&mut counts);
-    Ok(Made::plain(&[EPISODES, SCORES], counts).on(&asked.backend))
+    ComputeCost::for_sampling(&episodes, &model).add_to_counts(&mut counts);
+    Ok(StageOutput::new_without_backend(&[EPISODES, SCORES], counts).with_backend(&asked.backend))
 }
 
 /// What is drawn for some problems.
-struct Search<'a> {
+struct UnsolvedSearch<'a> {
     policy: &'a mut dyn Policy,
-    asked: &'a Asked,
+    target: &'a EvalTarget,
     budgets: &'a [u32],
-    grade: Grader<'a>,
+    grade: GradeFn<'a>,
 }
 
-impl Search<'_> {
+impl UnsolvedSearch<'_> {
     /// All episodes of each problem: first attempts, numbered from 1, then sequences, numbered on.
-    fn chunk(&mut self, problems: &[Problem]) -> Result<Vec<Vec<Episode>>, PolicyError> {
-        let turns = self.asked.turns;
+    fn search_chunk(&mut self, problems: &[Problem]) -> Result<Vec<Vec<Episode>>, PolicyError> {
+        let turns = self.target.turns;
         let [least, most] =
             [self.budgets.first(), self.budgets.last()].map(|k| k.map_or(0, |k| k * turns));
-        let mut drawn = self.firsts(problems, 0, most)?;
+        let mut drawn = self.sample_first_attempts(problems, 0, most)?;
         let open: Vec<usize> = (0..problems.len())
             .filter(|&at| !drawn[at][..least as usize].iter().any(Episode::ends_right))
             .collect();
         let left: Vec<Problem> = open.iter().map(|&at| problems[at].clone()).collect();
-        for (&at, more) in open.iter().zip(self.firsts(&left, most, most)?) {
+        for (&at, more) in open
+            .iter()
+            .zip(self.sample_first_attempts(&left, most, most)?)
+        {
             drawn[at].extend(more);
         }
         for number in 0..self.budgets.last().copied().unwrap_or(0) {
-            let seed = self.asked.seed.named("sequence").at(u64::from(number));
-            for (&at, episode) in open.iter().zip(rollout(
+            let seed = self
+                .target
+                .seed
+                .derive("sequence")
+                .derive_indexed(u64::from(number));
+            for (&at, episode) in open.iter().zip(sequential_rollouts(
                 self.policy,
                 &left,
-                &plan(self.asked),
+                &rollout_config(self.target),
                 seed,
                 self.grade,
             )?) {
@@ -87,17 +99,21 @@ impl Search<'_> {
     }
 
     /// So many first attempts at each problem, after those that were drawn before.
-    fn firsts(
+    fn sample_first_attempts(
         &mut self,
         problems: &[Problem],
         before: u32,
         count: u32,
     ) -> Result<Vec<Vec<Episode>>, PolicyError> {
-        let seed = self.asked.seed.named("first").at(u64::from(before));
-        let episodes = parallel(
+        let seed = self
+            .target
+            .seed
+            .derive("first")
+            .derive_indexed(u64::from(before));
+        let episodes = parallel_samples(
             self.policy,
             problems,
-            &plan(self.asked),
+            &rollout_config(self.target),
             count + 1,
             seed,
             self.grade,
@@ -113,14 +129,14 @@ impl Search<'_> {
     }
 }
 
-const fn plan(asked: &Asked) -> Unroll {
-    Unroll {
+const fn rollout_config(asked: &EvalTarget) -> RolloutConfig {
+    RolloutConfig {
         window: asked.window,
-        ..Unroll::new(asked.turns, asked.prompt, asked.sampling)
+        ..RolloutConfig::new(asked.turns, asked.prompt, asked.sampling)
     }
 }
 
-fn scores(episodes: &[Episode], turns: u32, budgets: &[u32]) -> Vec<ScoreRow> {
+fn score_rows(episodes: &[Episode], turns: u32, budgets: &[u32]) -> Vec<ScoreRow> {
     let most = budgets.last().map_or(0, |budget| budget * turns);
     let firsts = episodes.partition_point(|episode| episode.sample <= 2 * most);
     let (firsts, sequences) = episodes.split_at(firsts);
@@ -130,8 +146,8 @@ fn scores(episodes: &[Episode], turns: u32, budgets: &[u32]) -> Vec<ScoreRow> {
         problem: problem.to_owned(),
         value,
     };
-    Unsolved {
-        firsts,
+    UnsolvedSamples {
+        first_attempts: firsts,
         sequences,
         turns: turns as usize,
     }

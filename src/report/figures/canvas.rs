@@ -8,14 +8,16 @@ use plotters::prelude::{Color, DrawingArea, IntoDrawingArea, RGBColor, ShapeStyl
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontDesc, FontFamily, FontStyle};
 
-use super::style::{FAMILY, INK, Look, Marker, PAGE, hex, register};
+use super::style::{
+    FAMILY, INK, MarkerShape, PAGE, SeriesStyle, hex_color, register_embedded_font,
+};
 
 /// Why a shape was not drawn, in words.
-pub type Drawn = Result<(), String>;
+pub type DrawResult = Result<(), String>;
 
 /// Where text stands relative to its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum TextAnchor {
     /// The point is at its left end.
     Start,
     /// The point is in its middle.
@@ -25,7 +27,7 @@ pub enum Side {
 }
 
 /// How much finer than a pixel shapes are placed; the backend itself knows whole numbers only.
-const FINE: i32 = 10;
+const SUBPIXELS: i32 = 10;
 
 /// A canvas that becomes an SVG document.
 pub struct Canvas<'a> {
@@ -36,24 +38,24 @@ pub struct Canvas<'a> {
 ///
 /// # Errors
 /// If something could not be drawn.
-pub fn paint(
+pub fn draw_svg(
     size: (i32, i32),
-    drawing: impl FnOnce(&Canvas<'_>) -> Drawn,
+    drawing: impl FnOnce(&Canvas<'_>) -> DrawResult,
 ) -> Result<String, String> {
-    register();
+    register_embedded_font();
     let mut svg = String::new();
-    let fine = ((size.0 * FINE) as u32, (size.1 * FINE) as u32);
+    let fine = ((size.0 * SUBPIXELS) as u32, (size.1 * SUBPIXELS) as u32);
     let canvas = Canvas {
         area: SVGBackend::with_string(&mut svg, fine).into_drawing_area(),
     };
     drawing(&canvas)?;
-    canvas.area.present().map_err(words)?;
+    canvas.area.present().map_err(error_message)?;
     drop(canvas);
-    Ok(document(&svg, size, fine))
+    Ok(svg_document(&svg, size, fine))
 }
 
 /// The document at its real size, on a page, with fonts to fall back to.
-fn document(svg: &str, size: (i32, i32), fine: (u32, u32)) -> String {
+fn svg_document(svg: &str, size: (i32, i32), fine: (u32, u32)) -> String {
     let (drawn, shown) = (
         format!("width=\"{}\" height=\"{}\"", fine.0, fine.1),
         format!("width=\"{}\" height=\"{}\"", size.0, size.1),
@@ -62,7 +64,7 @@ fn document(svg: &str, size: (i32, i32), fine: (u32, u32)) -> String {
         ">\n<rect width=\"{}\" height=\"{}\" fill=\"{}\"/>",
         fine.0,
         fine.1,
-        hex(PAGE)
+        hex_color(PAGE)
     );
     svg.replacen(&drawn, &shown, 1)
         .replacen('>', &page, 1)
@@ -76,107 +78,132 @@ fn document(svg: &str, size: (i32, i32), fine: (u32, u32)) -> String {
 ///
 /// # Errors
 /// If the font does not know its letters.
-pub fn width(text: &str, size: i32) -> Result<i32, String> {
-    register();
+pub fn text_width(text: &str, size: i32) -> Result<i32, String> {
+    register_embedded_font();
     let mut scrap = String::new();
     let area = SVGBackend::with_string(&mut scrap, (10, 10)).into_drawing_area();
-    let style = style(size * FINE, INK, Side::Start, FontStyle::Normal);
+    let style = text_style(size * SUBPIXELS, INK, TextAnchor::Start, FontStyle::Normal);
     area.estimate_text_size(text, &style)
-        .map(|size| size.0 as i32 / FINE)
-        .map_err(words)
+        .map(|size| size.0 as i32 / SUBPIXELS)
+        .map_err(error_message)
 }
 
-fn fine((x, y): (i32, i32)) -> (i32, i32) {
-    (x * FINE, y * FINE)
+fn to_subpixels((x, y): (i32, i32)) -> (i32, i32) {
+    (x * SUBPIXELS, y * SUBPIXELS)
 }
 
 impl Canvas<'_> {
     /// A text of one line, vertically centred on its point.
-    pub fn text(
+    pub fn draw_text(
         &self,
         text: &str,
         at: (i32, i32),
         size: i32,
         color: RGBColor,
-        anchor: Side,
-    ) -> Drawn {
-        self.write(
+        anchor: TextAnchor,
+    ) -> DrawResult {
+        self.draw_styled_text(
             text,
             at,
-            &style(size * FINE, color, anchor, FontStyle::Normal),
+            &text_style(size * SUBPIXELS, color, anchor, FontStyle::Normal),
         )
     }
 
     /// The same in bold.
-    pub fn bold(&self, text: &str, at: (i32, i32), size: i32, anchor: Side) -> Drawn {
-        self.write(text, at, &style(size * FINE, INK, anchor, FontStyle::Bold))
+    pub fn draw_bold_text(
+        &self,
+        text: &str,
+        at: (i32, i32),
+        size: i32,
+        anchor: TextAnchor,
+    ) -> DrawResult {
+        self.draw_styled_text(
+            text,
+            at,
+            &text_style(size * SUBPIXELS, INK, anchor, FontStyle::Bold),
+        )
     }
 
-    fn write(&self, text: &str, at: (i32, i32), style: &TextStyle<'_>) -> Drawn {
-        self.area.draw_text(text, style, fine(at)).map_err(words)
+    fn draw_styled_text(&self, text: &str, at: (i32, i32), style: &TextStyle<'_>) -> DrawResult {
+        self.area
+            .draw_text(text, style, to_subpixels(at))
+            .map_err(error_message)
     }
 
     /// A line through points.
-    pub fn line(&self, points: &[(i32, i32)], color: RGBColor, width: u32) -> Drawn {
-        self.stroke(points.iter().copied().map(fine).collect(), color, width)
+    pub fn draw_line(&self, points: &[(i32, i32)], color: RGBColor, width: u32) -> DrawResult {
+        self.draw_path(
+            points.iter().copied().map(to_subpixels).collect(),
+            color,
+            width,
+        )
     }
 
-    fn stroke(&self, fine: Vec<(i32, i32)>, color: RGBColor, width: u32) -> Drawn {
-        let element = PathElement::new(fine, color.stroke_width(width * FINE as u32));
-        self.area.draw(&element).map_err(words)
+    fn draw_path(&self, fine: Vec<(i32, i32)>, color: RGBColor, width: u32) -> DrawResult {
+        let element = PathElement::new(fine, color.stroke_width(width * SUBPIXELS as u32));
+        self.area.draw(&element).map_err(error_message)
     }
 
     /// A line through points that is drawn and left out in turns.
-    pub fn dashed(
+    pub fn draw_dashed_line(
         &self,
         points: &[(i32, i32)],
         dash: Option<(i32, i32)>,
         color: RGBColor,
         width: u32,
-    ) -> Drawn {
-        let points: Vec<(i32, i32)> = points.iter().copied().map(fine).collect();
+    ) -> DrawResult {
+        let points: Vec<(i32, i32)> = points.iter().copied().map(to_subpixels).collect();
         match dash {
-            None => self.stroke(points, color, width),
-            Some(dash) => dashes(&points, fine(dash))
+            None => self.draw_path(points, color, width),
+            Some(dash) => split_dashes(&points, to_subpixels(dash))
                 .into_iter()
-                .try_for_each(|piece| self.stroke(piece, color, width)),
+                .try_for_each(|piece| self.draw_path(piece, color, width)),
         }
     }
 
     /// A filled shape that what lies below shines through.
-    pub fn veil(&self, points: &[(i32, i32)], color: RGBColor, opacity: f64) -> Drawn {
-        let points: Vec<(i32, i32)> = points.iter().copied().map(fine).collect();
+    pub fn fill_translucent(
+        &self,
+        points: &[(i32, i32)],
+        color: RGBColor,
+        opacity: f64,
+    ) -> DrawResult {
+        let points: Vec<(i32, i32)> = points.iter().copied().map(to_subpixels).collect();
         self.area
             .draw(&Polygon::new(points, color.mix(opacity).filled()))
-            .map_err(words)
+            .map_err(error_message)
     }
 
     /// A mark for a data point.
-    pub fn marker(&self, at: (i32, i32), look: Look, size: i32) -> Drawn {
-        let (at, size) = (fine(at), size * FINE);
+    pub fn draw_marker(&self, at: (i32, i32), look: SeriesStyle, size: i32) -> DrawResult {
+        let (at, size) = (to_subpixels(at), size * SUBPIXELS);
         let filled: ShapeStyle = look.color.filled();
         let shape = |points: &[(i32, i32)]| {
             let placed: Vec<(i32, i32)> =
                 points.iter().map(|(x, y)| (at.0 + x, at.1 + y)).collect();
-            self.area.draw(&Polygon::new(placed, filled)).map_err(words)
+            self.area
+                .draw(&Polygon::new(placed, filled))
+                .map_err(error_message)
         };
         let disc = |color: RGBColor, size: i32| {
             self.area
                 .draw(&Circle::new(at, size, color.filled()))
-                .map_err(words)
+                .map_err(error_message)
         };
         match look.marker {
-            Marker::Disc => disc(look.color, size),
-            Marker::Ring => disc(look.color, size + FINE).and_then(|()| disc(PAGE, size - FINE)),
-            Marker::Square => {
+            MarkerShape::Disc => disc(look.color, size),
+            MarkerShape::Ring => {
+                disc(look.color, size + SUBPIXELS).and_then(|()| disc(PAGE, size - SUBPIXELS))
+            }
+            MarkerShape::Square => {
                 let half = size * 9 / 10;
                 shape(&[(-half, -half), (half, -half), (half, half), (-half, half)])
             }
-            Marker::Triangle => {
+            MarkerShape::Triangle => {
                 let half = size * 12 / 10;
                 shape(&[(0, -half), (half, half * 8 / 10), (-half, half * 8 / 10)])
             }
-            Marker::Diamond => {
+            MarkerShape::Diamond => {
                 let half = size * 13 / 10;
                 shape(&[(0, -half), (half, 0), (0, half), (-half, 0)])
             }
@@ -184,11 +211,16 @@ impl Canvas<'_> {
     }
 }
 
-fn style(size: i32, color: RGBColor, anchor: Side, weight: FontStyle) -> TextStyle<'static> {
+fn text_style(
+    size: i32,
+    color: RGBColor,
+    anchor: TextAnchor,
+    weight: FontStyle,
+) -> TextStyle<'static> {
     let horizontal = match anchor {
-        Side::Start => HPos::Left,
-        Side::Middle => HPos::Center,
-        Side::End => HPos::Right,
+        TextAnchor::Start => HPos::Left,
+        TextAnchor::Middle => HPos::Center,
+        TextAnchor::End => HPos::Right,
     };
     TextStyle {
         font: FontDesc::new(FontFamily::Name(FAMILY), f64::from(size), weight),
@@ -198,7 +230,7 @@ fn style(size: i32, color: RGBColor, anchor: Side, weight: FontStyle) -> TextSty
 }
 
 /// Cuts a path into the pieces that are drawn.
-fn dashes(points: &[(i32, i32)], (on, off): (i32, i32)) -> Vec<Vec<(i32, i32)>> {
+fn split_dashes(points: &[(i32, i32)], (on, off): (i32, i32)) -> Vec<Vec<(i32, i32)>> {
     let (on, off) = (f64::from(on), f64::from(off));
     let mut pieces = Vec::new();
     let mut gone = 0.0;
@@ -232,7 +264,7 @@ fn dashes(points: &[(i32, i32)], (on, off): (i32, i32)) -> Vec<Vec<(i32, i32)>> 
     pieces
 }
 
-fn words(error: impl std::fmt::Display) -> String {
+fn error_message(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
@@ -242,14 +274,14 @@ mod tests {
 
     #[test]
     fn dashes_go_on_around_corners() {
-        let pieces = dashes(&[(0, 0), (15, 0), (15, 15)], (10, 10));
+        let pieces = split_dashes(&[(0, 0), (15, 0), (15, 15)], (10, 10));
         assert_eq!(pieces, [vec![(0, 0), (10, 0)], vec![(15, 5), (15, 15)]]);
     }
 
     #[test]
     fn text_stays_text() {
-        let svg = paint((100, 50), |canvas| {
-            canvas.text("a < b", (10, 10), 12, INK, Side::Start)
+        let svg = draw_svg((100, 50), |canvas| {
+            canvas.draw_text("a < b", (10, 10), 12, INK, TextAnchor::Start)
         })
         .unwrap();
         assert!(
@@ -260,6 +292,6 @@ mod tests {
             svg.contains("width=\"100\" height=\"50\" viewBox=\"0 0 1000 500\""),
             "{svg}"
         );
-        assert!(width("wide text", 12).unwrap() > width("wide", 12).unwrap());
+        assert!(text_width("wide text", 12).unwrap() > text_width("wide", 12).unwrap());
     }
 }

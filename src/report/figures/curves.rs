@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::Point;
+use crate::domain::MetricPoint;
 
-use super::super::Study;
-use super::super::study::Group;
-use super::super::tables::Section;
-use super::{Chart, Figure, Line, Panel, Spot};
+use super::super::Analysis;
+use super::super::analysis::HeadlineGroup;
+use super::super::tables::ReportSection;
+use super::{Chart, Figure, IntervalPoint, LinePanel, LineSeries};
 
 /// Points per line at most; longer series are averaged in equal stretches.
-const LONGEST: usize = 120;
+const MAX_POINTS: usize = 120;
 
 /// One figure with a panel per headline group and a line per training stage of its first seed.
-pub fn build(study: &Study<'_>) -> Vec<Figure> {
-    let panels: Vec<Panel> = study
-        .groups()
+pub fn build(study: &Analysis<'_>) -> Vec<Figure> {
+    let panels: Vec<LinePanel> = study
+        .headline_groups()
         .iter()
         .filter_map(|group| panel(study, group))
         .collect();
@@ -24,57 +24,57 @@ pub fn build(study: &Study<'_>) -> Vec<Figure> {
     }
     vec![Figure {
         id: "training-curves".to_owned(),
-        section: Section::Training,
+        section: ReportSection::Training,
         title: "Training loss by step".to_owned(),
-        reading: "Weighted training loss by optimizer step, averaged over short stretches with a band from the lowest \
+        caption: "Weighted training loss by optimizer step, averaged over short stretches with a band from the lowest \
                   to the highest step of each stretch, first seed; steps count from the start of each training stage."
             .to_owned(),
         chart: Chart::Lines { x: "optimizer step".to_owned(), y: "loss".to_owned(), percent: false, panels },
     }]
 }
 
-fn panel(study: &Study<'_>, group: &Group) -> Option<Panel> {
-    let settings = [group.setting, group.sft];
+fn panel(study: &Analysis<'_>, group: &HeadlineGroup) -> Option<LinePanel> {
+    let settings = [group.condition, group.sft_condition];
     let runs = settings
         .into_iter()
         .flatten()
-        .filter_map(|setting| study.settings[setting].runs.first());
-    let mut named: BTreeMap<usize, Line> = BTreeMap::new();
+        .filter_map(|setting| study.conditions[setting].runs.first());
+    let mut named: BTreeMap<usize, LineSeries> = BTreeMap::new();
     for (order, checkpoint) in runs.flat_map(|run| &run.checkpoints).enumerate() {
         let points = study
-            .frame
+            .data
             .curves
             .get(&checkpoint.weights)
-            .map(|points| stretches(points))
+            .map(|points| average_stretches(points))
             .unwrap_or_default();
         if !points.is_empty() {
             named.insert(
                 order,
-                Line {
+                LineSeries {
                     name: checkpoint.name.clone(),
                     points,
                 },
             );
         }
     }
-    (!named.is_empty()).then(|| Panel {
+    (!named.is_empty()).then(|| LinePanel {
         title: group.title.clone(),
         lines: named.into_values().collect(),
     })
 }
 
 /// The series `loss`, averaged over equal stretches of its steps.
-fn stretches(points: &[Point]) -> Vec<Spot> {
+fn average_stretches(points: &[MetricPoint]) -> Vec<IntervalPoint> {
     let loss: Vec<(f64, f64)> = points
         .iter()
         .filter(|point| point.series == "loss" && point.value.is_finite())
         .map(|point| (point.step as f64, point.value))
         .collect();
-    let length = loss.len().div_ceil(LONGEST).max(1);
+    let length = loss.len().div_ceil(MAX_POINTS).max(1);
     let stretch = |points: &[(f64, f64)]| {
         let mean =
             |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / points.len() as f64;
-        Spot {
+        IntervalPoint {
             x: mean(|point| point.0),
             y: mean(|point| point.1),
             low: points
@@ -96,21 +96,21 @@ mod tests {
 
     #[test]
     fn long_series_are_averaged_and_other_series_left_out() {
-        let point = |series: &str, step, value| Point {
+        let point = |series: &str, step, value| MetricPoint {
             series: series.to_owned(),
             step,
             value,
         };
-        let mut points: Vec<Point> = (0..240)
+        let mut points: Vec<MetricPoint> = (0..240)
             .map(|step| point("loss", step, f64::from(u8::from(step % 2 == 0))))
             .collect();
         points.push(point("lr", 0, 9.0));
         points.push(point("loss", 240, f64::NAN));
-        let spots = stretches(&points);
+        let spots = average_stretches(&points);
         assert_eq!(spots.len(), 120);
         assert_eq!(
             spots[0],
-            Spot {
+            IntervalPoint {
                 x: 0.5,
                 y: 0.5,
                 low: 0.0,

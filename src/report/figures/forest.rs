@@ -3,9 +3,9 @@
 use plotters::style::RGBColor;
 
 use super::ForestRow;
-use super::canvas::{Canvas, Drawn, Side, paint, width};
-use super::scale::Scale;
-use super::style::{BETTER, GRID, INK, Look, MUTED, Marker, WORSE};
+use super::canvas::{Canvas, DrawResult, TextAnchor, draw_svg, text_width};
+use super::scale::PixelScale;
+use super::style::{BETTER, GRID, INK, MUTED, MarkerShape, SeriesStyle, WORSE};
 
 const WIDTH: i32 = 960;
 const TOP: i32 = 54;
@@ -26,19 +26,19 @@ const VERDICT_WORDS: [&str; 3] = ["holds", "fails", "under-powered"];
 pub fn draw(name: &str, rows: &[ForestRow]) -> Result<String, String> {
     let labels = rows
         .iter()
-        .map(|row| width(&row.label, 13))
+        .map(|row| text_width(&row.label, 13))
         .collect::<Result<Vec<_>, _>>()?;
     let begin = labels.into_iter().max().unwrap_or(0).clamp(120, LABELS) + 40;
     let headings = rows.iter().filter(|row| row.heading.is_some()).count() as i32;
     let floor = TOP + rows.len() as i32 * ROW + headings * HEADING;
-    let scale = scale(rows, (begin, WIDTH - VERDICTS));
-    paint((WIDTH, floor + BOTTOM), |canvas| {
-        legend(canvas)?;
-        axis(canvas, &scale, name, (begin, floor))?;
+    let scale = forest_scale(rows, (begin, WIDTH - VERDICTS));
+    draw_svg((WIDTH, floor + BOTTOM), |canvas| {
+        draw_legend(canvas)?;
+        draw_axis(canvas, &scale, name, (begin, floor))?;
         let mut y = TOP;
         for row in rows {
             if let Some(heading) = &row.heading {
-                canvas.bold(heading, (8, y + HEADING * 3 / 5), 14, Side::Start)?;
+                canvas.draw_bold_text(heading, (8, y + HEADING * 3 / 5), 14, TextAnchor::Start)?;
                 y += HEADING;
             }
             draw_row(canvas, row, &scale, (begin, y + ROW / 2))?;
@@ -49,95 +49,117 @@ pub fn draw(name: &str, rows: &[ForestRow]) -> Result<String, String> {
 }
 
 /// A scale that holds every interval, every margin, and 0.
-fn scale(rows: &[ForestRow], span: (i32, i32)) -> Scale {
+fn forest_scale(rows: &[ForestRow], span: (i32, i32)) -> PixelScale {
     let ends = rows
         .iter()
         .flat_map(|row| [row.estimate[1], row.estimate[2], row.margin]);
     let (low, high) = ends.fold((0.0_f64, 0.0_f64), |(low, high), end| {
         (low.min(end), high.max(end))
     });
-    Scale::round(low, high, span, 7)
+    PixelScale::with_round_ends(low, high, span, 7)
 }
 
-fn look(verdict: &str) -> Look {
-    let (color, marker): (RGBColor, Marker) = match verdict {
-        "holds" => (BETTER, Marker::Disc),
-        "fails" => (WORSE, Marker::Diamond),
-        _ => (MUTED, Marker::Ring),
+fn verdict_style(verdict: &str) -> SeriesStyle {
+    let (color, marker): (RGBColor, MarkerShape) = match verdict {
+        "holds" => (BETTER, MarkerShape::Disc),
+        "fails" => (WORSE, MarkerShape::Diamond),
+        _ => (MUTED, MarkerShape::Ring),
     };
-    Look {
+    SeriesStyle {
         color,
         marker,
         dash: None,
     }
 }
 
-fn legend(canvas: &Canvas<'_>) -> Drawn {
+fn draw_legend(canvas: &Canvas<'_>) -> DrawResult {
     let mut x = 14;
     for word in VERDICT_WORDS {
-        canvas.marker((x, 22), look(word), 5)?;
-        canvas.text(word, (x + 12, 22), 14, INK, Side::Start)?;
-        x += width(word, 14)? + 40;
+        canvas.draw_marker((x, 22), verdict_style(word), 5)?;
+        canvas.draw_text(word, (x + 12, 22), 14, INK, TextAnchor::Start)?;
+        x += text_width(word, 14)? + 40;
     }
-    canvas.line(&[(x, 14), (x, 30)], INK, 2)?;
+    canvas.draw_line(&[(x, 14), (x, 30)], INK, 2)?;
     let margin = "margin";
-    canvas.text(margin, (x + 10, 22), 14, INK, Side::Start)?;
-    x += width(margin, 14)? + 38;
-    canvas.veil(&[(x, 15), (x + 22, 15), (x + 22, 29), (x, 29)], MUTED, 0.25)?;
-    canvas.text("too small to matter", (x + 32, 22), 14, INK, Side::Start)
+    canvas.draw_text(margin, (x + 10, 22), 14, INK, TextAnchor::Start)?;
+    x += text_width(margin, 14)? + 38;
+    canvas.fill_translucent(&[(x, 15), (x + 22, 15), (x + 22, 29), (x, 29)], MUTED, 0.25)?;
+    canvas.draw_text(
+        "too small to matter",
+        (x + 32, 22),
+        14,
+        INK,
+        TextAnchor::Start,
+    )
 }
 
-fn axis(canvas: &Canvas<'_>, scale: &Scale, name: &str, (begin, floor): (i32, i32)) -> Drawn {
+fn draw_axis(
+    canvas: &Canvas<'_>,
+    scale: &PixelScale,
+    name: &str,
+    (begin, floor): (i32, i32),
+) -> DrawResult {
     for tick in scale.ticks() {
         let x = scale.pixel(tick);
-        canvas.line(&[(x, TOP), (x, floor)], GRID, 1)?;
-        canvas.text(&scale.label(tick), (x, floor + 14), 13, MUTED, Side::Middle)?;
+        canvas.draw_line(&[(x, TOP), (x, floor)], GRID, 1)?;
+        canvas.draw_text(
+            &scale.tick_label(tick),
+            (x, floor + 14),
+            13,
+            MUTED,
+            TextAnchor::Middle,
+        )?;
     }
     let zero = scale.pixel(0.0);
-    canvas.line(&[(zero, TOP), (zero, floor)], MUTED, 1)?;
-    canvas.text(
+    canvas.draw_line(&[(zero, TOP), (zero, floor)], MUTED, 1)?;
+    canvas.draw_text(
         name,
         (i32::midpoint(begin, WIDTH - VERDICTS), floor + 35),
         13,
         MUTED,
-        Side::Middle,
+        TextAnchor::Middle,
     )
 }
 
-fn draw_row(canvas: &Canvas<'_>, row: &ForestRow, scale: &Scale, (begin, y): (i32, i32)) -> Drawn {
+fn draw_row(
+    canvas: &Canvas<'_>,
+    row: &ForestRow,
+    scale: &PixelScale,
+    (begin, y): (i32, i32),
+) -> DrawResult {
     let mut size = 13;
-    while size > 9 && width(&row.label, size)? > begin - 40 {
+    while size > 9 && text_width(&row.label, size)? > begin - 40 {
         size -= 1;
     }
-    canvas.text(&row.label, (begin - 16, y), size, INK, Side::End)?;
-    let (margin, worth) = (scale.pixel(row.margin), scale.pixel(row.worth));
+    canvas.draw_text(&row.label, (begin - 16, y), size, INK, TextAnchor::End)?;
+    let (margin, worth) = (scale.pixel(row.margin), scale.pixel(row.effect_threshold));
     let (left, right) = (
         margin.min(worth).max(begin),
         margin.max(worth).min(WIDTH - VERDICTS),
     );
     if left < right {
         let (top, bottom) = (y - ROW / 2 + 3, y + ROW / 2 - 3);
-        canvas.veil(
+        canvas.fill_translucent(
             &[(left, top), (right, top), (right, bottom), (left, bottom)],
             MUTED,
             0.25,
         )?;
     }
-    canvas.line(
+    canvas.draw_line(
         &[(margin, y - ROW / 2 + 2), (margin, y + ROW / 2 - 2)],
         INK,
         2,
     )?;
-    let look = look(&row.verdict);
+    let look = verdict_style(&row.verdict);
     let [middle, low, high] = row.estimate.map(|value| scale.pixel(value));
-    canvas.line(&[(low, y), (high, y)], look.color, 2)?;
-    canvas.marker((middle, y), look, 4)?;
-    canvas.text(
+    canvas.draw_line(&[(low, y), (high, y)], look.color, 2)?;
+    canvas.draw_marker((middle, y), look, 4)?;
+    canvas.draw_text(
         &row.verdict,
         (WIDTH - VERDICTS + 12, y),
         13,
         look.color,
-        Side::Start,
+        TextAnchor::Start,
     )
 }
 
@@ -152,7 +174,7 @@ mod tests {
             label: label.to_owned(),
             estimate: [value, value - 3.0, value + 3.0],
             margin: 0.0,
-            worth: 2.0,
+            effect_threshold: 2.0,
             verdict: verdict.to_owned(),
         };
         let rows = [

@@ -3,9 +3,9 @@
 use plotters::style::RGBColor;
 
 use super::IntervalRow;
-use super::canvas::{Canvas, Drawn, Side, paint, width};
-use super::scale::Scale;
-use super::style::{BETTER, GRID, INK, Look, MUTED, Marker, WORSE, mark};
+use super::canvas::{Canvas, DrawResult, TextAnchor, draw_svg, text_width};
+use super::scale::PixelScale;
+use super::style::{BETTER, GRID, INK, MUTED, MarkerShape, SeriesStyle, WORSE, mark_style};
 
 const WIDTH: i32 = 920;
 const TOP: i32 = 52;
@@ -15,7 +15,7 @@ const BOTTOM: i32 = 50;
 const VERDICTS: i32 = 130;
 
 /// Where things stand.
-struct Layout {
+struct IntervalLayout {
     /// Vertical middle of each row.
     middles: Vec<i32>,
     /// Vertical middle of each row's heading, where it has one.
@@ -25,8 +25,8 @@ struct Layout {
     right: (i32, i32),
 }
 
-impl Layout {
-    fn of(rows: &[IntervalRow], labels: i32) -> Self {
+impl IntervalLayout {
+    fn new(rows: &[IntervalRow], labels: i32) -> Self {
         let (mut middles, mut headings) = (Vec::new(), Vec::new());
         let mut y = TOP;
         for row in rows {
@@ -57,25 +57,25 @@ impl Layout {
 /// # Errors
 /// If a shape cannot be drawn.
 pub fn draw(marks: &[String], difference: &str, rows: &[IntervalRow]) -> Result<String, String> {
-    let layout = Layout::of(rows, label_width(rows)?);
-    let values = range(rows.iter().flat_map(|row| row.values.iter().flatten()));
-    let across = Scale::round(values.0, values.1, layout.left, 5);
-    let differences = range(rows.iter().filter_map(|row| row.difference.as_ref()));
-    let beside = Scale::round(
+    let layout = IntervalLayout::new(rows, label_width(rows)?);
+    let values = percent_range(rows.iter().flat_map(|row| row.values.iter().flatten()));
+    let across = PixelScale::with_round_ends(values.0, values.1, layout.left, 5);
+    let differences = percent_range(rows.iter().filter_map(|row| row.difference.as_ref()));
+    let beside = PixelScale::with_round_ends(
         differences.0.min(0.0),
         differences.1.max(0.0),
         layout.right,
         4,
     );
-    paint((WIDTH, layout.height), |canvas| {
-        legend(canvas, marks, layout.left)?;
-        axis(canvas, &layout, &across, "percent solved", layout.left)?;
-        axis(canvas, &layout, &beside, difference, layout.right)?;
+    draw_svg((WIDTH, layout.height), |canvas| {
+        draw_legend(canvas, marks, layout.left)?;
+        draw_axis(canvas, &layout, &across, "percent solved", layout.left)?;
+        draw_axis(canvas, &layout, &beside, difference, layout.right)?;
         let zero = beside.pixel(0.0);
-        canvas.line(&[(zero, TOP), (zero, layout.floor())], MUTED, 1)?;
+        canvas.draw_line(&[(zero, TOP), (zero, layout.floor())], MUTED, 1)?;
         rows.iter().enumerate().try_for_each(|(at, row)| {
             if let (Some(y), Some(heading)) = (layout.headings[at], &row.heading) {
-                canvas.bold(heading, (8, y), 14, Side::Start)?;
+                canvas.draw_bold_text(heading, (8, y), 14, TextAnchor::Start)?;
             }
             draw_row(canvas, row, layout.middles[at], (&across, &beside), &layout)
         })
@@ -88,13 +88,13 @@ fn label_width(rows: &[IntervalRow]) -> Result<i32, String> {
         .iter()
         .flat_map(|row| row.heading.iter().chain([&row.label]));
     let widths: Vec<i32> = texts
-        .map(|text| width(text, 14))
+        .map(|text| text_width(text, 14))
         .collect::<Result<_, _>>()?;
     Ok(widths.into_iter().max().unwrap_or(0).clamp(60, 300))
 }
 
 /// Lowest and highest end, in percent.
-fn range<'v>(values: impl Iterator<Item = &'v [f64; 3]>) -> (f64, f64) {
+fn percent_range<'v>(values: impl Iterator<Item = &'v [f64; 3]>) -> (f64, f64) {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
         (
             low.min(value[1].min(value[0])),
@@ -108,40 +108,40 @@ fn range<'v>(values: impl Iterator<Item = &'v [f64; 3]>) -> (f64, f64) {
     }
 }
 
-fn legend(canvas: &Canvas<'_>, marks: &[String], span: (i32, i32)) -> Drawn {
+fn draw_legend(canvas: &Canvas<'_>, marks: &[String], span: (i32, i32)) -> DrawResult {
     let mut x = span.0;
     for (at, name) in marks.iter().enumerate() {
-        canvas.marker((x + 6, 22), mark(at), 5)?;
-        canvas.text(name, (x + 18, 22), 14, INK, Side::Start)?;
-        x += width(name, 14)? + 18 + 24;
+        canvas.draw_marker((x + 6, 22), mark_style(at), 5)?;
+        canvas.draw_text(name, (x + 18, 22), 14, INK, TextAnchor::Start)?;
+        x += text_width(name, 14)? + 18 + 24;
     }
     Ok(())
 }
 
-fn axis(
+fn draw_axis(
     canvas: &Canvas<'_>,
-    layout: &Layout,
-    scale: &Scale,
+    layout: &IntervalLayout,
+    scale: &PixelScale,
     name: &str,
     span: (i32, i32),
-) -> Drawn {
+) -> DrawResult {
     for tick in scale.ticks() {
         let x = scale.pixel(tick);
-        canvas.line(&[(x, TOP), (x, layout.floor())], GRID, 1)?;
-        canvas.text(
-            &scale.label(tick),
+        canvas.draw_line(&[(x, TOP), (x, layout.floor())], GRID, 1)?;
+        canvas.draw_text(
+            &scale.tick_label(tick),
             (x, layout.floor() + 14),
             13,
             MUTED,
-            Side::Middle,
+            TextAnchor::Middle,
         )?;
     }
-    canvas.text(
+    canvas.draw_text(
         name,
         (i32::midpoint(span.0, span.1), layout.floor() + 35),
         13,
         MUTED,
-        Side::Middle,
+        TextAnchor::Middle,
     )
 }
 
@@ -149,31 +149,43 @@ fn draw_row(
     canvas: &Canvas<'_>,
     row: &IntervalRow,
     y: i32,
-    scales: (&Scale, &Scale),
-    layout: &Layout,
-) -> Drawn {
-    let size = fitting(&row.label, layout.left.0 - 24)?;
-    canvas.text(&row.label, (layout.left.0 - 16, y), size, INK, Side::End)?;
+    scales: (&PixelScale, &PixelScale),
+    layout: &IntervalLayout,
+) -> DrawResult {
+    let size = fitting_font_size(&row.label, layout.left.0 - 24)?;
+    canvas.draw_text(
+        &row.label,
+        (layout.left.0 - 16, y),
+        size,
+        INK,
+        TextAnchor::End,
+    )?;
     let count = row.values.len() as i32;
     for (at, value) in row.values.iter().enumerate() {
         let lane = y + (2 * at as i32 - count + 1) * 11 / 2;
         if let Some(value) = value {
-            whisker(canvas, scales.0, *value, lane, mark(at))?;
+            draw_whisker(canvas, scales.0, *value, lane, mark_style(at))?;
         }
     }
     if row.values.iter().all(Option::is_none) {
-        canvas.text(&row.without, (layout.left.0 + 8, y), 13, MUTED, Side::Start)?;
+        canvas.draw_text(
+            &row.missing_text,
+            (layout.left.0 + 8, y),
+            13,
+            MUTED,
+            TextAnchor::Start,
+        )?;
     }
     let color = verdict_color(&row.verdict);
     if let Some(difference) = row.difference {
-        whisker(
+        draw_whisker(
             canvas,
             scales.1,
             difference,
             y,
-            Look {
+            SeriesStyle {
                 color,
-                marker: Marker::Disc,
+                marker: MarkerShape::Disc,
                 dash: None,
             },
         )?;
@@ -183,29 +195,35 @@ fn draw_row(
     } else {
         row.verdict.as_str()
     };
-    canvas.text(
+    canvas.draw_text(
         word,
         (layout.right.1 + 12, y),
         13,
         if row.baseline { MUTED } else { color },
-        Side::Start,
+        TextAnchor::Start,
     )
 }
 
 /// A font size at which a label has room.
-fn fitting(label: &str, room: i32) -> Result<i32, String> {
+fn fitting_font_size(label: &str, room: i32) -> Result<i32, String> {
     for size in [14, 13, 12, 11] {
-        if width(label, size)? <= room {
+        if text_width(label, size)? <= room {
             return Ok(size);
         }
     }
     Ok(10)
 }
 
-fn whisker(canvas: &Canvas<'_>, scale: &Scale, value: [f64; 3], y: i32, look: Look) -> Drawn {
+fn draw_whisker(
+    canvas: &Canvas<'_>,
+    scale: &PixelScale,
+    value: [f64; 3],
+    y: i32,
+    look: SeriesStyle,
+) -> DrawResult {
     let [middle, low, high] = value.map(|value| scale.pixel(value * 100.0));
-    canvas.line(&[(low, y), (high, y)], look.color, 2)?;
-    canvas.marker((middle, y), look, 4)
+    canvas.draw_line(&[(low, y), (high, y)], look.color, 2)?;
+    canvas.draw_marker((middle, y), look, 4)
 }
 
 fn verdict_color(verdict: &str) -> RGBColor {
@@ -227,7 +245,7 @@ mod tests {
             label: label.to_owned(),
             baseline: label == "a",
             values,
-            without: "missing".to_owned(),
+            missing_text: "missing".to_owned(),
             difference: None,
             verdict: String::new(),
         };

@@ -1,17 +1,17 @@
 //! Likelihood of the reference by epochs of training, at once and after own attempts: one panel per
 //! regime.
 
-use super::super::Study;
-use super::super::tables::{Section, likelihood_turns};
-use super::{Chart, Figure, Line, Panel, Spot};
+use super::super::Analysis;
+use super::super::tables::{ReportSection, likelihood_turns};
+use super::{Chart, Figure, IntervalPoint, LinePanel, LineSeries};
 
 /// The axis along which trainings grow longer.
-const EPOCHS: &str = "train.epochs";
+const EPOCHS_AXIS: &str = "train.epochs";
 
 /// One figure, where the likelihood was asked for at several numbers of epochs.
-pub fn build(study: &Study<'_>) -> Vec<Figure> {
-    let panels: Vec<Panel> = study
-        .by_regime()
+pub fn build(study: &Analysis<'_>) -> Vec<Figure> {
+    let panels: Vec<LinePanel> = study
+        .conditions_by_regime()
         .iter()
         .filter_map(|members| panel(study, members))
         .collect();
@@ -20,16 +20,16 @@ pub fn build(study: &Study<'_>) -> Vec<Figure> {
     }
     vec![Figure {
         id: "likelihood".to_owned(),
-        section: Section::Analyses,
+        section: ReportSection::Analyses,
         title: "Likelihood of the reference by epochs".to_owned(),
-        reading: "Negative log-likelihood of the reference solution in nats per token against epochs of training, with \
+        caption: "Negative log-likelihood of the reference solution in nats per token against epochs of training, with \
                   95 % bands; after own attempts the probability is averaged over them, and lower is more likely."
             .to_owned(),
         chart: Chart::Lines { x: "epochs".to_owned(), y: "nats per token".to_owned(), percent: false, panels },
     }]
 }
 
-fn panel(study: &Study<'_>, members: &[usize]) -> Option<Panel> {
+fn panel(study: &Analysis<'_>, members: &[usize]) -> Option<LinePanel> {
     let mut lines = Vec::new();
     for (sft, of) in [(false, ""), (true, "sft, ")] {
         let settings: Vec<usize> = members
@@ -43,7 +43,7 @@ fn panel(study: &Study<'_>, members: &[usize]) -> Option<Panel> {
                 2 => "after 1 attempt".to_owned(),
                 turn => format!("after {} attempts", turn - 1),
             };
-            lines.push(Line {
+            lines.push(LineSeries {
                 name: format!("{of}{name}"),
                 points: points(study, &settings, turn),
             });
@@ -54,21 +54,25 @@ fn panel(study: &Study<'_>, members: &[usize]) -> Option<Panel> {
         .first()
         .map(|&at| study.regime_name(at))
         .unwrap_or_default();
-    (!lines.is_empty()).then_some(Panel { title, lines })
+    (!lines.is_empty()).then_some(LinePanel { title, lines })
 }
 
-fn points(study: &Study<'_>, settings: &[usize], turn: u32) -> Vec<Spot> {
+fn points(study: &Analysis<'_>, settings: &[usize], turn: u32) -> Vec<IntervalPoint> {
     let spot = |&setting: &usize| {
-        let epochs: f64 = study.value(setting, EPOCHS)?.parse().ok()?;
-        let e = study.estimate(setting, study.last(setting)?, &format!("nll@t{turn}"))?;
-        Some(Spot {
+        let epochs: f64 = study.axis_value(setting, EPOCHS_AXIS)?.parse().ok()?;
+        let e = study.estimate(
+            setting,
+            study.last_checkpoint(setting)?,
+            &format!("nll@t{turn}"),
+        )?;
+        Some(IntervalPoint {
             x: epochs,
             y: e.value,
             low: e.low,
             high: e.high,
         })
     };
-    let mut points: Vec<Spot> = settings.iter().filter_map(spot).collect();
+    let mut points: Vec<IntervalPoint> = settings.iter().filter_map(spot).collect();
     points.sort_by(|a, b| a.x.total_cmp(&b.x));
     points
 }

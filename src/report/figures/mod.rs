@@ -20,12 +20,12 @@ mod votes;
 
 use serde::{Deserialize, Serialize};
 
-use super::format::number_repeats;
-use super::tables::Section;
-use super::{ReportError, Study};
+use super::format::deduplicate_names;
+use super::tables::ReportSection;
+use super::{Analysis, ReportError};
 
 pub use png::png;
-pub use style::{FONT_BOLD, FONT_REGULAR, inline};
+pub use style::{FONT_BOLD, FONT_REGULAR, inline_svg};
 
 /// A figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,11 +33,12 @@ pub struct Figure {
     /// Name of its files.
     pub id: String,
     /// Where it belongs.
-    pub section: Section,
+    pub section: ReportSection,
     /// What it shows.
     pub title: String,
     /// One sentence on how to read it.
-    pub reading: String,
+    #[serde(rename = "reading")]
+    pub caption: String,
     /// What is drawn.
     pub chart: Chart,
 }
@@ -55,7 +56,7 @@ pub enum Chart {
         /// Whether the vertical axis is a percentage.
         percent: bool,
         /// The panels in order.
-        panels: Vec<Panel>,
+        panels: Vec<LinePanel>,
     },
     /// Dots with intervals: a row per setting, absolute values at the left and differences at the right.
     Intervals {
@@ -77,25 +78,25 @@ pub enum Chart {
 
 /// One panel of lines.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Panel {
+pub struct LinePanel {
     /// What it shows.
     pub title: String,
     /// Its lines.
-    pub lines: Vec<Line>,
+    pub lines: Vec<LineSeries>,
 }
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Line {
+pub struct LineSeries {
     /// What the legend calls it; lines of one name share colour, marker and dash in all panels.
     pub name: String,
     /// Its points from left to right.
-    pub points: Vec<Spot>,
+    pub points: Vec<IntervalPoint>,
 }
 
 /// A point with an interval that may have no width.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Spot {
+pub struct IntervalPoint {
     /// Horizontal position.
     pub x: f64,
     /// Value.
@@ -118,7 +119,8 @@ pub struct IntervalRow {
     /// One value, low, high per mark; none where it is missing.
     pub values: Vec<Option<[f64; 3]>>,
     /// What is said in place of values where there are none.
-    pub without: String,
+    #[serde(rename = "without")]
+    pub missing_text: String,
     /// Difference, low, high; none for the baseline or where it is missing.
     pub difference: Option<[f64; 3]>,
     /// `better`, `worse`, `no clear difference`, or empty.
@@ -137,16 +139,17 @@ pub struct ForestRow {
     /// What it is held against.
     pub margin: f64,
     /// From here on a difference would be of interest.
-    pub worth: f64,
+    #[serde(rename = "worth")]
+    pub effect_threshold: f64,
     /// `holds`, `fails` or `under-powered`.
     pub verdict: String,
 }
 
 /// Builds figures of one kind from a study: none where there is nothing to show.
-pub type Build = fn(&Study<'_>) -> Vec<Figure>;
+pub type FigureBuilder = fn(&Analysis<'_>) -> Vec<Figure>;
 
 /// Every kind of figure, in the order of the page.
-pub const FIGURES: &[(&str, Build)] = &[
+pub const FIGURES: &[(&str, FigureBuilder)] = &[
     ("turns", turns::build),
     ("votes", votes::build),
     ("flips", flips::build),
@@ -158,9 +161,9 @@ pub const FIGURES: &[(&str, Build)] = &[
 
 /// Every figure of a study.
 #[must_use]
-pub fn all(study: &Study<'_>) -> Vec<Figure> {
+pub fn build_figures(study: &Analysis<'_>) -> Vec<Figure> {
     let mut figures: Vec<Figure> = FIGURES.iter().flat_map(|(_, build)| build(study)).collect();
-    number_repeats(figures.iter_mut().map(|figure| &mut figure.id));
+    deduplicate_names(figures.iter_mut().map(|figure| &mut figure.id));
     figures
 }
 
@@ -168,7 +171,7 @@ pub fn all(study: &Study<'_>) -> Vec<Figure> {
 ///
 /// # Errors
 /// If a glyph or a shape cannot be drawn.
-pub fn svg(figure: &Figure) -> Result<String, ReportError> {
+pub fn figure_svg(figure: &Figure) -> Result<String, ReportError> {
     let drawn = match &figure.chart {
         Chart::Lines {
             x,
@@ -191,20 +194,20 @@ pub fn svg(figure: &Figure) -> Result<String, ReportError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
+    use super::super::fixtures;
     use super::*;
 
     #[test]
     fn every_figure_is_drawn_named_once_and_explained() {
-        let frame = sample::frame();
-        let figures = all(&Study::of(&frame));
+        let frame = fixtures::sample_data();
+        let figures = build_figures(&Analysis::new(&frame));
         let mut ids: Vec<&str> = figures.iter().map(|figure| figure.id.as_str()).collect();
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), figures.len());
         for figure in &figures {
-            assert!(figure.reading.ends_with('.'), "{}", figure.id);
-            let svg = svg(figure).unwrap();
+            assert!(figure.caption.ends_with('.'), "{}", figure.id);
+            let svg = figure_svg(figure).unwrap();
             assert!(
                 svg.contains("<text") && svg.contains("Lab Sans"),
                 "{}",
@@ -218,7 +221,7 @@ mod tests {
         }
         for (kind, build) in FIGURES {
             assert!(
-                !build(&Study::of(&frame)).is_empty(),
+                !build(&Analysis::new(&frame)).is_empty(),
                 "{kind} shows nothing of the sample"
             );
         }

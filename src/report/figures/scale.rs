@@ -2,19 +2,19 @@
 
 /// A linear scale from values to pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scale {
+pub struct PixelScale {
     low: f64,
     high: f64,
-    from: i32,
-    to: i32,
+    first_pixel: i32,
+    last_pixel: i32,
     step: f64,
 }
 
-impl Scale {
+impl PixelScale {
     /// A scale that holds `low` to `high`, widened to round numbers, over the pixels `from` to `to`,
     /// with about `count` ticks.
     #[must_use]
-    pub fn round(low: f64, high: f64, (from, to): (i32, i32), count: u32) -> Self {
+    pub fn with_round_ends(low: f64, high: f64, (from, to): (i32, i32), count: u32) -> Self {
         let (low, high) = if high - low < 1e-9 {
             (low - 0.005, high + 0.005)
         } else {
@@ -24,29 +24,29 @@ impl Scale {
         Self {
             low: (low / step).floor() * step,
             high: (high / step).ceil() * step,
-            from,
-            to,
+            first_pixel: from,
+            last_pixel: to,
             step,
         }
     }
 
     /// A scale from exactly `low` to exactly `high`, with ticks at multiples of a round step.
     #[must_use]
-    pub fn exact(low: f64, high: f64, (from, to): (i32, i32), count: u32) -> Self {
+    pub fn with_exact_ends(low: f64, high: f64, (from, to): (i32, i32), count: u32) -> Self {
         let high = if high - low < 1e-9 { low + 1.0 } else { high };
         let step = round_step((high - low) / f64::from(count.max(1)));
         Self {
             low,
             high,
-            from,
-            to,
+            first_pixel: from,
+            last_pixel: to,
             step,
         }
     }
 
     /// The same scale with ticks no closer than this.
     #[must_use]
-    pub fn step_at_least(self, step: f64) -> Self {
+    pub fn with_min_step(self, step: f64) -> Self {
         Self {
             step: self.step.max(step),
             ..self
@@ -57,7 +57,7 @@ impl Scale {
     #[must_use]
     pub fn pixel(&self, value: f64) -> i32 {
         let part = (value - self.low) / (self.high - self.low);
-        self.from + (part * f64::from(self.to - self.from)).round() as i32
+        self.first_pixel + (part * f64::from(self.last_pixel - self.first_pixel)).round() as i32
     }
 
     /// The round numbers on the scale.
@@ -70,7 +70,7 @@ impl Scale {
 
     /// A tick's value with as many decimals as the step needs, and a real minus sign.
     #[must_use]
-    pub fn label(&self, value: f64) -> String {
+    pub fn tick_label(&self, value: f64) -> String {
         let decimals = (-(self.step.log10() + 1e-9).floor()).max(0.0) as usize;
         let text = format!("{value:.decimals$}").replace('-', "\u{2212}");
         if text
@@ -100,32 +100,32 @@ mod tests {
 
     #[test]
     fn ends_and_ticks_are_round() {
-        let scale = Scale::round(13.0, 71.0, (300, 0), 5);
+        let scale = PixelScale::with_round_ends(13.0, 71.0, (300, 0), 5);
         assert_eq!(scale.ticks(), [0.0, 20.0, 40.0, 60.0, 80.0]);
         assert_eq!(
             (scale.pixel(0.0), scale.pixel(40.0), scale.pixel(80.0)),
             (300, 150, 0)
         );
-        assert_eq!(scale.label(20.0), "20");
+        assert_eq!(scale.tick_label(20.0), "20");
     }
 
     #[test]
     fn small_and_negative_numbers_are_written_out() {
-        let scale = Scale::round(-0.31, 0.12, (0, 100), 4);
+        let scale = PixelScale::with_round_ends(-0.31, 0.12, (0, 100), 4);
         let labels: Vec<String> = scale
             .ticks()
             .iter()
-            .map(|&tick| scale.label(tick))
+            .map(|&tick| scale.tick_label(tick))
             .collect();
         assert_eq!(labels, ["−0.4", "−0.2", "0.0", "0.2"]);
     }
 
     #[test]
     fn nothing_to_spread_still_has_a_scale() {
-        let scale = Scale::round(0.0, 0.0, (0, 100), 4);
+        let scale = PixelScale::with_round_ends(0.0, 0.0, (0, 100), 4);
         assert!(scale.ticks().len() >= 2 && scale.pixel(0.0) == 50);
         assert_eq!(
-            Scale::exact(1.0, 5.0, (0, 400), 4).ticks(),
+            PixelScale::with_exact_ends(1.0, 5.0, (0, 400), 4).ticks(),
             [1.0, 2.0, 3.0, 4.0, 5.0]
         );
     }

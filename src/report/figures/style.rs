@@ -31,7 +31,7 @@ pub const WORSE: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
 
 /// The shape of a data point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Marker {
+pub enum MarkerShape {
     /// A filled circle.
     Disc,
     /// An open circle.
@@ -46,61 +46,61 @@ pub enum Marker {
 
 /// How a series looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Look {
+pub struct SeriesStyle {
     /// Line, marker and band.
     pub color: RGBColor,
     /// At each point.
-    pub marker: Marker,
+    pub marker: MarkerShape,
     /// Pixels drawn and left out; none for a solid line.
     pub dash: Option<(i32, i32)>,
 }
 
-const LOOKS: [Look; 8] = [
-    Look {
+const SERIES_STYLES: [SeriesStyle; 8] = [
+    SeriesStyle {
         color: INK,
-        marker: Marker::Ring,
+        marker: MarkerShape::Ring,
         dash: Some((6, 4)),
     },
-    Look {
+    SeriesStyle {
         color: RGBColor(0xe6, 0x9f, 0x00),
-        marker: Marker::Triangle,
+        marker: MarkerShape::Triangle,
         dash: Some((2, 3)),
     },
-    Look {
+    SeriesStyle {
         color: RGBColor(0xcc, 0x79, 0xa7),
-        marker: Marker::Square,
+        marker: MarkerShape::Square,
         dash: Some((9, 3)),
     },
-    Look {
+    SeriesStyle {
         color: RGBColor(0x56, 0xb4, 0xe9),
-        marker: Marker::Diamond,
+        marker: MarkerShape::Diamond,
         dash: None,
     },
-    Look {
+    SeriesStyle {
         color: BLUE,
-        marker: Marker::Disc,
+        marker: MarkerShape::Disc,
         dash: None,
     },
-    Look {
+    SeriesStyle {
         color: RGBColor(0x00, 0x9e, 0x73),
-        marker: Marker::Square,
+        marker: MarkerShape::Square,
         dash: Some((12, 3)),
     },
-    Look {
+    SeriesStyle {
         color: RGBColor(0xd5, 0x5e, 0x00),
-        marker: Marker::Triangle,
+        marker: MarkerShape::Triangle,
         dash: None,
     },
-    Look {
+    SeriesStyle {
         color: RGBColor(0x8c, 0x7a, 0x00),
-        marker: Marker::Disc,
+        marker: MarkerShape::Disc,
         dash: Some((3, 3)),
     },
 ];
 
 /// The look of a checkpoint, the same in every figure.
 #[must_use]
-pub fn checkpoint(name: &str) -> Look {
+pub fn checkpoint_style(name: &str) -> SeriesStyle {
     let at = match name {
         "base" | "base, parallel samples" => 0,
         "boost" | "parallel samples" | "at once" => 1,
@@ -117,18 +117,18 @@ pub fn checkpoint(name: &str) -> Look {
                 .map_or(5, |round| (round - 1) % 5 + 1)
         }
     };
-    LOOKS[at]
+    SERIES_STYLES[at]
 }
 
 /// The look of the `at`-th mark of an interval plot.
 #[must_use]
-pub fn mark(at: usize) -> Look {
+pub fn mark_style(at: usize) -> SeriesStyle {
     const MARKS: [usize; 4] = [0, 1, 4, 5];
-    LOOKS[MARKS[at % MARKS.len()]]
+    SERIES_STYLES[MARKS[at % MARKS.len()]]
 }
 
 /// Makes the embedded font known to the plotting library, once per process.
-pub fn register() {
+pub fn register_embedded_font() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
         for (style, font) in [
@@ -145,15 +145,15 @@ pub fn register() {
 
 /// A colour as the drawing library writes it.
 #[must_use]
-pub fn hex(color: RGBColor) -> String {
+pub fn hex_color(color: RGBColor) -> String {
     format!("#{:02X}{:02X}{:02X}", color.0, color.1, color.2)
 }
 
 /// The SVG for use inside a page: theme colours follow the page, size follows the column.
 #[must_use]
-pub fn inline(svg: &str, label: &str) -> String {
+pub fn inline_svg(svg: &str, label: &str) -> String {
     let start = svg.find("<svg").unwrap_or(0);
-    let mut inner = svg[start..].replace(&hex(INK), "currentColor");
+    let mut inner = svg[start..].replace(&hex_color(INK), "currentColor");
     let themed = [
         (MUTED, "muted"),
         (GRID, "grid"),
@@ -163,7 +163,7 @@ pub fn inline(svg: &str, label: &str) -> String {
         (WORSE, "bad"),
     ];
     for (color, variable) in themed.map(|(color, name)| (color, format!("var(--{name})"))) {
-        inner = inner.replace(&hex(color), &variable);
+        inner = inner.replace(&hex_color(color), &variable);
     }
     let escaped = label
         .replace('&', "&amp;")
@@ -189,16 +189,16 @@ mod tests {
             assert!(
                 names[at + 1..]
                     .iter()
-                    .all(|b| checkpoint(a) != checkpoint(b)),
+                    .all(|b| checkpoint_style(a) != checkpoint_style(b)),
                 "{a}"
             );
         }
-        assert_eq!(checkpoint("round 6"), checkpoint("round 1"));
+        assert_eq!(checkpoint_style("round 6"), checkpoint_style("round 1"));
     }
 
     #[test]
     fn inlined_figures_follow_the_theme() {
-        let page = inline(
+        let page = inline_svg(
             "<?xml?><svg width=\"9\"><text fill=\"#1B1F24\"/><line stroke=\"#E1E4E8\"/></svg>",
             "a \"b\"",
         );

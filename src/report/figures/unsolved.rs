@@ -1,14 +1,14 @@
 //! What turns solve beyond parallel samples, by budget: one panel per headline group.
 
-use super::super::Study;
-use super::super::study::Group;
-use super::super::tables::{Section, budgets};
-use super::{Chart, Figure, Line, Panel, Spot};
+use super::super::Analysis;
+use super::super::analysis::HeadlineGroup;
+use super::super::tables::{ReportSection, sample_budgets};
+use super::{Chart, Figure, IntervalPoint, LinePanel, LineSeries};
 
 /// One figure with a panel per headline group that was analysed.
-pub fn build(study: &Study<'_>) -> Vec<Figure> {
-    let panels: Vec<Panel> = study
-        .groups()
+pub fn build(study: &Analysis<'_>) -> Vec<Figure> {
+    let panels: Vec<LinePanel> = study
+        .headline_groups()
         .iter()
         .filter_map(|group| panel(study, group))
         .collect();
@@ -17,9 +17,9 @@ pub fn build(study: &Study<'_>) -> Vec<Figure> {
     }
     vec![Figure {
         id: "unsolved".to_owned(),
-        section: Section::Analyses,
+        section: ReportSection::Analyses,
         title: "Solved among what parallel samples leave unsolved".to_owned(),
-        reading: "Percent of the problems that B first attempts leave unsolved which B attempts in sequences, and B \
+        caption: "Percent of the problems that B first attempts leave unsolved which B attempts in sequences, and B \
                   further first attempts, solve with an oracle, with 95 % bands; turns find something new where their \
                   line is the higher one."
             .to_owned(),
@@ -27,10 +27,10 @@ pub fn build(study: &Study<'_>) -> Vec<Figure> {
     }]
 }
 
-fn panel(study: &Study<'_>, group: &Group) -> Option<Panel> {
-    let setting = group.setting?;
-    let last = study.last(setting)?;
-    let base = study.checkpoints(setting).first().copied()?;
+fn panel(study: &Analysis<'_>, group: &HeadlineGroup) -> Option<LinePanel> {
+    let setting = group.condition?;
+    let last = study.last_checkpoint(setting)?;
+    let base = study.scored_checkpoints(setting).first().copied()?;
     let mut lines = Vec::new();
     for (checkpoint, of) in [(last, ""), (base, "base, ")] {
         for (what, name) in [("any", "turns"), ("more", "parallel samples")] {
@@ -44,24 +44,30 @@ fn panel(study: &Study<'_>, group: &Group) -> Option<Panel> {
         }
     }
     lines.retain(|line| !line.points.is_empty());
-    (!lines.is_empty()).then(|| Panel {
+    (!lines.is_empty()).then(|| LinePanel {
         title: group.title.clone(),
         lines,
     })
 }
 
-fn line(study: &Study<'_>, setting: usize, checkpoint: &str, what: &str, name: &str) -> Line {
+fn line(
+    study: &Analysis<'_>,
+    setting: usize,
+    checkpoint: &str,
+    what: &str,
+    name: &str,
+) -> LineSeries {
     let spot = |budget: u32| {
         let e = study.estimate(setting, checkpoint, &format!("unsolved-{what}@{budget}"))?;
-        Some(Spot {
+        Some(IntervalPoint {
             x: f64::from(budget),
             y: e.value,
             low: e.low,
             high: e.high,
         })
     };
-    Line {
+    LineSeries {
         name: name.to_owned(),
-        points: budgets(study).into_iter().filter_map(spot).collect(),
+        points: sample_budgets(study).into_iter().filter_map(spot).collect(),
     }
 }

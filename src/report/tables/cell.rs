@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::format::{Unit, amount, p_value};
-use crate::stats::{Estimate, Verdict};
+use super::super::format::{DisplayUnit, format_amount, format_p_value};
+use crate::stats::{ComparisonVerdict, MeanEstimate};
 
 /// What a cell holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
-pub enum Cell {
+pub enum TableCell {
     /// Nothing was measured.
     Missing,
     /// Words.
@@ -22,53 +22,58 @@ pub enum Cell {
         amount: f64,
     },
     /// A metric with its interval, and what it has above the first turn of the same row.
-    Measured {
+    #[serde(rename = "measured")]
+    Metric {
         /// The metric.
-        estimate: Estimate,
+        estimate: MeanEstimate,
         /// What it counts.
-        unit: Unit,
+        unit: DisplayUnit,
         /// The paired difference that stands in parentheses.
-        delta: Option<Estimate>,
+        delta: Option<MeanEstimate>,
     },
     /// A paired difference with its interval.
     Difference {
         /// The difference.
-        difference: Estimate,
+        difference: MeanEstimate,
         /// What it comes down to, where more is better or worse.
-        verdict: Option<Verdict>,
+        verdict: Option<ComparisonVerdict>,
     },
     /// A metric, and how it compares with the baseline's.
-    Compared {
+    #[serde(rename = "compared")]
+    Comparison {
         /// The metric.
-        estimate: Estimate,
+        estimate: MeanEstimate,
         /// The comparison; none for the baseline itself.
-        comparison: Option<Compared>,
+        comparison: Option<CorrectedComparison>,
     },
     /// Values of single seeds, and their spread.
     Seeds {
         /// The metric over all seeds.
-        estimate: Estimate,
+        estimate: MeanEstimate,
     },
 }
 
 /// A comparison with a corrected test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Compared {
+pub struct CorrectedComparison {
     /// The paired difference to the baseline.
-    pub difference: Estimate,
+    pub difference: MeanEstimate,
     /// p value of the sign-flip test.
-    pub p: f64,
+    #[serde(rename = "p")]
+    pub p_value: f64,
     /// The same after Holm's correction within the family.
-    pub corrected: f64,
+    #[serde(rename = "corrected")]
+    pub corrected_p_value: f64,
     /// Smallest detectable effect.
-    pub detectable: Option<f64>,
+    #[serde(rename = "detectable")]
+    pub min_detectable_effect: Option<f64>,
     /// What it comes down to.
-    pub verdict: Verdict,
+    pub verdict: ComparisonVerdict,
 }
 
 /// A cell in words.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Shown {
+pub struct RenderedCell {
     /// The number or words.
     pub main: String,
     /// The paired difference in parentheses.
@@ -81,17 +86,21 @@ pub struct Shown {
     pub missing: bool,
 }
 
-impl Cell {
+impl TableCell {
     /// A metric of fractions; missing where there is none.
     #[must_use]
-    pub fn fraction(estimate: Option<Estimate>) -> Self {
-        Self::measured(estimate, Unit::Fraction, None)
+    pub fn from_fraction(estimate: Option<MeanEstimate>) -> Self {
+        Self::from_metric(estimate, DisplayUnit::Fraction, None)
     }
 
     /// A metric; missing where there is none.
     #[must_use]
-    pub fn measured(estimate: Option<Estimate>, unit: Unit, delta: Option<Estimate>) -> Self {
-        estimate.map_or(Self::Missing, |estimate| Self::Measured {
+    pub fn from_metric(
+        estimate: Option<MeanEstimate>,
+        unit: DisplayUnit,
+        delta: Option<MeanEstimate>,
+    ) -> Self {
+        estimate.map_or(Self::Missing, |estimate| Self::Metric {
             estimate,
             unit,
             delta,
@@ -108,9 +117,9 @@ impl Cell {
 
     /// A paired difference of which more is better; missing where there is none.
     #[must_use]
-    pub fn gain(difference: Option<Estimate>) -> Self {
+    pub fn from_gain(difference: Option<MeanEstimate>) -> Self {
         difference.map_or(Self::Missing, |difference| {
-            let verdict = Some(Verdict::of(&difference, None));
+            let verdict = Some(ComparisonVerdict::from_estimate(&difference, None));
             Self::Difference {
                 difference,
                 verdict,
@@ -120,113 +129,121 @@ impl Cell {
 
     /// The cell in words.
     #[must_use]
-    pub fn shown(&self) -> Shown {
-        let unit = Unit::Fraction;
+    pub fn render(&self) -> RenderedCell {
+        let unit = DisplayUnit::Fraction;
         match self {
-            Self::Missing => Shown {
+            Self::Missing => RenderedCell {
                 main: "missing".to_owned(),
                 missing: true,
-                ..Shown::default()
+                ..RenderedCell::default()
             },
-            Self::Text { text } => Shown {
+            Self::Text { text } => RenderedCell {
                 main: text.clone(),
-                ..Shown::default()
+                ..RenderedCell::default()
             },
-            Self::Amount { amount: number } => Shown {
-                main: amount(*number),
-                ..Shown::default()
+            Self::Amount { amount: number } => RenderedCell {
+                main: format_amount(*number),
+                ..RenderedCell::default()
             },
-            Self::Measured {
+            Self::Metric {
                 estimate,
                 unit,
                 delta,
-            } => Shown {
-                main: unit.number(estimate.value),
+            } => RenderedCell {
+                main: unit.format_value(estimate.value),
                 delta: delta
                     .as_ref()
-                    .map(|d| format!("({})", unit.signed(d.value)))
+                    .map(|d| format!("({})", unit.format_signed(d.value)))
                     .unwrap_or_default(),
-                lines: vec![unit.interval(estimate)],
-                ..Shown::default()
+                lines: vec![unit.format_interval(estimate)],
+                ..RenderedCell::default()
             },
             Self::Difference {
                 difference,
                 verdict,
-            } => Shown {
-                main: unit.signed(difference.value),
-                lines: vec![unit.interval(difference)],
-                tone: verdict.map_or("", tone),
-                ..Shown::default()
+            } => RenderedCell {
+                main: unit.format_signed(difference.value),
+                lines: vec![unit.format_interval(difference)],
+                tone: verdict.map_or("", verdict_tone),
+                ..RenderedCell::default()
             },
-            Self::Compared {
+            Self::Comparison {
                 estimate,
                 comparison,
-            } => compared(estimate, comparison.as_ref()),
-            Self::Seeds { estimate } => seeds(estimate),
+            } => render_comparison(estimate, comparison.as_ref()),
+            Self::Seeds { estimate } => render_seeds(estimate),
         }
     }
 
     /// The numbers of the cell by name, as they stand in a CSV file: fractions, not percent.
     #[must_use]
-    pub fn numbers(&self) -> Vec<(&'static str, String)> {
-        let three = |prefix: [&'static str; 3], e: &Estimate| {
+    pub fn csv_values(&self) -> Vec<(&'static str, String)> {
+        let three = |prefix: [&'static str; 3], e: &MeanEstimate| {
             prefix
                 .into_iter()
                 .zip([e.value, e.low, e.high])
-                .map(|(name, x)| (name, number(x)))
+                .map(|(name, x)| (name, csv_number(x)))
                 .collect::<Vec<_>>()
         };
         match self {
             Self::Missing => Vec::new(),
             Self::Text { text } => vec![("text", text.clone())],
-            Self::Amount { amount } => vec![(VALUE[0], number(*amount))],
-            Self::Measured {
+            Self::Amount { amount } => vec![(VALUE_COLUMNS[0], csv_number(*amount))],
+            Self::Metric {
                 estimate, delta, ..
             } => {
-                let mut numbers = three(VALUE, estimate);
-                numbers.extend(delta.iter().flat_map(|delta| three(DIFFERENCE, delta)));
-                numbers.extend(behind(estimate));
+                let mut numbers = three(VALUE_COLUMNS, estimate);
+                numbers.extend(
+                    delta
+                        .iter()
+                        .flat_map(|delta| three(DIFFERENCE_COLUMNS, delta)),
+                );
+                numbers.extend(sample_sizes(estimate));
                 numbers
             }
             Self::Difference { difference, .. } => {
-                let mut numbers = three(DIFFERENCE, difference);
-                numbers.extend(behind(difference));
+                let mut numbers = three(DIFFERENCE_COLUMNS, difference);
+                numbers.extend(sample_sizes(difference));
                 numbers
             }
-            Self::Compared {
+            Self::Comparison {
                 estimate,
                 comparison,
             } => {
-                let mut numbers = three(VALUE, estimate);
+                let mut numbers = three(VALUE_COLUMNS, estimate);
                 if let Some(compared) = comparison {
-                    numbers.extend(three(DIFFERENCE, &compared.difference));
-                    numbers.push(("p", number(compared.p)));
-                    numbers.push(("p_holm", number(compared.corrected)));
-                    numbers.extend(compared.detectable.map(|x| ("detectable", number(x))));
-                    numbers.push(("verdict", compared.verdict.word().to_owned()));
+                    numbers.extend(three(DIFFERENCE_COLUMNS, &compared.difference));
+                    numbers.push(("p", csv_number(compared.p_value)));
+                    numbers.push(("p_holm", csv_number(compared.corrected_p_value)));
+                    numbers.extend(
+                        compared
+                            .min_detectable_effect
+                            .map(|x| ("detectable", csv_number(x))),
+                    );
+                    numbers.push(("verdict", compared.verdict.label().to_owned()));
                 }
-                numbers.extend(behind(estimate));
+                numbers.extend(sample_sizes(estimate));
                 numbers
             }
             Self::Seeds { estimate } => {
-                let mut numbers = three(VALUE, estimate);
+                let mut numbers = three(VALUE_COLUMNS, estimate);
                 numbers.extend(
                     estimate
-                        .between_seeds()
-                        .map(|sd| ("between_seeds", number(sd))),
+                        .std_between_seeds()
+                        .map(|sd| ("between_seeds", csv_number(sd))),
                 );
-                numbers.extend(behind(estimate));
+                numbers.extend(sample_sizes(estimate));
                 numbers
             }
         }
     }
 }
 
-const VALUE: [&str; 3] = ["value", "low", "high"];
-const DIFFERENCE: [&str; 3] = ["difference", "difference_low", "difference_high"];
+const VALUE_COLUMNS: [&str; 3] = ["value", "low", "high"];
+const DIFFERENCE_COLUMNS: [&str; 3] = ["difference", "difference_low", "difference_high"];
 
 /// The columns that a CSV file has, in order.
-pub const NUMBERS: [&str; 14] = [
+pub const CSV_COLUMNS: [&str; 14] = [
     "value",
     "low",
     "high",
@@ -243,7 +260,7 @@ pub const NUMBERS: [&str; 14] = [
     "text",
 ];
 
-fn behind(estimate: &Estimate) -> [(&'static str, String); 2] {
+fn sample_sizes(estimate: &MeanEstimate) -> [(&'static str, String); 2] {
     [
         ("problems", estimate.problems.to_string()),
         ("seeds", estimate.seeds.to_string()),
@@ -251,7 +268,7 @@ fn behind(estimate: &Estimate) -> [(&'static str, String); 2] {
 }
 
 /// Six decimals at most, so that files stay readable.
-fn number(value: f64) -> String {
+fn csv_number(value: f64) -> String {
     let text = format!("{value:.6}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" {
@@ -261,20 +278,23 @@ fn number(value: f64) -> String {
     }
 }
 
-const fn tone(verdict: Verdict) -> &'static str {
+const fn verdict_tone(verdict: ComparisonVerdict) -> &'static str {
     match verdict {
-        Verdict::Better => "better",
-        Verdict::Worse => "worse",
-        Verdict::NoClearDifference => "",
+        ComparisonVerdict::Better => "better",
+        ComparisonVerdict::Worse => "worse",
+        ComparisonVerdict::NoClearDifference => "",
     }
 }
 
-fn compared(estimate: &Estimate, comparison: Option<&Compared>) -> Shown {
-    let unit = Unit::Fraction;
-    let mut shown = Shown {
-        main: unit.number(estimate.value),
-        lines: vec![unit.interval(estimate)],
-        ..Shown::default()
+fn render_comparison(
+    estimate: &MeanEstimate,
+    comparison: Option<&CorrectedComparison>,
+) -> RenderedCell {
+    let unit = DisplayUnit::Fraction;
+    let mut shown = RenderedCell {
+        main: unit.format_value(estimate.value),
+        lines: vec![unit.format_interval(estimate)],
+        ..RenderedCell::default()
     };
     match comparison {
         None => shown.lines.push("baseline".to_owned()),
@@ -282,39 +302,39 @@ fn compared(estimate: &Estimate, comparison: Option<&Compared>) -> Shown {
             let difference = &compared.difference;
             shown.lines.push(format!(
                 "{} {}",
-                unit.signed(difference.value),
-                unit.interval(difference)
+                unit.format_signed(difference.value),
+                unit.format_interval(difference)
             ));
             let detectable = compared
-                .detectable
-                .map(|x| format!(", finds ≥ {}", unit.number(x)));
+                .min_detectable_effect
+                .map(|x| format!(", finds ≥ {}", unit.format_value(x)));
             shown.lines.push(format!(
                 "{}{}",
-                p_value(compared.corrected),
+                format_p_value(compared.corrected_p_value),
                 detectable.unwrap_or_default()
             ));
-            shown.lines.push(compared.verdict.word().to_owned());
-            shown.tone = tone(compared.verdict);
+            shown.lines.push(compared.verdict.label().to_owned());
+            shown.tone = verdict_tone(compared.verdict);
         }
     }
     shown
 }
 
-fn seeds(estimate: &Estimate) -> Shown {
-    let unit = Unit::Fraction;
+fn render_seeds(estimate: &MeanEstimate) -> RenderedCell {
+    let unit = DisplayUnit::Fraction;
     let values: Vec<String> = estimate
         .by_seed
         .iter()
-        .map(|&value| unit.number(value))
+        .map(|&value| unit.format_value(value))
         .collect();
-    let spread = estimate.between_seeds().map_or_else(
+    let spread = estimate.std_between_seeds().map_or_else(
         || "one seed: spread unknown".to_owned(),
-        |sd| format!("sd {}", unit.number(sd)),
+        |sd| format!("sd {}", unit.format_value(sd)),
     );
-    Shown {
+    RenderedCell {
         main: values.join(" · "),
         lines: vec![spread],
-        ..Shown::default()
+        ..RenderedCell::default()
     }
 }
 
@@ -322,8 +342,8 @@ fn seeds(estimate: &Estimate) -> Shown {
 mod tests {
     use super::*;
 
-    fn estimate(value: f64, low: f64, high: f64) -> Estimate {
-        Estimate {
+    fn estimate(value: f64, low: f64, high: f64) -> MeanEstimate {
+        MeanEstimate {
             value,
             low,
             high,
@@ -337,8 +357,12 @@ mod tests {
     #[test]
     fn the_paper_prints_the_gain_in_parentheses() {
         let delta = Some(estimate(0.168, 0.131, 0.206));
-        let shown =
-            Cell::measured(Some(estimate(0.665, 0.624, 0.706)), Unit::Fraction, delta).shown();
+        let shown = TableCell::from_metric(
+            Some(estimate(0.665, 0.624, 0.706)),
+            DisplayUnit::Fraction,
+            delta,
+        )
+        .render();
         assert_eq!(
             (shown.main.as_str(), shown.delta.as_str()),
             ("66.5", "(+16.8)")
@@ -348,18 +372,18 @@ mod tests {
 
     #[test]
     fn a_comparison_says_everything_a_reader_needs_to_doubt_it() {
-        let comparison = Compared {
+        let comparison = CorrectedComparison {
             difference: estimate(-0.031, -0.05, -0.012),
-            p: 0.001,
-            corrected: 0.004,
-            detectable: Some(0.027),
-            verdict: Verdict::Worse,
+            p_value: 0.001,
+            corrected_p_value: 0.004,
+            min_detectable_effect: Some(0.027),
+            verdict: ComparisonVerdict::Worse,
         };
-        let shown = Cell::Compared {
+        let shown = TableCell::Comparison {
             estimate: estimate(0.4, 0.36, 0.44),
             comparison: Some(comparison),
         }
-        .shown();
+        .render();
         let expected = [
             "[36.0, 44.0]",
             "−3.1 [−5.0, −1.2]",
@@ -374,35 +398,35 @@ mod tests {
 
     #[test]
     fn seeds_show_each_value_and_their_spread() {
-        let shown = Cell::Seeds {
+        let shown = TableCell::Seeds {
             estimate: estimate(0.5, 0.4, 0.6),
         }
-        .shown();
+        .render();
         assert_eq!(
             (shown.main.as_str(), shown.lines[0].as_str()),
             ("49.0 · 51.0", "sd 1.4")
         );
-        let single = Estimate {
+        let single = MeanEstimate {
             by_seed: vec![0.5],
             seeds: 1,
             ..estimate(0.5, 0.4, 0.6)
         };
         assert_eq!(
-            Cell::Seeds { estimate: single }.shown().lines[0],
+            TableCell::Seeds { estimate: single }.render().lines[0],
             "one seed: spread unknown"
         );
     }
 
     #[test]
     fn every_number_has_a_column() {
-        let cell = Cell::Seeds {
+        let cell = TableCell::Seeds {
             estimate: estimate(0.5, 0.4, 0.6),
         };
         assert!(
-            cell.numbers()
+            cell.csv_values()
                 .iter()
-                .all(|(name, _)| NUMBERS.contains(name))
+                .all(|(name, _)| CSV_COLUMNS.contains(name))
         );
-        assert_eq!(Cell::Missing.shown().main, "missing");
+        assert_eq!(TableCell::Missing.render().main, "missing");
     }
 }

@@ -1,26 +1,26 @@
 //! What every checkpoint cost to make and to evaluate.
 
-use super::super::Study;
-use super::super::format::money;
-use super::super::ledger::{Ledger, Spent};
-use super::{Cell, Section, Table, TableRow};
+use super::super::Analysis;
+use super::super::compute_account::{ComputeAccount, ComputeUsage};
+use super::super::format::format_money;
+use super::{ReportSection, ReportTable, TableCell, TableRow};
 
-const READING: &str = "What it took to make each checkpoint from its base model, and to evaluate it: the counts of all \
+const CAPTION: &str = "What it took to make each checkpoint from its base model, and to evaluate it: the counts of all \
      stages that it descends from, each once, as the mean over its seeds. FLOPs are 2 per parameter and token read \
      or sampled and 6 per parameter and token trained; the base model's own pre-training is not counted.";
 
-const REMOTE: &str = " Models behind an API have their tokens, shown and answered, in a column of their own, with what \
+const API_CAPTION: &str = " Models behind an API have their tokens, shown and answered, in a column of their own, with what \
      they cost at the prices that the experiment names (– where it names none); their operations are not known and \
      not counted.";
 
 /// One table of all settings and their evaluated checkpoints.
-pub fn build(study: &Study<'_>) -> Vec<Table> {
-    let ledger = Ledger::of(&study.frame.stages, &study.frame.inputs);
+pub fn build(study: &Analysis<'_>) -> Vec<ReportTable> {
+    let ledger = ComputeAccount::new(&study.data.stages, &study.data.inputs);
     let mut rows: Vec<TableRow> = Vec::new();
     let mut asked = Vec::new();
-    for setting in 0..study.settings.len() {
-        let mut heading = Some(study.name(setting)).filter(|name| !name.is_empty());
-        for name in study.checkpoints(setting) {
+    for setting in 0..study.conditions.len() {
+        let mut heading = Some(study.condition_name(setting)).filter(|name| !name.is_empty());
+        for name in study.scored_checkpoints(setting) {
             let Some((training, row)) = row(study, &ledger, setting, name) else {
                 continue;
             };
@@ -28,7 +28,7 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
                 heading: heading.take(),
                 ..row
             });
-            asked.push((training.remote, training.price));
+            asked.push((training.api_tokens, training.api_price));
         }
     }
     if rows.is_empty() {
@@ -42,61 +42,64 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
         "evaluation: tokens sampled",
         "evaluation: FLOPs",
     ];
-    let mut reading = READING.to_owned();
+    let mut reading = CAPTION.to_owned();
     if asked.iter().any(|(remote, _)| *remote > 0.0) {
         columns.extend(["API: tokens", "API: price"]);
-        reading += REMOTE;
+        reading += API_CAPTION;
         for (row, (remote, price)) in rows.iter_mut().zip(asked) {
             let price = if price > 0.0 {
-                money(price)
+                format_money(price)
             } else {
                 "–".to_owned()
             };
-            row.cells
-                .extend([Cell::Amount { amount: remote }, Cell::Text { text: price }]);
+            row.cells.extend([
+                TableCell::Amount { amount: remote },
+                TableCell::Text { text: price },
+            ]);
         }
     }
-    vec![Table {
+    vec![ReportTable {
         id: "compute".to_owned(),
-        section: Section::Diagnostics,
+        section: ReportSection::Diagnostics,
         title: "Compute".to_owned(),
-        reading,
-        head: "checkpoint".to_owned(),
+        caption: reading,
+        label_header: "checkpoint".to_owned(),
         columns: columns.into_iter().map(str::to_owned).collect(),
         rows,
     }]
 }
 
 fn row(
-    study: &Study<'_>,
-    ledger: &Ledger<'_>,
+    study: &Analysis<'_>,
+    ledger: &ComputeAccount<'_>,
     setting: usize,
     name: &str,
-) -> Option<(Spent, TableRow)> {
-    let checkpoints = study.settings[setting]
+) -> Option<(ComputeUsage, TableRow)> {
+    let checkpoints = study.conditions[setting]
         .runs
         .iter()
         .flat_map(|run| &run.checkpoints);
     let costs: Vec<_> = checkpoints
         .filter(|c| c.name == name)
-        .filter_map(|checkpoint| ledger.cost(checkpoint))
+        .filter_map(|checkpoint| ledger.checkpoint_usage(checkpoint))
         .collect();
-    let training = Spent::mean(&costs.iter().map(|cost| cost.training).collect::<Vec<_>>())?;
-    let evaluation = Spent::mean(&costs.iter().map(|cost| cost.evaluation).collect::<Vec<_>>())?;
+    let training = ComputeUsage::mean(&costs.iter().map(|cost| cost.training).collect::<Vec<_>>())?;
+    let evaluation =
+        ComputeUsage::mean(&costs.iter().map(|cost| cost.evaluation).collect::<Vec<_>>())?;
     let amounts = [
-        Some(training.trained),
-        Some(training.sampled),
+        Some(training.trained_tokens),
+        Some(training.sampled_tokens),
         Some(training.teacher_calls),
         training.flops,
-        Some(evaluation.sampled),
+        Some(evaluation.sampled_tokens),
         evaluation.flops,
     ];
     let cell = |amount: Option<f64>| {
         amount.map_or_else(
-            || Cell::Text {
+            || TableCell::Text {
                 text: "–".to_owned(),
             },
-            |amount| Cell::Amount { amount },
+            |amount| TableCell::Amount { amount },
         )
     };
     Some((training, TableRow::new(name, amounts.map(cell).to_vec())))
@@ -104,16 +107,16 @@ fn row(
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::sample;
+    use super::super::super::fixtures;
     use super::*;
 
     #[test]
     fn every_checkpoint_has_its_cost_as_the_mean_over_seeds() {
-        let frame = sample::frame();
-        let table = build(&Study::of(&frame)).remove(0);
+        let frame = fixtures::sample_data();
+        let table = build(&Analysis::new(&frame)).remove(0);
         let shown = |at: usize| {
             let row: &TableRow = &table.rows[at];
-            let cells: Vec<String> = row.cells.iter().map(|cell| cell.shown().main).collect();
+            let cells: Vec<String> = row.cells.iter().map(|cell| cell.render().main).collect();
             format!("{}: {}", row.label, cells.join(" | "))
         };
         // In the sample every training takes 61,200 tokens and every evaluation 9,300, with 450,000 parameters.
@@ -129,13 +132,13 @@ mod tests {
             .stages
             .iter_mut()
             .for_each(|stage| stage.counts["parameters"] = serde_json::Value::Null);
-        let table = build(&Study::of(&unknown)).remove(0);
-        assert_eq!(table.rows[2].cells[3].shown().main, "–");
+        let table = build(&Analysis::new(&unknown)).remove(0);
+        assert_eq!(table.rows[2].cells[3].render().main, "–");
     }
 
     #[test]
     fn what_an_api_took_has_columns_of_its_own() {
-        let mut frame = sample::frame();
+        let mut frame = fixtures::sample_data();
         let trained = frame
             .stages
             .iter_mut()
@@ -145,13 +148,13 @@ mod tests {
             stage.counts["remote_completion_tokens"] = serde_json::json!(500);
             stage.counts["remote_price"] = serde_json::json!(0.0042);
         });
-        let table = build(&Study::of(&frame)).remove(0);
+        let table = build(&Analysis::new(&frame)).remove(0);
         assert_eq!(table.columns[6..], ["API: tokens", "API: price"]);
-        assert!(table.reading.ends_with(REMOTE));
+        assert!(table.caption.ends_with(API_CAPTION));
         let shown = |at: usize| -> Vec<String> {
             table.rows[at].cells[6..]
                 .iter()
-                .map(|cell| cell.shown().main)
+                .map(|cell| cell.render().main)
                 .collect()
         };
         assert_eq!(shown(0), ["0", "–"]);

@@ -1,34 +1,39 @@
 //! What could be wrong with the numbers: ties in votes, unreadable answers, cost.
 
-use super::super::Study;
-use super::super::format::{Unit, slug};
-use super::super::study::Group;
-use super::graders::unread;
-use super::turns::checkpoints;
-use super::{Cell, Section, Table, TableRow};
+use super::super::Analysis;
+use super::super::analysis::HeadlineGroup;
+use super::super::format::{DisplayUnit, slug};
+use super::graders::silent_graders_sentence;
+use super::turns::group_checkpoints;
+use super::{ReportSection, ReportTable, TableCell, TableRow};
 
 /// One table per headline group.
-pub fn build(study: &Study<'_>) -> Vec<Table> {
+pub fn build(study: &Analysis<'_>) -> Vec<ReportTable> {
     study
-        .groups()
+        .headline_groups()
         .iter()
         .filter_map(|group| table(study, group))
         .collect()
 }
 
-fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
-    let sequential = &study.measures.sequential;
-    let rows = checkpoints(study, group.setting?, group.sft)
+fn table(study: &Analysis<'_>, group: &HeadlineGroup) -> Option<ReportTable> {
+    let sequential = &study.metric_columns.sequential;
+    let rows = group_checkpoints(study, group.condition?, group.sft_condition)
         .into_iter()
         .map(|(setting, name)| {
-            let fraction = |metric: &str| Cell::fraction(study.estimate(setting, name, metric));
+            let fraction =
+                |metric: &str| TableCell::from_fraction(study.estimate(setting, name, metric));
             let cells = vec![
-                fraction(&format!("tie@t{}", study.measures.turns)),
+                fraction(&format!("tie@t{}", study.metric_columns.turns)),
                 fraction(&format!("{sequential}-low")),
                 fraction(sequential),
                 fraction(&format!("{sequential}-high")),
                 fraction("unreadable"),
-                Cell::measured(study.estimate(setting, name, "tokens"), Unit::Count, None),
+                TableCell::from_metric(
+                    study.estimate(setting, name, "tokens"),
+                    DisplayUnit::Count,
+                    None,
+                ),
             ];
             TableRow::new(name, cells)
         });
@@ -36,18 +41,18 @@ fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
     if rows.is_empty() {
         return None;
     }
-    Some(Table {
+    Some(ReportTable {
         id: format!("diagnostics-{}", slug(&group.title)),
-        section: Section::Diagnostics,
+        section: ReportSection::Diagnostics,
         title: group.title.clone(),
-        reading: format!(
+        caption: format!(
             "Percent of problems with 95 % interval; ties lost and ties won bound {sequential} by deciding every tied \
              vote against or for the model, and tokens are per attempt.{}",
-            unread(study)
+            silent_graders_sentence(study)
                 .map(|sentence| format!(" {sentence}"))
                 .unwrap_or_default()
         ),
-        head: "checkpoint".to_owned(),
+        label_header: "checkpoint".to_owned(),
         columns: vec![
             "tied votes".to_owned(),
             format!("{sequential}, ties lost"),

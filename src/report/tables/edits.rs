@@ -1,35 +1,35 @@
 //! How much of an attempt the next one keeps: collapse, small edits and new beginnings.
 
-use super::super::Study;
+use super::super::Analysis;
+use super::super::analysis::HeadlineGroup;
 use super::super::format::slug;
-use super::super::study::Group;
-use super::turns::by_checkpoint;
-use super::{Cell, Section, Table, TableRow};
+use super::turns::rows_by_checkpoint;
+use super::{ReportSection, ReportTable, TableCell, TableRow};
 
 /// One table per headline group: a row per checkpoint and turn.
-pub fn build(study: &Study<'_>) -> Vec<Table> {
+pub fn build(study: &Analysis<'_>) -> Vec<ReportTable> {
     study
-        .groups()
+        .headline_groups()
         .iter()
         .filter_map(|group| table(study, group))
         .collect()
 }
 
-fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
-    let rows = by_checkpoint(study, group, |setting, name| {
-        (2..=study.measures.turns)
+fn table(study: &Analysis<'_>, group: &HeadlineGroup) -> Option<ReportTable> {
+    let rows = rows_by_checkpoint(study, group, |setting, name| {
+        (2..=study.metric_columns.turns)
             .filter_map(|turn| row(study, setting, name, turn))
             .collect()
     })?;
-    Some(Table {
+    Some(ReportTable {
         id: format!("edits-{}", slug(&group.title)),
-        section: Section::Analyses,
+        section: ReportSection::Analyses,
         title: format!("{}: how much a turn rewrites", group.title),
-        reading: "Percent with 95 % interval: attempts that repeat the one before word for word; the edit distance to it \
+        caption: "Percent with 95 % interval: attempts that repeat the one before word for word; the edit distance to it \
                   as a part of the longer text; problems corrected at this turn, by whatever edit, and by an edit of at \
                   most 30 %; problems whose right answer stays right."
             .to_owned(),
-        head: "turn".to_owned(),
+        label_header: "turn".to_owned(),
         columns: ["repeated", "rewritten part", "corrected", "of these by a small edit", "right → right"]
             .map(str::to_owned)
             .to_vec(),
@@ -37,7 +37,7 @@ fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
     })
 }
 
-fn row(study: &Study<'_>, setting: usize, checkpoint: &str, turn: u32) -> Option<TableRow> {
+fn row(study: &Analysis<'_>, setting: usize, checkpoint: &str, turn: u32) -> Option<TableRow> {
     study.estimate(setting, checkpoint, &format!("edit@t{turn}"))?;
     let cells = [
         "same",
@@ -47,7 +47,7 @@ fn row(study: &Study<'_>, setting: usize, checkpoint: &str, turn: u32) -> Option
         "right-to-right",
     ]
     .map(|metric| {
-        Cell::fraction(study.estimate(setting, checkpoint, &format!("{metric}@t{turn}")))
+        TableCell::from_fraction(study.estimate(setting, checkpoint, &format!("{metric}@t{turn}")))
     });
     Some(TableRow::new(turn.to_string(), cells.to_vec()))
 }

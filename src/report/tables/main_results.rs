@@ -1,46 +1,46 @@
 //! The main table in the paper's layout, one per headline group.
 
-use super::super::Study;
-use super::super::format::{Unit, counted, slug};
-use super::super::study::Group;
-use super::{Cell, Section, Table, TableRow};
+use super::super::Analysis;
+use super::super::analysis::HeadlineGroup;
+use super::super::format::{DisplayUnit, count_noun, slug};
+use super::{ReportSection, ReportTable, TableCell, TableRow};
 
 /// One table per headline group: a row per checkpoint, the four metrics with the gain over the row's
 /// own first turn in parentheses, and the two differences the paper is about.
-pub fn build(study: &Study<'_>) -> Vec<Table> {
+pub fn build(study: &Analysis<'_>) -> Vec<ReportTable> {
     study
-        .groups()
+        .headline_groups()
         .iter()
         .map(|group| table(study, group))
         .collect()
 }
 
-fn table(study: &Study<'_>, group: &Group) -> Table {
-    let measures = &study.measures;
-    let mut columns: Vec<String> = measures.columns().map(str::to_owned).to_vec();
+fn table(study: &Analysis<'_>, group: &HeadlineGroup) -> ReportTable {
+    let measures = &study.metric_columns;
+    let mut columns: Vec<String> = measures.column_names().map(str::to_owned).to_vec();
     columns.push(format!("{} − {}", measures.sequential, measures.first));
     columns.push(format!("{} − {}", measures.sequential, measures.parallel));
-    Table {
+    ReportTable {
         id: format!("main-{}", slug(&group.title)),
-        section: Section::Main,
+        section: ReportSection::Main,
         title: group.title.clone(),
-        reading: reading(study, group),
-        head: "checkpoint".to_owned(),
+        caption: caption(study, group),
+        label_header: "checkpoint".to_owned(),
         columns,
         rows: rows(study, group),
     }
 }
 
 /// Checkpoints of the group's own setting, the supervised row between the base and the rounds.
-fn rows(study: &Study<'_>, group: &Group) -> Vec<TableRow> {
-    let Some(setting) = group.setting else {
-        return vec![missing("no run matches")];
+fn rows(study: &Analysis<'_>, group: &HeadlineGroup) -> Vec<TableRow> {
+    let Some(setting) = group.condition else {
+        return vec![missing_row("no run matches")];
     };
-    let mut rows: Vec<TableRow> = expected(study, setting)
+    let mut rows: Vec<TableRow> = expected_checkpoints(study, setting)
         .into_iter()
         .map(|name| row(study, setting, &name))
         .collect();
-    if let Some(sft) = group.sft {
+    if let Some(sft) = group.sft_condition {
         let place = rows
             .iter()
             .position(|row| row.label.starts_with("round"))
@@ -48,16 +48,16 @@ fn rows(study: &Study<'_>, group: &Group) -> Vec<TableRow> {
         rows.insert(place, row(study, sft, "sft"));
     }
     if rows.is_empty() {
-        vec![missing("nothing evaluated yet")]
+        vec![missing_row("nothing evaluated yet")]
     } else {
         rows
     }
 }
 
 /// The checkpoints a setting has or will have: those known for any seed, scored or not.
-fn expected(study: &Study<'_>, setting: usize) -> Vec<String> {
+fn expected_checkpoints(study: &Analysis<'_>, setting: usize) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for checkpoint in study.settings[setting]
+    for checkpoint in study.conditions[setting]
         .runs
         .iter()
         .flat_map(|run| &run.checkpoints)
@@ -69,41 +69,51 @@ fn expected(study: &Study<'_>, setting: usize) -> Vec<String> {
     names
 }
 
-fn missing(label: &str) -> TableRow {
-    TableRow::new(label, vec![Cell::Missing; 6])
+fn missing_row(label: &str) -> TableRow {
+    TableRow::new(label, vec![TableCell::Missing; 6])
 }
 
-fn row(study: &Study<'_>, setting: usize, checkpoint: &str) -> TableRow {
-    let measures = &study.measures;
+fn row(study: &Analysis<'_>, setting: usize, checkpoint: &str) -> TableRow {
+    let measures = &study.metric_columns;
     let gain = |metric: &str, over: &str| {
         let comparison = study.compare((setting, checkpoint, metric), (setting, checkpoint, over));
         comparison.map(|comparison| comparison.difference)
     };
-    let mut cells: Vec<Cell> = Vec::new();
-    for metric in measures.columns() {
+    let mut cells: Vec<TableCell> = Vec::new();
+    for metric in measures.column_names() {
         let delta = if metric == measures.first {
             None
         } else {
             gain(metric, &measures.first)
         };
-        cells.push(Cell::measured(
+        cells.push(TableCell::from_metric(
             study.estimate(setting, checkpoint, metric),
-            Unit::Fraction,
+            DisplayUnit::Fraction,
             delta,
         ));
     }
-    cells.push(Cell::gain(gain(&measures.sequential, &measures.first)));
-    cells.push(Cell::gain(gain(&measures.sequential, &measures.parallel)));
+    cells.push(TableCell::from_gain(gain(
+        &measures.sequential,
+        &measures.first,
+    )));
+    cells.push(TableCell::from_gain(gain(
+        &measures.sequential,
+        &measures.parallel,
+    )));
     TableRow::new(checkpoint, cells)
 }
 
-fn reading(study: &Study<'_>, group: &Group) -> String {
-    let measures = &study.measures;
-    let behind = group.setting.and_then(|setting| {
-        let estimate = study.estimate(setting, study.last(setting)?, &measures.sequential)?;
+fn caption(study: &Analysis<'_>, group: &HeadlineGroup) -> String {
+    let measures = &study.metric_columns;
+    let behind = group.condition.and_then(|setting| {
+        let estimate = study.estimate(
+            setting,
+            study.last_checkpoint(setting)?,
+            &measures.sequential,
+        )?;
         let (problems, seeds) = (
-            counted(estimate.problems, "problem"),
-            counted(estimate.seeds, "seed"),
+            count_noun(estimate.problems, "problem"),
+            count_noun(estimate.seeds, "seed"),
         );
         Some(format!(" ({problems}, {seeds} in the last row)"))
     });

@@ -6,6 +6,7 @@
 mod ablations;
 mod cell;
 mod compute;
+mod conditions;
 mod diagnostics;
 mod edits;
 mod graders;
@@ -13,23 +14,22 @@ mod likelihood;
 mod main_results;
 mod regimes;
 mod seeds;
-mod settings;
 mod turns;
 mod unsolved;
 
 use serde::{Deserialize, Serialize};
 
-use super::Study;
-use super::format::number_repeats;
+use super::Analysis;
+use super::format::deduplicate_names;
 
-pub use cell::{Cell, Compared, NUMBERS, Shown};
+pub use cell::{CSV_COLUMNS, CorrectedComparison, RenderedCell, TableCell};
 pub use likelihood::turns as likelihood_turns;
-pub use unsolved::budgets;
+pub use unsolved::sample_budgets;
 
 /// Where on the page a table or a figure belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Section {
+pub enum ReportSection {
     /// The paper's main table.
     Main,
     /// What happens from turn to turn.
@@ -48,17 +48,19 @@ pub enum Section {
 
 /// A table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Table {
+pub struct ReportTable {
     /// Name of its files.
     pub id: String,
     /// Where it belongs.
-    pub section: Section,
+    pub section: ReportSection,
     /// What it shows.
     pub title: String,
     /// One sentence on how to read it.
-    pub reading: String,
+    #[serde(rename = "reading")]
+    pub caption: String,
     /// Header of the row labels.
-    pub head: String,
+    #[serde(rename = "head")]
+    pub label_header: String,
     /// Headers of the other columns.
     pub columns: Vec<String>,
     /// The rows in order.
@@ -73,13 +75,13 @@ pub struct TableRow {
     /// What the row is about.
     pub label: String,
     /// One cell per column.
-    pub cells: Vec<Cell>,
+    pub cells: Vec<TableCell>,
 }
 
 impl TableRow {
     /// A row without a heading.
     #[must_use]
-    pub fn new(label: impl Into<String>, cells: Vec<Cell>) -> Self {
+    pub fn new(label: impl Into<String>, cells: Vec<TableCell>) -> Self {
         Self {
             heading: None,
             label: label.into(),
@@ -89,12 +91,12 @@ impl TableRow {
 }
 
 /// Builds tables of one kind from a study: none where there is nothing to show.
-pub type Build = fn(&Study<'_>) -> Vec<Table>;
+pub type TableBuilder = fn(&Analysis<'_>) -> Vec<ReportTable>;
 
 /// Every kind of table, in the order of the page.
-pub const TABLES: &[(&str, Build)] = &[
+pub const TABLES: &[(&str, TableBuilder)] = &[
     ("main", main_results::build),
-    ("settings", settings::build),
+    ("settings", conditions::build),
     ("seeds", seeds::build),
     ("turns", turns::build),
     ("ablations", ablations::build),
@@ -109,31 +111,31 @@ pub const TABLES: &[(&str, Build)] = &[
 
 /// Every table of a study.
 #[must_use]
-pub fn all(study: &Study<'_>) -> Vec<Table> {
-    let mut tables: Vec<Table> = TABLES.iter().flat_map(|(_, build)| build(study)).collect();
-    number_repeats(tables.iter_mut().map(|table| &mut table.id));
+pub fn build_tables(study: &Analysis<'_>) -> Vec<ReportTable> {
+    let mut tables: Vec<ReportTable> = TABLES.iter().flat_map(|(_, build)| build(study)).collect();
+    deduplicate_names(tables.iter_mut().map(|table| &mut table.id));
     tables
 }
 
-pub use ablations::{Value, ablated, values};
-pub use regimes::{Duel, duels};
-pub use turns::checkpoints;
+pub use ablations::{AblationValue, ablation_values, varied_axes};
+pub use regimes::{HeadlineComparison, headline_comparisons};
+pub use turns::group_checkpoints;
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
+    use super::super::fixtures;
     use super::*;
 
     #[test]
     fn every_table_is_rectangular_named_once_and_explained() {
-        let frame = sample::frame();
-        let tables = all(&Study::of(&frame));
+        let frame = fixtures::sample_data();
+        let tables = build_tables(&Analysis::new(&frame));
         let mut ids: Vec<&str> = tables.iter().map(|table| table.id.as_str()).collect();
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), tables.len());
         for table in &tables {
-            assert!(table.reading.ends_with('.'), "{}", table.id);
+            assert!(table.caption.ends_with('.'), "{}", table.id);
             assert!(
                 table
                     .rows
@@ -145,7 +147,7 @@ mod tests {
         }
         for (kind, build) in TABLES {
             assert!(
-                !build(&Study::of(&frame)).is_empty(),
+                !build(&Analysis::new(&frame)).is_empty(),
                 "{kind} shows nothing of the sample"
             );
         }

@@ -1,15 +1,15 @@
 //! What turns solve among the problems that parallel samples leave unsolved (the paper's figure 5).
 
-use super::super::Study;
+use super::super::Analysis;
+use super::super::analysis::HeadlineGroup;
 use super::super::format::slug;
-use super::super::study::Group;
-use super::turns::by_checkpoint;
-use super::{Cell, Section, Table, TableRow};
+use super::turns::rows_by_checkpoint;
+use super::{ReportSection, ReportTable, TableCell, TableRow};
 
 /// One table per headline group that was analysed.
-pub fn build(study: &Study<'_>) -> Vec<Table> {
+pub fn build(study: &Analysis<'_>) -> Vec<ReportTable> {
     study
-        .groups()
+        .headline_groups()
         .iter()
         .filter_map(|group| table(study, group))
         .collect()
@@ -17,8 +17,8 @@ pub fn build(study: &Study<'_>) -> Vec<Table> {
 
 /// The budgets of first attempts at which a checkpoint was analysed, rising.
 #[must_use]
-pub fn budgets(study: &Study<'_>) -> Vec<u32> {
-    let names = study.frame.scores.values().flat_map(|scores| scores.keys());
+pub fn sample_budgets(study: &Analysis<'_>) -> Vec<u32> {
+    let names = study.data.scores.values().flat_map(|scores| scores.keys());
     let mut budgets: Vec<u32> = names
         .filter_map(|name| name.strip_prefix("unsolved@")?.parse().ok())
         .collect();
@@ -27,25 +27,25 @@ pub fn budgets(study: &Study<'_>) -> Vec<u32> {
     budgets
 }
 
-fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
-    let rows = by_checkpoint(study, group, |setting, name| {
-        budgets(study)
+fn table(study: &Analysis<'_>, group: &HeadlineGroup) -> Option<ReportTable> {
+    let rows = rows_by_checkpoint(study, group, |setting, name| {
+        sample_budgets(study)
             .into_iter()
             .filter_map(|budget| row(study, setting, name, budget))
             .collect()
     })?;
-    Some(Table {
+    Some(ReportTable {
         id: format!("unsolved-{}", slug(&group.title)),
-        section: Section::Analyses,
+        section: ReportSection::Analyses,
         title: format!("{}: beyond parallel samples", group.title),
-        reading: format!(
+        caption: format!(
             "Of all problems, the percent that B first attempts leave unsolved; of those alone, the percent that B \
              attempts in sequences of {0} solve with an oracle, the percent that B further first attempts solve with \
              one, the paired difference of the two, and what a vote over one sequence and over {0} further first \
              attempts solves without oracle.",
-            study.measures.turns
+            study.metric_columns.turns
         ),
-        head: "B".to_owned(),
+        label_header: "B".to_owned(),
         columns: [
             "unsolved",
             "sequences",
@@ -60,9 +60,10 @@ fn table(study: &Study<'_>, group: &Group) -> Option<Table> {
     })
 }
 
-fn row(study: &Study<'_>, setting: usize, checkpoint: &str, budget: u32) -> Option<TableRow> {
+fn row(study: &Analysis<'_>, setting: usize, checkpoint: &str, budget: u32) -> Option<TableRow> {
     let name = |what: &str| format!("unsolved{what}@{budget}");
-    let fraction = |what: &str| Cell::fraction(study.estimate(setting, checkpoint, &name(what)));
+    let fraction =
+        |what: &str| TableCell::from_fraction(study.estimate(setting, checkpoint, &name(what)));
     study.estimate(setting, checkpoint, &name(""))?;
     let (turns, more) = (name("-any"), name("-more"));
     let difference = study.compare((setting, checkpoint, &turns), (setting, checkpoint, &more));
@@ -70,7 +71,7 @@ fn row(study: &Study<'_>, setting: usize, checkpoint: &str, budget: u32) -> Opti
         fraction(""),
         fraction("-any"),
         fraction("-more"),
-        Cell::gain(difference.map(|comparison| comparison.difference)),
+        TableCell::from_gain(difference.map(|comparison| comparison.difference)),
         fraction("-vote"),
         fraction("-more-vote"),
     ];

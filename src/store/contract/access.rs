@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn the_second_writer_is_told_who_is_first() {
-    let (folder, store) = fresh();
+    let (folder, store) = fresh_store();
     match Store::open(folder.path()) {
         Err(StoreError::Busy { path, pid }) => {
             assert_eq!(
@@ -20,18 +20,18 @@ fn the_second_writer_is_told_who_is_first() {
 
 #[test]
 fn readers_read_while_the_writer_writes() {
-    let (folder, mut store) = fresh();
-    let reader = Reader::open(folder.path()).unwrap();
-    let seen = store.write("testing", |transaction| {
+    let (folder, mut store) = fresh_store();
+    let reader = StoreReader::open(folder.path()).unwrap();
+    let seen = store.write_transaction("testing", |transaction| {
         transaction.execute("DELETE FROM runs", [])?;
         Ok((
             reader.runs("one")?.len(),
-            Reader::open(folder.path())?.runs("one")?.len(),
+            StoreReader::open(folder.path())?.runs("one")?.len(),
         ))
     });
     assert_eq!(seen.unwrap(), (2, 2), "what is not committed is not seen");
     assert_eq!(reader.runs("one").unwrap().len(), 0);
-    evaluate(&mut store);
+    record_evaluation(&mut store);
     drop(store);
     assert_eq!(
         reader.episodes(&key("evaluate")).unwrap().len(),
@@ -44,7 +44,7 @@ fn readers_read_while_the_writer_writes() {
 fn a_reader_does_not_create_anything() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(
-        Reader::open(folder.path()),
+        StoreReader::open(folder.path()),
         Err(StoreError::Missing { .. })
     ));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -52,17 +52,17 @@ fn a_reader_does_not_create_anything() {
 
 #[test]
 fn what_a_dead_process_left_running_is_interrupted() {
-    let (folder, mut store) = fresh();
-    evaluate(&mut store);
-    store.stage_started(&key("base")).unwrap();
+    let (folder, mut store) = fresh_store();
+    record_evaluation(&mut store);
+    store.record_stage_start(&key("base")).unwrap();
     store
-        .run_status("one", &key("weak"), Status::Running, None)
+        .set_run_status("one", &key("weak"), Status::Running, None)
         .unwrap();
     drop(store);
     let store = Store::open(folder.path()).unwrap();
-    assert_eq!(status(&store, "base"), Status::Interrupted);
-    assert_eq!(status(&store, "evaluate"), Status::Done);
-    assert_eq!(status(&store, "evaluate greedily"), Status::Queued);
+    assert_eq!(stage_status(&store, "base"), Status::Interrupted);
+    assert_eq!(stage_status(&store, "evaluate"), Status::Done);
+    assert_eq!(stage_status(&store, "evaluate greedily"), Status::Queued);
     let statuses: Vec<_> = store
         .runs("one")
         .unwrap()
@@ -75,21 +75,21 @@ fn what_a_dead_process_left_running_is_interrupted() {
 /// The files as they lie on disk while the writer is at work are what a kill leaves behind.
 #[test]
 fn files_left_by_a_kill_hold_every_finished_transaction() {
-    let (folder, mut store) = fresh();
-    evaluate(&mut store);
-    store.stage_started(&key("base")).unwrap();
+    let (folder, mut store) = fresh_store();
+    record_evaluation(&mut store);
+    store.record_stage_start(&key("base")).unwrap();
     let left = tempfile::tempdir().unwrap();
     for file in ["rise-lab.db", "rise-lab.db-wal"] {
         fs::copy(folder.path().join(file), left.path().join(file)).unwrap();
     }
-    let reader = Reader::open(left.path()).unwrap();
+    let reader = StoreReader::open(left.path()).unwrap();
     assert_eq!(
-        status(&reader, "base"),
+        stage_status(&reader, "base"),
         Status::Running,
         "a reader reports what is written"
     );
     let survivor = Store::open(left.path()).unwrap();
-    assert_eq!(status(&survivor, "base"), Status::Interrupted);
+    assert_eq!(stage_status(&survivor, "base"), Status::Interrupted);
     assert_eq!(
         survivor.episodes(&key("evaluate")).unwrap(),
         store.episodes(&key("evaluate")).unwrap()
@@ -102,18 +102,18 @@ fn files_left_by_a_kill_hold_every_finished_transaction() {
 
 #[test]
 fn opening_again_changes_nothing() {
-    let (folder, mut store) = fresh();
-    evaluate(&mut store);
-    let dump = |reader: &Reader| {
+    let (folder, mut store) = fresh_store();
+    record_evaluation(&mut store);
+    let dump = |reader: &StoreReader| {
         (
-            reader.stages("one").unwrap(),
+            reader.experiment_stages("one").unwrap(),
             reader.runs("one").unwrap(),
             reader.episodes(&key("evaluate")).unwrap(),
         )
     };
     let before = dump(&store);
     drop(store);
-    assert_eq!(dump(&planned(folder.path())), before);
+    assert_eq!(dump(&planned_store(folder.path())), before);
 }
 
 #[test]
@@ -136,14 +136,14 @@ fn a_place_that_cannot_be_written_is_named() {
 
 #[test]
 fn damage_is_reported_as_damage() {
-    let (folder, mut store) = fresh();
-    evaluate(&mut store);
+    let (folder, mut store) = fresh_store();
+    record_evaluation(&mut store);
     drop(store);
     let path = folder.path().join("rise-lab.db");
     let mut bytes = fs::read(&path).unwrap();
     bytes[4096..].fill(0xa5);
     fs::write(&path, bytes).unwrap();
-    let found = Reader::open(folder.path()).and_then(|reader| reader.runs("one"));
+    let found = StoreReader::open(folder.path()).and_then(|reader| reader.runs("one"));
     assert!(
         matches!(found, Err(StoreError::Damaged { .. })),
         "{found:?}"
@@ -152,7 +152,7 @@ fn damage_is_reported_as_damage() {
 
 #[test]
 fn words_that_mean_nothing_are_damage() {
-    let (folder, store) = fresh();
+    let (folder, store) = fresh_store();
     let shell = rusqlite::Connection::open(folder.path().join("rise-lab.db")).unwrap();
     shell.execute("UPDATE runs SET spec = '{'", []).unwrap();
     assert!(matches!(store.runs("one"), Err(StoreError::Damaged { .. })));
@@ -160,8 +160,8 @@ fn words_that_mean_nothing_are_damage() {
 
 #[test]
 fn a_reader_knows_whether_somebody_is_writing() {
-    let (folder, store) = fresh();
-    let reader = Reader::open(folder.path()).unwrap();
+    let (folder, store) = fresh_store();
+    let reader = StoreReader::open(folder.path()).unwrap();
     assert!(reader.is_being_written());
     drop(store);
     assert!(!reader.is_being_written());

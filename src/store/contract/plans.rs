@@ -4,12 +4,12 @@ use super::*;
 
 #[test]
 fn a_plan_comes_back() {
-    let (_folder, store) = fresh();
+    let (_folder, store) = fresh_store();
     assert_eq!(store.experiments().unwrap(), [experiment("one")]);
     let found = store.runs("one").unwrap();
-    assert_eq!(found[1], store.run_of("one", &key("strong")).unwrap());
-    let lines = store.run_lines(None).unwrap();
-    assert_eq!(lines, store.run_lines(Some("one")).unwrap());
+    assert_eq!(found[1], store.run_by_key("one", &key("strong")).unwrap());
+    let lines = store.list_runs(None).unwrap();
+    assert_eq!(lines, store.list_runs(Some("one")).unwrap());
     let of = |run: &RunRow| {
         (
             run.key.clone(),
@@ -24,7 +24,7 @@ fn a_plan_comes_back() {
         .map(|line| (line.key, line.label, line.seed, line.axes, line.status))
         .collect();
     assert_eq!(listed, found.iter().map(of).collect::<Vec<_>>());
-    assert!(store.run_lines(Some("two")).unwrap().is_empty());
+    assert!(store.list_runs(Some("two")).unwrap().is_empty());
     assert_eq!(
         (found[0].key.clone(), found[0].status),
         (key("weak"), Status::Queued)
@@ -45,69 +45,71 @@ fn a_plan_comes_back() {
         rows.into_iter().map(|row| row.kind).collect::<Vec<_>>()
     };
     assert_eq!(
-        kinds(store.stages("one").unwrap()),
+        kinds(store.experiment_stages("one").unwrap()),
         ["prepare", "base", "evaluate", "evaluate greedily"]
     );
     assert_eq!(
-        kinds(store.stages_of("one", &key("strong")).unwrap()),
+        kinds(store.run_stages("one", &key("strong")).unwrap()),
         ["prepare", "base", "evaluate greedily"]
     );
     assert_eq!(
-        store.sharing("one").unwrap(),
-        Sharing {
-            asked: 6,
+        store.stage_sharing("one").unwrap(),
+        StageSharing {
+            requested: 6,
             distinct: 4
         }
     );
     assert_eq!(
-        store.inputs(&key("evaluate")).unwrap(),
+        store.stage_inputs(&key("evaluate")).unwrap(),
         [key("base"), key("prepare")]
     );
 }
 
 #[test]
 fn planning_again_keeps_results_and_forgets_only_runs() {
-    let (_folder, mut store) = fresh();
-    evaluate(&mut store);
+    let (_folder, mut store) = fresh_store();
+    record_evaluation(&mut store);
     store
-        .run_status("one", &key("strong"), Status::Failed, Some("no memory"))
+        .set_run_status("one", &key("strong"), Status::Failed, Some("no memory"))
         .unwrap();
     let changed = ExperimentRow {
         question: "Still?".to_owned(),
         ..experiment("one")
     };
-    let moved = PlannedRun {
+    let moved = PlannedRunRow {
         position: 0,
         label: "base=strong".to_owned(),
         ..run("strong", 0, "evaluate greedily")
     };
-    store.experiment(&changed, &[moved], &stages()).unwrap();
+    store
+        .record_experiment(&changed, &[moved], &stages())
+        .unwrap();
     let left = store.runs("one").unwrap();
     assert_eq!(left.len(), 1);
     assert_eq!(
         (left[0].label.as_str(), left[0].error.as_deref()),
         ("base=strong", Some("no memory"))
     );
-    assert_eq!(store.experiment_named("one").unwrap(), changed);
-    assert_eq!(status(&store, "evaluate"), Status::Done);
+    assert_eq!(store.find_experiment("one").unwrap(), changed);
+    assert_eq!(stage_status(&store, "evaluate"), Status::Done);
     assert_eq!(store.episodes(&key("evaluate")).unwrap().len(), 3);
     assert_eq!(store.checkpoints("one").unwrap().len(), 1);
 }
 
 #[test]
 fn a_done_run_that_needs_more_is_queued_again() {
-    let (_folder, mut store) = fresh();
-    evaluate(&mut store);
+    let (_folder, mut store) = fresh_store();
+    record_evaluation(&mut store);
     store
-        .stage_done(&key("base"), &StageResults::default())
+        .record_stage_results(&key("base"), &StageResults::default())
         .unwrap();
     for name in ["weak", "strong"] {
         store
-            .run_status("one", &key(name), Status::Done, None)
+            .set_run_status("one", &key(name), Status::Done, None)
             .unwrap();
     }
     store
-        .experiment(&experiment("one"), &runs(), &stages())
+        .record_experiment(&experiment("one"), &runs(), &stages())
         .unwrap();
     let statuses: Vec<_> = store
         .runs("one")
@@ -120,43 +122,46 @@ fn a_done_run_that_needs_more_is_queued_again() {
 
 #[test]
 fn one_run_may_be_part_of_two_experiments() {
-    let (_folder, mut store) = fresh();
+    let (_folder, mut store) = fresh_store();
     store
-        .experiment(&experiment("two"), &runs()[..1], &stages())
+        .record_experiment(&experiment("two"), &runs()[..1], &stages())
         .unwrap();
     store
-        .run_status("two", &key("weak"), Status::Done, None)
+        .set_run_status("two", &key("weak"), Status::Done, None)
         .unwrap();
     assert_eq!(store.runs("one").unwrap()[0].status, Status::Queued);
-    assert_eq!(store.run("base=weak seed=3").unwrap().experiment, "one");
+    assert_eq!(
+        store.find_run("base=weak seed=3").unwrap().experiment,
+        "one"
+    );
 }
 
 #[test]
 fn a_plan_that_does_not_fit_is_refused_whole() {
-    let (_folder, mut store) = fresh();
-    let lost = PlannedRun {
+    let (_folder, mut store) = fresh_store();
+    let lost = PlannedRunRow {
         stages: vec![key("nowhere")],
         ..run("lost", 0, "evaluate")
     };
-    let refused = store.experiment(&experiment("two"), &[lost], &[stage("new", &[])]);
+    let refused = store.record_experiment(&experiment("two"), &[lost], &[stage("new", &[])]);
     assert!(
         matches!(refused, Err(StoreError::UnknownStage { .. })),
         "{refused:?}"
     );
-    let huge = PlannedRun {
+    let huge = PlannedRunRow {
         seed: u64::MAX,
         ..run("huge", 0, "evaluate")
     };
     assert!(matches!(
-        store.experiment(&experiment("two"), &[huge], &[]),
+        store.record_experiment(&experiment("two"), &[huge], &[]),
         Err(StoreError::BadRun { .. })
     ));
-    let stray = PlannedRun {
+    let stray = PlannedRunRow {
         key: key("other"),
         ..run("stray", 0, "evaluate")
     };
     assert!(matches!(
-        store.experiment(&experiment("two"), &[stray], &[]),
+        store.record_experiment(&experiment("two"), &[stray], &[]),
         Err(StoreError::BadRun { .. })
     ));
     assert_eq!(store.experiments().unwrap().len(), 1);
@@ -165,7 +170,7 @@ fn a_plan_that_does_not_fit_is_refused_whole() {
 
 #[test]
 fn a_run_is_found_by_key_prefix_and_label() {
-    let (_folder, store) = fresh();
+    let (_folder, store) = fresh_store();
     let weak = key("weak");
     for given in [
         weak.as_str(),
@@ -173,25 +178,27 @@ fn a_run_is_found_by_key_prefix_and_label() {
         &weak.as_str()[..4].to_uppercase(),
         "base=weak seed=3",
     ] {
-        assert_eq!(store.run(given).unwrap().key, weak, "{given}");
+        assert_eq!(store.find_run(given).unwrap().key, weak, "{given}");
     }
-    insta::assert_snapshot!(store.run("base=weka seed=3").unwrap_err(), @"no run has the key or label `base=weka seed=3` (did you mean `base=weak seed=3`?); `rise-lab runs` lists them");
-    insta::assert_snapshot!(store.experiment_named("ome").unwrap_err(), @"no experiment is called `ome` (did you mean `one`?); `rise-lab runs` lists what there is");
+    insta::assert_snapshot!(store.find_run("base=weka seed=3").unwrap_err(), @"no run has the key or label `base=weka seed=3` (did you mean `base=weak seed=3`?); `rise-lab runs` lists them");
+    insta::assert_snapshot!(store.find_experiment("ome").unwrap_err(), @"no experiment is called `ome` (did you mean `one`?); `rise-lab runs` lists what there is");
     assert!(matches!(
-        store.run("0000"),
+        store.find_run("0000"),
         Err(StoreError::UnknownRun { nearest: None, .. })
     ));
 }
 
 #[test]
 fn a_label_of_two_different_runs_is_ambiguous() {
-    let (_folder, mut store) = fresh();
-    let twin = PlannedRun {
+    let (_folder, mut store) = fresh_store();
+    let twin = PlannedRunRow {
         label: "base=weak seed=3".to_owned(),
         ..run("twin", 0, "evaluate")
     };
-    store.experiment(&experiment("two"), &[twin], &[]).unwrap();
-    let found = store.run("base=weak seed=3");
+    store
+        .record_experiment(&experiment("two"), &[twin], &[])
+        .unwrap();
+    let found = store.find_run("base=weak seed=3");
     assert!(
         matches!(found, Err(StoreError::AmbiguousRun { ref candidates, .. }) if candidates.len() == 2)
     );

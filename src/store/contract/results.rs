@@ -4,20 +4,20 @@ use super::*;
 
 #[test]
 fn what_is_done_cannot_change() {
-    let (_folder, mut store) = fresh();
-    evaluate(&mut store);
+    let (_folder, mut store) = fresh_store();
+    record_evaluation(&mut store);
     let before = store.stage(&key("evaluate")).unwrap();
     let again = [
-        store.stage_done(&key("evaluate"), &evaluated()),
-        store.stage_done(&key("evaluate"), &StageResults::default()),
-        store.stage_started(&key("evaluate")),
-        store.stage_failed(&key("evaluate"), "late"),
-        store.stage_interrupted(&key("evaluate")),
+        store.record_stage_results(&key("evaluate"), &evaluate_results()),
+        store.record_stage_results(&key("evaluate"), &StageResults::default()),
+        store.record_stage_start(&key("evaluate")),
+        store.record_stage_failure(&key("evaluate"), "late"),
+        store.record_stage_interruption(&key("evaluate")),
     ];
     assert!(
         again
             .iter()
-            .all(|result| matches!(result, Err(StoreError::StageDone { .. }))),
+            .all(|result| matches!(result, Err(StoreError::StageAlreadyDone { .. }))),
         "{again:?}"
     );
     assert_eq!(store.stage(&key("evaluate")).unwrap(), before);
@@ -26,8 +26,8 @@ fn what_is_done_cannot_change() {
 
 #[test]
 fn not_even_another_program_changes_what_is_done() {
-    let (folder, mut store) = fresh();
-    evaluate(&mut store);
+    let (folder, mut store) = fresh_store();
+    record_evaluation(&mut store);
     let shell = rusqlite::Connection::open(folder.path().join("rise-lab.db")).unwrap();
     let changes = [
         "UPDATE stages SET seconds = 0 WHERE status = 'done'",
@@ -49,7 +49,7 @@ fn not_even_another_program_changes_what_is_done() {
 
 #[test]
 fn references_must_exist() {
-    let (folder, _store) = fresh();
+    let (folder, _store) = fresh_store();
     let shell = rusqlite::Connection::open(folder.path().join("rise-lab.db")).unwrap();
     shell.pragma_update(None, "foreign_keys", true).unwrap();
     let orphan = "INSERT INTO artifacts (stage, name, sha256, bytes) VALUES (999, 'x', 'x', 0)";
@@ -68,57 +68,59 @@ fn references_must_exist() {
 
 #[test]
 fn contradicting_results_leave_no_trace() {
-    let (_folder, mut store) = fresh();
-    store.metrics(&[metric(1)]).unwrap();
+    let (_folder, mut store) = fresh_store();
+    store.record_metrics(&[metric(1)]).unwrap();
     let unscored = StageResults {
         scores: vec![ScoreRow {
             metric: "m9".into(),
             ..score("p", 0.0)
         }],
-        ..evaluated()
+        ..evaluate_results()
     };
-    let refused = store.stage_done(&key("evaluate"), &unscored);
+    let refused = store.record_stage_results(&key("evaluate"), &unscored);
     assert!(
         matches!(refused, Err(StoreError::UnknownMetric { .. })),
         "{refused:?}"
     );
     let nan = StageResults {
         scores: vec![score("p/9", f64::NAN)],
-        ..evaluated()
+        ..evaluate_results()
     };
     let twice = StageResults {
         episodes: vec![episode("p/9", 0), episode("p/9", 0)],
-        ..evaluated()
+        ..evaluate_results()
     };
     let ungraded = StageResults {
         grader: None,
-        ..evaluated()
+        ..evaluate_results()
     };
-    let mut empty = evaluated();
-    empty.episodes[0].turns[1] = Turn::of(Vec::new(), 0);
+    let mut empty = evaluate_results();
+    empty.episodes[0].turns[1] = Turn::new(Vec::new(), 0);
     for results in [nan, twice, ungraded, empty] {
-        let refused = store.stage_done(&key("evaluate"), &results);
+        let refused = store.record_stage_results(&key("evaluate"), &results);
         assert!(
             matches!(refused, Err(StoreError::BadResults { .. })),
             "{refused:?}"
         );
     }
-    assert_eq!(status(&store, "evaluate"), Status::Queued);
+    assert_eq!(stage_status(&store, "evaluate"), Status::Queued);
     let left = "SELECT (SELECT count(*) FROM episodes) + (SELECT count(*) FROM points) + (SELECT count(*) FROM artifacts)";
     assert_eq!(store.query(left, 1).unwrap().rows, [[json!(0)]]);
 }
 
 #[test]
 fn metrics_are_versioned() {
-    let (_folder, mut store) = fresh();
-    evaluate(&mut store);
+    let (_folder, mut store) = fresh_store();
+    record_evaluation(&mut store);
     let reworded = MetricRow {
         meaning: "Clearer.".to_owned(),
         ..metric(1)
     };
-    store.metrics(&[reworded.clone(), metric(2)]).unwrap();
+    store
+        .record_metrics(&[reworded.clone(), metric(2)])
+        .unwrap();
     assert_eq!(store.reader().metrics().unwrap(), [reworded, metric(2)]);
-    let changed = store.metrics(&[MetricRow {
+    let changed = store.record_metrics(&[MetricRow {
         higher_is_better: None,
         ..metric(1)
     }]);
@@ -132,7 +134,7 @@ fn metrics_are_versioned() {
         "scores of the older version still count"
     );
     store
-        .stage_done(&key("evaluate greedily"), &evaluated())
+        .record_stage_results(&key("evaluate greedily"), &evaluate_results())
         .unwrap();
     let versions = store
         .query(
@@ -151,9 +153,9 @@ fn metrics_are_versioned() {
 
 #[test]
 fn newer_grades_and_scores_stand_beside_the_old_ones() {
-    let (folder, mut store) = fresh();
-    evaluate(&mut store);
-    store.metrics(&[metric(2)]).unwrap();
+    let (folder, mut store) = fresh_store();
+    record_evaluation(&mut store);
+    store.record_metrics(&[metric(2)]).unwrap();
     let shell = rusqlite::Connection::open(folder.path().join("rise-lab.db")).unwrap();
     let added = "INSERT INTO graders (id, name, version) VALUES (70, 'rise-compat', 1);
                  INSERT INTO grades SELECT candidate, 70, 'x', 'wrong' FROM grades;
@@ -172,12 +174,12 @@ fn newer_grades_and_scores_stand_beside_the_old_ones() {
 }
 
 /// What a further grader makes of [`evaluated`]: nine texts, three of each episode.
-fn further(name: &str, verdict: Verdict) -> Regraded {
-    let answer = (verdict != Verdict::Unreadable).then(|| "4".to_owned());
-    Regraded {
+fn regrade_results(name: &str, verdict: GradeVerdict) -> RegradeResults {
+    let answer = (verdict != GradeVerdict::Unreadable).then(|| "4".to_owned());
+    RegradeResults {
         grader: (name.to_owned(), 1),
         grades: vec![Grade { answer, verdict }; 9],
-        scores: if verdict == Verdict::Unreadable {
+        scores: if verdict == GradeVerdict::Unreadable {
             vec![]
         } else {
             vec![score("p/9", 0.5), score("p/10", 0.5)]
@@ -185,26 +187,28 @@ fn further(name: &str, verdict: Verdict) -> Regraded {
     }
 }
 
-fn rows_of(store: &Store, name: &str) -> Option<GraderRows> {
-    let rows = store.graders_of(&key("evaluate")).unwrap();
+fn coverage_by_grader(store: &Store, name: &str) -> Option<GraderCoverage> {
+    let rows = store.grader_coverage(&key("evaluate")).unwrap();
     rows.into_iter().find(|rows| rows.grader.0 == name)
 }
 
 #[test]
 fn further_graders_stand_beside_the_stages_own() {
-    let (_folder, mut store) = fresh();
-    store.metrics(&[metric(1)]).unwrap();
+    let (_folder, mut store) = fresh_store();
+    store.record_metrics(&[metric(1)]).unwrap();
     let beside = vec![
-        further("right", Verdict::Right),
-        further("silent", Verdict::Unreadable),
+        regrade_results("right", GradeVerdict::Right),
+        regrade_results("silent", GradeVerdict::Unreadable),
     ];
-    store.stage_done(&key("prepare"), &prepared()).unwrap();
     store
-        .stage_done(
+        .record_stage_results(&key("prepare"), &prepare_results())
+        .unwrap();
+    store
+        .record_stage_results(
             &key("evaluate"),
             &StageResults {
-                beside,
-                ..evaluated()
+                regrades: beside,
+                ..evaluate_results()
             },
         )
         .unwrap();
@@ -220,32 +224,35 @@ fn further_graders_stand_beside_the_stages_own() {
     );
     let right = ("right".to_owned(), 1);
     assert_eq!(
-        store.scores_under(&evaluation, &right).unwrap(),
+        store.scores_by_grader(&evaluation, &right).unwrap(),
         [score("p/10", 0.5), score("p/9", 0.5)]
     );
     assert_eq!(
         store
-            .scores_under(&evaluation, &("nobody".to_owned(), 1))
+            .scores_by_grader(&evaluation, &("nobody".to_owned(), 1))
             .unwrap(),
         []
     );
     // Each episode has an unreadable, a wrong and a right text.
-    assert_eq!(store.disagreement(&evaluation, &right).unwrap(), (6, 9));
+    assert_eq!(
+        store.grader_disagreement(&evaluation, &right).unwrap(),
+        (6, 9)
+    );
     let names: Vec<_> = store
-        .graders_of(&evaluation)
+        .grader_coverage(&evaluation)
         .unwrap()
         .into_iter()
         .map(|rows| rows.grader.0)
         .collect();
     assert_eq!(names, ["numeric", "right", "silent"]);
     assert_eq!(
-        store.graders_of(&key("evaluate greedily")).unwrap(),
+        store.grader_coverage(&key("evaluate greedily")).unwrap(),
         [],
         "nothing of it was graded yet"
     );
-    let silent = rows_of(&store, "silent").unwrap();
+    let silent = coverage_by_grader(&store, "silent").unwrap();
     assert_eq!(
-        (silent.unread, silent.graded, silent.attempts),
+        (silent.reads_nothing, silent.graded, silent.attempts),
         (true, 0, 9)
     );
     let counted = |sql: &str| store.query(sql, 9).unwrap().rows;
@@ -283,87 +290,95 @@ fn further_graders_stand_beside_the_stages_own() {
 
 #[test]
 fn grades_are_added_to_finished_stages_once_and_nothing_else_changes() {
-    let (folder, mut store) = fresh();
+    let (folder, mut store) = fresh_store();
     let evaluation = key("evaluate");
-    let early = store.regraded(&evaluation, &[], &further("right", Verdict::Right));
+    let early = store.add_regrade(
+        &evaluation,
+        &[],
+        &regrade_results("right", GradeVerdict::Right),
+    );
     assert!(
         matches!(early, Err(StoreError::BadResults { .. })),
         "{early:?}"
     );
     assert!(matches!(
-        store.regraded(&key("no"), &[], &further("x", Verdict::Right)),
+        store.add_regrade(&key("no"), &[], &regrade_results("x", GradeVerdict::Right)),
         Err(StoreError::UnknownStage { .. })
     ));
-    evaluate(&mut store);
+    record_evaluation(&mut store);
     let (stage, episodes) = (
         store.stage(&evaluation).unwrap(),
         store.episodes(&evaluation).unwrap(),
     );
     assert_eq!(
-        store.extent(&evaluation).unwrap(),
-        Some(Extent {
+        store.eval_shape(&evaluation).unwrap(),
+        Some(EvalShapeRow {
             problems: 2,
             turns: 2,
             samples: 1,
-            stops: false,
-            verifies: false
+            may_stop_early: false,
+            self_verifies: false
         })
     );
-    assert_eq!(store.extent(&key("prepare")).unwrap(), None);
-    let behind = store.problems_behind(&evaluation).unwrap();
+    assert_eq!(store.eval_shape(&key("prepare")).unwrap(), None);
+    let behind = store.ancestor_problems(&evaluation).unwrap();
     assert_eq!(behind.keys().collect::<Vec<_>>(), ["p/1", "p/10", "p/9"]);
-    let right = further("right", Verdict::Right);
-    let added = store.regraded(&evaluation, &episodes, &right).unwrap();
+    let right = regrade_results("right", GradeVerdict::Right);
+    let added = store.add_regrade(&evaluation, &episodes, &right).unwrap();
     assert_eq!(
         added,
-        Added {
+        InsertedCounts {
             grades: 9,
             scores: 2,
-            unread: false
+            reads_nothing: false
         }
     );
-    let changed = Regraded {
-        grades: further("x", Verdict::Wrong).grades,
+    let changed = RegradeResults {
+        grades: regrade_results("x", GradeVerdict::Wrong).grades,
         ..right
     };
     assert_eq!(
-        store.regraded(&evaluation, &episodes, &changed).unwrap(),
-        Added::default(),
+        store.add_regrade(&evaluation, &episodes, &changed).unwrap(),
+        InsertedCounts::default(),
         "what is there stays"
     );
-    let silent = further("silent", Verdict::Unreadable);
+    let silent = regrade_results("silent", GradeVerdict::Unreadable);
     assert!(
         store
-            .regraded(&evaluation, &episodes, &silent)
+            .add_regrade(&evaluation, &episodes, &silent)
             .unwrap()
-            .unread
+            .reads_nothing
     );
     assert_eq!(
-        store.regraded(&evaluation, &episodes, &silent).unwrap(),
-        Added::default()
+        store.add_regrade(&evaluation, &episodes, &silent).unwrap(),
+        InsertedCounts::default()
     );
-    let newer = Regraded {
+    let newer = RegradeResults {
         grader: ("right".to_owned(), 2),
-        ..further("right", Verdict::Wrong)
+        ..regrade_results("right", GradeVerdict::Wrong)
     };
     assert_eq!(
         store
-            .regraded(&evaluation, &episodes, &newer)
+            .add_regrade(&evaluation, &episodes, &newer)
             .unwrap()
             .grades,
         9,
         "an older version's rows stay"
     );
-    let lost = store.regraded(
+    let lost = store.add_regrade(
         &evaluation,
         &[episode("p/1", 0)],
-        &further("lost", Verdict::Right),
+        &regrade_results("lost", GradeVerdict::Right),
     );
     assert!(
         matches!(lost, Err(StoreError::BadResults { .. })),
         "{lost:?}"
     );
-    assert_eq!(rows_of(&store, "lost"), None, "nothing of it is stored");
+    assert_eq!(
+        coverage_by_grader(&store, "lost"),
+        None,
+        "nothing of it is stored"
+    );
     assert_eq!(
         (
             store.stage(&evaluation).unwrap(),
@@ -373,7 +388,7 @@ fn grades_are_added_to_finished_stages_once_and_nothing_else_changes() {
     );
     assert_eq!(
         store
-            .disagreement(&evaluation, &("right".to_owned(), 1))
+            .grader_disagreement(&evaluation, &("right".to_owned(), 1))
             .unwrap(),
         (6, 9)
     );
@@ -386,10 +401,10 @@ fn grades_are_added_to_finished_stages_once_and_nothing_else_changes() {
 
 #[test]
 fn a_hundred_thousand_texts_go_in_with_one_transaction() {
-    let (_folder, mut store) = fresh();
+    let (_folder, mut store) = fresh_store();
     let turns = || {
         (0..10)
-            .map(|n| Turn::single(candidate(&n.to_string(), Verdict::Wrong)))
+            .map(|n| Turn::single(candidate(&n.to_string(), GradeVerdict::Wrong)))
             .collect()
     };
     let episodes = (0..10_000).map(|n| Episode {
@@ -402,7 +417,9 @@ fn a_hundred_thousand_texts_go_in_with_one_transaction() {
         grader: Some(("numeric".to_owned(), 1)),
         ..StageResults::default()
     };
-    store.stage_done(&key("evaluate"), &results).unwrap();
+    store
+        .record_stage_results(&key("evaluate"), &results)
+        .unwrap();
     let counted = store
         .query("SELECT count(*), count(DISTINCT problem) FROM attempts", 1)
         .unwrap();
@@ -413,8 +430,8 @@ fn a_hundred_thousand_texts_go_in_with_one_transaction() {
 
 #[test]
 fn every_view_speaks_in_names() {
-    let (_folder, mut store) = fresh();
-    evaluate(&mut store);
+    let (_folder, mut store) = fresh_store();
+    record_evaluation(&mut store);
     let first = |sql: &str| {
         let table = store.query(sql, 1).unwrap();
         table

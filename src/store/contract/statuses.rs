@@ -4,21 +4,21 @@ use super::*;
 
 #[test]
 fn a_stage_lives_through_its_statuses() {
-    let (_folder, mut store) = fresh();
+    let (_folder, mut store) = fresh_store();
     let base = key("base");
-    store.stage_started(&base).unwrap();
-    assert_eq!(status(&store, "base"), Status::Running);
-    store.stage_failed(&base, "it broke").unwrap();
+    store.record_stage_start(&base).unwrap();
+    assert_eq!(stage_status(&store, "base"), Status::Running);
+    store.record_stage_failure(&base, "it broke").unwrap();
     let row = store.stage(&base).unwrap().unwrap();
     assert_eq!(
         (row.status, row.error.as_deref()),
         (Status::Failed, Some("it broke"))
     );
-    store.stage_started(&base).unwrap();
-    store.stage_interrupted(&base).unwrap();
-    store.stage_started(&base).unwrap();
+    store.record_stage_start(&base).unwrap();
+    store.record_stage_interruption(&base).unwrap();
+    store.record_stage_start(&base).unwrap();
     store
-        .stage_done(
+        .record_stage_results(
             &base,
             &StageResults {
                 seconds: 2.0,
@@ -36,30 +36,30 @@ fn a_stage_lives_through_its_statuses() {
 
 #[test]
 fn an_unknown_stage_or_run_is_refused() {
-    let (_folder, mut store) = fresh();
+    let (_folder, mut store) = fresh_store();
     let nowhere = key("nowhere");
     let refused = [
-        store.stage_started(&nowhere),
-        store.stage_failed(&nowhere, ""),
-        store.stage_done(&nowhere, &StageResults::default()),
-        store.inputs(&nowhere).map(drop),
+        store.record_stage_start(&nowhere),
+        store.record_stage_failure(&nowhere, ""),
+        store.record_stage_results(&nowhere, &StageResults::default()),
+        store.stage_inputs(&nowhere).map(drop),
     ];
     assert!(
         refused
             .iter()
             .all(|result| matches!(result, Err(StoreError::UnknownStage { .. })))
     );
-    let refused = store.run_status("one", &nowhere, Status::Done, None);
+    let refused = store.set_run_status("one", &nowhere, Status::Done, None);
     assert!(matches!(refused, Err(StoreError::UnknownRun { .. })));
 }
 
 #[test]
 fn results_come_back_in_order() {
-    let (_folder, mut store) = fresh();
-    evaluate(&mut store);
+    let (_folder, mut store) = fresh_store();
+    record_evaluation(&mut store);
     assert_eq!(
         store.problems(&key("prepare")).unwrap(),
-        prepared().problems
+        prepare_results().problems
     );
     let asked = [episode("p/9", 0), episode("p/10", 0), episode("p/10", 1)];
     assert_eq!(store.episodes(&key("evaluate")).unwrap(), asked);
@@ -73,13 +73,13 @@ fn results_come_back_in_order() {
         "{points:?}"
     );
     assert_eq!(
-        store.artifacts(&key("evaluate")).unwrap(),
-        evaluated().artifacts
+        store.stage_artifacts(&key("evaluate")).unwrap(),
+        evaluate_results().artifacts
     );
     let row = store.stage(&key("evaluate")).unwrap().unwrap();
     assert_eq!(
         (row.counts, row.origin),
-        (evaluated().counts, evaluated().origin)
+        (evaluate_results().counts, evaluate_results().origin)
     );
     assert_eq!(row.peak_bytes, Some(3 << 30));
     assert_eq!(
@@ -90,20 +90,24 @@ fn results_come_back_in_order() {
 
 #[test]
 fn standings_count_shared_stages_once_and_name_what_is_running_or_failed() {
-    let (_folder, mut store) = fresh();
+    let (_folder, mut store) = fresh_store();
     store
-        .experiment(&experiment("two"), &runs()[..1], &stages())
+        .record_experiment(&experiment("two"), &runs()[..1], &stages())
         .unwrap();
-    store.experiment(&experiment("empty"), &[], &[]).unwrap();
-    evaluate(&mut store);
-    store.stage_failed(&key("base"), "no memory").unwrap();
-    store.stage_started(&key("evaluate greedily")).unwrap();
+    store
+        .record_experiment(&experiment("empty"), &[], &[])
+        .unwrap();
+    record_evaluation(&mut store);
+    store
+        .record_stage_failure(&key("base"), "no memory")
+        .unwrap();
+    store.record_stage_start(&key("evaluate greedily")).unwrap();
     let changes = [
         (&key("weak"), Status::Done, None),
         (&key("strong"), Status::Failed, Some("no memory")),
     ];
-    store.run_statuses("one", changes).unwrap();
-    let standings = store.standings().unwrap();
+    store.set_run_statuses("one", changes).unwrap();
+    let standings = store.experiment_progress().unwrap();
     let names: Vec<&str> = standings
         .iter()
         .map(|standing| standing.experiment.as_str())
@@ -119,7 +123,7 @@ fn standings_count_shared_stages_once_and_name_what_is_running_or_failed() {
         .iter()
         .map(|standing| {
             standing
-                .noteworthy
+                .active_or_failed
                 .iter()
                 .map(|stage| stage.kind.as_str())
                 .collect()
@@ -130,21 +134,24 @@ fn standings_count_shared_stages_once_and_name_what_is_running_or_failed() {
         [vec![], vec!["base", "evaluate greedily"], vec!["base"]]
     );
     assert_eq!(
-        standings[1].noteworthy[0].error.as_deref(),
+        standings[1].active_or_failed[0].error.as_deref(),
         Some("no memory")
     );
-    assert_eq!(store.stages_done("one", &key("weak")).unwrap(), (2, 3));
+    assert_eq!(
+        store.count_done_stages("one", &key("weak")).unwrap(),
+        (2, 3)
+    );
 }
 
 #[test]
 fn statuses_of_several_runs_change_together_or_not_at_all() {
-    let (_folder, mut store) = fresh();
+    let (_folder, mut store) = fresh_store();
     let changes = [
         (&key("weak"), Status::Done, None),
         (&key("nowhere"), Status::Done, None),
     ];
     assert!(matches!(
-        store.run_statuses("one", changes),
+        store.set_run_statuses("one", changes),
         Err(StoreError::UnknownRun { .. })
     ));
     assert_eq!(store.runs("one").unwrap()[0].status, Status::Queued);
@@ -152,14 +159,14 @@ fn statuses_of_several_runs_change_together_or_not_at_all() {
 
 #[test]
 fn a_problem_is_the_one_its_stage_was_made_from() {
-    let (_folder, mut store) = fresh();
-    evaluate(&mut store);
+    let (_folder, mut store) = fresh_store();
+    record_evaluation(&mut store);
     let other = Problem {
         question: "Another question.".to_owned(),
         ..problem("p/9")
     };
     store
-        .experiment(
+        .record_experiment(
             &experiment("two"),
             &[],
             &[stage("other", &[]), stage("late", &["other"])],
@@ -169,24 +176,27 @@ fn a_problem_is_the_one_its_stage_was_made_from() {
         problems: vec![(Split::Test, other.clone())],
         ..StageResults::default()
     };
-    store.stage_done(&key("other"), &results).unwrap();
+    store.record_stage_results(&key("other"), &results).unwrap();
     assert_eq!(
-        store.problem(&key("evaluate"), "p/9").unwrap(),
+        store.find_problem(&key("evaluate"), "p/9").unwrap(),
         Some(problem("p/9"))
     );
-    assert_eq!(store.problem(&key("late"), "p/9").unwrap(), Some(other));
-    assert_eq!(store.problem(&key("late"), "p/10").unwrap(), None);
+    assert_eq!(
+        store.find_problem(&key("late"), "p/9").unwrap(),
+        Some(other)
+    );
+    assert_eq!(store.find_problem(&key("late"), "p/10").unwrap(), None);
 }
 
 #[test]
 fn inputs_that_go_in_a_circle_do_not_hang() {
-    let (_folder, mut store) = fresh();
+    let (_folder, mut store) = fresh_store();
     store
-        .experiment(
+        .record_experiment(
             &experiment("two"),
             &[],
             &[stage("a", &["b", "a"]), stage("b", &["a"])],
         )
         .unwrap();
-    assert_eq!(store.problem(&key("a"), "p/9").unwrap(), None);
+    assert_eq!(store.find_problem(&key("a"), "p/9").unwrap(), None);
 }

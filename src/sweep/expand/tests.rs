@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::spec;
+use crate::config;
 
 use super::*;
 
@@ -12,16 +12,16 @@ base = "weak"
 task = { word-problems = {} }
 "#;
 
-fn expanded(sweep: &str) -> Result<Vec<Cell>, String> {
+fn expanded(sweep: &str) -> Result<Vec<SweepCell>, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.toml");
     std::fs::write(&path, format!("{HEAD}{sweep}")).unwrap();
-    let told = |error: SpecError| {
+    let told = |error: ConfigError| {
         error
             .to_string()
             .replace(&format!("{}/", folder.path().display()), "")
     };
-    expand(&spec::read(&path, &[]).map_err(told)?).map_err(told)
+    expand_experiment(&config::read_experiment(&path, &[]).map_err(told)?).map_err(told)
 }
 
 fn labels(sweep: &str) -> String {
@@ -158,7 +158,7 @@ fn wrong_axes_are_told_with_the_nearest_path() {
         6 | "colect.teacher" = ["reference"]
           | ^^^^^^^^^^^^^^^^
           = did you mean `collect.teacher`?
-          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `samples_per_problem`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
           = in cell `colect.teacher=reference`.
     "#);
     insta::assert_snapshot!(message("[sweep.axes]\n\"teacher\" = [\"reference\", \"reference2\"]\n"), @r#"
@@ -167,7 +167,7 @@ fn wrong_axes_are_told_with_the_nearest_path() {
         6 | "teacher" = ["reference", "reference2"]
           | ^^^^^^^^^
           = did you mean `collect.teacher`?
-          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `samples_per_problem`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
           = in cell `teacher=reference`.
     "#);
     insta::assert_snapshot!(message("[sweep.axes]\n\"train.learning_rte\" = [1e-3]\n"), @r#"
@@ -329,7 +329,7 @@ fn tables_that_fit_no_cell_are_refused() {
         8 | "round.count" = 2
           | ^^^^^^^^^^^^^
           = did you mean `rounds.count`?
-          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `samples_per_problem`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
     "#);
     insta::assert_snapshot!(message(&format!("{axes}[[sweep.seeds]]\nwhere = {{ base = \"strong\" }}\nseeds = [1]\n")), @r#"
     a.toml:8:9: this rule for seeds fits no cell
@@ -400,7 +400,7 @@ fn axes(sizes: &[usize]) -> String {
     paths.iter().zip(sizes).map(axis).collect()
 }
 
-fn distinct(cells: &[Cell]) -> bool {
+fn distinct(cells: &[SweepCell]) -> bool {
     let keys: BTreeSet<_> = cells.iter().map(|cell| cell.spec.key()).collect();
     let labels: BTreeSet<_> = cells.iter().map(|cell| &cell.label).collect();
     keys.len() == cells.len() && labels.len() == cells.len()

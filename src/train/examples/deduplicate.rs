@@ -11,7 +11,7 @@ use crate::domain::{Episode, Turn};
 /// A right attempt that is given again stays: it is stood by, which is what right→right pairs teach.
 /// The official code never meets one, because there an episode ends at its first right attempt.
 #[must_use]
-pub fn deduplicated(episode: &Episode) -> Episode {
+pub fn deduplicate_turns(episode: &Episode) -> Episode {
     let mut seen = BTreeSet::new();
     let mut turns: Vec<Turn> = Vec::new();
     for turn in &episode.turns {
@@ -29,24 +29,24 @@ pub fn deduplicated(episode: &Episode) -> Episode {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pool::testing::episode;
+    use super::super::attempt_pool::testing::episode;
     use super::*;
 
     #[test]
     fn empty_and_repeated_attempts_leave_with_their_turn() {
-        let left = deduplicated(&episode("p", &["a", " a\n", "", "b", "a", "B"]));
+        let left = deduplicate_turns(&episode("p", &["a", " a\n", "", "b", "a", "B"]));
         let texts: Vec<&str> = left
             .turns
             .iter()
             .map(|turn| turn.chosen().text.as_str())
             .collect();
         assert_eq!(texts, ["a", "b", "B"]);
-        assert_eq!(deduplicated(&episode("p", &[" "])).turns, []);
+        assert_eq!(deduplicate_turns(&episode("p", &[" "])).turns, []);
     }
 
     #[test]
     fn a_right_attempt_is_stood_by_and_a_wrong_one_is_repeated() {
-        let left = deduplicated(&episode("p", &["a", "a", "b!", "b!"]));
+        let left = deduplicate_turns(&episode("p", &["a", "a", "b!", "b!"]));
         let texts: Vec<&str> = left
             .turns
             .iter()

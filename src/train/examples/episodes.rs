@@ -8,18 +8,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Dialogue, Episode, Example, Reward, Role, Verdict};
+use crate::domain::{Dialogue, Episode, GradeVerdict, Reward, Role, TrainingExample};
 
-use crate::train::selection::Selection;
-use crate::train::weighting::{Weighting, turn_means};
+use crate::train::selection::TurnSelection;
+use crate::train::weighting::{RewardWeighting, mean_reward_by_turn};
 
 /// Lays out a problem (by its id) and some attempts as the dialogue that asks for the next one.
-pub type Layout<'a> = &'a dyn Fn(&str, &[&str]) -> Dialogue;
+pub type DialogueLayout<'a> = &'a dyn Fn(&str, &[&str]) -> Dialogue;
 
 /// What became of a set of episodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Summary {
+pub struct ExampleStats {
     /// Dialogues to train on.
     pub examples: u64,
     /// Targets in them; a target is one attempt with a weight other than 0.
@@ -42,7 +42,7 @@ pub struct Summary {
 }
 
 /// A turn that is trained on.
-struct Target {
+struct TargetTurn {
     turn: usize,
     weight: f64,
 }
@@ -55,25 +55,25 @@ struct Target {
 /// history in view, one example carries all targets of an episode: attention is causal, so this
 /// is the same loss as the official code's one example per prefix, for one pass over the tokens.
 #[must_use]
-pub fn examples(
+pub fn episode_examples(
     episodes: &[Episode],
-    layout: Layout<'_>,
+    layout: DialogueLayout<'_>,
     window: Option<u32>,
-    selection: Selection,
-    weighting: Weighting,
-) -> (Vec<Example>, Summary) {
-    let (means, prompts) = (turn_means(episodes), rewards_by_problem(episodes));
+    selection: TurnSelection,
+    weighting: RewardWeighting,
+) -> (Vec<TrainingExample>, ExampleStats) {
+    let (means, prompts) = (mean_reward_by_turn(episodes), rewards_by_problem(episodes));
     let mut examples = Vec::new();
-    let mut summary = Summary::default();
+    let mut summary = ExampleStats::default();
     let mut squares = 0.0;
     for episode in episodes {
         let verdicts = episode.verdicts();
         let rewards: Vec<Reward> = verdicts.iter().map(|verdict| verdict.reward()).collect();
         let weights = weighting.weights(&rewards, &prompts[episode.problem.as_str()], &means);
-        let picks = selection.picks(&rewards);
-        let targets: Vec<Target> = picks
+        let picks = selection.select_turns(&rewards);
+        let targets: Vec<TargetTurn> = picks
             .iter()
-            .map(|&turn| Target {
+            .map(|&turn| TargetTurn {
                 turn,
                 weight: weights[turn],
             })
@@ -82,10 +82,10 @@ pub fn examples(
         summary.dropped_targets += (picks.len() - targets.len()) as u64;
         summary.dropped_episodes += u64::from(targets.is_empty());
         for target in &targets {
-            summary.count(verdicts[target.turn], target.weight);
+            summary.count_target(verdicts[target.turn], target.weight);
             squares += target.weight * target.weight;
         }
-        examples.extend(of_episode(episode, &targets, layout, window));
+        examples.extend(split_episode(episode, &targets, layout, window));
     }
     summary.examples = examples.len() as u64;
     if squares > 0.0 {
@@ -98,42 +98,42 @@ pub fn examples(
 fn rewards_by_problem(episodes: &[Episode]) -> BTreeMap<&str, Vec<Reward>> {
     let mut prompts = BTreeMap::<&str, Vec<Reward>>::new();
     for episode in episodes {
-        let rewards = episode.verdicts().into_iter().map(Verdict::reward);
+        let rewards = episode.verdicts().into_iter().map(GradeVerdict::reward);
         prompts.entry(&episode.problem).or_default().extend(rewards);
     }
     prompts
 }
 
-impl Summary {
-    fn count(&mut self, verdict: Verdict, weight: f64) {
+impl ExampleStats {
+    fn count_target(&mut self, verdict: GradeVerdict, weight: f64) {
         self.targets += 1;
         self.weight_sum += weight;
         match verdict {
-            Verdict::Right => self.right += 1,
-            Verdict::Wrong => self.wrong += 1,
-            Verdict::Unreadable => self.unreadable += 1,
+            GradeVerdict::Right => self.right += 1,
+            GradeVerdict::Wrong => self.wrong += 1,
+            GradeVerdict::Unreadable => self.unreadable += 1,
         }
     }
 }
 
 /// The examples of one episode: one for all targets if their histories are whole, else one each.
-fn of_episode(
+fn split_episode(
     episode: &Episode,
-    targets: &[Target],
-    layout: Layout<'_>,
+    targets: &[TargetTurn],
+    layout: DialogueLayout<'_>,
     window: Option<u32>,
-) -> Vec<Example> {
+) -> Vec<TrainingExample> {
     let window = window.map_or(usize::MAX, |window| window as usize);
     let Some(last) = targets.last() else {
         return Vec::new();
     };
     if last.turn <= window {
-        return vec![example(episode, 0, targets, layout)];
+        return vec![build_example(episode, 0, targets, layout)];
     }
     let alone = |target| {
-        example(
+        build_example(
             episode,
-            first_in_view(target, window),
+            first_visible_turn(target, window),
             std::slice::from_ref(target),
             layout,
         )
@@ -142,12 +142,17 @@ fn of_episode(
 }
 
 /// The first turn that a target has in view.
-const fn first_in_view(target: &Target, window: usize) -> usize {
+const fn first_visible_turn(target: &TargetTurn, window: usize) -> usize {
     target.turn.saturating_sub(window)
 }
 
 /// The dialogue of the turns from `first` to the last target, with the targets' weights.
-fn example(episode: &Episode, first: usize, targets: &[Target], layout: Layout<'_>) -> Example {
+fn build_example(
+    episode: &Episode,
+    first: usize,
+    targets: &[TargetTurn],
+    layout: DialogueLayout<'_>,
+) -> TrainingExample {
     let last = targets.last().map_or(first, |target| target.turn);
     let attempts: Vec<&str> = episode.turns[first..=last]
         .iter()
@@ -168,23 +173,23 @@ fn example(episode: &Episode, first: usize, targets: &[Target], layout: Layout<'
     for target in targets {
         weights[attempts_at[target.turn - first]] = target.weight;
     }
-    Example { messages, weights }
+    TrainingExample { messages, weights }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Author, Candidate, Grade, Message, Turn};
+    use crate::domain::{Candidate, CandidateAuthor, Grade, Message, Turn};
 
-    use Verdict::{Right, Unreadable, Wrong};
+    use GradeVerdict::{Right, Unreadable, Wrong};
 
     /// Attempts are called a0, a1, ...; the last one is the teacher's.
-    fn episode(problem: &str, verdicts: &[Verdict]) -> Episode {
-        let turn = |(index, &verdict): (usize, &Verdict)| {
+    fn episode(problem: &str, verdicts: &[GradeVerdict]) -> Episode {
+        let turn = |(index, &verdict): (usize, &GradeVerdict)| {
             let author = if index + 1 == verdicts.len() {
-                Author::Teacher
+                CandidateAuthor::Teacher
             } else {
-                Author::Policy
+                CandidateAuthor::Policy
             };
             let grade = Grade {
                 answer: None,
@@ -194,7 +199,7 @@ mod tests {
                 author,
                 text: format!("a{index}"),
                 tokens: 1,
-                prompt: 1,
+                prompt_tokens: 1,
                 finished: true,
                 grade,
             })
@@ -218,12 +223,12 @@ mod tests {
     }
 
     /// The texts with the weights of the targets, e.g. `p a0=1 again a1=12.18`.
-    fn shown(examples: &[Example]) -> Vec<String> {
+    fn shown(examples: &[TrainingExample]) -> Vec<String> {
         let word = |(message, &weight): (&Message, &f64)| match weight {
             0.0 => message.text.clone(),
             weight => format!("{}={}", message.text, (weight * 100.0).round() / 100.0),
         };
-        let line = |example: &Example| {
+        let line = |example: &TrainingExample| {
             assert_eq!(example.messages.len(), example.weights.len());
             let words = example.messages.iter().zip(&example.weights).map(word);
             words
@@ -237,12 +242,12 @@ mod tests {
     #[test]
     fn a_whole_history_carries_all_targets_in_one_example() {
         let episodes = [episode("p", &[Wrong, Wrong, Right]), episode("q", &[Right])];
-        let (made, summary) = examples(
+        let (made, summary) = episode_examples(
             &episodes,
             &layout,
             None,
-            Selection::All,
-            Weighting::default(),
+            TurnSelection::All,
+            RewardWeighting::default(),
         );
         assert_eq!(
             shown(&made),
@@ -275,12 +280,12 @@ mod tests {
     fn a_window_as_long_as_the_history_changes_nothing() {
         let episodes = [episode("p", &[Wrong, Wrong, Right])];
         let with = |window| {
-            examples(
+            episode_examples(
                 &episodes,
                 &layout,
                 window,
-                Selection::All,
-                Weighting::default(),
+                TurnSelection::All,
+                RewardWeighting::default(),
             )
         };
         assert_eq!(with(Some(2)), with(None));
@@ -293,12 +298,12 @@ mod tests {
             episode("p", &[Wrong, Wrong, Right]),
             episode("q", &[Wrong, Right]),
         ];
-        let (made, summary) = examples(
+        let (made, summary) = episode_examples(
             &episodes,
             &layout,
             Some(1),
-            Selection::All,
-            Weighting::Uniform,
+            TurnSelection::All,
+            RewardWeighting::Uniform,
         );
         let expected = [
             "p a0=1",
@@ -309,12 +314,12 @@ mod tests {
         assert_eq!(shown(&made), expected);
         assert_eq!((summary.examples, summary.targets), (4, 5));
         assert!((summary.effective_sample_size - 5.0).abs() < 1e-12);
-        let (made, _) = examples(
+        let (made, _) = episode_examples(
             &episodes,
             &layout,
             Some(0),
-            Selection::Success,
-            Weighting::Uniform,
+            TurnSelection::Success,
+            RewardWeighting::Uniform,
         );
         assert_eq!(shown(&made), ["p a2=1", "q a1=1"]);
     }
@@ -322,16 +327,22 @@ mod tests {
     #[test]
     fn unselected_turns_are_context_and_nothing_follows_the_last_target() {
         let better = [episode("p", &[Wrong, Wrong, Right])];
-        let (made, _) = examples(
+        let (made, _) = episode_examples(
             &better,
             &layout,
             None,
-            Selection::Better,
-            Weighting::Uniform,
+            TurnSelection::Better,
+            RewardWeighting::Uniform,
         );
         assert_eq!(shown(&made), ["p a0=1 again a1 again a2=1"]);
         let lost = [episode("p", &[Right, Wrong])];
-        let (made, _) = examples(&lost, &layout, None, Selection::Success, Weighting::Uniform);
+        let (made, _) = episode_examples(
+            &lost,
+            &layout,
+            None,
+            TurnSelection::Success,
+            RewardWeighting::Uniform,
+        );
         assert_eq!(shown(&made), ["p a0=1"]);
     }
 
@@ -342,15 +353,15 @@ mod tests {
             episode("q", &[Unreadable, Wrong]),
             episode("r", &[]),
         ];
-        let (made, summary) = examples(
+        let (made, summary) = episode_examples(
             &episodes,
             &layout,
             None,
-            Selection::All,
-            Weighting::SuccessOnly,
+            TurnSelection::All,
+            RewardWeighting::SuccessOnly,
         );
         assert_eq!(shown(&made), ["p a0 again a1=1"]);
-        let expected = Summary {
+        let expected = ExampleStats {
             examples: 1,
             targets: 1,
             right: 1,
@@ -358,7 +369,7 @@ mod tests {
             dropped_episodes: 2,
             weight_sum: 1.0,
             effective_sample_size: 1.0,
-            ..Summary::default()
+            ..ExampleStats::default()
         };
         assert_eq!(summary, expected);
     }
@@ -366,13 +377,14 @@ mod tests {
     #[test]
     fn nothing_to_train_on_is_a_summary_and_not_a_division_by_zero() {
         let episodes = [episode("p", &[Right])];
-        let centered = Weighting::CenteredExp { temperature: 0.4 };
-        let (made, summary) = examples(&episodes, &layout, None, Selection::All, centered);
+        let centered = RewardWeighting::CenteredExp { temperature: 0.4 };
+        let (made, summary) =
+            episode_examples(&episodes, &layout, None, TurnSelection::All, centered);
         assert!(made.is_empty());
-        let nothing = Summary {
+        let nothing = ExampleStats {
             dropped_targets: 1,
             dropped_episodes: 1,
-            ..Summary::default()
+            ..ExampleStats::default()
         };
         assert_eq!(summary, nothing);
     }
@@ -380,10 +392,11 @@ mod tests {
     #[test]
     fn negative_weights_reach_their_target() {
         let episodes = [episode("p", &[Wrong, Right])];
-        let centered = Weighting::CenteredExp { temperature: 0.4 };
-        let (made, summary) = examples(&episodes, &layout, None, Selection::All, centered);
+        let centered = RewardWeighting::CenteredExp { temperature: 0.4 };
+        let (made, summary) =
+            episode_examples(&episodes, &layout, None, TurnSelection::All, centered);
         assert_eq!(shown(&made), ["p a0=-5.59 again a1=5.59"]);
-        assert_eq!(made[0].targets(), 2);
+        assert_eq!(made[0].target_count(), 2);
         assert!(summary.effective_sample_size.abs() < 1e-12);
     }
 
@@ -394,8 +407,8 @@ mod tests {
             episode("p", &[Right]),
             episode("q", &[Wrong, Right]),
         ];
-        let centered = Weighting::Centered { temperature: 0.5 };
-        let (made, _) = examples(&episodes, &layout, None, Selection::All, centered);
+        let centered = RewardWeighting::Centered { temperature: 0.5 };
+        let (made, _) = episode_examples(&episodes, &layout, None, TurnSelection::All, centered);
         // The mean of p is 2/3, that of q 1/2: exp(-4/3), exp(2/3), and exp(-1), exp(1).
         assert_eq!(
             shown(&made),
@@ -410,8 +423,8 @@ mod tests {
     #[test]
     fn turn_advantage_sees_the_means_of_all_episodes() {
         let episodes = [episode("p", &[Wrong, Right]), episode("q", &[Right])];
-        let advantage = Weighting::TurnAdvantage { temperature: 0.5 };
-        let (made, _) = examples(&episodes, &layout, None, Selection::All, advantage);
+        let advantage = RewardWeighting::TurnAdvantage { temperature: 0.5 };
+        let (made, _) = episode_examples(&episodes, &layout, None, TurnSelection::All, advantage);
         // Turn 1 has mean 0.5, turn 2 has mean 1: exp(-1), exp(0), exp(1).
         assert_eq!(shown(&made), ["p a0=0.37 again a1=1", "q a0=2.72"]);
     }

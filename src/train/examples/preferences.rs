@@ -3,20 +3,24 @@
 //! Any right attempt at a problem is compared with any wrong one, whoever made them. Must not know
 //! how preferences are learnt.
 
-use crate::domain::{Example, Preference, Seed};
+use crate::domain::{PreferencePair, Seed, TrainingExample};
 
-use super::{Layout, Pool};
+use super::{AttemptPool, DialogueLayout};
 
 /// One pair per different wrong attempt: a right attempt at the same problem is the better answer
 /// to the plain question. Problems without a right attempt give nothing.
 #[must_use]
-pub fn preferences(pools: &[Pool<'_>], layout: Layout<'_>, seed: Seed) -> Vec<Preference> {
-    let of = |pool: &Pool<'_>| -> Vec<Preference> {
+pub fn attempt_preferences(
+    pools: &[AttemptPool<'_>],
+    layout: DialogueLayout<'_>,
+    seed: Seed,
+) -> Vec<PreferencePair> {
+    let of = |pool: &AttemptPool<'_>| -> Vec<PreferencePair> {
         let question = layout(&pool.problem.id, &[]);
-        let partners = pool.partners(seed, pool.wrong.len());
-        let pair = |(right, wrong): (&str, &&str)| Preference {
-            chosen: Example::of(question.clone(), right),
-            rejected: Example::of(question.clone(), wrong),
+        let partners = pool.draw_right_attempts(seed, pool.wrong.len());
+        let pair = |(right, wrong): (&str, &&str)| PreferencePair {
+            chosen: TrainingExample::from_dialogue(question.clone(), right),
+            rejected: TrainingExample::from_dialogue(question.clone(), wrong),
         };
         partners.into_iter().zip(&pool.wrong).map(pair).collect()
     };
@@ -25,7 +29,7 @@ pub fn preferences(pools: &[Pool<'_>], layout: Layout<'_>, seed: Seed) -> Vec<Pr
 
 #[cfg(test)]
 mod tests {
-    use super::super::pool::testing::{episode, problem};
+    use super::super::attempt_pool::testing::{episode, problem};
     use super::*;
     use crate::domain::Dialogue;
 
@@ -38,15 +42,16 @@ mod tests {
             episode("r", &["e!"]),
         ];
         let shown = |references| -> Vec<String> {
-            let pools = Pool::all(&problems, &episodes, references);
+            let pools = AttemptPool::for_problems(&problems, &episodes, references);
             let layout = |id: &str, _: &[&str]| Dialogue::default().user(id);
-            let said = |example: &Example| {
+            let said = |example: &TrainingExample| {
                 assert_eq!(example.weights, [0.0, 1.0]);
                 format!("{} {}", example.messages[0].text, example.messages[1].text)
             };
-            let line =
-                |pair: &Preference| format!("{} > {}", said(&pair.chosen), said(&pair.rejected));
-            preferences(&pools, &layout, Seed(0))
+            let line = |pair: &PreferencePair| {
+                format!("{} > {}", said(&pair.chosen), said(&pair.rejected))
+            };
+            attempt_preferences(&pools, &layout, Seed(0))
                 .iter()
                 .map(line)
                 .collect()

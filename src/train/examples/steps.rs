@@ -3,24 +3,28 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::Prompt;
-use crate::domain::{Example, Problem, Traced};
+use crate::data::PromptConfig;
+use crate::domain::{Problem, StepLabeledAttempt, TrainingExample};
 
-use super::outcomes::verification;
+use super::outcomes::verification_example;
 
 /// One example per step: the attempt up to there, then the question whether it is right; only the
 /// verification is a target, and it says whether a right answer is still within reach.
 #[must_use]
-pub fn stepwise(problems: &[Problem], traced: &[Traced], prompt: Prompt) -> Vec<Example> {
-    let questions = by_id(problems);
-    let of = |traced: &Traced| -> Vec<Example> {
+pub fn step_examples(
+    problems: &[Problem],
+    traced: &[StepLabeledAttempt],
+    prompt: PromptConfig,
+) -> Vec<TrainingExample> {
+    let questions = problems_by_id(problems);
+    let of = |traced: &StepLabeledAttempt| -> Vec<TrainingExample> {
         let question = &questions[traced.problem.as_str()].question;
-        let step = |(number, step): (usize, &crate::domain::Step)| {
-            verification(
+        let step = |(number, step): (usize, &crate::domain::LabeledStep)| {
+            verification_example(
                 prompt,
                 question,
-                traced.until(number),
-                step.completed.is_some(),
+                traced.prefix_through(number),
+                step.right_completion.is_some(),
             )
         };
         traced.steps.iter().enumerate().map(step).collect()
@@ -35,30 +39,30 @@ pub fn stepwise(problems: &[Problem], traced: &[Traced], prompt: Prompt) -> Vec<
 /// else the reference solution if `references` count; where there is neither, the attempt gives
 /// nothing.
 #[must_use]
-pub fn refinements(
+pub fn refinement_examples(
     problems: &[Problem],
-    traced: &[Traced],
-    prompt: Prompt,
+    traced: &[StepLabeledAttempt],
+    prompt: PromptConfig,
     references: bool,
-) -> Vec<Example> {
-    let by_id = by_id(problems);
-    let of = |traced: &Traced| {
+) -> Vec<TrainingExample> {
+    let by_id = problems_by_id(problems);
+    let of = |traced: &StepLabeledAttempt| {
         let problem = by_id[traced.problem.as_str()];
-        let bad = traced.first_bad()?;
+        let bad = traced.first_wrong_step()?;
         let kept = bad
             .checked_sub(1)
-            .and_then(|last| traced.steps[last].completed.as_deref());
+            .and_then(|last| traced.steps[last].right_completion.as_deref());
         let reference = problem.solution.as_deref().filter(|_| references);
-        let target = kept.or(traced.afresh.as_deref()).or(reference)?;
-        Some(Example::of(
-            prompt.refinement(&problem.question, &traced.text, bad + 1),
+        let target = kept.or(traced.fresh_attempt.as_deref()).or(reference)?;
+        Some(TrainingExample::from_dialogue(
+            prompt.refinement_dialogue(&problem.question, &traced.text, bad + 1),
             target,
         ))
     };
     traced.iter().filter_map(of).collect()
 }
 
-fn by_id(problems: &[Problem]) -> BTreeMap<&str, &Problem> {
+fn problems_by_id(problems: &[Problem]) -> BTreeMap<&str, &Problem> {
     problems
         .iter()
         .map(|problem| (problem.id.as_str(), problem))
@@ -67,22 +71,27 @@ fn by_id(problems: &[Problem]) -> BTreeMap<&str, &Problem> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::attempt_pool::testing::problem;
     use super::super::outcomes::testing::line;
-    use super::super::pool::testing::problem;
     use super::*;
-    use crate::domain::{Step, steps_of};
+    use crate::domain::{LabeledStep, step_ends};
 
-    fn traced(id: &str, text: &str, completed: &[Option<&str>], afresh: Option<&str>) -> Traced {
-        let steps = steps_of(text).into_iter().zip(completed);
-        Traced {
+    fn traced(
+        id: &str,
+        text: &str,
+        completed: &[Option<&str>],
+        afresh: Option<&str>,
+    ) -> StepLabeledAttempt {
+        let steps = step_ends(text).into_iter().zip(completed);
+        StepLabeledAttempt {
             problem: id.to_owned(),
             text: text.to_owned(),
             right: false,
-            afresh: afresh.map(str::to_owned),
+            fresh_attempt: afresh.map(str::to_owned),
             steps: steps
-                .map(|(end, done)| Step {
+                .map(|(end, done)| LabeledStep {
                     end,
-                    completed: done.map(str::to_owned),
+                    right_completion: done.map(str::to_owned),
                 })
                 .collect(),
         }
@@ -92,7 +101,7 @@ mod tests {
     fn every_beginning_is_verified() {
         let problems = [problem("p")];
         let attempts = [traced("p", "a\nb\nc", &[Some("a\n!"), None, None], None)];
-        let made = stepwise(&problems, &attempts, Prompt::default());
+        let made = step_examples(&problems, &attempts, PromptConfig::default());
         let shown: Vec<String> = made.iter().map(line).collect();
         let expected = [
             "p | a | Is that right? | [yes]",
@@ -112,11 +121,11 @@ mod tests {
             traced("q", "g!", &[Some("g!")], None),
         ];
         let shown = |references| -> Vec<String> {
-            let prompt = Prompt {
+            let prompt = PromptConfig {
                 repeat_question: false,
-                ..Prompt::default()
+                ..PromptConfig::default()
             };
-            refinements(&problems, &attempts, prompt, references)
+            refinement_examples(&problems, &attempts, prompt, references)
                 .iter()
                 .map(line)
                 .collect()

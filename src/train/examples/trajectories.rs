@@ -6,13 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::{Exchange, Inquiry, Prompt};
-use crate::domain::{Episode, Example, Preference, Problem, Role, Turn};
+use crate::data::{PromptConfig, ReviewedAttempt, SelfReview};
+use crate::domain::{Episode, PreferencePair, Problem, Role, TrainingExample, Turn};
 
 /// One pair per problem that has both: its first trajectory that ends right, and its first that
 /// ends wrong. Everything that the policy said is compared: attempts and verifications.
 #[must_use]
-pub fn trajectories(problems: &[Problem], episodes: &[Episode], prompt: Prompt) -> Vec<Preference> {
+pub fn trajectory_preferences(
+    problems: &[Problem],
+    episodes: &[Episode],
+    prompt: PromptConfig,
+) -> Vec<PreferencePair> {
     let mut by_problem = BTreeMap::<&str, Vec<&Episode>>::new();
     for episode in episodes.iter().filter(|episode| !episode.turns.is_empty()) {
         by_problem
@@ -23,8 +27,8 @@ pub fn trajectories(problems: &[Problem], episodes: &[Episode], prompt: Prompt) 
     let pair = |problem: &Problem| {
         let all = by_problem.get(problem.id.as_str())?;
         let first = |right: bool| all.iter().find(|episode| episode.ends_right() == right);
-        let side = |episode: &Episode| laid_out(problem, episode, prompt);
-        Some(Preference {
+        let side = |episode: &Episode| trajectory_example(problem, episode, prompt);
+        Some(PreferencePair {
             chosen: side(first(true)?),
             rejected: side(first(false)?),
         })
@@ -33,7 +37,11 @@ pub fn trajectories(problems: &[Problem], episodes: &[Episode], prompt: Prompt) 
 }
 
 /// The dialogue as the policy was shown it, with all that it said as targets.
-fn laid_out(problem: &Problem, episode: &Episode, prompt: Prompt) -> Example {
+fn trajectory_example(
+    problem: &Problem,
+    episode: &Episode,
+    prompt: PromptConfig,
+) -> TrainingExample {
     let exchange = |turn: &'_ Turn| -> (String, Option<String>) {
         (
             turn.chosen().text.clone(),
@@ -42,20 +50,20 @@ fn laid_out(problem: &Problem, episode: &Episode, prompt: Prompt) -> Example {
     };
     let said: Vec<(String, Option<String>)> = episode.turns.iter().map(exchange).collect();
     let (last, earlier) = said.split_last().expect("an episode has a turn");
-    let earlier: Vec<Exchange<'_>> = earlier
+    let earlier: Vec<ReviewedAttempt<'_>> = earlier
         .iter()
-        .map(|(attempt, review)| Exchange {
+        .map(|(attempt, review)| ReviewedAttempt {
             attempt,
             review: review.as_deref(),
         })
         .collect();
-    let (question, verify) = (&problem.question, Inquiry::Verify);
+    let (question, verify) = (&problem.question, SelfReview::Verify);
     let dialogue = match &last.1 {
         None => prompt
-            .reviewed(question, verify, &earlier)
+            .reviewed_dialogue(question, verify, &earlier)
             .assistant(&last.0),
         Some(review) => prompt
-            .inquiry(question, verify, &earlier, &last.0)
+            .self_review_dialogue(question, verify, &earlier, &last.0)
             .assistant(review),
     };
     let weights = dialogue
@@ -63,7 +71,7 @@ fn laid_out(problem: &Problem, episode: &Episode, prompt: Prompt) -> Example {
         .iter()
         .map(|message| f64::from(message.role == Role::Assistant))
         .collect();
-    Example {
+    TrainingExample {
         messages: dialogue.0,
         weights,
     }
@@ -71,20 +79,20 @@ fn laid_out(problem: &Problem, episode: &Episode, prompt: Prompt) -> Example {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pool::testing::{episode, problem};
+    use super::super::attempt_pool::testing::{episode, problem};
     use super::*;
-    use crate::domain::Review;
+    use crate::domain::AttemptReview;
 
     /// Attempts with what was said of them; the last may have no review.
     fn verified(id: &str, said: &[(&str, Option<&str>)]) -> Episode {
         let texts: Vec<&str> = said.iter().map(|(text, _)| *text).collect();
         let mut episode = episode(id, &texts);
         for (turn, (_, review)) in episode.turns.iter_mut().zip(said) {
-            turn.review = review.map(|text| Review {
+            turn.review = review.map(|text| AttemptReview {
                 text: text.to_owned(),
                 tokens: 2,
-                prompt: 9,
-                approves: Inquiry::approves(text),
+                prompt_tokens: 9,
+                approves: SelfReview::parse_approval(text),
             });
         }
         episode
@@ -100,11 +108,11 @@ mod tests {
             verified("q", &[("e!", Some("no")), ("f", None)]),
             verified("q", &[("g", Some("no")), ("h", None)]),
         ];
-        let prompt = Prompt {
+        let prompt = PromptConfig {
             repeat_question: false,
-            ..Prompt::default()
+            ..PromptConfig::default()
         };
-        let line = |example: &Example| {
+        let line = |example: &TrainingExample| {
             let words = example.messages.iter().zip(&example.weights);
             let words = words.map(|(message, &weight)| match weight {
                 0.0 => message.text.clone(),
@@ -112,7 +120,7 @@ mod tests {
             });
             words.collect::<Vec<_>>().join(" | ")
         };
-        let pairs = trajectories(&problems, &episodes, prompt);
+        let pairs = trajectory_preferences(&problems, &episodes, prompt);
         assert_eq!(pairs.len(), 1, "q was never right at the end");
         insta::assert_snapshot!(line(&pairs[0].chosen), @"p | [b] | Is that right? | [no] | That is incorrect. Try again. | [c!] | Is that right? | [yes]");
         insta::assert_snapshot!(line(&pairs[0].rejected), @"p | [a] | Is that right? | [yes]");
@@ -120,7 +128,7 @@ mod tests {
             verified("p", &[("a!", Some("no")), ("b", None)]),
             verified("p", &[("c!", None)]),
         ];
-        let pairs = trajectories(&problems, &open, prompt);
+        let pairs = trajectory_preferences(&problems, &open, prompt);
         insta::assert_snapshot!(line(&pairs[0].rejected), @"p | [a!] | Is that right? | [no] | That is incorrect. Try again. | [b]");
         insta::assert_snapshot!(line(&pairs[0].chosen), @"p | [c!]");
     }

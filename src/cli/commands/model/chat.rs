@@ -5,16 +5,16 @@ use std::sync::Mutex;
 
 use serde_json::json;
 
-use super::room::check_room;
-use super::source::Source;
+use super::checkpoint_source::CheckpointSource;
+use super::memory_check::check_chat_memory;
 use crate::cli::args::ChatArguments;
-use crate::cli::environment::Environment;
-use crate::cli::exit::{Exit, Fault};
-use crate::cli::experiment::cores;
-use crate::cli::output::Output;
-use crate::data::Prompt;
-use crate::domain::{Attempt, Dialogue, PolicyError, Sampling, Seed};
-use crate::model::{LanguageModel, Place, Threads, capacity};
+use crate::cli::environment::CliEnvironment;
+use crate::cli::error::{CliError, ExitReason};
+use crate::cli::experiment::available_cores;
+use crate::cli::output::CliOutput;
+use crate::data::PromptConfig;
+use crate::domain::{Dialogue, PolicyError, SampledAttempt, SamplingConfig, Seed};
+use crate::model::{ExecutionContext, LanguageModel, Threads, device_memory};
 
 /// What can be typed beside what is said.
 const COMMANDS: &str = "/retry asks for another attempt, /undo takes the last exchange back, /new begins again, /quit ends";
@@ -23,26 +23,29 @@ const COMMANDS: &str = "/retry asks for another attempt, /undo takes the last ex
 ///
 /// # Errors
 /// If there is no such checkpoint, or the terminal cannot be read or written.
-pub fn chat(arguments: &ChatArguments, environment: &Environment) -> Result<Exit, Fault> {
-    let mut source = Source::find(&arguments.source, environment)?;
+pub fn chat(
+    arguments: &ChatArguments,
+    environment: &CliEnvironment,
+) -> Result<ExitReason, CliError> {
+    let mut source = CheckpointSource::find(&arguments.source, environment)?;
     if let Some(precision) = arguments.precision {
-        source = source.computing_in(precision.into())?;
+        source = source.with_precision(precision.into())?;
     }
-    let sampling = sampling(&source, arguments)?;
+    let sampling = chat_sampling(&source, arguments)?;
     let backend = arguments.backend.as_str();
-    let place = Place::open(backend).map_err(Fault::usage)?;
-    let place = Place {
-        threads: Threads::new(cores()),
+    let place = ExecutionContext::open(backend).map_err(CliError::usage)?;
+    let place = ExecutionContext {
+        threads: Threads::new(available_cores()),
         ..place
     };
-    check_room(
+    check_chat_memory(
         &source,
         sampling.max_tokens,
         (&place, backend),
-        capacity(backend),
+        device_memory(backend),
     )?;
     let model = source.load(&place)?;
-    let prompt = Prompt {
+    let prompt = PromptConfig {
         retry: arguments.retry.map_or(source.prompt.retry, Into::into),
         repeat_question: arguments
             .repeat_question
@@ -52,47 +55,50 @@ pub fn chat(arguments: &ChatArguments, environment: &Environment) -> Result<Exit
     let output = environment.output;
     let is_live = io::stdin().is_terminal();
     if is_live {
-        output.say(&format!(
+        output.print_note(&format!(
             "{}, {} positions\n{COMMANDS}",
             source.name,
             model.decoder.config().positions
         ));
     }
-    let seed = Seed(arguments.seed).named("chat");
-    let mut talk = Talk {
+    let seed = Seed(arguments.seed).derive("chat");
+    let mut talk = ChatSession {
         model,
         sampling,
         prompt,
         output,
         seed,
-        said: Said::default(),
-        answers: 0,
+        history: ChatHistory::default(),
+        answer_count: 0,
     };
     let mut lines = io::stdin().lock().lines();
     loop {
         if is_live {
-            output.ask("> ");
+            output.print_prompt("> ");
         }
         let Some(line) = lines.next() else { break };
         let line =
-            line.map_err(|error| Fault::usage(format!("cannot read standard input: {error}")))?;
-        if !talk.hear(line.trim())? {
+            line.map_err(|error| CliError::usage(format!("cannot read standard input: {error}")))?;
+        if !talk.handle_line(line.trim())? {
             break;
         }
     }
-    Ok(Exit::Fine)
+    Ok(ExitReason::Success)
 }
 
 /// How answers are drawn: as typed, or as the checkpoint is evaluated.
-fn sampling(source: &Source, arguments: &ChatArguments) -> Result<Sampling, Fault> {
+fn chat_sampling(
+    source: &CheckpointSource,
+    arguments: &ChatArguments,
+) -> Result<SamplingConfig, CliError> {
     let own = source.sampling;
-    let sampling = Sampling {
+    let sampling = SamplingConfig {
         temperature: arguments.temperature.unwrap_or(own.temperature),
         max_tokens: arguments.max_tokens.unwrap_or(own.max_tokens),
         ..own
     };
-    match sampling.fault() {
-        Some((field, complaint)) => Err(Fault::usage(format!(
+    match sampling.first_error() {
+        Some((field, complaint)) => Err(CliError::usage(format!(
             "--{}: {complaint}",
             field.replace('_', "-")
         ))),
@@ -101,19 +107,19 @@ fn sampling(source: &Source, arguments: &ChatArguments) -> Result<Sampling, Faul
 }
 
 /// A conversation.
-struct Talk {
+struct ChatSession {
     model: LanguageModel,
-    sampling: Sampling,
-    prompt: Prompt,
-    output: Output,
+    sampling: SamplingConfig,
+    prompt: PromptConfig,
+    output: CliOutput,
     seed: Seed,
-    said: Said,
-    answers: u64,
+    history: ChatHistory,
+    answer_count: u64,
 }
 
 /// What was said so far, in exchanges of two messages.
 #[derive(Debug, Default, PartialEq)]
-struct Said {
+struct ChatHistory {
     dialogue: Dialogue,
     /// The question behind each exchange: retries are about the question before them.
     questions: Vec<String>,
@@ -121,49 +127,53 @@ struct Said {
 
 /// What a line asks for.
 #[derive(Debug, PartialEq)]
-enum Line<'a> {
-    Nothing,
+enum ChatInput<'a> {
+    Empty,
     Retry,
     Undo,
-    New,
+    NewDialogue,
     Quit,
-    Unknown(&'a str),
-    Say(&'a str),
+    UnknownCommand(&'a str),
+    Message(&'a str),
 }
 
-impl<'a> Line<'a> {
-    fn of(line: &'a str) -> Self {
+impl<'a> ChatInput<'a> {
+    fn parse(line: &'a str) -> Self {
         match line {
-            "" => Self::Nothing,
+            "" => Self::Empty,
             "/retry" => Self::Retry,
             "/undo" => Self::Undo,
-            "/new" => Self::New,
+            "/new" => Self::NewDialogue,
             "/quit" => Self::Quit,
-            _ if line.starts_with('/') => Self::Unknown(line),
-            _ => Self::Say(line),
+            _ if line.starts_with('/') => Self::UnknownCommand(line),
+            _ => Self::Message(line),
         }
     }
 }
 
-impl Said {
+impl ChatHistory {
     /// The dialogue with a new question at its end.
-    fn asking(&self, prompt: Prompt, question: &str) -> (Dialogue, String) {
+    fn with_question(&self, prompt: PromptConfig, question: &str) -> (Dialogue, String) {
         (
-            self.dialogue.clone().user(prompt.opening(question).text),
+            self.dialogue
+                .clone()
+                .user(prompt.opening_message(question).text),
             question.to_owned(),
         )
     }
 
     /// The dialogue with the retry text at its end; none before the first answer.
-    fn retrying(&self, prompt: Prompt) -> Option<(Dialogue, String)> {
+    fn with_retry(&self, prompt: PromptConfig) -> Option<(Dialogue, String)> {
         let question = self.questions.last()?;
         Some((
-            self.dialogue.clone().user(prompt.retry(question).text),
+            self.dialogue
+                .clone()
+                .user(prompt.retry_message(question).text),
             question.clone(),
         ))
     }
 
-    fn answered(&mut self, (dialogue, question): (Dialogue, String), answer: &str) {
+    fn record_exchange(&mut self, (dialogue, question): (Dialogue, String), answer: &str) {
         self.dialogue = dialogue.assistant(answer);
         self.questions.push(question);
     }
@@ -176,55 +186,58 @@ impl Said {
     }
 }
 
-impl Talk {
+impl ChatSession {
     /// Does what a line says; false if it ends the conversation.
-    fn hear(&mut self, line: &str) -> Result<bool, Fault> {
+    fn handle_line(&mut self, line: &str) -> Result<bool, CliError> {
         let output = self.output;
-        let asked = match Line::of(line) {
-            Line::Nothing => None,
-            Line::Quit => return Ok(false),
-            Line::Say(question) => Some(self.said.asking(self.prompt, question)),
-            Line::Retry => {
-                let asked = self.said.retrying(self.prompt);
+        let asked = match ChatInput::parse(line) {
+            ChatInput::Empty => None,
+            ChatInput::Quit => return Ok(false),
+            ChatInput::Message(question) => Some(self.history.with_question(self.prompt, question)),
+            ChatInput::Retry => {
+                let asked = self.history.with_retry(self.prompt);
                 if asked.is_none() {
-                    output.say("there is no answer yet to try again");
+                    output.print_note("there is no answer yet to try again");
                 }
                 asked
             }
-            Line::Undo => {
-                output.say(if self.said.undo() {
+            ChatInput::Undo => {
+                output.print_note(if self.history.undo() {
                     "(taken back)"
                 } else {
                     "there is nothing to take back"
                 });
                 None
             }
-            Line::New => {
-                self.said = Said::default();
-                output.say("(a new conversation)");
+            ChatInput::NewDialogue => {
+                self.history = ChatHistory::default();
+                output.print_note("(a new conversation)");
                 None
             }
-            Line::Unknown(command) => {
-                output.say(&format!("there is no `{command}`: {COMMANDS}"));
+            ChatInput::UnknownCommand(command) => {
+                output.print_note(&format!("there is no `{command}`: {COMMANDS}"));
                 None
             }
         };
-        asked.map_or(Ok(()), |asked| self.answer(asked))?;
+        asked.map_or(Ok(()), |asked| self.generate_answer(asked))?;
         Ok(true)
     }
 
-    fn answer(&mut self, asked: (Dialogue, String)) -> Result<(), Fault> {
+    fn generate_answer(&mut self, asked: (Dialogue, String)) -> Result<(), CliError> {
         let wrong = Mutex::new(None);
         let hear = |piece: &str| {
-            if let Err(fault) = self.output.piece(piece) {
+            if let Err(fault) = self.output.print_partial(piece) {
                 *wrong
                     .lock()
                     .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(fault);
             }
         };
-        let answer = self
-            .model
-            .answer(&asked.0, self.seed.at(self.answers), &self.sampling, &hear);
+        let answer = self.model.generate_answer(
+            &asked.0,
+            self.seed.derive_indexed(self.answer_count),
+            &self.sampling,
+            &hear,
+        );
         if let Some(fault) = wrong
             .into_inner()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -232,31 +245,37 @@ impl Talk {
             return Err(fault);
         }
         match answer {
-            Ok(attempt) => self.answered(asked, &attempt),
-            Err(PolicyError::TooLong { tokens, limit, .. }) => self.full(tokens, limit),
-            Err(error) => Err(Fault::usage(error)),
+            Ok(attempt) => self.on_answer(asked, &attempt),
+            Err(PolicyError::TooLong { tokens, limit, .. }) => {
+                self.print_context_full(tokens, limit)
+            }
+            Err(error) => Err(CliError::usage(error)),
         }
     }
 
-    fn answered(&mut self, asked: (Dialogue, String), attempt: &Attempt) -> Result<(), Fault> {
-        self.answers += 1;
-        self.output.piece("\n")?;
-        self.said.answered(asked, &attempt.text);
+    fn on_answer(
+        &mut self,
+        asked: (Dialogue, String),
+        attempt: &SampledAttempt,
+    ) -> Result<(), CliError> {
+        self.answer_count += 1;
+        self.output.print_partial("\n")?;
+        self.history.record_exchange(asked, &attempt.text);
         let positions = self.model.decoder.config().positions;
-        let is_full = attempt.prompt as usize + attempt.tokens as usize >= positions;
-        self.output.event(
+        let is_full = attempt.prompt_tokens as usize + attempt.tokens as usize >= positions;
+        self.output.print_event(
             "answer",
             json!({
-                "turn": self.said.questions.len(), "text": attempt.text, "tokens": attempt.tokens,
-                "prompt": attempt.prompt, "finished": attempt.finished,
+                "turn": self.history.questions.len(), "text": attempt.text, "tokens": attempt.tokens,
+                "prompt": attempt.prompt_tokens, "finished": attempt.finished,
             }),
         )?;
         if !attempt.finished && is_full {
-            self.output.say(&format!(
+            self.output.print_note(&format!(
                 "(cut: the model's {positions} positions are full; /undo takes the last exchange back, /new begins again)"
             ));
         } else if !attempt.finished && attempt.tokens as usize >= self.sampling.max_tokens {
-            self.output.say(&format!(
+            self.output.print_note(&format!(
                 "(cut after {} tokens; --max-tokens allows more)",
                 attempt.tokens
             ));
@@ -265,10 +284,10 @@ impl Talk {
     }
 
     /// No position is left for an answer; what was asked is forgotten.
-    fn full(&self, tokens: usize, limit: usize) -> Result<(), Fault> {
+    fn print_context_full(&self, tokens: usize, limit: usize) -> Result<(), CliError> {
         self.output
-            .event("full", json!({ "tokens": tokens, "positions": limit }))?;
-        self.output.say(&format!(
+            .print_event("full", json!({ "tokens": tokens, "positions": limit }))?;
+        self.output.print_note(&format!(
             "the conversation has {tokens} tokens with this, and the model {limit} positions: nothing is left for an answer; \
              /undo takes the last exchange back, /new begins again"
         ));
@@ -282,14 +301,14 @@ mod tests {
 
     #[test]
     fn retries_are_about_the_question_before_them_and_are_taken_back_one_by_one() {
-        let prompt = Prompt::default();
-        let mut said = Said::default();
-        assert_eq!(said.retrying(prompt), None);
-        let asked = said.asking(prompt, "How many?");
-        said.answered(asked, "3");
-        let asked = said.retrying(prompt).unwrap();
-        said.answered(asked, "2");
-        let asked = said.retrying(prompt).unwrap();
+        let prompt = PromptConfig::default();
+        let mut said = ChatHistory::default();
+        assert_eq!(said.with_retry(prompt), None);
+        let asked = said.with_question(prompt, "How many?");
+        said.record_exchange(asked, "3");
+        let asked = said.with_retry(prompt).unwrap();
+        said.record_exchange(asked, "2");
+        let asked = said.with_retry(prompt).unwrap();
         assert_eq!(asked.0, prompt.dialogue("How many?", &["3", "2"]));
         assert!(said.undo());
         assert_eq!(
@@ -297,15 +316,21 @@ mod tests {
             Dialogue::default().user("How many?").assistant("3")
         );
         assert!(said.undo());
-        assert_eq!(said, Said::default());
+        assert_eq!(said, ChatHistory::default());
         assert!(!said.undo());
     }
 
     #[test]
     fn lines_that_begin_with_a_slash_are_commands() {
-        assert_eq!(Line::of("/retry"), Line::Retry);
-        assert_eq!(Line::of("/retri"), Line::Unknown("/retri"));
-        assert_eq!(Line::of("1/2 + 1/2?"), Line::Say("1/2 + 1/2?"));
-        assert_eq!(Line::of(""), Line::Nothing);
+        assert_eq!(ChatInput::parse("/retry"), ChatInput::Retry);
+        assert_eq!(
+            ChatInput::parse("/retri"),
+            ChatInput::UnknownCommand("/retri")
+        );
+        assert_eq!(
+            ChatInput::parse("1/2 + 1/2?"),
+            ChatInput::Message("1/2 + 1/2?")
+        );
+        assert_eq!(ChatInput::parse(""), ChatInput::Empty);
     }
 }

@@ -5,45 +5,49 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::card::card;
-use super::source::Source;
+use super::checkpoint_source::CheckpointSource;
+use super::model_card::model_card;
 use crate::cli::args::ExportArguments;
-use crate::cli::environment::Environment;
-use crate::cli::exit::{Exit, Fault};
-use crate::cli::quantity::{counted, memory};
-use crate::model::checkpoint::{Form, export as write};
-use crate::model::{Place, Precision};
+use crate::cli::environment::CliEnvironment;
+use crate::cli::error::{CliError, ExitReason};
+use crate::cli::format::{format_bytes, plural};
+use crate::model::checkpoint::{ExportOptions, export as write};
+use crate::model::{ExecutionContext, Precision};
 
 /// The model card.
-const CARD: &str = "README.md";
+const MODEL_CARD_FILE: &str = "README.md";
 
 /// Writes a checkpoint.
 ///
 /// # Errors
 /// If there is no such checkpoint, the folder is not empty, or something cannot be written.
-pub fn export(arguments: &ExportArguments, environment: &Environment) -> Result<Exit, Fault> {
+pub fn export(
+    arguments: &ExportArguments,
+    environment: &CliEnvironment,
+) -> Result<ExitReason, CliError> {
     let to = arguments.to.as_path();
     check_empty(to)?;
-    let source = Source::find(&arguments.source, environment)?;
-    let place = Place::open("flex").map_err(Fault::usage)?;
+    let source = CheckpointSource::find(&arguments.source, environment)?;
+    let place = ExecutionContext::open("flex").map_err(CliError::usage)?;
     let model = source.load(&place)?;
-    fs::create_dir_all(to).map_err(|error| Fault::write(to, error))?;
+    fs::create_dir_all(to).map_err(|error| CliError::cannot_write(to, error))?;
     let precision: Precision = arguments.precision.into();
-    let form = Form {
+    let form = ExportOptions {
         precision,
-        shard: arguments.shard_size,
+        max_shard_bytes: arguments.shard_size,
         sampling: source.sampling,
     };
-    let card = card(&source, &model, precision);
-    fs::write(to.join(CARD), card).map_err(|error| Fault::write(&to.join(CARD), error))?;
+    let card = model_card(&source, &model, precision);
+    fs::write(to.join(MODEL_CARD_FILE), card)
+        .map_err(|error| CliError::cannot_write(&to.join(MODEL_CARD_FILE), error))?;
     let files = write(&model, to, &form)?;
     let bytes = files.iter().map(|(_, bytes)| bytes).sum();
     let text = || {
         format!(
             "{}: {} of weights in {}, {}\n{}\n",
             source.name,
-            memory(bytes),
-            counted(files.len(), "file"),
+            format_bytes(bytes),
+            plural(files.len(), "file"),
             precision.name(),
             to.display()
         )
@@ -52,25 +56,25 @@ pub fn export(arguments: &ExportArguments, environment: &Environment) -> Result<
         "name": source.name, "folder": to, "precision": precision.name(),
         "files": files.iter().map(|(name, bytes)| json!({ "name": name, "bytes": bytes })).collect::<Vec<_>>(),
     });
-    environment.output.answer(text, &document)?;
-    Ok(Exit::Fine)
+    environment.output.print_result(text, &document)?;
+    Ok(ExitReason::Success)
 }
 
 /// Nothing that is there is written over.
-fn check_empty(to: &Path) -> Result<(), Fault> {
+fn check_empty(to: &Path) -> Result<(), CliError> {
     if !to.exists() {
         return Ok(());
     }
     if !to.is_dir() {
-        return Err(Fault::usage(format!(
+        return Err(CliError::usage(format!(
             "{} is a file, not a folder",
             to.display()
         )));
     }
-    let mut entries = fs::read_dir(to).map_err(|error| Fault::write(to, error))?;
+    let mut entries = fs::read_dir(to).map_err(|error| CliError::cannot_write(to, error))?;
     if entries.next().is_none() {
         return Ok(());
     }
-    Err(Fault::usage(format!("{} is not empty", to.display()))
-        .hint("name a new folder; nothing that is there is written over"))
+    Err(CliError::usage(format!("{} is not empty", to.display()))
+        .with_hint("name a new folder; nothing that is there is written over"))
 }

@@ -2,68 +2,71 @@
 
 use serde_json::{Value, json};
 
-use super::source::Source;
+use super::checkpoint_source::CheckpointSource;
 use crate::cli::args::InspectArguments;
-use crate::cli::environment::Environment;
-use crate::cli::exit::{Exit, Fault};
-use crate::cli::output::{Output, Style};
-use crate::cli::quantity::memory;
-use crate::cli::table::Table;
-use crate::model::checkpoint::{Inspected, TokenizerFacts};
-use crate::model::memory::{Footprint, Numbers, Trained, Work, footprint};
-use crate::model::{Kernels, LoraConfig, ModelConfig, Place, Precision, RopeScaling};
+use crate::cli::environment::CliEnvironment;
+use crate::cli::error::{CliError, ExitReason};
+use crate::cli::format::format_bytes;
+use crate::cli::output::{CliOutput, TextStyle};
+use crate::cli::table::TextTable;
+use crate::model::checkpoint::{CheckpointReport, TokenizerSummary};
+use crate::model::footprint::{Footprint, NumericFormat, TrainableParams, Workload, footprint};
+use crate::model::{Engine, ExecutionContext, LoraConfig, ModelConfig, Precision, RopeScaling};
 
 /// Tokens of a sequence where nothing else is said.
-const LENGTH: usize = 1024;
+const DEFAULT_LENGTH: usize = 1024;
 
 /// Shows what is in a checkpoint.
 ///
 /// # Errors
 /// If there is no such checkpoint.
-pub fn inspect(arguments: &InspectArguments, environment: &Environment) -> Result<Exit, Fault> {
-    let source = Source::find(&arguments.source, environment)?;
+pub fn inspect(
+    arguments: &InspectArguments,
+    environment: &CliEnvironment,
+) -> Result<ExitReason, CliError> {
+    let source = CheckpointSource::find(&arguments.source, environment)?;
     let found = source.inspect();
-    let needs = Needs::of(&found, arguments);
+    let needs = MemoryTable::new(&found, arguments);
     let output = environment.output;
-    output.answer(
+    output.print_result(
         || text(&source, &found, needs.as_ref(), output),
         &document(&source, &found, needs.as_ref()),
     )?;
-    Ok(if found.faults.is_empty() {
-        Exit::Fine
+    Ok(if found.errors.is_empty() {
+        ExitReason::Success
     } else {
-        Exit::Usage
+        ExitReason::Usage
     })
 }
 
 /// The memory of several kinds of work.
-struct Needs {
+struct MemoryTable {
     sequences: usize,
     length: usize,
-    rows: Vec<Need>,
+    rows: Vec<MemoryRow>,
 }
 
-struct Need {
-    work: &'static str,
-    numbers: &'static str,
-    bytes: Footprint,
+struct MemoryRow {
+    workload: &'static str,
+    numeric_format: &'static str,
+    footprint: Footprint,
 }
 
-impl Needs {
-    fn of(found: &Inspected, arguments: &InspectArguments) -> Option<Self> {
+impl MemoryTable {
+    fn new(found: &CheckpointReport, arguments: &InspectArguments) -> Option<Self> {
         let (config, vocabulary) = (found.config.as_ref()?, found.vocabulary?);
         let length = arguments
             .length
-            .map_or(LENGTH, |length| length as usize)
+            .map_or(DEFAULT_LENGTH, |length| length as usize)
             .min(config.positions);
         let sequences = arguments.sequences as usize;
         let rows =
-            kinds(config, sequences, length)
+            workloads(config, sequences, length)
                 .into_iter()
-                .map(|(work, numbers, done, kept)| Need {
-                    work,
-                    numbers,
-                    bytes: footprint(config, vocabulary, &done, &kept),
+                .map(|(work, numbers, done, kept)| MemoryRow {
+                    workload: work,
+                    numeric_format: numbers,
+                    footprint: footprint(config, vocabulary, &done, &kept),
                 });
         let rows = rows.collect();
         Some(Self {
@@ -75,34 +78,38 @@ impl Needs {
 }
 
 /// Every kind of work with the numbers that it is done in.
-fn kinds(
+fn workloads(
     config: &ModelConfig,
     sequences: usize,
     length: usize,
-) -> Vec<(&'static str, &'static str, Work, Numbers)> {
+) -> Vec<(&'static str, &'static str, Workload, NumericFormat)> {
     let prompt = length / 2;
-    let sampling = Work::Sampling {
+    let sampling = Workload::Sampling {
         sequences,
         prompt,
         answer: length - prompt,
     };
-    let training = |trained| Work::Training {
+    let training = |trained| Workload::Training {
         sequences,
         length,
-        trained,
+        trainable: trained,
         has_reference: false,
     };
-    let adapted = training(Trained::Adapters(LoraConfig::default()));
-    let (full, wide, narrow) = (training(Trained::All), Precision::F32, Precision::Bf16);
-    let numbers = |kernels, precision, storage| Numbers {
-        kernels,
+    let adapted = training(TrainableParams::Adapters(LoraConfig::default()));
+    let (full, wide, narrow) = (
+        training(TrainableParams::All),
+        Precision::F32,
+        Precision::Bf16,
+    );
+    let numbers = |kernels, precision, storage| NumericFormat {
+        engine: kernels,
         precision,
         storage,
-        activations: Place::ACTIVATIONS,
+        activation_budget: ExecutionContext::DEFAULT_ACTIVATION_BUDGET,
         threads: 1,
     };
-    let plain = |precision, storage| numbers(Kernels::Plain, precision, storage);
-    let fused = numbers(Kernels::Fused, wide, wide);
+    let plain = |precision, storage| numbers(Engine::Portable, precision, storage);
+    let fused = numbers(Engine::Cpu, wide, wide);
     let mut kinds = vec![
         ("sampling", "f32", sampling.clone(), plain(wide, wide)),
         ("", "bf16", sampling.clone(), plain(narrow, narrow)),
@@ -114,12 +121,19 @@ fn kinds(
         ("", "f32, fused", full, fused),
     ];
     // What the fused kernels do not know is done on tensors.
-    kinds.retain(|(_, _, _, numbers)| numbers.kernels == Kernels::Plain || !config.is_plain_only());
+    kinds.retain(|(_, _, _, numbers)| {
+        numbers.engine == Engine::Portable || !config.requires_portable()
+    });
     kinds
 }
 
-fn text(source: &Source, found: &Inspected, needs: Option<&Needs>, output: Output) -> String {
-    let mut lines = vec![output.styled(Style::Bold, &source.name)];
+fn text(
+    source: &CheckpointSource,
+    found: &CheckpointReport,
+    needs: Option<&MemoryTable>,
+    output: CliOutput,
+) -> String {
+    let mut lines = vec![output.style_stdout(TextStyle::Bold, &source.name)];
     let mut line = |name: &str, value: String| lines.push(format!("{name:<14}{value}"));
     source
         .origin
@@ -127,27 +141,29 @@ fn text(source: &Source, found: &Inspected, needs: Option<&Needs>, output: Outpu
         .for_each(|(name, value)| line(name, value.clone()));
     if let (Some(config), Some(architecture)) = (&found.config, found.architecture) {
         line("architecture", architecture.to_owned());
-        line("sizes", sizes(config));
-        line("positions", positions(config));
+        line("sizes", describe_sizes(config));
+        line("positions", describe_positions(config));
         let head = if config.tied {
             "shared with the embedding"
         } else {
             "of its own"
         };
-        let rows = found.vocabulary.map_or_else(|| "?".to_owned(), grouped);
+        let rows = found
+            .vocabulary
+            .map_or_else(|| "?".to_owned(), with_thousands_separators);
         line("vocabulary", format!("{rows} tokens, head {head}"));
     }
     if let Some(parameters) = found.parameters {
-        line("parameters", grouped(parameters));
+        line("parameters", with_thousands_separators(parameters));
     }
-    let kinds = found.kinds.iter();
+    let kinds = found.dtypes.iter();
     let kinds: Vec<String> = kinds
         .map(|kind| {
             format!(
                 "{} {} ({} values)",
                 kind.tensors,
                 kind.dtype,
-                grouped(kind.values)
+                with_thousands_separators(kind.values)
             )
         })
         .collect();
@@ -162,27 +178,36 @@ fn text(source: &Source, found: &Inspected, needs: Option<&Needs>, output: Outpu
         .count();
     line(
         "files",
-        format!("{there} of {}, {}", found.shards.len(), memory(bytes)),
+        format!("{there} of {}, {}", found.shards.len(), format_bytes(bytes)),
     );
     if let Some(tokenizer) = &found.tokenizer {
-        line("tokenizer", told(tokenizer));
+        line("tokenizer", describe_tokenizer(tokenizer));
     }
     if let Some(needs) = needs {
-        lines.push(format!("\n{}", output.styled(Style::Bold, "Memory")));
-        lines.push(table(needs));
+        lines.push(format!(
+            "\n{}",
+            output.style_stdout(TextStyle::Bold, "Memory")
+        ));
+        lines.push(format_memory_table(needs));
     }
     if !found.remarks.is_empty() {
-        lines.push(format!("\n{}", output.styled(Style::Bold, "Worth knowing")));
+        lines.push(format!(
+            "\n{}",
+            output.style_stdout(TextStyle::Bold, "Worth knowing")
+        ));
         lines.extend(found.remarks.iter().map(|remark| format!("- {remark}")));
     }
-    if !found.faults.is_empty() {
-        lines.push(format!("\n{}", output.styled(Style::Red, "What is wrong")));
-        lines.extend(found.faults.iter().map(|fault| format!("- {fault}")));
+    if !found.errors.is_empty() {
+        lines.push(format!(
+            "\n{}",
+            output.style_stdout(TextStyle::Red, "What is wrong")
+        ));
+        lines.extend(found.errors.iter().map(|fault| format!("- {fault}")));
     }
     lines.join("\n") + "\n"
 }
 
-fn sizes(config: &ModelConfig) -> String {
+fn describe_sizes(config: &ModelConfig) -> String {
     let ModelConfig {
         layers,
         width,
@@ -206,7 +231,7 @@ fn sizes(config: &ModelConfig) -> String {
     )
 }
 
-fn positions(config: &ModelConfig) -> String {
+fn describe_positions(config: &ModelConfig) -> String {
     let scaled = match &config.rope_scaling {
         None => String::new(),
         Some(RopeScaling::Linear { factor }) => format!(", all waves {factor} times as long"),
@@ -223,15 +248,15 @@ fn positions(config: &ModelConfig) -> String {
         .map_or_else(String::new, |window| format!(", window of {window}"));
     format!(
         "{}, rope {}{scaled}{window}",
-        grouped(config.positions),
+        with_thousands_separators(config.positions),
         config.rope_theta
     )
 }
 
-fn told(facts: &TokenizerFacts) -> String {
-    let tokens = grouped(facts.tokens);
+fn describe_tokenizer(facts: &TokenizerSummary) -> String {
+    let tokens = with_thousands_separators(facts.tokens);
     let ends = facts
-        .ends
+        .end_tokens
         .iter()
         .map(|end| format!("`{end}`"))
         .collect::<Vec<_>>()
@@ -240,18 +265,22 @@ fn told(facts: &TokenizerFacts) -> String {
         None => "control tokens".to_owned(),
         Some(path) => {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let system = if facts.system { "with" } else { "without" };
+            let system = if facts.supports_system {
+                "with"
+            } else {
+                "without"
+            };
             format!("chat template of {name} {system} a system's role")
         }
     };
     format!("{tokens} tokens, {format}, answers end with {ends}")
 }
 
-fn table(needs: &Needs) -> String {
+fn format_memory_table(needs: &MemoryTable) -> String {
     let parts = Footprint::default()
         .parts()
         .map(|(name, _)| format!("#{name}"));
-    let mut table = Table::new(
+    let mut table = TextTable::new(
         ["work", "numbers"]
             .map(str::to_owned)
             .into_iter()
@@ -259,20 +288,20 @@ fn table(needs: &Needs) -> String {
             .chain(["#all".to_owned()]),
     );
     for need in &needs.rows {
-        let bytes = need.bytes.parts().map(|(_, bytes)| {
+        let bytes = need.footprint.parts().map(|(_, bytes)| {
             if bytes == 0 {
                 "-".to_owned()
             } else {
-                memory(bytes)
+                format_bytes(bytes)
             }
         });
-        let cells = [need.work, need.numbers]
+        let cells = [need.workload, need.numeric_format]
             .map(str::to_owned)
             .into_iter()
             .chain(bytes);
-        table.row(cells.chain([memory(need.bytes.total())]));
+        table.add_row(cells.chain([format_bytes(need.footprint.total())]));
     }
-    let Needs {
+    let MemoryTable {
         sequences, length, ..
     } = needs;
     let lora = LoraConfig::default();
@@ -284,7 +313,7 @@ fn table(needs: &Needs) -> String {
 }
 
 /// A number with its thousands apart.
-fn grouped(number: usize) -> String {
+fn with_thousands_separators(number: usize) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> = digits
         .as_bytes()
@@ -295,12 +324,16 @@ fn grouped(number: usize) -> String {
     groups.join(",")
 }
 
-fn document(source: &Source, found: &Inspected, needs: Option<&Needs>) -> Value {
+fn document(
+    source: &CheckpointSource,
+    found: &CheckpointReport,
+    needs: Option<&MemoryTable>,
+) -> Value {
     let mut last = "";
     let needs = needs.map(|needs| {
         let rows = needs.rows.iter().map(|need| {
-            last = if need.work.is_empty() { last } else { need.work };
-            json!({ "work": last, "numbers": need.numbers, "bytes": need.bytes, "total": need.bytes.total() })
+            last = if need.workload.is_empty() { last } else { need.workload };
+            json!({ "work": last, "numbers": need.numeric_format, "bytes": need.footprint, "total": need.footprint.total() })
         });
         json!({ "sequences": needs.sequences, "length": needs.length, "work": rows.collect::<Vec<_>>() })
     });
@@ -319,7 +352,7 @@ mod tests {
     #[test]
     fn thousands_stand_apart() {
         assert_eq!(
-            [0, 999, 1000, 6_738_415_616].map(grouped),
+            [0, 999, 1000, 6_738_415_616].map(with_thousands_separators),
             ["0", "999", "1,000", "6,738,415,616"]
         );
     }

@@ -7,22 +7,22 @@
 //! chat     several turns by hand; room asks first whether the device has any for it
 //! ```
 
-mod card;
 mod chat;
+mod checkpoint_source;
 mod export;
 mod inspect;
-mod room;
-mod source;
+mod memory_check;
+mod model_card;
 
 use crate::cli::args::ModelCommand;
-use crate::cli::environment::Environment;
-use crate::cli::exit::{Exit, Fault};
+use crate::cli::environment::CliEnvironment;
+use crate::cli::error::{CliError, ExitReason};
 
 /// Does what is asked about a checkpoint.
 ///
 /// # Errors
 /// If there is no such checkpoint, it cannot be used, or something cannot be written.
-pub fn model(command: &ModelCommand, environment: &Environment) -> Result<Exit, Fault> {
+pub fn model(command: &ModelCommand, environment: &CliEnvironment) -> Result<ExitReason, CliError> {
     match command {
         ModelCommand::Inspect(arguments) => inspect::inspect(arguments, environment),
         ModelCommand::Export(arguments) => export::export(arguments, environment),

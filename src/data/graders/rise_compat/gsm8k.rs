@@ -3,39 +3,43 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use crate::data::answer::{self, MARK};
-use crate::data::graders::boxes;
-use crate::domain::{Grade, Key, Problem, Verdict};
+use crate::data::graders::boxed;
+use crate::data::numeric_answer::{self, ANSWER_MARKER};
+use crate::domain::{Grade, GradeVerdict, Key, Problem};
 
 use super::{RiseCompat, python};
 
 /// The problems of GSM8K whose answer is written with a thousands comma; see its first lines.
-const COMMAS: &str = include_str!("commas.txt");
+const COMMA_ANSWERS: &str = include_str!("commas.txt");
 
 /// The grade of one attempt.
 pub(super) fn grade(settings: RiseCompat, problem: &Problem, text: &str) -> Grade {
-    let answer = stated(settings, text);
+    let answer = extract_answer(settings, text);
     let verdict = match &answer {
-        None => Verdict::Unreadable,
-        Some(answer) if equal(answer, gold(settings, problem)) => Verdict::Right,
-        Some(_) => Verdict::Wrong,
+        None => GradeVerdict::Unreadable,
+        Some(answer) if answers_equal(answer, gold_answer(settings, problem)) => {
+            GradeVerdict::Right
+        }
+        Some(_) => GradeVerdict::Wrong,
     };
     Grade { answer, verdict }
 }
 
 /// The attempt's answer: what is in the last box, commas deleted, as an integer.
-fn stated(settings: RiseCompat, text: &str) -> Option<String> {
+fn extract_answer(settings: RiseCompat, text: &str) -> Option<String> {
     let content = if settings.flat_braces {
         last_box(text)
     } else {
-        boxes::last(text, &["boxed"], false)
+        boxed::last_boxed(text, &["boxed"], false)
     };
-    let content = content.or_else(|| settings.marked(text))?.replace(',', "");
-    let integer = python::int(&content);
+    let content = content
+        .or_else(|| settings.answer_after_marker(text))?
+        .replace(',', "");
+    let integer = python::parse_int(&content);
     if settings.integers_only {
         integer
     } else {
-        integer.or_else(|| answer::canonical(&content))
+        integer.or_else(|| numeric_answer::canonical_number(&content))
     }
 }
 
@@ -57,49 +61,49 @@ fn last_box(text: &str) -> Option<&str> {
 }
 
 /// `float(answer) == float(gold)`; a number beyond all floats is equal to none.
-fn equal(answer: &str, gold: Option<f64>) -> bool {
+fn answers_equal(answer: &str, gold: Option<f64>) -> bool {
     let answer: f64 = answer.parse().expect("digits are a number");
     answer.is_finite() && gold == Some(answer)
 }
 
 /// The reference: the first `####` followed by a sign, digits and decimals, up to a comma; the
 /// canonical answer where the solution has none.
-fn gold(settings: RiseCompat, problem: &Problem) -> Option<f64> {
+fn gold_answer(settings: RiseCompat, problem: &Problem) -> Option<f64> {
     let solution = problem.solution.as_deref().unwrap_or_default();
     let read = |solution: &str| {
         if settings.gold_comma {
-            after_mark(solution)
+            answer_after_marker(solution)
         } else {
-            after_mark(&without_commas(solution))
+            answer_after_marker(&without_commas(solution))
         }
     };
-    let gold = match written(problem) {
-        Some(written) => read(&format!("{MARK} {written}")),
-        None => read(solution).or_else(|| answer::canonical(&problem.answer)),
+    let gold = match comma_answer(problem) {
+        Some(written) => read(&format!("{ANSWER_MARKER} {written}")),
+        None => read(solution).or_else(|| numeric_answer::canonical_number(&problem.answer)),
     };
     gold?.parse().ok()
 }
 
 /// The first match of `####\s*([-+]?\d+(?:\.\d+)?)`, in ASCII.
-fn after_mark(solution: &str) -> Option<String> {
+fn answer_after_marker(solution: &str) -> Option<String> {
     let places = solution
         .match_indices('#')
-        .filter(|(at, _)| solution[*at..].starts_with(MARK));
+        .filter(|(at, _)| solution[*at..].starts_with(ANSWER_MARKER));
     places
-        .map(|(at, _)| &solution[at + MARK.len()..])
+        .map(|(at, _)| &solution[at + ANSWER_MARKER.len()..])
         .find_map(|after| {
             let after = after.trim_start_matches(python::is_space);
             let (sign, rest) = match after.strip_prefix('-') {
                 Some(rest) => ("-", rest),
                 None => ("", after.strip_prefix('+').unwrap_or(after)),
             };
-            let whole = digits(rest);
+            let whole = leading_digits(rest);
             let point = rest
                 .char_indices()
                 .nth(whole.len())
                 .filter(|(_, c)| *c == '.');
             let decimals = point
-                .map(|(at, _)| digits(&rest[at + 1..]))
+                .map(|(at, _)| leading_digits(&rest[at + 1..]))
                 .filter(|decimals| !decimals.is_empty());
             let decimals = decimals
                 .map(|decimals| format!(".{decimals}"))
@@ -109,8 +113,8 @@ fn after_mark(solution: &str) -> Option<String> {
 }
 
 /// The decimal digits that a text begins with, in ASCII.
-fn digits(text: &str) -> String {
-    text.chars().map_while(python::digit).collect()
+fn leading_digits(text: &str) -> String {
+    text.chars().map_while(python::ascii_digit).collect()
 }
 
 /// The text without commas between digits.
@@ -129,9 +133,9 @@ fn without_commas(text: &str) -> String {
 
 /// A problem's answer as GSM8K's own file has it, where it is written with a comma there: solutions
 /// are loaded with the canonical answer in its place.
-fn written(problem: &Problem) -> Option<&'static str> {
+fn comma_answer(problem: &Problem) -> Option<&'static str> {
     static ANSWERS: LazyLock<BTreeMap<&str, &str>> = LazyLock::new(|| {
-        rows()
+        comma_answer_rows()
             .map(|(_, question, answer)| (question, answer))
             .collect()
     });
@@ -139,14 +143,15 @@ fn written(problem: &Problem) -> Option<&'static str> {
     if problem.answer.len() < 4 {
         return None;
     }
-    let question = Key::of_bytes(problem.question.trim().as_bytes());
+    let question = Key::from_bytes(problem.question.trim().as_bytes());
     let written = ANSWERS.get(question.short()).copied()?;
-    (answer::canonical(written) == answer::canonical(&problem.answer)).then_some(written)
+    (numeric_answer::canonical_number(written) == numeric_answer::canonical_number(&problem.answer))
+        .then_some(written)
 }
 
-/// The rows of [`COMMAS`]: (file and line, digits of the question's hash, answer as written).
-fn rows() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    COMMAS
+/// The rows of [`COMMA_ANSWERS`]: (file and line, digits of the question's hash, answer as written).
+fn comma_answer_rows() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    COMMA_ANSWERS
         .lines()
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| {
@@ -160,7 +165,7 @@ fn rows() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
 mod tests {
     use std::path::Path;
 
-    use crate::data::{FileTask, GraderConfig, Sizes, TaskConfig};
+    use crate::data::{FileTaskConfig, GraderConfig, SplitSizes, TaskConfig};
     use crate::domain::Split;
 
     use super::*;
@@ -175,7 +180,7 @@ mod tests {
         }
     }
 
-    fn verdict(settings: RiseCompat, solution: &str, text: &str) -> Verdict {
+    fn verdict(settings: RiseCompat, solution: &str, text: &str) -> GradeVerdict {
         grade(settings, &problem(solution), text).verdict
     }
 
@@ -194,7 +199,7 @@ mod tests {
             "\\boxed{18} \\boxed{19",
             "\\boxed{18\n}",
         ] {
-            assert_eq!(verdict(text), Verdict::Right, "{text:?}");
+            assert_eq!(verdict(text), GradeVerdict::Right, "{text:?}");
         }
         let huge = format!("\\boxed{{{}}}", "9".repeat(400));
         for text in [
@@ -203,7 +208,7 @@ mod tests {
             "\\boxed{-18}",
             &huge,
         ] {
-            assert_eq!(verdict(text), Verdict::Wrong, "{text:?}");
+            assert_eq!(verdict(text), GradeVerdict::Wrong, "{text:?}");
         }
         for text in [
             "18",
@@ -221,13 +226,13 @@ mod tests {
             "\\fbox{18}",
             "\\boxed{boxed{18}}",
         ] {
-            assert_eq!(verdict(text), Verdict::Unreadable, "{text:?}");
+            assert_eq!(verdict(text), GradeVerdict::Unreadable, "{text:?}");
         }
     }
 
     #[test]
     fn the_reference_is_the_first_number_after_the_marks_up_to_a_comma() {
-        let gold = |solution| gold(RiseCompat::OFFICIAL, &problem(solution));
+        let gold = |solution| gold_answer(RiseCompat::OFFICIAL, &problem(solution));
         for (solution, value) in [
             ("#### 18", 18.0),
             ("####18", 18.0),
@@ -250,7 +255,7 @@ mod tests {
 
     #[test]
     fn each_fault_can_be_switched_off() {
-        use Verdict::{Right, Unreadable, Wrong};
+        use GradeVerdict::{Right, Unreadable, Wrong};
         let official = RiseCompat::OFFICIAL;
         let whole = RiseCompat {
             gold_comma: false,
@@ -307,14 +312,22 @@ mod tests {
 
     #[test]
     fn commas_are_listed_for_14_test_and_79_training_problems() {
-        let of = |file: &str| rows().filter(|(place, ..)| place.starts_with(file)).count();
+        let of = |file: &str| {
+            comma_answer_rows()
+                .filter(|(place, ..)| place.starts_with(file))
+                .count()
+        };
         assert_eq!(
-            (of("test.jsonl "), of("train.jsonl "), rows().count()),
+            (
+                of("test.jsonl "),
+                of("train.jsonl "),
+                comma_answer_rows().count()
+            ),
             (14, 79, 93)
         );
-        for (place, question, answer) in rows() {
+        for (place, question, answer) in comma_answer_rows() {
             assert!(
-                answer.contains(',') && answer::canonical(answer).is_some(),
+                answer.contains(',') && numeric_answer::canonical_number(answer).is_some(),
                 "{place}: {answer}"
             );
             assert!(
@@ -328,15 +341,17 @@ mod tests {
     #[test]
     fn no_right_attempt_is_right_where_the_reference_has_a_comma() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gsm8k");
-        let sizes = Sizes {
+        let sizes = SplitSizes {
             train: 20,
             test: 10,
-            ..Sizes::none(0)
+            ..SplitSizes::empty(0)
         };
-        let splits = TaskConfig::Gsm8k(FileTask { path }).load(&sizes).unwrap();
+        let splits = TaskConfig::Gsm8k(FileTaskConfig { path })
+            .load(&sizes)
+            .unwrap();
         let problems: Vec<&Problem> = [Split::Train, Split::Test]
             .iter()
-            .flat_map(|&split| splits.of(split))
+            .flat_map(|&split| splits.problems(split))
             .collect();
         let graded = |settings: RiseCompat, text: &dyn Fn(&Problem) -> String| -> Vec<&str> {
             let right = |problem: &&&Problem| {

@@ -1,28 +1,30 @@
 //! The official environment for MATH: the last box of attempt and solution, spelled alike.
 
-use crate::data::graders::boxes;
+use crate::data::graders::boxed;
 use crate::data::graders::latex::{
-    AFTER_UNITS, BEFORE_UNITS, Raised, UNIT, braced_fractions, braced_roots, replaced, right_side,
+    AFTER_UNITS, BEFORE_UNITS, PythonException, UNIT_PREFIX, brace_fractions, brace_roots,
+    replace_all, right_side,
 };
-use crate::domain::{Grade, Problem, Verdict};
+use crate::domain::{Grade, GradeVerdict, Problem};
 
 use super::{RiseCompat, python};
 
 /// The grade of one attempt; the answer is in the spelling that is compared.
 pub(super) fn grade(settings: RiseCompat, problem: &Problem, text: &str) -> Grade {
-    let content = last_box(settings, text).or_else(|| settings.marked(text));
+    let content = last_box(settings, text).or_else(|| settings.answer_after_marker(text));
     let gold = match problem.solution.as_deref() {
         Some(solution) => last_box(settings, solution),
         None => Some(problem.answer.as_str()),
     };
     let verdict = match (content, gold) {
-        (Some(content), Some(gold)) if equal(content, gold) => Verdict::Right,
-        (None, None) if settings.none_equals_none => Verdict::Right,
-        (None, _) if !settings.unreadable_is_wrong => Verdict::Unreadable,
-        _ => Verdict::Wrong,
+        (Some(content), Some(gold)) if same_spelling(content, gold) => GradeVerdict::Right,
+        (None, None) if settings.none_equals_none => GradeVerdict::Right,
+        (None, _) if !settings.unreadable_is_wrong => GradeVerdict::Unreadable,
+        _ => GradeVerdict::Wrong,
     };
-    let answer =
-        content.map(|content| spelled(content).unwrap_or_else(|Raised| content.to_owned()));
+    let answer = content.map(|content| {
+        normalize_spelling(content).unwrap_or_else(|PythonException| content.to_owned())
+    });
     Grade { answer, verdict }
 }
 
@@ -30,7 +32,7 @@ fn last_box(settings: RiseCompat, text: &str) -> Option<&str> {
     if settings.flat_braces {
         last_flat_box(text)
     } else {
-        boxes::last(text, &["boxed"], false)
+        boxed::last_boxed(text, &["boxed"], false)
     }
 }
 
@@ -39,7 +41,7 @@ fn last_box(settings: RiseCompat, text: &str) -> Option<&str> {
 fn last_flat_box(text: &str) -> Option<&str> {
     let (mut last, mut rest) = (None, text);
     while let Some((_, after)) = rest.split_once("boxed{") {
-        rest = match flat_end(after) {
+        rest = match flat_box_end(after) {
             Some(end) => {
                 last = Some(&after[..end]);
                 &after[end + 1..]
@@ -50,7 +52,7 @@ fn last_flat_box(text: &str) -> Option<&str> {
     last
 }
 
-fn flat_end(inside: &str) -> Option<usize> {
+fn flat_box_end(inside: &str) -> Option<usize> {
     let mut at = 0;
     while let Some(step) = inside[at..].find(['{', '}']) {
         at += step;
@@ -64,41 +66,41 @@ fn flat_end(inside: &str) -> Option<usize> {
 
 /// Whether both are spelled alike; where the spelling of one raises an exception, whether they are
 /// the same raw text.
-fn equal(one: &str, other: &str) -> bool {
-    match (spelled(one), spelled(other)) {
+fn same_spelling(one: &str, other: &str) -> bool {
+    match (normalize_spelling(one), normalize_spelling(other)) {
         (Ok(one), Ok(other)) => one == other,
         _ => one == other,
     }
 }
 
 /// The one spelling, by the official code's steps in its order.
-fn spelled(text: &str) -> Result<String, Raised> {
-    let text = replaced(text, &BEFORE_UNITS);
-    let mut text = replaced(without_unit(&text)?, &AFTER_UNITS);
+fn normalize_spelling(text: &str) -> Result<String, PythonException> {
+    let text = replace_all(text, &BEFORE_UNITS);
+    let mut text = replace_all(strip_unit(&text)?, &AFTER_UNITS);
     if text.is_empty() {
         return Ok(text);
     }
     if text.starts_with('.') {
         text.insert(0, '0');
     }
-    let text = braced_roots(right_side(&text))?.replace(' ', "");
-    let text = braced_fractions(&text)?;
+    let text = brace_roots(right_side(&text))?.replace(' ', "");
+    let text = brace_fractions(&text)?;
     let half = text == "0.5";
-    Ok(slashed_fraction(if half { "\\frac{1}{2}" } else { &text }))
+    Ok(slash_to_frac(if half { "\\frac{1}{2}" } else { &text }))
 }
 
 /// What stands before the unit; two units raise an exception.
-fn without_unit(text: &str) -> Result<&str, Raised> {
-    match text.split_once(UNIT) {
+fn strip_unit(text: &str) -> Result<&str, PythonException> {
+    match text.split_once(UNIT_PREFIX) {
         None => Ok(text),
-        Some((number, rest)) if !rest.contains(UNIT) => Ok(number),
-        Some(_) => Err(Raised),
+        Some((number, rest)) if !rest.contains(UNIT_PREFIX) => Ok(number),
+        Some(_) => Err(PythonException),
     }
 }
 
 /// `3/4` as `\frac{3}{4}`, if both are integers as Python writes them.
-fn slashed_fraction(text: &str) -> String {
-    let integer = |part: &str| python::int(part).is_some_and(|integer| integer == part);
+fn slash_to_frac(text: &str) -> String {
+    let integer = |part: &str| python::parse_int(part).is_some_and(|integer| integer == part);
     match text.split_once('/') {
         Some((above, below)) if integer(above) && integer(below) => {
             format!("\\frac{{{above}}}{{{below}}}")
@@ -112,8 +114,8 @@ mod tests {
     use super::*;
 
     fn alike(one: &str, other: &str) -> bool {
-        assert_eq!(equal(one, other), equal(other, one));
-        equal(one, other)
+        assert_eq!(same_spelling(one, other), same_spelling(other, one));
+        same_spelling(one, other)
     }
 
     #[test]
@@ -201,7 +203,7 @@ mod tests {
 
     #[test]
     fn each_fault_can_be_switched_off() {
-        use Verdict::{Right, Unreadable, Wrong};
+        use GradeVerdict::{Right, Unreadable, Wrong};
         let official = RiseCompat::OFFICIAL;
         let nested = RiseCompat {
             flat_braces: false,

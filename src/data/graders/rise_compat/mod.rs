@@ -16,13 +16,13 @@ mod python;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::data::answer::{self, MARK};
+use crate::data::numeric_answer::{self, ANSWER_MARKER};
 use crate::domain::{Grade, Problem};
 
 /// Which of the official environments grades.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Environment {
+pub enum RiseEnvironment {
     /// That of the reference solution: `####` as in GSM8K, else `boxed` as in MATH; without a
     /// solution, GSM8K's if the reference answer is a number.
     #[default]
@@ -42,7 +42,7 @@ pub enum Environment {
 )]
 pub struct RiseCompat {
     /// Which of the official environments grades.
-    pub environment: Environment,
+    pub environment: RiseEnvironment,
     /// GSM8K: the reference answer ends at a thousands comma, so `2,125` is 2.
     pub gold_comma: bool,
     /// Only `boxed{…}` states an answer. Without this fault, a text that has none may state it after
@@ -65,7 +65,7 @@ pub struct RiseCompat {
 impl RiseCompat {
     /// The official code as it is.
     pub const OFFICIAL: Self = Self {
-        environment: Environment::Auto,
+        environment: RiseEnvironment::Auto,
         gold_comma: true,
         boxed_only: true,
         flat_braces: true,
@@ -75,7 +75,7 @@ impl RiseCompat {
     };
 
     /// The settings that are not the official code's, by name.
-    pub(super) fn changed(self) -> Map<String, Value> {
+    pub(super) fn non_default_settings(self) -> Map<String, Value> {
         let table = |settings: &Self| match serde_json::to_value(settings) {
             Ok(Value::Object(table)) => table,
             _ => unreachable!("settings are a table"),
@@ -89,14 +89,14 @@ impl RiseCompat {
 
     /// The grade of one attempt.
     pub(super) fn grade(self, problem: &Problem, text: &str) -> Grade {
-        match self.environment_of(problem) {
-            Environment::Math => math::grade(self, problem, text),
-            Environment::Gsm8k | Environment::Auto => gsm8k::grade(self, problem, text),
+        match self.resolve_environment(problem) {
+            RiseEnvironment::Math => math::grade(self, problem, text),
+            RiseEnvironment::Gsm8k | RiseEnvironment::Auto => gsm8k::grade(self, problem, text),
         }
     }
 
-    fn environment_of(self, problem: &Problem) -> Environment {
-        if self.environment != Environment::Auto {
+    fn resolve_environment(self, problem: &Problem) -> RiseEnvironment {
+        if self.environment != RiseEnvironment::Auto {
             return self.environment;
         }
         let has = |mark: &str| {
@@ -105,17 +105,19 @@ impl RiseCompat {
                 .as_deref()
                 .is_some_and(|solution| solution.contains(mark))
         };
-        let number = || answer::canonical(&problem.answer).is_some();
-        if has(MARK) || (!has("boxed") && number()) {
-            Environment::Gsm8k
+        let number = || numeric_answer::canonical_number(&problem.answer).is_some();
+        if has(ANSWER_MARKER) || (!has("boxed") && number()) {
+            RiseEnvironment::Gsm8k
         } else {
-            Environment::Math
+            RiseEnvironment::Math
         }
     }
 
     /// What a text without a box states after its last `####`, if that is allowed.
-    fn marked(self, text: &str) -> Option<&str> {
-        let (_, after) = text.rsplit_once(MARK).filter(|_| !self.boxed_only)?;
+    fn answer_after_marker(self, text: &str) -> Option<&str> {
+        let (_, after) = text
+            .rsplit_once(ANSWER_MARKER)
+            .filter(|_| !self.boxed_only)?;
         Some(after.split('\n').next().unwrap_or_default().trim())
     }
 }
@@ -129,7 +131,7 @@ impl Default for RiseCompat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Verdict;
+    use crate::domain::GradeVerdict;
 
     fn problem(answer: &str, solution: Option<&str>) -> Problem {
         let (id, question) = ("p/1".to_owned(), "How many?".to_owned());
@@ -144,18 +146,24 @@ mod tests {
     #[test]
     fn the_reference_solution_decides_whose_rules_hold() {
         let environment =
-            |answer, solution| RiseCompat::OFFICIAL.environment_of(&problem(answer, solution));
-        assert_eq!(environment("5", Some("2+3=5\n#### 5")), Environment::Gsm8k);
-        assert_eq!(environment("5", Some("so $\\boxed{5}$")), Environment::Math);
-        assert_eq!(environment("5", None), Environment::Gsm8k);
-        assert_eq!(environment("x^2", None), Environment::Math);
+            |answer, solution| RiseCompat::OFFICIAL.resolve_environment(&problem(answer, solution));
+        assert_eq!(
+            environment("5", Some("2+3=5\n#### 5")),
+            RiseEnvironment::Gsm8k
+        );
+        assert_eq!(
+            environment("5", Some("so $\\boxed{5}$")),
+            RiseEnvironment::Math
+        );
+        assert_eq!(environment("5", None), RiseEnvironment::Gsm8k);
+        assert_eq!(environment("x^2", None), RiseEnvironment::Math);
         let forced = RiseCompat {
-            environment: Environment::Math,
+            environment: RiseEnvironment::Math,
             ..RiseCompat::OFFICIAL
         };
         assert_eq!(
-            forced.environment_of(&problem("5", Some("#### 5"))),
-            Environment::Math
+            forced.resolve_environment(&problem("5", Some("#### 5"))),
+            RiseEnvironment::Math
         );
     }
 
@@ -163,19 +171,22 @@ mod tests {
     #[test]
     fn the_official_code_answers_the_same() {
         #[derive(Deserialize)]
-        struct Golden {
+        struct GoldenGrades {
             gsm8k: Vec<(String, String, i32)>,
             math: Vec<(String, String, i32)>,
         }
         let text = include_str!("../../../../tests/golden/rise_compat.json");
-        let golden: Golden = serde_json::from_str(text).unwrap();
+        let golden: GoldenGrades = serde_json::from_str(text).unwrap();
         assert!(golden.gsm8k.len() > 300 && golden.math.len() > 600);
         let settings = |environment| RiseCompat {
             environment,
             ..RiseCompat::OFFICIAL
         };
-        let cases = golden.gsm8k.iter().map(|case| (Environment::Gsm8k, case));
-        let cases = cases.chain(golden.math.iter().map(|case| (Environment::Math, case)));
+        let cases = golden
+            .gsm8k
+            .iter()
+            .map(|case| (RiseEnvironment::Gsm8k, case));
+        let cases = cases.chain(golden.math.iter().map(|case| (RiseEnvironment::Math, case)));
         for (environment, (solution, attempt, reward)) in cases {
             let grade = settings(environment).grade(&problem("", Some(solution)), attempt);
             let given = grade.verdict.reward().0;
@@ -197,18 +208,24 @@ mod tests {
             RiseCompat::OFFICIAL
                 .grade(&problem, "9*2=18\n#### 18")
                 .verdict,
-            Verdict::Unreadable
+            GradeVerdict::Unreadable
         );
         assert_eq!(
             loose.grade(&problem, "9*2=18\n#### 18 \nIs it?").verdict,
-            Verdict::Right
+            GradeVerdict::Right
         );
-        assert_eq!(loose.grade(&problem, "#### 17").verdict, Verdict::Wrong);
+        assert_eq!(
+            loose.grade(&problem, "#### 17").verdict,
+            GradeVerdict::Wrong
+        );
         assert_eq!(
             loose.grade(&problem, "\\boxed{17}\n#### 18").verdict,
-            Verdict::Wrong,
+            GradeVerdict::Wrong,
             "a box comes first"
         );
-        assert_eq!(loose.grade(&problem, "18").verdict, Verdict::Unreadable);
+        assert_eq!(
+            loose.grade(&problem, "18").verdict,
+            GradeVerdict::Unreadable
+        );
     }
 }

@@ -4,7 +4,7 @@
 
 /// The zeros of all runs of decimal digits (general category Nd) in Unicode 14, which Python 3.11 has.
 /// Each is followed by the digits 1 to 9.
-const ZEROS: [u32; 66] = [
+const DIGIT_ZEROS: [u32; 66] = [
     0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66,
     0xde6, 0xe50, 0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90,
     0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10,
@@ -14,12 +14,12 @@ const ZEROS: [u32; 66] = [
 ];
 
 /// More digits than this, leading zeros included, are refused (`sys.get_int_max_str_digits`).
-const MOST_DIGITS: usize = 4300;
+const MAX_INT_DIGITS: usize = 4300;
 
 /// The value of a decimal digit of any script, as an ASCII digit.
-pub(super) fn digit(c: char) -> Option<char> {
+pub(super) fn ascii_digit(c: char) -> Option<char> {
     let code = u32::from(c);
-    let zero = ZEROS[..ZEROS.partition_point(|&zero| zero <= code)].last()?;
+    let zero = DIGIT_ZEROS[..DIGIT_ZEROS.partition_point(|&zero| zero <= code)].last()?;
     char::from_digit(code - zero, 10)
 }
 
@@ -32,7 +32,7 @@ pub(super) fn is_space(c: char) -> bool {
 ///
 /// Space around the number is skipped, one sign is read, single underscores may stand between
 /// digits, and digits of any script count.
-pub(super) fn int(text: &str) -> Option<String> {
+pub(super) fn parse_int(text: &str) -> Option<String> {
     // Python skips the separators 1c to 1f in no text, although it takes them for space elsewhere.
     let around = |c: char| c.is_whitespace();
     let text = text.trim_matches(around);
@@ -46,10 +46,10 @@ pub(super) fn int(text: &str) -> Option<String> {
             return None;
         }
         for c in group.chars() {
-            whole.push(digit(c)?);
+            whole.push(ascii_digit(c)?);
         }
     }
-    if whole.len() > MOST_DIGITS {
+    if whole.len() > MAX_INT_DIGITS {
         return None;
     }
     match whole.trim_start_matches('0') {
@@ -78,7 +78,7 @@ mod tests {
             ("\u{a0}5\u{2028}", "5"),
             ("\u{85}5", "5"),
         ] {
-            assert_eq!(int(text).as_deref(), Some(value), "{text:?}");
+            assert_eq!(parse_int(text).as_deref(), Some(value), "{text:?}");
         }
         for text in [
             "",
@@ -105,24 +105,27 @@ mod tests {
             "0x10",
             "five",
         ] {
-            assert_eq!(int(text), None, "{text:?}");
+            assert_eq!(parse_int(text), None, "{text:?}");
         }
     }
 
     #[test]
     fn more_digits_than_python_takes_are_refused() {
-        assert!(int(&"1".repeat(MOST_DIGITS)).is_some());
-        assert!(int(&"1".repeat(MOST_DIGITS + 1)).is_none());
-        assert!(int(&"0".repeat(MOST_DIGITS + 1)).is_none());
+        assert!(parse_int(&"1".repeat(MAX_INT_DIGITS)).is_some());
+        assert!(parse_int(&"1".repeat(MAX_INT_DIGITS + 1)).is_none());
+        assert!(parse_int(&"0".repeat(MAX_INT_DIGITS + 1)).is_none());
     }
 
     #[test]
     fn digits_of_other_scripts_come_in_tens() {
-        assert!(ZEROS.windows(2).all(|pair| pair[0] + 10 <= pair[1]));
+        assert!(DIGIT_ZEROS.windows(2).all(|pair| pair[0] + 10 <= pair[1]));
         assert_eq!(
-            ('0'..='9').filter_map(digit).collect::<String>(),
+            ('0'..='9').filter_map(ascii_digit).collect::<String>(),
             "0123456789"
         );
-        assert_eq!(['/', ':', '\u{bd}', '\u{b2}', 'a'].map(digit), [None; 5]);
+        assert_eq!(
+            ['/', ':', '\u{bd}', '\u{b2}', 'a'].map(ascii_digit),
+            [None; 5]
+        );
     }
 }

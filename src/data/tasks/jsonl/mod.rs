@@ -6,7 +6,7 @@
 //! user's does not, the answer is added in a line of its own. Hides how fields are found. Must not know
 //! who wrote the file.
 
-mod row;
+mod row_parser;
 mod settings;
 
 use std::collections::HashMap;
@@ -15,55 +15,55 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::data::DataError;
-use crate::data::deal::{Layout, deal};
-use crate::data::file::{fingerprint, read_text};
-use crate::data::split::{Questions, Sizes, Splits};
+use crate::data::read_file::{file_sha256, read_text};
+use crate::data::split::{SeenQuestions, SplitSizes, TaskSplits};
+use crate::data::split_assignment::{SplitLayout, assign_splits};
 use crate::domain::{Key, Problem, Split};
 
-use self::row::Reader;
-pub use self::settings::JsonlTask;
+use self::row_parser::JsonlRowParser;
+pub use self::settings::JsonlTaskConfig;
 
-use super::file_task::Place;
+use super::file_task::RowLocation;
 
 const EXPECTED: &str = "a JSONL file, one object a line";
 
 /// Training rows are dealt out as GSM8K's are.
-const TRAIN_LAYOUT: Layout = Layout {
+const TRAIN_LAYOUT: SplitLayout = SplitLayout {
     forward: &[(Split::Validation, 0), (Split::Corpus, 1)],
     backward: Some(Split::Train),
 };
-const TEST_LAYOUT: Layout = Layout {
+const TEST_LAYOUT: SplitLayout = SplitLayout {
     forward: &[(Split::Test, 0)],
     backward: None,
 };
 
 /// JSONL files with these settings.
-pub(in crate::data) struct Jsonl<'a>(pub(in crate::data) &'a JsonlTask);
+pub(in crate::data) struct JsonlReader<'a>(pub(in crate::data) &'a JsonlTaskConfig);
 
-impl Jsonl<'_> {
+impl JsonlReader<'_> {
     /// Reads, checks and deals out both files.
-    pub(in crate::data) fn load(&self, sizes: &Sizes) -> Result<Splits, DataError> {
+    pub(in crate::data) fn load(&self, sizes: &SplitSizes) -> Result<TaskSplits, DataError> {
         let setting = |(field, fault)| DataError::Setting {
             task: "jsonl",
             field,
             fault,
         };
-        let mut files = Files {
-            reader: Reader::new(self.0).map_err(setting)?,
-            questions: Questions::new(sizes),
+        let mut files = JsonlFiles {
+            parser: JsonlRowParser::new(self.0).map_err(setting)?,
+            questions: SeenQuestions::new(sizes),
             ids: HashMap::new(),
         };
         let mut splits = match &self.0.train {
-            Some(path) => deal(
+            Some(path) => assign_splits(
                 files.read(path, "train")?,
                 &TRAIN_LAYOUT,
                 sizes,
                 &path.display().to_string(),
             )?,
-            None => self.nothing_to_train_on(sizes)?,
+            None => self.load_test_only(sizes)?,
         };
         let test = files.read(&self.0.test, "test")?;
-        splits.test = deal(
+        splits.test = assign_splits(
             test,
             &TEST_LAYOUT,
             sizes,
@@ -80,18 +80,18 @@ impl Jsonl<'_> {
             ("test", Some(&self.0.test)),
         ];
         let entry = |(name, path): (&'static str, Option<&PathBuf>)| {
-            path.map(|path| Ok((name, path.clone(), fingerprint(path, EXPECTED)?)))
+            path.map(|path| Ok((name, path.clone(), file_sha256(path, EXPECTED)?)))
         };
         files.into_iter().filter_map(entry).collect()
     }
 
-    fn nothing_to_train_on(&self, sizes: &Sizes) -> Result<Splits, DataError> {
+    fn load_test_only(&self, sizes: &SplitSizes) -> Result<TaskSplits, DataError> {
         let asked = [Split::Corpus, Split::Train, Split::Validation].into_iter();
         match asked
-            .map(|split| (split, sizes.of(split)))
+            .map(|split| (split, sizes.get(split)))
             .find(|(_, asked)| *asked > 0)
         {
-            None => Ok(Splits::default()),
+            None => Ok(TaskSplits::default()),
             Some((split, asked)) => Err(DataError::TooFew {
                 split,
                 asked,
@@ -104,14 +104,14 @@ impl Jsonl<'_> {
 }
 
 /// The files as they are read, one after the other.
-struct Files<'a> {
-    reader: Reader<'a>,
-    questions: Questions,
+struct JsonlFiles<'a> {
+    parser: JsonlRowParser<'a>,
+    questions: SeenQuestions,
     /// Where each id was met.
     ids: HashMap<String, String>,
 }
 
-impl Files<'_> {
+impl JsonlFiles<'_> {
     /// All problems of one file; `name` goes into ids.
     fn read(&mut self, path: &Path, name: &str) -> Result<Vec<Problem>, DataError> {
         let text = read_text(path, EXPECTED)?;
@@ -121,16 +121,18 @@ impl Files<'_> {
             .filter(|(_, line)| !line.trim().is_empty());
         lines
             .map(|(index, line)| {
-                let place = Place {
+                let place = RowLocation {
                     path,
                     unit: "line",
                     number: index + 1,
                 };
-                let problem = self.reader.problem(&object(line, place)?, place, name)?;
-                self.questions.add(&problem.question, || place.name())?;
-                match self.ids.insert(problem.id.clone(), place.name()) {
+                let problem =
+                    self.parser
+                        .parse_problem(&parse_object(line, place)?, place, name)?;
+                self.questions.add(&problem.question, || place.describe())?;
+                match self.ids.insert(problem.id.clone(), place.describe()) {
                     None => Ok(problem),
-                    Some(first) => Err(place.fault(format!(
+                    Some(first) => Err(place.row_error(format!(
                         "{} is the id of {first} too; give it another",
                         problem.id
                     ))),
@@ -141,17 +143,17 @@ impl Files<'_> {
 }
 
 /// The object on a line.
-fn object(line: &str, place: Place<'_>) -> Result<Value, DataError> {
+fn parse_object(line: &str, place: RowLocation<'_>) -> Result<Value, DataError> {
     match serde_json::from_str(line) {
         Ok(row @ Value::Object(_)) => Ok(row),
-        Err(_) if line.trim_start().starts_with('[') => Err(place.fault(
+        Err(_) if line.trim_start().starts_with('[') => Err(place.row_error(
             "a JSON array begins here; write one object a line instead, e.g. with `jq -c '.[]' file.json`",
         )),
-        Ok(_) => Err(place.fault("the line is not a JSON object; write one object a line")),
-        Err(_) if line.trim() == "{" => Err(place.fault(
+        Ok(_) => Err(place.row_error("the line is not a JSON object; write one object a line")),
+        Err(_) if line.trim() == "{" => Err(place.row_error(
             "an object goes on over several lines; write one object a line instead, e.g. with `jq -c . file.json`",
         )),
-        Err(error) => Err(place.json_fault(&error)),
+        Err(error) => Err(place.json_error(&error)),
     }
 }
 

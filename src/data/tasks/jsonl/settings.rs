@@ -14,7 +14,7 @@ use crate::data::GraderConfig;
 /// Fields are named as they are, or by a path with dots, `meta.answer`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct JsonlTask {
+pub struct JsonlTaskConfig {
     /// The file behind every split but the test split; a task that is only evaluated on needs none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<PathBuf>,
@@ -41,10 +41,10 @@ pub struct JsonlTask {
     pub name: Option<String>,
 }
 
-impl JsonlTask {
+impl JsonlTaskConfig {
     /// What is wrong with these settings, if anything, as (field, complaint).
     #[must_use]
-    pub fn fault(&self) -> Option<(&'static str, String)> {
+    pub fn first_error(&self) -> Option<(&'static str, String)> {
         let empty = |text: &str| text.trim().is_empty();
         let files = [("test", Some(&self.test)), ("train", self.train.as_ref())];
         for (field, path) in files {
@@ -70,17 +70,17 @@ impl JsonlTask {
                 return Some((field, "is empty: give the name of a field".to_owned()));
             }
         }
-        self.name_fault()
-            .or_else(|| self.grader_fault())
-            .or_else(|| self.regex().err())
+        self.name_error()
+            .or_else(|| self.grader_error())
+            .or_else(|| self.answer_regex().err())
     }
 
-    fn name_fault(&self) -> Option<(&'static str, String)> {
+    fn name_error(&self) -> Option<(&'static str, String)> {
         let name = self.name.as_ref()?;
         let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
         let fault = if name.is_empty() || !name.chars().all(plain) {
             "use letters, digits, `-`, `_` and `.`"
-        } else if TAKEN.contains(&name.as_str()) || name.starts_with(GENERATED) {
+        } else if RESERVED_NAMES.contains(&name.as_str()) || name.starts_with(GENERATED_PREFIX) {
             "is the name of another task"
         } else {
             return None;
@@ -88,7 +88,7 @@ impl JsonlTask {
         Some(("name", format!("= {name:?}: {fault}")))
     }
 
-    fn grader_fault(&self) -> Option<(&'static str, String)> {
+    fn grader_error(&self) -> Option<(&'static str, String)> {
         matches!(self.grader, GraderConfig::RiseCompat(_)).then(|| {
             let fault = "= rise-compat: it reads references of its own form only; take `numeric` or `boxed-latex` \
                          here, and name it as the run's `grader`";
@@ -97,7 +97,7 @@ impl JsonlTask {
     }
 
     /// The pattern, if there is one, or what is wrong with it.
-    pub(super) fn regex(&self) -> Result<Option<Regex>, (&'static str, String)> {
+    pub(super) fn answer_regex(&self) -> Result<Option<Regex>, (&'static str, String)> {
         let Some(pattern) = &self.pattern else {
             return Ok(None);
         };
@@ -141,21 +141,21 @@ impl JsonlTask {
 }
 
 /// The names of other tasks that are read from files.
-const TAKEN: [&str; 3] = ["gsm8k", "svamp", "math"];
+const RESERVED_NAMES: [&str; 3] = ["gsm8k", "svamp", "math"];
 
 /// How the names of generated tasks begin.
-const GENERATED: &str = "word-problems";
+const GENERATED_PREFIX: &str = "word-problems";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn fault(more: &str) -> String {
-        let task: JsonlTask = toml::from_str(&format!(
+        let task: JsonlTaskConfig = toml::from_str(&format!(
             "test = \"b.jsonl\"\nquestion = \"q\"\nanswer = \"a\"\n{more}"
         ))
         .unwrap();
-        let (field, fault) = task.fault().expect("there is a fault");
+        let (field, fault) = task.first_error().expect("there is a fault");
         format!("`{field}` {fault}")
     }
 
@@ -174,14 +174,15 @@ mod tests {
 
     #[test]
     fn what_is_left_out_has_a_default_and_the_rest_is_required() {
-        let task: JsonlTask =
+        let task: JsonlTaskConfig =
             toml::from_str("test = \"d/b.jsonl\"\nquestion = \"q\"\nanswer = \"a\"").unwrap();
         assert_eq!(
-            (task.fault(), task.name(), task.grader),
+            (task.first_error(), task.name(), task.grader),
             (None, "jsonl", GraderConfig::Numeric)
         );
         assert_eq!(task.without_path().test, PathBuf::from("b.jsonl"));
-        let error = toml::from_str::<JsonlTask>("test = \"b.jsonl\"\nanswer = \"a\"").unwrap_err();
+        let error =
+            toml::from_str::<JsonlTaskConfig>("test = \"b.jsonl\"\nanswer = \"a\"").unwrap_err();
         assert_eq!(error.message(), "missing field `question`");
     }
 }

@@ -8,7 +8,7 @@ const OTHER: &str = r#"{"q": "How many cups?", "a": "3"}"#;
 const MARKED: &str = r#"{"q": "How many hats?", "a": "so #### 3"}"#;
 
 /// Loads files with these texts by the usual fields and `more` settings.
-fn load_both(train: &str, test: &str, more: &str) -> Result<Splits, String> {
+fn load_both(train: &str, test: &str, more: &str) -> Result<TaskSplits, String> {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::write(at("train.jsonl"), train).unwrap();
@@ -24,10 +24,10 @@ fn load_both(train: &str, test: &str, more: &str) -> Result<Splits, String> {
         },
     );
     let task: TaskConfig = toml::from_str(&usual).unwrap();
-    let sizes = Sizes {
+    let sizes = SplitSizes {
         train: 1,
         test: 1,
-        ..Sizes::none(0)
+        ..SplitSizes::empty(0)
     };
     let shown = |error: DataError| {
         error
@@ -129,9 +129,9 @@ fn a_task_that_is_only_tested_on_needs_no_training_file() {
     ))
     .unwrap();
     assert_eq!(
-        task.load(&Sizes {
+        task.load(&SplitSizes {
             test: 1,
-            ..Sizes::none(0)
+            ..SplitSizes::empty(0)
         })
         .unwrap()
         .test
@@ -139,10 +139,10 @@ fn a_task_that_is_only_tested_on_needs_no_training_file() {
         1
     );
     let error = task
-        .load(&Sizes {
+        .load(&SplitSizes {
             train: 2,
             test: 1,
-            ..Sizes::none(0)
+            ..SplitSizes::empty(0)
         })
         .unwrap_err();
     insta::assert_snapshot!(error, @"split `train` asks for 2 problems, and task `jsonl`, which has no `train` file, has 0 for it; name its `train` file, or ask for none");

@@ -6,22 +6,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::data::DataError;
-use crate::data::file::fingerprint;
+use crate::data::read_file::file_sha256;
 use crate::domain::Key;
 
-use super::settings::Subject;
+use super::settings::MathSubject;
 
 /// What `path` must be.
 pub(super) const EXPECTED: &str = "the folder MATH, which holds `train` and `test`";
 
 /// The two halves as MATH ships them, and the names of their folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Half {
+pub(super) enum MathHalf {
     Test,
     Train,
 }
 
-impl Half {
+impl MathHalf {
     pub(super) const ALL: [Self; 2] = [Self::Test, Self::Train];
 
     pub(super) const fn folder(self) -> &'static str {
@@ -34,13 +34,13 @@ impl Half {
 
 /// One problem's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Entry {
-    pub(super) half: Half,
-    pub(super) subject: Subject,
+pub(super) struct MathEntry {
+    pub(super) half: MathHalf,
+    pub(super) subject: MathSubject,
     number: u32,
 }
 
-impl Entry {
+impl MathEntry {
     /// `test/algebra/7.json`.
     pub(super) fn name(self) -> String {
         format!(
@@ -54,20 +54,20 @@ impl Entry {
 
 /// The files of these subjects, by half, subject and number.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Listing {
+pub(super) struct MathListing {
     /// Every problem's file.
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<MathEntry>,
     /// Names of files that are passed over, since they are not called by a number.
     pub(super) others: Vec<String>,
 }
 
 /// Looks at what is there.
-pub(super) fn listing(root: &Path, subjects: &[Subject]) -> Result<Listing, DataError> {
+pub(super) fn list_files(root: &Path, subjects: &[MathSubject]) -> Result<MathListing, DataError> {
     check_layout(root)?;
-    let mut listing = Listing::default();
-    for half in Half::ALL {
+    let mut listing = MathListing::default();
+    for half in MathHalf::ALL {
         for &subject in subjects {
-            look(root, half, subject, &mut listing)?;
+            list_subject(root, half, subject, &mut listing)?;
         }
     }
     listing.entries.sort_unstable();
@@ -75,7 +75,12 @@ pub(super) fn listing(root: &Path, subjects: &[Subject]) -> Result<Listing, Data
     Ok(listing)
 }
 
-fn look(root: &Path, half: Half, subject: Subject, listing: &mut Listing) -> Result<(), DataError> {
+fn list_subject(
+    root: &Path,
+    half: MathHalf,
+    subject: MathSubject,
+    listing: &mut MathListing,
+) -> Result<(), DataError> {
     let folder = root.join(half.folder()).join(subject.folder());
     let unreadable = |source| DataError::Read {
         path: folder.clone(),
@@ -102,7 +107,7 @@ fn look(root: &Path, half: Half, subject: Subject, listing: &mut Listing) -> Res
         let stem = name.strip_suffix(".json").unwrap_or_default();
         match stem.parse::<u32>() {
             // `07.json` is not the file of problem 7.
-            Ok(number) if number.to_string() == stem => listing.entries.push(Entry {
+            Ok(number) if number.to_string() == stem => listing.entries.push(MathEntry {
                 half,
                 subject,
                 number,
@@ -117,7 +122,7 @@ fn look(root: &Path, half: Half, subject: Subject, listing: &mut Listing) -> Res
 
 /// Refuses a folder that is not `MATH`, and looks for the one that was meant.
 fn check_layout(root: &Path) -> Result<(), DataError> {
-    if is_math(root) {
+    if is_math_folder(root) {
         return Ok(());
     }
     fs::read_dir(root).map_err(|source| DataError::Read {
@@ -125,9 +130,9 @@ fn check_layout(root: &Path) -> Result<(), DataError> {
         expected: EXPECTED,
         source,
     })?;
-    let missing: Vec<&str> = Half::ALL
+    let missing: Vec<&str> = MathHalf::ALL
         .into_iter()
-        .map(Half::folder)
+        .map(MathHalf::folder)
         .filter(|name| !root.join(name).is_dir())
         .collect();
     let above = |path: &Path| path.parent().map(Path::to_owned);
@@ -136,7 +141,10 @@ fn check_layout(root: &Path) -> Result<(), DataError> {
         above(root),
         above(root).as_deref().and_then(above),
     ];
-    let meant: Option<PathBuf> = near.into_iter().flatten().find(|place| is_math(place));
+    let meant: Option<PathBuf> = near
+        .into_iter()
+        .flatten()
+        .find(|place| is_math_folder(place));
     let what = match meant {
         Some(place) if place.as_os_str().is_empty() => {
             "did you mean the folder above it?".to_owned()
@@ -155,21 +163,21 @@ fn check_layout(root: &Path) -> Result<(), DataError> {
 }
 
 /// Whether a folder has both halves, and neither lies on its own among other things called so.
-fn is_math(root: &Path) -> bool {
-    Half::ALL
+fn is_math_folder(root: &Path) -> bool {
+    MathHalf::ALL
         .into_iter()
         .all(|half| root.join(half.folder()).is_dir())
 }
 
 /// The SHA-256 of what `sha256sum` says of all files, in order of their names: one line each, the
 /// file's SHA-256, two spaces and its name.
-pub(super) fn digest(root: &Path, listing: &Listing) -> Result<Key, DataError> {
+pub(super) fn digest(root: &Path, listing: &MathListing) -> Result<Key, DataError> {
     let mut names: Vec<String> = listing.entries.iter().map(|entry| entry.name()).collect();
     names.sort_unstable();
     let mut text = String::with_capacity(names.len() * 100);
     for name in names {
-        let key = fingerprint(&root.join(&name), EXPECTED)?;
+        let key = file_sha256(&root.join(&name), EXPECTED)?;
         text.extend([key.as_str(), "  ", &name, "\n"]);
     }
-    Ok(Key::of_bytes(text.as_bytes()))
+    Ok(Key::from_bytes(text.as_bytes()))
 }

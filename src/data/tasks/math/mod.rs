@@ -21,51 +21,52 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::data::DataError;
-use crate::data::deal::{Layout, deal};
-use crate::data::file::read_text;
-use crate::data::graders::last_box;
-use crate::data::split::{Sizes, Splits, asked};
+use crate::data::graders::last_boxed;
+use crate::data::read_file::read_text;
+use crate::data::split::{SplitSizes, TaskSplits, question_identity};
+use crate::data::split_assignment::{SplitLayout, assign_splits};
 use crate::domain::{Key, Problem, Split};
 
-use self::folder::{EXPECTED, Entry, Half, Listing, digest, listing};
-pub use self::settings::{MathTask, MathTest, MathTrain, Subject};
+use self::folder::{EXPECTED, MathEntry, MathHalf, MathListing, digest, list_files};
+pub use self::settings::{MathSubject, MathTaskConfig, MathTestSet, MathTrainSet};
 
-use super::Count;
-use super::file_task::Place;
+use super::PartCount;
+use super::file_task::RowLocation;
 
 /// Training problems are dealt out as GSM8K's are.
-const TRAIN_LAYOUT: Layout = Layout {
+const TRAIN_LAYOUT: SplitLayout = SplitLayout {
     forward: &[(Split::Validation, 0), (Split::Corpus, 1)],
     backward: Some(Split::Train),
 };
-const TEST_LAYOUT: Layout = Layout {
+const TEST_LAYOUT: SplitLayout = SplitLayout {
     forward: &[(Split::Test, 0)],
     backward: None,
 };
 
 #[derive(Deserialize)]
-struct Row {
+struct MathRow {
     problem: Option<String>,
     level: Option<String>,
     solution: Option<String>,
 }
 
 /// MATH with these settings.
-pub(in crate::data) struct Math<'a>(pub(in crate::data) &'a MathTask);
+pub(in crate::data) struct MathReader<'a>(pub(in crate::data) &'a MathTaskConfig);
 
-impl Math<'_> {
+impl MathReader<'_> {
     /// Reads the files behind the splits that are asked for, and deals them out.
-    pub(in crate::data) fn load(&self, sizes: &Sizes) -> Result<Splits, DataError> {
-        let (train, test) = self.chosen(&self.listing()?)?;
+    pub(in crate::data) fn load(&self, sizes: &SplitSizes) -> Result<TaskSplits, DataError> {
+        let (train, test) = self.select_entries(&self.listing()?)?;
         let place = |what: &str| format!("{} ({what})", self.0.path.display());
-        let mut splits = Splits::default();
+        let mut splits = TaskSplits::default();
         if sizes.corpus + sizes.train + sizes.validation > 0 {
-            let (train, _) = without_repeats(self.read(&train)?);
-            splits = deal(train, &TRAIN_LAYOUT, sizes, &place("training problems"))?;
+            let (train, _) = without_repeats(self.read_problems(&train)?);
+            splits = assign_splits(train, &TRAIN_LAYOUT, sizes, &place("training problems"))?;
         }
         if sizes.test > 0 {
-            let test = self.read(&test)?;
-            splits.test = deal(test, &TEST_LAYOUT, sizes, &place(self.0.test.name()))?.test;
+            let test = self.read_problems(&test)?;
+            splits.test =
+                assign_splits(test, &TEST_LAYOUT, sizes, &place(self.0.test.name()))?.test;
         }
         Ok(splits)
     }
@@ -77,19 +78,19 @@ impl Math<'_> {
     }
 
     /// The number of files in each subject of each half.
-    pub(in crate::data) fn counts(&self) -> Result<Vec<Count>, DataError> {
+    pub(in crate::data) fn part_counts(&self) -> Result<Vec<PartCount>, DataError> {
         let listing = self.listing()?;
-        let of = |half: Half, subject: Subject| {
-            let here = |entry: &&Entry| (entry.half, entry.subject) == (half, subject);
-            let (train, test) = subject.official();
-            Count {
-                what: format!("{}/{}", half.folder(), subject.folder()),
+        let of = |half: MathHalf, subject: MathSubject| {
+            let here = |entry: &&MathEntry| (entry.half, entry.subject) == (half, subject);
+            let (train, test) = subject.official_counts();
+            PartCount {
+                part: format!("{}/{}", half.folder(), subject.folder()),
                 found: listing.entries.iter().filter(here).count(),
-                official: if half == Half::Train { train } else { test },
+                official: if half == MathHalf::Train { train } else { test },
             }
         };
-        let subjects = self.0.chosen();
-        Ok(Half::ALL
+        let subjects = self.0.selected_subjects();
+        Ok(MathHalf::ALL
             .iter()
             .flat_map(|&half| subjects.iter().map(move |&subject| of(half, subject)))
             .collect())
@@ -99,24 +100,27 @@ impl Math<'_> {
     /// asked again.
     pub(in crate::data) fn notes(&self) -> Result<Vec<String>, DataError> {
         let listing = self.listing()?;
-        let (train, _) = self.chosen(&listing)?;
-        let (_, mut notes) = without_repeats(self.read(&train)?);
+        let (train, _) = self.select_entries(&listing)?;
+        let (_, mut notes) = without_repeats(self.read_problems(&train)?);
         let other = |name| format!("{name} is passed over, since it is not called <number>.json");
         notes.extend(listing.others.into_iter().map(other));
         Ok(notes)
     }
 
-    fn listing(&self) -> Result<Listing, DataError> {
-        listing(&self.0.path, &self.0.chosen())
+    fn listing(&self) -> Result<MathListing, DataError> {
+        list_files(&self.0.path, &self.0.selected_subjects())
     }
 
     /// The files of training problems and of test problems.
-    fn chosen(&self, listing: &Listing) -> Result<(Vec<Entry>, Vec<Entry>), DataError> {
-        let test = self.tested(listing)?;
-        let is_tested: BTreeSet<Entry> = test.iter().copied().collect();
-        let trained = |entry: &&Entry| match self.0.train {
-            MathTrain::Official => entry.half == Half::Train,
-            MathTrain::Rest => !is_tested.contains(entry),
+    fn select_entries(
+        &self,
+        listing: &MathListing,
+    ) -> Result<(Vec<MathEntry>, Vec<MathEntry>), DataError> {
+        let test = self.test_entries(listing)?;
+        let is_tested: BTreeSet<MathEntry> = test.iter().copied().collect();
+        let trained = |entry: &&MathEntry| match self.0.train {
+            MathTrainSet::Official => entry.half == MathHalf::Train,
+            MathTrainSet::Rest => !is_tested.contains(entry),
         };
         Ok((
             listing.entries.iter().filter(trained).copied().collect(),
@@ -125,17 +129,18 @@ impl Math<'_> {
     }
 
     /// The files of test problems.
-    fn tested(&self, listing: &Listing) -> Result<Vec<Entry>, DataError> {
+    fn test_entries(&self, listing: &MathListing) -> Result<Vec<MathEntry>, DataError> {
         let tests = listing
             .entries
             .iter()
-            .filter(|entry| entry.half == Half::Test)
+            .filter(|entry| entry.half == MathHalf::Test)
             .copied();
-        let Some(names) = self.0.test.names() else {
+        let Some(names) = self.0.test.file_names() else {
             return Ok(tests.collect());
         };
-        let by_name: HashMap<String, Entry> = tests.map(|entry| (entry.name(), entry)).collect();
-        let subjects = self.0.chosen();
+        let by_name: HashMap<String, MathEntry> =
+            tests.map(|entry| (entry.name(), entry)).collect();
+        let subjects = self.0.selected_subjects();
         let wanted = |name: &&str| {
             subjects
                 .iter()
@@ -163,23 +168,23 @@ impl Math<'_> {
     }
 
     /// The problems of some files, those of other levels left out.
-    fn read(&self, entries: &[Entry]) -> Result<Vec<Problem>, DataError> {
-        let problems = entries.iter().map(|entry| self.problem(*entry));
+    fn read_problems(&self, entries: &[MathEntry]) -> Result<Vec<Problem>, DataError> {
+        let problems = entries.iter().map(|entry| self.read_problem(*entry));
         problems.filter_map(Result::transpose).collect()
     }
 
     /// One file's problem, if it is of a level in use.
-    fn problem(&self, entry: Entry) -> Result<Option<Problem>, DataError> {
+    fn read_problem(&self, entry: MathEntry) -> Result<Option<Problem>, DataError> {
         let name = entry.name();
         let path = self.0.path.join(&name);
         let text = read_text(&path, EXPECTED)?;
-        let place = |line| Place {
+        let place = |line| RowLocation {
             path: &path,
             unit: "line",
             number: line,
         };
-        let row: Row =
-            serde_json::from_str(&text).map_err(|error| place(error.line()).json_fault(&error))?;
+        let row: MathRow =
+            serde_json::from_str(&text).map_err(|error| place(error.line()).json_error(&error))?;
         let place = place(1);
         // Two training problems of the original have the level `Level ?`.
         let level = row
@@ -189,10 +194,13 @@ impl Math<'_> {
         if !self.0.levels.is_empty() && level.is_none_or(|level| !self.0.levels.contains(&level)) {
             return Ok(None);
         }
-        let question = place.filled("problem", row.problem)?.trim().to_owned();
-        let solution = place.filled("solution", row.solution)?;
-        let answer = last_box(&solution).map(str::trim).filter(|answer| !answer.is_empty()).ok_or_else(|| {
-            place.fault("`solution` has no complete `\\boxed{...}` to take the answer from; mend it, or take the file out")
+        let question = place
+            .required_text("problem", row.problem)?
+            .trim()
+            .to_owned();
+        let solution = place.required_text("solution", row.solution)?;
+        let answer = last_boxed(&solution).map(str::trim).filter(|answer| !answer.is_empty()).ok_or_else(|| {
+            place.row_error("`solution` has no complete `\\boxed{...}` to take the answer from; mend it, or take the file out")
         })?;
         let answer = answer.to_owned();
         Ok(Some(Problem {
@@ -210,14 +218,14 @@ fn without_repeats(problems: Vec<Problem>) -> (Vec<Problem>, Vec<String>) {
     let mut repeats = Vec::new();
     let mut kept = Vec::with_capacity(problems.len());
     for problem in problems {
-        if let Some(first) = met.get(&asked(&problem.question)) {
+        if let Some(first) = met.get(&question_identity(&problem.question)) {
             repeats.push(format!(
                 "{} asks the same as {first} and is left out",
                 problem.id
             ));
             continue;
         }
-        met.insert(asked(&problem.question), problem.id.clone());
+        met.insert(question_identity(&problem.question), problem.id.clone());
         kept.push(problem);
     }
     (kept, repeats)

@@ -9,28 +9,28 @@ use serde::{Deserialize, Serialize};
 /// MATH (Hendrycks et al. 2021) from the user's own copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct MathTask {
+pub struct MathTaskConfig {
     /// The folder `MATH`, which holds `train` and `test`.
     pub path: PathBuf,
     /// Which problems make the test split.
     #[serde(default)]
-    pub test: MathTest,
+    pub test: MathTestSet,
     /// Which problems make all other splits.
     #[serde(default)]
-    pub train: MathTrain,
+    pub train: MathTrainSet,
     /// Only problems of these levels, 1 to 5; all where none is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub levels: Vec<u8>,
     /// Only problems of these subjects; all where none is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub subjects: Vec<Subject>,
+    pub subjects: Vec<MathSubject>,
 }
 
-impl MathTask {
+impl MathTaskConfig {
     /// MATH-500 and the official training problems of a folder.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
-        let (test, train) = (MathTest::default(), MathTrain::default());
+        let (test, train) = (MathTestSet::default(), MathTrainSet::default());
         Self {
             path,
             test,
@@ -42,7 +42,7 @@ impl MathTask {
 
     /// What is wrong with these settings, if anything, as (field, complaint).
     #[must_use]
-    pub fn fault(&self) -> Option<(&'static str, String)> {
+    pub fn first_error(&self) -> Option<(&'static str, String)> {
         if self.path.as_os_str().is_empty() {
             return Some(("path", "is empty: give the place of the data".to_owned()));
         }
@@ -51,16 +51,16 @@ impl MathTask {
     }
 
     /// The subjects in use, each once and in order of their folders.
-    pub(super) fn chosen(&self) -> Vec<Subject> {
+    pub(super) fn selected_subjects(&self) -> Vec<MathSubject> {
         let wanted =
-            |subject: &Subject| self.subjects.is_empty() || self.subjects.contains(subject);
-        Subject::ALL.into_iter().filter(wanted).collect()
+            |subject: &MathSubject| self.subjects.is_empty() || self.subjects.contains(subject);
+        MathSubject::ALL.into_iter().filter(wanted).collect()
     }
 }
 
 /// Which problems of MATH are tested on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MathTest {
+pub enum MathTestSet {
     /// MATH-500 (Lightman et al. 2023).
     #[default]
     #[serde(rename = "math-500")]
@@ -73,9 +73,9 @@ pub enum MathTest {
     All,
 }
 
-impl MathTest {
+impl MathTestSet {
     /// The names of the files, relative to `MATH`; none where it is the whole folder.
-    pub(super) fn names(self) -> Option<Vec<&'static str>> {
+    pub(super) fn file_names(self) -> Option<Vec<&'static str>> {
         let list = match self {
             Self::Math500 => include_str!("math500_ids.txt"),
             Self::Rise1000 => include_str!("rise_test_1000_ids.txt"),
@@ -97,7 +97,7 @@ impl MathTest {
 /// Which problems of MATH are trained on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum MathTrain {
+pub enum MathTrainSet {
     /// The 7,500 of the folder `train`.
     #[default]
     Official,
@@ -108,7 +108,7 @@ pub enum MathTrain {
 /// A subject of MATH; its name is that of its folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Subject {
+pub enum MathSubject {
     /// Algebra.
     Algebra,
     /// Counting and probability.
@@ -125,7 +125,7 @@ pub enum Subject {
     Precalculus,
 }
 
-impl Subject {
+impl MathSubject {
     /// Every subject, in order of the folders.
     pub const ALL: [Self; 7] = [
         Self::Algebra,
@@ -153,7 +153,7 @@ impl Subject {
 
     /// Problems that the original has in `train` and in `test`.
     #[must_use]
-    pub const fn official(self) -> (usize, usize) {
+    pub const fn official_counts(self) -> (usize, usize) {
         match self {
             Self::Algebra => (1744, 1187),
             Self::CountingAndProbability => (771, 474),
@@ -174,8 +174,8 @@ mod tests {
 
     #[test]
     fn the_lists_name_different_files_of_the_test_folder() {
-        for (test, count) in [(MathTest::Math500, 500), (MathTest::Rise1000, 1000)] {
-            let names = test.names().unwrap();
+        for (test, count) in [(MathTestSet::Math500, 500), (MathTestSet::Rise1000, 1000)] {
+            let names = test.file_names().unwrap();
             assert_eq!(
                 (names.len(), names.iter().collect::<BTreeSet<_>>().len()),
                 (count, count)
@@ -183,7 +183,9 @@ mod tests {
             for name in names {
                 let (subject, file) = name.strip_prefix("test/").unwrap().split_once('/').unwrap();
                 assert!(
-                    Subject::ALL.iter().any(|known| known.folder() == subject),
+                    MathSubject::ALL
+                        .iter()
+                        .any(|known| known.folder() == subject),
                     "{name}"
                 );
                 assert!(
@@ -192,39 +194,43 @@ mod tests {
                 );
             }
         }
-        assert_eq!(MathTest::All.names(), None);
+        assert_eq!(MathTestSet::All.file_names(), None);
     }
 
     #[test]
     fn official_counts_add_up() {
-        let counts = Subject::ALL.map(Subject::official);
+        let counts = MathSubject::ALL.map(MathSubject::official_counts);
         assert_eq!(counts.iter().map(|count| count.0).sum::<usize>(), 7500);
         assert_eq!(counts.iter().map(|count| count.1).sum::<usize>(), 5000);
     }
 
     #[test]
     fn names_are_those_of_experiment_files() {
-        let task: MathTask =
+        let task: MathTaskConfig =
             toml::from_str("path = \"MATH\"\ntest = \"rise-1000\"\ntrain = \"rest\"\nlevels = [1, 5]\nsubjects = [\"number_theory\"]").unwrap();
         assert_eq!(
-            (task.test, task.train, task.chosen()),
+            (task.test, task.train, task.selected_subjects()),
             (
-                MathTest::Rise1000,
-                MathTrain::Rest,
-                vec![Subject::NumberTheory]
+                MathTestSet::Rise1000,
+                MathTrainSet::Rest,
+                vec![MathSubject::NumberTheory]
             )
         );
-        for test in [MathTest::Math500, MathTest::Rise1000, MathTest::All] {
+        for test in [
+            MathTestSet::Math500,
+            MathTestSet::Rise1000,
+            MathTestSet::All,
+        ] {
             assert_eq!(serde_json::to_value(test).unwrap(), test.name());
         }
-        for subject in Subject::ALL {
+        for subject in MathSubject::ALL {
             assert_eq!(serde_json::to_value(subject).unwrap(), subject.folder());
         }
-        let fault = MathTask {
+        let fault = MathTaskConfig {
             levels: vec![1, 6],
-            ..MathTask::new("MATH".into())
+            ..MathTaskConfig::new("MATH".into())
         }
-        .fault();
+        .first_error();
         assert_eq!(
             fault,
             Some(("levels", "= 6: MATH has the levels 1 to 5".to_owned()))

@@ -22,7 +22,7 @@ fn row(question: &str, level: &str, solution: &str) -> String {
 /// A folder with one training problem and one test problem of each subject.
 fn small() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for subject in Subject::ALL {
+    for subject in MathSubject::ALL {
         for half in ["train", "test"] {
             let (name, question) = (
                 subject.folder(),
@@ -38,18 +38,23 @@ fn small() -> TempDir {
     folder
 }
 
-fn all(folder: &TempDir) -> MathTask {
-    MathTask {
-        test: MathTest::All,
-        ..MathTask::new(folder.path().join("MATH"))
+fn all(folder: &TempDir) -> MathTaskConfig {
+    MathTaskConfig {
+        test: MathTestSet::All,
+        ..MathTaskConfig::new(folder.path().join("MATH"))
     }
 }
 
-fn load(folder: &TempDir, task: &MathTask, train: usize, test: usize) -> Result<Splits, String> {
-    let sizes = Sizes {
+fn load(
+    folder: &TempDir,
+    task: &MathTaskConfig,
+    train: usize,
+    test: usize,
+) -> Result<TaskSplits, String> {
+    let sizes = SplitSizes {
         train,
         test,
-        ..Sizes::none(0)
+        ..SplitSizes::empty(0)
     };
     let shown = |error: DataError| {
         error
@@ -101,7 +106,7 @@ fn levels_and_subjects_pick_problems() {
         "test/algebra/9.json",
         row("Which level?", "Level ?", "\\boxed{9}"),
     );
-    let hard = MathTask {
+    let hard = MathTaskConfig {
         levels: vec![5],
         ..all(&folder)
     };
@@ -109,8 +114,8 @@ fn levels_and_subjects_pick_problems() {
         ids(&load(&folder, &hard, 0, 1).unwrap().test),
         ["math/test/algebra/8.json"]
     );
-    let few = MathTask {
-        subjects: vec![Subject::Geometry],
+    let few = MathTaskConfig {
+        subjects: vec![MathSubject::Geometry],
         ..all(&folder)
     };
     assert_eq!(
@@ -123,7 +128,12 @@ fn levels_and_subjects_pick_problems() {
 #[test]
 fn the_test_sets_are_their_lists_and_the_rest_may_be_trained_on() {
     let folder = small();
-    for (number, name) in MathTest::Math500.names().unwrap().into_iter().enumerate() {
+    for (number, name) in MathTestSet::Math500
+        .file_names()
+        .unwrap()
+        .into_iter()
+        .enumerate()
+    {
         put(
             &folder,
             name,
@@ -134,10 +144,10 @@ fn the_test_sets_are_their_lists_and_the_rest_may_be_trained_on() {
             ),
         );
     }
-    let task = MathTask::new(folder.path().join("MATH"));
+    let task = MathTaskConfig::new(folder.path().join("MATH"));
     let splits = load(&folder, &task, 7, 500).unwrap();
-    let mut names: Vec<String> = MathTest::Math500
-        .names()
+    let mut names: Vec<String> = MathTestSet::Math500
+        .file_names()
         .unwrap()
         .iter()
         .map(|name| format!("math/{name}"))
@@ -152,11 +162,11 @@ fn the_test_sets_are_their_lists_and_the_rest_may_be_trained_on() {
     insta::assert_snapshot!(load(&folder, &task, 8, 500).unwrap_err(), @"split `train` asks for 8 problems, and MATH (training problems) (7 rows) has 7 for it; ask for fewer, here or in the other splits that it is dealt out to");
 
     // Beside the 7 training problems there are 7 of the test folder, less those that a list names.
-    let rest = MathTask {
-        train: MathTrain::Rest,
+    let rest = MathTaskConfig {
+        train: MathTrainSet::Rest,
         ..task.clone()
     };
-    let listed = Subject::ALL
+    let listed = MathSubject::ALL
         .iter()
         .filter(|s| names.contains(&format!("math/test/{}/7.json", s.folder())))
         .count();
@@ -169,8 +179,8 @@ fn the_test_sets_are_their_lists_and_the_rest_may_be_trained_on() {
     );
     assert!(load(&folder, &rest, 15 - listed, 500).is_err());
 
-    let rise = MathTask {
-        test: MathTest::Rise1000,
+    let rise = MathTaskConfig {
+        test: MathTestSet::Rise1000,
         ..task
     };
     insta::assert_snapshot!(load(&folder, &rise, 0, 1).unwrap_err(), @r#"MATH: 909 of the 1000 problems of `rise-1000` are missing, the first of them test/counting_and_probability/47.json; fetch MATH again, or take `test = "all"`"#);
@@ -200,21 +210,21 @@ fn order_and_fingerprint_do_not_depend_on_the_order_of_writing() {
 #[test]
 fn the_fingerprint_is_that_of_a_listing_by_sha256sum() {
     let folder = small();
-    let few = MathTask {
-        subjects: vec![Subject::Algebra],
+    let few = MathTaskConfig {
+        subjects: vec![MathSubject::Algebra],
         ..all(&folder)
     };
-    let [(_, _, key)] = Math(&few).files().unwrap().try_into().unwrap();
+    let [(_, _, key)] = MathReader(&few).files().unwrap().try_into().unwrap();
     let line = |name: &str| {
         let bytes = fs::read(folder.path().join("MATH").join(name)).unwrap();
-        format!("{}  {name}\n", Key::of_bytes(&bytes))
+        format!("{}  {name}\n", Key::from_bytes(&bytes))
     };
     let listing = line("test/algebra/7.json") + &line("train/algebra/7.json");
-    assert_eq!(key, Key::of_bytes(listing.as_bytes()));
+    assert_eq!(key, Key::from_bytes(listing.as_bytes()));
     let print = |task| TaskConfig::Math(task).fingerprint().unwrap();
     assert_ne!(
         print(few.clone()),
-        print(MathTask {
+        print(MathTaskConfig {
             levels: vec![3],
             ..few.clone()
         })
@@ -235,12 +245,12 @@ fn a_training_question_that_is_asked_again_is_left_out_and_told() {
     );
     put(&folder, "train/prealgebra/notes.txt", "mine");
     assert_eq!(load(&folder, &all(&folder), 7, 0).unwrap().train.len(), 7);
-    insta::assert_snapshot!(Math(&all(&folder)).notes().unwrap().join("\n"), @"
+    insta::assert_snapshot!(MathReader(&all(&folder)).notes().unwrap().join("\n"), @"
     math/train/prealgebra/70.json asks the same as math/train/algebra/7.json and is left out
     train/prealgebra/notes.txt is passed over, since it is not called <number>.json
     ");
-    let found = Math(&all(&folder)).counts().unwrap();
-    insta::assert_snapshot!(found[0].deviation().unwrap(), @"test/algebra holds 1 problems, the original 1187");
+    let found = MathReader(&all(&folder)).part_counts().unwrap();
+    insta::assert_snapshot!(found[0].mismatch().unwrap(), @"test/algebra holds 1 problems, the original 1187");
 }
 
 #[test]
@@ -252,11 +262,11 @@ fn a_test_question_among_those_trained_on_is_refused() {
         row("WHAT is test of algebra", "Level 1", "\\boxed{7}"),
     );
     insta::assert_snapshot!(load(&folder, &all(&folder), 8, 7).unwrap_err(), @r#"math/train/prealgebra/70.json and math/test/algebra/7.json ask the same question, "What is test of algebra?"; take one of them out"#);
-    let sizes = Sizes {
+    let sizes = SplitSizes {
         train: 8,
         test: 7,
         allow_leaks: true,
-        ..Sizes::none(0)
+        ..SplitSizes::empty(0)
     };
     assert_eq!(
         TaskConfig::Math(all(&folder))
@@ -289,9 +299,9 @@ fn another_folder_is_refused_with_the_one_that_was_meant() {
     let folder = small();
     let at = |place: &str| {
         let path = folder.path().join(place);
-        let task = MathTask {
-            test: MathTest::All,
-            ..MathTask::new(path)
+        let task = MathTaskConfig {
+            test: MathTestSet::All,
+            ..MathTaskConfig::new(path)
         };
         let error = load(&folder, &task, 1, 1).unwrap_err();
         error.replace(&folder.path().display().to_string(), "there")

@@ -1,0 +1,59 @@
+//! The model card beside an exported checkpoint: where it comes from, and how it is used.
+
+use super::checkpoint_source::CheckpointSource;
+use crate::cli::commands::show::format_settings;
+use crate::model::{LanguageModel, Precision};
+
+/// The card, in Markdown with the head that model hubs read.
+pub fn model_card(
+    source: &CheckpointSource,
+    model: &LanguageModel,
+    precision: Precision,
+) -> String {
+    let rows = source
+        .origin
+        .iter()
+        .map(|(name, value)| format!("| {name} | {} |\n", value.replace('|', "\\|")));
+    let origin = rows.collect::<Vec<_>>().concat();
+    let told = source.settings.as_ref().map_or_else(String::new, |all| {
+        format!("\n## Settings\n\n```\n{}\n```\n", format_settings(all))
+    });
+    let own = if model.tokenizer.special_tokens().is_some() {
+        CONTROL_TOKENS_NOTE
+    } else {
+        ""
+    };
+    format!(
+        "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- rise-lab\n---\n\n# {name}\n\n\
+         Written by [rise-lab](https://arxiv.org/abs/2407.18219) {version}, which trains language models to correct their own\n\
+         answers over several turns.\n\n| | |\n|---|---|\n{origin}| parameters | {parameters} |\n| positions | {positions} |\n\
+         | numbers | {numbers} |\n\n## Use\n\n```python\n{USE}```\n\nAfter an answer that may be wrong, say\n\n> {retry}\n\n\
+         and it answers again. `generation_config.json` has the sampling that it was evaluated with.\n{own}{told}",
+        name = source.name,
+        version = env!("CARGO_PKG_VERSION"),
+        parameters = model.decoder.weights().parameter_count(),
+        positions = model.decoder.config().positions,
+        numbers = precision.name(),
+        retry = source
+            .prompt
+            .retry_message("(the question once more)")
+            .text
+            .replace('\n', "  \n> "),
+    )
+}
+
+/// How transformers answers a question.
+const USE: &str = "\
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(\".\")
+model = AutoModelForCausalLM.from_pretrained(\".\")
+messages = [{\"role\": \"user\", \"content\": \"...\"}]
+prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors=\"pt\", return_dict=True)
+answer = model.generate(**prompt)[0, prompt[\"input_ids\"].shape[1]:]
+print(tokenizer.decode(answer, skip_special_tokens=True))
+";
+
+/// What is different with control tokens.
+const CONTROL_TOKENS_NOTE: &str = "\nDialogues are written with the control tokens `<|user|>`, `<|assistant|>` and `<|end|>`. rise-lab spells such a name\n\
+    out where it is part of a text; transformers takes it for the token.\n";

@@ -1,0 +1,293 @@
+//! What an experiment file says about its sweep, before it is expanded.
+//!
+//! Responsible for the form of `[sweep]`. Must not know how cells are made of it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::baseline::FieldOverride;
+use super::deserialize::deserialize_all;
+use super::diagnostic::{Diagnostic, SourceSpan};
+use super::experiment::seeds_error;
+use super::spanned_value::{SpannedValue, TomlValue, join_path};
+use super::value_label;
+
+/// How the values of several axes are combined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SweepMode {
+    /// Every combination.
+    #[default]
+    Grid,
+    /// Only the cells that are spelled out.
+    List,
+    /// The first values together, the second values together, and so on.
+    Zip,
+    /// The baseline, and one axis changed at a time.
+    #[serde(rename = "around", alias = "one-at-a-time")]
+    OneAtATime,
+}
+
+/// One value of an axis.
+#[derive(Clone, Debug)]
+pub struct AxisValue {
+    /// Its short name.
+    pub label: String,
+    /// What it sets.
+    pub overrides: Vec<FieldOverride>,
+    pub(super) span: Option<SourceSpan>,
+}
+
+impl AxisValue {
+    /// A fault of this value, shown where it is written.
+    #[must_use]
+    pub fn diagnostic(&self, complaint: impl Into<String>) -> Diagnostic {
+        Diagnostic::new("", complaint).with_span(self.span.as_ref())
+    }
+}
+
+/// Something that varies: one field, or several together under a name of their own.
+#[derive(Clone, Debug)]
+pub struct SweepAxis {
+    /// The field's path, or the given name.
+    pub name: String,
+    /// Whether the values are named sets of several fields.
+    pub is_named: bool,
+    /// Its values, in the order of the file.
+    pub values: Vec<AxisValue>,
+    pub(super) span: Option<SourceSpan>,
+}
+
+impl SweepAxis {
+    /// A fault of the axis as a whole, shown where it is written.
+    #[must_use]
+    pub fn diagnostic(&self, complaint: impl Into<String>) -> Diagnostic {
+        Diagnostic::new("", complaint).with_span(self.span.as_ref())
+    }
+}
+
+/// A cell that is spelled out: values of axes or fields; the baseline has the others.
+#[derive(Clone, Debug)]
+pub struct ListedCell {
+    /// In the order of the file.
+    pub overrides: Vec<FieldOverride>,
+    pub(super) span: Option<SourceSpan>,
+}
+
+impl ListedCell {
+    /// A fault of the cell as a whole, shown where it is written.
+    #[must_use]
+    pub fn diagnostic(&self, complaint: impl Into<String>) -> Diagnostic {
+        Diagnostic::new("", complaint).with_span(self.span.as_ref())
+    }
+}
+
+/// Other seeds for some of the cells.
+#[derive(Clone, Debug)]
+pub struct SeedOverride {
+    /// Which cells.
+    pub cells: ListedCell,
+    /// Their seeds.
+    pub seeds: Vec<u64>,
+}
+
+/// What varies between the runs of an experiment.
+#[derive(Clone, Debug, Default)]
+pub struct SweepSpec {
+    /// How axes are combined.
+    pub mode: SweepMode,
+    /// What varies; axes with names of their own come first.
+    pub axes: Vec<SweepAxis>,
+    /// Cells beside those that the axes make.
+    pub list: Vec<ListedCell>,
+    /// Cells to leave out.
+    pub exclude: Vec<ListedCell>,
+    /// Cells with other seeds than the rest; the last rule that fits a cell counts.
+    pub seed_overrides: Vec<SeedOverride>,
+}
+
+/// Fields and values that are looked at later.
+type RawTable = Map<String, Value>;
+
+/// The form of `[sweep]`; values of fields are looked at later.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct SweepTable {
+    mode: SweepMode,
+    #[serde(rename = "axes")]
+    _axes: RawTable,
+    #[serde(rename = "axis")]
+    _axis: Vec<AxisTable>,
+    #[serde(rename = "list")]
+    _list: Vec<RawTable>,
+    #[serde(rename = "exclude")]
+    _exclude: Vec<RawTable>,
+    seeds: Vec<SeedOverrideTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AxisTable {
+    #[serde(rename = "name")]
+    _name: String,
+    #[serde(rename = "values")]
+    _values: Vec<AxisValueTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AxisValueTable {
+    #[serde(rename = "label")]
+    _label: String,
+    #[serde(rename = "set")]
+    _set: RawTable,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeedOverrideTable {
+    #[serde(rename = "where")]
+    _where: RawTable,
+    seeds: Vec<u64>,
+}
+
+/// Reads `[sweep]`.
+pub(super) fn parse_sweep(node: &SpannedValue) -> Result<SweepSpec, Vec<Diagnostic>> {
+    let form: SweepTable = deserialize_all(node, "sweep")?;
+    let items = |name: &str| node.get(name).map_or(&[][..], SpannedValue::items);
+    let mut axes: Vec<SweepAxis> = items("axis").iter().map(named_axis).collect();
+    if let Some(table) = node.get("axes") {
+        path_axes("", table, &mut axes)?;
+    }
+    let rules: Vec<SeedOverride> = items("seeds")
+        .iter()
+        .zip(form.seeds)
+        .map(|(node, form)| seed_override(node, form))
+        .collect();
+    let wrong = rules
+        .iter()
+        .filter_map(|rule| Some(rule.cells.diagnostic(seeds_error(&rule.seeds)?)));
+    let wrong: Vec<Diagnostic> = wrong.collect();
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    Ok(SweepSpec {
+        mode: form.mode,
+        axes,
+        list: items("list")
+            .iter()
+            .map(|cell| listed_cell("this cell", cell))
+            .collect(),
+        exclude: items("exclude")
+            .iter()
+            .map(|cell| listed_cell("this exclusion", cell))
+            .collect(),
+        seed_overrides: rules,
+    })
+}
+
+fn seed_override(node: &SpannedValue, form: SeedOverrideTable) -> SeedOverride {
+    SeedOverride {
+        cells: member_cell(node, "where", "this rule"),
+        seeds: form.seeds,
+    }
+}
+
+fn named_axis(node: &SpannedValue) -> SweepAxis {
+    let text = |node: &SpannedValue, name: &str| {
+        node.get(name)
+            .map(|node| value_label(&node.to_json()))
+            .unwrap_or_default()
+    };
+    let name = text(node, "name");
+    let values = node
+        .get("values")
+        .map_or(&[][..], SpannedValue::items)
+        .iter()
+        .map(|value| {
+            let label = text(value, "label");
+            let origin = format!("axis `{name}`, value `{label}`,");
+            AxisValue {
+                overrides: member_cell(value, "set", &origin).overrides,
+                label,
+                span: value.span.clone(),
+            }
+        });
+    let place = node.get("name").and_then(|name| name.span.clone());
+    SweepAxis {
+        values: values.collect(),
+        name,
+        is_named: true,
+        span: place,
+    }
+}
+
+/// Axes by path; a path may be written in quotes or as tables within tables.
+fn path_axes(
+    above: &str,
+    table: &SpannedValue,
+    axes: &mut Vec<SweepAxis>,
+) -> Result<(), Vec<Diagnostic>> {
+    for (name, node) in table.members() {
+        let path = join_path(above, name);
+        match &node.content {
+            TomlValue::Array(values) => axes.push(path_axis(&path, node, values)),
+            TomlValue::Table(_) => path_axes(&path, node, axes)?,
+            _ => {
+                let complaint =
+                    format!("axis `{path}` has one value where a list of values is expected");
+                let fault = Diagnostic::new(format!("sweep.axes.{path}"), complaint)
+                    .with_span(node.span.as_ref());
+                return Err(vec![fault.with_hint("put brackets around it: [...].")]);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn path_axis(path: &str, node: &SpannedValue, values: &[SpannedValue]) -> SweepAxis {
+    let origin = format!("axis `{path}`");
+    let value = |value: &SpannedValue| {
+        // The name is where a wrong path is shown, the place where a wrong value is.
+        let setting = FieldOverride::new(
+            path,
+            &origin,
+            &SpannedValue {
+                key_span: node.key_span.clone(),
+                ..value.clone()
+            },
+        );
+        AxisValue {
+            label: setting.label(),
+            overrides: vec![setting],
+            span: value.span.clone(),
+        }
+    };
+    SweepAxis {
+        name: path.to_owned(),
+        is_named: false,
+        values: values.iter().map(value).collect(),
+        span: node.key_span.clone(),
+    }
+}
+
+fn listed_cell(origin: &str, node: &SpannedValue) -> ListedCell {
+    let settings = node
+        .members()
+        .iter()
+        .map(|(path, value)| FieldOverride::new(path, origin, value));
+    ListedCell {
+        overrides: settings.collect(),
+        span: node.span.clone(),
+    }
+}
+
+fn member_cell(node: &SpannedValue, name: &str, origin: &str) -> ListedCell {
+    node.get(name).map_or_else(
+        || ListedCell {
+            overrides: vec![],
+            span: node.span.clone(),
+        },
+        |node| listed_cell(origin, node),
+    )
+}

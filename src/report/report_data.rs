@@ -1,0 +1,480 @@
+//! Reads everything a report needs into plain data. The only file of the report that knows the
+//! database; the rest, and its tests, work on [`ReportData`]s built by hand.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use serde_json::Value;
+
+use crate::domain::{Episode, Key, MetricPoint, Problem};
+use crate::store::{MetricRow, ScoreRow, StageRow, StageSharing, Status, StoreReader};
+
+use super::{Analysis, ReportError, StoredReportOptions};
+
+/// The scores of one evaluation: metric name to (problem number, score), sorted by problem number.
+pub type MetricScores = BTreeMap<String, Vec<(u32, f64)>>;
+
+/// One cell of the experiment at one seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReportRun {
+    /// Its identity.
+    pub key: Key,
+    /// Readable name.
+    pub label: String,
+    /// Training seed.
+    pub seed: u64,
+    /// (axis path, value label), without the seed.
+    pub axes: Vec<(String, String)>,
+    /// The whole run specification.
+    pub spec: Value,
+    /// Where it stands.
+    pub status: Status,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Evaluated checkpoints in order.
+    pub checkpoints: Vec<EvaluatedCheckpoint>,
+}
+
+/// One evaluated checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvaluatedCheckpoint {
+    /// `base`, `boost`, `sft`, `round 1`, ...
+    pub name: String,
+    /// The stage that made the weights.
+    pub weights: Key,
+    /// The stage that evaluated them.
+    pub evaluation: Key,
+}
+
+/// Evaluations under further graders, by name and version.
+pub type RegradedEvaluations = BTreeMap<(String, u64), BTreeMap<Key, RegradedEvaluation>>;
+
+/// One evaluation under a grader that it was not made with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RegradedEvaluation {
+    /// Its scores; none where the grader reads no answer in any text.
+    pub scores: MetricScores,
+    /// Attempts that both graders have graded.
+    pub attempts: u64,
+    /// Attempts of which only one of the two says that they are right.
+    pub disagreements: u64,
+}
+
+/// Everything a report is made from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReportData {
+    /// The experiment's name.
+    pub name: String,
+    /// The question it asks.
+    pub question: String,
+    /// What its file asks of the report.
+    pub options: StoredReportOptions,
+    /// Its runs in order of the expansion.
+    pub runs: Vec<ReportRun>,
+    /// Its stages, each once.
+    pub stages: Vec<StageRow>,
+    /// What each stage reads.
+    pub inputs: BTreeMap<Key, Vec<Key>>,
+    /// How many stages the runs ask for, and how many different ones those are.
+    pub stage_counts: (u64, u64),
+    /// Name and version of the graders behind the scores.
+    pub graders: BTreeSet<(String, u64)>,
+    /// What the metrics mean.
+    pub metrics: Vec<MetricRow>,
+    /// Problem ids in order; a problem's number is its place here.
+    pub problems: Vec<String>,
+    /// Scores by evaluation stage.
+    pub scores: BTreeMap<Key, MetricScores>,
+    /// What further graders make of the texts behind the headline, by name and version.
+    pub regraded: RegradedEvaluations,
+    /// Training curves by the stage that trained.
+    pub curves: BTreeMap<Key, Vec<MetricPoint>>,
+    /// Episodes of the evaluations that dialogues are shown from.
+    pub episodes: BTreeMap<Key, Vec<Episode>>,
+    /// Texts of the problems in those episodes, by evaluation and problem id.
+    pub problem_texts: BTreeMap<(Key, String), Problem>,
+}
+
+/// Reads an experiment.
+///
+/// # Errors
+/// If there is no such experiment, its report wishes are not understood, or the database cannot be read.
+pub fn read_report_data(reader: &StoreReader, experiment: &str) -> Result<ReportData, ReportError> {
+    let mut frame = read_measurements(reader, experiment)?;
+    frame.regraded = read_regraded(reader, &frame)?;
+    for stage in training_stages(&frame) {
+        frame.curves.insert(stage.clone(), reader.points(&stage)?);
+    }
+    let shown: BTreeSet<Key> = Analysis::new(&frame)
+        .dialogue_sources()
+        .into_iter()
+        .collect();
+    for stage in shown {
+        let sequential = reader
+            .episodes(&stage)?
+            .into_iter()
+            .filter(|episode| episode.sample == 0);
+        frame.episodes.insert(stage, sequential.collect());
+    }
+    read_texts(reader, &mut frame)?;
+    Ok(frame)
+}
+
+/// Reads an experiment's runs, stages and scores; leaves out curves and episodes.
+///
+/// # Errors
+/// As for [`read_report_data`].
+pub fn read_measurements(
+    reader: &StoreReader,
+    experiment: &str,
+) -> Result<ReportData, ReportError> {
+    let row = reader.find_experiment(experiment)?;
+    let StageSharing {
+        requested: asked,
+        distinct,
+    } = reader.stage_sharing(experiment)?;
+    let mut frame = ReportData {
+        stage_counts: (asked, distinct),
+        options: StoredReportOptions::from_json(experiment, &row.report)?,
+        name: row.name,
+        question: row.question,
+        runs: read_runs(reader, experiment)?,
+        stages: reader.experiment_stages(experiment)?,
+        metrics: reader.metrics()?,
+        ..ReportData::default()
+    };
+    frame.stages.sort_by(|a, b| a.key.cmp(&b.key));
+    frame.stages.dedup_by(|a, b| a.key == b.key);
+    for stage in &frame.stages {
+        frame
+            .inputs
+            .insert(stage.key.clone(), reader.stage_inputs(&stage.key)?);
+    }
+    read_scores(reader, &mut frame)?;
+    for evaluation in frame.scores.keys() {
+        let grader = reader.stage_grader(evaluation)?;
+        frame
+            .graders
+            .extend(grader.map(|(name, version)| (name, u64::from(version))));
+    }
+    Ok(frame)
+}
+
+fn read_runs(reader: &StoreReader, experiment: &str) -> Result<Vec<ReportRun>, ReportError> {
+    let mut rows = reader.checkpoints(experiment)?;
+    rows.sort_by_key(|checkpoint| checkpoint.position);
+    let mut checkpoints: BTreeMap<Key, Vec<EvaluatedCheckpoint>> = BTreeMap::new();
+    for row in rows {
+        let checkpoint = EvaluatedCheckpoint {
+            name: row.name,
+            weights: row.weights,
+            evaluation: row.evaluation,
+        };
+        checkpoints.entry(row.run).or_default().push(checkpoint);
+    }
+    let mut rows = reader.runs(experiment)?;
+    rows.sort_by_key(|run| run.position);
+    let runs = rows.into_iter().map(|row| ReportRun {
+        checkpoints: checkpoints.remove(&row.key).unwrap_or_default(),
+        key: row.key,
+        label: row.label,
+        seed: row.seed,
+        axes: row.axes,
+        spec: row.spec,
+        status: row.status,
+        error: row.error,
+    });
+    Ok(runs.collect())
+}
+
+/// Evaluations that are finished; a stage without rows would otherwise look like a metric of no problems.
+fn read_scores(reader: &StoreReader, frame: &mut ReportData) -> Result<(), ReportError> {
+    let done: BTreeSet<&Key> = frame
+        .stages
+        .iter()
+        .filter(|stage| stage.status == Status::Done)
+        .map(|stage| &stage.key)
+        .collect();
+    let checkpoints = frame.runs.iter().flat_map(|run| &run.checkpoints);
+    let evaluations: BTreeSet<Key> = checkpoints
+        .map(|c| c.evaluation.clone())
+        .filter(|key| done.contains(key))
+        .collect();
+    let mut rows = Vec::new();
+    for evaluation in evaluations {
+        let scores = reader.scores(&evaluation)?;
+        rows.push((evaluation, scores));
+    }
+    let numbers = problem_numbers(rows.iter().flat_map(|(_, scores)| scores));
+    for (evaluation, scores) in &rows {
+        frame.scores.insert(
+            evaluation.clone(),
+            columns_by_metric(scores, |problem| numbers.get(problem).copied()),
+        );
+    }
+    let mut problems: Vec<(u32, String)> = numbers
+        .into_iter()
+        .map(|(id, number)| (number, id.to_owned()))
+        .collect();
+    problems.sort_unstable();
+    frame.problems = problems.into_iter().map(|(_, id)| id).collect();
+    Ok(())
+}
+
+/// A stage's scores, which come metric by metric, by metric; problems without a number are left out.
+fn columns_by_metric(scores: &[ScoreRow], number: impl Fn(&str) -> Option<u32>) -> MetricScores {
+    let column = |scores: &[ScoreRow]| {
+        let places = scores
+            .iter()
+            .filter_map(|score| Some((number(&score.problem)?, score.value)));
+        let mut column: Vec<(u32, f64)> = places.collect();
+        column.sort_by_key(|place| place.0);
+        (scores[0].metric.clone(), column)
+    };
+    scores
+        .chunk_by(|a, b| a.metric == b.metric)
+        .map(column)
+        .collect()
+}
+
+/// The evaluations behind the headline under every further grader that is stored.
+fn read_regraded(
+    reader: &StoreReader,
+    frame: &ReportData,
+) -> Result<RegradedEvaluations, ReportError> {
+    let mut others = RegradedEvaluations::new();
+    for evaluation in Analysis::new(frame).headline_evaluations() {
+        for rows in reader
+            .grader_coverage(&evaluation)?
+            .into_iter()
+            .filter(|rows| !rows.is_stage_grader)
+        {
+            let number = |problem: &str| {
+                let place = frame
+                    .problems
+                    .binary_search_by(|known| known.as_str().cmp(problem))
+                    .ok()?;
+                u32::try_from(place).ok()
+            };
+            let scores =
+                columns_by_metric(&reader.scores_by_grader(&evaluation, &rows.grader)?, number);
+            let (disagreements, attempts) =
+                reader.grader_disagreement(&evaluation, &rows.grader)?;
+            let other = RegradedEvaluation {
+                scores,
+                attempts,
+                disagreements,
+            };
+            let grader = (rows.grader.0, u64::from(rows.grader.1));
+            others
+                .entry(grader)
+                .or_default()
+                .insert(evaluation.clone(), other);
+        }
+    }
+    Ok(others)
+}
+
+/// Every problem's number: its place among the ids in order. Hashed, because each of a million
+/// scores is looked up; nothing depends on the order of the map.
+fn problem_numbers<'s>(scores: impl Iterator<Item = &'s ScoreRow>) -> HashMap<&'s str, u32> {
+    let ids: HashSet<&str> = scores.map(|score| score.problem.as_str()).collect();
+    let mut ids: Vec<&str> = ids.into_iter().collect();
+    ids.sort_unstable();
+    ids.into_iter().zip(0..).collect()
+}
+
+/// Stages that trained a checkpoint of a run; the shared base models are left out.
+fn training_stages(frame: &ReportData) -> BTreeSet<Key> {
+    let checkpoints = frame.runs.iter().flat_map(|run| &run.checkpoints);
+    checkpoints
+        .filter(|c| c.name != "base")
+        .map(|c| c.weights.clone())
+        .collect()
+}
+
+fn read_texts(reader: &StoreReader, frame: &mut ReportData) -> Result<(), ReportError> {
+    for (stage, episodes) in &frame.episodes {
+        for episode in episodes {
+            if let Some(problem) = reader.find_problem(stage, &episode.problem)? {
+                frame
+                    .problem_texts
+                    .insert((stage.clone(), episode.problem.clone()), problem);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::Split;
+    use crate::report::{fixtures, write_report};
+    use crate::store::{
+        CheckpointRow, ExperimentRow, PlannedRunRow, PlannedStageRow, StageResults, Store,
+    };
+
+    /// Puts a frame into a database the way a sweep would.
+    fn store_data(frame: &ReportData, folder: &std::path::Path) {
+        let mut store = Store::open(folder).unwrap();
+        let prepare = Key::from_value("prepare");
+        let planned = |key: &Key, kind: &str, inputs: Vec<Key>| PlannedStageRow {
+            key: key.clone(),
+            kind: kind.to_owned(),
+            label: kind.to_owned(),
+            inputs,
+        };
+        let mut stages = vec![planned(&prepare, "prepare", vec![])];
+        let mut runs = Vec::new();
+        for (run, position) in frame.runs.iter().zip(0..) {
+            for c in &run.checkpoints {
+                stages.push(planned(&c.weights, "train", vec![prepare.clone()]));
+                stages.push(planned(
+                    &c.evaluation,
+                    "evaluate",
+                    vec![c.weights.clone(), prepare.clone()],
+                ));
+            }
+            let checkpoint = |(c, position): (&EvaluatedCheckpoint, u32)| CheckpointRow {
+                run: run.key.clone(),
+                position,
+                name: c.name.clone(),
+                weights: c.weights.clone(),
+                evaluation: c.evaluation.clone(),
+            };
+            let own = run
+                .checkpoints
+                .iter()
+                .flat_map(|c| [c.weights.clone(), c.evaluation.clone()]);
+            runs.push(PlannedRunRow {
+                key: run.key.clone(),
+                label: run.label.clone(),
+                position,
+                seed: run.seed,
+                axes: run.axes.clone(),
+                spec: run.spec.clone(),
+                stages: [prepare.clone()].into_iter().chain(own).collect(),
+                checkpoints: run.checkpoints.iter().zip(0..).map(checkpoint).collect(),
+            });
+        }
+        let row = ExperimentRow {
+            name: frame.name.clone(),
+            question: frame.question.clone(),
+            toml: String::new(),
+            report: json!({ "headline": [{ "title": "Weak", "where": { "base": "weak" } }] }),
+        };
+        store.record_experiment(&row, &runs, &stages).unwrap();
+        let metric = |name: &&String| MetricRow {
+            name: (*name).clone(),
+            version: 1,
+            unit: "fraction".to_owned(),
+            higher_is_better: None,
+            meaning: "Made up.".to_owned(),
+        };
+        let names: BTreeSet<&String> = frame.scores.values().flat_map(BTreeMap::keys).collect();
+        store
+            .record_metrics(&names.iter().map(metric).collect::<Vec<_>>())
+            .unwrap();
+        let texts: BTreeMap<&String, &Problem> = frame
+            .problem_texts
+            .iter()
+            .map(|((_, id), text)| (id, text))
+            .collect();
+        let problems = texts
+            .values()
+            .map(|text| (Split::Test, (*text).clone()))
+            .collect();
+        store
+            .record_stage_results(
+                &prepare,
+                &StageResults {
+                    problems,
+                    ..StageResults::default()
+                },
+            )
+            .unwrap();
+        for c in frame.runs.iter().flat_map(|run| &run.checkpoints) {
+            let points = frame.curves.get(&c.weights).cloned().unwrap_or_default();
+            store
+                .record_stage_results(
+                    &c.weights,
+                    &StageResults {
+                        points,
+                        ..StageResults::default()
+                    },
+                )
+                .unwrap();
+            let line = |metric: &String, (problem, value): &(u32, f64)| ScoreRow {
+                metric: metric.clone(),
+                problem: frame.problems[*problem as usize].clone(),
+                value: *value,
+            };
+            let columns = frame.scores[&c.evaluation].iter();
+            let scores = columns
+                .flat_map(|(metric, column)| column.iter().map(move |place| line(metric, place)));
+            let results = StageResults {
+                scores: scores.collect(),
+                episodes: frame.episodes[&c.evaluation].clone(),
+                grader: Some(("numeric".to_owned(), 2)),
+                ..StageResults::default()
+            };
+            store.record_stage_results(&c.evaluation, &results).unwrap();
+        }
+        for run in &frame.runs {
+            store
+                .set_run_status(&frame.name, &run.key, run.status, run.error.as_deref())
+                .unwrap();
+        }
+    }
+
+    #[test]
+    fn what_a_sweep_stored_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let frame = fixtures::sample_data_with(12);
+        store_data(&frame, folder.path());
+        let read =
+            read_report_data(&StoreReader::open(folder.path()).unwrap(), &frame.name).unwrap();
+        assert_eq!(read.runs, frame.runs);
+        assert_eq!(read.scores, frame.scores);
+        assert_eq!(read.curves.len(), frame.curves.len());
+        let evaluated = &read.runs[0].checkpoints[1];
+        assert_eq!(
+            read.inputs[&evaluated.evaluation],
+            [evaluated.weights.clone(), Key::from_value("prepare")]
+        );
+        assert_eq!(read.options.headline[0].title, "Weak");
+        assert_eq!(read.graders, BTreeSet::from([("numeric".to_owned(), 2)]));
+        assert_eq!(read.episodes.len(), 1);
+        assert_eq!(read.problem_texts.len(), 12);
+        assert_eq!(read.stage_counts, (6 + 32, 1 + 32));
+    }
+
+    #[test]
+    fn a_report_is_written_from_a_database_and_names_its_page() {
+        let (store, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let frame = fixtures::sample_data_with(12);
+        store_data(&frame, store.path());
+        let reader = StoreReader::open(store.path()).unwrap();
+        let written = write_report(&reader, "ablations", out.path()).unwrap();
+        assert!(written.index.ends_with("ablations/index.html") && written.index.exists());
+        assert!(
+            written.headline[0].starts_with("After round 2"),
+            "{:?}",
+            written.headline
+        );
+        let first = std::fs::read(written.folder.join("context.json")).unwrap();
+        write_report(&reader, "ablations", out.path()).unwrap();
+        assert_eq!(
+            std::fs::read(written.folder.join("context.json")).unwrap(),
+            first
+        );
+        assert!(
+            write_report(&reader, "ablation", out.path())
+                .unwrap_err()
+                .to_string()
+                .contains("ablations")
+        );
+    }
+}
