@@ -3,6 +3,8 @@
 //! Holds no times, hosts or worker counts: the same database content gives the same bytes.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
@@ -16,7 +18,7 @@ use super::format::round_to_nine_decimals;
 use super::metric_columns::MetricColumns;
 use super::provenance::{ReportProvenance, collect_provenance};
 use super::tables::{self, ReportTable};
-use super::{Analysis, ReportData};
+use super::{Analysis, ReportData, ReportError};
 
 /// Raised when the meaning of a field changes.
 const CONTEXT_VERSION: u32 = 1;
@@ -100,16 +102,33 @@ impl ReportContext {
         round_numbers(serde_json::to_value(self).expect("a context is plain data"))
     }
 
-    /// The context as pretty JSON.
+    /// The context as one line of JSON.
     ///
     /// # Panics
     /// Never: a context is plain data.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut text =
-            serde_json::to_string_pretty(&self.to_value()).expect("plain data is valid JSON");
-        text.push('\n');
-        text
+        format!("{}\n", self.to_value())
+    }
+
+    /// Reads a `context.json`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no context, or is one of another version.
+    pub fn read(path: &Path) -> Result<Self, ReportError> {
+        let unreadable = |problem: String| ReportError::InvalidContext {
+            path: path.to_owned(),
+            problem,
+        };
+        let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+        let value: Value =
+            serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+        match value["version"].as_u64() {
+            Some(version) if version != u64::from(CONTEXT_VERSION) => Err(unreadable(format!(
+                "it has version {version}, and this program reads version {CONTEXT_VERSION}"
+            ))),
+            _ => serde_json::from_value(value).map_err(|error| unreadable(error.to_string())),
+        }
     }
 }
 
@@ -186,6 +205,20 @@ mod tests {
         let back: ReportContext = serde_json::from_str(&json).unwrap();
         assert_eq!(back.to_json(), json);
         assert_eq!(back.summary, context.summary);
+    }
+
+    #[test]
+    fn a_file_that_is_no_context_is_refused_with_its_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("context.json");
+        let refused = |text: &str| {
+            fs::write(&path, text).unwrap();
+            ReportContext::read(&path).unwrap_err().to_string()
+        };
+        assert!(refused("{").contains("EOF"));
+        assert!(refused("{\"version\":7}").contains("it has version 7"));
+        assert!(refused("{\"version\":1}").contains("missing field"));
+        assert!(refused("[]").contains("context.json"));
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub use figures::{Chart, FIGURES, Figure, ForestRow};
 pub use format::{DisplayUnit, count_noun, format_amount, format_money, format_p_value};
 pub use metric_columns::{EQUAL_TOKENS, EQUAL_TOKENS_SHORTAGE};
 pub use page::{FigureFiles, page, render_figure};
+use publish::write_files;
 pub use publish::{SENTINEL, publish, report_folder};
 pub use render::{ReportFile, render};
 pub use report_data::{
@@ -56,8 +57,22 @@ pub struct PublishedReport {
     pub index: PathBuf,
     /// How many files the folder holds.
     pub files: usize,
-    /// The headline sentences, for whoever waits at the terminal.
+    /// The headline sentences.
     pub headline: Vec<String>,
+}
+
+impl PublishedReport {
+    fn new(folder: PathBuf, files: &[ReportFile], context: &ReportContext) -> Self {
+        let answers = context.answers.iter();
+        Self {
+            index: folder.join("index.html"),
+            folder,
+            files: files.len(),
+            headline: answers
+                .flat_map(|answer| answer.sentences.clone())
+                .collect(),
+        }
+    }
 }
 
 /// Writes the report of an experiment into `out/<experiment>/`, in place of an earlier one.
@@ -75,15 +90,22 @@ pub fn write_report(
     let context = ReportContext::from_data(&read_report_data(reader, experiment)?);
     let files = render(&context)?;
     let folder = publish(&files, experiment, out, SENTINEL)?;
-    let headline = context
-        .answers
-        .iter()
-        .flat_map(|answer| answer.sentences.clone())
-        .collect();
-    Ok(PublishedReport {
-        index: folder.join("index.html"),
-        folder,
-        files: files.len(),
-        headline,
-    })
+    Ok(PublishedReport::new(folder, &files, &context))
+}
+
+/// Renders a report from its `context.json` into `out`, or into the folder of that file.
+///
+/// # Errors
+/// If the file is no context of this version, or the folder cannot be written or holds something
+/// that is not a report.
+pub fn write_report_from(
+    context: &Path,
+    out: Option<&Path>,
+) -> Result<PublishedReport, ReportError> {
+    let beside = context.parent().filter(|folder| *folder != Path::new(""));
+    let folder = out.or(beside).unwrap_or(Path::new("."));
+    let context = ReportContext::read(context)?;
+    let files = render(&context)?;
+    write_files(&files, folder)?;
+    Ok(PublishedReport::new(folder.to_owned(), &files, &context))
 }
