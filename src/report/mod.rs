@@ -1,6 +1,6 @@
 //! From the database to pages, tables and figures that can be shown to a stranger.
 //!
-//! `frame` reads; `study` groups runs and answers questions in estimates; `tables`, `figures` and
+//! `data` reads; `analysis` groups runs and answers questions in estimates; `tables`, `figures` and
 //! `findings` say what is worth showing; `context` is all of it as one JSON value; `render` turns that
 //! value, and nothing else, into files; `publish` puts them in place. Must not know how runs are made.
 //! The same database content gives the same bytes.
@@ -20,7 +20,6 @@ mod provenance;
 mod publish;
 mod render;
 mod report_data;
-mod report_options;
 mod tables;
 
 #[cfg(test)]
@@ -30,22 +29,20 @@ use std::path::{Path, PathBuf};
 
 use crate::store::StoreReader;
 
-pub use analysis::{Analysis, Condition};
+pub use analysis::{Analysis, CheckpointId, ConditionId, MeasurementId};
 pub use compute_account::{CheckpointUsage, ComputeAccount, ComputeUsage};
 pub use context::{ReportContext, round_numbers};
 pub use error::ReportError;
-pub use figures::{Chart, FIGURES, Figure, ForestRow};
-pub use format::{DisplayUnit, count_noun, format_amount, format_money, format_p_value};
-pub use metric_columns::{EQUAL_TOKENS, EQUAL_TOKENS_SHORTAGE};
+pub use figures::{Chart, FIGURES, Figure, ForestRow, ValueInterval};
+pub use format::{DisplayUnit, format_amount, format_money, format_p_value};
 pub use page::{FigureFiles, page, render_figure};
 use publish::write_files;
 pub use publish::{SENTINEL, publish, report_folder};
 pub use render::{ReportFile, render};
 pub use report_data::{
-    EvaluatedCheckpoint, MetricScores, RegradedEvaluation, ReportData, ReportRun,
+    EvaluatedCheckpoint, GraderVersion, MetricScores, RegradedEvaluation, ReportData, ReportRun,
     read_measurements, read_report_data,
 };
-pub use report_options::{HeadlineSelector, StoredReportOptions};
 pub use tables::{ReportSection, ReportTable, TABLES, TableCell};
 
 /// A report on disk.
@@ -77,11 +74,11 @@ impl PublishedReport {
 
 /// Writes the report of an experiment into `out/<experiment>/`, in place of an earlier one.
 ///
-/// The files are written beside the place and swapped in, so a crash never leaves half a report.
+/// A crash never leaves half a report: the files are written to another folder and swapped in.
 ///
 /// # Errors
-/// If the experiment is unknown, its report wishes cannot be understood, the database cannot be read,
-/// or the place cannot be written or holds something that is not a report.
+/// If the experiment is unknown, its `[report]` table is invalid, the store cannot be read, or the
+/// folder cannot be written or holds something that is not a report.
 pub fn write_report(
     reader: &StoreReader,
     experiment: &str,
