@@ -3,6 +3,7 @@
 //! Holds no times, hosts or worker counts: the same database content gives the same bytes.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::fs;
 use std::path::Path;
 
@@ -116,26 +117,29 @@ impl ReportContext {
     /// # Errors
     /// If the file cannot be read, is no context, or is one of another version.
     pub fn read(path: &Path) -> Result<Self, ReportError> {
-        let unreadable = |problem: String| ReportError::InvalidContext {
+        Self::parse(path).map_err(|problem| ReportError::InvalidContext {
             path: path.to_owned(),
-            problem,
-        };
-        let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-        let value: Value =
-            serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
-        match value["version"].as_u64() {
-            Some(version) if version != u64::from(CONTEXT_VERSION) => Err(unreadable(format!(
+            problem: problem.to_string(),
+        })
+    }
+
+    fn parse(path: &Path) -> Result<Self, Box<dyn Error>> {
+        let value: Value = serde_json::from_str(&fs::read_to_string(path)?)?;
+        let version = value["version"].as_u64();
+        if let Some(version) = version.filter(|&found| found != u64::from(CONTEXT_VERSION)) {
+            return Err(format!(
                 "it has version {version}, and this program reads version {CONTEXT_VERSION}"
-            ))),
-            _ => serde_json::from_value(value).map_err(|error| unreadable(error.to_string())),
+            )
+            .into());
         }
+        Ok(serde_json::from_value(value)?)
     }
 }
 
 fn report_summary(analysis: &Analysis<'_>) -> ReportSummary {
     let runs = &analysis.data.runs;
-    let with = |status: Status| runs.iter().filter(|run| run.status == status).count();
-    let (done, failed) = (with(Status::Done), with(Status::Failed));
+    let [done, failed] = [Status::Done, Status::Failed]
+        .map(|status| runs.iter().filter(|run| run.status == status).count());
     let seeds: BTreeSet<u64> = runs.iter().map(|run| run.seed).collect();
     ReportSummary {
         conditions: analysis.conditions().count(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Candidate, Episode, GradeVerdict};
+use crate::domain::{Candidate, Episode, GradeVerdict, Problem};
 
 use super::Analysis;
 use super::analysis::HeadlineGroup;
@@ -83,23 +83,29 @@ fn group_dialogues(analysis: &Analysis<'_>, group: &HeadlineGroup) -> Vec<Dialog
             .filter(|episode| fits(&episode.verdicts()));
         dialogues.extend(fitting.take(count).map(|episode| {
             let problem = (evaluation.clone(), episode.problem.clone());
-            let text = analysis.data.problem_texts.get(&problem);
+            let problem = analysis.data.problem_texts.get(&problem);
             DialogueExcerpt {
                 group: group.title.clone(),
                 checkpoint: last.name.to_string(),
-                outcome: outcome.to_owned(),
-                problem: problem.1,
-                question: text.map(|problem| problem.question.clone()),
-                answer: text.map(|problem| problem.answer.clone()),
-                turns: episode
-                    .turns
-                    .iter()
-                    .map(|turn| excerpt_attempt(turn.chosen()))
-                    .collect(),
+                ..excerpt(outcome, episode, problem)
             }
         }));
     }
     dialogues
+}
+
+/// The excerpt of a dialogue of no group and checkpoint.
+fn excerpt(outcome: &str, episode: &Episode, problem: Option<&Problem>) -> DialogueExcerpt {
+    let turns = episode.turns.iter();
+    DialogueExcerpt {
+        group: String::new(),
+        checkpoint: String::new(),
+        outcome: outcome.to_owned(),
+        problem: episode.problem.clone(),
+        question: problem.map(|problem| problem.question.clone()),
+        answer: problem.map(|problem| problem.answer.clone()),
+        turns: turns.map(|turn| excerpt_attempt(turn.chosen())).collect(),
+    }
 }
 
 fn excerpt_attempt(candidate: &Candidate) -> ExcerptAttempt {

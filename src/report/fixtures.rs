@@ -50,7 +50,7 @@ pub(crate) fn sample_data() -> ReportData {
     sample_data_with(60)
 }
 
-/// The experiment on so many problems.
+/// The experiment on this number of problems.
 pub(crate) fn sample_data_with(problems: usize) -> ReportData {
     let mut data = ReportData {
         name: "ablations".to_owned(),
@@ -239,7 +239,7 @@ fn simulate_verdicts(
     let mut stream = ResampleRng::from_name(name);
     let one = |difficulty: f64, stream: &mut ResampleRng| {
         let mut right = [false; 9];
-        // The problem's difficulty is shared by all its attempts, as in life.
+        // All attempts share the problem's difficulty.
         let chance =
             (first + 0.6 * (0.5 - difficulty) * first * (1.0 - first) * 4.0).clamp(0.0, 1.0);
         right[0] = stream.uniform() < chance;
@@ -261,7 +261,7 @@ fn simulate_verdicts(
         .collect()
 }
 
-/// What the analyses of a checkpoint give, roughly.
+/// Scores like those of the analyses of a checkpoint.
 fn add_analysis_scores(right: &[bool; 9], problem: u32, put: &mut impl FnMut(&str, f64)) {
     let truth = |holds: bool| f64::from(u8::from(holds));
     for turn in 2..=5 {

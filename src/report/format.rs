@@ -172,7 +172,7 @@ pub fn format_amount(number: f64) -> String {
     format!("{text}{}", PREFIXES[place])
 }
 
-/// An amount of money: two decimals, or three digits of what is less than a unit.
+/// An amount of money: two decimals, or three digits below one unit.
 #[must_use]
 pub fn format_money(amount: f64) -> String {
     if amount >= 1.0 || amount <= 0.0 {

@@ -1,9 +1,9 @@
-//! From the database to pages, tables and figures that can be shown to a stranger.
+//! Turns the database into pages, tables and figures that a stranger can read.
 //!
-//! `data` reads; `analysis` groups runs and answers questions in estimates; `tables`, `figures` and
-//! `findings` say what is worth showing; `context` is all of it as one JSON value; `render` turns that
-//! value, and nothing else, into files; `publish` puts them in place. Must not know how runs are made.
-//! The same database content gives the same bytes.
+//! `report_data` reads; `analysis` groups runs and answers questions in estimates; `tables`, `figures`
+//! and `findings` choose the contents of a page; `context` holds all of it as one JSON value;
+//! `render` turns that value alone into files; `publish` writes them. Must not know how runs are
+//! made. The same database content gives the same bytes.
 
 mod analysis;
 mod compute_account;
@@ -15,7 +15,6 @@ mod findings;
 mod format;
 mod memo;
 mod metric_columns;
-mod page;
 mod provenance;
 mod publish;
 mod render;
@@ -35,10 +34,9 @@ pub use context::{ReportContext, round_numbers};
 pub use error::ReportError;
 pub use figures::{Chart, FIGURES, Figure, ForestRow, ValueInterval};
 pub use format::{DisplayUnit, format_amount, format_money, format_p_value};
-pub use page::{FigureFiles, page, render_figure};
 use publish::write_files;
 pub use publish::{SENTINEL, publish, report_folder};
-pub use render::{ReportFile, render};
+pub use render::{FigureFiles, ReportFile, page, render, render_figure};
 pub use report_data::{
     EvaluatedCheckpoint, GraderVersion, MetricScores, RegradedEvaluation, ReportData, ReportRun,
     read_measurements, read_report_data,
@@ -72,7 +70,7 @@ impl PublishedReport {
     }
 }
 
-/// Writes the report of an experiment into `out/<experiment>/`, in place of an earlier one.
+/// Writes the report of an experiment into `out/<experiment>/` instead of an earlier one.
 ///
 /// A crash never leaves half a report: the files are written to another folder and swapped in.
 ///

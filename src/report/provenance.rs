@@ -9,13 +9,13 @@ use crate::store::Status;
 
 use super::{GraderVersion, ReportData};
 
-/// The fields of a stage's origin that can be shown; others name hosts or depend on chance.
+/// The fields of a stage's origin on the page; others name hosts or depend on chance.
 const ORIGIN_FIELDS: [&str; 4] = ["backend", "instruction_set", "program", "shipped"];
 
-/// Where the numbers come from.
+/// The origin of the numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportProvenance {
-    /// Stages asked for, summed over runs.
+    /// Stages that the runs need, summed over runs.
     #[serde(rename = "asked")]
     pub requested_stages: u64,
     /// Different stages among them, each executed once.
@@ -63,17 +63,28 @@ pub struct RunSummary {
 /// Gathers the provenance of a report.
 #[must_use]
 pub fn collect_provenance(data: &ReportData) -> ReportProvenance {
-    let done = || {
-        data.stages
-            .iter()
-            .filter(|stage| stage.status == Status::Done)
-    };
-    let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
-    done().for_each(|stage| *kinds.entry(stage.kind.clone()).or_default() += 1);
-    let origins: BTreeSet<Vec<(String, String)>> = done()
-        .map(|stage| reportable_origin(&stage.origin))
-        .filter(|origin| !origin.is_empty())
-        .collect();
+    let mut stages_by_kind: BTreeMap<String, u64> = BTreeMap::new();
+    let mut origins = BTreeSet::new();
+    for stage in &data.stages {
+        if stage.status == Status::Done {
+            *stages_by_kind.entry(stage.kind.clone()).or_default() += 1;
+            origins.insert(reportable_origin(&stage.origin));
+        }
+    }
+    origins.remove(&Vec::new());
+    ReportProvenance {
+        requested_stages: data.stage_counts.requested,
+        distinct_stages: data.stage_counts.distinct,
+        stages_by_kind,
+        origins: origins.into_iter().collect(),
+        graders: data.graders.iter().cloned().collect(),
+        metrics: metric_meanings(data),
+        runs: data.runs.iter().map(run_summary).collect(),
+    }
+}
+
+/// The metrics with scores, at their newest version.
+fn metric_meanings(data: &ReportData) -> Vec<MetricMeaning> {
     let used: BTreeSet<&str> = data
         .scores
         .values()
@@ -94,27 +105,16 @@ pub fn collect_provenance(data: &ReportData) -> ReportProvenance {
             (metric.name.as_str(), meaning)
         })
         .collect();
-    ReportProvenance {
-        requested_stages: data.stage_counts.requested,
-        distinct_stages: data.stage_counts.distinct,
-        stages_by_kind: kinds,
-        origins: origins.into_iter().collect(),
-        graders: data.graders.iter().cloned().collect(),
-        metrics: newest.into_values().collect(),
-        runs: data.runs.iter().map(run_summary).collect(),
-    }
+    newest.into_values().collect()
 }
 
 fn reportable_origin(value: &Value) -> Vec<(String, String)> {
-    let text = |value: &Value| {
-        value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned)
-    };
-    ORIGIN_FIELDS
-        .iter()
-        .filter_map(|&name| Some((name.to_owned(), text(value.get(name)?))))
-        .collect()
+    let fields = ORIGIN_FIELDS.iter().filter_map(|&name| {
+        let value = value.get(name)?;
+        let text = value.as_str().map(str::to_owned);
+        Some((name.to_owned(), text.unwrap_or_else(|| value.to_string())))
+    });
+    fields.collect()
 }
 
 fn run_summary(run: &super::ReportRun) -> RunSummary {

@@ -1,4 +1,4 @@
-//! Puts a report in place: written beside it first, then swapped in.
+//! Writes a report to another folder first, and then swaps it in.
 
 use std::fs;
 use std::io;
@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 
 use super::{ReportError, ReportFile};
 
-/// The file that tells an experiment's report from any other folder.
+/// The file by which rise-lab recognises an experiment's report.
 pub const SENTINEL: &str = "context.json";
 
-/// The place of a report, `out/<experiment>/`, which holds an earlier one or nothing.
+/// The folder of a report, `out/<experiment>/`, with an earlier one or nothing in it.
 ///
 /// # Errors
-/// If the name is no folder name, or the place holds something else.
+/// If the name is no folder name, or the folder holds something else.
 pub fn report_folder(experiment: &str, out: &Path) -> Result<PathBuf, ReportError> {
     checked_folder(experiment, out, SENTINEL)
 }
 
-/// The same for a report that is told by another file.
+/// The same for a report with another sentinel file.
 fn checked_folder(experiment: &str, out: &Path, mark: &str) -> Result<PathBuf, ReportError> {
     let plain = !experiment.is_empty()
         && !experiment.starts_with('.')
@@ -60,8 +60,8 @@ fn create_files(files: &[ReportFile], folder: &Path) -> Result<(), ReportError> 
     Ok(())
 }
 
-/// Writes the files into `out/<experiment>/`, in place of an earlier report, which is told from other
-/// folders by the file `mark`, one of `files`.
+/// Writes the files into `out/<experiment>/` instead of an earlier report. The file `mark`, one of
+/// `files`, tells a report from other folders.
 ///
 /// # Errors
 /// If there is no [`report_folder`] for it, or a file cannot be written.
@@ -77,7 +77,7 @@ pub fn publish(
         out.join(format!(".{experiment}.old")),
     );
     if !place.exists() && old.join(mark).exists() {
-        // A crash between the two renames below left the earlier report aside.
+        // A crash between the two renames below left the earlier report in `old`.
         with_path(fs::rename(&old, &place), &place)?;
     }
     remove_folder(&fresh)?;

@@ -1,4 +1,4 @@
-//! From a context, and nothing else, to files: pages and LaTeX through templates, CSV, figures.
+//! Renders files from a context alone: pages and LaTeX through templates, CSV, figures.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
@@ -9,7 +9,7 @@ use crate::domain::plural;
 
 use super::ReportContext;
 use super::ReportError;
-use super::figures::{FONT_BOLD, FONT_REGULAR, figure_svg, inline_svg, png};
+use super::figures::{FONT_BOLD, FONT_REGULAR, Figure, figure_svg, inline_svg, png};
 use super::tables::{CSV_COLUMNS, RenderedCell, ReportSection, ReportTable, TableCell};
 
 /// A file of a report.
@@ -17,7 +17,7 @@ use super::tables::{CSV_COLUMNS, RenderedCell, ReportSection, ReportTable, Table
 pub struct ReportFile {
     /// Its path inside the report's folder.
     pub path: String,
-    /// What it holds.
+    /// Its content.
     pub bytes: Vec<u8>,
 }
 
@@ -52,6 +52,15 @@ struct RenderedFigure<'c> {
     svg: String,
 }
 
+/// A figure as files and for use inside a page.
+#[derive(Clone, Debug)]
+pub struct FigureFiles {
+    /// The picture for use inside a page.
+    pub inline_svg: String,
+    /// The picture as files, `figures/<id>.svg` and `.png`.
+    pub files: [ReportFile; 2],
+}
+
 /// All files of a report.
 ///
 /// # Errors
@@ -60,54 +69,63 @@ pub fn render(context: &ReportContext) -> Result<Vec<ReportFile>, ReportError> {
     let mut files = vec![text_file("context.json", context.to_json())];
     let mut figures = Vec::new();
     for figure in &context.figures {
-        let drawn = figure_svg(figure)?;
-        files.push(ReportFile {
-            path: format!("figures/{}.png", figure.id),
-            bytes: png(&figure.id, &drawn)?,
-        });
+        let drawn = render_figure(figure)?;
         figures.push(RenderedFigure {
             id: &figure.id,
             section: figure.section,
             title: &figure.title,
             caption: &figure.caption,
-            svg: inline_svg(&drawn, &format!("{}. {}", figure.title, figure.caption)),
+            svg: drawn.inline_svg,
         });
-        files.push(text_file(&format!("figures/{}.svg", figure.id), drawn));
+        files.extend(drawn.files);
     }
     let tables: Vec<RenderedTable<'_>> = context.tables.iter().map(rendered_table).collect();
     let environment = template_environment()?;
     for (table, raw) in tables.iter().zip(&context.tables) {
-        let tex = environment
-            .get_template("table.tex")?
-            .render(context! { table => template_value(table) })?;
-        files.push(text_file(&format!("tables/{}.tex", table.id), tex));
-        files.push(text_file(
-            &format!("tables/{}.csv", table.id),
-            table_csv(raw),
-        ));
+        let values = context! { table => template_value(table) };
+        let tex = environment.get_template("table.tex")?.render(values)?;
+        let path = format!("tables/{}", table.id);
+        files.push(text_file(&format!("{path}.tex"), tex));
+        files.push(text_file(&format!("{path}.csv"), table_csv(raw)));
     }
+    let values = context! {
+        report => template_value(context), tables => template_value(&tables),
+        figures => template_value(&figures), fonts => template_value(&base64_fonts())
+    };
     for page in ["index.html", "index.md"] {
-        let values = context! {
-            report => template_value(context), tables => template_value(&tables), figures => template_value(&figures), fonts => template_value(&base64_fonts())
-        };
-        files.push(text_file(
-            page,
-            environment.get_template(page)?.render(values)?,
-        ));
+        let text = environment.get_template(page)?.render(&values)?;
+        files.push(text_file(page, text));
     }
     Ok(files)
 }
 
-/// A template of another part of the program, filled with `view` and the fonts.
-pub(super) fn render_template(
-    template: &str,
-    view: &impl Serialize,
-) -> Result<String, ReportError> {
+/// Draws a figure.
+///
+/// # Errors
+/// If it cannot be drawn.
+pub fn render_figure(figure: &Figure) -> Result<FigureFiles, ReportError> {
+    let drawing = figure_svg(figure)?;
+    let path = format!("figures/{}", figure.id);
+    let image = ReportFile {
+        path: format!("{path}.png"),
+        bytes: png(&figure.id, &drawing)?,
+    };
+    Ok(FigureFiles {
+        inline_svg: inline_svg(&drawing, &format!("{}. {}", figure.title, figure.caption)),
+        files: [text_file(&format!("{path}.svg"), drawing), image],
+    })
+}
+
+/// The page `claims/<name>` in the style of a report, filled with `view`.
+///
+/// # Errors
+/// If the template is broken.
+pub fn page(name: &str, view: &impl Serialize) -> Result<ReportFile, ReportError> {
     let values =
         context! { view => template_value(view), fonts => template_value(&base64_fonts()) };
-    Ok(template_environment()?
-        .get_template(template)?
-        .render(values)?)
+    let environment = template_environment()?;
+    let template = environment.get_template(&format!("claims/{name}"))?;
+    Ok(text_file(name, template.render(values)?))
 }
 
 /// The regular and the bold weight of the embedded font, in base 64.
@@ -139,6 +157,34 @@ fn rendered_table(table: &ReportTable) -> RenderedTable<'_> {
     }
 }
 
+/// The templates by name; the ending decides how text is escaped.
+const TEMPLATES: [(&str, &str); 6] = [
+    (
+        "index.html",
+        include_str!("../../templates/report/index.html.jinja"),
+    ),
+    (
+        "style.css",
+        include_str!("../../templates/report/style.css"),
+    ),
+    (
+        "index.md",
+        include_str!("../../templates/report/index.md.jinja"),
+    ),
+    (
+        "table.tex",
+        include_str!("../../templates/report/table.tex.jinja"),
+    ),
+    (
+        "claims/index.html",
+        include_str!("../../templates/claims/index.html.jinja"),
+    ),
+    (
+        "claims/index.md",
+        include_str!("../../templates/claims/index.md.jinja"),
+    ),
+];
+
 /// The templates, with undefined values as errors and escaping by kind of file.
 fn template_environment() -> Result<Environment<'static>, ReportError> {
     let mut environment = Environment::new();
@@ -158,32 +204,7 @@ fn template_environment() -> Result<Environment<'static>, ReportError> {
     environment.add_filter("md", |text: String| escape_markdown(&text));
     environment.add_filter("tex", |text: String| escape_latex(&text));
     environment.add_filter("fence", |text: String| fenced_block(&text));
-    for (name, template) in [
-        (
-            "index.html",
-            include_str!("../../templates/report/index.html.jinja"),
-        ),
-        (
-            "style.css",
-            include_str!("../../templates/report/style.css"),
-        ),
-        (
-            "index.md",
-            include_str!("../../templates/report/index.md.jinja"),
-        ),
-        (
-            "table.tex",
-            include_str!("../../templates/report/table.tex.jinja"),
-        ),
-        (
-            "claims/index.html",
-            include_str!("../../templates/claims/index.html.jinja"),
-        ),
-        (
-            "claims/index.md",
-            include_str!("../../templates/claims/index.md.jinja"),
-        ),
-    ] {
+    for (name, template) in TEMPLATES {
         environment.add_template(name, template)?;
     }
     Ok(environment)
@@ -223,13 +244,10 @@ fn table_csv(table: &ReportTable) -> String {
         group = row.heading.as_deref().unwrap_or(group);
         for (column, cell) in table.columns.iter().zip(&row.cells) {
             let numbers = cell.csv_values();
-            let find = |name: &str| {
+            let values = CSV_COLUMNS.map(|name| {
                 let found = numbers.iter().find(|(known, _)| *known == name);
-                found
-                    .map(|(_, number)| csv_field(number))
-                    .unwrap_or_default()
-            };
-            let values: Vec<String> = CSV_COLUMNS.iter().map(|name| find(name)).collect();
+                found.map_or_else(String::new, |(_, number)| csv_field(number))
+            });
             let names = [group, &row.label, column].map(csv_field).join(",");
             lines.push(format!("{names},{}", values.join(",")));
         }

@@ -219,7 +219,7 @@ fn read_runs(reader: &StoreReader, experiment: &str) -> Result<Vec<ReportRun>, R
     Ok(runs.collect())
 }
 
-/// Evaluations that are finished; a stage without rows would otherwise look like a metric of no problems.
+/// Reads finished evaluations only; a stage without rows would look like a metric of no problems.
 fn read_scores(reader: &StoreReader, data: &mut ReportData) -> Result<(), ReportError> {
     let done: BTreeSet<&Key> = data
         .stages
@@ -253,20 +253,18 @@ fn read_scores(reader: &StoreReader, data: &mut ReportData) -> Result<(), Report
     Ok(())
 }
 
-/// A stage's scores, which come metric by metric, by metric; problems without a number are left out.
+/// The scores of a stage by metric; leaves out problems without a number.
 fn columns_by_metric(scores: &[ScoreRow], number: impl Fn(&str) -> Option<u32>) -> MetricScores {
-    let column = |scores: &[ScoreRow]| {
-        let places = scores
-            .iter()
-            .filter_map(|score| Some((number(&score.problem)?, score.value)));
-        let mut column: Vec<(u32, f64)> = places.collect();
-        column.sort_by_key(|place| place.0);
+    let metrics = scores.chunk_by(|a, b| a.metric == b.metric);
+    let columns = metrics.map(|scores| {
+        let numbered = scores.iter();
+        let mut column: Vec<(u32, f64)> = numbered
+            .filter_map(|score| Some((number(&score.problem)?, score.value)))
+            .collect();
+        column.sort_by_key(|(problem, _)| *problem);
         (scores[0].metric.clone().into(), column)
-    };
-    scores
-        .chunk_by(|a, b| a.metric == b.metric)
-        .map(column)
-        .collect()
+    });
+    columns.collect()
 }
 
 /// The evaluations behind the headline under every further grader that is stored.
@@ -276,39 +274,34 @@ fn read_regraded(
 ) -> Result<RegradedEvaluations, ReportError> {
     let mut others = RegradedEvaluations::new();
     for evaluation in Analysis::new(data).headline_evaluations() {
-        for rows in reader
-            .grader_coverage(&evaluation)?
-            .into_iter()
-            .filter(|rows| !rows.is_stage_grader)
-        {
-            let number = |problem: &str| {
-                let place = data
-                    .problems
-                    .binary_search_by(|known| known.as_str().cmp(problem))
-                    .ok()?;
-                u32::try_from(place).ok()
-            };
-            let scores =
-                columns_by_metric(&reader.scores_by_grader(&evaluation, &rows.grader)?, number);
+        for rows in reader.grader_coverage(&evaluation)? {
+            if rows.is_stage_grader {
+                continue;
+            }
+            let scores = reader.scores_by_grader(&evaluation, &rows.grader)?;
             let (disagreements, attempts) =
                 reader.grader_disagreement(&evaluation, &rows.grader)?;
             let other = RegradedEvaluation {
-                scores,
+                scores: columns_by_metric(&scores, |problem| problem_number(data, problem)),
                 attempts,
                 disagreements,
             };
             let grader = (rows.grader.0, u64::from(rows.grader.1)).into();
-            others
-                .entry(grader)
-                .or_default()
-                .insert(evaluation.clone(), other);
+            let under = others.entry(grader).or_default();
+            under.insert(evaluation.clone(), other);
         }
     }
     Ok(others)
 }
 
-/// Every problem's number: its place among the ids in order. Hashed, because each of a million
-/// scores is looked up; nothing depends on the order of the map.
+fn problem_number(data: &ReportData, id: &str) -> Option<u32> {
+    let problems = &data.problems;
+    let index = problems.binary_search_by(|known| known.as_str().cmp(id));
+    u32::try_from(index.ok()?).ok()
+}
+
+/// Every problem's number: its index among the sorted ids. Hashed, because there are a million
+/// lookups; nothing depends on the order of the map.
 fn problem_numbers<'s>(scores: impl Iterator<Item = &'s ScoreRow>) -> HashMap<&'s str, u32> {
     let ids: HashSet<&str> = scores.map(|score| score.problem.as_str()).collect();
     let mut ids: Vec<&str> = ids.into_iter().collect();

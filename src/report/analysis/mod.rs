@@ -19,7 +19,7 @@ use super::memo::Memo;
 use super::metric_columns::MetricColumns;
 use super::{EvaluatedCheckpoint, ReportData, ReportRun};
 
-/// A condition, by its place in the expansion.
+/// A condition, by its index in the expansion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConditionId(usize);
 

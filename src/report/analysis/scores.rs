@@ -53,7 +53,7 @@ impl<'f> Analysis<'f> {
     pub fn estimate(&self, measured: &MeasurementId) -> Option<MeanEstimate> {
         self.estimates.get_or_compute(measured.clone(), || {
             let panel = self.score_panel(measured);
-            // Only a fraction can be told to be certain too early.
+            // Only fractions need the correction for scores that are all 0 or all 1.
             if self.metric_unit(&measured.metric) == DisplayUnit::Fraction {
                 MeanEstimate::from_fractions(&panel)
             } else {

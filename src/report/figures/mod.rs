@@ -62,7 +62,7 @@ pub enum Chart {
         /// The panels in order.
         panels: Vec<LinePanel>,
     },
-    /// Dots with intervals: a row per condition, absolute values at the left and differences at the right.
+    /// Dots with intervals: a row per condition, values at the left and differences at the right.
     Intervals {
         /// Names of the marks of the left half, in order of their style.
         marks: Vec<String>,
@@ -171,7 +171,7 @@ pub struct IntervalRow {
     pub baseline: bool,
     /// One value per mark; none where it is missing.
     pub values: Vec<Option<ValueInterval>>,
-    /// The text in place of missing values.
+    /// The text where all values are missing.
     #[serde(rename = "without")]
     pub missing_text: String,
     /// The difference to the baseline; none for the baseline itself or where it is missing.

@@ -30,8 +30,8 @@ pub fn png(name: &str, svg: &str) -> Result<Vec<u8>, ReportError> {
     };
     let tree = Tree::from_str(svg, &options).map_err(|error| fault(error.to_string()))?;
     let size = tree.size();
-    let pixels = |length: f32| (length * SCALE).ceil() as u32;
-    let (width, height) = (pixels(size.width()), pixels(size.height()));
+    let [width, height] =
+        [size.width(), size.height()].map(|length| (length * SCALE).ceil() as u32);
     let mut image =
         Pixmap::new(width, height).ok_or_else(|| fault(format!("{width} x {height} pixels")))?;
     image.fill(resvg::tiny_skia::Color::WHITE);

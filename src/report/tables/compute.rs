@@ -16,22 +16,7 @@ const API_CAPTION: &str = " Tokens of API models, prompts and answers, have thei
 
 /// One table of all conditions and their evaluated checkpoints.
 pub fn build(analysis: &Analysis<'_>) -> Vec<ReportTable> {
-    let account = ComputeAccount::new(&analysis.data.stages, &analysis.data.inputs);
-    let mut rows: Vec<TableRow> = Vec::new();
-    let mut training = Vec::new();
-    for condition in analysis.conditions() {
-        let mut heading = Some(analysis.condition_name(condition)).filter(|name| !name.is_empty());
-        for checkpoint in analysis.scored_checkpoints(condition) {
-            if let Some(usage) = mean_usage(analysis, &account, &checkpoint) {
-                let cells = usage_cells(&usage);
-                rows.push(TableRow {
-                    heading: heading.take(),
-                    ..TableRow::new(&*checkpoint.name, cells)
-                });
-                training.push(usage.training);
-            }
-        }
-    }
+    let (mut rows, training) = usage_rows(analysis);
     if rows.is_empty() {
         return Vec::new();
     }
@@ -60,6 +45,26 @@ pub fn build(analysis: &Analysis<'_>) -> Vec<ReportTable> {
         columns,
         rows,
     }]
+}
+
+/// The rows without columns of API models, and the usage of each row's training.
+fn usage_rows(analysis: &Analysis<'_>) -> (Vec<TableRow>, Vec<ComputeUsage>) {
+    let account = ComputeAccount::new(&analysis.data.stages, &analysis.data.inputs);
+    let (mut rows, mut training) = (Vec::new(), Vec::new());
+    for condition in analysis.conditions() {
+        let mut heading = Some(analysis.condition_name(condition)).filter(|name| !name.is_empty());
+        for checkpoint in analysis.scored_checkpoints(condition) {
+            if let Some(usage) = mean_usage(analysis, &account, &checkpoint) {
+                let cells = usage_cells(&usage);
+                rows.push(TableRow {
+                    heading: heading.take(),
+                    ..TableRow::new(&*checkpoint.name, cells)
+                });
+                training.push(usage.training);
+            }
+        }
+    }
+    (rows, training)
 }
 
 /// The usage of a checkpoint as the mean over its seeds; none before a seed is finished.
@@ -124,7 +129,7 @@ mod tests {
             let cells: Vec<String> = row.cells.iter().map(|cell| cell.render().main).collect();
             format!("{}: {}", row.label, cells.join(" | "))
         };
-        // In the sample every training takes 61,200 tokens and every evaluation 9,300, with 450,000 parameters.
+        // In the sample every training takes 61,200 tokens, every evaluation 9,300; 450,000 parameters.
         assert_eq!(shown(0), "base: 0 | 0 | 0 | 0 | 9.3 k | 8.37 G");
         assert_eq!(shown(2), "round 2: 61.2 k | 0 | 0 | 165 G | 9.3 k | 8.37 G");
         assert_eq!(

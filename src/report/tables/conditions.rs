@@ -138,7 +138,7 @@ fn condition_label(analysis: &Analysis<'_>, condition: ConditionId) -> String {
     }
 }
 
-/// A verifier's choice at a checkpoint: among the most samples, or among a draft and its refinements.
+/// A verifier's choice at a checkpoint: among most samples, or a draft and its refinements.
 fn verifier_choice(analysis: &Analysis<'_>, last: &CheckpointId) -> Option<MeanEstimate> {
     let most = analysis
         .metric_names()
