@@ -1,103 +1,75 @@
-//! From claims and the runs of their experiments to verdicts.
-//!
-//! Responsible for the family over which p values are corrected (all claims and regimes of a row). Must not
-//! know how a comparison is made (`case`) or kept (`kept`).
+//! From claims and the runs of their experiments to verdicts, corrected over each group.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{ConfigError, Diagnostic};
-use crate::report::{Analysis, ReportData};
-use crate::stats::holm_correction;
+use crate::config::{ConfigError, Diagnostic, nearest_name};
+use crate::report::{Analysis, DisplayUnit, ReportData, run_state};
+use crate::stats::{CombinedTest, Decision, Hypothesis, TestResult, holm_correction};
 
-use super::claim::Claim;
-use super::compare::{ClaimEvaluator, run_state};
-use super::draft::{PendingClaim, combine_comparisons, missing_experiment, pending_outcome};
-use super::groups::CLAIM_GROUPS;
-use super::kept;
-use super::outcome::{ClaimGroup, ClaimsReport, ExperimentRunCounts, FORMAT_VERSION};
+use super::compare::{ClaimEvaluator, DEFAULT_SMALLEST_EFFECT, unresolved_operand};
+use super::file::{CLAIM_GROUPS, Claim, Comparator};
+use super::outcome::{
+    ClaimComparison, ClaimGroup, ClaimOutcome, ClaimResult, ClaimsReport, ExperimentRunCounts,
+    FORMAT_VERSION,
+};
 use super::select;
 
-/// Settles every claim; `frames` holds the experiments that are in the store, by name. Claims about others
-/// are as in the `earlier` report, if it has settled the same comparison; p values are corrected anew.
+/// Evaluates every claim; `experiments` holds the stored experiments by name.
 ///
 /// # Errors
-/// If a claim names an axis, a value, a checkpoint or a metric that its experiment does not have, means
-/// several settings, or compares different problems: all such faults, with their places.
+/// If a claim names an axis, a value, a checkpoint or a metric that its experiment does not have,
+/// matches several conditions, or compares different problems: the diagnostics of all claims.
 pub fn evaluate_claims(
     claims: &[Claim],
-    frames: &BTreeMap<String, ReportData>,
-    earlier: Option<&ClaimsReport>,
+    experiments: &BTreeMap<String, ReportData>,
 ) -> Result<ClaimsReport, ConfigError> {
-    let studies: BTreeMap<&str, Analysis<'_>> = frames
+    let analyses: BTreeMap<&str, Analysis<'_>> = experiments
         .iter()
-        .map(|(name, frame)| (name.as_str(), Analysis::new(frame)))
+        .map(|(name, data)| (name.as_str(), Analysis::new(data)))
         .collect();
-    let (mut settled, mut faults): (Vec<(&Claim, PendingClaim)>, Vec<Diagnostic>) =
-        (Vec::new(), Vec::new());
+    let mut results: BTreeMap<&str, Vec<ClaimResult>> = BTreeMap::new();
+    let mut diagnostics = Vec::new();
     for claim in claims {
-        let kept = || earlier.and_then(|earlier| kept::carry_over(claim, earlier));
-        let study = studies.get(claim.experiment.as_str());
-        match evaluate_claim(claim, study, &|| {
-            kept().unwrap_or_else(|| missing_experiment(claim, frames))
-        }) {
-            Ok(draft) => settled.push((claim, draft)),
-            Err(more) => faults.extend(more),
+        let result = match analyses.get(claim.experiment.as_str()) {
+            Some(analysis) => evaluate_claim(claim, analysis),
+            None => Ok(missing_experiment(claim, experiments)),
+        };
+        match result {
+            Ok(result) => results.entry(&claim.group).or_default().push(result),
+            Err(more) => diagnostics.extend(more),
         }
     }
-    if !faults.is_empty() {
-        return Err(ConfigError::Invalid(faults));
+    if !diagnostics.is_empty() {
+        return Err(ConfigError::Invalid(diagnostics));
     }
-    let row = |(id, title): (&str, &str)| {
-        let mut claims: Vec<PendingClaim> = settled
-            .iter()
-            .filter(|(claim, _)| claim.group == id)
-            .map(|(_, draft)| draft.clone())
-            .collect();
-        apply_holm(&mut claims);
-        let claims = claims.into_iter().map(|draft| draft.result).collect();
-        ClaimGroup {
-            id: id.to_owned(),
-            title: title.to_owned(),
-            claims,
-        }
-    };
-    let names: BTreeSet<&str> = claims
-        .iter()
-        .map(|claim| claim.experiment.as_str())
-        .collect();
+    results.values_mut().for_each(|claims| decide(claims));
+    let names: BTreeSet<&String> = claims.iter().map(|claim| &claim.experiment).collect();
     Ok(ClaimsReport {
         version: FORMAT_VERSION,
-        groups: CLAIM_GROUPS.into_iter().map(row).collect(),
+        groups: CLAIM_GROUPS
+            .into_iter()
+            .map(|(id, title)| ClaimGroup {
+                id: id.to_owned(),
+                title: title.to_owned(),
+                claims: results.remove(id).unwrap_or_default(),
+            })
+            .collect(),
         experiments: names
             .into_iter()
-            .map(|name| experiment_run_counts(name, frames.get(name), earlier))
+            .map(|name| experiment_run_counts(name, experiments.get(name)))
             .collect(),
     })
 }
 
-fn experiment_run_counts(
-    name: &str,
-    frame: Option<&ReportData>,
-    earlier: Option<&ClaimsReport>,
-) -> ExperimentRunCounts {
-    if let Some(before) = earlier
-        .filter(|_| frame.is_none())
-        .and_then(|earlier| kept::carry_over_experiment(name, earlier))
-    {
-        return before;
-    }
-    let count = |wanted: &str| {
-        frame.map_or(0, |frame| {
-            frame
-                .runs
-                .iter()
-                .filter(|run| run_state(run.status) == wanted)
-                .count()
-        })
+fn experiment_run_counts(name: &str, data: Option<&ReportData>) -> ExperimentRunCounts {
+    let runs = data.map(|data| data.runs.as_slice()).unwrap_or_default();
+    let count = |state: &str| {
+        let states = runs.iter().map(|run| run_state(run.status));
+        states.filter(|known| *known == state).count()
     };
     ExperimentRunCounts {
         name: name.to_owned(),
-        in_store: frame.is_some(),
+        in_store: data.is_some(),
         done: count("done"),
         failed: count("failed"),
         missing: count("missing"),
@@ -105,57 +77,76 @@ fn experiment_run_counts(
     }
 }
 
-/// Corrects the p values of a row, and gives the verdicts that hold with them.
-fn apply_holm(claims: &mut [PendingClaim]) {
-    let wholes = claims
-        .iter()
-        .flat_map(|claim| &claim.combined_tests)
-        .flatten();
-    let mut corrected =
-        holm_correction(&wholes.map(|whole| whole.p).collect::<Vec<_>>()).into_iter();
-    for PendingClaim {
-        result: settled,
-        combined_tests: wholes,
-    } in claims
-    {
-        for (outcome, whole) in settled.outcomes.iter_mut().zip(wholes) {
-            let Some((whole, corrected)) = whole.and_then(|whole| Some((whole, corrected.next()?)))
-            else {
-                continue;
-            };
-            outcome.verdict = whole.decide(corrected).into();
-            (outcome.p_value, outcome.corrected_p_value) = (Some(whole.p), Some(corrected));
-            outcome.decisive_index = whole.decisive_part;
+/// Corrects the p values of a group, and gives the verdicts that hold with them.
+fn decide(claims: &mut [ClaimResult]) {
+    let mut tested: Vec<(&mut ClaimOutcome, CombinedTest)> = Vec::new();
+    for claim in claims {
+        let hypothesis = claim.hypothesis();
+        for outcome in &mut claim.outcomes {
+            if let Some(test) = combine_comparisons(&outcome.comparisons, &hypothesis) {
+                tested.push((outcome, test));
+            }
         }
+    }
+    let p_values: Vec<f64> = tested.iter().map(|(_, test)| test.p).collect();
+    for ((outcome, test), corrected) in tested.into_iter().zip(holm_correction(&p_values)) {
+        outcome.verdict = test.decide(corrected).into();
+        outcome.p_value = Some(test.p);
+        outcome.corrected_p_value = Some(corrected);
+        outcome.decisive_index = test.decisive_part;
     }
 }
 
-fn evaluate_claim(
-    claim: &Claim,
-    study: Option<&Analysis<'_>>,
-    otherwise: &dyn Fn() -> PendingClaim,
-) -> Result<PendingClaim, Vec<Diagnostic>> {
-    let Some(study) = study else {
-        return Ok(otherwise());
-    };
-    let faults = select::check_references(claim, study);
-    if !faults.is_empty() {
-        return Err(faults);
-    }
-    let case = ClaimEvaluator::new(claim, study).map_err(|fault| vec![fault])?;
-    let (mut outcomes, mut wholes) = (Vec::new(), Vec::new());
-    for regime in select::claim_regimes(claim, study) {
-        let parts = (0..claim.right.len())
-            .map(|at| case.compare_with(&regime, at))
-            .collect::<Result<Vec<_>, _>>();
-        let parts = parts.map_err(|fault| vec![fault])?;
-        wholes.push(combine_comparisons(&parts, &case.hypothesis));
-        outcomes.push(pending_outcome(regime, parts));
-    }
-    Ok(PendingClaim {
-        result: case.build_result(outcomes),
-        combined_tests: wholes,
+/// The test of all comparisons together; none if a comparison without data could change it.
+fn combine_comparisons(
+    comparisons: &[ClaimComparison],
+    hypothesis: &Hypothesis,
+) -> Option<CombinedTest> {
+    let (indexes, tests): (Vec<usize>, Vec<TestResult>) = comparisons
+        .iter()
+        .enumerate()
+        .filter_map(|(index, comparison)| Some((index, comparison.test.clone()?)))
+        .unzip();
+    let combined = CombinedTest::combine(&tests, hypothesis)?;
+    let is_final = tests.len() == comparisons.len() || combined.by_interval == Decision::Fails;
+    is_final.then(|| CombinedTest {
+        decisive_part: indexes[combined.decisive_part],
+        ..combined
     })
+}
+
+fn evaluate_claim(claim: &Claim, analysis: &Analysis<'_>) -> Result<ClaimResult, Vec<Diagnostic>> {
+    let diagnostics = select::check_references(claim, analysis);
+    if !diagnostics.is_empty() {
+        return Err(diagnostics);
+    }
+    ClaimEvaluator::new(claim, analysis)
+        .and_then(ClaimEvaluator::evaluate)
+        .map_err(|diagnostic| vec![diagnostic])
+}
+
+/// A claim whose experiment is not in the store.
+fn missing_experiment(claim: &Claim, experiments: &BTreeMap<String, ReportData>) -> ClaimResult {
+    let name = &claim.experiment;
+    let nearest = nearest_name(name, experiments.keys().map(String::as_str));
+    let hint = nearest.map_or(String::new(), |name| format!(" (did you mean `{name}`?)"));
+    let reason = format!("experiment `{name}` is not in this store{hint}");
+    let comparisons = claim.right.iter().map(|right| ClaimComparison {
+        left: unresolved_operand(&claim.left, &Vec::new()),
+        right: match right {
+            Comparator::Number(number) => Comparator::Number(*number),
+            Comparator::Measured(quantity) => {
+                Comparator::Measured(unresolved_operand(quantity, &Vec::new()))
+            }
+        },
+        test: None,
+        missing_reason: Some(reason.clone()),
+        caution: None,
+    });
+    let outcome = ClaimOutcome::not_run(Vec::new(), comparisons.collect());
+    let unit = DisplayUnit::for_metric(&claim.left.metric);
+    let smallest_effect = claim.smallest_effect.unwrap_or(DEFAULT_SMALLEST_EFFECT);
+    ClaimResult::new(claim, unit, smallest_effect, vec![outcome])
 }
 
 #[cfg(test)]
@@ -164,11 +155,10 @@ mod tests {
     use crate::claims::fixtures::{
         SINGLE_CLAIM_TOML as CLAIM, error_text, evaluate_on, first_outcome,
     };
-    use crate::claims::format;
     use crate::claims::outcome::ClaimVerdict;
-    use crate::claims::render::{render, short_run_keys};
+    use crate::claims::render::render;
     use crate::domain::Key;
-    use crate::report::{DisplayUnit, fixtures};
+    use crate::report::fixtures;
     use crate::store::{StageRow, Status};
 
     #[test]
@@ -183,7 +173,7 @@ mod tests {
         // The sample's report says: 25.8 points [18.3, 34.2] above the same model's first turn.
         let part = outcomes[0].decisive_comparison().unwrap();
         let unit = DisplayUnit::Fraction;
-        assert_eq!(format::difference_text(part, unit), "+25.8 [18.3, 34.2]");
+        assert_eq!(part.difference_text(unit), "+25.8 [18.3, 34.2]");
         // The axis that is named nowhere is at the baseline, and both seeds are behind the number.
         assert!(
             part.left
@@ -191,10 +181,10 @@ mod tests {
                 .contains(&("weighting".to_owned(), "exp(0.4)".to_owned()))
         );
         assert_eq!(
-            (part.left.checkpoint.as_str(), short_run_keys(part).len()),
+            (part.left.checkpoint.as_str(), part.short_run_keys().len()),
             ("round 2", 2)
         );
-        assert_eq!(format::seeds_text(part, unit), "2/2, sd 13.0");
+        assert_eq!(part.seeds_text(unit), "2/2, sd 13.0");
         assert!(
             outcomes
                 .iter()
@@ -219,7 +209,7 @@ mod tests {
         );
         let verdicts = evaluate_on(fixtures::sample_data(), &uniform);
         assert_eq!(first_outcome(&verdicts).verdict, ClaimVerdict::NotRun);
-        let why = format::remarks(first_outcome(&verdicts)).concat();
+        let why = first_outcome(&verdicts).remarks().concat();
         assert_eq!(
             why,
             "left: no run has method = sft, weighting = uniform, base = weak"
@@ -231,7 +221,7 @@ mod tests {
         }
         let verdicts = evaluate_on(frame, CLAIM);
         assert_eq!(first_outcome(&verdicts).verdict, ClaimVerdict::NotRun);
-        let why = format::remarks(first_outcome(&verdicts)).concat();
+        let why = first_outcome(&verdicts).remarks().concat();
         assert!(
             why.starts_with("left: no run is finished; base=weak")
                 && why.contains("failed: no space left"),
@@ -241,7 +231,7 @@ mod tests {
             fixtures::sample_data(),
             &CLAIM.replace("\"ablations\"", "\"ablation\""),
         );
-        let why = format::remarks(first_outcome(&verdicts)).concat();
+        let why = first_outcome(&verdicts).remarks().concat();
         assert_eq!(
             why,
             "experiment `ablation` is not in this store (did you mean `ablations`?)"
@@ -273,9 +263,9 @@ mod tests {
             1
         );
         assert!(
-            format::remarks(outcome).concat().contains("seed=1"),
+            outcome.remarks().concat().contains("seed=1"),
             "{:?}",
-            format::remarks(outcome)
+            outcome.remarks()
         );
     }
 
@@ -303,7 +293,8 @@ mod tests {
         let verdicts = evaluate_on(fixtures::sample_data(), &gone);
         assert_eq!(first_outcome(&verdicts).verdict, ClaimVerdict::NotRun);
         assert!(
-            format::remarks(first_outcome(&verdicts))
+            first_outcome(&verdicts)
+                .remarks()
                 .concat()
                 .contains("no checkpoint `sft` (they have base, round 1, round 2)")
         );
@@ -322,10 +313,10 @@ mod tests {
         let verdicts = evaluate_on(fixtures::sample_data(), &above);
         // 76.7 % [69.2, 83.3] in the sample's report.
         assert_eq!(
-            format::difference_text(
-                first_outcome(&verdicts).decisive_comparison().unwrap(),
-                DisplayUnit::Fraction
-            ),
+            first_outcome(&verdicts)
+                .decisive_comparison()
+                .unwrap()
+                .difference_text(DisplayUnit::Fraction),
             "+26.7 [19.2, 33.3]"
         );
         assert_eq!(first_outcome(&verdicts).verdict, ClaimVerdict::Holds);
@@ -344,9 +335,10 @@ mod tests {
         // +25.8 after round 2 and −6.7 of the base, in the sample's report.
         assert_eq!(part.left.metric, "m1@t5 − m1@t1");
         assert!(
-            format::difference_text(part, DisplayUnit::Fraction).starts_with("+32.5 ["),
+            part.difference_text(DisplayUnit::Fraction)
+                .starts_with("+32.5 ["),
             "{}",
-            format::difference_text(part, DisplayUnit::Fraction)
+            part.difference_text(DisplayUnit::Fraction)
         );
     }
 
@@ -395,11 +387,11 @@ mod tests {
            = valid here: `base`, `weighting`, `method`.
         "#);
         insta::assert_snapshot!(change("per = [\"base\"]", ""), @r#"
-        claims.toml:8:8: `claim[0].left`: 3 settings fit, which differ in `base` (strong, weak) and `weighting` (exp(0.4), uniform)
+        claims.toml:8:8: `claim[0].left`: 3 conditions match, which differ in `base` (strong, weak) and `weighting` (exp(0.4), uniform)
           |
         8 | left = { where = { method = "rise" }, metric = "m1@t5" }
           |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-          = name a value in `where`, or settle the claim `per` that axis.
+          = name a value in `where`, or add the axis to `per`.
         "#);
     }
 
@@ -432,11 +424,11 @@ mod tests {
             "right = { where = { base = \"weak\", method = \"sft\" },",
         );
         insta::assert_snapshot!(error_text(frame, &other), @r#"
-        claims.toml:9:9: `claim[0].right`: left and right were measured on different problems, so nothing can be paired
+        claims.toml:9:9: `claim[0].right`: cannot pair left and right, which were measured on different problems
           |
         9 | right = { where = { base = "weak", method = "sft" }, metric = "m1@t1" }
           |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-          = compare what has the same `task`, `data` and `evaluate` settings.
+          = compare runs with the same `task`, `data` and `evaluate` settings.
         "#);
     }
 
@@ -448,18 +440,18 @@ mod tests {
             .iter_mut()
             .for_each(|metric| metric.unit = "nats".to_owned());
         insta::assert_snapshot!(error_text(frame.clone(), CLAIM), @r#"
-        claims.toml:8:48: `claim[0].left.metric`: `m1@t5` is counted in nats, for which nothing is of interest by itself
+        claims.toml:8:48: `claim[0].left.metric`: `m1@t5` is measured in nats, which has no default smallest effect
           |
         8 | left = { where = { method = "rise" }, metric = "m1@t5" }
           |                                                ^^^^^^^
-          = write worth = ..., in that unit.
+          = write smallest_effect = ..., in that unit.
         "#);
         frame.metrics[0].unit = "fraction".to_owned();
         insta::assert_snapshot!(error_text(frame, CLAIM), @r#"
-        claims.toml:9:9: `claim[0].right`: `m1@t5` is counted in nats and `m1@t1` in points
+        claims.toml:9:20: `claim[0].right.metric`: `m1@t5` is measured in nats and `m1@t1` in points
           |
         9 | right = { metric = "m1@t1" }
-          |         ^^^^^^^^^^^^^^^^^^^^
+          |                    ^^^^^^^
         "#);
     }
 }

@@ -38,6 +38,7 @@ pub use figures::{Chart, FIGURES, Figure, ForestRow};
 pub use format::{DisplayUnit, count_noun, format_amount, format_money, format_p_value};
 pub use metric_columns::{EQUAL_TOKENS, EQUAL_TOKENS_SHORTAGE};
 pub use page::{FigureFiles, page, render_figure};
+pub use provenance::run_state;
 pub use publish::{SENTINEL, publish, report_folder};
 pub use render::{ReportFile, render};
 pub use report_data::{
