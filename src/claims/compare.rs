@@ -124,8 +124,7 @@ impl<'c> ClaimEvaluator<'c> {
         quantity: &MeasuredQuantity,
         missing: Option<String>,
     ) -> ClaimComparison {
-        let is_gain = |side: &MeasuredQuantity| side.subtracted_metric.is_some();
-        let bound = if is_gain(&self.claim.left) || is_gain(quantity) {
+        let bound = if self.claim.left.is_gain() || quantity.is_gain() {
             2.0
         } else {
             1.0
@@ -151,11 +150,7 @@ impl<'c> ClaimEvaluator<'c> {
 
     fn compare_with_number(&self, left: OperandScores, number: f64) -> ClaimComparison {
         let scaled = number / self.unit.display_factor();
-        let least = if self.claim.left.subtracted_metric.is_some() {
-            -1.0
-        } else {
-            0.0
-        };
+        let least = if self.claim.left.is_gain() { -1.0 } else { 0.0 };
         let mut differences = left.panel;
         for row in &mut differences.0 {
             row.scores
@@ -207,12 +202,8 @@ impl<'c> ClaimEvaluator<'c> {
         let mut operand = unresolved_operand(quantity, regime);
         let condition = select::select_condition(self.analysis, &quantity.selector, regime, other)?;
         let Some(condition) = condition else {
-            let values = values_text(
-                operand
-                    .axis_values
-                    .iter()
-                    .map(|(axis, value)| (axis, value)),
-            );
+            let values = &operand.axis_values;
+            let values = values_text(values.iter().map(|(axis, value)| (axis, value)));
             return Ok(OperandScores {
                 operand,
                 condition: None,
@@ -220,20 +211,20 @@ impl<'c> ClaimEvaluator<'c> {
                 missing_reason: Some(format!("no run has {values}")),
             });
         };
-        let runs = &self.analysis.conditions[condition].runs;
-        operand.axis_values.clone_from(&runs[0].axes);
         let checkpoint = select::select_checkpoint(self.analysis, condition, &quantity.checkpoint);
         let mut panel = ScorePanel::default();
         if let Ok(name) = &checkpoint {
             operand.checkpoint.clone_from(name);
             panel = self.operand_panel(condition, name, quantity);
         }
+        let runs = &self.analysis.conditions[condition].runs;
+        operand.axis_values.clone_from(&runs[0].axes);
         operand.runs = runs.iter().map(|run| source_run(run, &panel)).collect();
-        operand.estimate = match &quantity.subtracted_metric {
-            None => self
-                .analysis
-                .estimate(condition, &operand.checkpoint, &quantity.metric),
-            Some(_) => MeanEstimate::from_panel(&panel),
+        operand.estimate = if quantity.is_gain() {
+            MeanEstimate::from_panel(&panel)
+        } else {
+            let (checkpoint, metric) = (&operand.checkpoint, &quantity.metric);
+            self.analysis.estimate(condition, checkpoint, metric)
         };
         Ok(OperandScores {
             missing_reason: missing_reason(&operand, checkpoint.err(), &panel),
@@ -261,8 +252,9 @@ impl<'c> ClaimEvaluator<'c> {
         }
     }
 
-    /// Whether both sides had the same problems: those of the same prepared stage if the evaluations
-    /// name one, else any with the same id.
+    /// Whether both sides had the same problems.
+    ///
+    /// It compares the prepared stages of the evaluations, or the ids if there are none.
     fn shares_problems(&self, left: &OperandScores, right: &OperandScores) -> bool {
         let (a, b) = (
             self.prepare_stage_keys(left),

@@ -42,17 +42,12 @@ pub fn evaluate_claims(
     if !diagnostics.is_empty() {
         return Err(ConfigError::Invalid(diagnostics));
     }
-    results.values_mut().for_each(|claims| decide(claims));
     let names: BTreeSet<&String> = claims.iter().map(|claim| &claim.experiment).collect();
     Ok(ClaimsReport {
         version: FORMAT_VERSION,
         groups: CLAIM_GROUPS
             .into_iter()
-            .map(|(id, title)| ClaimGroup {
-                id: id.to_owned(),
-                title: title.to_owned(),
-                claims: results.remove(id).unwrap_or_default(),
-            })
+            .map(|(id, title)| group(id, title, results.remove(id).unwrap_or_default()))
             .collect(),
         experiments: names
             .into_iter()
@@ -62,25 +57,28 @@ pub fn evaluate_claims(
 }
 
 fn experiment_run_counts(name: &str, data: Option<&ReportData>) -> ExperimentRunCounts {
-    let runs = data.map(|data| data.runs.as_slice()).unwrap_or_default();
-    let count = |state: &str| {
-        let states = runs.iter().map(|run| run_state(run.status));
-        states.filter(|known| *known == state).count()
-    };
-    ExperimentRunCounts {
+    let mut counts = ExperimentRunCounts {
         name: name.to_owned(),
         in_store: data.is_some(),
-        done: count("done"),
-        failed: count("failed"),
-        missing: count("missing"),
+        done: 0,
+        failed: 0,
+        missing: 0,
         carried_over: false,
+    };
+    for run in data.iter().flat_map(|data| &data.runs) {
+        match run_state(run.status) {
+            "done" => counts.done += 1,
+            "failed" => counts.failed += 1,
+            _ => counts.missing += 1,
+        }
     }
+    counts
 }
 
-/// Corrects the p values of a group, and gives the verdicts that hold with them.
-fn decide(claims: &mut [ClaimResult]) {
+/// Corrects the p values of a group, and gives the verdicts that follow from them.
+fn group(id: &str, title: &str, mut claims: Vec<ClaimResult>) -> ClaimGroup {
     let mut tested: Vec<(&mut ClaimOutcome, CombinedTest)> = Vec::new();
-    for claim in claims {
+    for claim in &mut claims {
         let hypothesis = claim.hypothesis();
         for outcome in &mut claim.outcomes {
             if let Some(test) = combine_comparisons(&outcome.comparisons, &hypothesis) {
@@ -94,6 +92,11 @@ fn decide(claims: &mut [ClaimResult]) {
         outcome.p_value = Some(test.p);
         outcome.corrected_p_value = Some(corrected);
         outcome.decisive_index = test.decisive_part;
+    }
+    ClaimGroup {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        claims,
     }
 }
 
@@ -162,29 +165,33 @@ mod tests {
     use crate::store::{StageRow, Status};
 
     #[test]
-    fn a_claim_is_settled_per_regime_with_the_numbers_of_the_report() {
-        let verdicts = evaluate_on(fixtures::sample_data(), CLAIM);
-        let outcomes = &verdicts.groups[0].claims[0].outcomes;
+    fn each_regime_has_a_verdict_with_the_numbers_of_the_report() {
+        let report = evaluate_on(fixtures::sample_data(), CLAIM);
+        let outcomes = &report.groups[0].claims[0].outcomes;
         let words: Vec<String> = outcomes
             .iter()
             .map(|outcome| format!("{}: {}", outcome.regime_label(), outcome.verdict.label()))
             .collect();
         assert_eq!(words, ["base = weak: holds", "base = strong: holds"]);
-        // The sample's report says: 25.8 points [18.3, 34.2] above the same model's first turn.
-        let part = outcomes[0].decisive_comparison().unwrap();
+        // 25.8 points [18.3, 34.2] above the same model's first turn in the sample's report.
+        let comparison = outcomes[0].decisive_comparison().unwrap();
         let unit = DisplayUnit::Fraction;
-        assert_eq!(part.difference_text(unit), "+25.8 [18.3, 34.2]");
-        // The axis that is named nowhere is at the baseline, and both seeds are behind the number.
+        assert_eq!(comparison.difference_text(unit), "+25.8 [18.3, 34.2]");
+        // The axis without a value takes the baseline's, and both seeds count.
         assert!(
-            part.left
+            comparison
+                .left
                 .axis_values
                 .contains(&("weighting".to_owned(), "exp(0.4)".to_owned()))
         );
         assert_eq!(
-            (part.left.checkpoint.as_str(), part.short_run_keys().len()),
+            (
+                comparison.left.checkpoint.as_str(),
+                comparison.short_run_keys().len()
+            ),
             ("round 2", 2)
         );
-        assert_eq!(part.seeds_text(unit), "2/2, sd 13.0");
+        assert_eq!(comparison.seeds_text(unit), "2/2, sd 13.0");
         assert!(
             outcomes
                 .iter()
@@ -193,64 +200,64 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_there_and_the_whole_survives_its_file() {
-        let verdicts = evaluate_on(fixtures::sample_data(), CLAIM);
-        assert_eq!(verdicts.groups.len(), 16);
-        let back: ClaimsReport = serde_json::from_str(&verdicts.to_json()).unwrap();
-        assert_eq!(back.to_json(), verdicts.to_json());
-        assert_eq!(render(&back).unwrap(), render(&verdicts).unwrap());
+    fn the_report_has_every_group_and_survives_its_file() {
+        let report = evaluate_on(fixtures::sample_data(), CLAIM);
+        assert_eq!(report.groups.len(), 16);
+        let back: ClaimsReport = serde_json::from_str(&report.to_json()).unwrap();
+        assert_eq!(back.to_json(), report.to_json());
+        assert_eq!(render(&back).unwrap(), render(&report).unwrap());
     }
 
     #[test]
-    fn an_unseen_setting_a_failed_run_and_an_unknown_experiment_were_not_run() {
+    fn an_unseen_condition_a_failed_run_and_an_unknown_experiment_were_not_run() {
         let uniform = CLAIM.replace(
             "method = \"rise\"",
             "weighting = \"uniform\", method = \"sft\"",
         );
-        let verdicts = evaluate_on(fixtures::sample_data(), &uniform);
-        assert_eq!(first_outcome(&verdicts).verdict, ClaimVerdict::NotRun);
-        let why = first_outcome(&verdicts).remarks().concat();
+        let report = evaluate_on(fixtures::sample_data(), &uniform);
+        assert_eq!(first_outcome(&report).verdict, ClaimVerdict::NotRun);
+        let remarks = first_outcome(&report).remarks().concat();
         assert_eq!(
-            why,
+            remarks,
             "left: no run has method = sft, weighting = uniform, base = weak"
         );
-        let mut frame = fixtures::sample_data();
-        for run in frame.runs.iter_mut().filter(|run| run.axes[0].1 == "weak") {
+        let mut data = fixtures::sample_data();
+        for run in data.runs.iter_mut().filter(|run| run.axes[0].1 == "weak") {
             run.status = Status::Failed;
             run.error = Some("no space left".to_owned());
         }
-        let verdicts = evaluate_on(frame, CLAIM);
-        assert_eq!(first_outcome(&verdicts).verdict, ClaimVerdict::NotRun);
-        let why = first_outcome(&verdicts).remarks().concat();
+        let report = evaluate_on(data, CLAIM);
+        assert_eq!(first_outcome(&report).verdict, ClaimVerdict::NotRun);
+        let remarks = first_outcome(&report).remarks().concat();
         assert!(
-            why.starts_with("left: no run is finished; base=weak")
-                && why.contains("failed: no space left"),
-            "{why}"
+            remarks.starts_with("left: no run is finished; base=weak")
+                && remarks.contains("failed: no space left"),
+            "{remarks}"
         );
-        let verdicts = evaluate_on(
+        let report = evaluate_on(
             fixtures::sample_data(),
             &CLAIM.replace("\"ablations\"", "\"ablation\""),
         );
-        let why = first_outcome(&verdicts).remarks().concat();
+        let remarks = first_outcome(&report).remarks().concat();
         assert_eq!(
-            why,
+            remarks,
             "experiment `ablation` is not in this store (did you mean `ablations`?)"
         );
     }
 
     #[test]
-    fn a_failed_seed_is_named_beside_the_verdict() {
-        let mut frame = fixtures::sample_data();
-        let evaluations: Vec<Key> = frame.runs[1]
+    fn a_remark_names_the_failed_seed() {
+        let mut data = fixtures::sample_data();
+        let evaluations: Vec<Key> = data.runs[1]
             .checkpoints
             .iter()
             .map(|c| c.evaluation.clone())
             .collect();
-        frame.scores.retain(|key, _| !evaluations.contains(key));
-        frame.runs[1].status = Status::Failed;
-        frame.runs[1].error = Some("no space left".to_owned());
-        let verdicts = evaluate_on(frame, CLAIM);
-        let outcome = first_outcome(&verdicts);
+        data.scores.retain(|key, _| !evaluations.contains(key));
+        data.runs[1].status = Status::Failed;
+        data.runs[1].error = Some("no space left".to_owned());
+        let report = evaluate_on(data, CLAIM);
+        let outcome = first_outcome(&report);
         assert_eq!(
             outcome
                 .decisive_comparison()
@@ -270,13 +277,13 @@ mod tests {
     }
 
     #[test]
-    fn several_rivals_all_have_to_be_beaten_and_the_worst_one_decides() {
+    fn all_right_sides_must_be_beaten_and_the_worst_one_decides() {
         let both = CLAIM.replace(
             "right = { metric",
             "right = [{ metric = \"m1@t1\" }, { checkpoint = \"base\" }] # {",
         );
-        let verdicts = evaluate_on(fixtures::sample_data(), &both);
-        let outcome = first_outcome(&verdicts);
+        let report = evaluate_on(fixtures::sample_data(), &both);
+        let outcome = first_outcome(&report);
         assert_eq!(
             (
                 outcome.verdict,
@@ -285,15 +292,15 @@ mod tests {
             ),
             (ClaimVerdict::Holds, 2, 0)
         );
-        // One that is missing leaves the whole open, unless another one fails.
+        // A missing right side leaves the claim open, unless another one fails.
         let gone = CLAIM.replace(
             "right = { metric",
             "right = [{ metric = \"m1@t1\" }, { checkpoint = \"sft\" }] # {",
         );
-        let verdicts = evaluate_on(fixtures::sample_data(), &gone);
-        assert_eq!(first_outcome(&verdicts).verdict, ClaimVerdict::NotRun);
+        let report = evaluate_on(fixtures::sample_data(), &gone);
+        assert_eq!(first_outcome(&report).verdict, ClaimVerdict::NotRun);
         assert!(
-            first_outcome(&verdicts)
+            first_outcome(&report)
                 .remarks()
                 .concat()
                 .contains("no checkpoint `sft` (they have base, round 1, round 2)")
@@ -308,18 +315,18 @@ mod tests {
     }
 
     #[test]
-    fn a_number_may_stand_on_the_right() {
+    fn the_right_side_may_be_a_number() {
         let above = CLAIM.replace("right = { metric = \"m1@t1\" }", "right = 50");
-        let verdicts = evaluate_on(fixtures::sample_data(), &above);
+        let report = evaluate_on(fixtures::sample_data(), &above);
         // 76.7 % [69.2, 83.3] in the sample's report.
         assert_eq!(
-            first_outcome(&verdicts)
+            first_outcome(&report)
                 .decisive_comparison()
                 .unwrap()
                 .difference_text(DisplayUnit::Fraction),
             "+26.7 [19.2, 33.3]"
         );
-        assert_eq!(first_outcome(&verdicts).verdict, ClaimVerdict::Holds);
+        assert_eq!(first_outcome(&report).verdict, ClaimVerdict::Holds);
     }
 
     #[test]
@@ -330,23 +337,27 @@ mod tests {
                 "right = { metric = \"m1@t1\" }",
                 "right = { checkpoint = \"base\" }",
             );
-        let verdicts = evaluate_on(fixtures::sample_data(), &gain);
-        let part = first_outcome(&verdicts).decisive_comparison().unwrap();
+        let report = evaluate_on(fixtures::sample_data(), &gain);
+        let comparison = first_outcome(&report).decisive_comparison().unwrap();
         // +25.8 after round 2 and −6.7 of the base, in the sample's report.
-        assert_eq!(part.left.metric, "m1@t5 − m1@t1");
+        assert_eq!(comparison.left.metric, "m1@t5 − m1@t1");
         assert!(
-            part.difference_text(DisplayUnit::Fraction)
+            comparison
+                .difference_text(DisplayUnit::Fraction)
                 .starts_with("+32.5 ["),
             "{}",
-            part.difference_text(DisplayUnit::Fraction)
+            comparison.difference_text(DisplayUnit::Fraction)
         );
     }
 
+    /// The diagnostics after a change of the claim.
+    fn error_after(from: &str, to: &str) -> String {
+        error_text(fixtures::sample_data(), &CLAIM.replace(from, to))
+    }
+
     #[test]
-    fn names_that_do_not_exist_are_shown_where_they_are_written() {
-        let change =
-            |from: &str, to: &str| error_text(fixtures::sample_data(), &CLAIM.replace(from, to));
-        insta::assert_snapshot!(change("{ method =", "{ metod ="), @r#"
+    fn unknown_names_on_the_sides_are_shown_in_place() {
+        insta::assert_snapshot!(error_after("{ method =", "{ metod ="), @r#"
         claims.toml:8:20: `claim[0].left.where.metod`: no run of `ablations` has an axis `metod`
           |
         8 | left = { where = { metod = "rise" }, metric = "m1@t5" }
@@ -354,7 +365,7 @@ mod tests {
           = did you mean `method`?
           = valid here: `base`, `weighting`, `method`.
         "#);
-        insta::assert_snapshot!(change("\"rise\"", "\"rice\""), @r#"
+        insta::assert_snapshot!(error_after("\"rise\"", "\"rice\""), @r#"
         claims.toml:8:29: `claim[0].left.where.method`: no run of `ablations` has `method` = `rice`
           |
         8 | left = { where = { method = "rice" }, metric = "m1@t5" }
@@ -362,7 +373,7 @@ mod tests {
           = did you mean `rise`?
           = valid here: `rise`, `sft`.
         "#);
-        insta::assert_snapshot!(change("right = { metric = \"m1@t1\"", "right = { checkpoint = \"rond 2\""), @r#"
+        insta::assert_snapshot!(error_after("right = { metric = \"m1@t1\"", "right = { checkpoint = \"rond 2\""), @r#"
         claims.toml:9:24: `claim[0].right.checkpoint`: no run of `ablations` has a checkpoint `rond 2`
           |
         9 | right = { checkpoint = "rond 2" }
@@ -370,7 +381,7 @@ mod tests {
           = did you mean `round 2`?
           = valid here: `first`, `last`, `base`, `round 1`, `round 2`, `sft`.
         "#);
-        insta::assert_snapshot!(change("\"m1@t1\"", "\"m1@t11\""), @r#"
+        insta::assert_snapshot!(error_after("\"m1@t1\"", "\"m1@t11\""), @r#"
             claims.toml:9:20: `claim[0].right.metric`: there is no metric `m1@t11` in this store
               |
             9 | right = { metric = "m1@t11" }
@@ -378,7 +389,11 @@ mod tests {
               = did you mean `m1@t1`?
               = valid here: `m1@t1`, `m1@t5`, `nll@t1`, `nll@t2`, `nll@t3`.
         "#);
-        insta::assert_snapshot!(change("[\"base\"]", "[\"bas\"]"), @r#"
+    }
+
+    #[test]
+    fn an_unknown_axis_and_an_ambiguous_side_are_shown_in_place() {
+        insta::assert_snapshot!(error_after("[\"base\"]", "[\"bas\"]"), @r#"
         claims.toml:10:8: `claim[0].per[0]`: no run of `ablations` has an axis `bas`
            |
         10 | per = ["bas"]
@@ -386,7 +401,7 @@ mod tests {
            = did you mean `base`?
            = valid here: `base`, `weighting`, `method`.
         "#);
-        insta::assert_snapshot!(change("per = [\"base\"]", ""), @r#"
+        insta::assert_snapshot!(error_after("per = [\"base\"]", ""), @r#"
         claims.toml:8:8: `claim[0].left`: 3 conditions match, which differ in `base` (strong, weak) and `weighting` (exp(0.4), uniform)
           |
         8 | left = { where = { method = "rise" }, metric = "m1@t5" }
@@ -397,8 +412,8 @@ mod tests {
 
     #[test]
     fn different_problems_are_refused() {
-        let mut frame = fixtures::sample_data();
-        let sft: Vec<Key> = frame.runs[3]
+        let mut data = fixtures::sample_data();
+        let sft: Vec<Key> = data.runs[3]
             .checkpoints
             .iter()
             .map(|c| c.evaluation.clone())
@@ -406,24 +421,23 @@ mod tests {
         let stage = |name: &str| StageRow {
             key: Key::from_value(name),
             kind: "prepare".to_owned(),
-            ..frame.stages[0].clone()
+            ..data.stages[0].clone()
         };
-        frame.stages.extend(["one", "other"].map(stage));
-        for evaluation in frame.scores.keys() {
+        data.stages.extend(["one", "other"].map(stage));
+        for evaluation in data.scores.keys() {
             let name = if sft.contains(evaluation) {
                 "other"
             } else {
                 "one"
             };
-            frame
-                .inputs
+            data.inputs
                 .insert(evaluation.clone(), vec![Key::from_value(name)]);
         }
         let other = CLAIM.replace(
             "right = {",
             "right = { where = { base = \"weak\", method = \"sft\" },",
         );
-        insta::assert_snapshot!(error_text(frame, &other), @r#"
+        insta::assert_snapshot!(error_text(data, &other), @r#"
         claims.toml:9:9: `claim[0].right`: cannot pair left and right, which were measured on different problems
           |
         9 | right = { where = { base = "weak", method = "sft" }, metric = "m1@t1" }
@@ -434,20 +448,19 @@ mod tests {
 
     #[test]
     fn a_unit_without_a_natural_size_needs_one() {
-        let mut frame = fixtures::sample_data();
-        frame
-            .metrics
+        let mut data = fixtures::sample_data();
+        data.metrics
             .iter_mut()
             .for_each(|metric| metric.unit = "nats".to_owned());
-        insta::assert_snapshot!(error_text(frame.clone(), CLAIM), @r#"
+        insta::assert_snapshot!(error_text(data.clone(), CLAIM), @r#"
         claims.toml:8:48: `claim[0].left.metric`: `m1@t5` is measured in nats, which has no default smallest effect
           |
         8 | left = { where = { method = "rise" }, metric = "m1@t5" }
           |                                                ^^^^^^^
           = write smallest_effect = ..., in that unit.
         "#);
-        frame.metrics[0].unit = "fraction".to_owned();
-        insta::assert_snapshot!(error_text(frame, CLAIM), @r#"
+        data.metrics[0].unit = "fraction".to_owned();
+        insta::assert_snapshot!(error_text(data, CLAIM), @r#"
         claims.toml:9:20: `claim[0].right.metric`: `m1@t5` is measured in nats and `m1@t1` in points
           |
         9 | right = { metric = "m1@t1" }

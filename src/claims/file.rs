@@ -274,6 +274,11 @@ impl Default for MeasuredQuantity {
 }
 
 impl MeasuredQuantity {
+    /// Whether it is a metric minus another one.
+    pub(super) fn is_gain(&self) -> bool {
+        self.subtracted_metric.is_some()
+    }
+
     /// Takes each part that is not written from the left side; a written metric comes without the
     /// left side's subtracted one.
     fn inherit(&mut self, left: &Self, is_written: impl Fn(&str) -> bool) {
@@ -510,7 +515,7 @@ per = ["regime"]
     }
 
     #[test]
-    fn errors_point_at_their_place() {
+    fn unknown_names_are_shown_in_place() {
         insta::assert_snapshot!(error_text(&GOOD.replace("\"E5\"", "\"E55\"").replace("metric = \"m1@t5\"", "metrik = \"m1@t5\"")), @r#"
         claims.toml:8:87: `claim[0].left.metrik`: unknown field
           |
@@ -543,6 +548,18 @@ per = ["regime"]
           = did you mean `metric`?
           = valid here: `where`, `checkpoint`, `metric`, `over`.
         "#);
+        insta::assert_snapshot!(error_text(&GOOD.replace("[[claim]]", "[[claims]]")), @r"
+        claims.toml:2:3: `claims`: unknown field
+          |
+        2 | [[claims]]
+          |   ^^^^^^
+          = did you mean `claim`?
+          = valid here: `claim`.
+        ");
+    }
+
+    #[test]
+    fn wrong_values_are_shown_in_place() {
         insta::assert_snapshot!(error_text(&GOOD.replace("right = {", "right = \"zero\" # {")), @r#"
         claims.toml:9:9: `claim[0].right`: expected a number, { where = ..., checkpoint = ..., metric = ... }, or a list of them, found string "zero"
           |
@@ -566,13 +583,5 @@ per = ["regime"]
         13 | id = "E5-weighted"
            |      ^^^^^^^^^^^^^
         "#);
-        insta::assert_snapshot!(error_text(&GOOD.replace("[[claim]]", "[[claims]]")), @r"
-        claims.toml:2:3: `claims`: unknown field
-          |
-        2 | [[claims]]
-          |   ^^^^^^
-          = did you mean `claim`?
-          = valid here: `claim`.
-        ");
     }
 }

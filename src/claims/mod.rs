@@ -1,9 +1,9 @@
 //! Claims in a file, and the verdicts of the stored runs on them.
 //!
-//! Responsible for the way from a claim to its verdict. `file` reads the claims, `select` finds the
-//! runs that a claim names, `compare` pairs and tests their scores, and `evaluate` corrects the p
-//! values and decides. `outcome` is the result, which JSON can hold; `render` writes the report from
-//! it alone. Hides how runs are matched. Must not know how runs are made; the store stays unchanged.
+//! Responsible for the way from a claim to its verdict. `file` reads the claims, `select` finds
+//! their runs, `compare` pairs and tests the scores, and `evaluate` corrects the p values and
+//! decides. `outcome` is the result as plain data; `render` writes the report from it alone.
+//! Hides how runs are matched. Must not know how runs are made, and never changes the store.
 
 mod compare;
 mod evaluate;

@@ -3,15 +3,15 @@
 use serde::Serialize;
 
 use crate::report::{
-    Chart, Figure, ForestRow, ReportError, ReportFile, ReportSection, count_noun, page,
-    render_figure,
+    Chart, DisplayUnit, Figure, ForestRow, ReportError, ReportFile, ReportSection, count_noun,
+    page, render_figure,
 };
 use crate::stats::MeanEstimate;
 
 use super::file::Comparator;
 use super::outcome::{
-    ClaimComparison, ClaimOutcome, ClaimResult, ClaimVerdict, ClaimsReport, ExperimentRunCounts,
-    Operand,
+    ClaimComparison, ClaimGroup, ClaimOutcome, ClaimResult, ClaimVerdict, ClaimsReport,
+    ExperimentRunCounts, Operand,
 };
 
 /// The file that marks a folder as the claims' report.
@@ -109,15 +109,7 @@ pub fn render(report: &ClaimsReport) -> Result<Vec<ReportFile>, ReportError> {
             .map(|verdict| (verdict, report.count_verdict(verdict)))
             .map(|(verdict, count)| (verdict.verb(count), count))
             .collect(),
-        groups: report
-            .groups
-            .iter()
-            .map(|group| ClaimGroupView {
-                id: &group.id,
-                title: &group.title,
-                claims: group.claims.iter().map(claim_view).collect(),
-            })
-            .collect(),
+        groups: report.groups.iter().map(group_view).collect(),
         figures,
         experiments: report
             .experiments
@@ -145,6 +137,14 @@ fn run_counts_text(experiment: &ExperimentRunCounts) -> String {
     format!("{runs}: {done} done, {failed} failed, {missing} missing{origin}")
 }
 
+fn group_view(group: &ClaimGroup) -> ClaimGroupView<'_> {
+    ClaimGroupView {
+        id: &group.id,
+        title: &group.title,
+        claims: group.claims.iter().map(claim_view).collect(),
+    }
+}
+
 fn claim_view(claim: &ClaimResult) -> ClaimView<'_> {
     ClaimView {
         id: &claim.id,
@@ -168,12 +168,6 @@ impl OutcomeText {
     #[must_use]
     pub fn new(claim: &ClaimResult, outcome: &ClaimOutcome) -> Self {
         let unit = claim.display_unit();
-        let side = |side: &Operand| {
-            let value = side.estimate.as_ref().map_or(String::new(), |estimate| {
-                format!(": {}", unit.format_value(estimate.value))
-            });
-            format!("{} at {}{value}", side.metric, side.checkpoint)
-        };
         let text = |text: &dyn Fn(&ClaimComparison) -> String| {
             outcome.decisive_comparison().map_or(String::new(), text)
         };
@@ -186,9 +180,9 @@ impl OutcomeText {
                 ClaimVerdict::UnderPowered | ClaimVerdict::NotRun => "missing",
             },
             difference: text(&|comparison| comparison.difference_text(unit)),
-            left: text(&|comparison| side(&comparison.left)),
+            left: text(&|comparison| operand_text(&comparison.left, unit)),
             right: text(&|comparison| match &comparison.right {
-                Comparator::Measured(right) => side(right),
+                Comparator::Measured(right) => operand_text(right, unit),
                 Comparator::Number(number) => number.to_string(),
             }),
             p_value: outcome.p_value_text(),
@@ -205,6 +199,13 @@ impl OutcomeText {
             remarks: outcome.remarks(),
         }
     }
+}
+
+fn operand_text(operand: &Operand, unit: DisplayUnit) -> String {
+    let value = operand.estimate.as_ref().map_or(String::new(), |estimate| {
+        format!(": {}", unit.format_value(estimate.value))
+    });
+    format!("{} at {}{value}", operand.metric, operand.checkpoint)
 }
 
 /// One forest per unit of the claims, points first.

@@ -147,9 +147,9 @@ pub fn claim_regimes(claim: &Claim, analysis: &Analysis<'_>) -> Vec<RegimeValues
 
 /// The condition of a side in a regime; none if no run has these values.
 ///
-/// An axis without value takes the value of the `other` side's condition if there is such a run, else
-/// the experiment's baseline value. A claim must name the values of the experiment's own regimes:
-/// neither rule chooses a base model or a task.
+/// An axis without value takes the value of the `other` side's condition if a run has it, else the
+/// experiment's baseline value. Neither rule chooses between the experiment's regimes: a claim must
+/// name its base model and its task.
 ///
 /// # Errors
 /// If several conditions match: the axes in which they differ.
@@ -161,13 +161,7 @@ pub fn select_condition(
 ) -> Result<Option<usize>, String> {
     let mut fixed: AxisLabels = regime.iter().cloned().collect();
     fixed.extend(selector.clone());
-    let matching: Vec<usize> = (0..analysis.conditions.len())
-        .filter(|&condition| {
-            fixed
-                .iter()
-                .all(|(axis, label)| analysis.axis_value(condition, axis).as_ref() == Some(label))
-        })
-        .collect();
+    let matching = matching_conditions(analysis, &fixed);
     if matching.is_empty() {
         return Ok(None);
     }
@@ -196,6 +190,16 @@ pub fn select_condition(
         })
         .map(Some)
         .ok_or_else(|| ambiguity_message(analysis, &matching, &open))
+}
+
+fn matching_conditions(analysis: &Analysis<'_>, values: &AxisLabels) -> Vec<usize> {
+    (0..analysis.conditions.len())
+        .filter(|&condition| {
+            values
+                .iter()
+                .all(|(axis, label)| analysis.axis_value(condition, axis).as_ref() == Some(label))
+        })
+        .collect()
 }
 
 /// The only condition that passes.

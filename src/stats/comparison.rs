@@ -124,12 +124,15 @@ fn lattice_steps(differences: &[f64]) -> Option<Vec<i64>> {
 
 fn exact_p_value(steps: &[i64]) -> f64 {
     let observed = steps.iter().sum::<i64>().unsigned_abs() as usize;
-    let sizes = || steps.iter().map(|step| step.unsigned_abs() as usize);
-    let reach: usize = sizes().sum();
+    let sizes: Vec<usize> = steps
+        .iter()
+        .map(|step| step.unsigned_abs() as usize)
+        .collect();
+    let reach: usize = sizes.iter().sum();
     // chance[s + reach] is the probability that the signed sum so far is s.
     let mut chance = vec![0.0; 2 * reach + 1];
     chance[reach] = 1.0;
-    for size in sizes() {
+    for size in sizes {
         let mut next = vec![0.0; 2 * reach + 1];
         for (index, &p) in chance.iter().enumerate().filter(|(_, p)| **p > 0.0) {
             next[index - size] += p / 2.0;

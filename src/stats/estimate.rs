@@ -55,8 +55,8 @@ impl MeanEstimate {
 
     /// The same for scores that lie in [0, 1].
     ///
-    /// If all problems score 0, or all 1, resampling would give an interval of width 0; the interval
-    /// then ends at the exact limit.
+    /// If all problems score 0, or all 1, resampling would give an interval of width 0, so the
+    /// interval ends at the exact limit.
     #[must_use]
     pub fn from_fractions(panel: &ScorePanel) -> Option<Self> {
         let mut estimate = Self::from_panel(panel)?;

@@ -106,8 +106,9 @@ impl Hypothesis {
         }
     }
 
-    /// The difference that the test must reject for a decision, with the sign of the data: the margin
-    /// if the decision needs an effect beyond it, else the margin plus the smallest effect.
+    /// The difference that the test must reject for a decision, with the sign of the data.
+    ///
+    /// It is the margin if the decision needs an effect beyond it, else margin plus smallest effect.
     fn null_value(&self, decision: Decision) -> f64 {
         let passes = (decision == Decision::Fails) == self.direction.is_negated();
         let beyond = if passes { 0.0 } else { self.smallest_effect };
@@ -159,12 +160,11 @@ impl TestResult {
         let (certain, small) = hypothesis.certain_and_negligible(&difference);
         let null_value = hypothesis.null_value(by_interval);
         let values = differences.problem_means();
-        let p = match constant {
-            Some(bounds) => constant_p_value(&difference, null_value, bounds),
-            None => {
-                let shifted: Vec<f64> = values.iter().map(|value| value - null_value).collect();
-                sign_flip_test(&shifted)
-            }
+        let p = if let Some(bounds) = constant {
+            constant_p_value(&difference, null_value, bounds)
+        } else {
+            let shifted: Vec<f64> = values.iter().map(|value| value - null_value).collect();
+            sign_flip_test(&shifted)
         };
         Some(Self {
             by_interval,
@@ -214,8 +214,9 @@ pub struct CombinedTest {
     pub by_interval: Decision,
     /// Index of the part that decides.
     pub decisive_part: usize,
-    /// The p value of the decision: the largest of all parts if all must hold (intersection–union),
-    /// the smallest times their number if one failure is enough (Bonferroni).
+    /// The p value of the decision: the largest of all parts if all must hold
+    /// (intersection–union), the smallest times their number if one failure is enough
+    /// (Bonferroni).
     pub p: f64,
 }
 
@@ -239,10 +240,13 @@ impl CombinedTest {
         } else {
             hypothesis.direction.sign()
         };
-        let support = |index: usize| sign * parts[index].difference.value;
+        let support: Vec<f64> = parts
+            .iter()
+            .map(|part| sign * part.difference.value)
+            .collect();
         Some(Self {
             by_interval: parts.iter().map(|part| part.by_interval).max()?,
-            decisive_part: (0..parts.len()).min_by(|&a, &b| support(a).total_cmp(&support(b)))?,
+            decisive_part: (0..parts.len()).min_by(|&a, &b| support[a].total_cmp(&support[b]))?,
             p: parts.iter().map(|part| part.p).fold(0.0, f64::max),
         })
     }

@@ -1,4 +1,4 @@
-//! Random numbers for resampling, seeded by the data, so the same data always get the same interval.
+//! Random numbers for resampling, seeded by the data, so equal data always get equal intervals.
 
 /// A random generator that depends only on its seed, a name or numbers.
 #[derive(Clone, Debug)]
