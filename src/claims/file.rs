@@ -560,6 +560,11 @@ per = ["regime"]
 
     #[test]
     fn wrong_values_are_shown_in_place() {
+        let nested = error_text(&GOOD.replace("right = {", "right = [[3]] # {"));
+        assert!(
+            nested.contains("`claim[0].right[0]`: expected a number or {"),
+            "{nested}"
+        );
         insta::assert_snapshot!(error_text(&GOOD.replace("right = {", "right = \"zero\" # {")), @r#"
         claims.toml:9:9: `claim[0].right`: expected a number, { where = ..., checkpoint = ..., metric = ... }, or a list of them, found string "zero"
           |
