@@ -238,9 +238,6 @@ pub struct ClaimsArguments {
     /// The file of claims
     #[arg(long, value_name = "FILE", default_value = "experiments/claims.toml")]
     pub file: PathBuf,
-    /// Where an experiment is not in this store, keep its verdicts from this claims.json of an earlier report
-    #[arg(long, value_name = "FILE")]
-    pub earlier: Option<PathBuf>,
     /// Write the report of all claims into the folder `claims` under this one
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub out: PathBuf,

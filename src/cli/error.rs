@@ -126,9 +126,7 @@ impl From<ClaimError> for CliError {
             ClaimError::Config(error) => error.into(),
             ClaimError::Store(error) => error.into(),
             ClaimError::Report(error) => error.into(),
-            ClaimError::UnknownExperiment { .. } | ClaimError::UnusableEarlierReport { .. } => {
-                Self::new(ExitReason::Usage, error)
-            }
+            ClaimError::UnknownExperiment { .. } => Self::new(ExitReason::Usage, error),
         }
     }
 }

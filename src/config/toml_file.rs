@@ -40,6 +40,15 @@ impl TomlFile {
         })
     }
 
+    /// A file without settings.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self {
+            path: String::new(),
+            node: SpannedValue::empty(),
+        }
+    }
+
     /// The settings.
     ///
     /// # Errors

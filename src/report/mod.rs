@@ -34,6 +34,7 @@ pub use context::{ReportContext, round_numbers};
 pub use error::ReportError;
 pub use figures::{Chart, FIGURES, Figure, ForestRow, ValueInterval};
 pub use format::{DisplayUnit, format_amount, format_money, format_p_value};
+pub use provenance::run_state;
 use publish::write_files;
 pub use publish::{SENTINEL, publish, report_folder};
 pub use render::{FigureFiles, ReportFile, page, render, render_figure};
