@@ -19,7 +19,7 @@ const EXCLUDED_KINDS: [&str; 3] = ["prepare", "tokenize", "base"];
 /// Operations per parameter and token read or sampled: a multiplication and an addition.
 const FORWARD_FLOPS: f64 = 2.0;
 
-/// Operations per parameter and token trained: forward, and twice that backward (Kaplan et al. 2020).
+/// Operations per parameter and trained token: forward, twice that backward (Kaplan et al. 2020).
 const TRAINING_FLOPS: f64 = 6.0;
 
 /// The compute of some stages together.
@@ -299,7 +299,7 @@ mod tests {
         let cost = ComputeAccount::new(&stages, &inputs)
             .checkpoint_usage(&second())
             .unwrap();
-        // Collections 1 and 2; rounds 1 and 2 and the verifier; 900 seconds of pre-training are given.
+        // Collections 1 and 2; rounds 1 and 2 and the verifier; without 900 seconds of pre-training.
         // Operations: 100 * 2 * 1,500, then 7 as counted, then 100 * 6 * 9,100.
         let expected = ComputeUsage {
             sampled_tokens: 3_000.0,

@@ -155,8 +155,8 @@ mod tests {
     #[test]
     fn the_first_problems_are_shown_with_their_questions() {
         let data = fixtures::sample_data();
-        let shown = choose_dialogues(&Analysis::new(&data));
-        let outcomes: Vec<&str> = shown.iter().map(|shown| shown.outcome.as_str()).collect();
+        let dialogues = choose_dialogues(&Analysis::new(&data));
+        let outcomes: Vec<&str> = dialogues.iter().map(|d| d.outcome.as_str()).collect();
         assert_eq!(
             outcomes,
             [
@@ -168,9 +168,9 @@ mod tests {
                 "lost"
             ]
         );
-        assert!(shown[0].problem < shown[1].problem);
+        assert!(dialogues[0].problem < dialogues[1].problem);
         assert!(
-            shown[0]
+            dialogues[0]
                 .question
                 .as_ref()
                 .is_some_and(|question| question.contains("cards"))

@@ -1,5 +1,5 @@
-//! Computed sentences: the headline of each group, and where RISE wins and loses. The numbers choose
-//! every word; a bad result reads as bad.
+//! Computed sentences: the headline of each group, and where RISE wins and loses. The numbers
+//! choose every word; a bad result reads as bad.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +23,8 @@ pub struct HeadlineAnswer {
     pub title: String,
     /// One to four sentences.
     pub sentences: Vec<String>,
-    /// `better`, `worse` or `no-clear-difference`: whether voting over turns gains on the first turn;
-    /// `missing` where nothing can be said.
+    /// `better`, `worse` or `no-clear-difference` for the vote over turns against the first turn;
+    /// `missing` without a finished run.
     pub tone: String,
 }
 

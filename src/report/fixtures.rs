@@ -93,23 +93,20 @@ pub(crate) fn sample_data_with(problems: usize) -> ReportData {
 
 /// A further grader that finds nothing right.
 fn regraded_evaluations(data: &ReportData) -> BTreeMap<Key, RegradedEvaluation> {
-    let nothing = |scores: &MetricScores| -> MetricScores {
-        let zeros =
-            |column: &Vec<(u32, f64)>| column.iter().map(|&(problem, _)| (problem, 0.0)).collect();
-        scores
-            .iter()
-            .map(|(metric, column)| (metric.clone(), zeros(column)))
-            .collect()
-    };
-    let other = |scores| RegradedEvaluation {
-        scores: nothing(scores),
-        attempts: 20,
-        disagreements: 5,
-    };
-    data.scores
-        .iter()
-        .map(|(evaluation, scores)| (evaluation.clone(), other(scores)))
-        .collect()
+    let mut regraded = BTreeMap::new();
+    for (evaluation, scores) in &data.scores {
+        let mut scores = scores.clone();
+        for score in scores.values_mut().flatten() {
+            score.1 = 0.0;
+        }
+        let other = RegradedEvaluation {
+            scores,
+            attempts: 20,
+            disagreements: 5,
+        };
+        regraded.insert(evaluation.clone(), other);
+    }
+    regraded
 }
 
 fn nll_metrics() -> [MetricRow; 3] {
@@ -231,39 +228,43 @@ fn stage_row(key: &Key, kind: &str, counts: serde_json::Value) -> StageRow {
 }
 
 /// Right or wrong by problem and turn; five turns, then four further first turns.
-fn simulate_verdicts(
-    (first, gain, loss): TransitionRates,
-    name: &str,
-    problems: usize,
-) -> Vec<[bool; 9]> {
+fn simulate_verdicts(rates: TransitionRates, name: &str, problems: usize) -> Vec<[bool; 9]> {
     let mut stream = ResampleRng::from_name(name);
-    let one = |difficulty: f64, stream: &mut ResampleRng| {
-        let mut right = [false; 9];
-        // All attempts share the problem's difficulty.
-        let chance =
-            (first + 0.6 * (0.5 - difficulty) * first * (1.0 - first) * 4.0).clamp(0.0, 1.0);
-        right[0] = stream.uniform() < chance;
-        for turn in 1..5 {
-            let draw = stream.uniform();
-            right[turn] = if right[turn - 1] {
-                draw >= loss
-            } else {
-                draw < gain
-            };
-        }
-        right[5..]
-            .iter_mut()
-            .for_each(|sample| *sample = stream.uniform() < chance);
-        right
-    };
-    (0..problems)
-        .map(|at| one((at as f64 * 0.618_034).fract(), &mut stream))
+    let difficulties = (0..problems).map(|at| (at as f64 * 0.618_034).fract());
+    difficulties
+        .map(|difficulty| simulate_problem(rates, difficulty, &mut stream))
         .collect()
+}
+
+fn simulate_problem(
+    (first, gain, loss): TransitionRates,
+    difficulty: f64,
+    stream: &mut ResampleRng,
+) -> [bool; 9] {
+    let mut right = [false; 9];
+    // All attempts share the problem's difficulty.
+    let chance = (first + 0.6 * (0.5 - difficulty) * first * (1.0 - first) * 4.0).clamp(0.0, 1.0);
+    right[0] = stream.uniform() < chance;
+    for turn in 1..5 {
+        let draw = stream.uniform();
+        right[turn] = if right[turn - 1] {
+            draw >= loss
+        } else {
+            draw < gain
+        };
+    }
+    for sample in &mut right[5..] {
+        *sample = stream.uniform() < chance;
+    }
+    right
+}
+
+const fn one_if(holds: bool) -> f64 {
+    if holds { 1.0 } else { 0.0 }
 }
 
 /// Scores like those of the analyses of a checkpoint.
 fn add_analysis_scores(right: &[bool; 9], problem: u32, put: &mut impl FnMut(&str, f64)) {
-    let truth = |holds: bool| f64::from(u8::from(holds));
     for turn in 2..=5 {
         let (before, now) = (right[turn - 2], right[turn - 1]);
         put(
@@ -272,24 +273,27 @@ fn add_analysis_scores(right: &[bool; 9], problem: u32, put: &mut impl FnMut(&st
         );
         put(
             &format!("same@t{turn}"),
-            truth(before == now && problem.is_multiple_of(2)),
+            one_if(before == now && problem.is_multiple_of(2)),
         );
         put(
             &format!("corrected-small@t{turn}"),
-            truth(!before && now && problem.is_multiple_of(3)),
+            one_if(!before && now && problem.is_multiple_of(3)),
         );
-        put(&format!("right-to-right@t{turn}"), truth(before && now));
+        put(&format!("right-to-right@t{turn}"), one_if(before && now));
     }
     let unsolved = !right[0] && !right[5..].contains(&true);
-    put("unsolved@5", truth(unsolved));
+    put("unsolved@5", one_if(unsolved));
     if unsolved {
-        put("unsolved-any@5", truth(right[1..5].contains(&true)));
-        put("unsolved-more@5", truth(problem.is_multiple_of(7)));
-        put("unsolved-vote@5", truth(right[3] && right[4]));
+        put("unsolved-any@5", one_if(right[1..5].contains(&true)));
+        put("unsolved-more@5", one_if(problem.is_multiple_of(7)));
+        put("unsolved-vote@5", one_if(right[3] && right[4]));
         put("unsolved-more-vote@5", 0.0);
     }
     for (turn, less) in [(1, 0.0), (2, 0.1), (3, 0.15)] {
-        put(&format!("nll@t{turn}"), 0.4 - less + 0.2 * truth(!right[0]));
+        put(
+            &format!("nll@t{turn}"),
+            0.4 - less + 0.2 * one_if(!right[0]),
+        );
     }
 }
 
@@ -304,78 +308,73 @@ fn sample_scores(verdicts: &[[bool; 9]]) -> MetricScores {
         };
         let sequential = right[..5].iter().filter(|&&right| right).count();
         let parallel = usize::from(right[0]) + right[5..].iter().filter(|&&right| right).count();
-        let truth = |holds: bool| f64::from(u8::from(holds));
-        put("m1@t1", truth(right[0]));
-        put("m5@t1", truth(parallel >= 2));
-        put("m1@t5", truth(sequential >= 2));
-        put("m1@t5-low", truth(sequential >= 3));
-        put("m1@t5-high", truth(sequential >= 2));
-        put("p1@t5", truth(sequential >= 1));
-        put("tie@t5", truth(sequential == 2));
+        put("m1@t1", one_if(right[0]));
+        put("m5@t1", one_if(parallel >= 2));
+        put("m1@t5", one_if(sequential >= 2));
+        put("m1@t5-low", one_if(sequential >= 3));
+        put("m1@t5-high", one_if(sequential >= 2));
+        put("p1@t5", one_if(sequential >= 1));
+        put("tie@t5", one_if(sequential == 2));
         put("unreadable", 0.0);
         put("tokens", 28.0 + f64::from(problem % 5));
         for turns in 2..5 {
             put(
                 &format!("m1@t{turns}"),
-                truth(right[..turns].iter().filter(|&&right| right).count() * 2 > turns),
+                one_if(right[..turns].iter().filter(|&&right| right).count() * 2 > turns),
             );
         }
         add_analysis_scores(right, problem, &mut put);
         for (turn, &right) in (1..=5).zip(right) {
-            put(&format!("accuracy@t{turn}"), truth(right));
+            put(&format!("accuracy@t{turn}"), one_if(right));
         }
         for turn in 1..5 {
             let (was, is) = (right[turn - 1], right[turn]);
-            put(&format!("wrong-to-right@t{}", turn + 1), truth(!was && is));
-            put(&format!("right-to-wrong@t{}", turn + 1), truth(was && !is));
-            put(&format!("unchanged@t{}", turn + 1), truth(was == is));
+            put(&format!("wrong-to-right@t{}", turn + 1), one_if(!was && is));
+            put(&format!("right-to-wrong@t{}", turn + 1), one_if(was && !is));
+            put(&format!("unchanged@t{}", turn + 1), one_if(was == is));
         }
     }
     scores
 }
 
 fn sample_episodes(ids: &[String], verdicts: &[[bool; 9]]) -> Vec<Episode> {
-    let candidate = |right: bool| {
-        let (text, answer) = if right {
-            ("8-6=2\n2+16=18\n#### 18", "18")
-        } else {
-            ("8-6=2\n2+16=19\n#### 19", "19")
-        };
-        let verdict = if right {
-            GradeVerdict::Right
-        } else {
-            GradeVerdict::Wrong
-        };
-        Candidate {
-            author: CandidateAuthor::Policy,
-            text: text.to_owned(),
-            tokens: 28,
-            prompt_tokens: 40,
-            finished: true,
-            grade: Grade {
-                answer: Some(answer.to_owned()),
-                verdict,
-            },
-        }
-    };
-    let episode = |(id, right): (&String, &[bool; 9])| Episode {
+    let episodes = ids.iter().zip(verdicts).map(|(id, right)| Episode {
         problem: id.clone(),
         sample: 0,
         turns: right[..5]
             .iter()
-            .map(|&right| Turn::single(candidate(right)))
+            .map(|&right| Turn::single(sample_candidate(right)))
             .collect(),
+    });
+    episodes.collect()
+}
+
+fn sample_candidate(right: bool) -> Candidate {
+    let (text, answer, verdict) = if right {
+        ("8-6=2\n2+16=18\n#### 18", "18", GradeVerdict::Right)
+    } else {
+        ("8-6=2\n2+16=19\n#### 19", "19", GradeVerdict::Wrong)
     };
-    ids.iter().zip(verdicts).map(episode).collect()
+    Candidate {
+        author: CandidateAuthor::Policy,
+        text: text.to_owned(),
+        tokens: 28,
+        prompt_tokens: 40,
+        finished: true,
+        grade: Grade {
+            answer: Some(answer.to_owned()),
+            verdict,
+        },
+    }
 }
 
 fn loss_curve(name: &str) -> Vec<MetricPoint> {
     let mut stream = ResampleRng::from_name(name);
     let level = 0.15 + 0.3 * stream.uniform();
-    let point = |step: u64| MetricPoint {
+    let points = (0..300).map(|step: u64| MetricPoint {
         series: "loss".to_owned(),
         step,
         value: level + 0.9 * (-(step as f64) / 90.0).exp() + 0.08 * stream.uniform(),
-    };
-    (0..300).map(point).collect()
+    });
+    points.collect()
 }

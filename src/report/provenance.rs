@@ -151,7 +151,7 @@ mod tests {
             ("instruction_set", "avx2"),
             ("program", "0.1.0"),
         ]];
-        let shown: Vec<Vec<(&str, &str)>> = provenance
+        let origins: Vec<Vec<(&str, &str)>> = provenance
             .origins
             .iter()
             .map(|origin| {
@@ -161,7 +161,7 @@ mod tests {
                     .collect()
             })
             .collect();
-        assert_eq!(shown, expected);
+        assert_eq!(origins, expected);
         assert!(
             !serde_json::to_string(&provenance)
                 .unwrap()

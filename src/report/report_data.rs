@@ -119,7 +119,7 @@ pub struct ReportData {
     pub regraded: RegradedEvaluations,
     /// Training curves by the stage that trained.
     pub curves: BTreeMap<Key, Vec<MetricPoint>>,
-    /// Episodes of the evaluations that dialogues are shown from.
+    /// Episodes of the evaluations behind the dialogues.
     pub episodes: BTreeMap<Key, Vec<Episode>>,
     /// Texts of the problems in those episodes, by evaluation and problem id.
     pub problem_texts: BTreeMap<(Key, String), Problem>,
@@ -135,11 +135,11 @@ pub fn read_report_data(reader: &StoreReader, experiment: &str) -> Result<Report
     for stage in training_stages(&data) {
         data.curves.insert(stage.clone(), reader.points(&stage)?);
     }
-    let shown: BTreeSet<Key> = Analysis::new(&data)
+    let sources: BTreeSet<Key> = Analysis::new(&data)
         .dialogue_sources()
         .into_iter()
         .collect();
-    for stage in shown {
+    for stage in sources {
         let sequential = reader
             .episodes(&stage)?
             .into_iter()

@@ -142,8 +142,8 @@ impl<'f> Analysis<'f> {
         self.data.scores.values().flat_map(BTreeMap::keys)
     }
 
-    /// The axes that change the base model or the task: by their name, or because two conditions that
-    /// differ in such an axis alone differ in that part of their specification.
+    /// The axes that change the base model or the task: by their name, or because two conditions
+    /// that differ in this axis alone differ in that part of their specification.
     fn regime_defining_axes(&self) -> Vec<String> {
         let axes = self.axes.iter().filter(|path| {
             let named = *path == "base" || *path == "task" || path.starts_with("task.");
@@ -167,7 +167,7 @@ impl<'f> Analysis<'f> {
         })
     }
 
-    /// The most common value label of an axis over conditions trained by RISE; the earliest of equals.
+    /// The most common value of an axis over conditions trained by RISE; the earliest of equals.
     fn most_common_value(&self, path: &str) -> String {
         let rise = self.conditions().filter(|&id| !self.is_sft(id));
         let mut among: Vec<ConditionId> = rise.collect();
@@ -277,7 +277,7 @@ impl<'f> Analysis<'f> {
             .count()
     }
 
-    /// The condition that represents a regime: RISE with the baseline's values, or the nearest to it.
+    /// The condition that represents a regime: RISE at the baseline, or the nearest to it.
     #[must_use]
     pub fn representative(&self, candidates: &[ConditionId]) -> Option<ConditionId> {
         candidates.iter().copied().min_by_key(|&id| {
@@ -289,7 +289,7 @@ impl<'f> Analysis<'f> {
         })
     }
 
-    /// The supervised fine-tuning condition of the same regime that is otherwise most like this one.
+    /// The supervised fine-tuning condition of the same regime that is most like this one.
     #[must_use]
     pub fn matching_sft(&self, condition: ConditionId) -> Option<ConditionId> {
         let others = self.conditions().filter(|&id| {

@@ -129,7 +129,7 @@ fn draw_row(
     (values, differences): (&PixelScale, &PixelScale),
     layout: &IntervalLayout,
 ) -> DrawResult {
-    let (left, right) = (layout.left.0, layout.right.1);
+    let (left, right, start) = (layout.left.0, layout.right.1, TextAnchor::Start);
     let size = fitting_font_size(&row.label, left - 24)?;
     canvas.draw_text(&row.label, (left - 16, y), size, INK, TextAnchor::End)?;
     let count = row.values.len() as i32;
@@ -140,13 +140,7 @@ fn draw_row(
         }
     }
     if row.values.iter().all(Option::is_none) {
-        canvas.draw_text(
-            &row.missing_text,
-            (left + 8, y),
-            13,
-            MUTED,
-            TextAnchor::Start,
-        )?;
+        canvas.draw_text(&row.missing_text, (left + 8, y), 13, MUTED, start)?;
     }
     let color = verdict_color(&row.verdict);
     if let Some(difference) = row.difference {
@@ -162,7 +156,7 @@ fn draw_row(
     } else {
         (row.verdict.as_str(), color)
     };
-    canvas.draw_text(word, (right + 12, y), 13, color, TextAnchor::Start)
+    canvas.draw_text(word, (right + 12, y), 13, color, start)
 }
 
 fn percent_pixels(scale: &PixelScale, interval: ValueInterval) -> [i32; 3] {

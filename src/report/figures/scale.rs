@@ -13,8 +13,8 @@ pub struct PixelScale {
 }
 
 impl PixelScale {
-    /// A scale that holds `low` to `high`, widened to round numbers, over the pixels `from` to `to`,
-    /// with about `count` ticks.
+    /// A scale from `low` to `high`, widened to round numbers, over the pixels `from` to `to`, with
+    /// about `count` ticks.
     #[must_use]
     pub fn with_round_ends(low: f64, high: f64, (from, to): (i32, i32), count: u32) -> Self {
         let (low, high) = if high - low < 1e-9 {

@@ -287,16 +287,16 @@ fn render_comparison(
     comparison: Option<&CorrectedComparison>,
 ) -> RenderedCell {
     let unit = DisplayUnit::Fraction;
-    let mut shown = RenderedCell {
+    let mut rendered = RenderedCell {
         main: unit.format_value(estimate.value),
         lines: vec![unit.format_interval(estimate)],
         ..RenderedCell::default()
     };
     match comparison {
-        None => shown.lines.push("baseline".to_owned()),
+        None => rendered.lines.push("baseline".to_owned()),
         Some(compared) => {
             let difference = &compared.difference;
-            shown.lines.push(format!(
+            rendered.lines.push(format!(
                 "{} {}",
                 unit.format_signed(difference.value),
                 unit.format_interval(difference)
@@ -304,16 +304,16 @@ fn render_comparison(
             let detectable = compared
                 .min_detectable_effect
                 .map(|x| format!(", detects ≥ {}", unit.format_value(x)));
-            shown.lines.push(format!(
+            rendered.lines.push(format!(
                 "{}{}",
                 format_p_value(compared.corrected_p_value),
                 detectable.unwrap_or_default()
             ));
-            shown.lines.push(compared.verdict.label().to_owned());
-            shown.tone = verdict_tone(compared.verdict);
+            rendered.lines.push(compared.verdict.label().to_owned());
+            rendered.tone = verdict_tone(compared.verdict);
         }
     }
-    shown
+    rendered
 }
 
 fn render_seeds(estimate: &MeanEstimate) -> RenderedCell {
@@ -353,17 +353,17 @@ mod tests {
     #[test]
     fn the_paper_prints_the_gain_in_parentheses() {
         let delta = Some(estimate(0.168, 0.131, 0.206));
-        let shown = TableCell::from_metric(
+        let rendered = TableCell::from_metric(
             Some(estimate(0.665, 0.624, 0.706)),
             DisplayUnit::Fraction,
             delta,
         )
         .render();
         assert_eq!(
-            (shown.main.as_str(), shown.delta.as_str()),
+            (rendered.main.as_str(), rendered.delta.as_str()),
             ("66.5", "(+16.8)")
         );
-        assert_eq!(shown.lines, ["[62.4, 70.6]"]);
+        assert_eq!(rendered.lines, ["[62.4, 70.6]"]);
     }
 
     #[test]
@@ -375,7 +375,7 @@ mod tests {
             min_detectable_effect: Some(0.027),
             verdict: ComparisonVerdict::Worse,
         };
-        let shown = TableCell::Comparison {
+        let rendered = TableCell::Comparison {
             estimate: estimate(0.4, 0.36, 0.44),
             comparison: Some(comparison),
         }
@@ -387,19 +387,19 @@ mod tests {
             "worse",
         ];
         assert_eq!(
-            (shown.lines, shown.tone),
+            (rendered.lines, rendered.tone),
             (expected.map(str::to_owned).to_vec(), "worse")
         );
     }
 
     #[test]
     fn seeds_show_each_value_and_their_spread() {
-        let shown = TableCell::Seeds {
+        let rendered = TableCell::Seeds {
             estimate: estimate(0.5, 0.4, 0.6),
         }
         .render();
         assert_eq!(
-            (shown.main.as_str(), shown.lines[0].as_str()),
+            (rendered.main.as_str(), rendered.lines[0].as_str()),
             ("49.0 · 51.0", "sd 1.4")
         );
         let single = MeanEstimate {

@@ -124,14 +124,17 @@ mod tests {
     fn every_checkpoint_has_its_cost_as_the_mean_over_seeds() {
         let data = fixtures::sample_data();
         let table = build(&Analysis::new(&data)).remove(0);
-        let shown = |at: usize| {
+        let row_text = |at: usize| {
             let row: &TableRow = &table.rows[at];
             let cells: Vec<String> = row.cells.iter().map(|cell| cell.render().main).collect();
             format!("{}: {}", row.label, cells.join(" | "))
         };
         // In the sample every training takes 61,200 tokens, every evaluation 9,300; 450,000 parameters.
-        assert_eq!(shown(0), "base: 0 | 0 | 0 | 0 | 9.3 k | 8.37 G");
-        assert_eq!(shown(2), "round 2: 61.2 k | 0 | 0 | 165 G | 9.3 k | 8.37 G");
+        assert_eq!(row_text(0), "base: 0 | 0 | 0 | 0 | 9.3 k | 8.37 G");
+        assert_eq!(
+            row_text(2),
+            "round 2: 61.2 k | 0 | 0 | 165 G | 9.3 k | 8.37 G"
+        );
         assert_eq!(
             table.rows[0].heading.as_deref(),
             Some("base=weak weighting=exp(0.4) method=rise")
@@ -158,13 +161,13 @@ mod tests {
         let table = build(&Analysis::new(&data)).remove(0);
         assert_eq!(table.columns[6..], ["API: tokens", "API: price"]);
         assert!(table.caption.ends_with(API_CAPTION));
-        let shown = |at: usize| -> Vec<String> {
+        let row_text = |at: usize| -> Vec<String> {
             table.rows[at].cells[6..]
                 .iter()
                 .map(|cell| cell.render().main)
                 .collect()
         };
-        assert_eq!(shown(0), ["0", "–"]);
-        assert_eq!(shown(2), ["2 k", "0.00420"]);
+        assert_eq!(row_text(0), ["0", "–"]);
+        assert_eq!(row_text(2), ["2 k", "0.00420"]);
     }
 }

@@ -121,7 +121,7 @@ mod tests {
         let data = fixtures::sample_data();
         let tables = build(&Analysis::new(&data));
         assert_eq!(tables.len(), 2);
-        let shown = |row: &TableRow| {
+        let row_text = |row: &TableRow| {
             let cells: Vec<String> = row.cells.iter().map(|cell| cell.render().main).collect();
             format!(
                 "{} | {} | {}",
@@ -130,7 +130,7 @@ mod tests {
                 cells.join(" | ")
             )
         };
-        let rows: Vec<String> = tables[0].rows.iter().take(2).map(shown).collect();
+        let rows: Vec<String> = tables[0].rows.iter().take(2).map(row_text).collect();
         insta::assert_snapshot!(rows.join("\n"), @r"
         base | numeric 1 | 26.7 | 28.3 | 20.0 | 29.2 | –
          | rise-compat 1 | 0.0 | 0.0 | 0.0 | 0.0 | 25.0 % of 40 attempts
