@@ -9,7 +9,8 @@ pub fn plural(count: usize, noun: &str) -> String {
 /// The name that was most likely meant, if any is close.
 #[must_use]
 pub fn nearest_name<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    const MIN_SIMILARITY: f64 = 0.8;
+    // Just enough for one wrong letter of three.
+    const MIN_SIMILARITY: f64 = 0.79;
     let name = fold_case(name);
     let scored = names
         .into_iter()
@@ -45,5 +46,6 @@ mod tests {
         assert_eq!(nearest_name("zebra", names), None);
         let experiments = ["quickstart", "ablations"];
         assert_eq!(nearest_name("quikstart", experiments), Some("quickstart"));
+        assert_eq!(nearest_name("ome", ["one"]), Some("one"));
     }
 }
