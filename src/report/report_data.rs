@@ -341,49 +341,20 @@ mod tests {
         CheckpointRow, ExperimentRow, PlannedRunRow, PlannedStageRow, StageResults, Store,
     };
 
-    /// Puts a data into a database the way a sweep would.
+    /// Records a report's data in a store the way a sweep does.
     fn store_data(data: &ReportData, folder: &std::path::Path) {
         let mut store = Store::open(folder).unwrap();
         let prepare = Key::from_value("prepare");
-        let planned = |key: &Key, kind: &str, inputs: Vec<Key>| PlannedStageRow {
-            key: key.clone(),
-            kind: kind.to_owned(),
-            label: kind.to_owned(),
-            inputs,
-        };
-        let mut stages = vec![planned(&prepare, "prepare", vec![])];
-        let mut runs = Vec::new();
-        for (run, position) in data.runs.iter().zip(0..) {
-            for c in &run.checkpoints {
-                stages.push(planned(&c.weights, "train", vec![prepare.clone()]));
-                stages.push(planned(
-                    &c.evaluation,
-                    "evaluate",
-                    vec![c.weights.clone(), prepare.clone()],
-                ));
-            }
-            let checkpoint = |(c, position): (&EvaluatedCheckpoint, u32)| CheckpointRow {
-                run: run.key.clone(),
-                position,
-                name: c.name.to_string(),
-                weights: c.weights.clone(),
-                evaluation: c.evaluation.clone(),
-            };
-            let own = run
-                .checkpoints
-                .iter()
-                .flat_map(|c| [c.weights.clone(), c.evaluation.clone()]);
-            runs.push(PlannedRunRow {
-                key: run.key.clone(),
-                label: run.label.clone(),
-                position,
-                seed: run.seed,
-                axes: run.axes.clone(),
-                spec: run.spec.clone(),
-                stages: [prepare.clone()].into_iter().chain(own).collect(),
-                checkpoints: run.checkpoints.iter().zip(0..).map(checkpoint).collect(),
-            });
+        let mut stages = vec![planned_stage(&prepare, "prepare", vec![])];
+        for c in data.runs.iter().flat_map(|run| &run.checkpoints) {
+            let inputs = vec![c.weights.clone(), prepare.clone()];
+            stages.push(planned_stage(&c.weights, "train", vec![prepare.clone()]));
+            stages.push(planned_stage(&c.evaluation, "evaluate", inputs));
         }
+        let runs = data.runs.iter().zip(0..);
+        let runs: Vec<PlannedRunRow> = runs
+            .map(|(run, position)| planned_run(run, position, &prepare))
+            .collect();
         let row = ExperimentRow {
             name: data.name.clone(),
             question: data.question.clone(),
@@ -391,65 +362,94 @@ mod tests {
             report: json!({ "headline": [{ "title": "Weak", "where": { "base": "weak" } }] }),
         };
         store.record_experiment(&row, &runs, &stages).unwrap();
-        let metric = |name: &&MetricName| MetricRow {
+        store_metrics(&mut store, data);
+        store_results(&mut store, data, &prepare);
+        for run in &data.runs {
+            store
+                .set_run_status(&data.name, &run.key, run.status, run.error.as_deref())
+                .unwrap();
+        }
+    }
+
+    fn planned_stage(key: &Key, kind: &str, inputs: Vec<Key>) -> PlannedStageRow {
+        PlannedStageRow {
+            key: key.clone(),
+            kind: kind.to_owned(),
+            label: kind.to_owned(),
+            inputs,
+        }
+    }
+
+    fn planned_run(run: &ReportRun, position: u32, prepare: &Key) -> PlannedRunRow {
+        let mut stages = vec![prepare.clone()];
+        let mut checkpoints = Vec::new();
+        for (c, position) in run.checkpoints.iter().zip(0..) {
+            stages.extend([c.weights.clone(), c.evaluation.clone()]);
+            checkpoints.push(CheckpointRow {
+                run: run.key.clone(),
+                position,
+                name: c.name.to_string(),
+                weights: c.weights.clone(),
+                evaluation: c.evaluation.clone(),
+            });
+        }
+        PlannedRunRow {
+            key: run.key.clone(),
+            label: run.label.clone(),
+            position,
+            seed: run.seed,
+            axes: run.axes.clone(),
+            spec: run.spec.clone(),
+            stages,
+            checkpoints,
+        }
+    }
+
+    fn store_metrics(store: &mut Store, data: &ReportData) {
+        let names: BTreeSet<&MetricName> = data.scores.values().flat_map(BTreeMap::keys).collect();
+        let metrics = names.into_iter().map(|name| MetricRow {
             name: name.to_string(),
             version: 1,
             unit: "fraction".to_owned(),
             higher_is_better: None,
             meaning: "Made up.".to_owned(),
+        });
+        store.record_metrics(&metrics.collect::<Vec<_>>()).unwrap();
+    }
+
+    fn store_results(store: &mut Store, data: &ReportData, prepare: &Key) {
+        let texts = data.problem_texts.iter();
+        let texts: BTreeMap<&String, &Problem> = texts.map(|((_, id), text)| (id, text)).collect();
+        let prepared = StageResults {
+            problems: texts
+                .into_values()
+                .map(|text| (Split::Test, text.clone()))
+                .collect(),
+            ..StageResults::default()
         };
-        let names: BTreeSet<&MetricName> = data.scores.values().flat_map(BTreeMap::keys).collect();
-        store
-            .record_metrics(&names.iter().map(metric).collect::<Vec<_>>())
-            .unwrap();
-        let texts: BTreeMap<&String, &Problem> = data
-            .problem_texts
-            .iter()
-            .map(|((_, id), text)| (id, text))
-            .collect();
-        let problems = texts
-            .values()
-            .map(|text| (Split::Test, (*text).clone()))
-            .collect();
-        store
-            .record_stage_results(
-                &prepare,
-                &StageResults {
-                    problems,
-                    ..StageResults::default()
-                },
-            )
-            .unwrap();
+        store.record_stage_results(prepare, &prepared).unwrap();
         for c in data.runs.iter().flat_map(|run| &run.checkpoints) {
-            let points = data.curves.get(&c.weights).cloned().unwrap_or_default();
-            store
-                .record_stage_results(
-                    &c.weights,
-                    &StageResults {
-                        points,
-                        ..StageResults::default()
-                    },
-                )
-                .unwrap();
-            let line = |metric: &MetricName, (problem, value): &(u32, f64)| ScoreRow {
-                metric: metric.to_string(),
-                problem: data.problems[*problem as usize].clone(),
-                value: *value,
+            let trained = StageResults {
+                points: data.curves.get(&c.weights).cloned().unwrap_or_default(),
+                ..StageResults::default()
             };
-            let columns = data.scores[&c.evaluation].iter();
-            let scores = columns
-                .flat_map(|(metric, column)| column.iter().map(move |place| line(metric, place)));
-            let results = StageResults {
-                scores: scores.collect(),
+            store.record_stage_results(&c.weights, &trained).unwrap();
+            let mut scores = Vec::new();
+            for (metric, column) in &data.scores[&c.evaluation] {
+                scores.extend(column.iter().map(|&(problem, value)| ScoreRow {
+                    metric: metric.to_string(),
+                    problem: data.problems[problem as usize].clone(),
+                    value,
+                }));
+            }
+            let evaluated = StageResults {
+                scores,
                 episodes: data.episodes[&c.evaluation].clone(),
                 grader: Some(("numeric".to_owned(), 2)),
                 ..StageResults::default()
             };
-            store.record_stage_results(&c.evaluation, &results).unwrap();
-        }
-        for run in &data.runs {
             store
-                .set_run_status(&data.name, &run.key, run.status, run.error.as_deref())
+                .record_stage_results(&c.evaluation, &evaluated)
                 .unwrap();
         }
     }
