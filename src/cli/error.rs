@@ -14,16 +14,16 @@ use crate::report::ReportError;
 use crate::store::StoreError;
 use crate::sweep::SweepError;
 
-/// The exit codes as `--help` tells them.
-pub const HELP: &str = "\
+/// The exit codes in `--help`.
+pub const EXIT_CODES_HELP: &str = "\
 Exit codes:
-  0  everything is fine
+  0  success
   1  a bug in rise-lab
-  2  wrong usage, or a file that cannot be used; nothing was begun
+  2  wrong usage or an unusable file; nothing was started
   3  some runs failed; the others are done
-  4  interrupted; the same command goes on
-  5  the store is in use, of a newer version, or not ours
-  6  something could not be written (no space, no permission)";
+  4  interrupted; the same command resumes
+  5  the store is busy, newer than rise-lab, or not a store
+  6  a file cannot be written (no space, no permission)";
 
 /// Why the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn every_code_is_told_in_the_help() {
-        let told: Vec<u8> = HELP
+        let listed: Vec<u8> = EXIT_CODES_HELP
             .lines()
             .filter_map(|line| line.trim().split("  ").next()?.parse().ok())
             .collect();
@@ -261,7 +261,7 @@ mod tests {
             ExitReason::StoreUnusable,
             ExitReason::WriteFailed,
         ];
-        assert_eq!(told, codes.map(|exit| exit as u8));
+        assert_eq!(listed, codes.map(|exit| exit as u8));
     }
 
     #[test]

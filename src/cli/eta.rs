@@ -78,28 +78,28 @@ impl EtaEstimator {
     }
 
     /// A worker has begun a stage.
-    pub fn stage_started(&mut self, seat: usize, stage: &StageNode, now: Instant) {
+    pub fn stage_started(&mut self, slot: usize, stage: &StageNode, now: Instant) {
         let activity = WorkerActivity {
             key: stage.key.clone(),
             label: stage.label.clone(),
             expected_seconds: stage.estimated_seconds,
             started: now,
-            threads: self.threads_by_slot.get(&seat).copied().unwrap_or(1),
+            threads: self.threads_by_slot.get(&slot).copied().unwrap_or(1),
             progress: None,
         };
-        self.activity_by_slot.insert(seat, activity);
+        self.activity_by_slot.insert(slot, activity);
     }
 
     /// A worker uses so many threads from now on.
-    pub fn set_threads(&mut self, seat: usize, threads: usize) {
-        self.threads_by_slot.insert(seat, threads);
-        if let Some(activity) = self.activity_by_slot.get_mut(&seat) {
+    pub fn set_threads(&mut self, slot: usize, threads: usize) {
+        self.threads_by_slot.insert(slot, threads);
+        if let Some(activity) = self.activity_by_slot.get_mut(&slot) {
             activity.threads = threads;
         }
     }
 
     /// Something happened inside a worker's stage.
-    pub fn update_progress(&mut self, seat: usize, event: &StageEvent, now: Instant) {
+    pub fn update_progress(&mut self, slot: usize, event: &StageEvent, now: Instant) {
         let (
             Some(activity),
             StageEvent::Progress {
@@ -109,7 +109,7 @@ impl EtaEstimator {
                 tokens,
                 loss,
             },
-        ) = (self.activity_by_slot.get_mut(&seat), event)
+        ) = (self.activity_by_slot.get_mut(&slot), event)
         else {
             return;
         };
@@ -129,8 +129,8 @@ impl EtaEstimator {
     }
 
     /// A worker has finished its stage in so many seconds.
-    pub fn stage_finished(&mut self, seat: usize, seconds: f64) {
-        if let Some(activity) = self.activity_by_slot.remove(&seat) {
+    pub fn stage_finished(&mut self, slot: usize, seconds: f64) {
+        if let Some(activity) = self.activity_by_slot.remove(&slot) {
             self.done += usize::from(self.remaining_seconds.remove(&activity.key).is_some());
             self.elapsed_seconds += seconds;
             self.expected_seconds += activity.expected_seconds;
@@ -138,8 +138,8 @@ impl EtaEstimator {
     }
 
     /// A worker has left its stage unfinished.
-    pub fn stage_abandoned(&mut self, seat: usize) {
-        self.activity_by_slot.remove(&seat);
+    pub fn stage_abandoned(&mut self, slot: usize) {
+        self.activity_by_slot.remove(&slot);
     }
 
     /// A stage will not be finished.
@@ -152,12 +152,12 @@ impl EtaEstimator {
         (self.done, self.total)
     }
 
-    /// What the worker in a seat is doing.
-    pub fn activity(&self, seat: usize) -> Option<&WorkerActivity> {
-        self.activity_by_slot.get(&seat)
+    /// What the worker in a slot is doing.
+    pub fn activity(&self, slot: usize) -> Option<&WorkerActivity> {
+        self.activity_by_slot.get(&slot)
     }
 
-    /// What each busy worker is doing, by seat.
+    /// What each busy worker is doing, by slot.
     pub fn activities(&self) -> impl Iterator<Item = &WorkerActivity> {
         self.activity_by_slot.values()
     }

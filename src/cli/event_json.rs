@@ -13,53 +13,48 @@ pub fn json_event(news: &SweepEvent<'_>) -> Option<(&'static str, Value)> {
             "sweep-started",
             json!({ "stages": stages.len(), "open": open.len(), "workers": jobs }),
         ),
-        SweepEvent::StageStarted { slot: seat, stage } => (
+        SweepEvent::StageStarted { slot, stage } => (
             "stage-started",
-            stage_fields(stage, json!({ "worker": seat })),
+            stage_fields(stage, json!({ "worker": slot })),
         ),
-        SweepEvent::ThreadsChanged {
-            slot: seat,
-            threads,
-        } => (
+        SweepEvent::ThreadsChanged { slot, threads } => (
             "worker-threads",
-            json!({ "worker": seat, "threads": threads }),
+            json!({ "worker": slot, "threads": threads }),
         ),
-        SweepEvent::StageEvent {
-            slot: seat,
-            stage,
-            event,
-        } => return json_stage_event(*seat, stage, event),
+        SweepEvent::StageEvent { slot, stage, event } => {
+            return json_stage_event(*slot, stage, event);
+        }
         SweepEvent::StageFinished {
-            slot: seat,
+            slot,
             stage,
             manifest,
         } => {
-            let more = json!({ "worker": seat, "seconds": manifest.seconds, "peak_bytes": manifest.peak_bytes,
+            let more = json!({ "worker": slot, "seconds": manifest.seconds, "peak_bytes": manifest.peak_bytes,
                 "counts": manifest.counts,
             });
             ("stage-finished", stage_fields(stage, more))
         }
         SweepEvent::StageAdopted { stage } => ("stage-found", stage_fields(stage, json!({}))),
         SweepEvent::StageFailed {
-            slot: seat,
+            slot,
             stage,
             reason,
             lost,
         } => {
-            let more = json!({ "worker": seat, "error": reason, "stages-lost": lost });
+            let more = json!({ "worker": slot, "error": reason, "stages-lost": lost });
             ("stage-failed", stage_fields(stage, more))
         }
         SweepEvent::WorkerDied {
-            slot: seat,
+            slot,
             stage,
             reason,
         } => (
             "worker-died",
-            stage_fields(stage, json!({ "worker": seat, "error": reason })),
+            stage_fields(stage, json!({ "worker": slot, "error": reason })),
         ),
-        SweepEvent::StageInterrupted { slot: seat, stage } => (
+        SweepEvent::StageInterrupted { slot, stage } => (
             "stage-interrupted",
-            stage_fields(stage, json!({ "worker": seat })),
+            stage_fields(stage, json!({ "worker": slot })),
         ),
         SweepEvent::StopRequested { at_once } => ("stopping", json!({ "at-once": at_once })),
         SweepEvent::Tick => return None,
@@ -67,7 +62,7 @@ pub fn json_event(news: &SweepEvent<'_>) -> Option<(&'static str, Value)> {
 }
 
 fn json_stage_event(
-    seat: usize,
+    slot: usize,
     stage: &StageNode,
     event: &StageEvent,
 ) -> Option<(&'static str, Value)> {
@@ -80,13 +75,13 @@ fn json_stage_event(
             loss,
         } => {
             let more = json!({
-                "worker": seat, "done": done, "total": total, "unit": unit, "tokens": tokens, "loss": loss,
+                "worker": slot, "done": done, "total": total, "unit": unit, "tokens": tokens, "loss": loss,
             });
             Some(("stage-progress", stage_fields(stage, more)))
         }
         StageEvent::Note(note) => Some((
             "note",
-            stage_fields(stage, json!({ "worker": seat, "text": note })),
+            stage_fields(stage, json!({ "worker": slot, "text": note })),
         )),
         StageEvent::Point(_) => None,
     }

@@ -67,24 +67,17 @@ impl SweepProgress {
     pub fn on_event(&mut self, news: &SweepEvent<'_>) {
         let now = Instant::now();
         match news {
-            SweepEvent::StageStarted { slot: seat, stage } => {
-                self.eta.stage_started(*seat, stage, now);
+            SweepEvent::StageStarted { slot, stage } => {
+                self.eta.stage_started(*slot, stage, now);
                 self.log_line(&format!("begin   {}", stage.label));
-                self.draw_slot(*seat, now);
+                self.draw_slot(*slot, now);
             }
-            SweepEvent::ThreadsChanged {
-                slot: seat,
-                threads,
-            } => {
-                self.eta.set_threads(*seat, *threads);
-                self.draw_slot(*seat, now);
+            SweepEvent::ThreadsChanged { slot, threads } => {
+                self.eta.set_threads(*slot, *threads);
+                self.draw_slot(*slot, now);
             }
-            SweepEvent::StageEvent {
-                slot: seat,
-                stage,
-                event,
-            } => {
-                self.eta.update_progress(*seat, event, now);
+            SweepEvent::StageEvent { slot, stage, event } => {
+                self.eta.update_progress(*slot, event, now);
                 if let StageEvent::Note(note) = event {
                     self.print_note(
                         TextStyle::Yellow,
@@ -92,32 +85,32 @@ impl SweepProgress {
                         &format!("{}: {note}", stage.label),
                     );
                 }
-                self.draw_slot(*seat, now);
+                self.draw_slot(*slot, now);
             }
             SweepEvent::StageFinished {
-                slot: seat,
+                slot,
                 stage,
                 manifest,
             } => {
-                self.eta.stage_finished(*seat, manifest.seconds);
+                self.eta.stage_finished(*slot, manifest.seconds);
                 self.log_line(&format!(
                     "done    {} in {}",
                     stage.label,
                     format_duration(manifest.seconds)
                 ));
-                self.draw_slot(*seat, now);
+                self.draw_slot(*slot, now);
                 self.draw_completed();
             }
             SweepEvent::StageAdopted { stage } => {
                 self.log_line(&format!("found   {}", stage.label))
             }
             SweepEvent::StageFailed {
-                slot: seat,
+                slot,
                 stage,
                 reason,
                 lost,
             } => {
-                self.on_stage_lost(*seat, &stage.key, now);
+                self.on_stage_lost(*slot, &stage.key, now);
                 let lost = if *lost > 0 {
                     format!(" ({lost} more stages wait for it in vain)")
                 } else {
@@ -130,22 +123,22 @@ impl SweepProgress {
                 );
             }
             SweepEvent::WorkerDied {
-                slot: seat,
+                slot,
                 stage,
                 reason,
             } => {
-                self.eta.stage_abandoned(*seat);
+                self.eta.stage_abandoned(*slot);
                 self.print_note(
                     TextStyle::Yellow,
                     "lost",
                     &format!("{}: {reason}", stage.label),
                 );
-                self.draw_slot(*seat, now);
+                self.draw_slot(*slot, now);
             }
-            SweepEvent::StageInterrupted { slot: seat, stage } => {
-                self.eta.stage_abandoned(*seat);
+            SweepEvent::StageInterrupted { slot, stage } => {
+                self.eta.stage_abandoned(*slot);
                 self.log_line(&format!("stopped {}", stage.label));
-                self.draw_slot(*seat, now);
+                self.draw_slot(*slot, now);
             }
             SweepEvent::StopRequested { at_once } => {
                 self.print_note(TextStyle::Yellow, "stopping", stopping_message(*at_once))
@@ -163,11 +156,11 @@ impl SweepProgress {
         }
     }
 
-    fn on_stage_lost(&mut self, seat: Option<usize>, key: &Key, now: Instant) {
+    fn on_stage_lost(&mut self, slot: Option<usize>, key: &Key, now: Instant) {
         self.eta.remove_stage(key);
-        if let Some(seat) = seat {
-            self.eta.stage_abandoned(seat);
-            self.draw_slot(seat, now);
+        if let Some(slot) = slot {
+            self.eta.stage_abandoned(slot);
+            self.draw_slot(slot, now);
         }
     }
 
@@ -232,11 +225,11 @@ impl SweepProgress {
         }
     }
 
-    fn draw_slot(&self, seat: usize, now: Instant) {
-        let Some(bar) = self.bars.as_ref().and_then(|bars| bars.slots.get(seat)) else {
+    fn draw_slot(&self, slot: usize, now: Instant) {
+        let Some(bar) = self.bars.as_ref().and_then(|bars| bars.slots.get(slot)) else {
             return;
         };
-        if let Some(activity) = self.eta.activity(seat) {
+        if let Some(activity) = self.eta.activity(slot) {
             bar.set_prefix(activity.label().to_owned());
             bar.set_position((activity.fraction_done() * BAR_STEPS as f64) as u64);
             bar.set_message(activity.details(now));
@@ -249,22 +242,22 @@ impl SweepProgress {
 }
 
 impl ProgressBars {
-    fn new(seats: usize, stages: usize) -> Self {
+    fn new(slots: usize, stages: usize) -> Self {
         let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
         let whole = screen.add(ProgressBar::new(stages as u64));
         whole.set_style(bar_style("{elapsed_precise} {wide_bar:.green/dim} {msg}"));
-        let seats = (0..seats).map(|_| {
+        let slots = (0..slots).map(|_| {
             let bar = screen.add(ProgressBar::new(BAR_STEPS));
             bar.set_style(bar_style("  {prefix:34!} {bar:18.cyan/dim} {wide_msg}"));
             bar.set_prefix("idle");
             bar
         });
-        let seats = seats.collect();
+        let slots = slots.collect();
         whole.enable_steady_tick(Duration::from_secs(1));
         Self {
             screen,
             overall: whole,
-            slots: seats,
+            slots,
         }
     }
 }

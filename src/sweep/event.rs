@@ -22,21 +22,21 @@ pub enum SweepEvent<'a> {
     },
     /// A worker has begun a stage.
     StageStarted {
-        /// The worker's seat, from 0.
+        /// The worker's slot, from 0.
         slot: usize,
         /// The stage.
         stage: &'a StageNode,
     },
     /// A worker uses so many threads from now on.
     ThreadsChanged {
-        /// The worker's seat.
+        /// The worker's slot.
         slot: usize,
         /// How many.
         threads: usize,
     },
     /// Something happened inside a stage.
     StageEvent {
-        /// The worker's seat.
+        /// The worker's slot.
         slot: usize,
         /// The stage.
         stage: &'a StageNode,
@@ -45,7 +45,7 @@ pub enum SweepEvent<'a> {
     },
     /// A stage is finished.
     StageFinished {
-        /// The worker's seat.
+        /// The worker's slot.
         slot: usize,
         /// The stage.
         stage: &'a StageNode,
@@ -59,7 +59,7 @@ pub enum SweepEvent<'a> {
     },
     /// A stage has failed for good.
     StageFailed {
-        /// The worker's seat, if one was at work.
+        /// The worker's slot, if one was at work.
         slot: Option<usize>,
         /// The stage.
         stage: &'a StageNode,
@@ -70,7 +70,7 @@ pub enum SweepEvent<'a> {
     },
     /// A worker has died; its stage is tried again, or fails with the next news.
     WorkerDied {
-        /// The worker's seat.
+        /// The worker's slot.
         slot: usize,
         /// The stage.
         stage: &'a StageNode,
@@ -79,7 +79,7 @@ pub enum SweepEvent<'a> {
     },
     /// A stage was left unfinished on request.
     StageInterrupted {
-        /// The worker's seat.
+        /// The worker's slot.
         slot: usize,
         /// The stage.
         stage: &'a StageNode,

@@ -87,13 +87,13 @@ struct WorkerProcess {
     child: Child,
     /// None once its input was closed.
     stdin: Option<ChildStdin>,
-    /// Which process of this seat it is, so that a dead one's late words are not taken for those
+    /// Which process of this slot it is, so that a dead one's late words are not taken for those
     /// of the next.
     generation: u64,
     stderr_lines: Option<thread::JoinHandle<VecDeque<String>>>,
 }
 
-/// A fixed number of seats, each with at most one worker process.
+/// A fixed number of slots, each with at most one worker process.
 pub struct WorkerPool {
     command: WorkerCommand,
     slots: Vec<Option<WorkerProcess>>,
@@ -103,30 +103,30 @@ pub struct WorkerPool {
 }
 
 impl WorkerPool {
-    /// A pool of so many seats; processes are started when they are needed.
+    /// A pool of so many slots; processes are started when they are needed.
     #[must_use]
-    pub fn new(command: WorkerCommand, seats: usize) -> Self {
+    pub fn new(command: WorkerCommand, slots: usize) -> Self {
         let (sender, receiver) = channel();
-        let seats = (0..seats).map(|_| None).collect();
+        let slots = (0..slots).map(|_| None).collect();
         Self {
             command,
-            slots: seats,
+            slots,
             sender,
             receiver,
             last_generation: 0,
         }
     }
 
-    /// Gives an order to a seat's worker, starting one if there is none. A worker that is
+    /// Gives an order to a slot's worker, starting one if there is none. A worker that is
     /// just dying is heard of as [`WorkerMessage::SweepSummary`].
     ///
     /// # Errors
     /// If the worker program cannot be started.
-    pub fn send_request(&mut self, seat: usize, order: &WorkerRequest) -> io::Result<()> {
-        if self.slots[seat].is_none() {
-            self.slots[seat] = Some(self.start_worker(seat)?);
+    pub fn send_request(&mut self, slot: usize, order: &WorkerRequest) -> io::Result<()> {
+        if self.slots[slot].is_none() {
+            self.slots[slot] = Some(self.start_worker(slot)?);
         }
-        if let Some(input) = self.slots[seat]
+        if let Some(input) = self.slots[slot]
             .as_mut()
             .and_then(|worker| worker.stdin.as_mut())
         {
@@ -136,45 +136,45 @@ impl WorkerPool {
         Ok(())
     }
 
-    /// Waits at most `patience` for something from any worker, as (seat, what).
+    /// Waits at most `patience` for something from any worker, as (slot, what).
     pub fn recv(&mut self, patience: Duration) -> Option<(usize, WorkerMessage)> {
         loop {
-            let (seat, generation, answer) = match self.receiver.recv_timeout(patience) {
+            let (slot, generation, answer) = match self.receiver.recv_timeout(patience) {
                 Ok(heard) => heard,
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
             };
-            if self.slots[seat]
+            if self.slots[slot]
                 .as_ref()
                 .is_none_or(|worker| worker.generation != generation)
             {
                 continue;
             }
-            return Some(match (answer, self.slots[seat].take()) {
+            return Some(match (answer, self.slots[slot].take()) {
                 (Some(answer), worker) => {
-                    self.slots[seat] = worker;
-                    (seat, WorkerMessage::Reply(answer))
+                    self.slots[slot] = worker;
+                    (slot, WorkerMessage::Reply(answer))
                 }
-                (None, Some(worker)) => (seat, WorkerMessage::Exited(wait_for_exit(worker))),
+                (None, Some(worker)) => (slot, WorkerMessage::Exited(wait_for_exit(worker))),
                 (None, None) => continue,
             });
         }
     }
 
-    /// Ends a seat's process at once. Its end is still heard of.
-    pub fn kill(&mut self, seat: usize) {
-        if let Some(worker) = &mut self.slots[seat] {
+    /// Ends a slot's process at once. Its end is still heard of.
+    pub fn kill(&mut self, slot: usize) {
+        if let Some(worker) = &mut self.slots[slot] {
             // It fails only if the process has ended already.
             let _ = worker.child.kill();
         }
     }
 
-    fn start_worker(&mut self, seat: usize) -> io::Result<WorkerProcess> {
+    fn start_worker(&mut self, slot: usize) -> io::Result<WorkerProcess> {
         let mut child = self.command.spawn()?;
         self.last_generation += 1;
         let generation = self.last_generation;
         let input = child.stdin.take();
         if let Some(output) = child.stdout.take() {
-            read_replies(output, seat, generation, self.sender.clone());
+            read_replies(output, slot, generation, self.sender.clone());
         }
         let errors = child
             .stderr
@@ -205,19 +205,19 @@ impl Drop for WorkerPool {
 
 fn read_replies(
     output: ChildStdout,
-    seat: usize,
+    slot: usize,
     generation: u64,
     sender: Sender<(usize, u64, Option<WorkerReply>)>,
 ) {
     thread::spawn(move || {
         let mut output = BufReader::new(output);
         while let Some(answer) = receive(&mut output) {
-            if sender.send((seat, generation, Some(answer))).is_err() {
+            if sender.send((slot, generation, Some(answer))).is_err() {
                 return;
             }
         }
         // Nobody listens any more when this fails, which is fine.
-        let _ = sender.send((seat, generation, None));
+        let _ = sender.send((slot, generation, None));
     });
 }
 

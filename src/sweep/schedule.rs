@@ -91,14 +91,14 @@ pub fn run(
     watch: &mut dyn FnMut(SweepEvent<'_>),
 ) -> Result<ScheduleOutcome, SweepError> {
     let cores = jobs.max(1);
-    let seats = cores.min(work.open_seconds.len().max(1));
+    let slots = cores.min(work.open_seconds.len().max(1));
     let mut coordinator = Coordinator {
         stages: work.stages,
         queue: StageQueue::new(work.stages, &work.open_seconds),
-        pool: WorkerPool::new(command, seats),
+        pool: WorkerPool::new(command, slots),
         cores,
-        stage_by_slot: vec![None; seats],
-        threads_by_slot: vec![1; seats],
+        stage_by_slot: vec![None; slots],
+        threads_by_slot: vec![1; slots],
         deaths_by_stage: BTreeMap::new(),
         handled_stops: 0,
         stop_signal: stop,
@@ -109,7 +109,7 @@ pub fn run(
     (coordinator.on_event)(SweepEvent::SweepStarted {
         stages: work.stages,
         open: &work.open_seconds,
-        jobs: seats,
+        jobs: slots,
     });
     coordinator.adopt_published(&work.published)?;
     coordinator.run_until_done()?;
@@ -122,9 +122,9 @@ struct Coordinator<'a> {
     pool: WorkerPool,
     /// Threads of all stages together.
     cores: usize,
-    /// The stage in each seat, by its place.
+    /// The stage in each slot, by its place.
     stage_by_slot: Vec<Option<usize>>,
-    /// How many threads the worker in each seat was last told to use.
+    /// How many threads the worker in each slot was last told to use.
     threads_by_slot: Vec<usize>,
     deaths_by_stage: BTreeMap<usize, u32>,
     /// Requests to stop that were acted on.
@@ -168,9 +168,9 @@ impl Coordinator<'_> {
                 Vec::new()
             };
             self.rebalance_threads()?;
-            for (seat, place) in begun {
+            for (slot, place) in begun {
                 self.send_request(
-                    seat,
+                    slot,
                     &WorkerRequest::Stage(Box::new(self.stages[place].clone())),
                 )?;
             }
@@ -179,17 +179,17 @@ impl Coordinator<'_> {
                 return Ok(());
             }
             match self.pool.recv(POLL_INTERVAL) {
-                Some((seat, heard)) => self.on_message(seat, heard)?,
+                Some((slot, heard)) => self.on_message(slot, heard)?,
                 None => (self.on_event)(SweepEvent::Tick),
             }
         }
     }
 
-    /// Gives ready stages to empty seats; their workers are yet to be told.
+    /// Gives ready stages to empty slots; their workers are yet to be told.
     fn assign_stages(&mut self) -> Result<Vec<(usize, usize)>, SweepError> {
         let mut begun = Vec::new();
-        for seat in 0..self.stage_by_slot.len() {
-            if self.stage_by_slot[seat].is_some() {
+        for slot in 0..self.stage_by_slot.len() {
+            if self.stage_by_slot[slot].is_some() {
                 continue;
             }
             let Some(place) = self.queue.pop() else {
@@ -197,9 +197,9 @@ impl Coordinator<'_> {
             };
             let stage = &self.stages[place];
             self.recorder.stage_started(stage)?;
-            self.stage_by_slot[seat] = Some(place);
-            begun.push((seat, place));
-            (self.on_event)(SweepEvent::StageStarted { slot: seat, stage });
+            self.stage_by_slot[slot] = Some(place);
+            begun.push((slot, place));
+            (self.on_event)(SweepEvent::StageStarted { slot, stage });
         }
         Ok(begun)
     }
@@ -213,25 +213,22 @@ impl Coordinator<'_> {
             .collect();
         let shares = allocate_threads(self.cores, &paths);
         let changed =
-            |seat: &usize| shares[*seat] > 0 && shares[*seat] != self.threads_by_slot[*seat];
+            |slot: &usize| shares[*slot] > 0 && shares[*slot] != self.threads_by_slot[*slot];
         let mut changed: Vec<usize> = (0..shares.len()).filter(changed).collect();
         // Who gives threads back is told first, so that together they never have more than the cores.
-        changed.sort_by_key(|&seat| shares[seat] > self.threads_by_slot[seat]);
-        for seat in changed {
-            let threads = shares[seat];
-            self.send_request(seat, &WorkerRequest::Threads(threads))?;
-            self.threads_by_slot[seat] = threads;
-            (self.on_event)(SweepEvent::ThreadsChanged {
-                slot: seat,
-                threads,
-            });
+        changed.sort_by_key(|&slot| shares[slot] > self.threads_by_slot[slot]);
+        for slot in changed {
+            let threads = shares[slot];
+            self.send_request(slot, &WorkerRequest::Threads(threads))?;
+            self.threads_by_slot[slot] = threads;
+            (self.on_event)(SweepEvent::ThreadsChanged { slot, threads });
         }
         Ok(())
     }
 
-    fn send_request(&mut self, seat: usize, order: &WorkerRequest) -> Result<(), SweepError> {
+    fn send_request(&mut self, slot: usize, order: &WorkerRequest) -> Result<(), SweepError> {
         self.pool
-            .send_request(seat, order)
+            .send_request(slot, order)
             .map_err(SweepError::SpawnWorker)
     }
 
@@ -242,58 +239,51 @@ impl Coordinator<'_> {
         }
         self.handled_stops = asked;
         let at_once = asked == 2;
-        for seat in (0..self.stage_by_slot.len()).filter(|&seat| self.stage_by_slot[seat].is_some())
+        for slot in (0..self.stage_by_slot.len()).filter(|&slot| self.stage_by_slot[slot].is_some())
         {
             if at_once {
-                self.pool.kill(seat);
+                self.pool.kill(slot);
             } else {
-                // The seat has a worker, so none is started and nothing can go wrong.
-                let _ = self.pool.send_request(seat, &WorkerRequest::Stop);
+                // The slot has a worker, so none is started and nothing can go wrong.
+                let _ = self.pool.send_request(slot, &WorkerRequest::Stop);
             }
         }
         (self.on_event)(SweepEvent::StopRequested { at_once });
     }
 
-    fn on_message(&mut self, seat: usize, heard: WorkerMessage) -> Result<(), SweepError> {
-        if matches!(heard, WorkerMessage::Exited(_)) && self.threads_by_slot[seat] != 1 {
-            // The next process in this seat begins with one thread, like every process.
-            self.threads_by_slot[seat] = 1;
-            (self.on_event)(SweepEvent::ThreadsChanged {
-                slot: seat,
-                threads: 1,
-            });
+    fn on_message(&mut self, slot: usize, heard: WorkerMessage) -> Result<(), SweepError> {
+        if matches!(heard, WorkerMessage::Exited(_)) && self.threads_by_slot[slot] != 1 {
+            // The next process in this slot begins with one thread, like every process.
+            self.threads_by_slot[slot] = 1;
+            (self.on_event)(SweepEvent::ThreadsChanged { slot, threads: 1 });
         }
-        // An idle worker that ends is replaced when its seat is needed again.
-        let Some(place) = self.stage_by_slot[seat] else {
+        // An idle worker that ends is replaced when its slot is needed again.
+        let Some(place) = self.stage_by_slot[slot] else {
             return Ok(());
         };
         let stage = &self.stages[place];
         if let WorkerMessage::Reply(WorkerReply::Event(event)) = heard {
-            (self.on_event)(SweepEvent::StageEvent {
-                slot: seat,
-                stage,
-                event,
-            });
+            (self.on_event)(SweepEvent::StageEvent { slot, stage, event });
             return Ok(());
         }
-        self.stage_by_slot[seat] = None;
+        self.stage_by_slot[slot] = None;
         match heard {
             WorkerMessage::Reply(WorkerReply::Event(_)) => Ok(()),
             WorkerMessage::Reply(WorkerReply::Done(manifest)) => {
-                self.on_stage_done(seat, place, &manifest)
+                self.on_stage_done(slot, place, &manifest)
             }
             WorkerMessage::Reply(WorkerReply::Failed(reason)) => {
-                self.on_stage_failed(Some(seat), place, &reason)
+                self.on_stage_failed(Some(slot), place, &reason)
             }
-            WorkerMessage::Reply(WorkerReply::Stopped) => self.release(seat, place),
-            WorkerMessage::Exited(_) if self.handled_stops > 0 => self.release(seat, place),
-            WorkerMessage::Exited(reason) => self.on_worker_death(seat, place, &reason),
+            WorkerMessage::Reply(WorkerReply::Stopped) => self.release(slot, place),
+            WorkerMessage::Exited(_) if self.handled_stops > 0 => self.release(slot, place),
+            WorkerMessage::Exited(reason) => self.on_worker_death(slot, place, &reason),
         }
     }
 
     fn on_stage_done(
         &mut self,
-        seat: usize,
+        slot: usize,
         place: usize,
         manifest: &StageManifest,
     ) -> Result<(), SweepError> {
@@ -301,14 +291,14 @@ impl Coordinator<'_> {
         match self.recorder.stage_done(stage, manifest) {
             Ok(()) => {}
             Err(SweepError::BadResults { reason, .. }) => {
-                return self.on_stage_failed(Some(seat), place, &reason);
+                return self.on_stage_failed(Some(slot), place, &reason);
             }
             Err(error) => return Err(error),
         }
         self.queue.mark_finished(place);
         self.outcome.executed += 1;
         (self.on_event)(SweepEvent::StageFinished {
-            slot: seat,
+            slot,
             stage,
             manifest,
         });
@@ -317,7 +307,7 @@ impl Coordinator<'_> {
 
     fn on_stage_failed(
         &mut self,
-        seat: Option<usize>,
+        slot: Option<usize>,
         place: usize,
         reason: &str,
     ) -> Result<(), SweepError> {
@@ -328,7 +318,7 @@ impl Coordinator<'_> {
             .failed
             .insert(stage.key.clone(), reason.to_owned());
         (self.on_event)(SweepEvent::StageFailed {
-            slot: seat,
+            slot,
             stage,
             reason,
             lost,
@@ -336,10 +326,10 @@ impl Coordinator<'_> {
         Ok(())
     }
 
-    fn release(&mut self, seat: usize, place: usize) -> Result<(), SweepError> {
+    fn release(&mut self, slot: usize, place: usize) -> Result<(), SweepError> {
         let stage = &self.stages[place];
         self.recorder.stage_interrupted(stage)?;
-        (self.on_event)(SweepEvent::StageInterrupted { slot: seat, stage });
+        (self.on_event)(SweepEvent::StageInterrupted { slot, stage });
         Ok(())
     }
 
@@ -347,20 +337,20 @@ impl Coordinator<'_> {
     /// have been out of memory, or somebody killed the process.
     fn on_worker_death(
         &mut self,
-        seat: usize,
+        slot: usize,
         place: usize,
         reason: &str,
     ) -> Result<(), SweepError> {
         let stage = &self.stages[place];
         (self.on_event)(SweepEvent::WorkerDied {
-            slot: seat,
+            slot,
             stage,
             reason,
         });
         let deaths = self.deaths_by_stage.entry(place).or_default();
         *deaths += 1;
         if *deaths >= DEATHS {
-            return self.on_stage_failed(Some(seat), place, &format!("{reason}, {DEATHS} times"));
+            return self.on_stage_failed(Some(slot), place, &format!("{reason}, {DEATHS} times"));
         }
         self.recorder.stage_interrupted(stage)?;
         self.queue.put_back(place);
@@ -531,22 +521,22 @@ mod tests {
         };
         let (mut lines, mut threads, mut busy) = (Vec::new(), [1, 1], [false, false]);
         let mut watch = |news: SweepEvent<'_>| match news {
-            SweepEvent::StageStarted { slot: seat, stage } => {
-                busy[seat] = true;
-                lines.push(format!("{seat} begins {}", stage.label));
+            SweepEvent::StageStarted { slot, stage } => {
+                busy[slot] = true;
+                lines.push(format!("{slot} begins {}", stage.label));
             }
-            SweepEvent::StageFinished { slot: seat, .. } => busy[seat] = false,
+            SweepEvent::StageFinished { slot, .. } => busy[slot] = false,
             SweepEvent::ThreadsChanged {
-                slot: seat,
+                slot,
                 threads: count,
             } => {
-                threads[seat] = count;
+                threads[slot] = count;
                 let used: usize = (0..2)
-                    .filter(|&seat| busy[seat])
-                    .map(|seat| threads[seat])
+                    .filter(|&slot| busy[slot])
+                    .map(|slot| threads[slot])
                     .sum();
                 assert!(used <= 2, "{used} threads on 2 cores");
-                lines.push(format!("{seat} has {count}"));
+                lines.push(format!("{slot} has {count}"));
             }
             _ => {}
         };

@@ -5,22 +5,22 @@
 
 use std::cmp::Reverse;
 
-/// Threads for the stage in every seat, 0 for an empty seat: each stage gets one, and what is left
+/// Threads for the stage in every slot, 0 for an empty slot: each stage gets one, and what is left
 /// of `thread_allocation` because nothing else is ready is dealt out evenly, the first of it to the stage with
-/// the longest path behind it. `paths` holds the milliseconds of that path for every busy seat.
+/// the longest path behind it. `paths` holds the milliseconds of that path for every busy slot.
 ///
 /// The sum is never above `thread_allocation`, unless there are more stages than that.
 #[must_use]
 pub fn allocate_threads(cores: usize, paths: &[Option<u64>]) -> Vec<usize> {
     let mut busy: Vec<(Reverse<u64>, usize)> = (0..)
         .zip(paths)
-        .filter_map(|(seat, path)| Some((Reverse((*path)?), seat)))
+        .filter_map(|(slot, path)| Some((Reverse((*path)?), slot)))
         .collect();
     busy.sort_unstable();
     let mut threads = vec![0; paths.len()];
-    for (rank, &(_, seat)) in busy.iter().enumerate() {
+    for (rank, &(_, slot)) in busy.iter().enumerate() {
         let (each, over) = (cores / busy.len(), cores % busy.len());
-        threads[seat] = (each + usize::from(rank < over)).max(1);
+        threads[slot] = (each + usize::from(rank < over)).max(1);
     }
     threads
 }

@@ -2,14 +2,42 @@
 //! what `flex` computes.
 
 use anyhow::Error;
+use clap::{Args, ValueEnum};
 
-use crate::cli::args::{BackendsAction, BackendsArguments};
+use crate::cli::args::parse_name;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::output::{CliOutput, TextStyle};
 use crate::cli::table::TextTable;
+use crate::model::Precision;
 use crate::pipeline::{DeviceAvailability, DeviceCheck, DeviceListing};
 use crate::sweep::DeviceProbe;
+
+/// `rise-lab backends`.
+#[derive(Debug, Args)]
+pub struct BackendsArguments {
+    /// List backends (the default), or check them
+    #[arg(value_enum, default_value = "list")]
+    pub action: BackendsAction,
+    /// Use only this one, e.g. vulkan or tch:1 [default: all]
+    #[arg(value_name = "BACKEND")]
+    pub backend: Option<String>,
+    /// Compare only in this precision: f32 or bf16
+    #[arg(long, value_name = "PRECISION", value_parser = parse_name::<Precision>)]
+    pub precision: Option<Precision>,
+    /// Probe devices in this process (a crash ends rise-lab)
+    #[arg(long)]
+    pub in_process: bool,
+}
+
+/// The actions of `rise-lab backends`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BackendsAction {
+    /// List the compiled-in backends and their devices
+    List,
+    /// Run a small model on each device and compare with `flex`
+    Check,
+}
 
 /// What may be done about a driver that crashes.
 const CRASH_HINT: &str = "\
@@ -126,7 +154,6 @@ fn failure_line(checked: &DeviceCheck) -> Option<String> {
 mod tests {
     use super::*;
     use crate::cli::fixtures::plain_output;
-    use crate::pipeline::Precision;
 
     fn listed(
         backend: &str,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde_json::{Value, json};
 use toml_edit::{DocumentMut, Item, Table, value};
 
-use crate::cli::args::BaseArguments;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::event_sink::EventSink;
@@ -23,6 +23,23 @@ use crate::pipeline::{
 use crate::sweep::{SweepError, WorkerCommand, execute_graph};
 
 use super::show::paper_metrics;
+
+/// `rise-lab base`.
+#[derive(Debug, Args)]
+pub struct BaseArguments {
+    /// The base model's recipe
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Retrain it, even if it is shipped or in the store
+    #[arg(long)]
+    pub rebuild: bool,
+    /// Write checkpoint and tokenizer into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Write checkpoint, tokenizer and hash next to the recipe
+    #[arg(long, conflicts_with = "out")]
+    pub ship: bool,
+}
 
 /// Name of the tokenizer's file, in a stage's folder and as the end of a shipped one's.
 const TOKENIZER: &str = "tokenizer.json";

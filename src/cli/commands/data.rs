@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::args::DataArguments;
+use crate::cli::args::ExperimentArguments;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::experiment::read_experiment;
@@ -24,10 +24,10 @@ const MAX_LISTED: usize = 12;
 /// # Errors
 /// If the experiment is wrong, or a file cannot be read.
 pub fn data(
-    arguments: &DataArguments,
+    arguments: &ExperimentArguments,
     environment: &CliEnvironment,
 ) -> Result<ExitReason, CliError> {
-    let experiment = read_experiment(&arguments.experiment)?;
+    let experiment = read_experiment(arguments)?;
     let models =
         BaseModelRegistry::new(experiment.models_folder()).with_hash_cache(&environment.store_dir);
     let cells = expand_experiment(&experiment)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::cli::args::PlanArguments;
+use crate::cli::args::ExperimentArguments;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::experiment::{PreparedExperiment, prepare_experiment};
@@ -19,10 +19,10 @@ use crate::sweep::{SweepPlan, SweepRun};
 /// # Errors
 /// If anything about the experiment is wrong.
 pub fn plan(
-    arguments: &PlanArguments,
+    arguments: &ExperimentArguments,
     environment: &CliEnvironment,
 ) -> Result<ExitReason, CliError> {
-    let opened = prepare_experiment(&arguments.experiment, environment)?;
+    let opened = prepare_experiment(arguments, environment)?;
     print_plan(&opened, environment)?;
     Ok(ExitReason::Success)
 }

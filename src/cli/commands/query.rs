@@ -1,12 +1,23 @@
 //! `rise-lab query`: any one question in SQL.
 
+use clap::Args;
 use serde_json::Value;
 
-use crate::cli::args::QueryArguments;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::table::TextTable;
 use crate::store::QueryResult as Answer;
+
+/// `rise-lab query`.
+#[derive(Debug, Args)]
+pub struct QueryArguments {
+    /// One SELECT statement; sqlite_schema lists the tables
+    #[arg(value_name = "SQL")]
+    pub sql: String,
+    /// Print at most this many rows
+    #[arg(long, value_name = "ROWS", default_value_t = 1000)]
+    pub limit: usize,
+}
 
 /// Answers a query.
 ///

@@ -1,15 +1,26 @@
 //! `rise-lab report`: pages, tables and figures from what is in the database.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde_json::json;
 
-use crate::cli::args::ReportArguments;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::format::plural;
 use crate::config::read_experiment;
 use crate::report::{PublishedReport, write_report};
+
+/// `rise-lab report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// The experiment file, or the name of an experiment in the store
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiment: String,
+    /// Write the report into DIR/EXPERIMENT
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub out: PathBuf,
+}
 
 /// Writes a report.
 ///

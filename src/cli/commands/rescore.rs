@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::cli::args::RescoreArguments;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::format::plural;
@@ -16,6 +16,20 @@ use crate::store::{StoreError, StoreReader};
 use crate::sweep::{MissingScores, RescorePlan, RescoreTotals};
 
 use super::report::experiment_name;
+
+/// `rise-lab rescore`.
+#[derive(Debug, Args)]
+pub struct RescoreArguments {
+    /// Experiment files or names [default: all in the store]
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiments: Vec<String>,
+    /// Use only this grader, e.g. rise-compat [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub grader: Option<String>,
+    /// Show what is missing, but add nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
 
 type TotalsByGrader = BTreeMap<(String, u32), RescoreTotals>;
 

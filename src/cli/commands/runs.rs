@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::cli::args::{RunsArguments, StatusArgument};
+use clap::Args;
+
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::output::CliOutput;
@@ -10,6 +11,27 @@ use crate::cli::table::TextTable;
 use crate::store::{RunListRow, RunRow, Status, StoreReader};
 
 use super::status::styled_status;
+
+/// `rise-lab runs`.
+#[derive(Debug, Args)]
+pub struct RunsArguments {
+    /// List only runs of this experiment
+    #[arg(long, value_name = "NAME")]
+    pub experiment: Option<String>,
+    /// List only queued, running, done, failed or interrupted runs
+    #[arg(long, value_name = "STATUS", value_parser = parse_status)]
+    pub status: Option<Status>,
+    /// List only runs with this value on an axis; repeatable
+    #[arg(long, value_name = "AXIS=VALUE")]
+    pub r#where: Vec<String>,
+}
+
+fn parse_status(typed: &str) -> Result<Status, String> {
+    Status::ALL
+        .into_iter()
+        .find(|status| status.name() == typed)
+        .ok_or_else(|| format!("use {}", Status::ALL.map(Status::name).join(", ")))
+}
 
 /// Lists runs.
 ///
@@ -27,10 +49,9 @@ pub fn runs(
     // The lines say which runs are wanted; settings and stages are read of those alone.
     let all = reader.list_runs(experiment.as_deref())?;
     let conditions = parse_conditions(&arguments.r#where, &all)?;
-    let status = arguments.status.map(Status::from);
     let wanted: Vec<RunListRow> = all
         .into_iter()
-        .filter(|run| status.is_none_or(|status| run.status == status))
+        .filter(|run| arguments.status.is_none_or(|status| run.status == status))
         .filter(|run| {
             conditions
                 .iter()
@@ -112,18 +133,6 @@ fn has_axis_value(run: &RunListRow, axis: &str, value: &str) -> bool {
 /// Whether an axis is meant by its path or by the last part of it.
 fn axis_matches(name: &str, given: &str) -> bool {
     name == given || name.rsplit('.').next() == Some(given)
-}
-
-impl From<StatusArgument> for Status {
-    fn from(status: StatusArgument) -> Self {
-        match status {
-            StatusArgument::Queued => Self::Queued,
-            StatusArgument::Running => Self::Running,
-            StatusArgument::Done => Self::Done,
-            StatusArgument::Failed => Self::Failed,
-            StatusArgument::Interrupted => Self::Interrupted,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cli::args::ShowArguments;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::format::{ProportionEstimate, format_bytes, format_duration, wilson_interval};
@@ -20,6 +20,14 @@ use crate::store::{
 };
 
 use super::status::styled_status;
+
+/// `rise-lab show`.
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    /// A run's label, its key's first digits, or experiment/label
+    #[arg(value_name = "RUN")]
+    pub run: String,
+}
 
 /// The metrics of the paper's main table, in its order, for so many turns and samples.
 pub fn paper_metrics(turns: u64, samples: u64) -> Vec<String> {

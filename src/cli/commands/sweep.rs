@@ -1,10 +1,12 @@
 //! `rise-lab sweep`: the whole way from an experiment file to its report.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::args::SweepArguments;
+use crate::cli::args::ExperimentArguments;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::event_sink::EventSink;
@@ -17,6 +19,26 @@ use crate::cli::output::CliOutput;
 use crate::report::{self, PublishedReport};
 use crate::store::Store;
 use crate::sweep::{SweepError, SweepOutcome, SweepPlan, SweepSession, WorkerCommand, run_sweep};
+
+/// `rise-lab sweep`.
+#[derive(Debug, Args)]
+pub struct SweepArguments {
+    /// The experiment.
+    #[command(flatten)]
+    pub experiment: ExperimentArguments,
+    /// Write the report into DIR/EXPERIMENT
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub out: PathBuf,
+    /// Skip the report
+    #[arg(long)]
+    pub no_report: bool,
+    /// Check everything and show the plan, but run nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Start even if a run may not fit its device's memory
+    #[arg(long)]
+    pub no_memory_check: bool,
+}
 
 /// Performs a sweep and writes its report.
 ///

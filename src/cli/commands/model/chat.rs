@@ -3,18 +3,48 @@
 use std::io::{self, BufRead, IsTerminal};
 use std::sync::Mutex;
 
+use clap::Args;
 use serde_json::json;
 
-use super::checkpoint_source::CheckpointSource;
+use super::checkpoint_source::{CheckpointArguments, CheckpointSource};
 use super::memory_check::check_chat_memory;
-use crate::cli::args::ChatArguments;
+use crate::cli::args::parse_name;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::experiment::available_cores;
 use crate::cli::output::CliOutput;
-use crate::data::PromptConfig;
+use crate::data::{PromptConfig, RetryMessage};
 use crate::domain::{Dialogue, PolicyError, SampledAttempt, SamplingConfig, Seed};
-use crate::model::{ExecutionContext, LanguageModel, Threads, device_memory};
+use crate::model::{ExecutionContext, LanguageModel, Precision, Threads, device_memory};
+
+/// `rise-lab model chat`.
+#[derive(Debug, Args)]
+pub struct ChatArguments {
+    /// The checkpoint.
+    #[command(flatten)]
+    pub source: CheckpointArguments,
+    /// Sample at this temperature; 0 is greedy [default: its own]
+    #[arg(long, value_name = "NUMBER")]
+    pub temperature: Option<f64>,
+    /// Limit the tokens of one answer [default: its own, or 512]
+    #[arg(long, value_name = "NUMBER")]
+    pub max_tokens: Option<usize>,
+    /// Set the text of /retry: incorrect, neutral or none
+    #[arg(long, value_name = "TEXT", value_parser = parse_name::<RetryMessage>)]
+    pub retry: Option<RetryMessage>,
+    /// Set whether /retry repeats the question: true or false
+    #[arg(long, value_name = "BOOL", hide_possible_values = true)]
+    pub repeat_question: Option<bool>,
+    /// Seed the random numbers
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub seed: u64,
+    /// Compute in f32 or bf16 [default: its own, else f32]
+    #[arg(long, value_name = "PRECISION", value_parser = parse_name::<Precision>)]
+    pub precision: Option<Precision>,
+    /// Compute on this backend
+    #[arg(long, value_name = "NAME", default_value = "flex")]
+    pub backend: String,
+}
 
 /// What can be typed beside what is said.
 const COMMANDS: &str = "/retry asks for another attempt, /undo takes the last exchange back, /new begins again, /quit ends";
@@ -29,7 +59,7 @@ pub fn chat(
 ) -> Result<ExitReason, CliError> {
     let mut source = CheckpointSource::find(&arguments.source, environment)?;
     if let Some(precision) = arguments.precision {
-        source = source.with_precision(precision.into())?;
+        source = source.with_precision(precision)?;
     }
     let sampling = chat_sampling(&source, arguments)?;
     let backend = arguments.backend.as_str();
@@ -46,7 +76,7 @@ pub fn chat(
     )?;
     let model = source.load(&place)?;
     let prompt = PromptConfig {
-        retry: arguments.retry.map_or(source.prompt.retry, Into::into),
+        retry: arguments.retry.unwrap_or(source.prompt.retry),
         repeat_question: arguments
             .repeat_question
             .unwrap_or(source.prompt.repeat_question),

@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde_json::Value;
 
-use crate::cli::args::CheckpointArguments;
 use crate::cli::commands::show::find_run;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
@@ -23,6 +23,17 @@ use crate::store::{CheckpointRow, RunRow, StoreError};
 
 /// The most tokens of an answer of a checkpoint that says nothing of it.
 const DEFAULT_MAX_TOKENS: usize = 512;
+
+/// The checkpoint that a command works on.
+#[derive(Clone, Debug, Args)]
+pub struct CheckpointArguments {
+    /// A checkpoint folder, a base-model recipe, or a run
+    #[arg(value_name = "PATH|RUN")]
+    pub source: String,
+    /// Use this checkpoint of a run [default: the last finished]
+    #[arg(long, value_name = "NAME")]
+    pub checkpoint: Option<String>,
+}
 
 /// A checkpoint, and what is known of it.
 #[derive(Debug)]

@@ -1,18 +1,65 @@
 //! `rise-lab model export`: a checkpoint as a folder for other programs.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde_json::json;
 
-use super::checkpoint_source::CheckpointSource;
+use super::checkpoint_source::{CheckpointArguments, CheckpointSource};
 use super::model_card::model_card;
-use crate::cli::args::ExportArguments;
+use crate::cli::args::parse_name;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::format::{format_bytes, plural};
 use crate::model::checkpoint::{ExportOptions, export as write};
 use crate::model::{ExecutionContext, Precision};
+
+/// `rise-lab model export`.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// The checkpoint.
+    #[command(flatten)]
+    pub source: CheckpointArguments,
+    /// Write into this folder, which must be new or empty
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Store the weights in this precision: f32 or bf16
+    #[arg(
+        long,
+        value_name = "PRECISION",
+        default_value = "f32",
+        value_parser = parse_name::<Precision>
+    )]
+    pub precision: Precision,
+    /// Limit the size of one file, e.g. 500MB (1 MB = 10^6 bytes)
+    #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = parse_size)]
+    pub shard_size: u64,
+}
+
+/// Reads a size: a number and its unit.
+fn parse_size(typed: &str) -> Result<u64, String> {
+    let digits = typed
+        .find(|letter: char| !(letter.is_ascii_digit() || letter == '.'))
+        .unwrap_or(typed.len());
+    let (number, unit) = typed.split_at(digits);
+    let factor = match unit.trim().to_ascii_uppercase().as_str() {
+        "" | "B" => Some(1.0),
+        "KB" => Some(1e3),
+        "MB" => Some(1e6),
+        "GB" => Some(1e9),
+        _ => None,
+    };
+    number
+        .parse::<f64>()
+        .ok()
+        .zip(factor)
+        .map(|(number, factor)| (number * factor) as u64)
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| {
+            format!("`{typed}` is not a size; write a number and kB, MB or GB, e.g. 500MB")
+        })
+}
 
 /// The model card.
 const MODEL_CARD_FILE: &str = "README.md";
@@ -31,7 +78,7 @@ pub fn export(
     let place = ExecutionContext::open("flex").map_err(CliError::usage)?;
     let model = source.load(&place)?;
     fs::create_dir_all(to).map_err(|error| CliError::cannot_write(to, error))?;
-    let precision: Precision = arguments.precision.into();
+    let precision = arguments.precision;
     let form = ExportOptions {
         precision,
         max_shard_bytes: arguments.shard_size,
@@ -77,4 +124,24 @@ fn check_empty(to: &Path) -> Result<(), CliError> {
     }
     Err(CliError::usage(format!("{} is not empty", to.display()))
         .with_hint("name a new folder; nothing that is there is written over"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        assert_eq!(parse_size("5GB"), Ok(5_000_000_000));
+        assert_eq!(parse_size("1.5 mb"), Ok(1_500_000));
+        assert_eq!(parse_size("70kB"), Ok(70_000));
+        assert_eq!(parse_size("12"), Ok(12));
+        insta::assert_snapshot!(
+            parse_size("5GiB").unwrap_err(),
+            @"`5GiB` is not a size; write a number and kB, MB or GB, e.g. 500MB"
+        );
+        for wrong in ["", "GB", "0", "-1", "1.2.3MB", "0.1"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! `rise-lab model inspect`: what a checkpoint is, what is wrong with it, and the memory it needs.
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::checkpoint_source::CheckpointSource;
-use crate::cli::args::InspectArguments;
+use super::checkpoint_source::{CheckpointArguments, CheckpointSource};
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::format::format_bytes;
@@ -12,6 +12,20 @@ use crate::cli::table::TextTable;
 use crate::model::checkpoint::{CheckpointReport, TokenizerSummary};
 use crate::model::footprint::{Footprint, NumericFormat, TrainableParams, Workload, footprint};
 use crate::model::{Engine, ExecutionContext, LoraConfig, ModelConfig, Precision, RopeScaling};
+
+/// `rise-lab model inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArguments {
+    /// The checkpoint.
+    #[command(flatten)]
+    pub source: CheckpointArguments,
+    /// Estimate memory for this many sequences at a time
+    #[arg(long, value_name = "NUMBER", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    pub sequences: u32,
+    /// Estimate memory for sequences this long [default: 1024]
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub length: Option<u32>,
+}
 
 /// Tokens of a sequence where nothing else is said.
 const DEFAULT_LENGTH: usize = 1024;

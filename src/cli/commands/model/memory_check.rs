@@ -68,8 +68,8 @@ fn required_memory(
 
 #[cfg(test)]
 mod tests {
+    use super::super::checkpoint_source::CheckpointArguments;
     use super::*;
-    use crate::cli::args::CheckpointArguments;
     use crate::cli::environment::CliEnvironment;
     use crate::cli::fixtures::plain_output;
     use crate::model::Engine;

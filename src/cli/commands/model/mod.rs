@@ -14,9 +14,25 @@ mod inspect;
 mod memory_check;
 mod model_card;
 
-use crate::cli::args::ModelCommand;
+use clap::Subcommand;
+
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
+
+use self::chat::ChatArguments;
+use self::export::ExportArguments;
+use self::inspect::InspectArguments;
+
+/// The commands of `rise-lab model`.
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Show a checkpoint's sizes, files, errors and memory needs
+    Inspect(InspectArguments),
+    /// Write a checkpoint for transformers, vLLM and others
+    Export(ExportArguments),
+    /// Chat with a checkpoint over several turns
+    Chat(ChatArguments),
+}
 
 /// Does what is asked about a checkpoint.
 ///
