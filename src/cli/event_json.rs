@@ -1,4 +1,4 @@
-//! A sweep's news as JSON objects, one per line, for machines.
+//! Sweep events as JSON objects, one per line.
 
 use serde_json::{Value, json};
 
@@ -6,66 +6,67 @@ use crate::domain::StageEvent;
 use crate::pipeline::StageNode;
 use crate::sweep::SweepEvent;
 
-/// The reason and the content of a line; none for news that machines do not need.
-pub fn json_event(news: &SweepEvent<'_>) -> Option<(&'static str, Value)> {
-    Some(match news {
-        SweepEvent::SweepStarted { stages, open, jobs } => (
-            "sweep-started",
-            json!({ "stages": stages.len(), "open": open.len(), "workers": jobs }),
-        ),
-        SweepEvent::StageStarted { slot, stage } => (
-            "stage-started",
-            stage_fields(stage, json!({ "worker": slot })),
-        ),
-        SweepEvent::ThreadsChanged { slot, threads } => (
-            "worker-threads",
-            json!({ "worker": slot, "threads": threads }),
-        ),
+/// The reason and the content of a line; none for events that machines do not need.
+pub fn json_event(event: &SweepEvent<'_>) -> Option<(&'static str, Value)> {
+    let (reason, stage, fields) = match event {
+        SweepEvent::SweepStarted { stages, open, jobs } => {
+            let fields = json!({
+                "stages": stages.len(), "open": open.len(), "workers": jobs,
+            });
+            return Some(("sweep-started", fields));
+        }
+        SweepEvent::ThreadsChanged { slot, threads } => {
+            let fields = json!({ "worker": slot, "threads": threads });
+            return Some(("worker-threads", fields));
+        }
+        SweepEvent::StopRequested { at_once } => {
+            return Some(("stopping", json!({ "at-once": at_once })));
+        }
+        SweepEvent::Tick => return None,
         SweepEvent::StageEvent { slot, stage, event } => {
-            return json_stage_event(*slot, stage, event);
+            let (reason, fields) = json_stage_event(*slot, event)?;
+            (reason, stage, fields)
+        }
+        SweepEvent::StageStarted { slot, stage } => {
+            ("stage-started", stage, json!({ "worker": slot }))
         }
         SweepEvent::StageFinished {
             slot,
             stage,
             manifest,
         } => {
-            let more = json!({ "worker": slot, "seconds": manifest.seconds, "peak_bytes": manifest.peak_bytes,
+            let fields = json!({
+                "worker": slot, "seconds": manifest.seconds, "peak_bytes": manifest.peak_bytes,
                 "counts": manifest.counts,
             });
-            ("stage-finished", stage_fields(stage, more))
+            ("stage-finished", stage, fields)
         }
-        SweepEvent::StageAdopted { stage } => ("stage-found", stage_fields(stage, json!({}))),
+        SweepEvent::StageAdopted { stage } => ("stage-found", stage, json!({})),
         SweepEvent::StageFailed {
             slot,
             stage,
             reason,
             lost,
         } => {
-            let more = json!({ "worker": slot, "error": reason, "stages-lost": lost });
-            ("stage-failed", stage_fields(stage, more))
+            let fields = json!({ "worker": slot, "error": reason, "stages-lost": lost });
+            ("stage-failed", stage, fields)
         }
         SweepEvent::WorkerDied {
             slot,
             stage,
             reason,
-        } => (
-            "worker-died",
-            stage_fields(stage, json!({ "worker": slot, "error": reason })),
-        ),
-        SweepEvent::StageInterrupted { slot, stage } => (
-            "stage-interrupted",
-            stage_fields(stage, json!({ "worker": slot })),
-        ),
-        SweepEvent::StopRequested { at_once } => ("stopping", json!({ "at-once": at_once })),
-        SweepEvent::Tick => return None,
-    })
+        } => {
+            let fields = json!({ "worker": slot, "error": reason });
+            ("worker-died", stage, fields)
+        }
+        SweepEvent::StageInterrupted { slot, stage } => {
+            ("stage-interrupted", stage, json!({ "worker": slot }))
+        }
+    };
+    Some((reason, stage_fields(stage, fields)))
 }
 
-fn json_stage_event(
-    slot: usize,
-    stage: &StageNode,
-    event: &StageEvent,
-) -> Option<(&'static str, Value)> {
+fn json_stage_event(slot: usize, event: &StageEvent) -> Option<(&'static str, Value)> {
     match event {
         StageEvent::Progress {
             done,
@@ -74,23 +75,22 @@ fn json_stage_event(
             tokens,
             loss,
         } => {
-            let more = json!({
-                "worker": slot, "done": done, "total": total, "unit": unit, "tokens": tokens, "loss": loss,
+            let fields = json!({
+                "worker": slot, "done": done, "total": total, "unit": unit, "tokens": tokens,
+                "loss": loss,
             });
-            Some(("stage-progress", stage_fields(stage, more)))
+            Some(("stage-progress", fields))
         }
-        StageEvent::Note(note) => Some((
-            "note",
-            stage_fields(stage, json!({ "worker": slot, "text": note })),
-        )),
+        StageEvent::Note(note) => Some(("note", json!({ "worker": slot, "text": note }))),
         StageEvent::Point(_) => None,
     }
 }
 
-fn stage_fields(stage: &StageNode, more: Value) -> Value {
+/// The fields that name a stage, followed by others.
+fn stage_fields(stage: &StageNode, fields: Value) -> Value {
     let mut value = json!({ "stage": stage.key, "kind": stage.kind, "label": stage.label });
-    if let (Some(value), Value::Object(more)) = (value.as_object_mut(), more) {
-        value.extend(more);
+    if let (Some(value), Value::Object(fields)) = (value.as_object_mut(), fields) {
+        value.extend(fields);
     }
     value
 }

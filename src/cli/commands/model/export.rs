@@ -1,4 +1,4 @@
-//! `rise-lab model export`: a checkpoint as a folder for other programs.
+//! `rise-lab model export` writes a checkpoint for other programs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::cli::args::parse_name;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::format::{format_bytes, plural};
-use crate::model::checkpoint::{ExportOptions, export as write};
+use crate::model::checkpoint::{ExportOptions, export as export_checkpoint};
 use crate::model::{ExecutionContext, Precision};
 
 /// `rise-lab model export`.
@@ -61,7 +61,7 @@ fn parse_size(typed: &str) -> Result<u64, String> {
         })
 }
 
-/// The model card.
+/// The file name of the model card.
 const MODEL_CARD_FILE: &str = "README.md";
 
 /// Writes a checkpoint.
@@ -75,11 +75,11 @@ pub fn export(
     let to = arguments.to.as_path();
     check_empty(to)?;
     let source = CheckpointSource::find(&arguments.source, environment)?;
-    let place = ExecutionContext::open("flex").map_err(CliError::usage)?;
-    let model = source.load(&place)?;
+    let context = ExecutionContext::open("flex").map_err(CliError::usage)?;
+    let model = source.load(&context)?;
     fs::create_dir_all(to).map_err(|error| CliError::cannot_write(to, error))?;
     let precision = arguments.precision;
-    let form = ExportOptions {
+    let options = ExportOptions {
         precision,
         max_shard_bytes: arguments.shard_size,
         sampling: source.sampling,
@@ -87,27 +87,25 @@ pub fn export(
     let card = model_card(&source, &model, precision);
     fs::write(to.join(MODEL_CARD_FILE), card)
         .map_err(|error| CliError::cannot_write(&to.join(MODEL_CARD_FILE), error))?;
-    let files = write(&model, to, &form)?;
+    let files = export_checkpoint(&model, to, &options)?;
     let bytes = files.iter().map(|(_, bytes)| bytes).sum();
-    let text = || {
-        format!(
-            "{}: {} of weights in {}, {}\n{}\n",
-            source.name,
-            format_bytes(bytes),
-            plural(files.len(), "file"),
-            precision.name(),
-            to.display()
-        )
-    };
+    let text = format!(
+        "{}: {} of weights in {}, {}\n{}\n",
+        source.name,
+        format_bytes(bytes),
+        plural(files.len(), "file"),
+        precision.name(),
+        to.display()
+    );
     let document = json!({
         "name": source.name, "folder": to, "precision": precision.name(),
         "files": files.iter().map(|(name, bytes)| json!({ "name": name, "bytes": bytes })).collect::<Vec<_>>(),
     });
-    environment.output.print_result(text, &document)?;
+    environment.output.print_result(|| text, &document)?;
     Ok(ExitReason::Success)
 }
 
-/// Nothing that is there is written over.
+/// Refuses a folder with files, which an export would overwrite.
 fn check_empty(to: &Path) -> Result<(), CliError> {
     if !to.exists() {
         return Ok(());
@@ -123,7 +121,7 @@ fn check_empty(to: &Path) -> Result<(), CliError> {
         return Ok(());
     }
     Err(CliError::usage(format!("{} is not empty", to.display()))
-        .with_hint("name a new folder; nothing that is there is written over"))
+        .with_hint("choose a new folder; an export overwrites nothing"))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! `rise-lab model`: what is about one checkpoint, whoever made it.
+//! `rise-lab model` works on one checkpoint: a folder, a base-model recipe, or a run.
 //!
 //! ```text
-//! source   which checkpoint is meant, and what is known of it
-//! inspect  what it is, and what it needs
-//! export   as a folder for other programs; card is the text beside it
-//! chat     several turns by hand; room asks first whether the device has any for it
+//! checkpoint_source  finds the checkpoint and its settings
+//! inspect            its sizes, errors and memory
+//! export             a folder for other programs, with a model_card
+//! chat               several turns; memory_check refuses what does not fit
 //! ```
 
 mod chat;
@@ -34,10 +34,10 @@ pub enum ModelCommand {
     Chat(ChatArguments),
 }
 
-/// Does what is asked about a checkpoint.
+/// Runs a command of `rise-lab model`.
 ///
 /// # Errors
-/// If there is no such checkpoint, it cannot be used, or something cannot be written.
+/// If the checkpoint is missing or unusable, or a file cannot be written.
 pub fn model(command: &ModelCommand, environment: &CliEnvironment) -> Result<ExitReason, CliError> {
     match command {
         ModelCommand::Inspect(arguments) => inspect::inspect(arguments, environment),
