@@ -208,13 +208,275 @@ mod tests {
         let mut command = CliArguments::command().term_width(100);
         let text = command.render_help().to_string();
         let end = text.split("\n\n").skip(4).collect::<Vec<_>>().join("\n\n");
-        insta::assert_snapshot!(end, @"");
+        insta::assert_snapshot!(end, @"
+        Global options:
+              --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
+                                 [default: .rise-lab]
+              --format <FORMAT>  Output format: human or json (JSON lines during a sweep) [default: human]
+          -q, --quiet            Print only results and errors
+              --color <WHEN>     Colour the output: auto, always or never [default: auto]
+
+        Exit codes:
+          0  success
+          1  a bug in rise-lab
+          2  wrong usage or an unusable file; nothing was started
+          3  some runs failed; the others are done
+          4  interrupted; the same command resumes
+          5  the store is busy, newer than rise-lab, or not a store
+          6  a file cannot be written (no space, no permission)
+        ");
     }
 
     #[test]
     fn every_command_is_explained() {
         let mut command = CliArguments::command().term_width(100);
         command.build();
-        insta::assert_snapshot!(all_help(&mut command).join("\n\n\n"), @"");
+        insta::assert_snapshot!(all_help(&mut command).join("\n\n\n"), @"
+        A laboratory for studying how language models learn to correct themselves
+
+        Usage: rise-lab [OPTIONS] <COMMAND>
+
+        Commands:
+          sweep     Run an experiment and write its report; resumes after a stop
+          plan      Show an experiment's runs, stages and time; changes nothing
+          data      Check an experiment's data: files, splits, errors, leaks
+          report    Write an experiment's report from the store
+          rescore   Re-grade and re-score stored outputs
+          claims    Check a claims file against stored runs
+          runs      List runs
+          show      Show one run's settings, stages and scores
+          status    Show the progress of every experiment
+          query     Query the database in SQL; read-only
+          base      Build a base model and compare it with the shipped one
+          backends  List backends and devices, or check them against `flex`
+          model     Inspect, export or chat with a checkpoint
+          help      Print this message or the help of the given subcommand(s)
+
+        Options:
+          -h, --help     Print help (see more with '--help')
+          -V, --version  Print version
+
+
+        Run an experiment and write its report; resumes after a stop
+
+        Usage: rise-lab sweep [OPTIONS] <FILE>
+
+        Arguments:
+          <FILE>  The experiment file
+
+        Options:
+              --set <PATH=VALUE>  Replace a setting, e.g. --set train.epochs=1; repeatable
+              --backend <NAME>    Use this backend instead of the file's
+              --seed <NUMBER>     Use only this seed instead of the file's
+          -j, --jobs <NUMBER>     Use this many cores [default: all]
+              --out <DIR>         Write the report into DIR/EXPERIMENT [default: reports]
+              --no-report         Skip the report
+              --dry-run           Check everything and show the plan, but run nothing
+              --no-memory-check   Start even if a run may not fit its device's memory
+          -h, --help              Print help
+
+
+        Show an experiment's runs, stages and time; changes nothing
+
+        Usage: rise-lab plan [OPTIONS] <FILE>
+
+        Arguments:
+          <FILE>  The experiment file
+
+        Options:
+              --set <PATH=VALUE>  Replace a setting, e.g. --set train.epochs=1; repeatable
+              --backend <NAME>    Use this backend instead of the file's
+              --seed <NUMBER>     Use only this seed instead of the file's
+          -j, --jobs <NUMBER>     Use this many cores [default: all]
+          -h, --help              Print help
+
+
+        Check an experiment's data: files, splits, errors, leaks
+
+        Usage: rise-lab data [OPTIONS] <FILE>
+
+        Arguments:
+          <FILE>  The experiment file
+
+        Options:
+              --set <PATH=VALUE>  Replace a setting, e.g. --set train.epochs=1; repeatable
+              --backend <NAME>    Use this backend instead of the file's
+              --seed <NUMBER>     Use only this seed instead of the file's
+          -j, --jobs <NUMBER>     Use this many cores [default: all]
+          -h, --help              Print help
+
+
+        Write an experiment's report from the store
+
+        Usage: rise-lab report [OPTIONS] <EXPERIMENT>
+
+        Arguments:
+          <EXPERIMENT>  The experiment file, or the name of an experiment in the store
+
+        Options:
+              --out <DIR>  Write the report into DIR/EXPERIMENT [default: reports]
+          -h, --help       Print help
+
+
+        Re-grade and re-score stored outputs
+
+        Usage: rise-lab rescore [OPTIONS] [EXPERIMENT]...
+
+        Arguments:
+          [EXPERIMENT]...  Experiment files or names [default: all in the store]
+
+        Options:
+              --grader <NAME>  Use only this grader, e.g. rise-compat [default: all]
+              --dry-run        Show the missing rows, but add nothing
+          -h, --help           Print help
+
+
+        Check a claims file against stored runs
+
+        Usage: rise-lab claims [OPTIONS] [EXPERIMENT]...
+
+        Arguments:
+          [EXPERIMENT]...  Show only claims about these experiments [default: all]
+
+        Options:
+              --file <FILE>     The claims file [default: experiments/claims.toml]
+              --earlier <FILE>  Reuse this claims.json for experiments the store lacks
+              --out <DIR>       Write the report of all claims into DIR/claims [default: reports]
+          -h, --help            Print help
+
+
+        List runs
+
+        Usage: rise-lab runs [OPTIONS]
+
+        Options:
+              --experiment <NAME>   List only runs of this experiment
+              --status <STATUS>     List only queued, running, done, failed or interrupted runs
+              --where <AXIS=VALUE>  List only runs with this value on an axis; repeatable
+          -h, --help                Print help
+
+
+        Show one run's settings, stages and scores
+
+        Usage: rise-lab show [OPTIONS] <RUN>
+
+        Arguments:
+          <RUN>  A run's label, its key's first digits, or experiment/label
+
+        Options:
+          -h, --help  Print help
+
+
+        Show the progress of every experiment
+
+        Usage: rise-lab status [OPTIONS]
+
+        Options:
+          -h, --help  Print help
+
+
+        Query the database in SQL; read-only
+
+        Usage: rise-lab query [OPTIONS] <SQL>
+
+        Arguments:
+          <SQL>  One SELECT statement; sqlite_schema lists the tables
+
+        Options:
+              --limit <ROWS>  Print at most this many rows [default: 1000]
+          -h, --help          Print help
+
+
+        Build a base model and compare it with the shipped one
+
+        Usage: rise-lab base [OPTIONS] <FILE>
+
+        Arguments:
+          <FILE>  The base model's recipe
+
+        Options:
+              --rebuild    Retrain it, even if it is shipped or in the store
+              --out <DIR>  Write checkpoint and tokenizer into this folder
+              --ship       Write checkpoint, tokenizer and hash next to the recipe
+          -h, --help       Print help
+
+
+        List backends and devices, or check them against `flex`
+
+        Usage: rise-lab backends [OPTIONS] [ACTION] [BACKEND]
+
+        Arguments:
+          [ACTION]   List backends (the default), or check them [default: list] [possible values: list,
+                     check]
+          [BACKEND]  Use only this one, e.g. vulkan or tch:1 [default: all]
+
+        Options:
+              --precision <PRECISION>  Compare only in this precision: f32 or bf16
+              --in-process             Probe devices in this process (a crash ends rise-lab)
+          -h, --help                   Print help (see more with '--help')
+
+
+        Inspect, export or chat with a checkpoint
+
+        Usage: rise-lab model [OPTIONS] <COMMAND>
+
+        Commands:
+          inspect  Show a checkpoint's sizes, files, errors and memory needs
+          export   Write a checkpoint for transformers, vLLM and others
+          chat     Chat with a checkpoint over several turns
+          help     Print this message or the help of the given subcommand(s)
+
+        Options:
+          -h, --help  Print help
+
+
+        Show a checkpoint's sizes, files, errors and memory needs
+
+        Usage: rise-lab model inspect [OPTIONS] <PATH|RUN>
+
+        Arguments:
+          <PATH|RUN>  A checkpoint folder, a base-model recipe, or a run
+
+        Options:
+              --checkpoint <NAME>   Use this checkpoint of a run [default: the last finished]
+              --sequences <NUMBER>  Estimate memory for this many sequences at a time [default: 32]
+              --length <TOKENS>     Estimate memory for sequences this long [default: 1024]
+          -h, --help                Print help
+
+
+        Write a checkpoint for transformers, vLLM and others
+
+        Usage: rise-lab model export [OPTIONS] --to <DIR> <PATH|RUN>
+
+        Arguments:
+          <PATH|RUN>  A checkpoint folder, a base-model recipe, or a run
+
+        Options:
+              --checkpoint <NAME>      Use this checkpoint of a run [default: the last finished]
+              --to <DIR>               Write into this folder, which must be new or empty
+              --precision <PRECISION>  Store the weights in this precision: f32 or bf16 [default: f32]
+              --shard-size <SIZE>      Limit the size of one file, e.g. 500MB (1 MB = 10^6 bytes) [default:
+                                       5GB]
+          -h, --help                   Print help
+
+
+        Chat with a checkpoint over several turns
+
+        Usage: rise-lab model chat [OPTIONS] <PATH|RUN>
+
+        Arguments:
+          <PATH|RUN>  A checkpoint folder, a base-model recipe, or a run
+
+        Options:
+              --checkpoint <NAME>       Use this checkpoint of a run [default: the last finished]
+              --temperature <NUMBER>    Sample at this temperature; 0 is greedy [default: its own]
+              --max-tokens <NUMBER>     Limit the tokens of one answer [default: its own, or 512]
+              --retry <TEXT>            Set the text of /retry: incorrect, neutral or none
+              --repeat-question <BOOL>  Set whether /retry repeats the question: true or false
+              --seed <NUMBER>           Seed the random numbers [default: 0]
+              --precision <PRECISION>   Compute in f32 or bf16 [default: its own, else f32]
+              --backend <NAME>          Compute on this backend [default: flex]
+          -h, --help                    Print help
+        ");
     }
 }

@@ -8,27 +8,32 @@ use crate::sweep::SweepEvent;
 
 /// The reason and the content of a line; none for events that machines do not need.
 pub fn json_event(event: &SweepEvent<'_>) -> Option<(&'static str, Value)> {
-    let (reason, stage, fields) = match event {
-        SweepEvent::SweepStarted { stages, open, jobs } => {
-            let fields = json!({
-                "stages": stages.len(), "open": open.len(), "workers": jobs,
-            });
-            return Some(("sweep-started", fields));
+    Some(match event {
+        SweepEvent::SweepStarted { stages, open, jobs } => (
+            "sweep-started",
+            json!({ "stages": stages.len(), "open": open.len(), "workers": jobs }),
+        ),
+        SweepEvent::ThreadsChanged { slot, threads } => (
+            "worker-threads",
+            json!({ "worker": slot, "threads": threads }),
+        ),
+        SweepEvent::StopRequested { at_once } => ("stopping", json!({ "at-once": at_once })),
+        other => {
+            let (reason, stage, fields) = json_stage(other)?;
+            (reason, stage_fields(stage, fields))
         }
-        SweepEvent::ThreadsChanged { slot, threads } => {
-            let fields = json!({ "worker": slot, "threads": threads });
-            return Some(("worker-threads", fields));
+    })
+}
+
+/// The reason, the stage and further fields of an event that is about one stage.
+fn json_stage<'a>(event: &SweepEvent<'a>) -> Option<(&'static str, &'a StageNode, Value)> {
+    Some(match event {
+        SweepEvent::StageStarted { slot, stage } => {
+            ("stage-started", stage, json!({ "worker": slot }))
         }
-        SweepEvent::StopRequested { at_once } => {
-            return Some(("stopping", json!({ "at-once": at_once })));
-        }
-        SweepEvent::Tick => return None,
         SweepEvent::StageEvent { slot, stage, event } => {
             let (reason, fields) = json_stage_event(*slot, event)?;
             (reason, stage, fields)
-        }
-        SweepEvent::StageStarted { slot, stage } => {
-            ("stage-started", stage, json!({ "worker": slot }))
         }
         SweepEvent::StageFinished {
             slot,
@@ -55,15 +60,16 @@ pub fn json_event(event: &SweepEvent<'_>) -> Option<(&'static str, Value)> {
             slot,
             stage,
             reason,
-        } => {
-            let fields = json!({ "worker": slot, "error": reason });
-            ("worker-died", stage, fields)
-        }
+        } => (
+            "worker-died",
+            stage,
+            json!({ "worker": slot, "error": reason }),
+        ),
         SweepEvent::StageInterrupted { slot, stage } => {
             ("stage-interrupted", stage, json!({ "worker": slot }))
         }
-    };
-    Some((reason, stage_fields(stage, fields)))
+        _ => return None,
+    })
 }
 
 fn json_stage_event(slot: usize, event: &StageEvent) -> Option<(&'static str, Value)> {

@@ -120,14 +120,20 @@ impl SweepProgress {
             SweepEvent::StageInterrupted { stage, .. } => {
                 self.log_line(&format!("stopped {}", stage.label));
             }
+            other => self.note_event(other),
+        }
+    }
+
+    fn note_event(&self, event: &SweepEvent<'_>) {
+        let (style, word, text) = match event {
             SweepEvent::StageEvent {
                 stage,
                 event: StageEvent::Note(note),
                 ..
-            } => self.print_note(
+            } => (
                 TextStyle::Yellow,
                 "note",
-                &format!("{}: {note}", stage.label),
+                format!("{}: {note}", stage.label),
             ),
             SweepEvent::StageFailed {
                 stage,
@@ -140,23 +146,20 @@ impl SweepProgress {
                     lost => format!(" ({} skipped)", plural(*lost, "dependent stage")),
                 };
                 let text = format!("{}: {reason}{skipped}", stage.label);
-                self.print_note(TextStyle::Red, "failed", &text);
+                (TextStyle::Red, "failed", text)
             }
-            SweepEvent::WorkerDied { stage, reason, .. } => {
-                self.print_note(
-                    TextStyle::Yellow,
-                    "lost",
-                    &format!("{}: {reason}", stage.label),
-                );
-            }
+            SweepEvent::WorkerDied { stage, reason, .. } => (
+                TextStyle::Yellow,
+                "lost",
+                format!("{}: {reason}", stage.label),
+            ),
             SweepEvent::StopRequested { at_once } => {
-                self.print_note(TextStyle::Yellow, "stopping", stopping_message(*at_once));
+                let text = stopping_message(*at_once).to_owned();
+                (TextStyle::Yellow, "stopping", text)
             }
-            SweepEvent::SweepStarted { .. }
-            | SweepEvent::StageEvent { .. }
-            | SweepEvent::ThreadsChanged { .. }
-            | SweepEvent::Tick => {}
-        }
+            _ => return,
+        };
+        self.print_note(style, word, &text);
     }
 
     /// Removes the bars, so that later output starts on clean lines.

@@ -351,8 +351,8 @@ mod tests {
             Some(vec![listed.clone()])
         );
         assert_eq!(parse_output::<DeviceListing>(b"[mesa] hello\n"), None);
-        let asked = script(&format!("echo '{}'", json.replace('\n', " "))).probe_devices("wgpu");
-        assert_eq!(asked, vec![listed]);
+        let probed = script(&format!("echo '{}'", json.replace('\n', " "))).probe_devices("wgpu");
+        assert_eq!(probed, vec![listed]);
     }
 
     #[test]

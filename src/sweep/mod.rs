@@ -6,8 +6,8 @@
 //! database.
 //!
 //! Only the coordinator opens the database; [`serve`] is the loop of a worker process.
-//! [`DeviceProbe`] probes device drivers in processes that may crash. Must not know what a stage
-//! computes, nor how progress is shown.
+//! [`DeviceProbe`] probes device drivers in processes that may crash. Must not know the
+//! work of a stage, nor how progress is shown.
 
 mod device_probe;
 mod error;

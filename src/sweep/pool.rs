@@ -58,13 +58,13 @@ impl WorkerCommand {
     }
 }
 
-/// Keeps a terminal's Ctrl-C away from workers: the coordinator decides what it means for them.
+/// Keeps a terminal's Ctrl-C away from workers; the coordinator decides how they stop.
 #[cfg(unix)]
 fn isolate_from_ctrl_c(command: &mut Command) {
     std::os::unix::process::CommandExt::process_group(command, 0);
 }
 
-/// Keeps a terminal's Ctrl-C away from workers: the coordinator decides what it means for them.
+/// Keeps a terminal's Ctrl-C away from workers; the coordinator decides how they stop.
 #[cfg(windows)]
 fn isolate_from_ctrl_c(command: &mut Command) {
     const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;

@@ -8,7 +8,7 @@ use crate::store::{Status, Store, StoreError};
 
 use super::SweepError;
 
-/// Records what happens to stages; by default it records nothing.
+/// Records the events of stages; by default nothing.
 ///
 /// Every method fails if the record cannot be written, which ends the sweep.
 pub trait Recorder {
@@ -73,10 +73,7 @@ impl StoreRecorder<'_> {
     ///
     /// # Errors
     /// If the database fails.
-    pub(super) fn record_run_changes(
-        &mut self,
-        changes: &[RunStatusChange],
-    ) -> Result<(), SweepError> {
+    fn record_run_changes(&mut self, changes: &[RunStatusChange]) -> Result<(), SweepError> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -84,6 +81,15 @@ impl StoreRecorder<'_> {
             .iter()
             .map(|change| (&change.run, change.status, change.error.as_deref()));
         Ok(self.store.set_run_statuses(self.experiment, changes)?)
+    }
+
+    /// Records the status of every run.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub(super) fn start(&mut self) -> Result<(), SweepError> {
+        let changes = self.runs.current_statuses();
+        self.record_run_changes(&changes)
     }
 
     /// Ends the record: runs that have started and not finished are interrupted.

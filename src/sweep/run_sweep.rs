@@ -49,51 +49,39 @@ pub fn run_sweep(
     session: SweepSession<'_>,
     watch: &mut dyn FnMut(SweepEvent<'_>),
 ) -> Result<SweepOutcome, SweepError> {
-    let SweepSession {
-        store,
-        workspace,
-        worker_command,
-        jobs,
-        stop_signal,
-    } = session;
     let experiment = &plan.experiment.name;
-    register_plan(plan, store)?;
-    let recorded = recorded_stages(store, experiment)?;
+    register_plan(plan, session.store)?;
+    let recorded = recorded_stages(session.store, experiment)?;
     let input = schedule_input(plan, &recorded);
-    // A run is done when its results are recorded, whether or not the files are still there.
-    let runs = plan
-        .runs
-        .iter()
-        .map(|run| (&run.key, run.stages.stages.as_slice()));
-    let runs = RunStatuses::new(runs, &recorded);
-    let statuses = runs.current_statuses();
     let mut recorder = StoreRecorder {
-        store,
-        workspace,
+        store: session.store,
+        workspace: session.workspace,
         experiment,
-        runs,
+        // A run is done when its results are recorded, even if its files are gone.
+        runs: RunStatuses::new(
+            plan.runs
+                .iter()
+                .map(|run| (&run.key, run.stages.stages.as_slice())),
+            &recorded,
+        ),
         recorded,
     };
-    recorder.record_run_changes(&statuses)?;
-    let ScheduleOutcome {
-        executed,
-        interrupted,
-        ..
-    } = schedule::run(
+    recorder.start()?;
+    let outcome = schedule::run(
         &input,
         &mut recorder,
-        worker_command,
-        jobs,
-        stop_signal,
+        session.worker_command,
+        session.jobs,
+        session.stop_signal,
         watch,
     )?;
     recorder.finish()?;
     Ok(SweepOutcome {
-        executed,
+        executed: outcome.executed,
         open_stages: input.open_seconds.len(),
         runs_done: recorder.count_runs(Status::Done),
         runs_failed: recorder.count_runs(Status::Failed),
-        interrupted,
+        interrupted: outcome.interrupted,
     })
 }
 

@@ -398,7 +398,7 @@ mod tests {
         }
     }
 
-    /// A worker that does what a stage's label says.
+    /// A worker that acts by a stage's label.
     const SCRIPT: &str = r#"
         while read -r line; do
             key=$(printf '%s' "$line" | sed 's/^{"stage":{"key":"\([^"]*\)".*/\1/')

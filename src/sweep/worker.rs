@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::sweep::fixtures::{manifest, stages};
 
-    /// An input that gives what is sent to it and ends when the sender is dropped.
+    /// An input that yields the sent bytes and ends when the sender is dropped.
     struct ChannelReader(Receiver<Vec<u8>>, Vec<u8>);
 
     impl Read for ChannelReader {

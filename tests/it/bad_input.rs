@@ -332,12 +332,12 @@ fn a_place_that_cannot_be_written_is_noticed_before_any_work() {
     insta::assert_snapshot!(out("file"), @r"
     error: cannot write file
       because: File exists (os error 17)
-    hint: check that the place exists, is writable and has room
+    hint: check that the folder exists, is writable and has free space
     ");
     insta::assert_snapshot!(out("file/reports"), @r"
     error: cannot write file/reports
       because: Not a directory (os error 20)
-    hint: check that the place exists, is writable and has room
+    hint: check that the folder exists, is writable and has free space
     ");
     let store = |place| refused(&lab, 6, &["sweep", FILE, "--no-report", "--store", place]);
     insta::assert_snapshot!(store("file"), @"error: file: cannot write here (File exists (os error 17)); free space, allow writing, or name another store with `--store`");

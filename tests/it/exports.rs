@@ -660,7 +660,7 @@ fn a_base_is_shown_with_its_sizes_and_needs() {
                  f32, fused        2 MB    2 MB      31 MB     4 MB        27 MB       -  734 kB   67 MB
 
     32 sequences of 512 tokens; sampling writes the second half of each. Adapters have rank 16 on all
-    projections. `bf16 products` trains 32-bit weights. A device needs some memory of its own in addition.
+    projections. `bf16 products` trains 32-bit weights. Each device needs some more for itself.
     ");
 }
 
@@ -703,7 +703,7 @@ fn a_checkpoint_with_a_template_is_shown() {
                  f32, fused      148 kB  110 kB     148 kB   297 kB       738 kB      -  152 kB    2 MB
 
     2 sequences of 64 tokens; sampling writes the second half of each. Adapters have rank 16 on all
-    projections. `bf16 products` trains 32-bit weights. A device needs some memory of its own in addition.
+    projections. `bf16 products` trains 32-bit weights. Each device needs some more for itself.
     ");
     let json = lab.json(&["model", "inspect", "model"]);
     assert_eq!(json["found"]["config"]["width"], 32);

@@ -14,7 +14,7 @@ use crate::sweep::DeviceProbe;
 /// `rise-lab backends`.
 #[derive(Debug, Args)]
 pub struct BackendsArguments {
-    /// List backends (the default), or check them
+    /// List backends, or check them
     #[arg(value_enum, default_value = "list")]
     pub action: BackendsAction,
     /// Use only this one, e.g. vulkan or tch:1 [default: all]

@@ -26,7 +26,7 @@ pub struct RescoreArguments {
     /// Use only this grader, e.g. rise-compat [default: all]
     #[arg(long, value_name = "NAME")]
     pub grader: Option<String>,
-    /// Show what is missing, but add nothing
+    /// Show the missing rows, but add nothing
     #[arg(long)]
     pub dry_run: bool,
 }

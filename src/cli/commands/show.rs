@@ -13,7 +13,7 @@ use crate::cli::output::{CliOutput, TextStyle};
 use crate::cli::table::TextTable;
 use crate::domain::Key;
 use crate::report::{
-    CheckpointUsage, ComputeAccount, EvaluatedCheckpoint, format_amount, format_money,
+    CheckpointUsage, ComputeAccount, ComputeUsage, EvaluatedCheckpoint, format_amount, format_money,
 };
 use crate::store::{CheckpointRow, RunRow, ScoreRow, StageRow, StoreError, StoreReader};
 
@@ -83,11 +83,11 @@ pub fn find_run(reader: &StoreReader, given: &str) -> Result<RunRow, CliError> {
     let exact = runs
         .iter()
         .find(|run| run.label == rest || run.key.as_str() == rest);
-    let by_key = || {
+    let found = exact.or_else(|| {
         runs.iter()
             .find(|run| rest.len() >= 4 && run.key.as_str().starts_with(rest))
-    };
-    match exact.or_else(by_key) {
+    });
+    match found {
         Some(run) => Ok(run.clone()),
         None => Ok(reader.find_run(given)?),
     }
@@ -290,27 +290,31 @@ fn compute_table(checkpoints: &[CheckpointScores]) -> String {
             (name, "train", usage.training),
             ("", "evaluate", usage.evaluation),
         ] {
-            let mut cells = vec![
-                name.to_owned(),
-                to.to_owned(),
-                format_amount(usage.trained_tokens),
-                format_amount(usage.sampled_tokens),
-                format_amount(usage.teacher_calls),
-                usage.flops.map_or_else(|| "-".to_owned(), format_amount),
-                format_duration(usage.seconds),
-            ];
-            if has_api {
-                cells.push(format_amount(usage.api_tokens));
-                cells.push(if usage.api_price > 0.0 {
-                    format_money(usage.api_price)
-                } else {
-                    "-".to_owned()
-                });
-            }
+            let mut cells = vec![name.to_owned(), to.to_owned()];
+            cells.extend(usage_cells(&usage, has_api));
             table.add_row(cells);
         }
     }
     table.to_string()
+}
+
+fn usage_cells(usage: &ComputeUsage, has_api: bool) -> Vec<String> {
+    let mut cells = vec![
+        format_amount(usage.trained_tokens),
+        format_amount(usage.sampled_tokens),
+        format_amount(usage.teacher_calls),
+        usage.flops.map_or_else(|| "-".to_owned(), format_amount),
+        format_duration(usage.seconds),
+    ];
+    if has_api {
+        cells.push(format_amount(usage.api_tokens));
+        cells.push(if usage.api_price > 0.0 {
+            format_money(usage.api_price)
+        } else {
+            "-".to_owned()
+        });
+    }
+    cells
 }
 
 fn stage_table(stages: &[StageRow], output: CliOutput) -> String {

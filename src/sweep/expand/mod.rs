@@ -5,7 +5,7 @@
 //! mod   seeds, exclusions, and the refusal of sweeps that contradict themselves
 //! ```
 //!
-//! Must not know how settings are written or checked, nor what happens to a cell.
+//! Must not know how settings are written or checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 

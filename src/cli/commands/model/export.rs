@@ -32,7 +32,7 @@ pub struct ExportArguments {
         value_parser = parse_name::<Precision>
     )]
     pub precision: Precision,
-    /// Limit the size of one file, e.g. 500MB (1 MB = 10^6 bytes)
+    /// Limit one file's size, e.g. 500MB (1 MB = 10^6 bytes)
     #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = parse_size)]
     pub shard_size: u64,
 }

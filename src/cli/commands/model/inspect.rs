@@ -316,7 +316,7 @@ fn format_memory_table(memory: &MemoryTable) -> String {
     }
     format!(
         "{table}\n{} sequences of {} tokens; sampling writes the second half of each. Adapters have rank {} on all\n\
-         projections. `bf16 products` trains 32-bit weights. A device needs some memory of its own in addition.",
+         projections. `bf16 products` trains 32-bit weights. Each device needs some more for itself.",
         memory.sequences,
         memory.length,
         LoraConfig::default().rank

@@ -4,7 +4,7 @@
 //! checkpoint_source  finds the checkpoint and its settings
 //! inspect            its sizes, errors and memory
 //! export             a folder for other programs, with a model_card
-//! chat               several turns; memory_check refuses what does not fit
+//! chat               several turns; memory_check refuses a dialogue that does not fit
 //! ```
 
 mod chat;
