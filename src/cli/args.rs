@@ -406,8 +406,7 @@ mod tests {
         Usage: rise-lab backends [OPTIONS] [ACTION] [BACKEND]
 
         Arguments:
-          [ACTION]   List backends (the default), or check them [default: list] [possible values: list,
-                     check]
+          [ACTION]   List backends, or check them [default: list] [possible values: list, check]
           [BACKEND]  Use only this one, e.g. vulkan or tch:1 [default: all]
 
         Options:
@@ -455,8 +454,7 @@ mod tests {
               --checkpoint <NAME>      Use this checkpoint of a run [default: the last finished]
               --to <DIR>               Write into this folder, which must be new or empty
               --precision <PRECISION>  Store the weights in this precision: f32 or bf16 [default: f32]
-              --shard-size <SIZE>      Limit the size of one file, e.g. 500MB (1 MB = 10^6 bytes) [default:
-                                       5GB]
+              --shard-size <SIZE>      Limit one file's size, e.g. 500MB (1 MB = 10^6 bytes) [default: 5GB]
           -h, --help                   Print help
 
 
