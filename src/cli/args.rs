@@ -308,14 +308,16 @@ mod tests {
 
         Write an experiment's report from the store
 
-        Usage: rise-lab report [OPTIONS] <EXPERIMENT>
+        Usage: rise-lab report [OPTIONS] [EXPERIMENT]
 
         Arguments:
-          <EXPERIMENT>  The experiment file, or the name of an experiment in the store
+          [EXPERIMENT]  The experiment file, or the name of an experiment in the store
 
         Options:
-              --out <DIR>  Write the report into DIR/EXPERIMENT [default: reports]
-          -h, --help       Print help
+              --from <FILE>  Render a report's context.json; needs no store
+              --out <DIR>    Write into DIR/EXPERIMENT [default: reports], or with --from into DIR
+                             [default: FILE's]
+          -h, --help         Print help
 
 
         Re-grade and re-score stored outputs

@@ -1,5 +1,7 @@
 //! Formats durations, rates, bytes, counts and proportions.
 
+pub use crate::domain::plural;
+
 /// A duration: `8 s`, `3 min 20 s`, `1 h 05 min`.
 pub fn format_duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
@@ -41,11 +43,6 @@ pub fn with_thousands_separators(number: usize) -> String {
         .filter_map(|group| std::str::from_utf8(group).ok())
         .collect();
     groups.join(",")
-}
-
-/// `1 run`, `3 runs`.
-pub fn plural(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The mean of scores in [0, 1] with its 95 % interval; none without scores.

@@ -129,7 +129,7 @@ fn load_checkpoints(
             continue;
         }
         let usage = account.checkpoint_usage(&EvaluatedCheckpoint {
-            name: row.name.clone(),
+            name: row.name.clone().into(),
             weights: row.weights.clone(),
             evaluation: row.evaluation.clone(),
         });

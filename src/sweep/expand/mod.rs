@@ -202,8 +202,8 @@ fn report_option_diagnostics(
 ) -> Vec<Diagnostic> {
     let options = &experiment.report_options;
     let headline = options.headline.iter().enumerate();
-    let tables =
-        headline.map(|(index, family)| (format!("report.headline.{index}.where"), &family.cells));
+    let tables = headline
+        .map(|(index, family)| (format!("report.headline.{index}.where"), &family.selector));
     let mut diagnostics = vec![];
     for (path, table) in tables.chain([("report.baseline".to_owned(), &options.baseline)]) {
         let unknown = unknown_axis_diagnostics(&path, table.keys(), axes, experiment);
