@@ -124,11 +124,11 @@ fn comparison_table(all: &[DeviceCheck], output: CliOutput) -> String {
 }
 
 fn comparison_cells(check: &DeviceCheck, output: CliOutput) -> Vec<String> {
-    let (style, verdict) = match (check.conforms, &check.differences) {
-        (true, _) => (TextStyle::Green, "yes"),
-        (false, Some(_)) => (TextStyle::Red, "no"),
-        (false, None) if check.crashed => (TextStyle::Red, "crashed"),
-        (false, None) => (TextStyle::Red, "failed"),
+    let (style, verdict) = match (&check.differences, check.conforms) {
+        (Some(_), true) => (TextStyle::Green, "yes"),
+        (Some(_), false) => (TextStyle::Red, "no"),
+        (None, _) if check.crashed => (TextStyle::Red, "crashed"),
+        (None, _) => (TextStyle::Red, "failed"),
     };
     let mut cells = vec![
         check.backend.clone(),

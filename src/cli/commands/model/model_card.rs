@@ -27,8 +27,8 @@ pub fn model_card(
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- rise-lab\n---\n\n# {name}\n\n\
          Written by [rise-lab](https://arxiv.org/abs/2407.18219) {version}, which trains language models to correct their own\n\
          answers over several turns.\n\n| | |\n|---|---|\n{origin}| parameters | {parameters} |\n| positions | {positions} |\n\
-         | numbers | {numbers} |\n\n## Use\n\n```python\n{USAGE_EXAMPLE}```\n\nAfter an answer that may be wrong, say\n\n> {retry}\n\n\
-         and it answers again. `generation_config.json` has the sampling that it was evaluated with.\n{note}{settings}",
+         | numbers | {numbers} |\n\n## Use\n\n```python\n{USAGE_EXAMPLE}```\n\nFor another attempt, say\n\n> {retry}\n\n\
+         `generation_config.json` holds the sampling of its evaluation.\n{note}{settings}",
         name = source.name,
         version = env!("CARGO_PKG_VERSION"),
         parameters = model.decoder.weights().parameter_count(),
@@ -36,7 +36,7 @@ pub fn model_card(
         numbers = precision.name(),
         retry = source
             .prompt
-            .retry_message("(the question once more)")
+            .retry_message("(the question again)")
             .text
             .replace('\n', "  \n> "),
     )
@@ -55,5 +55,5 @@ print(tokenizer.decode(answer, skip_special_tokens=True))
 ";
 
 /// The difference for tokenizers with control tokens.
-const CONTROL_TOKENS_NOTE: &str = "\nDialogues are written with the control tokens `<|user|>`, `<|assistant|>` and `<|end|>`. rise-lab spells such a name\n\
-    out where it is part of a text; transformers takes it for the token.\n";
+const CONTROL_TOKENS_NOTE: &str = "\nDialogues use the control tokens `<|user|>`, `<|assistant|>` and `<|end|>`. In a text, rise-lab reads such a name\n\
+    as plain characters; transformers reads it as the token.\n";
