@@ -1,15 +1,15 @@
 //! `rise-lab claims`: the verdicts of the stored runs on the claims in a file.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde_json::json;
 
 use crate::claims::{
     ClaimError, ClaimOutcome, ClaimResult, ClaimVerdict, ClaimsFile, ClaimsReport, OutcomeText,
     evaluate_file, write_report,
 };
-use crate::cli::args::ClaimsArguments;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::experiment::check_writable;
@@ -18,6 +18,20 @@ use crate::cli::table::TextTable;
 use crate::config::nearest_name;
 
 use super::report::experiment_name;
+
+/// `rise-lab claims`.
+#[derive(Debug, Args)]
+pub struct ClaimsArguments {
+    /// Show only claims about these experiments [default: all]
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiments: Vec<String>,
+    /// The claims file
+    #[arg(long, value_name = "FILE", default_value = "experiments/claims.toml")]
+    pub file: PathBuf,
+    /// Write the report of all claims into DIR/claims
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub out: PathBuf,
+}
 
 /// Evaluates the claims, writes their report, and prints the verdicts.
 ///

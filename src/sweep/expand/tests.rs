@@ -286,7 +286,7 @@ fn repeated_cells_are_refused() {
     5 | [sweep.axes]
       |  ^^^^^
       = leave one of them out.
-      = the backend is not part of what a run is, so it cannot be compared within a sweep.
+      = the backend is not part of a run's key, so a sweep cannot compare backends.
     ");
 }
 
