@@ -1,13 +1,11 @@
 //! Settings put into a run specification by path.
-//!
-//! Hides how a path is laid over the baseline's table and which part is to blame when the result
-//! cannot be read. Must not know about axes.
 
 use serde_json::Value;
 
 use super::deserialize::{deserialize, deserialize_all};
 use super::diagnostic::{Diagnostic, DiagnosticKind, SourceSpan, nearest_name};
 use super::spanned_value::SpannedValue;
+use super::spelling::{kept_path, kept_settings};
 use super::{RunSpec, value_label};
 
 /// A value for the field at a dotted path.
@@ -45,6 +43,11 @@ impl FieldOverride {
         self.value.key_span.as_ref().or(self.value.span.as_ref())
     }
 
+    /// Whether its own path lies in the field at `path`, or is it.
+    fn is_within(&self, path: &str) -> bool {
+        self.path.starts_with(path) || kept_path(&self.path).starts_with(path)
+    }
+
     /// Whether this setting decides the field at `path`, lies in it, or holds it.
     fn affects(&self, path: &str) -> bool {
         let within = |inner: &str, outer: &str| {
@@ -52,7 +55,11 @@ impl FieldOverride {
                 .strip_prefix(outer)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
-        within(path, &self.path) || within(&self.path, path)
+        let kept = kept_settings(&self.path, &self.value).unwrap_or_default();
+        let paths = kept.iter().map(|(kept, _)| kept.as_str());
+        paths
+            .chain([self.path.as_str()])
+            .any(|own| within(path, own) || within(own, path))
     }
 }
 
@@ -89,7 +96,8 @@ impl Baseline {
     /// The baseline's value at a path in a few characters, or `-` where it has no such field.
     #[must_use]
     pub fn label(&self, path: &str) -> String {
-        if let Some(node) = self.table.find(path) {
+        let path = kept_path(path);
+        if let Some(node) = self.table.find(&path) {
             return value_label(&node.to_json());
         }
         let spec = serde_json::to_value(&self.spec).expect("settings are plain data");
@@ -155,8 +163,12 @@ impl Baseline {
                     .diagnostic("`seed` is not set here")
                     .with_hint(SEEDS_HINT));
             }
-            let laid = table.overlay(&setting.path, &setting.value, &is_struct_path);
-            laid.map_err(|fault| self.attribute_to(fault, settings))?;
+            kept_settings(&setting.path, &setting.value)
+                .and_then(|kept| {
+                    kept.iter()
+                        .try_for_each(|(path, value)| table.overlay(path, value, &is_struct_path))
+                })
+                .map_err(|fault| self.attribute_to(fault, settings))?;
         }
         deserialize(&table).map_err(|fault| self.attribute_to(fault, settings))
     }
@@ -180,8 +192,7 @@ impl Baseline {
         else {
             return self.locate_in_baseline(fault);
         };
-        let unknown =
-            fault.kind == DiagnosticKind::UnknownField && setting.path.starts_with(&fault.path);
+        let unknown = fault.kind == DiagnosticKind::UnknownField && setting.is_within(&fault.path);
         let mut fault = fault.with_span(setting.value.span.as_ref());
         if unknown {
             fault.message = format!("{} names no field of a run", setting.origin);
@@ -211,7 +222,7 @@ impl Baseline {
     }
 }
 
-/// What to do with a seed that stands in the wrong place.
+/// Advice about a seed in the wrong place.
 pub(super) const SEEDS_HINT: &str =
     "seeds are listed at the top of the experiment: seeds = [0, 1].";
 

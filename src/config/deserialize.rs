@@ -1,6 +1,4 @@
 //! From a tree of values to typed settings, with faults that know path and place.
-//!
-//! Hides serde's side of reading. Must not know which types are read.
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
@@ -12,7 +10,7 @@ use serde::forward_to_deserialize_any;
 use super::diagnostic::{Diagnostic, DiagnosticKind, suggestions};
 use super::spanned_value::{SpannedValue, TomlValue, join_path};
 
-/// At most so many faults are shown at once.
+/// The most faults in one message.
 const MAX_DIAGNOSTICS: usize = 12;
 
 /// Reads a value of type `T`.
@@ -20,8 +18,8 @@ pub(super) fn deserialize<T: DeserializeOwned>(node: &SpannedValue) -> Result<T,
     T::deserialize(node).map_err(|fault| fault.with_span(node.span.as_ref()))
 }
 
-/// Reads a value, or tells all faults that can be told apart: after each one, the field at fault
-/// is left out and the rest is read again.
+/// Reads a value, or returns all separate faults: after each one, it leaves out the field at fault
+/// and reads the rest again.
 pub(super) fn deserialize_all<T: DeserializeOwned>(
     node: &SpannedValue,
     above: &str,
@@ -32,7 +30,7 @@ pub(super) fn deserialize_all<T: DeserializeOwned>(
         let fault = match deserialize(&node) {
             Ok(value) if faults.is_empty() => return Ok(value),
             Ok(_) => return Err(faults),
-            // What is missing may have been left out just now.
+            // The missing field may be one that this loop left out.
             Err(fault) if fault.kind == DiagnosticKind::MissingField && !faults.is_empty() => {
                 return Err(faults);
             }
@@ -85,7 +83,7 @@ impl de::Error for Diagnostic {
     }
 }
 
-/// What was expected, in words for people who do not read Rust.
+/// The expected type, in words for people who do not read Rust.
 fn plain_expectation(expected: &dyn Expected) -> String {
     match expected.to_string().as_str() {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of at least 0".to_owned(),

@@ -1,13 +1,10 @@
-//! What is wrong with a file, said so that a person can mend it: place, excerpt, nearest name.
-//!
-//! Hides how a complaint is laid out. Must not know what the files mean.
+//! Faults of files as people see them: place, excerpt, cause, nearest name.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Why a file or a setting cannot be used. Always a matter of usage, never a defect of the
-/// program: whoever wrote the file can mend it.
+/// Why a file or a setting cannot be used. The file is at fault, never the program.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file cannot be read at all.
@@ -15,12 +12,12 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         cause: String,
-        /// What to do about it.
+        /// The way out.
         advice: String,
     },
-    /// What was read is wrong in one or more places.
+    /// The file is wrong in one or more places.
     #[error("{}", listed(.0))]
     Invalid(Vec<Diagnostic>),
 }
@@ -102,7 +99,8 @@ impl SourceSpan {
     }
 }
 
-/// A line of a file without what of a URL may be a key: what stands before its host or behind its path.
+/// A line of a file without the parts of a URL that may be a key: those before its host and behind
+/// its path.
 fn redact_url(line: &str) -> String {
     let quotes = ['"', '\''];
     let url = line
@@ -135,7 +133,7 @@ impl fmt::Display for SourceSpan {
     }
 }
 
-/// What sort of fault it is, where that decides what happens next.
+/// The sort of fault, where it decides the next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DiagnosticKind {
     /// A field that does not exist at this place.
@@ -148,14 +146,14 @@ pub(super) enum DiagnosticKind {
     Other,
 }
 
-/// One thing that is wrong: which field, why, where it is written, and what to do.
+/// One fault: its field, cause and place, and the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// The field, as a dotted path; empty where no field is meant.
     pub path: String,
-    /// What is wrong with it.
+    /// The cause.
     pub message: String,
-    /// What to do, or where else to look; one sentence each.
+    /// Ways out, or other places to look; one sentence each.
     pub hints: Vec<String>,
     pub(super) kind: DiagnosticKind,
     pub(super) span: Option<SourceSpan>,

@@ -1,6 +1,4 @@
-//! Experiment files: a question, a baseline run, what varies, and what the report should show.
-//!
-//! Hides how a file, the one it extends and the command line are laid over each other.
+//! Experiment files: a question, a baseline run, a sweep, and the report's options.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +10,8 @@ use super::baseline::{Baseline, SEEDS_HINT, is_struct_path};
 use super::deserialize::{deserialize as typed, deserialize_all};
 use super::diagnostic::{ConfigError, Diagnostic};
 use super::report_options::ReportOptions;
-use super::spanned_value::{SpannedValue, TomlValue};
+use super::spanned_value::{SpannedValue, TomlValue, join_path};
+use super::spelling::{kept_settings, kept_table};
 use super::sweep::{SweepSpec, parse_sweep};
 
 /// An experiment as its file describes it, not yet expanded into runs.
@@ -26,13 +25,13 @@ pub struct ExperimentSpec {
     pub seeds: Vec<u64>,
     /// The TOML text of the file itself.
     pub text: String,
-    /// What the report should show.
+    /// The report's options.
     pub report_options: ReportOptions,
-    /// The wishes as JSON.
+    /// The report's options as JSON.
     pub report_json: Value,
     /// The baseline run, and the way to settings of other runs.
     pub baseline: Baseline,
-    /// What varies.
+    /// The sweep.
     pub sweep: SweepSpec,
     /// The file.
     pub path: PathBuf,
@@ -47,7 +46,7 @@ impl ExperimentSpec {
         Diagnostic::new(path, complaint).with_span(self.document.innermost_span(path))
     }
 
-    /// The folder of base models: `models` beside the experiment file.
+    /// The folder of base models: `models` in the experiment file's folder.
     #[must_use]
     pub fn models_folder(&self) -> PathBuf {
         self.path
@@ -77,8 +76,8 @@ struct ExperimentTable {
 /// each value being TOML or, failing that, a plain text.
 ///
 /// # Errors
-/// If a file cannot be read, or anything in it or in the overrides is wrong: all faults that can
-/// be told apart, each with its place.
+/// If a file cannot be read, or anything in it or in the overrides is wrong: all separate faults,
+/// each with its place.
 pub fn read_experiment(
     path: &Path,
     overrides: &[(String, String)],
@@ -86,6 +85,7 @@ pub fn read_experiment(
     let text = read_text_file(path, "is this the right path?")?;
     let mut tree = SpannedValue::parse(&path.display().to_string(), &text)?;
     let form: ExperimentTable = deserialize_all(&tree, "").map_err(ConfigError::Invalid)?;
+    use_kept_names(&mut tree)?;
     if let Some(parent) = &form.extends {
         apply_extends(&mut tree, path, parent)?;
     }
@@ -166,6 +166,7 @@ fn apply_extends(tree: &mut SpannedValue, path: &Path, parent: &str) -> Result<(
             .with_hint("only one level is possible; write the settings out.");
         return Err(fault.with_span(place.as_ref()).into());
     }
+    use_kept_names(&mut below)?;
     for name in ["name", "question"] {
         below.remove(name);
     }
@@ -188,7 +189,23 @@ fn apply_override(tree: &mut SpannedValue, at: &str, value: &str) -> Result<(), 
         return Err(Diagnostic::new(at, "not a path of fields").into());
     };
     let inside_run = |path: &str| path.strip_prefix("run.").is_some_and(is_struct_path);
-    tree.overlay(&format!("run.{at}"), node, &inside_run)?;
+    for (path, value) in kept_settings(at, node)? {
+        tree.overlay(&format!("run.{path}"), &value, &inside_run)?;
+    }
+    Ok(())
+}
+
+/// Puts the settings of `[run]` where a run keeps them.
+fn use_kept_names(tree: &mut SpannedValue) -> Result<(), Diagnostic> {
+    let TomlValue::Table(members) = &mut tree.content else {
+        return Ok(());
+    };
+    for (_, node) in members.iter_mut().filter(|(name, _)| name == "run") {
+        *node = kept_table(node).map_err(|fault| Diagnostic {
+            path: join_path("run", &fault.path),
+            ..fault
+        })?;
+    }
     Ok(())
 }
 
@@ -200,8 +217,11 @@ fn header_diagnostics(tree: &SpannedValue) -> Vec<Diagnostic> {
         ..
     }) = tree.get("name")
     {
-        let tame = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
-        if name.is_empty() || !name.chars().all(tame) {
+        if name.is_empty()
+            || !name.chars().all(|letter: char| {
+                letter.is_ascii_alphanumeric() || letter == '-' || letter == '_'
+            })
+        {
             let fault =
                 Diagnostic::new("name", format!("\"{name}\" cannot be the name of a folder"));
             faults.push(
@@ -236,7 +256,7 @@ fn parse_seeds(tree: &SpannedValue, faults: &mut Vec<Diagnostic>) -> Vec<u64> {
     seeds
 }
 
-/// What is wrong with a list of seeds, if anything.
+/// The fault of a list of seeds, if it has one.
 pub(super) fn seeds_error(seeds: &[u64]) -> Option<String> {
     let repeated = seeds
         .iter()

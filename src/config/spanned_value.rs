@@ -1,7 +1,4 @@
 //! TOML as a tree that remembers where each part was written.
-//!
-//! Hides the TOML parser. Must not know which fields exist; only that tables can be laid over
-//! one another and that settings can be put at a path.
 
 use std::sync::Arc;
 
@@ -37,6 +34,19 @@ impl SpannedValue {
             content: TomlValue::Table(vec![]),
             span: None,
             key_span: None,
+        }
+    }
+
+    /// Whether it is a table.
+    pub(super) const fn is_table(&self) -> bool {
+        matches!(self.content, TomlValue::Table(_))
+    }
+
+    /// A table without members, written at the same place.
+    pub(super) fn without_members(&self) -> Self {
+        Self {
+            content: TomlValue::Table(vec![]),
+            ..self.clone()
         }
     }
 
@@ -86,12 +96,11 @@ impl SpannedValue {
 
     /// The member of that name, or the item of that number.
     pub(super) fn get(&self, name: &str) -> Option<&Self> {
-        let item = || self.items().get(name.parse::<usize>().ok()?);
         self.members()
             .iter()
             .find(|(other, _)| other == name)
             .map(|(_, node)| node)
-            .or_else(item)
+            .or_else(|| self.items().get(name.parse::<usize>().ok()?))
     }
 
     /// Where the value at a dotted path is written, or else the innermost table around it.

@@ -1,6 +1,4 @@
-//! What an experiment file says about its sweep, before it is expanded.
-//!
-//! Responsible for the form of `[sweep]`. Must not know how cells are made of it.
+//! `[sweep]` of an experiment file, before its expansion into cells.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -10,6 +8,7 @@ use super::deserialize::deserialize_all;
 use super::diagnostic::{Diagnostic, SourceSpan};
 use super::experiment::seeds_error;
 use super::spanned_value::{SpannedValue, TomlValue, join_path};
+use super::spelling::is_same_setting;
 use super::value_label;
 
 /// How the values of several axes are combined.
@@ -33,7 +32,7 @@ pub enum SweepMode {
 pub struct AxisValue {
     /// Its short name.
     pub label: String,
-    /// What it sets.
+    /// The settings that it gives.
     pub overrides: Vec<FieldOverride>,
     pub(super) span: Option<SourceSpan>,
 }
@@ -91,19 +90,34 @@ pub struct SeedOverride {
     pub seeds: Vec<u64>,
 }
 
-/// What varies between the runs of an experiment.
+/// The differences between the runs of an experiment.
 #[derive(Clone, Debug, Default)]
 pub struct SweepSpec {
     /// How axes are combined.
     pub mode: SweepMode,
-    /// What varies; axes with names of their own come first.
+    /// The axes; those with a name come first.
     pub axes: Vec<SweepAxis>,
-    /// Cells beside those that the axes make.
+    /// Cells besides those that the axes make.
     pub list: Vec<ListedCell>,
     /// Cells to leave out.
     pub exclude: Vec<ListedCell>,
     /// Cells with other seeds than the rest; the last rule that fits a cell counts.
     pub seed_overrides: Vec<SeedOverride>,
+}
+
+impl SweepSpec {
+    /// Gives the settings of cells the names that their axes have, where the file has another one.
+    fn use_names_of_axes(&mut self) {
+        let rules = self.seed_overrides.iter_mut().map(|rule| &mut rule.cells);
+        let cells = self.list.iter_mut().chain(&mut self.exclude).chain(rules);
+        for setting in cells.flat_map(|cell| &mut cell.overrides) {
+            let axis = self.axes.iter().filter(|axis| !axis.is_named);
+            let mut same = axis.filter(|axis| is_same_setting(&axis.name, &setting.path));
+            if let Some(axis) = same.next() {
+                setting.path.clone_from(&axis.name);
+            }
+        }
+    }
 }
 
 /// Fields and values that are looked at later.
@@ -171,19 +185,19 @@ pub(super) fn parse_sweep(node: &SpannedValue) -> Result<SweepSpec, Vec<Diagnost
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    Ok(SweepSpec {
+    let cells = |name: &str, origin: &str| {
+        let cells = items(name).iter().map(|cell| listed_cell(origin, cell));
+        cells.collect()
+    };
+    let mut sweep = SweepSpec {
         mode: form.mode,
         axes,
-        list: items("list")
-            .iter()
-            .map(|cell| listed_cell("this cell", cell))
-            .collect(),
-        exclude: items("exclude")
-            .iter()
-            .map(|cell| listed_cell("this exclusion", cell))
-            .collect(),
+        list: cells("list", "this cell"),
+        exclude: cells("exclude", "this exclusion"),
         seed_overrides: rules,
-    })
+    };
+    sweep.use_names_of_axes();
+    Ok(sweep)
 }
 
 fn seed_override(node: &SpannedValue, form: SeedOverrideTable) -> SeedOverride {
@@ -247,26 +261,28 @@ fn path_axes(
 
 fn path_axis(path: &str, node: &SpannedValue, values: &[SpannedValue]) -> SweepAxis {
     let origin = format!("axis `{path}`");
-    let value = |value: &SpannedValue| {
-        // The name is where a wrong path is shown, the place where a wrong value is.
-        let setting = FieldOverride::new(
-            path,
-            &origin,
-            &SpannedValue {
-                key_span: node.key_span.clone(),
-                ..value.clone()
-            },
-        );
-        AxisValue {
-            label: setting.label(),
-            overrides: vec![setting],
-            span: value.span.clone(),
-        }
-    };
     SweepAxis {
         name: path.to_owned(),
         is_named: false,
-        values: values.iter().map(value).collect(),
+        values: values
+            .iter()
+            .map(|value: &SpannedValue| {
+                // The name is where a wrong path is shown, the place where a wrong value is.
+                let setting = FieldOverride::new(
+                    path,
+                    &origin,
+                    &SpannedValue {
+                        key_span: node.key_span.clone(),
+                        ..value.clone()
+                    },
+                );
+                AxisValue {
+                    label: setting.label(),
+                    overrides: vec![setting],
+                    span: value.span.clone(),
+                }
+            })
+            .collect(),
         span: node.key_span.clone(),
     }
 }

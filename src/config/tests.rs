@@ -1,4 +1,4 @@
-//! What a person sees who writes an experiment file with a mistake in it.
+//! The messages that a person sees after a mistake in an experiment file.
 
 use std::fs;
 use std::path::Path;
@@ -6,8 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{
-    ConfigError, ExperimentSpec, Method, RunSpec, canonical_json, deserialize, read_experiment,
-    required_models,
+    ConfigError, ExperimentSpec, Method, RunSpec, canonical_json, read_experiment, required_models,
 };
 
 const PLAIN: &str = r#"name = "plain"
@@ -97,7 +96,7 @@ fn misspelt_names_are_told_with_the_nearest_one() {
         9 | [run.colect.sampling]
           |      ^^^^^^
           = did you mean `collect`?
-          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `samples_per_problem`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
     ");
     insta::assert_snapshot!(message(&PLAIN.replace("temperature", "temprature")), @r"
     a.toml:10:1: `run.collect.sampling.temprature`: unknown field
@@ -362,6 +361,83 @@ fn problems_from_files_have_no_seed() {
 }
 
 #[test]
+fn a_methods_value_holds_the_settings_that_it_reads() {
+    let in_value = run_with_method("method = { grpo = { kl = 0.1, samples = 4 } }\n");
+    let beside = run("[run.grpo]\nkl = 0.1\nsamples = 4\n");
+    assert_eq!(
+        (in_value.method, &in_value.grpo),
+        (Method::Grpo, &beside.grpo)
+    );
+    let v_star =
+        run_with_method("method.v-star = { candidates = 3, verifier = { samples = 2 } }\n");
+    assert_eq!(
+        (v_star.samples_per_problem, v_star.verifier.samples),
+        (3, 2)
+    );
+    insta::assert_snapshot!(message(&with_method("method = { grpo = { kl = -0.1 } }\n")), @r"
+    a.toml:6:21: `run.grpo.kl`: -0.1 is not a number of at least 0
+      |
+    6 | method = { grpo = { kl = -0.1 } }
+      |                          ^^^^
+    ");
+    insta::assert_snapshot!(message(&with_method("method = { score = { clip = 1 } }\n")), @r"
+    a.toml:6:22: `run.score.clip`: unknown field
+      |
+    6 | method = { score = { clip = 1 } }
+      |                      ^^^^
+      = valid here: `stage_one`, `stage_two`, `problems`, `samples`, `learning_rate`, `kl`, `kl_first`, `shaping`, `discount`, `unreadable`.
+    ");
+    insta::assert_snapshot!(message(&with_method("method = { rise = { kl = 1 } }\n")), @r"
+    a.toml:6:21: `run.method.rise.kl`: unknown field
+      |
+    6 | method = { rise = { kl = 1 } }
+      |                     ^^
+    ");
+    insta::assert_snapshot!(message(&with_method("method = { gropo = { kl = 1 } }\n")), @r"
+    a.toml:6:12: `run.method`: unknown choice `gropo`
+      |
+    6 | method = { gropo = { kl = 1 } }
+      |            ^^^^^
+      = did you mean `grpo`?
+      = valid here: `rise`, `sft`, `sft-right`, `sft-right-and-wrong`, `rft`, `star`, `pair-sft`, `self-refine`, `self-rewarding`, `v-star`, `glore`, `grpo`, `score`.
+    ");
+}
+
+#[test]
+fn the_command_line_and_a_file_may_use_different_names() {
+    let text =
+        with_method("samples_per_problem = 3\ntrain = { batch_size = 5, max_grad_norm = 2 }\n");
+    let files = [("a.toml", text.as_str())];
+    let over = [
+        ("candidates", "4"),
+        ("train.batch", "6"),
+        ("method.grpo.updates_per_batch", "7"),
+        ("method", "{ grpo = { kl = 0.5 } }"),
+    ];
+    let run = read_in(&files, &over).unwrap().baseline.run_spec().clone();
+    assert_eq!(
+        (
+            run.samples_per_problem,
+            run.train.batch_size,
+            run.train.max_grad_norm
+        ),
+        (4, 6, 2.0)
+    );
+    assert_eq!(
+        (run.method, run.grpo.updates_per_batch, run.grpo.kl),
+        (Method::Grpo, 7, 0.5)
+    );
+}
+
+fn with_method(lines: &str) -> String {
+    PLAIN.replace("base =", &format!("{lines}base ="))
+}
+
+fn run_with_method(lines: &str) -> RunSpec {
+    good(&with_method(lines)).baseline.run_spec().clone()
+}
+
+#[test]
 fn online_settings_are_checked() {
     insta::assert_snapshot!(with("[run.grpo]\nsamples = 1\nkl = -0.1\npasses = 0\n[run.score]\nstage_one = 0\nstage_two = 0\n"), @r"
     a.toml:12:11: `run.grpo.samples`: an advantage needs at least 2 episodes to compare
@@ -372,14 +448,14 @@ fn online_settings_are_checked() {
        |
     14 | passes = 0
        |          ^
-    a.toml:16:13: `run.score.stage_one`: 0 iterations in both stages train nothing
-       |
-    16 | stage_one = 0
-       |             ^
     a.toml:13:6: `run.grpo.kl`: -0.1 is not a number of at least 0
        |
     13 | kl = -0.1
        |      ^^^^
+    a.toml:16:13: `run.score.stage_one`: 0 iterations in both stages train nothing
+       |
+    16 | stage_one = 0
+       |             ^
     ");
 }
 

@@ -1,7 +1,6 @@
 //! Any TOML file as settings that remember where each of them is written.
 //!
-//! For files that are neither experiments nor base models: hides the tree of values, and says what is
-//! wrong with a value as experiment files do. Must not know what such a file means.
+//! For files that are neither experiments nor base models.
 
 use std::path::Path;
 
@@ -43,12 +42,12 @@ impl TomlFile {
     /// The settings.
     ///
     /// # Errors
-    /// All faults that can be told apart, each with its place.
+    /// All separate faults, each with its place.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, Vec<Diagnostic>> {
         deserialize_all(&self.node, &self.path)
     }
 
-    /// The items of a list at the top of this part, each as a part of its own; none where there is no such list.
+    /// The items of a list at the top of this part, each as a part; empty without such a list.
     #[must_use]
     pub fn items(&self, name: &str) -> Vec<Self> {
         let items = self
@@ -56,11 +55,14 @@ impl TomlFile {
             .get(name)
             .map(SpannedValue::items)
             .unwrap_or_default();
-        let part = |(at, node): (usize, &SpannedValue)| Self {
-            path: super::spanned_value::join_path(&self.path, &format!("{name}[{at}]")),
-            node: node.clone(),
-        };
-        items.iter().enumerate().map(part).collect()
+        items
+            .iter()
+            .enumerate()
+            .map(|(at, node): (usize, &SpannedValue)| Self {
+                path: super::spanned_value::join_path(&self.path, &format!("{name}[{at}]")),
+                node: node.clone(),
+            })
+            .collect()
     }
 
     /// Whether there is a value at the end of these steps.
@@ -69,7 +71,7 @@ impl TomlFile {
         self.walk(steps, |_| {}).is_some()
     }
 
-    /// A fault of the value that is reached by these steps (names of members, numbers of items), or of the
+    /// A fault of the value at the end of these steps (names of members, numbers of items), or of the
     /// innermost part around it.
     #[must_use]
     pub fn diagnostic(&self, steps: &[&str], complaint: impl Into<String>) -> Diagnostic {
@@ -78,7 +80,7 @@ impl TomlFile {
         Diagnostic::new(self.dotted_path(steps), complaint).with_span(place)
     }
 
-    /// A fault of the value that is reached by these steps, which is none of those that are possible.
+    /// A fault of the value at the end of these steps, which is not one of the possible values.
     #[must_use]
     pub fn unknown_value(
         &self,

@@ -34,7 +34,7 @@ pub fn value_label(value: &Value) -> String {
     }
 }
 
-/// What stands between the brackets. A sole temperature goes without its name.
+/// The text between the brackets. A sole temperature has no name there.
 fn inner_label(value: &Value) -> String {
     let Value::Object(members) = value else {
         return value_label(value);

@@ -6,8 +6,6 @@
 //! at its second turn, and RISE has nothing to build on. Half of the repeated attempts are wrong,
 //! and a first wrong attempt is never a target: the model learns to stay with a mistake, not to
 //! make one.
-//!
-//! Hides how documents are drawn. Must not know about tokens or the model.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +13,7 @@ use crate::domain::{Message, Problem, Role, Seed, SeededRng, TrainingExample};
 
 use super::PromptConfig;
 
-/// What the pre-training documents are like.
+/// The form of the pre-training documents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CorpusConfig {
@@ -49,7 +47,7 @@ impl Default for CorpusConfig {
 }
 
 impl CorpusConfig {
-    /// What is wrong with these settings, if anything, as (field, complaint).
+    /// The first fault of these settings, as field and complaint.
     #[must_use]
     pub fn first_error(&self) -> Option<(&'static str, String)> {
         let shares = [

@@ -1,7 +1,4 @@
 //! Dealing the rows of a file out to splits.
-//!
-//! Responsible for splits whose problems depend on their own size alone. Hides the order in which
-//! rows are dealt. Must not know what the rows are or where they come from.
 
 use crate::domain::{Problem, Split};
 
@@ -11,7 +8,7 @@ use super::split::{SplitSizes, TaskSplits, normalize_question, shuffle_key};
 /// Where in a file's shuffled rows each split takes its problems. No place depends on a size, so
 /// neither does any split on another one's.
 pub(super) struct SplitLayout {
-    /// Splits that run forward, each from so many eighths of the rows; in ascending order.
+    /// Splits that run forward, each from this many eighths of the rows; in ascending order.
     pub(super) forward: &'static [(Split, usize)],
     /// The split that runs backward from the last row, if any.
     pub(super) backward: Option<Split>,
@@ -19,7 +16,7 @@ pub(super) struct SplitLayout {
 
 /// Deals out the rows of the file that errors call `place`.
 ///
-/// The order is a hash of what each row asks: it is the same in every run, and rows that are
+/// The order is a hash of each row's question: it is the same in every run, and rows that are
 /// added to a file leave the others in order. A larger split begins with the smaller one.
 ///
 /// # Errors

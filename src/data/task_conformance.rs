@@ -1,4 +1,4 @@
-//! What must hold for every task; a new one is added to [`tasks`] and to nothing else here.
+//! Rules for every task; a new task has a line in [`tasks`] and nothing else here.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

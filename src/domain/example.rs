@@ -1,4 +1,4 @@
-//! What a model is trained on: a dialogue in which some attempts are targets.
+//! Training examples: a dialogue in which some attempts are targets.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! `boxed-latex`: the last box of an attempt, for problems whose answers are LaTeX, as in MATH.
 //!
-//! The answer is what stands in the last complete `\boxed{…}` or `\fbox{…}`, braces balanced, or after
+//! The answer is the content of the last complete `\boxed{…}` or `\fbox{…}`, braces balanced, or after
 //! `\boxed` without braces; without one, the attempt is unreadable. The reference is read from the
 //! problem's solution in the same way, or is its answer where the solution has no box. Two answers
 //! are equal if their canonical forms are:
@@ -46,7 +46,7 @@ pub(super) fn grade(problem: &Problem, text: &str) -> Grade {
     Grade { answer, verdict }
 }
 
-/// What stands in the last complete box.
+/// The content of the last complete box.
 pub(in crate::data) fn last_boxed(text: &str) -> Option<&str> {
     boxed::last_boxed(text, &["\\boxed", "\\fbox"], true)
 }
@@ -96,7 +96,7 @@ fn normalize_spelling(text: &str) -> String {
     brace_fractions(&text).unwrap_or(text)
 }
 
-/// What stands between commas that are in no brackets; none where brackets do not fit together.
+/// The parts between commas outside all brackets; `None` where brackets do not fit together.
 fn split_list(text: &str) -> Option<Vec<&str>> {
     let (mut parts, mut depth, mut start) = (Vec::new(), 0_usize, 0);
     for (at, c) in text.char_indices() {
@@ -149,7 +149,7 @@ fn canonical_number(text: &str) -> Option<String> {
     })
 }
 
-/// Whether a minus sign stands first, and the rest.
+/// Whether a minus sign comes first, and the rest.
 fn split_sign(text: &str) -> (bool, &str) {
     match text.strip_prefix(['-', '\u{2212}']) {
         Some(size) => (true, size),
@@ -157,7 +157,7 @@ fn split_sign(text: &str) -> (bool, &str) {
     }
 }
 
-/// What is above and below, of `\frac{a}{b}` and of `a/b`.
+/// The numerator and the denominator of `\frac{a}{b}` and of `a/b`.
 fn split_fraction(text: &str) -> Option<(&str, &str)> {
     match text.strip_prefix("\\frac{") {
         Some(rest) => rest.strip_suffix('}')?.split_once("}{"),

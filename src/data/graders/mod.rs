@@ -1,9 +1,8 @@
 //! The registry of graders: one enum variant each, with its settings, its version and its name.
 //!
 //! A grader reads an answer from a text and compares it with a problem's reference. Several of them
-//! may grade the same texts; their grades stand beside each other under the grader's name and
-//! version. Hides how an answer is found and compared. Must not know what a grade is used for, and
-//! never evaluates anything that a text says.
+//! may grade the same texts; the store keeps each grade under the grader's name and
+//! version.
 //!
 //! Where a grader is added: a file here, a variant of [`GraderConfig`] (the compiler then lists the
 //! places to visit), and a line in [`GraderConfig::ALL`].
@@ -155,7 +154,7 @@ pub enum GraderNameError {
     Settings {
         /// The name with its settings.
         given: String,
-        /// What is wrong with them.
+        /// The fault.
         fault: String,
     },
 }
@@ -166,7 +165,7 @@ fn meant(nearest: Option<&str>) -> String {
         .unwrap_or_default()
 }
 
-/// Reads what [`Display`](fmt::Display) writes.
+/// Reads the output of [`Display`](fmt::Display).
 impl FromStr for GraderConfig {
     type Err = GraderNameError;
 

@@ -16,28 +16,18 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::data::DataError;
+use crate::data::fingerprint::{file_sha256, read_text};
 use crate::data::numeric_answer::{ANSWER_MARKER, canonical_number};
-use crate::data::read_file::{file_sha256, read_text};
 use crate::data::split::{SeenQuestions, SplitSizes, TaskSplits};
-use crate::data::split_assignment::{SplitLayout, assign_splits};
-use crate::domain::{Key, Problem, Split};
+use crate::data::split_assignment::assign_splits;
+use crate::domain::{Key, Problem};
 
 use super::PartCount;
-use super::file_task::RowLocation;
+use super::file_task::{RowLocation, TEST_FILE_LAYOUT, TRAIN_FILE_LAYOUT, numbered_lines};
 
 const EXPECTED: &str = "the folder that holds GSM8K's train.jsonl and test.jsonl";
 const TRAIN: &str = "train.jsonl";
 const TEST: &str = "test.jsonl";
-
-/// `train.jsonl`: up to an eighth of the rows may be validation beside a corpus.
-const TRAIN_LAYOUT: SplitLayout = SplitLayout {
-    forward: &[(Split::Validation, 0), (Split::Corpus, 1)],
-    backward: Some(Split::Train),
-};
-const TEST_LAYOUT: SplitLayout = SplitLayout {
-    forward: &[(Split::Test, 0)],
-    backward: None,
-};
 
 #[derive(Deserialize)]
 struct Gsm8kRow {
@@ -55,35 +45,36 @@ impl Gsm8kReader<'_> {
         let train = read_problems(&self.file(TRAIN), TRAIN, &mut questions)?;
         let test = read_problems(&self.file(TEST), TEST, &mut questions)?;
         let name = |file| self.file(file).display().to_string();
-        let mut splits = assign_splits(train, &TRAIN_LAYOUT, sizes, &name(TRAIN))?;
-        splits.test = assign_splits(test, &TEST_LAYOUT, sizes, &name(TEST))?.test;
+        let mut splits = assign_splits(train, &TRAIN_FILE_LAYOUT, sizes, &name(TRAIN))?;
+        splits.test = assign_splits(test, &TEST_FILE_LAYOUT, sizes, &name(TEST))?.test;
         Ok(splits)
     }
 
     /// Each file's name, place and the SHA-256 of its bytes.
     pub(in crate::data) fn files(&self) -> Result<Vec<(&'static str, PathBuf, Key)>, DataError> {
-        let entry = |name| {
-            let file = self.file(name);
-            let key = file_sha256(&file, EXPECTED)?;
-            Ok((name, file, key))
-        };
-        [TRAIN, TEST].into_iter().map(entry).collect()
+        [TRAIN, TEST]
+            .into_iter()
+            .map(|name| {
+                let file = self.file(name);
+                let key = file_sha256(&file, EXPECTED)?;
+                Ok((name, file, key))
+            })
+            .collect()
     }
 
     /// The number of rows in each file.
     pub(in crate::data) fn part_counts(&self) -> Result<Vec<PartCount>, DataError> {
-        let count = |(name, official): (&str, usize)| {
-            let text = read_text(&self.file(name), EXPECTED)?;
-            let found = text.lines().filter(|line| !line.trim().is_empty()).count();
-            Ok(PartCount {
-                part: name.to_owned(),
-                found,
-                official,
-            })
-        };
         [(TRAIN, 7473), (TEST, 1319)]
             .into_iter()
-            .map(count)
+            .map(|(name, official): (&str, usize)| {
+                let text = read_text(&self.file(name), EXPECTED)?;
+                let found = text.lines().filter(|line| !line.trim().is_empty()).count();
+                Ok(PartCount {
+                    part: name.to_owned(),
+                    found,
+                    official,
+                })
+            })
             .collect()
     }
 
@@ -99,17 +90,8 @@ fn read_problems(
     questions: &mut SeenQuestions,
 ) -> Result<Vec<Problem>, DataError> {
     let text = read_text(path, EXPECTED)?;
-    let lines = text
-        .split('\n')
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty());
-    lines
-        .map(|(index, line)| {
-            let place = RowLocation {
-                path,
-                unit: "line",
-                number: index + 1,
-            };
+    numbered_lines(path, &text)
+        .map(|(place, line)| {
             let problem = parse_problem(line, place, format!("gsm8k/{name}/{}", place.number))?;
             questions.add(&problem.question, || place.describe())?;
             Ok(problem)

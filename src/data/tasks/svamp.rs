@@ -11,7 +11,7 @@
 //!
 //! The question is body and question, with a space between. The reference solution is the
 //! equation and its result, `76-25=51`. SVAMP is one set of 1,000 problems made for testing: a
-//! test split alone may have all of them; once other splits are asked for, they share the rows as
+//! test split alone may have all of them; where there are other splits, they share the rows as
 //! in [`LAYOUT`], so do not compare such a test score with one on the full set. Known wrong
 //! labels are kept as they are.
 
@@ -22,8 +22,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::data::DataError;
+use crate::data::fingerprint::{file_sha256, read_text};
 use crate::data::numeric_answer::{ANSWER_MARKER, canonical_number};
-use crate::data::read_file::{file_sha256, read_text};
 use crate::data::split::{SeenQuestions, SplitSizes, TaskSplits};
 use crate::data::split_assignment::{SplitLayout, assign_splits};
 use crate::domain::{Key, Problem, Split};

@@ -10,9 +10,8 @@
 //! #### 36
 //! ```
 //!
-//! Responsible for which stories there are and how often. Hides how they are drawn. The
-//! solution states every step as an equation, because a small model that skips the operands does
-//! not learn the task, and ends the way GSM8K's solutions do.
+//! The solution states every step as an equation, because a small model that skips the operands
+//! does not learn the task, and ends the way GSM8K's solutions do.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -29,7 +28,7 @@ use super::wording::{NAMES_AND_PRONOUNS, NOUNS, StoryScene, StoryWording, TotalC
 /// Steps beyond which the running total might outgrow 64 bits.
 const MAX_STEPS: u32 = 16;
 
-/// So many draws in a row without a new problem mean that there are no more.
+/// After this many draws in a row without a new problem, there are no more.
 const MAX_FAILED_DRAWS: usize = 20_000;
 
 /// Settings of the generated task.
@@ -54,7 +53,7 @@ impl Default for WordProblems {
     }
 }
 
-/// The settings that a file names; the task says what the others are.
+/// The settings that a file names; the task gives the others.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PartialWordProblems {
@@ -107,7 +106,7 @@ impl WordProblems {
             .map(|named| named.with_defaults(Self::longer()))
     }
 
-    /// What is wrong with these settings, if anything, as (field, complaint).
+    /// The first fault of these settings, as field and complaint.
     #[must_use]
     pub fn first_error(&self) -> Option<(&'static str, String)> {
         for (field, [fewest, most]) in [("steps", self.steps), ("corpus_steps", self.corpus_steps)]
@@ -140,7 +139,7 @@ impl WordProblems {
         Ok(splits)
     }
 
-    /// The problems of one split, from a stream of its own: draws whose question is at home in
+    /// The problems of one split, from its own random stream: draws whose question is at home in
     /// another split, or was drawn before, are passed over.
     fn generate(
         &self,
@@ -185,11 +184,11 @@ impl WordProblems {
     }
 }
 
-/// A start and what happens to it.
+/// A starting number and its changes.
 struct WordProblemStory {
     scene: StoryScene,
     start: i64,
-    /// Each change, and whether it is told in the second phrasing.
+    /// Each change, and whether the story has it in the second phrasing.
     changes: Vec<(TotalChange, bool)>,
 }
 

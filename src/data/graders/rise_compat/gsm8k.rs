@@ -25,7 +25,7 @@ pub(super) fn grade(settings: RiseCompat, problem: &Problem, text: &str) -> Grad
     Grade { answer, verdict }
 }
 
-/// The attempt's answer: what is in the last box, commas deleted, as an integer.
+/// The attempt's answer: the content of the last box, commas deleted, as an integer.
 fn extract_answer(settings: RiseCompat, text: &str) -> Option<String> {
     let content = if settings.flat_braces {
         last_box(text)
@@ -43,12 +43,12 @@ fn extract_answer(settings: RiseCompat, text: &str) -> Option<String> {
     }
 }
 
-/// What is in the last `boxed{…}` that holds at least one character and ends at the first `}`.
+/// The content of the last `boxed{…}` that holds at least one character and ends at the first `}`.
 fn last_box(text: &str) -> Option<&str> {
     let (mut last, mut rest) = (None, text);
     while let Some((_, after)) = rest.split_once("boxed{") {
         match after.find('}') {
-            // Without a character in it there is no match here; the search goes on behind its name.
+            // Without a character in it there is no match here; the search continues behind its name.
             Some(0) => rest = after,
             Some(end) => {
                 last = Some(&after[..end]);

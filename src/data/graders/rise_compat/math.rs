@@ -89,7 +89,7 @@ fn normalize_spelling(text: &str) -> Result<String, PythonException> {
     Ok(slash_to_frac(if half { "\\frac{1}{2}" } else { &text }))
 }
 
-/// What stands before the unit; two units raise an exception.
+/// The text before the unit; two units raise an exception.
 fn strip_unit(text: &str) -> Result<&str, PythonException> {
     match text.split_once(UNIT_PREFIX) {
         None => Ok(text),

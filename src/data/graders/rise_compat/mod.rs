@@ -1,11 +1,11 @@
-//! `rise-compat`: what the official RISE code makes of an attempt, bit by bit.
+//! `rise-compat`: grades exactly as the official RISE code does.
 //!
 //! For comparison with published numbers (Qu et al. 2024; the code is github.com/cmu-mind/RISE at
 //! commit 4a2806e53546f04586177b8396b59a19840c0240, `environments/`). Its faults are kept, and each
 //! is a setting that switches it off. One difference is left: where that code would stop the whole
 //! run with an error, as for an integer too large for a float, the attempt is wrong.
 //!
-//! `gsm8k.rs` and `math.rs` are the two environments; `python.rs` is what Python takes for a number.
+//! `gsm8k.rs` and `math.rs` are the two environments; `python.rs` reads numbers as Python does.
 //! No code is executed: the official one also evaluates the reference's calculator marks with
 //! Python's `eval` and throws the results away.
 
@@ -113,7 +113,7 @@ impl RiseCompat {
         }
     }
 
-    /// What a text without a box states after its last `####`, if that is allowed.
+    /// The answer after the last `####` of a text without a box, if that is allowed.
     fn answer_after_marker(self, text: &str) -> Option<&str> {
         let (_, after) = text
             .rsplit_once(ANSWER_MARKER)
@@ -167,7 +167,7 @@ mod tests {
         );
     }
 
-    /// What the official code itself answered; `tests/golden/README.md` says how it was asked.
+    /// The answers of the official code itself; `tests/golden/README.md` says how to get them.
     #[test]
     fn the_official_code_answers_the_same() {
         #[derive(Deserialize)]

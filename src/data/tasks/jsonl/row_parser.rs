@@ -1,6 +1,4 @@
 //! One row of a JSONL file as a problem.
-//!
-//! Hides where a field is and how the answer is taken out of it. Must not know which file it is in.
 
 use regex::Regex;
 use serde_json::Value;
@@ -20,7 +18,7 @@ pub(super) struct JsonlRowParser<'a> {
 }
 
 impl<'a> JsonlRowParser<'a> {
-    /// A reader, or what is wrong with the pattern, as (field, complaint).
+    /// A reader, or the fault of the pattern, as field and complaint.
     pub(super) fn new(task: &'a JsonlTaskConfig) -> Result<Self, (&'static str, String)> {
         Ok(Self {
             task,

@@ -1,17 +1,15 @@
 //! The folder `MATH`: which files it holds, in an order that no file system decides.
-//!
-//! Hides the layout and what may be wrong with it. Must not know what a file says.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::data::DataError;
-use crate::data::read_file::file_sha256;
+use crate::data::fingerprint::file_sha256;
 use crate::domain::Key;
 
 use super::settings::MathSubject;
 
-/// What `path` must be.
+/// The meaning of `path`, for errors.
 pub(super) const EXPECTED: &str = "the folder MATH, which holds `train` and `test`";
 
 /// The two halves as MATH ships them, and the names of their folders.
@@ -61,7 +59,7 @@ pub(super) struct MathListing {
     pub(super) others: Vec<String>,
 }
 
-/// Looks at what is there.
+/// Lists the files that are there.
 pub(super) fn list_files(root: &Path, subjects: &[MathSubject]) -> Result<MathListing, DataError> {
     check_layout(root)?;
     let mut listing = MathListing::default();
@@ -169,7 +167,7 @@ fn is_math_folder(root: &Path) -> bool {
         .all(|half| root.join(half.folder()).is_dir())
 }
 
-/// The SHA-256 of what `sha256sum` says of all files, in order of their names: one line each, the
+/// The SHA-256 of the lines that `sha256sum` prints for all files, in order of their names: the
 /// file's SHA-256, two spaces and its name.
 pub(super) fn digest(root: &Path, listing: &MathListing) -> Result<Key, DataError> {
     let mut names: Vec<String> = listing.entries.iter().map(|entry| entry.name()).collect();

@@ -6,11 +6,10 @@
 //! { "problem": "What is $1+1$?", "level": "Level 1", "type": "Algebra", "solution": "It is $\\boxed{2}$." }
 //! ```
 //!
-//! The answer is what stands in the last box of the solution, braces balanced. A problem's id names
+//! The answer is the content of the solution's last box, braces balanced. A problem's id names
 //! its file, e.g. `math/test/algebra/7.json`. The test split is MATH-500, the 1,000 of the official
 //! RISE code, or all of `test`; all other splits come from `train`, or from everything that is not
-//! tested on. Among these, a question that was met before is left out; `rise-lab data` lists it. Hides
-//! layout and lists of names. Must not know how answers are compared.
+//! tested on. Among these, a question that was met before is left out; `rise-lab data` lists it.
 
 mod folder;
 mod settings;
@@ -21,27 +20,17 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::data::DataError;
+use crate::data::fingerprint::read_text;
 use crate::data::graders::last_boxed;
-use crate::data::read_file::read_text;
 use crate::data::split::{SplitSizes, TaskSplits, question_identity};
-use crate::data::split_assignment::{SplitLayout, assign_splits};
-use crate::domain::{Key, Problem, Split};
+use crate::data::split_assignment::assign_splits;
+use crate::domain::{Key, Problem};
 
 use self::folder::{EXPECTED, MathEntry, MathHalf, MathListing, digest, list_files};
 pub use self::settings::{MathSubject, MathTaskConfig, MathTestSet, MathTrainSet};
 
 use super::PartCount;
-use super::file_task::RowLocation;
-
-/// Training problems are dealt out as GSM8K's are.
-const TRAIN_LAYOUT: SplitLayout = SplitLayout {
-    forward: &[(Split::Validation, 0), (Split::Corpus, 1)],
-    backward: Some(Split::Train),
-};
-const TEST_LAYOUT: SplitLayout = SplitLayout {
-    forward: &[(Split::Test, 0)],
-    backward: None,
-};
+use super::file_task::{RowLocation, TEST_FILE_LAYOUT, TRAIN_FILE_LAYOUT};
 
 #[derive(Deserialize)]
 struct MathRow {
@@ -54,24 +43,29 @@ struct MathRow {
 pub(in crate::data) struct MathReader<'a>(pub(in crate::data) &'a MathTaskConfig);
 
 impl MathReader<'_> {
-    /// Reads the files behind the splits that are asked for, and deals them out.
+    /// Reads the files behind the splits in use, and deals them out.
     pub(in crate::data) fn load(&self, sizes: &SplitSizes) -> Result<TaskSplits, DataError> {
         let (train, test) = self.select_entries(&self.listing()?)?;
         let place = |what: &str| format!("{} ({what})", self.0.path.display());
         let mut splits = TaskSplits::default();
         if sizes.corpus + sizes.train + sizes.validation > 0 {
             let (train, _) = without_repeats(self.read_problems(&train)?);
-            splits = assign_splits(train, &TRAIN_LAYOUT, sizes, &place("training problems"))?;
+            splits = assign_splits(
+                train,
+                &TRAIN_FILE_LAYOUT,
+                sizes,
+                &place("training problems"),
+            )?;
         }
         if sizes.test > 0 {
             let test = self.read_problems(&test)?;
             splits.test =
-                assign_splits(test, &TEST_LAYOUT, sizes, &place(self.0.test.name()))?.test;
+                assign_splits(test, &TEST_FILE_LAYOUT, sizes, &place(self.0.test.name()))?.test;
         }
         Ok(splits)
     }
 
-    /// The folder's name and the SHA-256 of what `sha256sum` says of its files.
+    /// The folder's name and the SHA-256 of the lines that `sha256sum` prints for its files.
     pub(in crate::data) fn files(&self) -> Result<Vec<(&'static str, PathBuf, Key)>, DataError> {
         let key = digest(&self.0.path, &self.listing()?)?;
         Ok(vec![("MATH", self.0.path.clone(), key)])
@@ -81,11 +75,14 @@ impl MathReader<'_> {
     pub(in crate::data) fn part_counts(&self) -> Result<Vec<PartCount>, DataError> {
         let listing = self.listing()?;
         let of = |half: MathHalf, subject: MathSubject| {
-            let here = |entry: &&MathEntry| (entry.half, entry.subject) == (half, subject);
             let (train, test) = subject.official_counts();
             PartCount {
                 part: format!("{}/{}", half.folder(), subject.folder()),
-                found: listing.entries.iter().filter(here).count(),
+                found: listing
+                    .entries
+                    .iter()
+                    .filter(|entry: &&MathEntry| (entry.half, entry.subject) == (half, subject))
+                    .count(),
                 official: if half == MathHalf::Train { train } else { test },
             }
         };
@@ -96,14 +93,17 @@ impl MathReader<'_> {
             .collect())
     }
 
-    /// What a person should know of the folder: files that are passed over, and questions that are
-    /// asked again.
+    /// Notes on the folder for people: files that nobody reads, and repeated questions.
     pub(in crate::data) fn notes(&self) -> Result<Vec<String>, DataError> {
         let listing = self.listing()?;
         let (train, _) = self.select_entries(&listing)?;
         let (_, mut notes) = without_repeats(self.read_problems(&train)?);
-        let other = |name| format!("{name} is passed over, since it is not called <number>.json");
-        notes.extend(listing.others.into_iter().map(other));
+        notes.extend(
+            listing
+                .others
+                .into_iter()
+                .map(|name| format!("{name} is passed over, since it is not called <number>.json")),
+        );
         Ok(notes)
     }
 
@@ -118,12 +118,16 @@ impl MathReader<'_> {
     ) -> Result<(Vec<MathEntry>, Vec<MathEntry>), DataError> {
         let test = self.test_entries(listing)?;
         let is_tested: BTreeSet<MathEntry> = test.iter().copied().collect();
-        let trained = |entry: &&MathEntry| match self.0.train {
-            MathTrainSet::Official => entry.half == MathHalf::Train,
-            MathTrainSet::Rest => !is_tested.contains(entry),
-        };
         Ok((
-            listing.entries.iter().filter(trained).copied().collect(),
+            listing
+                .entries
+                .iter()
+                .filter(|entry: &&MathEntry| match self.0.train {
+                    MathTrainSet::Official => entry.half == MathHalf::Train,
+                    MathTrainSet::Rest => !is_tested.contains(entry),
+                })
+                .copied()
+                .collect(),
             test,
         ))
     }
