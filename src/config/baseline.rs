@@ -50,17 +50,19 @@ impl FieldOverride {
 
     /// Whether this setting decides the field at `path`, lies in it, or holds it.
     fn affects(&self, path: &str) -> bool {
-        let within = |inner: &str, outer: &str| {
-            inner
-                .strip_prefix(outer)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        };
         let kept = kept_settings(&self.path, &self.value).unwrap_or_default();
         let paths = kept.iter().map(|(kept, _)| kept.as_str());
         paths
             .chain([self.path.as_str()])
-            .any(|own| within(path, own) || within(own, path))
+            .any(|own| lies_within(path, own) || lies_within(own, path))
     }
+}
+
+/// Whether a path is another one, or leads to a part of it.
+fn lies_within(inner: &str, outer: &str) -> bool {
+    inner
+        .strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// The baseline of an experiment, to which settings can be applied.
@@ -212,11 +214,11 @@ impl Baseline {
         let spec = serde_json::to_value(&self.spec).expect("settings are plain data");
         let mut paths = vec![];
         list_paths("", &spec, &mut paths);
-        let last = |path: &str| path.rsplit('.').next().map(str::to_owned);
         // The right name in the wrong table is a closer miss than a similar path.
+        let name = path.rsplit('.').next();
         let moved = paths
             .iter()
-            .find(|other| last(other) == last(path))
+            .find(|other| other.rsplit('.').next() == name)
             .cloned();
         moved.or_else(|| nearest_name(path, paths.iter().map(String::as_str)).map(str::to_owned))
     }

@@ -116,14 +116,17 @@ fn redact_url(line: &str) -> String {
     let behind = url.find(['?', '#']).map_or(url.len(), |at| at + 1);
     let before = url[..behind].rfind('@').unwrap_or(0);
     let scheme = url.find("://").map_or(0, |at| at + 3).min(before);
-    let hidden = |part: &str| "*".repeat(part.chars().count());
     let parts = [
         &url[..scheme],
-        &hidden(&url[scheme..before]),
+        &hide(&url[scheme..before]),
         &url[before..behind],
-        &hidden(&url[behind..]),
+        &hide(&url[behind..]),
     ];
     format!("{}{}{}", &line[..from], parts.concat(), &line[to..])
+}
+
+fn hide(text: &str) -> String {
+    "*".repeat(text.chars().count())
 }
 
 impl fmt::Display for SourceSpan {
@@ -236,16 +239,22 @@ impl std::error::Error for Diagnostic {}
 #[must_use]
 pub fn nearest_name<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const MIN_SIMILARITY: f64 = 0.8;
-    let plain = |text: &str| text.to_lowercase().replace('_', "-");
-    let scored = names
-        .into_iter()
-        .map(|other| (strsim::jaro_winkler(&plain(name), &plain(other)), other));
+    let scored = names.into_iter().map(|other| {
+        (
+            strsim::jaro_winkler(&kebab_case(name), &kebab_case(other)),
+            other,
+        )
+    });
     let best = scored.fold(None, |best: Option<(f64, &str)>, next| match best {
         Some(best) if best.0 >= next.0 => Some(best),
         _ => Some(next),
     });
     best.filter(|(score, _)| *score >= MIN_SIMILARITY)
         .map(|(_, name)| name)
+}
+
+fn kebab_case(name: &str) -> String {
+    name.to_lowercase().replace('_', "-")
 }
 
 /// Hints for a name that does not exist: the nearest one, and all of them.

@@ -11,7 +11,7 @@ use super::deserialize::{deserialize as typed, deserialize_all};
 use super::diagnostic::{ConfigError, Diagnostic};
 use super::report_options::ReportOptions;
 use super::spanned_value::{SpannedValue, TomlValue, join_path};
-use super::spelling::{kept_settings, kept_table};
+use super::spelling::{kept_settings, kept_table, use_kept_mode};
 use super::sweep::{SweepSpec, parse_sweep};
 
 /// An experiment as its file describes it, not yet expanded into runs.
@@ -83,7 +83,44 @@ pub fn read_experiment(
     overrides: &[(String, String)],
 ) -> Result<ExperimentSpec, ConfigError> {
     let text = read_text_file(path, "is this the right path?")?;
-    let mut tree = SpannedValue::parse(&path.display().to_string(), &text)?;
+    let (form, tree) = read_layers(path, &text, overrides)?;
+    let mut faults = header_diagnostics(&tree);
+    let seeds = parse_seeds(&tree, &mut faults);
+    let baseline = parse_baseline(&tree)
+        .map_err(|more| faults.extend(more))
+        .ok();
+    let empty = SpannedValue::empty();
+    let sweep = parse_sweep(tree.get("sweep").unwrap_or(&empty))
+        .map_err(|more| faults.extend(more))
+        .ok();
+    let report = tree.get("report").unwrap_or(&empty);
+    let report_options = deserialize_all::<ReportOptions>(report, "report")
+        .map_err(|more| faults.extend(more))
+        .ok();
+    match (baseline, sweep, report_options) {
+        (Some(baseline), Some(sweep), Some(options)) if faults.is_empty() => Ok(ExperimentSpec {
+            name: form.name,
+            question: form.question,
+            seeds,
+            text,
+            report_json: serde_json::to_value(&options).expect("options are plain data"),
+            report_options: options,
+            baseline,
+            sweep,
+            path: path.to_owned(),
+            document: tree,
+        }),
+        _ => Err(ConfigError::Invalid(faults)),
+    }
+}
+
+/// The file laid over the one that it extends, and the overrides over both.
+fn read_layers(
+    path: &Path,
+    text: &str,
+    overrides: &[(String, String)],
+) -> Result<(ExperimentTable, SpannedValue), ConfigError> {
+    let mut tree = SpannedValue::parse(&path.display().to_string(), text)?;
     let form: ExperimentTable = deserialize_all(&tree, "").map_err(ConfigError::Invalid)?;
     use_kept_names(&mut tree)?;
     if let Some(parent) = &form.extends {
@@ -92,33 +129,7 @@ pub fn read_experiment(
     for (at, value) in overrides {
         apply_override(&mut tree, at, value)?;
     }
-    let mut faults = header_diagnostics(&tree);
-    let seeds = parse_seeds(&tree, &mut faults);
-    let template = parse_baseline(&tree)
-        .map_err(|more| faults.extend(more))
-        .ok();
-    let parts = |name: &str| tree.get(name).cloned().unwrap_or_else(SpannedValue::empty);
-    let sweep = parse_sweep(&parts("sweep"))
-        .map_err(|more| faults.extend(more))
-        .ok();
-    let wishes = deserialize_all::<ReportOptions>(&parts("report"), "report")
-        .map_err(|more| faults.extend(more))
-        .ok();
-    match (template, sweep, wishes) {
-        (Some(template), Some(sweep), Some(wishes)) if faults.is_empty() => Ok(ExperimentSpec {
-            name: form.name,
-            question: form.question,
-            seeds,
-            text,
-            report_json: serde_json::to_value(&wishes).expect("wishes are plain data"),
-            report_options: wishes,
-            baseline: template,
-            sweep,
-            path: path.to_owned(),
-            document: tree,
-        }),
-        _ => Err(ConfigError::Invalid(faults)),
-    }
+    Ok((form, tree))
 }
 
 fn parse_baseline(tree: &SpannedValue) -> Result<Baseline, Vec<Diagnostic>> {
@@ -135,18 +146,19 @@ fn parse_baseline(tree: &SpannedValue) -> Result<Baseline, Vec<Diagnostic>> {
 
 /// The text of a file, or why there is none.
 pub(super) fn read_text_file(path: &Path, advice: &str) -> Result<String, ConfigError> {
-    let unreadable = |cause: String, advice: &str| ConfigError::Unreadable {
+    let (cause, advice) = match std::fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => return Ok(text),
+        Ok(Err(error)) => {
+            let good = error.utf8_error().valid_up_to();
+            let cause = format!("byte {good} is not UTF-8");
+            (cause, "save the file as UTF-8 text")
+        }
+        Err(error) => (error.to_string(), advice),
+    };
+    Err(ConfigError::Unreadable {
         path: path.to_owned(),
         cause,
         advice: advice.to_owned(),
-    };
-    let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string(), advice))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let good = error.utf8_error().valid_up_to();
-        unreadable(
-            format!("byte {good} is not UTF-8"),
-            "save the file as UTF-8 text",
-        )
     })
 }
 
@@ -182,29 +194,36 @@ fn apply_extends(tree: &mut SpannedValue, path: &Path, parent: &str) -> Result<(
 
 /// Lays a value from the command line over `[run]`.
 fn apply_override(tree: &mut SpannedValue, at: &str, value: &str) -> Result<(), ConfigError> {
-    let line = |value: &str| SpannedValue::parse("--set", &format!("{at} = {value}"));
-    let quoted = || line(&Value::String(value.to_owned()).to_string());
-    let node = line(value).or_else(|_| quoted())?;
+    let quoted = Value::String(value.to_owned());
+    let node = SpannedValue::parse("--set", &format!("{at} = {value}"))
+        .or_else(|_| SpannedValue::parse("--set", &format!("{at} = {quoted}")))?;
     let Some(node) = node.find(at) else {
         return Err(Diagnostic::new(at, "not a path of fields").into());
     };
-    let inside_run = |path: &str| path.strip_prefix("run.").is_some_and(is_struct_path);
     for (path, value) in kept_settings(at, node)? {
-        tree.overlay(&format!("run.{path}"), &value, &inside_run)?;
+        tree.overlay(&format!("run.{path}"), &value, &|path| {
+            path.strip_prefix("run.").is_some_and(is_struct_path)
+        })?;
     }
     Ok(())
 }
 
-/// Puts the settings of `[run]` where a run keeps them.
+/// Puts the settings of `[run]` where a run keeps them, and names the mode of `[sweep]` as reports do.
 fn use_kept_names(tree: &mut SpannedValue) -> Result<(), Diagnostic> {
     let TomlValue::Table(members) = &mut tree.content else {
         return Ok(());
     };
-    for (_, node) in members.iter_mut().filter(|(name, _)| name == "run") {
-        *node = kept_table(node).map_err(|fault| Diagnostic {
-            path: join_path("run", &fault.path),
-            ..fault
-        })?;
+    for (name, node) in members {
+        match name.as_str() {
+            "run" => {
+                *node = kept_table(node).map_err(|fault| Diagnostic {
+                    path: join_path("run", &fault.path),
+                    ..fault
+                })?;
+            }
+            "sweep" => use_kept_mode(node),
+            _ => {}
+        }
     }
     Ok(())
 }

@@ -88,6 +88,16 @@ pub(super) fn kept_table(table: &SpannedValue) -> Result<SpannedValue, Diagnosti
     Ok(kept)
 }
 
+/// Gives the mode of `[sweep]` the name that reports have for it.
+pub(super) fn use_kept_mode(sweep: &mut SpannedValue) {
+    if let TomlValue::Table(members) = &mut sweep.content
+        && let Some((_, mode)) = members.iter_mut().find(|(name, _)| name == "mode")
+        && matches!(&mode.content, TomlValue::String(name) if name == "one-at-a-time")
+    {
+        mode.content = TomlValue::String("around".to_owned());
+    }
+}
+
 /// The choice of a method, and the settings in its value.
 fn method_settings(
     name: &str,
@@ -140,8 +150,8 @@ fn method_setting_path(
 
 /// Whether two paths are one setting, the one by its other name.
 pub(super) fn is_same_setting(path: &str, other: &str) -> bool {
-    let steps = |path: &str| renamed(&path.split('.').collect::<Vec<_>>());
-    path == other || steps(path) == steps(other)
+    let [path, other] = [path, other].map(|path| renamed(&path.split('.').collect::<Vec<_>>()));
+    path == other
 }
 
 /// A path in the run's own names.
@@ -178,19 +188,10 @@ fn insert(
 ) -> Result<(), Diagnostic> {
     let (step, rest) = path.split_once('.').unwrap_or((path, ""));
     let here = join_path(above, step);
-    let TomlValue::Table(members) = &mut table.content else {
+    if !table.is_table() {
         return Err(given_twice(above, &value));
-    };
-    let index = members.iter().position(|(name, _)| name == step);
-    let index = index.unwrap_or_else(|| {
-        let empty = SpannedValue {
-            key_span: value.key_span.clone(),
-            ..SpannedValue::empty()
-        };
-        members.push((step.to_owned(), empty));
-        members.len() - 1
-    });
-    let member = &mut members[index].1;
+    }
+    let member = table.member_or_empty(step, value.key_span.as_ref());
     if !rest.is_empty() {
         return insert(member, &here, rest, value);
     }

@@ -23,7 +23,7 @@ pub enum SweepMode {
     /// The first values together, the second values together, and so on.
     Zip,
     /// The baseline, and one axis changed at a time.
-    #[serde(rename = "around", alias = "one-at-a-time")]
+    #[serde(rename = "around")]
     OneAtATime,
 }
 
@@ -168,65 +168,53 @@ struct SeedOverrideTable {
 /// Reads `[sweep]`.
 pub(super) fn parse_sweep(node: &SpannedValue) -> Result<SweepSpec, Vec<Diagnostic>> {
     let form: SweepTable = deserialize_all(node, "sweep")?;
-    let items = |name: &str| node.get(name).map_or(&[][..], SpannedValue::items);
-    let mut axes: Vec<SweepAxis> = items("axis").iter().map(named_axis).collect();
+    let mut axes: Vec<SweepAxis> = node.list("axis").iter().map(named_axis).collect();
     if let Some(table) = node.get("axes") {
         path_axes("", table, &mut axes)?;
     }
-    let rules: Vec<SeedOverride> = items("seeds")
+    let rules: Vec<SeedOverride> = node
+        .list("seeds")
         .iter()
         .zip(form.seeds)
-        .map(|(node, form)| seed_override(node, form))
+        .map(|(node, form)| SeedOverride {
+            cells: member_cell(node, "where", "this rule"),
+            seeds: form.seeds,
+        })
         .collect();
-    let wrong = rules
+    let faults: Vec<Diagnostic> = rules
         .iter()
-        .filter_map(|rule| Some(rule.cells.diagnostic(seeds_error(&rule.seeds)?)));
-    let wrong: Vec<Diagnostic> = wrong.collect();
-    if !wrong.is_empty() {
-        return Err(wrong);
+        .filter_map(|rule| Some(rule.cells.diagnostic(seeds_error(&rule.seeds)?)))
+        .collect();
+    if !faults.is_empty() {
+        return Err(faults);
     }
-    let cells = |name: &str, origin: &str| {
-        let cells = items(name).iter().map(|cell| listed_cell(origin, cell));
-        cells.collect()
-    };
     let mut sweep = SweepSpec {
         mode: form.mode,
         axes,
-        list: cells("list", "this cell"),
-        exclude: cells("exclude", "this exclusion"),
+        list: listed_cells(node, "list", "this cell"),
+        exclude: listed_cells(node, "exclude", "this exclusion"),
         seed_overrides: rules,
     };
     sweep.use_names_of_axes();
     Ok(sweep)
 }
 
-fn seed_override(node: &SpannedValue, form: SeedOverrideTable) -> SeedOverride {
-    SeedOverride {
-        cells: member_cell(node, "where", "this rule"),
-        seeds: form.seeds,
-    }
+fn listed_cells(node: &SpannedValue, name: &str, origin: &str) -> Vec<ListedCell> {
+    let cells = node.list(name).iter();
+    cells.map(|cell| listed_cell(origin, cell)).collect()
 }
 
 fn named_axis(node: &SpannedValue) -> SweepAxis {
-    let text = |node: &SpannedValue, name: &str| {
-        node.get(name)
-            .map(|node| value_label(&node.to_json()))
-            .unwrap_or_default()
-    };
-    let name = text(node, "name");
-    let values = node
-        .get("values")
-        .map_or(&[][..], SpannedValue::items)
-        .iter()
-        .map(|value| {
-            let label = text(value, "label");
-            let origin = format!("axis `{name}`, value `{label}`,");
-            AxisValue {
-                overrides: member_cell(value, "set", &origin).overrides,
-                label,
-                span: value.span.clone(),
-            }
-        });
+    let name = member_label(node, "name");
+    let values = node.list("values").iter().map(|value| {
+        let label = member_label(value, "label");
+        let origin = format!("axis `{name}`, value `{label}`,");
+        AxisValue {
+            overrides: member_cell(value, "set", &origin).overrides,
+            label,
+            span: value.span.clone(),
+        }
+    });
     let place = node.get("name").and_then(|name| name.span.clone());
     SweepAxis {
         values: values.collect(),
@@ -234,6 +222,12 @@ fn named_axis(node: &SpannedValue) -> SweepAxis {
         is_named: true,
         span: place,
     }
+}
+
+fn member_label(node: &SpannedValue, name: &str) -> String {
+    node.get(name)
+        .map(|node| value_label(&node.to_json()))
+        .unwrap_or_default()
 }
 
 /// Axes by path; a path may be written in quotes or as tables within tables.

@@ -30,12 +30,9 @@ fn read_in(files: &[(&str, &str)], overrides: &[(&str, &str)]) -> Result<Experim
         .iter()
         .map(|&(path, value)| (path.to_owned(), value.to_owned()))
         .collect();
-    let told = |error: ConfigError| {
-        error
-            .to_string()
-            .replace(&format!("{}/", folder.path().display()), "")
-    };
-    read_experiment(&folder.path().join("a.toml"), &overrides).map_err(told)
+    let prefix = format!("{}/", folder.path().display());
+    read_experiment(&folder.path().join("a.toml"), &overrides)
+        .map_err(|error| error.to_string().replace(&prefix, ""))
 }
 
 fn good(text: &str) -> ExperimentSpec {
@@ -81,7 +78,7 @@ fn seeds_are_one_zero_by_default() {
 }
 
 #[test]
-fn misspelt_names_are_told_with_the_nearest_one() {
+fn misspelt_fields_are_shown_with_the_nearest_one() {
     insta::assert_snapshot!(message(&PLAIN.replace("question", "qestion")), @r#"
     a.toml:2:1: `qestion`: unknown field
       |
@@ -106,6 +103,30 @@ fn misspelt_names_are_told_with_the_nearest_one() {
        = did you mean `temperature`?
        = valid here: `temperature`, `top_k`, `top_p`, `max_tokens`.
     ");
+    insta::assert_snapshot!(with("[sweeps]\n"), @r"
+    a.toml:11:2: `sweeps`: unknown field
+       |
+    11 | [sweeps]
+       |  ^^^^^^
+       = did you mean `sweep`?
+       = valid here: `name`, `question`, `extends`, `seeds`, `run`, `sweep`, `report`.
+    ");
+}
+
+#[test]
+fn misspelt_options_of_the_report_are_shown_with_the_nearest_one() {
+    insta::assert_snapshot!(with("[report]\nheadlines = []\n"), @r"
+    a.toml:12:1: `report.headlines`: unknown field
+       |
+    12 | headlines = []
+       | ^^^^^^^^^
+       = did you mean `headline`?
+       = valid here: `headline`, `baseline`, `regimes`.
+    ");
+}
+
+#[test]
+fn misspelt_choices_are_shown_with_the_nearest_one() {
     insta::assert_snapshot!(message(&PLAIN.replace("word-problems", "word_problem")), @r"
     a.toml:7:10: `run.task`: unknown choice `word_problem`
       |
@@ -122,14 +143,6 @@ fn misspelt_names_are_told_with_the_nearest_one() {
        = did you mean `base`?
        = valid here: `base`, `previous`.
     "#);
-    insta::assert_snapshot!(with("[sweeps]\n"), @r"
-    a.toml:11:2: `sweeps`: unknown field
-       |
-    11 | [sweeps]
-       |  ^^^^^^
-       = did you mean `sweep`?
-       = valid here: `name`, `question`, `extends`, `seeds`, `run`, `sweep`, `report`.
-    ");
     insta::assert_snapshot!(with("[sweep]\nmode = \"arround\"\n"), @r#"
     a.toml:12:8: `sweep.mode`: unknown choice `arround`
        |
@@ -138,14 +151,6 @@ fn misspelt_names_are_told_with_the_nearest_one() {
        = did you mean `around`?
        = valid here: `grid`, `list`, `zip`, `around`.
     "#);
-    insta::assert_snapshot!(with("[report]\nheadlines = []\n"), @r"
-    a.toml:12:1: `report.headlines`: unknown field
-       |
-    12 | headlines = []
-       | ^^^^^^^^^
-       = did you mean `headline`?
-       = valid here: `headline`, `baseline`, `regimes`.
-    ");
 }
 
 #[test]
@@ -170,6 +175,10 @@ fn wrong_types_say_what_is_expected() {
     12 | train = 1.5
        |         ^^^
     ");
+}
+
+#[test]
+fn wrong_lengths_say_how_many_are_expected() {
     insta::assert_snapshot!(message(&PLAIN.replace("[3, 4]", "3")), @r"
     a.toml:7:36: `run.task.word-problems.steps`: expected an array of length 2, found integer `3`
       |
@@ -182,6 +191,10 @@ fn wrong_types_say_what_is_expected() {
     7 | task = { word-problems = { steps = [3] } }
       |                                    ^^^
     ");
+}
+
+#[test]
+fn a_choice_without_its_setting_shows_how_to_write_it() {
     insta::assert_snapshot!(message(&PLAIN.replace("[run.collect.sampling]\ntemperature = 0.7", "[run.collect]\nteacher = \"self\"")), @r#"
     a.toml:10:11: `run.collect.teacher`: `self` needs a setting
        |
@@ -192,7 +205,7 @@ fn wrong_types_say_what_is_expected() {
 }
 
 #[test]
-fn what_is_missing_is_told() {
+fn what_is_missing_is_shown() {
     insta::assert_snapshot!(message(&PLAIN.replace("base = \"weak\"\n", "")), @r"
     a.toml:5:1: `run.base`: this field is required
       |
@@ -246,21 +259,12 @@ fn seeds_must_be_a_set() {
 }
 
 #[test]
-fn contradictions_are_all_told() {
-    insta::assert_snapshot!(with(r"
-[run.evaluate]
-turns = 0
-samples = 0
-window = { last = 0 }
-[run.rounds]
-count = 0
-[run.boost]
-problems = 4000
-[run.train]
-epochs = 0
-batch = 0
-learning_rate = -1e-3
-"), @r"
+fn all_contradictions_are_shown() {
+    insta::assert_snapshot!(with(&[
+        "\n[run.evaluate]\nturns = 0\nsamples = 0\nwindow = { last = 0 }\n",
+        "[run.rounds]\ncount = 0\n[run.boost]\nproblems = 4000\n",
+        "[run.train]\nepochs = 0\nbatch = 0\nlearning_rate = -1e-3\n",
+    ].concat()), @r"
     a.toml:19:12: `run.boost.problems`: 4000 is more than `data.train`, 3000
        |
     19 | problems = 4000
@@ -290,6 +294,10 @@ learning_rate = -1e-3
     15 | window = { last = 0 }
        |          ^^^^^^^^^^^^
     ");
+}
+
+#[test]
+fn nothing_to_train_on_is_refused() {
     insta::assert_snapshot!(with("[run.data]\ntest = 0\ntrain = 0\n"), @r"
     a.toml:13:9: `run.data.train`: 0 leaves nothing to train on
        |
@@ -306,6 +314,10 @@ learning_rate = -1e-3
     12 | count = 0
        |         ^
     ");
+}
+
+#[test]
+fn values_out_of_range_are_refused() {
     insta::assert_snapshot!(message(&PLAIN.replace("base =", "weighting = { centered = { temperature = 0 } }\nbase =")), @r"
     a.toml:6:42: `run.weighting.centered.temperature`: 0 is not a number above 0
       |
@@ -375,7 +387,7 @@ fn a_methods_value_holds_the_settings_that_it_reads() {
         (3, 2)
     );
     insta::assert_snapshot!(message(&with_method("method = { grpo = { kl = -0.1 } }\n")), @r"
-    a.toml:6:21: `run.grpo.kl`: -0.1 is not a number of at least 0
+    a.toml:6:26: `run.grpo.kl`: -0.1 is not a number of at least 0
       |
     6 | method = { grpo = { kl = -0.1 } }
       |                          ^^^^
@@ -387,6 +399,10 @@ fn a_methods_value_holds_the_settings_that_it_reads() {
       |                      ^^^^
       = valid here: `stage_one`, `stage_two`, `problems`, `samples`, `learning_rate`, `kl`, `kl_first`, `shaping`, `discount`, `unreadable`.
     ");
+}
+
+#[test]
+fn a_setting_that_the_method_does_not_read_is_refused_in_its_value() {
     insta::assert_snapshot!(message(&with_method("method = { rise = { kl = 1 } }\n")), @r"
     a.toml:6:21: `run.method.rise.kl`: unknown field
       |
@@ -593,32 +609,15 @@ fn overrides_reach_any_field_of_the_run() {
 #[test]
 fn only_what_changes_numbers_changes_the_key() {
     let plain = run("");
-    assert_eq!(
-        plain.key(),
-        RunSpec {
-            backend: "wgpu".to_owned(),
-            ..plain.clone()
-        }
-        .key()
-    );
+    let mut elsewhere = plain.clone();
+    elsewhere.backend = "wgpu".to_owned();
+    assert_eq!(plain.key(), elsewhere.key());
     assert_eq!(plain.key(), run("[run.train]\nepochs = 3\n").key());
     assert_ne!(plain.key(), run("[run.train]\nepochs = 4\n").key());
-    assert_ne!(
-        plain.key(),
-        RunSpec {
-            seed: 1,
-            ..plain.clone()
-        }
-        .key()
-    );
-    assert_ne!(
-        plain.key(),
-        RunSpec {
-            method: Method::Sft,
-            ..plain.clone()
-        }
-        .key()
-    );
+    let (mut seeded, mut tuned) = (plain.clone(), plain.clone());
+    (seeded.seed, tuned.method) = (1, Method::Sft);
+    assert_ne!(plain.key(), seeded.key());
+    assert_ne!(plain.key(), tuned.key());
     let read_from = |path: &str| {
         let task =
             serde_json::from_value(serde_json::json!({ "gsm8k": { "path": path } })).unwrap();
@@ -636,7 +635,7 @@ fn only_what_changes_numbers_changes_the_key() {
 }
 
 /// A key that moves here makes every stored run a stranger: raise a version instead, or accept
-/// that all runs are made anew.
+/// that all runs are made again.
 #[test]
 fn keys_do_not_move_by_accident() {
     let defaults = good("name = \"a\"\n[run]\nbase = \"weak\"\ntask = { word-problems = {} }\n");

@@ -128,14 +128,14 @@ fn gsm8k_errors() -> Vec<KnownError> {
     let given = |(_, answer, working): (usize, &str, &str)| {
         format!("the final answer is {answer}, the working gives {working}")
     };
-    let cents = || "the final answer is in cents, as asked, the working in dollars".to_owned();
+    let cents = "the final answer is in cents, as asked, the working in dollars";
     let (train, test) = ("train.jsonl", "test.jsonl");
     let mut known = Vec::new();
     known.extend(TRAIN_LABELS.map(|row| of(train, row.0, KnownErrorKind::Label, given(row))));
     known.extend(TRAIN_WORKINGS.map(|row| of(train, row.0, KnownErrorKind::Working, given(row))));
-    known.extend(TRAIN_CENTS.map(|row| of(train, row, KnownErrorKind::Unit, cents())));
+    known.extend(TRAIN_CENTS.map(|row| of(train, row, KnownErrorKind::Unit, cents.to_owned())));
     known.extend(TEST_LABELS.map(|row| of(test, row.0, KnownErrorKind::Label, given(row))));
-    known.extend(TEST_CENTS.map(|row| of(test, row, KnownErrorKind::Unit, cents())));
+    known.extend(TEST_CENTS.map(|row| of(test, row, KnownErrorKind::Unit, cents.to_owned())));
     known
 }
 

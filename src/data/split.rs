@@ -185,39 +185,46 @@ impl SeenQuestions {
 /// space between them, without punctuation. Two questions are the same if this is.
 pub(super) fn question_identity(question: &str) -> String {
     let tokens = question_tokens(question);
-    // A hyphen or a dash of prose is between words, a minus sign at a number or a variable.
-    let is_word = |token: Option<&&str>| {
-        token.is_some_and(|token| token.len() > 1 && token.chars().all(char::is_alphabetic))
-    };
-    let is_dash = |at: usize| {
-        let (before, after) = (
-            at.checked_sub(1).and_then(|at| tokens.get(at)),
-            tokens.get(at + 1),
-        );
-        let doubled = before == Some(&"-") || after == Some(&"-");
-        tokens[at] == "-" && (doubled || after.is_none() || (is_word(before) && is_word(after)))
-    };
-    let kept = (0..tokens.len()).filter(|&at| !is_dash(at));
-    kept.map(|at| tokens[at].to_lowercase())
+    let kept = (0..tokens.len()).filter(|&index| !is_dash(&tokens, index));
+    kept.map(|index| tokens[index].to_lowercase())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// Whether a token is a hyphen or a dash of prose, which is between words; a minus sign is at a
+/// number or a variable.
+fn is_dash(tokens: &[&str], index: usize) -> bool {
+    let before = index.checked_sub(1).and_then(|index| tokens.get(index));
+    let after = tokens.get(index + 1);
+    let doubled = before == Some(&"-") || after == Some(&"-");
+    let between_words = [before, after].into_iter().all(|token| {
+        token.is_some_and(|token| token.len() > 1 && token.chars().all(char::is_alphabetic))
+    });
+    tokens[index] == "-" && (doubled || after.is_none() || between_words)
 }
 
 /// Signs that make another question in mathematics; all else that is no letter or digit is punctuation.
 const MATH_SIGNS: &str = "+-*/^=<>%|()[]";
 
+fn is_math_sign(c: char) -> bool {
+    MATH_SIGNS.contains(c)
+}
+
 /// The words and signs of a text.
 fn question_tokens(text: &str) -> Vec<&str> {
-    let is_sign = |c: char| MATH_SIGNS.contains(c);
     let mut tokens = Vec::new();
     let mut rest = text;
-    while let Some(start) = rest.find(|c: char| c.is_alphanumeric() || is_sign(c)) {
+    while let Some(start) = rest.find(|c: char| c.is_alphanumeric() || is_math_sign(c)) {
         let begun = &rest[start..];
         let word = begun
             .find(|c: char| !c.is_alphanumeric())
             .unwrap_or(begun.len());
         // Every sign is one byte.
-        let end = if begun.starts_with(is_sign) { 1 } else { word };
+        let end = if begun.starts_with(is_math_sign) {
+            1
+        } else {
+            word
+        };
         tokens.push(&begun[..end]);
         rest = &begun[end..];
     }

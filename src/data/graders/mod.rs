@@ -120,15 +120,13 @@ impl fmt::Display for GraderConfig {
         let Self::RiseCompat(settings) = self else {
             return Ok(());
         };
-        let plain = |value: &Value| {
-            value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned)
-        };
         let changed: Vec<String> = settings
             .non_default_settings()
             .iter()
-            .map(|(name, value)| format!("{name}={}", plain(value)))
+            .map(|(name, value)| match value.as_str() {
+                Some(text) => format!("{name}={text}"),
+                None => format!("{name}={value}"),
+            })
             .collect();
         if changed.is_empty() {
             Ok(())
@@ -165,6 +163,18 @@ fn meant(nearest: Option<&str>) -> String {
         .unwrap_or_default()
 }
 
+fn unknown_grader(name: &str) -> GraderNameError {
+    let similarity = |other: &str| strsim::jaro_winkler(name, other);
+    let nearest = GraderConfig::NAMES
+        .into_iter()
+        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
+        .filter(|nearest| similarity(nearest) > 0.7);
+    GraderNameError::Name {
+        given: name.to_owned(),
+        nearest: nearest.map(str::to_owned),
+    }
+}
+
 /// Reads the output of [`Display`](fmt::Display).
 impl FromStr for GraderConfig {
     type Err = GraderNameError;
@@ -174,18 +184,7 @@ impl FromStr for GraderConfig {
             Some((name, rest)) => (name, rest.strip_suffix(')')),
             None => (given, Some("")),
         };
-        let grader = Self::from_name(name).ok_or_else(|| {
-            let near = Self::NAMES.into_iter().max_by(|a, b| {
-                strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b))
-            });
-            let near = near
-                .filter(|near| strsim::jaro_winkler(name, near) > 0.7)
-                .map(str::to_owned);
-            GraderNameError::Name {
-                given: name.to_owned(),
-                nearest: near,
-            }
-        })?;
+        let grader = Self::from_name(name).ok_or_else(|| unknown_grader(name))?;
         let faulty = |fault: String| GraderNameError::Settings {
             given: given.to_owned(),
             fault,

@@ -44,9 +44,10 @@ impl Gsm8kReader<'_> {
         let mut questions = SeenQuestions::new(sizes);
         let train = read_problems(&self.file(TRAIN), TRAIN, &mut questions)?;
         let test = read_problems(&self.file(TEST), TEST, &mut questions)?;
-        let name = |file| self.file(file).display().to_string();
-        let mut splits = assign_splits(train, &TRAIN_FILE_LAYOUT, sizes, &name(TRAIN))?;
-        splits.test = assign_splits(test, &TEST_FILE_LAYOUT, sizes, &name(TEST))?.test;
+        let [train_file, test_file] =
+            [TRAIN, TEST].map(|name| self.file(name).display().to_string());
+        let mut splits = assign_splits(train, &TRAIN_FILE_LAYOUT, sizes, &train_file)?;
+        splits.test = assign_splits(test, &TEST_FILE_LAYOUT, sizes, &test_file)?.test;
         Ok(splits)
     }
 

@@ -156,21 +156,19 @@ impl WordProblems {
         let mut draws = Seed(sizes.seed).derive(task).derive(split.name()).rng();
         let mut seen = HashSet::new();
         let mut problems = Vec::with_capacity(sizes.get(split));
-        let mut in_vain = 0;
+        let mut failed_draws = 0;
         while problems.len() < sizes.get(split) {
             let story = WordProblemStory::draw(&mut draws, steps, i64::from(self.largest));
             let question = story.question(wording);
             let key = normalize_question(&question);
             if assigned_split(&key) == split && seen.insert(key) {
-                problems.push(story.problem(
-                    format!("{task}/{}/{}", split.name(), problems.len()),
-                    question,
-                ));
-                in_vain = 0;
+                let id = format!("{task}/{}/{}", split.name(), problems.len());
+                problems.push(story.problem(id, question));
+                failed_draws = 0;
             } else {
-                in_vain += 1;
+                failed_draws += 1;
             }
-            if in_vain == MAX_FAILED_DRAWS {
+            if failed_draws == MAX_FAILED_DRAWS {
                 return Err(DataError::TooFew {
                     split,
                     asked: sizes.get(split),

@@ -145,7 +145,7 @@ fn axes_and_cells_may_use_other_names_than_the_baseline() {
 [run.train]
 batch = 8
 [sweep]
-mode = "around"
+mode = "one-at-a-time"
 [sweep.axes]
 "train.batch_size" = [8, 16]
 "method" = ["rise", { grpo = { kl = 0.1 } }]

@@ -76,13 +76,12 @@ impl RiseCompat {
 
     /// The settings that are not the official code's, by name.
     pub(super) fn non_default_settings(self) -> Map<String, Value> {
-        let table = |settings: &Self| match serde_json::to_value(settings) {
-            Ok(Value::Object(table)) => table,
-            _ => unreachable!("settings are a table"),
+        let [official, own] = [Self::OFFICIAL, self]
+            .map(|settings| serde_json::to_value(settings).expect("settings are plain data"));
+        let Value::Object(own) = own else {
+            unreachable!("settings are a table");
         };
-        let official = table(&Self::OFFICIAL);
-        table(&self)
-            .into_iter()
+        own.into_iter()
             .filter(|(name, value)| official.get(name) != Some(value))
             .collect()
     }
@@ -99,14 +98,9 @@ impl RiseCompat {
         if self.environment != RiseEnvironment::Auto {
             return self.environment;
         }
-        let has = |mark: &str| {
-            problem
-                .solution
-                .as_deref()
-                .is_some_and(|solution| solution.contains(mark))
-        };
-        let number = || numeric_answer::canonical_number(&problem.answer).is_some();
-        if has(ANSWER_MARKER) || (!has("boxed") && number()) {
+        let solution = problem.solution.as_deref().unwrap_or_default();
+        let is_number = numeric_answer::canonical_number(&problem.answer).is_some();
+        if solution.contains(ANSWER_MARKER) || (!solution.contains("boxed") && is_number) {
             RiseEnvironment::Gsm8k
         } else {
             RiseEnvironment::Math

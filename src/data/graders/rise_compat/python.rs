@@ -79,6 +79,10 @@ mod tests {
         ] {
             assert_eq!(parse_int(text).as_deref(), Some(value), "{text:?}");
         }
+    }
+
+    #[test]
+    fn other_texts_are_no_integers() {
         for text in [
             "",
             " ",

@@ -61,16 +61,12 @@ impl<'a> JsonlRowParser<'a> {
         let field = &self.task.answer;
         let found = match &self.pattern {
             None => whole,
-            Some(pattern) => {
-                let last = pattern.captures_iter(whole).last();
-                let group = last.ok_or_else(|| {
-                    place.row_error(format!(
-                        "`{field}` is {}, where the pattern `{pattern}` matches nothing; mend the pattern or the row",
-                        truncate(whole)
-                    ))
-                })?;
-                group.get(1).map(|found| found.as_str()).unwrap_or_default()
-            }
+            Some(pattern) => last_match(pattern, whole).ok_or_else(|| {
+                place.row_error(format!(
+                    "`{field}` is {}, where the pattern `{pattern}` matches nothing; mend the pattern or the row",
+                    truncate(whole)
+                ))
+            })?,
         };
         let found = found.trim();
         let unreadable = |what: &str| {
@@ -113,6 +109,12 @@ impl<'a> JsonlRowParser<'a> {
             },
         }
     }
+}
+
+/// The first group of a pattern's last match.
+fn last_match<'t>(pattern: &Regex, text: &'t str) -> Option<&'t str> {
+    let group = pattern.captures_iter(text).last()?;
+    Some(group.get(1).map_or("", |found| found.as_str()))
 }
 
 /// The text of a field that a row must have; a number is its own text.

@@ -132,13 +132,16 @@ impl JsonlTaskConfig {
     /// The same without the folders of its files, which are not part of its identity.
     #[must_use]
     pub fn without_path(&self) -> Self {
-        let file = |path: &Path| path.file_name().map(PathBuf::from).unwrap_or_default();
         Self {
-            train: self.train.as_deref().map(file),
-            test: file(&self.test),
+            train: self.train.as_deref().map(file_name),
+            test: file_name(&self.test),
             ..self.clone()
         }
     }
+}
+
+fn file_name(path: &Path) -> PathBuf {
+    path.file_name().map(PathBuf::from).unwrap_or_default()
 }
 
 /// The names of other tasks that are read from files.

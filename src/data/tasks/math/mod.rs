@@ -74,23 +74,22 @@ impl MathReader<'_> {
     /// The number of files in each subject of each half.
     pub(in crate::data) fn part_counts(&self) -> Result<Vec<PartCount>, DataError> {
         let listing = self.listing()?;
-        let of = |half: MathHalf, subject: MathSubject| {
+        let subjects = self.0.selected_subjects();
+        let parts = MathHalf::ALL
+            .into_iter()
+            .flat_map(|half| subjects.iter().map(move |&subject| (half, subject)));
+        let counts = parts.map(|(half, subject)| {
             let (train, test) = subject.official_counts();
+            let entries = listing.entries.iter();
             PartCount {
                 part: format!("{}/{}", half.folder(), subject.folder()),
-                found: listing
-                    .entries
-                    .iter()
-                    .filter(|entry: &&MathEntry| (entry.half, entry.subject) == (half, subject))
+                found: entries
+                    .filter(|entry| (entry.half, entry.subject) == (half, subject))
                     .count(),
                 official: if half == MathHalf::Train { train } else { test },
             }
-        };
-        let subjects = self.0.selected_subjects();
-        Ok(MathHalf::ALL
-            .iter()
-            .flat_map(|&half| subjects.iter().map(move |&subject| of(half, subject)))
-            .collect())
+        });
+        Ok(counts.collect())
     }
 
     /// Notes on the folder for people: files that nobody reads, and repeated questions.
