@@ -165,8 +165,8 @@ pub fn read_base_model(models_folder: &Path, name: &str) -> Result<BaseModel, Co
     }
     let mut checkpoint: HfCheckpoint = deserialize_all(&tree, "").map_err(ConfigError::Invalid)?;
     if let Some((field, complaint)) = checkpoint.first_error() {
-        let fault = Diagnostic::new(field, complaint).with_span(tree.innermost_span(field));
-        return Err(ConfigError::Invalid(vec![fault]));
+        let diagnostic = Diagnostic::new(field, complaint).with_span(tree.innermost_span(field));
+        return Err(ConfigError::Invalid(vec![diagnostic]));
     }
     if checkpoint.name.is_empty() {
         let file = model_file_path(models_folder, name);

@@ -13,7 +13,9 @@ use super::deserialize::deserialize_all;
 use super::diagnostic::{ConfigError, Diagnostic, nearest_name};
 use super::experiment::read_text_file;
 use super::spanned_value::SpannedValue;
-use super::validate::{below_zero, field_fault, not_a_decay, not_a_part, not_above_zero, wrong};
+use super::validate::{
+    below_zero, field_diagnostic, not_a_decay, not_a_part, not_above_zero, wrong,
+};
 
 /// A base model's recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -163,7 +165,7 @@ impl BaseModelSpec {
         let (documents, batch) = (train.documents_per_slice, train.batch);
         let small = "256 bytes and 4 control tokens need at least 260";
         let task = self.task.validate().err();
-        let faults = [
+        let diagnostics = [
             wrong(self.problems == 0, "problems", "0 problems make no corpus"),
             wrong(vocabulary < 260, "tokenizer.vocabulary", small),
             wrong(train.slices == 0, "train.slices", "0 slices train nothing"),
@@ -181,11 +183,11 @@ impl BaseModelSpec {
             not_a_decay("train.beta2", train.beta2),
             below_zero("train.weight_decay", train.weight_decay),
             below_zero("train.clip", train.clip),
-            field_fault("model", self.model.first_error()),
-            field_fault("corpus", self.corpus.first_error()),
+            field_diagnostic("model", self.model.first_error()),
+            field_diagnostic("corpus", self.corpus.first_error()),
             task.map(|error| Diagnostic::new("task", error.to_string())),
         ];
-        faults.into_iter().flatten().collect()
+        diagnostics.into_iter().flatten().collect()
     }
 }
 
@@ -208,24 +210,24 @@ pub fn read_base_model_spec(
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let mut faults = base.diagnostics();
+    let mut diagnostics = base.diagnostics();
     if base.name.is_empty() {
         base.name = stem;
     } else if base.name != stem {
-        faults.push(Diagnostic::new(
+        diagnostics.push(Diagnostic::new(
             "name",
             format!("is \"{}\" in a file called {stem}.toml", base.name),
         ));
     }
-    let placed = faults.into_iter().map(|fault| {
-        let place = tree.innermost_span(&fault.path);
-        fault.with_span(place)
+    let placed = diagnostics.into_iter().map(|diagnostic| {
+        let span = tree.innermost_span(&diagnostic.path);
+        diagnostic.with_span(span)
     });
-    let faults: Vec<_> = placed.collect();
-    if faults.is_empty() {
+    let diagnostics: Vec<_> = placed.collect();
+    if diagnostics.is_empty() {
         Ok(base)
     } else {
-        Err(ConfigError::Invalid(faults))
+        Err(ConfigError::Invalid(diagnostics))
     }
 }
 

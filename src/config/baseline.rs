@@ -75,17 +75,17 @@ pub struct Baseline {
 impl Baseline {
     pub(super) fn new(table: SpannedValue) -> Result<Self, Vec<Diagnostic>> {
         let spec = deserialize_all(&table, "run")?;
-        let template = Self { table, spec };
-        let faults = template
+        let baseline = Self { table, spec };
+        let diagnostics = baseline
             .spec
             .diagnostics()
             .into_iter()
-            .map(|fault| template.locate_in_baseline(fault))
+            .map(|diagnostic| baseline.locate_in_baseline(diagnostic))
             .collect::<Vec<_>>();
-        if faults.is_empty() {
-            Ok(template)
+        if diagnostics.is_empty() {
+            Ok(baseline)
         } else {
-            Err(faults)
+            Err(diagnostics)
         }
     }
 
@@ -115,16 +115,16 @@ impl Baseline {
     pub fn with_overrides(&self, settings: &[FieldOverride]) -> Result<RunSpec, Vec<Diagnostic>> {
         let spec = self
             .apply_overrides(settings)
-            .map_err(|fault| vec![fault])?;
-        let faults = spec
+            .map_err(|diagnostic| vec![diagnostic])?;
+        let diagnostics = spec
             .diagnostics()
             .into_iter()
-            .map(|fault| self.attribute_to(fault, settings))
+            .map(|diagnostic| self.attribute_to(diagnostic, settings))
             .collect::<Vec<_>>();
-        if faults.is_empty() {
+        if diagnostics.is_empty() {
             Ok(spec)
         } else {
-            Err(faults)
+            Err(diagnostics)
         }
     }
 
@@ -144,13 +144,13 @@ impl Baseline {
         all.push(wanted.clone());
         match self.apply_overrides(&all) {
             Ok(after) => Ok(after == before),
-            Err(fault)
+            Err(diagnostic)
                 if matches!(
-                    fault.kind,
+                    diagnostic.kind,
                     DiagnosticKind::UnknownField | DiagnosticKind::UnknownVariant
                 ) =>
             {
-                Err(fault)
+                Err(diagnostic)
             }
             Err(_) => Ok(false),
         }
@@ -170,43 +170,48 @@ impl Baseline {
                     kept.iter()
                         .try_for_each(|(path, value)| table.overlay(path, value, &is_struct_path))
                 })
-                .map_err(|fault| self.attribute_to(fault, settings))?;
+                .map_err(|diagnostic| self.attribute_to(diagnostic, settings))?;
         }
-        deserialize(&table).map_err(|fault| self.attribute_to(fault, settings))
+        deserialize(&table).map_err(|diagnostic| self.attribute_to(diagnostic, settings))
     }
 
     /// Shows a fault of the baseline where it is written.
-    fn locate_in_baseline(&self, fault: Diagnostic) -> Diagnostic {
-        let place = self.table.innermost_span(&fault.path);
-        let fault = fault.with_span(place);
+    fn locate_in_baseline(&self, diagnostic: Diagnostic) -> Diagnostic {
+        let span = self.table.innermost_span(&diagnostic.path);
+        let diagnostic = diagnostic.with_span(span);
         Diagnostic {
-            path: super::spanned_value::join_path("run", &fault.path),
-            ..fault
+            path: super::spanned_value::join_path("run", &diagnostic.path),
+            ..diagnostic
         }
     }
 
     /// Shows a fault at the last setting that concerns it, or else in the baseline.
-    fn attribute_to(&self, fault: Diagnostic, settings: &[FieldOverride]) -> Diagnostic {
+    fn attribute_to(&self, diagnostic: Diagnostic, settings: &[FieldOverride]) -> Diagnostic {
         let Some(setting) = settings
             .iter()
             .rev()
-            .find(|setting| setting.affects(&fault.path))
+            .find(|setting| setting.affects(&diagnostic.path))
         else {
-            return self.locate_in_baseline(fault);
+            return self.locate_in_baseline(diagnostic);
         };
-        let unknown = fault.kind == DiagnosticKind::UnknownField && setting.is_within(&fault.path);
-        let mut fault = fault.with_span(setting.value.span.as_ref());
+        let unknown =
+            diagnostic.kind == DiagnosticKind::UnknownField && setting.is_within(&diagnostic.path);
+        let mut diagnostic = diagnostic.with_span(setting.value.span.as_ref());
         if unknown {
-            fault.message = format!("{} names no field of a run", setting.origin);
+            diagnostic.message = format!("{} names no field of a run", setting.origin);
             if let Some(path) = self.nearest_path(&setting.path) {
-                fault.hints.retain(|hint| !hint.starts_with("did you mean"));
-                fault.hints.insert(0, format!("did you mean `{path}`?"));
+                diagnostic
+                    .hints
+                    .retain(|hint| !hint.starts_with("did you mean"));
+                diagnostic
+                    .hints
+                    .insert(0, format!("did you mean `{path}`?"));
             }
-            fault.path.clone_from(&setting.path);
-            return fault;
+            diagnostic.path.clone_from(&setting.path);
+            return diagnostic;
         }
         let hint = format!("set by {} to `{}`.", setting.origin, setting.label());
-        fault.with_hint(hint)
+        diagnostic.with_hint(hint)
     }
 
     /// The path that was most likely meant.
@@ -246,8 +251,10 @@ pub(super) fn is_struct_path(path: &str) -> bool {
     probe
         .overlay(path, &SpannedValue::empty(), &|_| false)
         .is_ok()
-        && deserialize::<RunSpec>(&probe)
-            .map_or_else(|fault| fault.kind == DiagnosticKind::MissingField, |_| true)
+        && deserialize::<RunSpec>(&probe).map_or_else(
+            |diagnostic| diagnostic.kind == DiagnosticKind::MissingField,
+            |_| true,
+        )
 }
 
 #[cfg(test)]

@@ -28,19 +28,19 @@ impl ConfigError {
     pub fn diagnostics(&self) -> &[Diagnostic] {
         match self {
             Self::Unreadable { .. } => &[],
-            Self::Invalid(faults) => faults,
+            Self::Invalid(diagnostics) => diagnostics,
         }
     }
 }
 
 impl From<Diagnostic> for ConfigError {
-    fn from(fault: Diagnostic) -> Self {
-        Self::Invalid(vec![fault])
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Invalid(vec![diagnostic])
     }
 }
 
-fn listed(faults: &[Diagnostic]) -> String {
-    faults
+fn listed(diagnostics: &[Diagnostic]) -> String {
+    diagnostics
         .iter()
         .map(ToString::to_string)
         .collect::<Vec<_>>()
@@ -188,8 +188,8 @@ impl Diagnostic {
     }
 
     /// Says where it is written, unless a more exact place is known already.
-    pub(super) fn with_span(mut self, place: Option<&SourceSpan>) -> Self {
-        self.span = self.span.or_else(|| place.cloned());
+    pub(super) fn with_span(mut self, span: Option<&SourceSpan>) -> Self {
+        self.span = self.span.or_else(|| span.cloned());
         self
     }
 
@@ -213,20 +213,20 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = &self.span {
-            write!(f, "{place}: ")?;
+        if let Some(span) = &self.span {
+            write!(f, "{span}: ")?;
         }
         if !self.path.is_empty() {
             write!(f, "`{}`: ", self.path)?;
         }
         write!(f, "{}", self.message)?;
-        if let Some(place) = &self.span {
-            write!(f, "\n{}", place.excerpt())?;
+        if let Some(span) = &self.span {
+            write!(f, "\n{}", span.excerpt())?;
         }
         let margin = self
             .span
             .as_ref()
-            .map_or(1, |place| place.line_and_column().0.to_string().len());
+            .map_or(1, |span| span.line_and_column().0.to_string().len());
         self.hints
             .iter()
             .try_for_each(|hint| write!(f, "\n{} = {hint}", " ".repeat(margin)))
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_key_in_a_url_is_not_repeated() {
-        for (line, told) in [
+        for (line, message) in [
             (
                 "base_url = \"http://host/v1?key=SECRET\", model = \"m?\"",
                 "base_url = \"http://host/v1?**********\", model = \"m?\"",
@@ -292,11 +292,11 @@ mod tests {
             ),
             ("base = \"a?b\"", "base = \"a?b\""),
         ] {
-            assert_eq!(redact_url(line), told);
+            assert_eq!(redact_url(line), message);
         }
     }
 
-    fn place(text: &str, start: usize, end: usize) -> SourceSpan {
+    fn span(text: &str, start: usize, end: usize) -> SourceSpan {
         let source = SourceText {
             name: "a.toml".to_owned(),
             text: text.to_owned(),
@@ -310,10 +310,10 @@ mod tests {
 
     #[test]
     fn a_fault_shows_its_line_and_the_nearest_name() {
-        let mut fault =
+        let mut diagnostic =
             Diagnostic::new("run.colect", "unknown field").with_hint("did you mean `collect`?");
-        fault.span = Some(place("name = \"ä\"\n[run.colect]\n", 16, 22));
-        insta::assert_snapshot!(fault, @r"
+        diagnostic.span = Some(span("name = \"ä\"\n[run.colect]\n", 16, 22));
+        insta::assert_snapshot!(diagnostic, @r"
         a.toml:2:5: `run.colect`: unknown field
           |
         2 | [run.colect]
@@ -324,9 +324,9 @@ mod tests {
 
     #[test]
     fn carets_stay_on_the_line() {
-        let long = place("a = [\n 1,\n 2]", 4, 14);
+        let long = span("a = [\n 1,\n 2]", 4, 14);
         assert_eq!(long.excerpt(), "  |\n1 | a = [\n  |     ^");
-        let end = place("a =", 3, 3);
+        let end = span("a =", 3, 3);
         assert_eq!(end.excerpt(), "  |\n1 | a =\n  |    ^");
     }
 

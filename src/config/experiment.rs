@@ -84,33 +84,35 @@ pub fn read_experiment(
 ) -> Result<ExperimentSpec, ConfigError> {
     let text = read_text_file(path, "is this the right path?")?;
     let (form, tree) = read_layers(path, &text, overrides)?;
-    let mut faults = header_diagnostics(&tree);
-    let seeds = parse_seeds(&tree, &mut faults);
+    let mut diagnostics = header_diagnostics(&tree);
+    let seeds = parse_seeds(&tree, &mut diagnostics);
     let baseline = parse_baseline(&tree)
-        .map_err(|more| faults.extend(more))
+        .map_err(|more| diagnostics.extend(more))
         .ok();
     let empty = SpannedValue::empty();
     let sweep = parse_sweep(tree.get("sweep").unwrap_or(&empty))
-        .map_err(|more| faults.extend(more))
+        .map_err(|more| diagnostics.extend(more))
         .ok();
     let report = tree.get("report").unwrap_or(&empty);
     let report_options = deserialize_all::<ReportOptions>(report, "report")
-        .map_err(|more| faults.extend(more))
+        .map_err(|more| diagnostics.extend(more))
         .ok();
     match (baseline, sweep, report_options) {
-        (Some(baseline), Some(sweep), Some(options)) if faults.is_empty() => Ok(ExperimentSpec {
-            name: form.name,
-            question: form.question,
-            seeds,
-            text,
-            report_json: serde_json::to_value(&options).expect("options are plain data"),
-            report_options: options,
-            baseline,
-            sweep,
-            path: path.to_owned(),
-            document: tree,
-        }),
-        _ => Err(ConfigError::Invalid(faults)),
+        (Some(baseline), Some(sweep), Some(options)) if diagnostics.is_empty() => {
+            Ok(ExperimentSpec {
+                name: form.name,
+                question: form.question,
+                seeds,
+                text,
+                report_json: serde_json::to_value(&options).expect("options are plain data"),
+                report_options: options,
+                baseline,
+                sweep,
+                path: path.to_owned(),
+                document: tree,
+            })
+        }
+        _ => Err(ConfigError::Invalid(diagnostics)),
     }
 }
 
@@ -134,9 +136,10 @@ fn read_layers(
 
 fn parse_baseline(tree: &SpannedValue) -> Result<Baseline, Vec<Diagnostic>> {
     let Some(run) = tree.get("run") else {
-        let fault = Diagnostic::new("run", "this table is required: it holds the baseline run");
+        let diagnostic =
+            Diagnostic::new("run", "this table is required: it holds the baseline run");
         return Err(vec![
-            fault
+            diagnostic
                 .with_hint("write [run] with at least `base` and `task`.")
                 .with_span(tree.span.as_ref()),
         ]);
@@ -164,7 +167,7 @@ pub(super) fn read_text_file(path: &Path, advice: &str) -> Result<String, Config
 
 /// Lays a file over the one it extends: `[run]` field by field, other tables as a whole.
 fn apply_extends(tree: &mut SpannedValue, path: &Path, parent: &str) -> Result<(), ConfigError> {
-    let place = tree.get("extends").and_then(|node| node.span.clone());
+    let span = tree.get("extends").and_then(|node| node.span.clone());
     let file = path.parent().unwrap_or_else(|| Path::new("")).join(parent);
     let text = read_text_file(
         &file,
@@ -174,9 +177,9 @@ fn apply_extends(tree: &mut SpannedValue, path: &Path, parent: &str) -> Result<(
     let form: ExperimentTable = deserialize_all(&below, "").map_err(ConfigError::Invalid)?;
     if form.extends.is_some() {
         let complaint = format!("{parent} extends another file itself");
-        let fault = Diagnostic::new("extends", complaint)
+        let diagnostic = Diagnostic::new("extends", complaint)
             .with_hint("only one level is possible; write the settings out.");
-        return Err(fault.with_span(place.as_ref()).into());
+        return Err(diagnostic.with_span(span.as_ref()).into());
     }
     use_kept_names(&mut below)?;
     for name in ["name", "question"] {
@@ -216,9 +219,9 @@ fn use_kept_names(tree: &mut SpannedValue) -> Result<(), Diagnostic> {
     for (name, node) in members {
         match name.as_str() {
             "run" => {
-                *node = kept_table(node).map_err(|fault| Diagnostic {
-                    path: join_path("run", &fault.path),
-                    ..fault
+                *node = kept_table(node).map_err(|diagnostic| Diagnostic {
+                    path: join_path("run", &diagnostic.path),
+                    ..diagnostic
                 })?;
             }
             "sweep" => use_kept_mode(node),
@@ -229,10 +232,10 @@ fn use_kept_names(tree: &mut SpannedValue) -> Result<(), Diagnostic> {
 }
 
 fn header_diagnostics(tree: &SpannedValue) -> Vec<Diagnostic> {
-    let mut faults = vec![];
+    let mut diagnostics = vec![];
     if let Some(SpannedValue {
         content: TomlValue::String(name),
-        span: place,
+        span,
         ..
     }) = tree.get("name")
     {
@@ -241,36 +244,36 @@ fn header_diagnostics(tree: &SpannedValue) -> Vec<Diagnostic> {
                 letter.is_ascii_alphanumeric() || letter == '-' || letter == '_'
             })
         {
-            let fault =
+            let diagnostic =
                 Diagnostic::new("name", format!("\"{name}\" cannot be the name of a folder"));
-            faults.push(
-                fault
+            diagnostics.push(
+                diagnostic
                     .with_hint("use letters, digits, - and _ only.")
-                    .with_span(place.as_ref()),
+                    .with_span(span.as_ref()),
             );
         }
     } else {
-        let fault = Diagnostic::new("name", "this field is required")
+        let diagnostic = Diagnostic::new("name", "this field is required")
             .with_hint("write name = \"...\" in the first line.");
-        faults.push(fault.with_span(tree.span.as_ref()));
+        diagnostics.push(diagnostic.with_span(tree.span.as_ref()));
     }
     if let Some(seed) = tree.find("run.seed") {
-        faults.push(
+        diagnostics.push(
             Diagnostic::new("run.seed", "not set here")
                 .with_hint(SEEDS_HINT)
                 .with_span(seed.key_span.as_ref().or(seed.span.as_ref())),
         );
     }
-    faults
+    diagnostics
 }
 
-fn parse_seeds(tree: &SpannedValue, faults: &mut Vec<Diagnostic>) -> Vec<u64> {
+fn parse_seeds(tree: &SpannedValue, diagnostics: &mut Vec<Diagnostic>) -> Vec<u64> {
     let Some(node) = tree.get("seeds") else {
         return vec![0];
     };
     let seeds: Vec<u64> = typed(node).unwrap_or_default();
     if let Some(complaint) = seeds_error(&seeds) {
-        faults.push(Diagnostic::new("seeds", complaint).with_span(node.span.as_ref()));
+        diagnostics.push(Diagnostic::new("seeds", complaint).with_span(node.span.as_ref()));
     }
     seeds
 }

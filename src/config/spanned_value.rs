@@ -58,17 +58,17 @@ impl SpannedValue {
             text: text.to_owned(),
         });
         let table = DeTable::parse(text).map_err(|error| {
-            let place = source_span(&source, &error.span().unwrap_or(0..0));
+            let span = source_span(&source, &error.span().unwrap_or(0..0));
             Diagnostic::new(
                 "",
                 format!("not valid TOML: {}", error.message().replace('\n', "; ")),
             )
-            .with_span(Some(&place))
+            .with_span(Some(&span))
         })?;
-        let place = source_span(&source, &table.span());
+        let span = source_span(&source, &table.span());
         Ok(Self {
             content: table_from_toml(table.into_inner(), &source)?,
-            span: Some(place),
+            span: Some(span),
             key_span: None,
         })
     }
@@ -233,11 +233,11 @@ fn table_from_toml(table: DeTable<'_>, source: &Arc<SourceText>) -> Result<TomlV
     let mut members: Vec<_> = table.into_iter().collect();
     members.sort_by_key(|(name, _)| name.span().start);
     let members = members.into_iter().map(|(name, value)| {
-        let place = source_span(source, &name.span());
+        let span = source_span(source, &name.span());
         Ok((
             name.into_inner().into_owned(),
             SpannedValue {
-                key_span: Some(place),
+                key_span: Some(span),
                 ..value_from_toml(value, source)?
             },
         ))
@@ -251,7 +251,7 @@ fn value_from_toml(
     value: Spanned<DeValue<'_>>,
     source: &Arc<SourceText>,
 ) -> Result<SpannedValue, Diagnostic> {
-    let place = source_span(source, &value.span());
+    let span = source_span(source, &value.span());
     let content = match value.into_inner() {
         DeValue::String(text) => Ok(TomlValue::String(text.into_owned())),
         DeValue::Boolean(flag) => Ok(TomlValue::Boolean(flag)),
@@ -271,10 +271,10 @@ fn value_from_toml(
         DeValue::Table(table) => Ok(table_from_toml(table, source)?),
     };
     let content =
-        content.map_err(|complaint| Diagnostic::new("", complaint).with_span(Some(&place)))?;
+        content.map_err(|complaint| Diagnostic::new("", complaint).with_span(Some(&span)))?;
     Ok(SpannedValue {
         content,
-        span: Some(place),
+        span: Some(span),
         key_span: None,
     })
 }
@@ -324,14 +324,14 @@ mod tests {
     fn nothing_is_set_inside_a_text() {
         let mut node = tree("weighting = \"uniform\"");
         let value = tree("x = 1");
-        let fault = node
+        let diagnostic = node
             .overlay(
                 "weighting.exp.temperature",
                 value.get("x").unwrap(),
                 &|_| true,
             )
             .unwrap_err();
-        insta::assert_snapshot!(fault, @r"
+        insta::assert_snapshot!(diagnostic, @r"
         a.toml:1:1: `weighting.exp.temperature`: `weighting` is `uniform` here, so nothing can be set inside it
           |
         1 | x = 1

@@ -139,11 +139,11 @@ fn method_setting_path(
         own if own.contains(&name) => Ok(Some(join_path(name, field))),
         own => {
             let path = format!("method.{name}.{field}");
-            let fault = Diagnostic {
+            let diagnostic = Diagnostic {
                 hints: suggestions(field, own),
                 ..Diagnostic::new(path, "unknown field").with_kind(DiagnosticKind::UnknownField)
             };
-            Err(fault.with_span(value.key_span.as_ref()))
+            Err(diagnostic.with_span(value.key_span.as_ref()))
         }
     }
 }
@@ -219,7 +219,10 @@ mod tests {
 
     fn kept(text: &str) -> String {
         let table = SpannedValue::parse("a.toml", text).unwrap();
-        kept_table(&table).map_or_else(|fault| fault.to_string(), |kept| kept.to_json().to_string())
+        kept_table(&table).map_or_else(
+            |diagnostic| diagnostic.to_string(),
+            |kept| kept.to_json().to_string(),
+        )
     }
 
     #[test]

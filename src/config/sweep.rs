@@ -181,12 +181,12 @@ pub(super) fn parse_sweep(node: &SpannedValue) -> Result<SweepSpec, Vec<Diagnost
             seeds: form.seeds,
         })
         .collect();
-    let faults: Vec<Diagnostic> = rules
+    let diagnostics: Vec<Diagnostic> = rules
         .iter()
         .filter_map(|rule| Some(rule.cells.diagnostic(seeds_error(&rule.seeds)?)))
         .collect();
-    if !faults.is_empty() {
-        return Err(faults);
+    if !diagnostics.is_empty() {
+        return Err(diagnostics);
     }
     let mut sweep = SweepSpec {
         mode: form.mode,
@@ -215,12 +215,12 @@ fn named_axis(node: &SpannedValue) -> SweepAxis {
             span: value.span.clone(),
         }
     });
-    let place = node.get("name").and_then(|name| name.span.clone());
+    let span = node.get("name").and_then(|name| name.span.clone());
     SweepAxis {
         values: values.collect(),
         name,
         is_named: true,
-        span: place,
+        span: span,
     }
 }
 
@@ -244,9 +244,9 @@ fn path_axes(
             _ => {
                 let complaint =
                     format!("axis `{path}` has one value where a list of values is expected");
-                let fault = Diagnostic::new(format!("sweep.axes.{path}"), complaint)
+                let diagnostic = Diagnostic::new(format!("sweep.axes.{path}"), complaint)
                     .with_span(node.span.as_ref());
-                return Err(vec![fault.with_hint("put brackets around it: [...].")]);
+                return Err(vec![diagnostic.with_hint("put brackets around it: [...].")]);
             }
         }
     }

@@ -5,9 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{
-    ConfigError, ExperimentSpec, Method, RunSpec, canonical_json, read_experiment, required_models,
-};
+use super::{ExperimentSpec, Method, RunSpec, canonical_json, read_experiment, required_models};
 
 const PLAIN: &str = r#"name = "plain"
 question = "Does it read?"

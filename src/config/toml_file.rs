@@ -75,9 +75,9 @@ impl TomlFile {
     /// innermost part around it.
     #[must_use]
     pub fn diagnostic(&self, steps: &[&str], complaint: impl Into<String>) -> Diagnostic {
-        let mut place = self.node.span.as_ref();
-        self.walk(steps, |node| place = node.span.as_ref().or(place));
-        Diagnostic::new(self.dotted_path(steps), complaint).with_span(place)
+        let mut span = self.node.span.as_ref();
+        self.walk(steps, |node| span = node.span.as_ref().or(span));
+        Diagnostic::new(self.dotted_path(steps), complaint).with_span(span)
     }
 
     /// A fault of the value at the end of these steps, which is not one of the possible values.
@@ -89,10 +89,10 @@ impl TomlFile {
         given: &str,
         known: &[&str],
     ) -> Diagnostic {
-        let fault = self.diagnostic(steps, complaint);
+        let diagnostic = self.diagnostic(steps, complaint);
         suggestions(given, known)
             .into_iter()
-            .fold(fault, Diagnostic::with_hint)
+            .fold(diagnostic, Diagnostic::with_hint)
     }
 
     /// The same of the *name* of a member, which does not exist.
@@ -105,12 +105,12 @@ impl TomlFile {
     ) -> Diagnostic {
         let node = self.walk(steps, |_| {});
         let given = steps.last().copied().unwrap_or_default();
-        let fault = Diagnostic::new(self.dotted_path(steps), complaint)
+        let diagnostic = Diagnostic::new(self.dotted_path(steps), complaint)
             .with_span(node.and_then(|node| node.key_span.as_ref()))
             .with_span(self.node.span.as_ref());
         suggestions(given, known)
             .into_iter()
-            .fold(fault, Diagnostic::with_hint)
+            .fold(diagnostic, Diagnostic::with_hint)
     }
 
     /// The node at the end of the steps, telling of each one on the way.

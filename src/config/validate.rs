@@ -27,16 +27,16 @@ impl RunSpec {
     #[must_use]
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         [
-            self.data_faults(),
-            self.round_faults(),
-            self.boost_faults(),
-            self.method_faults(),
-            self.collect_faults(),
-            self.endpoint_faults(),
-            self.train_faults(),
-            self.grpo_faults(),
-            self.score_faults(),
-            self.evaluate_faults(),
+            self.data_diagnostics(),
+            self.round_diagnostics(),
+            self.boost_diagnostics(),
+            self.method_diagnostics(),
+            self.collect_diagnostics(),
+            self.endpoint_diagnostics(),
+            self.train_diagnostics(),
+            self.grpo_diagnostics(),
+            self.score_diagnostics(),
+            self.evaluate_diagnostics(),
         ]
         .concat()
     }
@@ -63,10 +63,10 @@ impl RunSpec {
         Key::from_value(&value)
     }
 
-    fn data_faults(&self) -> Vec<Diagnostic> {
+    fn data_diagnostics(&self) -> Vec<Diagnostic> {
         let (data, boost) = (&self.data, self.boost.problems);
         let fixed = data.train_draw != TrainDraw::Shared && !self.task.is_generated();
-        let faults = [
+        let diagnostics = [
             wrong(self.base.is_empty(), "base", "no base model is named"),
             wrong(
                 data.train == 0,
@@ -78,7 +78,7 @@ impl RunSpec {
                 "data.test",
                 "0 leaves nothing to evaluate on",
             ),
-            task_fault(&self.task, "task"),
+            task_diagnostic(&self.task, "task"),
             wrong(fixed, "data.train_draw", seed_has_no_effect(&self.task)),
             wrong(
                 boost > data.train,
@@ -86,10 +86,10 @@ impl RunSpec {
                 format!("{boost} is more than `data.train`, {}", data.train),
             ),
         ];
-        faults.into_iter().flatten().collect()
+        diagnostics.into_iter().flatten().collect()
     }
 
-    fn round_faults(&self) -> Vec<Diagnostic> {
+    fn round_diagnostics(&self) -> Vec<Diagnostic> {
         let none = self.rounds.count == 0;
         let complaint = if none && self.boost.problems == 0 && self.method.is_iterative() {
             let method = serde_json::to_value(self.method).expect("a method is a name");
@@ -103,28 +103,28 @@ impl RunSpec {
         vec![Diagnostic::new("rounds.count", complaint)]
     }
 
-    fn boost_faults(&self) -> Vec<Diagnostic> {
+    fn boost_diagnostics(&self) -> Vec<Diagnostic> {
         let boost = &self.boost;
         let (model, openai) = (boost.model.is_some(), boost.openai.is_some());
         let idle = "with `boost.problems` = 0 there is no boost to take part in";
         let both = "`boost.model` is given too; leave one of them out";
-        let faults = [
+        let diagnostics = [
             wrong(model && boost.problems == 0, "boost.model", idle),
             wrong(openai && boost.problems == 0, "boost.openai", idle),
             wrong(model && openai, "boost.openai", both),
-            turns_fault("boost.turns", boost.turns),
+            turns_diagnostic("boost.turns", boost.turns),
         ];
-        faults.into_iter().flatten().collect()
+        diagnostics.into_iter().flatten().collect()
     }
 
-    fn method_faults(&self) -> Vec<Diagnostic> {
+    fn method_diagnostics(&self) -> Vec<Diagnostic> {
         let (verifier, glore, preference) = (self.verifier, self.glore, &self.preference);
         let (no_choice, no_rank) = (
             "0 samples leave nothing to choose from",
             "0 samples leave nothing to rank",
         );
         let no_step = "0 of them leave no step to judge";
-        let faults = [
+        let diagnostics = [
             wrong(self.samples_per_problem == 0, "candidates", no_choice),
             wrong(verifier.samples == 0, "verifier.samples", no_rank),
             wrong(glore.attempts == 0, "glore.attempts", no_step),
@@ -136,12 +136,12 @@ impl RunSpec {
                 "preference.epochs",
                 "0 epochs train nothing",
             ),
-            self.weighting_fault(),
+            self.weighting_diagnostic(),
         ];
-        faults.into_iter().flatten().collect()
+        diagnostics.into_iter().flatten().collect()
     }
 
-    fn weighting_fault(&self) -> Option<Diagnostic> {
+    fn weighting_diagnostic(&self) -> Option<Diagnostic> {
         let (field, complaint) = self.weighting.first_error()?;
         let rule = serde_json::to_value(self.weighting).expect("settings are plain data");
         let rule = rule
@@ -154,7 +154,7 @@ impl RunSpec {
         ))
     }
 
-    fn collect_faults(&self) -> Vec<Diagnostic> {
+    fn collect_diagnostics(&self) -> Vec<Diagnostic> {
         let collect = &self.collect;
         let own_turns = match collect.own_turns {
             OwnTurns::Fixed(turns) => Some(turns),
@@ -174,21 +174,21 @@ impl RunSpec {
         );
         let no_best = "0 samples have no best one";
         let unnamed = "no base model is named";
-        let faults = [
+        let diagnostics = [
             wrong(collect.trajectories == 0, "collect.trajectories", idle),
             wrong(own_turns == Some(0), "collect.own_turns", no_turns),
-            turns_fault("collect.own_turns", own_turns.unwrap_or_default()),
+            turns_diagnostic("collect.own_turns", own_turns.unwrap_or_default()),
             wrong(best_of == Some(0), "collect.teacher.self.best_of", no_best),
             wrong(nameless_teacher, "collect.teacher.model", unnamed),
             wrong(nameless_policy, "collect.rollouts.model", unnamed),
-            field_fault("collect.sampling", collect.sampling.first_error()),
+            field_diagnostic("collect.sampling", collect.sampling.first_error()),
         ];
-        faults.into_iter().flatten().collect()
+        diagnostics.into_iter().flatten().collect()
     }
 
     /// Faults of the models behind an API, found without a request. Those of a method that collects
     /// no trajectories count as well, since an axis may choose another method.
-    fn endpoint_faults(&self) -> Vec<Diagnostic> {
+    fn endpoint_diagnostics(&self) -> Vec<Diagnostic> {
         let boost = self.boost.openai.as_deref();
         let boost = boost.map(|endpoint| ("boost.openai", endpoint));
         let top_k = "the API of a server has no `top_k`; leave it at 0, or choose another teacher or rollouts";
@@ -197,7 +197,7 @@ impl RunSpec {
         let limits = endpoints.flat_map(|(path, endpoint)| {
             let limited = self.collect.sampling.top_k > 0;
             [
-                field_fault(path, endpoint.first_error()),
+                field_diagnostic(path, endpoint.first_error()),
                 wrong(limited, "collect.sampling.top_k", top_k),
             ]
         });
@@ -208,11 +208,11 @@ impl RunSpec {
         limits.chain(views).flatten().collect()
     }
 
-    fn train_faults(&self) -> Vec<Diagnostic> {
+    fn train_diagnostics(&self) -> Vec<Diagnostic> {
         let train = &self.train;
         let lora = train.lora.as_ref().and_then(LoraConfig::first_error);
-        let faults = [
-            field_fault("train.lora", lora),
+        let diagnostics = [
+            field_diagnostic("train.lora", lora),
             wrong(train.epochs == 0, "train.epochs", "0 epochs train nothing"),
             wrong(
                 train.batch_size == 0,
@@ -227,44 +227,44 @@ impl RunSpec {
             below_zero("train.weight_decay", train.weight_decay),
             below_zero("train.clip", train.max_grad_norm),
         ];
-        faults.into_iter().flatten().collect()
+        diagnostics.into_iter().flatten().collect()
     }
 
-    fn grpo_faults(&self) -> Vec<Diagnostic> {
+    fn grpo_diagnostics(&self) -> Vec<Diagnostic> {
         let grpo = &self.grpo;
         let (no_turn, no_pass) = ("an episode has at least 1 turn", "0 passes train nothing");
-        let faults = [
+        let diagnostics = [
             wrong(
                 grpo.iterations == 0,
                 "grpo.iterations",
                 "0 iterations train nothing",
             ),
             wrong(grpo.turns == 0, "grpo.turns", no_turn),
-            turns_fault("grpo.turns", grpo.turns),
+            turns_diagnostic("grpo.turns", grpo.turns),
             wrong(grpo.updates_per_batch == 0, "grpo.passes", no_pass),
             below_zero("grpo.clip", grpo.clip),
             below_zero("grpo.kl", grpo.kl),
             below_zero("grpo.shaping", grpo.shaping),
         ];
-        let shared = online_faults("grpo", &grpo.online_stage(), grpo.learning_rate);
-        shared.into_iter().chain(faults).flatten().collect()
+        let shared = online_diagnostics("grpo", &grpo.online_stage(), grpo.learning_rate);
+        shared.into_iter().chain(diagnostics).flatten().collect()
     }
 
-    fn score_faults(&self) -> Vec<Diagnostic> {
+    fn score_diagnostics(&self) -> Vec<Diagnostic> {
         let score = &self.score;
         let idle = score.stage_one == 0 && score.stage_two == 0;
         let complaint = "0 iterations in both stages train nothing";
-        let faults = [
+        let diagnostics = [
             wrong(idle, "score.stage_one", complaint),
             below_zero("score.kl", score.kl),
             below_zero("score.kl_first", score.kl_first),
             below_zero("score.shaping", score.shaping),
         ];
-        let shared = online_faults("score", &score.second_stage(), score.learning_rate);
-        shared.into_iter().chain(faults).flatten().collect()
+        let shared = online_diagnostics("score", &score.second_stage(), score.learning_rate);
+        shared.into_iter().chain(diagnostics).flatten().collect()
     }
 
-    fn evaluate_faults(&self) -> Vec<Diagnostic> {
+    fn evaluate_diagnostics(&self) -> Vec<Diagnostic> {
         let (evaluate, task) = (&self.evaluate, self.eval_task());
         let fixed = evaluate.data_seed.is_some() && !task.is_generated();
         let own_task = evaluate.task.as_ref();
@@ -273,26 +273,26 @@ impl RunSpec {
             "an evaluation has at least 1 sample",
         );
         let blind = "a window of 0 shows the model no attempt to improve on";
-        let faults = [
-            own_task.and_then(|task| task_fault(task, "evaluate.task")),
+        let diagnostics = [
+            own_task.and_then(|task| task_diagnostic(task, "evaluate.task")),
             wrong(fixed, "evaluate.data_seed", seed_has_no_effect(task)),
             wrong(evaluate.turns == 0, "evaluate.turns", no_turn),
-            turns_fault("evaluate.turns", evaluate.turns),
+            turns_diagnostic("evaluate.turns", evaluate.turns),
             wrong(evaluate.samples == 0, "evaluate.samples", no_sample),
             wrong(
                 evaluate.window == HistoryWindow::Last(0),
                 "evaluate.window",
                 blind,
             ),
-            field_fault("evaluate.sampling", evaluate.sampling.first_error()),
-            field_fault("analyses", self.analyses.first_error()),
+            field_diagnostic("evaluate.sampling", evaluate.sampling.first_error()),
+            field_diagnostic("analyses", self.analyses.first_error()),
         ];
-        faults.into_iter().flatten().collect()
+        diagnostics.into_iter().flatten().collect()
     }
 }
 
 /// Faults of the settings that all online methods have, in the table of one.
-fn online_faults(table: &str, stage: &OnlineConfig, rate: f64) -> [Option<Diagnostic>; 5] {
+fn online_diagnostics(table: &str, stage: &OnlineConfig, rate: f64) -> [Option<Diagnostic>; 5] {
     let at = |field: &str| format!("{table}.{field}");
     let (no_problem, no_group) = (
         "0 problems leave nothing to answer",
@@ -319,8 +319,11 @@ pub(super) fn wrong(
 }
 
 /// A fault within the table at `path`, given the field and the complaint.
-pub(super) fn field_fault(path: &str, fault: Option<(&'static str, String)>) -> Option<Diagnostic> {
-    fault.map(|(field, complaint)| Diagnostic::new(format!("{path}.{field}"), complaint))
+pub(super) fn field_diagnostic(
+    path: &str,
+    diagnostic: Option<(&'static str, String)>,
+) -> Option<Diagnostic> {
+    diagnostic.map(|(field, complaint)| Diagnostic::new(format!("{path}.{field}"), complaint))
 }
 
 pub(super) fn not_above_zero(path: &str, value: f64) -> Option<Diagnostic> {
@@ -348,7 +351,7 @@ pub(super) fn not_a_decay(path: &str, value: f64) -> Option<Diagnostic> {
     wrong(!usable, path, format!("{value} is not in [0, 1)"))
 }
 
-fn turns_fault(path: &str, turns: u32) -> Option<Diagnostic> {
+fn turns_diagnostic(path: &str, turns: u32) -> Option<Diagnostic> {
     let complaint = format!("{turns} turns are more than {MAX_TURNS}, the most that are possible");
     wrong(turns > MAX_TURNS, path, complaint)
 }
@@ -361,11 +364,15 @@ fn seed_has_no_effect(task: &TaskConfig) -> String {
 }
 
 /// The fault of a task's settings, if there is one.
-fn task_fault(task: &TaskConfig, path: &str) -> Option<Diagnostic> {
+fn task_diagnostic(task: &TaskConfig, path: &str) -> Option<Diagnostic> {
     Some(match task.validate().err()? {
-        DataError::Setting { task, field, fault } => Diagnostic::new(
+        DataError::Setting {
+            task,
+            field,
+            fault: complaint,
+        } => Diagnostic::new(
             format!("{path}.{task}.{field}"),
-            fault.trim_start_matches("= "),
+            complaint.trim_start_matches("= "),
         ),
         other => Diagnostic::new(path, other.to_string()),
     })

@@ -86,12 +86,12 @@ pub enum DataError {
         others: usize,
     },
     /// A split is larger than its source.
-    #[error("split `{}` asks for {asked} problems, and {place} has {available} for it; {remedy}", split.name())]
+    #[error("split `{}` asks for {requested} problems, and {place} has {available} for it; {remedy}", split.name())]
     TooFew {
         /// The split.
         split: Split,
         /// Size of the split in the settings.
-        asked: usize,
+        requested: usize,
         /// Problems that the source has for it.
         available: usize,
         /// The task or file that they come from.

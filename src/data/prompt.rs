@@ -223,10 +223,11 @@ impl PromptConfig {
     /// counts from 1 (GLoRe's local refinement, Havrilla et al. 2024).
     #[must_use]
     pub fn refinement_dialogue(&self, question: &str, attempt: &str, step: usize) -> Dialogue {
-        let (repeat_question, asked) = (self.repeat_question, self.question_with_form(question));
+        let (repeat_question, requested) =
+            (self.repeat_question, self.question_with_form(question));
         let request = Self::render_template(
             REFINE_FROM_STEP,
-            context! { question => asked, repeat_question, step },
+            context! { question => requested, repeat_question, step },
         );
         Dialogue(vec![self.opening_message(question)])
             .assistant(attempt)
@@ -317,7 +318,7 @@ impl PromptConfig {
 mod tests {
     use super::*;
 
-    fn shown(dialogue: &Dialogue) -> String {
+    fn transcript(dialogue: &Dialogue) -> String {
         let lines = dialogue.0.iter().map(|message| match message.role {
             Role::User => format!("user: {}", message.text),
             Role::Assistant => format!("assistant: {}", message.text),
@@ -328,7 +329,7 @@ mod tests {
     #[test]
     fn a_dialogue_reads_like_the_official_one() {
         let dialogue = PromptConfig::default().dialogue("How many?", &["1+1=3\n#### 3", "#### 2"]);
-        insta::assert_snapshot!(shown(&dialogue), @r"
+        insta::assert_snapshot!(transcript(&dialogue), @r"
         user: How many?
         --
         assistant: 1+1=3
@@ -407,7 +408,7 @@ mod tests {
             answer_form: Some(AnswerForm::Boxed),
             ..PromptConfig::default()
         };
-        insta::assert_snapshot!(shown(&prompt.dialogue("How many?", &["\\boxed{3}"])), @r"
+        insta::assert_snapshot!(transcript(&prompt.dialogue("How many?", &["\\boxed{3}"])), @r"
         user: How many?
         Put the final answer into \boxed{}.
         --
@@ -417,7 +418,7 @@ mod tests {
         How many?
         Put the final answer into \boxed{}.
         ");
-        insta::assert_snapshot!(shown(&prompt.hinted_dialogue("How many?", "3")), @r"
+        insta::assert_snapshot!(transcript(&prompt.hinted_dialogue("How many?", "3")), @r"
         user: How many?
         Put the final answer into \boxed{}.
         The answer is 3.
@@ -427,7 +428,7 @@ mod tests {
             repeat_question: false,
             ..prompt
         };
-        insta::assert_snapshot!(shown(&marked.dialogue("How many?", &["3"])), @r"
+        insta::assert_snapshot!(transcript(&marked.dialogue("How many?", &["3"])), @r"
         user: How many?
         End with a line that has #### and then the final answer.
         --

@@ -38,13 +38,13 @@ pub(super) fn assign_splits(
     let mut taken = 0;
     for (at, &(split, start)) in starts.iter().enumerate() {
         let limit = starts.get(at + 1).map_or(rows.len(), |&(_, next)| next);
-        let asked = checked_size(split, sizes, limit - start, place, rows.len())?;
-        taken = start + asked;
+        let requested = checked_size(split, sizes, limit - start, place, rows.len())?;
+        taken = start + requested;
         splits.set_problems(split, rows[start..taken].to_vec());
     }
     if let Some(split) = layout.backward {
-        let asked = checked_size(split, sizes, rows.len() - taken, place, rows.len())?;
-        splits.set_problems(split, rows.iter().rev().take(asked).cloned().collect());
+        let requested = checked_size(split, sizes, rows.len() - taken, place, rows.len())?;
+        splits.set_problems(split, rows.iter().rev().take(requested).cloned().collect());
     }
     Ok(splits)
 }
@@ -57,13 +57,13 @@ fn checked_size(
     place: &str,
     rows: usize,
 ) -> Result<usize, DataError> {
-    let asked = sizes.get(split);
-    if asked <= room {
-        return Ok(asked);
+    let requested = sizes.get(split);
+    if requested <= room {
+        return Ok(requested);
     }
     Err(DataError::TooFew {
         split,
-        asked,
+        requested,
         available: room,
         place: format!("{place} ({rows} rows)"),
         remedy: "ask for fewer, here or in the other splits that it is dealt out to",

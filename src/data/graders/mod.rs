@@ -331,12 +331,12 @@ mod tests {
 
     #[test]
     fn what_means_no_grader_is_told() {
-        let told = |name: &str| name.parse::<GraderConfig>().unwrap_err().to_string();
-        insta::assert_snapshot!(told("numerik"), @"there is no grader `numerik` (did you mean `numeric`?); the graders are: numeric, rise-compat, boxed-latex");
-        insta::assert_snapshot!(told("x"), @"there is no grader `x`; the graders are: numeric, rise-compat, boxed-latex");
-        insta::assert_snapshot!(told("numeric(a=1)"), @"`numeric(a=1)`: `numeric` has no settings; settings are written as in `rise-compat(gold-comma=false)`");
-        insta::assert_snapshot!(told("rise-compat(gold-coma=false)"), @"`rise-compat(gold-coma=false)`: unknown field `gold-coma`, expected one of `environment`, `gold-comma`, `boxed-only`, `flat-braces`, `integers-only`, `none-equals-none`, `unreadable-is-wrong`; settings are written as in `rise-compat(gold-comma=false)`");
-        insta::assert_snapshot!(told("rise-compat(gold-comma=false"), @"`rise-compat(gold-comma=false`: the closing parenthesis is missing; settings are written as in `rise-compat(gold-comma=false)`");
+        let message = |name: &str| name.parse::<GraderConfig>().unwrap_err().to_string();
+        insta::assert_snapshot!(message("numerik"), @"there is no grader `numerik` (did you mean `numeric`?); the graders are: numeric, rise-compat, boxed-latex");
+        insta::assert_snapshot!(message("x"), @"there is no grader `x`; the graders are: numeric, rise-compat, boxed-latex");
+        insta::assert_snapshot!(message("numeric(a=1)"), @"`numeric(a=1)`: `numeric` has no settings; settings are written as in `rise-compat(gold-comma=false)`");
+        insta::assert_snapshot!(message("rise-compat(gold-coma=false)"), @"`rise-compat(gold-coma=false)`: unknown field `gold-coma`, expected one of `environment`, `gold-comma`, `boxed-only`, `flat-braces`, `integers-only`, `none-equals-none`, `unreadable-is-wrong`; settings are written as in `rise-compat(gold-comma=false)`");
+        insta::assert_snapshot!(message("rise-compat(gold-comma=false"), @"`rise-compat(gold-comma=false`: the closing parenthesis is missing; settings are written as in `rise-compat(gold-comma=false)`");
         insta::assert_snapshot!(read("grader = \"numerik\"").unwrap_err(), @"unknown variant `numerik`, expected one of `numeric`, `rise-compat`, `boxed-latex`");
         insta::assert_snapshot!(read("grader = 3").unwrap_err(), @"invalid type: integer `3`, expected the name of a grader, or a table of its name and settings");
         assert!(read("grader = { numeric = {}, boxed-latex = {} }").is_err());

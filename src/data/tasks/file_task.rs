@@ -66,10 +66,9 @@ pub(super) const TEST_FILE_LAYOUT: SplitLayout = SplitLayout {
 impl RowLocation<'_> {
     /// The error that something is wrong here.
     pub(super) fn row_error(self, fault: impl Into<String>) -> DataError {
-        let place = format!("{} {}", self.unit, self.number);
         DataError::Row {
             path: self.path.to_owned(),
-            place,
+            place: format!("{} {}", self.unit, self.number),
             fault: fault.into(),
         }
     }

@@ -92,25 +92,26 @@ fn read_problems(
 ) -> Result<Vec<Problem>, DataError> {
     let text = read_text(path, EXPECTED)?;
     numbered_lines(path, &text)
-        .map(|(place, line)| {
-            let problem = parse_problem(line, place, format!("gsm8k/{name}/{}", place.number))?;
-            questions.add(&problem.question, || place.describe())?;
+        .map(|(location, line)| {
+            let problem =
+                parse_problem(line, location, format!("gsm8k/{name}/{}", location.number))?;
+            questions.add(&problem.question, || location.describe())?;
             Ok(problem)
         })
         .collect()
 }
 
 /// One line's problem.
-fn parse_problem(line: &str, place: RowLocation<'_>, id: String) -> Result<Problem, DataError> {
-    let row: Gsm8kRow = serde_json::from_str(line).map_err(|error| place.json_error(&error))?;
-    let question = place.required_text("question", row.question)?;
-    let text = place.required_text("answer", row.answer)?;
+fn parse_problem(line: &str, location: RowLocation<'_>, id: String) -> Result<Problem, DataError> {
+    let row: Gsm8kRow = serde_json::from_str(line).map_err(|error| location.json_error(&error))?;
+    let question = location.required_text("question", row.question)?;
+    let text = location.required_text("answer", row.answer)?;
     let Some((working, stated)) = text.rsplit_once(ANSWER_MARKER) else {
-        return Err(place
+        return Err(location
             .row_error("`answer` does not end with `#### number`; mend it, or take the row out"));
     };
     let answer = canonical_number(stated).ok_or_else(|| {
-        place.row_error(format!(
+        location.row_error(format!(
             "the answer {:?} is not a number; mend it, or take the row out",
             stated.trim()
         ))
@@ -161,12 +162,12 @@ mod tests {
             test: 1,
             ..SplitSizes::empty(0)
         };
-        let shown = |error: DataError| {
+        let message = |error: DataError| {
             error
                 .to_string()
                 .replace(&format!("{}/", folder.path().display()), "")
         };
-        Gsm8kReader(folder.path()).load(&sizes).map_err(shown)
+        Gsm8kReader(folder.path()).load(&sizes).map_err(message)
     }
 
     fn fault(train: impl AsRef<[u8]>, test: impl AsRef<[u8]>) -> String {

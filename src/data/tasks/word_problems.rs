@@ -171,7 +171,7 @@ impl WordProblems {
             if failed_draws == MAX_FAILED_DRAWS {
                 return Err(DataError::TooFew {
                     split,
-                    asked: sizes.get(split),
+                    requested: sizes.get(split),
                     available: problems.len(),
                     place: format!("task `{task}` with these settings"),
                     remedy: "ask for fewer, or raise `largest` or the number of steps",
@@ -295,7 +295,7 @@ mod tests {
             .unwrap()
     }
 
-    fn told(wording: StoryWording) -> String {
+    fn story_text(wording: StoryWording) -> String {
         let changes = [
             TotalChange::Subtract(6),
             TotalChange::Add(16),
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_story_in_plain_words() {
-        insta::assert_snapshot!(told(StoryWording::Plain), @r"
+        insta::assert_snapshot!(story_text(StoryWording::Plain), @r"
         Ann has 8 cards. She gives away 6. She buys 16 more. She doubles them. She finds 9 more. She loses 3. She triples them. How many cards does Ann have now?
         8-6=2
         2+16=18
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn the_same_story_in_other_words() {
-        insta::assert_snapshot!(told(StoryWording::Reworded), @r"
+        insta::assert_snapshot!(story_text(StoryWording::Reworded), @r"
         Ann fills a bag with 8 cards. She takes out 6. She adds 16. Soon it holds twice as many. She puts in 9. She removes 3. Soon it holds three times as many. Give the number of cards in the bag.
         8-6=2
         2+16=18
@@ -459,7 +459,7 @@ mod tests {
                 error,
                 DataError::TooFew {
                     split: Split::Test,
-                    asked: 500,
+                    requested: 500,
                     available: 20..80,
                     ..
                 }

@@ -76,15 +76,15 @@ impl JsonlReader<'_> {
     }
 
     fn load_test_only(&self, sizes: &SplitSizes) -> Result<TaskSplits, DataError> {
-        let asked = [Split::Corpus, Split::Train, Split::Validation].into_iter();
-        match asked
+        let requested = [Split::Corpus, Split::Train, Split::Validation].into_iter();
+        match requested
             .map(|split| (split, sizes.get(split)))
-            .find(|(_, asked)| *asked > 0)
+            .find(|(_, requested)| *requested > 0)
         {
             None => Ok(TaskSplits::default()),
-            Some((split, asked)) => Err(DataError::TooFew {
+            Some((split, requested)) => Err(DataError::TooFew {
                 split,
-                asked,
+                requested,
                 available: 0,
                 place: format!("task `{}`, which has no `train` file,", self.0.name()),
                 remedy: "name its `train` file, or ask for none",
@@ -106,14 +106,15 @@ impl JsonlFiles<'_> {
     fn read(&mut self, path: &Path, name: &str) -> Result<Vec<Problem>, DataError> {
         let text = read_text(path, EXPECTED)?;
         numbered_lines(path, &text)
-            .map(|(place, line)| {
+            .map(|(location, line)| {
                 let problem =
                     self.parser
-                        .parse_problem(&parse_object(line, place)?, place, name)?;
-                self.questions.add(&problem.question, || place.describe())?;
-                match self.ids.insert(problem.id.clone(), place.describe()) {
+                        .parse_problem(&parse_object(line, location)?, location, name)?;
+                self.questions
+                    .add(&problem.question, || location.describe())?;
+                match self.ids.insert(problem.id.clone(), location.describe()) {
                     None => Ok(problem),
-                    Some(first) => Err(place.row_error(format!(
+                    Some(first) => Err(location.row_error(format!(
                         "{} is the id of {first} too; give it another",
                         problem.id
                     ))),
@@ -124,17 +125,17 @@ impl JsonlFiles<'_> {
 }
 
 /// The object on a line.
-fn parse_object(line: &str, place: RowLocation<'_>) -> Result<Value, DataError> {
+fn parse_object(line: &str, location: RowLocation<'_>) -> Result<Value, DataError> {
     match serde_json::from_str(line) {
         Ok(row @ Value::Object(_)) => Ok(row),
-        Err(_) if line.trim_start().starts_with('[') => Err(place.row_error(
+        Err(_) if line.trim_start().starts_with('[') => Err(location.row_error(
             "a JSON array begins here; write one object a line instead, e.g. with `jq -c '.[]' file.json`",
         )),
-        Ok(_) => Err(place.row_error("the line is not a JSON object; write one object a line")),
-        Err(_) if line.trim() == "{" => Err(place.row_error(
+        Ok(_) => Err(location.row_error("the line is not a JSON object; write one object a line")),
+        Err(_) if line.trim() == "{" => Err(location.row_error(
             "an object goes on over several lines; write one object a line instead, e.g. with `jq -c . file.json`",
         )),
-        Err(error) => Err(place.json_error(&error)),
+        Err(error) => Err(location.json_error(&error)),
     }
 }
 

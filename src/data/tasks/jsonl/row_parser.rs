@@ -30,23 +30,24 @@ impl<'a> JsonlRowParser<'a> {
     pub(super) fn parse_problem(
         &self,
         row: &Value,
-        place: RowLocation<'_>,
+        location: RowLocation<'_>,
         file: &str,
     ) -> Result<Problem, DataError> {
-        let question = required_text(row, &self.task.question, place)?
+        let question = required_text(row, &self.task.question, location)?
             .trim()
             .to_owned();
-        let answer = self.extract_answer(&required_text(row, &self.task.answer, place)?, place)?;
+        let answer =
+            self.extract_answer(&required_text(row, &self.task.answer, location)?, location)?;
         let solution = self
             .task
             .solution
             .as_ref()
-            .map(|field| required_text(row, field, place))
+            .map(|field| required_text(row, field, location))
             .transpose()?;
         let solution = solution.map(|solution| self.solution_with_answer(&solution, &answer));
         let name = match &self.task.id {
-            Some(field) => required_text(row, field, place)?.trim().to_owned(),
-            None => format!("{file}/{}", place.number),
+            Some(field) => required_text(row, field, location)?.trim().to_owned(),
+            None => format!("{file}/{}", location.number),
         };
         Ok(Problem {
             id: format!("{}/{name}", self.task.name()),
@@ -57,12 +58,12 @@ impl<'a> JsonlRowParser<'a> {
     }
 
     /// The answer that a field's text holds.
-    fn extract_answer(&self, whole: &str, place: RowLocation<'_>) -> Result<String, DataError> {
+    fn extract_answer(&self, whole: &str, location: RowLocation<'_>) -> Result<String, DataError> {
         let field = &self.task.answer;
         let found = match &self.pattern {
             None => whole,
             Some(pattern) => last_match(pattern, whole).ok_or_else(|| {
-                place.row_error(format!(
+                location.row_error(format!(
                     "`{field}` is {}, where the pattern `{pattern}` matches nothing; mend the pattern or the row",
                     truncate(whole)
                 ))
@@ -75,7 +76,7 @@ impl<'a> JsonlRowParser<'a> {
             } else {
                 ""
             };
-            place.row_error(format!(
+            location.row_error(format!(
                 "the answer {} in `{field}` {what}; mend it{remedy}, or take the row out",
                 truncate(found)
             ))
@@ -100,11 +101,11 @@ impl<'a> JsonlRowParser<'a> {
         let solution = solution.trim_end();
         match self.task.grader {
             GraderConfig::Numeric => match extract_answer(solution) {
-                Some(said) if said == answer => solution.to_owned(),
+                Some(stated) if stated == answer => solution.to_owned(),
                 _ => format!("{solution}\n{ANSWER_MARKER} {answer}"),
             },
             GraderConfig::BoxedLatex | GraderConfig::RiseCompat(_) => match last_boxed(solution) {
-                Some(said) if said.trim() == answer => solution.to_owned(),
+                Some(stated) if stated.trim() == answer => solution.to_owned(),
                 _ => format!("{solution}\n\\boxed{{{answer}}}"),
             },
         }
@@ -118,15 +119,15 @@ fn last_match<'t>(pattern: &Regex, text: &'t str) -> Option<&'t str> {
 }
 
 /// The text of a field that a row must have; a number is its own text.
-fn required_text(row: &Value, field: &str, place: RowLocation<'_>) -> Result<String, DataError> {
+fn required_text(row: &Value, field: &str, location: RowLocation<'_>) -> Result<String, DataError> {
     match lookup_field(row, field) {
-        Some(Value::String(text)) => place.required_text(field, Some(text.clone())),
+        Some(Value::String(text)) => location.required_text(field, Some(text.clone())),
         Some(Value::Number(number)) => Ok(number.to_string()),
-        None | Some(Value::Null) => Err(place.row_error(format!(
+        None | Some(Value::Null) => Err(location.row_error(format!(
             "the row has no `{field}` (it has {}); name another field, fill it in, or take the row out",
             field_names(row)
         ))),
-        Some(_) => Err(place.row_error(format!("`{field}` is neither a text nor a number; name another field"))),
+        Some(_) => Err(location.row_error(format!("`{field}` is neither a text nor a number; name another field"))),
     }
 }
 

@@ -46,7 +46,7 @@ impl MathReader<'_> {
     /// Reads the files behind the splits in use, and deals them out.
     pub(in crate::data) fn load(&self, sizes: &SplitSizes) -> Result<TaskSplits, DataError> {
         let (train, test) = self.select_entries(&self.listing()?)?;
-        let place = |what: &str| format!("{} ({what})", self.0.path.display());
+        let location = |what: &str| format!("{} ({what})", self.0.path.display());
         let mut splits = TaskSplits::default();
         if sizes.corpus + sizes.train + sizes.validation > 0 {
             let (train, _) = without_repeats(self.read_problems(&train)?);
@@ -54,13 +54,18 @@ impl MathReader<'_> {
                 train,
                 &TRAIN_FILE_LAYOUT,
                 sizes,
-                &place("training problems"),
+                &location("training problems"),
             )?;
         }
         if sizes.test > 0 {
             let test = self.read_problems(&test)?;
-            splits.test =
-                assign_splits(test, &TEST_FILE_LAYOUT, sizes, &place(self.0.test.name()))?.test;
+            splits.test = assign_splits(
+                test,
+                &TEST_FILE_LAYOUT,
+                sizes,
+                &location(self.0.test.name()),
+            )?
+            .test;
         }
         Ok(splits)
     }
@@ -181,14 +186,14 @@ impl MathReader<'_> {
         let name = entry.name();
         let path = self.0.path.join(&name);
         let text = read_text(&path, EXPECTED)?;
-        let place = |line| RowLocation {
+        let location = |line| RowLocation {
             path: &path,
             unit: "line",
             number: line,
         };
-        let row: MathRow =
-            serde_json::from_str(&text).map_err(|error| place(error.line()).json_error(&error))?;
-        let place = place(1);
+        let row: MathRow = serde_json::from_str(&text)
+            .map_err(|error| location(error.line()).json_error(&error))?;
+        let location = location(1);
         // Two training problems of the original have the level `Level ?`.
         let level = row
             .level
@@ -197,13 +202,13 @@ impl MathReader<'_> {
         if !self.0.levels.is_empty() && level.is_none_or(|level| !self.0.levels.contains(&level)) {
             return Ok(None);
         }
-        let question = place
+        let question = location
             .required_text("problem", row.problem)?
             .trim()
             .to_owned();
-        let solution = place.required_text("solution", row.solution)?;
+        let solution = location.required_text("solution", row.solution)?;
         let answer = last_boxed(&solution).map(str::trim).filter(|answer| !answer.is_empty()).ok_or_else(|| {
-            place.row_error("`solution` has no complete `\\boxed{...}` to take the answer from; mend it, or take the file out")
+            location.row_error("`solution` has no complete `\\boxed{...}` to take the answer from; mend it, or take the file out")
         })?;
         let answer = answer.to_owned();
         Ok(Some(Problem {

@@ -56,12 +56,12 @@ fn load(
         test,
         ..SplitSizes::empty(0)
     };
-    let shown = |error: DataError| {
+    let message = |error: DataError| {
         error
             .to_string()
             .replace(&format!("{}/", folder.path().display()), "")
     };
-    TaskConfig::Math(task.clone()).load(&sizes).map_err(shown)
+    TaskConfig::Math(task.clone()).load(&sizes).map_err(message)
 }
 
 fn ids(problems: &[Problem]) -> Vec<&str> {
@@ -277,8 +277,8 @@ fn faults_name_the_file() {
 #[test]
 fn another_folder_is_refused_with_the_one_that_was_meant() {
     let folder = small();
-    let at = |place: &str| {
-        let path = folder.path().join(place);
+    let at = |location: &str| {
+        let path = folder.path().join(location);
         let task = MathTaskConfig {
             test: MathTestSet::All,
             ..MathTaskConfig::new(path)
