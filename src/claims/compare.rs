@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use crate::config::Diagnostic;
-use crate::domain::Key;
-use crate::report::{Analysis, DisplayUnit, EQUAL_TOKENS, EQUAL_TOKENS_SHORTAGE, ReportRun};
+use crate::domain::{Key, MetricName};
+use crate::report::{Analysis, CheckpointId, ConditionId, DisplayUnit, ReportRun};
 use crate::stats::{Hypothesis, MeanEstimate, ScorePanel, SeedScores as Scores, TestResult};
 use crate::store::Status;
 
@@ -34,7 +34,7 @@ pub(super) struct ClaimEvaluator<'c> {
 /// A side that was looked for.
 struct OperandScores {
     operand: Operand,
-    condition: Option<usize>,
+    condition: Option<ConditionId>,
     panel: ScorePanel,
     missing_reason: Option<String>,
 }
@@ -157,14 +157,20 @@ impl<'c> ClaimEvaluator<'c> {
     ) -> Option<String> {
         let at = found
             .condition
-            .filter(|_| quantity.metric == EQUAL_TOKENS)?;
+            .filter(|_| quantity.metric == MetricName::EQUAL_TOKENS)?;
         let short = self
             .analysis
-            .estimate(at, &found.operand.checkpoint, EQUAL_TOKENS_SHORTAGE)?
+            .estimate(
+                &CheckpointId::new(at, found.operand.checkpoint.as_str())
+                    .metric(MetricName::EQUAL_TOKENS_SHORTAGE),
+            )?
             .value;
         (short > 0.0).then(|| {
             let share = DisplayUnit::Fraction.format_value(short);
-            format!("`{EQUAL_TOKENS}` has fewer samples than it could afford on {share} % of the problems")
+            format!(
+                "`{}` has fewer samples than it could afford on {share} % of the problems",
+                MetricName::EQUAL_TOKENS
+            )
         })
     }
 
@@ -207,7 +213,7 @@ impl<'c> ClaimEvaluator<'c> {
         &self,
         quantity: &MeasuredQuantity,
         regime: &RegimeValues,
-        beside: Option<usize>,
+        beside: Option<ConditionId>,
     ) -> Result<OperandScores, String> {
         let mut side = draft::unresolved_operand(quantity, regime);
         let none = |side, missing| OperandScores {
@@ -221,7 +227,7 @@ impl<'c> ClaimEvaluator<'c> {
             let wanted = format::values_text(&side.axis_values);
             return Ok(none(side, format!("no run has {wanted}")));
         };
-        let runs = &self.analysis.conditions[at].runs;
+        let runs = self.analysis.runs(at);
         side.axis_values.clone_from(&runs[0].axes);
         let checkpoint = select::select_checkpoint(self.analysis, at, &quantity.checkpoint);
         if let Ok(name) = &checkpoint {
@@ -245,9 +251,11 @@ impl<'c> ClaimEvaluator<'c> {
             Ok(_) => Some(broken),
         };
         side.estimate = match &quantity.subtracted_metric {
-            None => self
-                .analysis
-                .estimate(at, &side.checkpoint, &quantity.metric),
+            None => {
+                let checkpoint = CheckpointId::new(at, side.checkpoint.as_str());
+                self.analysis
+                    .estimate(&checkpoint.metric(quantity.metric.as_str()))
+            }
             Some(_) => MeanEstimate::from_panel(&panel),
         };
         Ok(OperandScores {
@@ -261,11 +269,15 @@ impl<'c> ClaimEvaluator<'c> {
     /// A metric by seed and problem, or what it gains over another one.
     fn operand_panel(
         &self,
-        setting: usize,
+        setting: ConditionId,
         checkpoint: &str,
         quantity: &MeasuredQuantity,
     ) -> ScorePanel {
-        let of = |metric: &String| self.analysis.score_panel(setting, checkpoint, metric);
+        let checkpoint = CheckpointId::new(setting, checkpoint);
+        let of = |metric: &String| {
+            self.analysis
+                .score_panel(&checkpoint.metric(metric.as_str()))
+        };
         let panel = of(&quantity.metric);
         quantity
             .subtracted_metric
@@ -291,10 +303,10 @@ impl<'c> ClaimEvaluator<'c> {
         let runs = found
             .condition
             .into_iter()
-            .flat_map(|at| &self.analysis.conditions[at].runs);
+            .flat_map(|at| self.analysis.runs(at));
         let checkpoints = runs.flat_map(|run| &run.checkpoints);
         checkpoints
-            .filter(|c| c.name == found.operand.checkpoint)
+            .filter(|c| c.name == *found.operand.checkpoint)
             .map(|c| &c.evaluation)
     }
 

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
+use crate::domain::plural;
 use crate::report::{
-    Chart, Figure, ForestRow, ReportError, ReportFile, ReportSection, count_noun, page,
-    render_figure,
+    Chart, Figure, ForestRow, ReportError, ReportFile, ReportSection, page, render_figure,
 };
 use crate::stats::MeanEstimate;
 
@@ -121,7 +121,7 @@ fn run_counts_text(experiment: &super::ExperimentRunCounts) -> String {
     if !experiment.in_store && !experiment.carried_over {
         return "not in this store".to_owned();
     }
-    let runs = count_noun(
+    let runs = plural(
         experiment.done + experiment.failed + experiment.missing,
         "run",
     );
@@ -268,7 +268,7 @@ fn forest_rows(verdicts: &ClaimsReport, unit: &str) -> Vec<ForestRow> {
                     } else {
                         format!("{} · {regime}", claim.id)
                     },
-                    estimate: [value, low, high].map(|end| end * scale),
+                    estimate: [value, low, high].map(|end| end * scale).into(),
                     margin: sign * claim.margin,
                     effect_threshold: sign * (claim.margin + claim.smallest_effect),
                     verdict: outcome.verdict.label().to_owned(),

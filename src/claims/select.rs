@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::{AxisLabels, Diagnostic};
-use crate::report::Analysis;
+use crate::report::{Analysis, ConditionId};
 
 use super::claim::{Claim, Comparator, MeasuredQuantity};
 
@@ -104,7 +104,10 @@ fn axis_names<'s>(study: &'s Analysis<'_>) -> Vec<&'s str> {
 /// The values that settings have on an axis, in order of first appearance.
 fn axis_values(study: &Analysis<'_>, axis: &str) -> Vec<String> {
     let mut values: Vec<String> = Vec::new();
-    for value in (0..study.conditions.len()).filter_map(|at| study.axis_value(at, axis)) {
+    for value in study
+        .conditions()
+        .filter_map(|at| study.axis_value(at, axis))
+    {
         if !values.contains(&value) {
             values.push(value);
         }
@@ -115,7 +118,7 @@ fn axis_values(study: &Analysis<'_>, axis: &str) -> Vec<String> {
 fn checkpoint_names<'f>(study: &Analysis<'f>) -> Vec<&'f str> {
     let mut names = vec!["first", "last"];
     for checkpoint in study.data.runs.iter().flat_map(|run| &run.checkpoints) {
-        if !names.contains(&checkpoint.name.as_str()) {
+        if !names.contains(&&*checkpoint.name) {
             names.push(&checkpoint.name);
         }
     }
@@ -126,7 +129,7 @@ fn checkpoint_names<'f>(study: &Analysis<'f>) -> Vec<&'f str> {
 /// run has; one without values where it has no such axes.
 pub fn claim_regimes(claim: &Claim, study: &Analysis<'_>) -> Vec<RegimeValues> {
     let mut regimes: Vec<RegimeValues> = Vec::new();
-    for setting in 0..study.conditions.len() {
+    for setting in study.conditions() {
         let value = |axis: &String| Some((axis.clone(), study.axis_value(setting, axis)?));
         let Some(regime) = claim
             .per_axes
@@ -163,22 +166,22 @@ pub fn select_condition(
     study: &Analysis<'_>,
     cells: &AxisLabels,
     regime: &RegimeValues,
-    beside: Option<usize>,
-) -> Result<Option<usize>, String> {
+    beside: Option<ConditionId>,
+) -> Result<Option<ConditionId>, String> {
     let mut named: AxisLabels = regime.iter().cloned().collect();
     named.extend(cells.clone());
-    let fits = |&at: &usize| {
+    let fits = |&at: &ConditionId| {
         named
             .iter()
             .all(|(axis, label)| study.axis_value(at, axis).as_ref() == Some(label))
     };
-    let could: Vec<usize> = (0..study.conditions.len()).filter(fits).collect();
+    let could: Vec<ConditionId> = study.conditions().filter(fits).collect();
     let open: Vec<&String> = study
         .axes
         .iter()
         .filter(|axis| !named.contains_key(*axis))
         .collect();
-    let only = |fits: &dyn Fn(usize) -> bool| {
+    let only = |fits: &dyn Fn(ConditionId) -> bool| {
         let mut found = could.iter().copied().filter(|&at| fits(at));
         found.next().filter(|_| found.next().is_none())
     };
@@ -206,14 +209,14 @@ pub fn select_condition(
 }
 
 /// The values that some settings have on an axis.
-fn distinct_values(study: &Analysis<'_>, settings: &[usize], axis: &str) -> BTreeSet<String> {
+fn distinct_values(study: &Analysis<'_>, settings: &[ConditionId], axis: &str) -> BTreeSet<String> {
     settings
         .iter()
         .filter_map(|&at| study.axis_value(at, axis))
         .collect()
 }
 
-fn ambiguity_message(study: &Analysis<'_>, could: &[usize], open: &[&String]) -> String {
+fn ambiguity_message(study: &Analysis<'_>, could: &[ConditionId], open: &[&String]) -> String {
     let of = |axis: &&String| {
         let labels: Vec<String> = distinct_values(study, could, axis).into_iter().collect();
         (labels.len() > 1).then(|| format!("`{axis}` ({})", labels.join(", ")))
@@ -229,20 +232,20 @@ fn ambiguity_message(study: &Analysis<'_>, could: &[usize], open: &[&String]) ->
 /// The checkpoint that is meant by a name; why there is none, if there is none.
 pub fn select_checkpoint(
     study: &Analysis<'_>,
-    setting: usize,
+    setting: ConditionId,
     name: &str,
 ) -> Result<String, String> {
-    let runs = &study.conditions[setting].runs;
+    let runs = study.runs(setting);
     let names: Vec<&str> = runs[0]
         .checkpoints
         .iter()
-        .map(|checkpoint| checkpoint.name.as_str())
+        .map(|checkpoint| &*checkpoint.name)
         .collect();
     let found = match name {
         "last" => {
             return study
                 .last_checkpoint(setting)
-                .map(str::to_owned)
+                .map(|last| last.name.to_string())
                 .ok_or_else(|| "no run is finished".to_owned());
         }
         "first" => names.first().copied(),

@@ -10,8 +10,9 @@ use crate::model::ModelConfig;
 
 use super::canonical::canonical_json;
 use super::deserialize::deserialize_all;
-use super::diagnostic::{ConfigError, Diagnostic, nearest_name};
+use super::diagnostic::{ConfigError, Diagnostic};
 use super::experiment::read_text_file;
+use super::nearest_name;
 use super::spanned_value::SpannedValue;
 use super::validate::{
     below_zero, field_diagnostic, not_a_decay, not_a_part, not_above_zero, wrong,

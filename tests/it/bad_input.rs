@@ -343,7 +343,7 @@ fn a_place_that_cannot_be_written_is_noticed_before_any_work() {
     insta::assert_snapshot!(store("file"), @"error: file: cannot write here (File exists (os error 17)); free space, allow writing, or name another store with `--store`");
     insta::assert_snapshot!(store("file/store"), @"error: file/store: cannot write here (Not a directory (os error 20)); free space, allow writing, or name another store with `--store`");
     lab.write("kept/minirise/thesis.txt", "mine");
-    insta::assert_snapshot!(out("kept"), @"error: kept/minirise exists and is not a report (it has no context.json); move it away or choose another place");
+    insta::assert_snapshot!(out("kept"), @"error: cannot replace kept/minirise: it is not a report (it has no context.json); move it away or choose another folder");
 }
 
 fn execute(database: &Path, sql: &str) {
