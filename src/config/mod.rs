@@ -1,6 +1,6 @@
-//! What is asked for: experiment files, base models, and the settings of one run.
+//! Experiment files, base models, and the settings of one run.
 //!
-//! Responsible for reading TOML into typed settings and for saying exactly what is wrong with it
+//! Responsible for reading TOML into typed settings and for reporting every fault with its place
 //! before any work begins. Hides the TOML parser and the way faults are found. Knows the config
 //! types of the modules that do the work, and nothing else of them.
 
@@ -13,6 +13,7 @@ mod diagnostic;
 mod experiment;
 mod run;
 mod spanned_value;
+mod spelling;
 mod sweep;
 #[cfg(test)]
 mod tests;

@@ -1,25 +1,66 @@
-//! Problems of known data sets whose reference is wrong, or looks as if it were.
+//! Facts about data sets as their authors ship them: the SHA-256 of their files, and the problems
+//! whose reference is wrong or looks wrong.
 //!
-//! They were found by comparing worked solutions with final answers (GSM8K), and equations with answers
-//! (SVAMP), by program, and by reading each row that differs; wrong working with a matching final
-//! answer is not found that way. Others have longer lists for GSM8K's test file:
-//! openai/grade-school-math issue 25, and GSM8K-Platinum (arXiv 2502.03461), which keeps 1,209 of the
-//! 1,319. Nothing is changed by what stands here: the list is for people. Must not know any file.
+//! Files. GSM8K: openai/grade-school-math at 3101c7d5072418e28b9008a6636bde82a006892c. SVAMP:
+//! arkilpatel/SVAMP at 689d7ccac74b9983a2ac7cc3b264f441b99e7c53. MATH: the SHA-256 of the lines that
+//! `sha256sum` prints for its 12,500 files, in order of their names; the Git LFS pointers in
+//! molumolua/Math-Generator at 43165c3351345401d0b1e1fb3f8cad7ac1ac5706 hold the files' own.
+//!
+//! Errors. A program compared worked solutions with final answers (GSM8K) and equations with answers
+//! (SVAMP), and a person read each row that differs. This finds no wrong working with a matching
+//! final answer. Others have longer lists for GSM8K's test file: openai/grade-school-math issue 25,
+//! and GSM8K-Platinum (arXiv 2502.03461), which keeps 1,209 of the 1,319. The list changes no
+//! problem; it is for people.
 
 use serde::Serialize;
 
-/// What is known of a problem's reference.
+use crate::domain::Key;
+
+/// Task, file and SHA-256.
+const OFFICIAL_FILES: [(&str, &str, &str); 4] = [
+    (
+        "gsm8k",
+        "train.jsonl",
+        "17f347dc51477c50d4efb83959dbb7c56297aba886e5544ee2aaed3024813465",
+    ),
+    (
+        "gsm8k",
+        "test.jsonl",
+        "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14",
+    ),
+    (
+        "svamp",
+        "SVAMP.json",
+        "5be77703a6d891ae476d7c082787ad361392aa02453b132516cdd5f4e7934e3e",
+    ),
+    (
+        "math",
+        "MATH",
+        "c00a767878ffca6f7de268acb9882b0f96d423e06d0ae39ede77fd9fbe26ff74",
+    ),
+];
+
+/// Whether a file is the official one; `None` where no official one exists.
+#[must_use]
+pub fn is_official(task: &str, file: &str, sha256: &Key) -> Option<bool> {
+    let known = OFFICIAL_FILES
+        .iter()
+        .find(|known| (known.0, known.1) == (task, file))?;
+    Some(known.2 == sha256.as_str())
+}
+
+/// A problem whose reference is wrong, or looks wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KnownError {
     /// The problem's id.
     pub id: String,
-    /// What sort of error it is.
+    /// The sort of error.
     pub kind: KnownErrorKind,
-    /// What the final answer says, and what the working gives.
+    /// The final answer, and the result of the working.
     pub about: String,
 }
 
-/// What sort of error a reference has.
+/// The sort of error in a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KnownErrorKind {
@@ -43,7 +84,7 @@ impl KnownErrorKind {
     }
 }
 
-/// Rows of GSM8K's files, counted from 1, with their final answer and what their working gives.
+/// Rows of GSM8K's files, counted from 1, with their final answer and the result of their working.
 const TRAIN_LABELS: [(usize, &str, &str); 4] = [
     (357, "66", "64"),
     (2771, "106", "108"),
@@ -64,7 +105,7 @@ const TEST_LABELS: [(usize, &str, &str); 1] = [(1039, "4", "6")];
 const TRAIN_CENTS: [usize; 5] = [124, 344, 1618, 2970, 3518];
 const TEST_CENTS: [usize; 3] = [494, 608, 1244];
 
-/// What is known of the problems of a data set as its authors ship it, by the name of its task.
+/// The known errors of a data set as its authors ship it, by the name of its task.
 #[must_use]
 pub fn known_errors(task: &str) -> Vec<KnownError> {
     match task {
@@ -87,14 +128,14 @@ fn gsm8k_errors() -> Vec<KnownError> {
     let given = |(_, answer, working): (usize, &str, &str)| {
         format!("the final answer is {answer}, the working gives {working}")
     };
-    let cents = || "the final answer is in cents, as asked, the working in dollars".to_owned();
+    let cents = "the final answer is in cents, as asked, the working in dollars";
     let (train, test) = ("train.jsonl", "test.jsonl");
     let mut known = Vec::new();
     known.extend(TRAIN_LABELS.map(|row| of(train, row.0, KnownErrorKind::Label, given(row))));
     known.extend(TRAIN_WORKINGS.map(|row| of(train, row.0, KnownErrorKind::Working, given(row))));
-    known.extend(TRAIN_CENTS.map(|row| of(train, row, KnownErrorKind::Unit, cents())));
+    known.extend(TRAIN_CENTS.map(|row| of(train, row, KnownErrorKind::Unit, cents.to_owned())));
     known.extend(TEST_LABELS.map(|row| of(test, row.0, KnownErrorKind::Label, given(row))));
-    known.extend(TEST_CENTS.map(|row| of(test, row, KnownErrorKind::Unit, cents())));
+    known.extend(TEST_CENTS.map(|row| of(test, row, KnownErrorKind::Unit, cents.to_owned())));
     known
 }
 
@@ -115,5 +156,16 @@ mod tests {
         assert_eq!(known_errors("word-problems"), []);
         let first = &known_errors("gsm8k")[0];
         insta::assert_snapshot!(format!("{}: {}, {}", first.id, first.kind.name(), first.about), @"gsm8k/train.jsonl/357: wrong answer, the final answer is 66, the working gives 64");
+    }
+
+    #[test]
+    fn a_file_is_known_by_its_content() {
+        let official = Key::from(OFFICIAL_FILES[2].2.to_owned());
+        assert_eq!(is_official("svamp", "SVAMP.json", &official), Some(true));
+        assert_eq!(
+            is_official("svamp", "SVAMP.json", &Key::from_bytes(b"")),
+            Some(false)
+        );
+        assert_eq!(is_official("jsonl", "train", &official), None);
     }
 }

@@ -1,7 +1,5 @@
-//! Questions that are both trained on and evaluated on, told by what they ask.
-//!
-//! Hides how two questions are compared: case, punctuation and white space do not count, signs of
-//! mathematics do. Must not know where the problems come from, nor what follows from a leak.
+//! Questions that are both trained on and evaluated on. Case, punctuation and white space do not count
+//! in a comparison; signs of mathematics do.
 
 use std::collections::HashMap;
 
@@ -35,7 +33,7 @@ pub struct LeakedQuestion {
     pub question: String,
 }
 
-/// The identity of what a question asks.
+/// The identity of a question.
 #[must_use]
 pub fn question_key(question: &str) -> Key {
     Key::from_bytes(question_identity(question).as_bytes())
@@ -51,17 +49,20 @@ pub fn find_leaks(trained: &[NamedProblems], evaluated: &NamedProblems) -> Vec<L
                 .or_insert((part, problem));
         }
     }
-    let leak = |problem: &Problem| {
-        let (part, first) = met.get(&question_key(&problem.question))?;
-        Some(LeakedQuestion {
-            trained: part.name.clone(),
-            trained_id: first.id.clone(),
-            evaluated: evaluated.name.clone(),
-            evaluated_id: problem.id.clone(),
-            question: problem.question.clone(),
+    evaluated
+        .problems
+        .iter()
+        .filter_map(|problem: &Problem| {
+            let (part, first) = met.get(&question_key(&problem.question))?;
+            Some(LeakedQuestion {
+                trained: part.name.clone(),
+                trained_id: first.id.clone(),
+                evaluated: evaluated.name.clone(),
+                evaluated_id: problem.id.clone(),
+                question: problem.question.clone(),
+            })
         })
-    };
-    evaluated.problems.iter().filter_map(leak).collect()
+        .collect()
 }
 
 #[cfg(test)]
