@@ -40,27 +40,29 @@ pub fn build(analysis: &Analysis<'_>) -> Vec<ReportTable> {
 
 /// The meaning of the columns that are there.
 fn caption(analysis: &Analysis<'_>, columns: &[String]) -> String {
-    let mut caption =
-        "Percent of problems solved by the last checkpoint of every condition, with the \
-                       95 % interval."
-            .to_owned();
+    let mut sentences = vec![
+        "Percent of problems solved by the last checkpoint of every condition, with the 95 % \
+         interval."
+            .to_owned(),
+    ];
     if columns
         .iter()
         .any(|column| column == MetricName::EQUAL_TOKENS)
     {
-        caption += &format!(
-            " {} votes over the first attempts that cost the tokens of {} turns{}.",
+        sentences.push(format!(
+            "{} votes over the first attempts that cost the tokens of {} turns{}.",
             MetricName::EQUAL_TOKENS,
             analysis.metric_columns.turns,
             shortage_note(analysis)
-        );
+        ));
     }
     if columns.iter().any(|column| column == CHOSEN) {
-        caption += &format!(
-            " {CHOSEN} is a verifier's pick among all samples, or among a draft and its refinements."
-        );
+        sentences.push(format!(
+            "{CHOSEN} is a verifier's pick among all samples, or among a draft and its refinements."
+        ));
     }
-    caption + " A dash marks a metric that the method does not have."
+    sentences.push("A dash marks a metric that the method does not have.".to_owned());
+    sentences.join(" ")
 }
 
 /// How often the vote at equal tokens had fewer attempts than it could afford, where that is known.
