@@ -87,7 +87,7 @@ impl CorpusConfig {
 /// are passed over.
 ///
 /// # Panics
-/// If the settings have a [`first_error`](CorpusConfig::fault).
+/// If the settings have a [`first_error`](CorpusConfig::first_error).
 #[must_use]
 pub fn corpus_documents(
     problems: &[Problem],

@@ -5,7 +5,7 @@
 //! and the prompt templates. Must not know about models, rollouts, training or the store.
 //!
 //! Where a task is added: a file in `tasks/`, a variant of [`TaskConfig`] (the compiler then lists
-//! the places to visit), and a line in the suite that walks every task (`suite.rs`).
+//! the places to visit), and a line in the suite that walks every task (`task_conformance.rs`).
 
 mod corpus;
 mod error;
