@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::config::Diagnostic;
-use crate::domain::Key;
-use crate::report::{
-    Analysis, DisplayUnit, EQUAL_TOKENS, EQUAL_TOKENS_SHORTAGE, ReportRun, run_state,
-};
+use crate::domain::{Key, MetricName};
+use crate::report::{Analysis, CheckpointId, ConditionId, DisplayUnit, ReportRun, run_state};
 use crate::stats::{Hypothesis, MeanEstimate, ScorePanel, SeedScores, TestResult};
 use crate::store::Status;
 
@@ -34,7 +32,7 @@ pub(super) struct ClaimEvaluator<'c> {
 /// One side with its scores.
 struct OperandScores {
     operand: Operand,
-    condition: Option<usize>,
+    condition: Option<ConditionId>,
     panel: ScorePanel,
     missing_reason: Option<String>,
 }
@@ -177,15 +175,20 @@ impl<'c> ClaimEvaluator<'c> {
         side: &OperandScores,
         quantity: &MeasuredQuantity,
     ) -> Option<String> {
-        let condition = side.condition.filter(|_| quantity.metric == EQUAL_TOKENS)?;
-        let checkpoint = &side.operand.checkpoint;
-        let shortage = self
-            .analysis
-            .estimate(condition, checkpoint, EQUAL_TOKENS_SHORTAGE)?
-            .value;
+        let condition = side
+            .condition
+            .filter(|_| quantity.metric == MetricName::EQUAL_TOKENS)?;
+        let checkpoint = CheckpointId::new(condition, side.operand.checkpoint.as_str());
+        let shortage = checkpoint.metric(MetricName::EQUAL_TOKENS_SHORTAGE);
+        let shortage = self.analysis.estimate(&shortage)?.value;
         (shortage > 0.0).then(|| {
             let share = DisplayUnit::Fraction.format_value(shortage);
-            format!("`{EQUAL_TOKENS}` has fewer samples than it could afford on {share} % of the problems")
+            {
+                let metric = &quantity.metric;
+                format!(
+                    "`{metric}` has fewer samples than it could afford on {share} % of the problems"
+                )
+            }
         })
     }
 
@@ -197,7 +200,7 @@ impl<'c> ClaimEvaluator<'c> {
         &self,
         quantity: &MeasuredQuantity,
         regime: &RegimeValues,
-        other: Option<usize>,
+        other: Option<ConditionId>,
     ) -> Result<OperandScores, String> {
         let mut operand = unresolved_operand(quantity, regime);
         let condition = select::select_condition(self.analysis, &quantity.selector, regime, other)?;
@@ -217,14 +220,15 @@ impl<'c> ClaimEvaluator<'c> {
             operand.checkpoint.clone_from(name);
             panel = self.operand_panel(condition, name, quantity);
         }
-        let runs = &self.analysis.conditions[condition].runs;
+        let runs = self.analysis.runs(condition);
         operand.axis_values.clone_from(&runs[0].axes);
         operand.runs = runs.iter().map(|run| source_run(run, &panel)).collect();
         operand.estimate = if quantity.is_gain() {
             MeanEstimate::from_panel(&panel)
         } else {
-            let (checkpoint, metric) = (&operand.checkpoint, &quantity.metric);
-            self.analysis.estimate(condition, checkpoint, metric)
+            let checkpoint = CheckpointId::new(condition, operand.checkpoint.as_str());
+            let metric = checkpoint.metric(quantity.metric.as_str());
+            self.analysis.estimate(&metric)
         };
         Ok(OperandScores {
             missing_reason: missing_reason(&operand, checkpoint.err(), &panel),
@@ -237,18 +241,21 @@ impl<'c> ClaimEvaluator<'c> {
     /// A metric by seed and problem, or its gain over another one.
     fn operand_panel(
         &self,
-        condition: usize,
+        condition: ConditionId,
         checkpoint: &str,
         quantity: &MeasuredQuantity,
     ) -> ScorePanel {
+        let checkpoint = CheckpointId::new(condition, checkpoint);
         let panel = self
             .analysis
-            .score_panel(condition, checkpoint, &quantity.metric);
+            .score_panel(&checkpoint.metric(quantity.metric.as_str()));
         match &quantity.subtracted_metric {
             None => panel,
-            Some(metric) => {
-                panel.paired_difference(&self.analysis.score_panel(condition, checkpoint, metric))
-            }
+            Some(metric) => panel.paired_difference(
+                &self
+                    .analysis
+                    .score_panel(&checkpoint.metric(metric.as_str())),
+            ),
         }
     }
 
@@ -270,9 +277,9 @@ impl<'c> ClaimEvaluator<'c> {
     fn evaluation_keys<'a>(&'a self, side: &'a OperandScores) -> impl Iterator<Item = &'a Key> {
         let conditions = side.condition.into_iter();
         conditions
-            .flat_map(|condition| &self.analysis.conditions[condition].runs)
+            .flat_map(|condition| self.analysis.runs(condition))
             .flat_map(|run| &run.checkpoints)
-            .filter(|checkpoint| checkpoint.name == side.operand.checkpoint)
+            .filter(|checkpoint| checkpoint.name == *side.operand.checkpoint)
             .map(|checkpoint| &checkpoint.evaluation)
     }
 

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use crate::domain::plural;
 use crate::report::{
-    Chart, DisplayUnit, Figure, ForestRow, ReportError, ReportFile, ReportSection, count_noun,
-    page, render_figure,
+    Chart, DisplayUnit, Figure, ForestRow, ReportError, ReportFile, ReportSection, page,
+    render_figure,
 };
 use crate::stats::MeanEstimate;
 
@@ -128,7 +129,7 @@ fn run_counts_text(experiment: &ExperimentRunCounts) -> String {
         return "not in this store".to_owned();
     }
     let (done, failed, missing) = (experiment.done, experiment.failed, experiment.missing);
-    let runs = count_noun(done + failed + missing, "run");
+    let runs = plural(done + failed + missing, "run");
     let origin = if experiment.carried_over {
         "; not in this store, verdicts from an earlier report"
     } else {
@@ -277,7 +278,7 @@ fn forest_row(claim: &ClaimResult, outcome: &ClaimOutcome) -> Option<ForestRow> 
         } else {
             format!("{} · {regime}", claim.id)
         },
-        estimate: [value, low, high].map(|end| end * scale),
+        estimate: [value, low, high].map(|end| end * scale).into(),
         margin: sign * claim.margin,
         effect_threshold: sign * (claim.margin + claim.smallest_effect),
         verdict: outcome.verdict.label().to_owned(),

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::{AxisLabels, Diagnostic};
-use crate::report::Analysis;
+use crate::config::Diagnostic;
+use crate::domain::AxisLabels;
+use crate::report::{Analysis, ConditionId};
 
 use super::file::{Claim, MeasuredQuantity, join_path};
 
@@ -106,7 +107,7 @@ fn axis_names<'a>(analysis: &'a Analysis<'_>) -> Vec<&'a str> {
 /// The values of all conditions on an axis, in order of first appearance.
 fn axis_values(analysis: &Analysis<'_>, axis: &str) -> Vec<String> {
     let mut values: Vec<String> = Vec::new();
-    for condition in 0..analysis.conditions.len() {
+    for condition in analysis.conditions() {
         let value = analysis.axis_value(condition, axis);
         values.extend(value.filter(|value| !values.contains(value)));
     }
@@ -116,7 +117,7 @@ fn axis_values(analysis: &Analysis<'_>, axis: &str) -> Vec<String> {
 fn checkpoint_names<'d>(analysis: &Analysis<'d>) -> Vec<&'d str> {
     let mut names = vec!["first", "last"];
     for checkpoint in analysis.data.runs.iter().flat_map(|run| &run.checkpoints) {
-        if !names.contains(&checkpoint.name.as_str()) {
+        if !names.contains(&&*checkpoint.name) {
             names.push(&checkpoint.name);
         }
     }
@@ -127,7 +128,7 @@ fn checkpoint_names<'d>(analysis: &Analysis<'d>) -> Vec<&'d str> {
 /// regime without values if `per` is empty.
 pub fn claim_regimes(claim: &Claim, analysis: &Analysis<'_>) -> Vec<RegimeValues> {
     let mut regimes: Vec<RegimeValues> = Vec::new();
-    for condition in 0..analysis.conditions.len() {
+    for condition in analysis.conditions() {
         let regime: Option<RegimeValues> = claim
             .per_axes
             .iter()
@@ -157,8 +158,8 @@ pub fn select_condition(
     analysis: &Analysis<'_>,
     selector: &AxisLabels,
     regime: &RegimeValues,
-    other: Option<usize>,
-) -> Result<Option<usize>, String> {
+    other: Option<ConditionId>,
+) -> Result<Option<ConditionId>, String> {
     let mut fixed: AxisLabels = regime.iter().cloned().collect();
     fixed.extend(selector.clone());
     let matching = matching_conditions(analysis, &fixed);
@@ -192,8 +193,9 @@ pub fn select_condition(
         .ok_or_else(|| ambiguity_message(analysis, &matching, &open))
 }
 
-fn matching_conditions(analysis: &Analysis<'_>, values: &AxisLabels) -> Vec<usize> {
-    (0..analysis.conditions.len())
+fn matching_conditions(analysis: &Analysis<'_>, values: &AxisLabels) -> Vec<ConditionId> {
+    analysis
+        .conditions()
         .filter(|&condition| {
             values
                 .iter()
@@ -203,13 +205,13 @@ fn matching_conditions(analysis: &Analysis<'_>, values: &AxisLabels) -> Vec<usiz
 }
 
 /// The only condition that passes.
-fn only(conditions: &[usize], passes: impl Fn(usize) -> bool) -> Option<usize> {
+fn only(conditions: &[ConditionId], passes: impl Fn(ConditionId) -> bool) -> Option<ConditionId> {
     let mut passing = conditions.iter().copied().filter(|&at| passes(at));
     passing.next().filter(|_| passing.next().is_none())
 }
 
 /// Whether a condition has the experiment's baseline value on some axes.
-fn is_baseline(analysis: &Analysis<'_>, condition: usize, axes: &[&String]) -> bool {
+fn is_baseline(analysis: &Analysis<'_>, condition: ConditionId, axes: &[&String]) -> bool {
     axes.iter().all(|axis| {
         let value = analysis.axis_value(condition, axis);
         value.is_none_or(|value| analysis.baseline.get(*axis) == Some(&value))
@@ -217,14 +219,22 @@ fn is_baseline(analysis: &Analysis<'_>, condition: usize, axes: &[&String]) -> b
 }
 
 /// The values of some conditions on an axis.
-fn distinct_values(analysis: &Analysis<'_>, conditions: &[usize], axis: &str) -> BTreeSet<String> {
+fn distinct_values(
+    analysis: &Analysis<'_>,
+    conditions: &[ConditionId],
+    axis: &str,
+) -> BTreeSet<String> {
     conditions
         .iter()
         .filter_map(|&condition| analysis.axis_value(condition, axis))
         .collect()
 }
 
-fn ambiguity_message(analysis: &Analysis<'_>, matching: &[usize], open: &[&String]) -> String {
+fn ambiguity_message(
+    analysis: &Analysis<'_>,
+    matching: &[ConditionId],
+    open: &[&String],
+) -> String {
     let differences: Vec<String> = open
         .iter()
         .filter_map(|axis| {
@@ -243,17 +253,20 @@ fn ambiguity_message(analysis: &Analysis<'_>, matching: &[usize], open: &[&Strin
 /// If there is none: the reason.
 pub fn select_checkpoint(
     analysis: &Analysis<'_>,
-    condition: usize,
+    condition: ConditionId,
     name: &str,
 ) -> Result<String, String> {
     if name == "last" {
         let last = analysis.last_checkpoint(condition);
         return last
-            .map(str::to_owned)
+            .map(|last| last.name.to_string())
             .ok_or_else(|| "no run is finished".to_owned());
     }
-    let checkpoints = &analysis.conditions[condition].runs[0].checkpoints;
-    let names: Vec<&str> = checkpoints.iter().map(|c| c.name.as_str()).collect();
+    let checkpoints = &analysis.runs(condition)[0].checkpoints;
+    let names: Vec<&str> = checkpoints
+        .iter()
+        .map(|checkpoint| &*checkpoint.name)
+        .collect();
     let found = if name == "first" {
         names.first()
     } else {

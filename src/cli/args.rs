@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::pipeline::Precision;
 
+use super::commands::report::ReportArguments;
 use super::error;
 
 mod model;
@@ -178,17 +179,6 @@ pub struct DataArguments {
     /// The experiment.
     #[command(flatten)]
     pub experiment: ExperimentArguments,
-}
-
-/// `rise-lab report`.
-#[derive(Debug, Args)]
-pub struct ReportArguments {
-    /// The experiment file, or the name of an experiment in the database
-    #[arg(value_name = "EXPERIMENT")]
-    pub experiment: String,
-    /// Write the report into a folder of the experiment's name under this one
-    #[arg(long, value_name = "DIR", default_value = "reports")]
-    pub out: PathBuf,
 }
 
 /// `rise-lab backends`.

@@ -111,7 +111,9 @@ impl From<ReportError> for CliError {
             ReportError::Write { .. } | ReportError::FolderOccupied { .. } => {
                 ExitReason::WriteFailed
             }
-            ReportError::InvalidName(_) | ReportError::InvalidOptions { .. } => ExitReason::Usage,
+            ReportError::InvalidName(_)
+            | ReportError::InvalidOptions { .. }
+            | ReportError::InvalidContext { .. } => ExitReason::Usage,
             ReportError::Figure { .. } | ReportError::Template(_) => ExitReason::Bug,
         };
         Self::new(exit, error)

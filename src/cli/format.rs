@@ -1,5 +1,7 @@
 //! Quantities in a few characters: durations, rates, counts, parts.
 
+pub use crate::domain::plural;
+
 /// A duration as a person says it: `8 s`, `3 min 20 s`, `1 h 05 min`.
 pub fn format_duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
@@ -29,11 +31,6 @@ pub fn format_bytes(bytes: u64) -> String {
         ..1e6 => format!("{:.0} MB", kilobytes / 1024.0),
         _ => format!("{:.1} GB", kilobytes / 1024.0 / 1024.0),
     }
-}
-
-/// `1 run`, `3 runs`.
-pub fn plural(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The mean of scores in [0, 1] with its 95 % interval, in per cent.

@@ -12,8 +12,9 @@ use crate::model::ModelConfig;
 
 use super::canonical::canonical_json;
 use super::deserialize::deserialize_all;
-use super::diagnostic::{ConfigError, Diagnostic, nearest_name};
+use super::diagnostic::{ConfigError, Diagnostic};
 use super::experiment::read_text_file;
+use super::nearest_name;
 use super::spanned_value::SpannedValue;
 
 /// A base model's recipe.

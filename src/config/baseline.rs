@@ -6,9 +6,9 @@
 use serde_json::Value;
 
 use super::deserialize::{deserialize, deserialize_all};
-use super::diagnostic::{Diagnostic, DiagnosticKind, SourceSpan, nearest_name};
+use super::diagnostic::{Diagnostic, DiagnosticKind, SourceSpan};
 use super::spanned_value::SpannedValue;
-use super::{RunSpec, value_label};
+use super::{RunSpec, nearest_name, value_label};
 
 /// A value for the field at a dotted path.
 #[derive(Clone, Debug)]

@@ -6,6 +6,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::domain::nearest_name;
+
 /// Why a file or a setting cannot be used. Always a matter of usage, never a defect of the
 /// program: whoever wrote the file can mend it.
 #[derive(Debug, thiserror::Error)]
@@ -234,22 +236,6 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
-/// The name that was most likely meant, if any is close.
-#[must_use]
-pub fn nearest_name<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    const MIN_SIMILARITY: f64 = 0.8;
-    let plain = |text: &str| text.to_lowercase().replace('_', "-");
-    let scored = names
-        .into_iter()
-        .map(|other| (strsim::jaro_winkler(&plain(name), &plain(other)), other));
-    let best = scored.fold(None, |best: Option<(f64, &str)>, next| match best {
-        Some(best) if best.0 >= next.0 => Some(best),
-        _ => Some(next),
-    });
-    best.filter(|(score, _)| *score >= MIN_SIMILARITY)
-        .map(|(_, name)| name)
-}
-
 /// Hints for a name that does not exist: the nearest one, and all of them.
 pub(super) fn suggestions(name: &str, names: &[&str]) -> Vec<String> {
     let meant =
@@ -321,13 +307,5 @@ mod tests {
         assert_eq!(long.excerpt(), "  |\n1 | a = [\n  |     ^");
         let end = place("a =", 3, 3);
         assert_eq!(end.excerpt(), "  |\n1 | a =\n  |    ^");
-    }
-
-    #[test]
-    fn only_close_names_are_suggested() {
-        let names = ["uniform", "exp", "success-only"];
-        assert_eq!(nearest_name("unifrom", names), Some("uniform"));
-        assert_eq!(nearest_name("success_only", names), Some("success-only"));
-        assert_eq!(nearest_name("zebra", names), None);
     }
 }

@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::ReportOptions;
 use super::baseline::{Baseline, SEEDS_HINT, is_struct_path};
 use super::deserialize::{deserialize as typed, deserialize_all};
 use super::diagnostic::{ConfigError, Diagnostic};
-use super::report_options::ReportOptions;
 use super::spanned_value::{SpannedValue, TomlValue};
 use super::sweep::{SweepSpec, parse_sweep};
 

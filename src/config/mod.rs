@@ -11,7 +11,6 @@ mod canonical;
 mod deserialize;
 mod diagnostic;
 mod experiment;
-mod report_options;
 mod run;
 mod spanned_value;
 mod sweep;
@@ -19,19 +18,17 @@ mod sweep;
 mod tests;
 mod toml_file;
 mod validate;
-mod value_label;
 
+pub use crate::domain::{AxisLabels, ReportOptions, TableGroup, labels, nearest_name, value_label};
 pub use base_model::{BaseModel, BaseModelRef, HfCheckpoint, read_base_model};
 pub use base_model_spec::{
     BaseModelSpec, BundledCheckpoint, PretrainConfig, TokenizerConfig, read_base_model_spec,
 };
 pub use baseline::{Baseline, FieldOverride};
 pub use canonical::canonical_json;
-pub use diagnostic::{ConfigError, Diagnostic, nearest_name};
+pub use diagnostic::{ConfigError, Diagnostic};
 pub use experiment::{ExperimentSpec, read_experiment};
-pub use report_options::{AxisLabels, ReportOptions, TableGroup, labels};
 pub use run::{BoostConfig, Method, PreferenceConfig, RoundsConfig, RunSpec};
 pub use sweep::{AxisValue, ListedCell, SeedOverride, SweepAxis, SweepMode, SweepSpec};
 pub use toml_file::TomlFile;
 pub use validate::required_models;
-pub use value_label::value_label;

@@ -6,8 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{
-    ConfigError, ExperimentSpec, Method, RunSpec, canonical_json, deserialize, read_experiment,
-    required_models,
+    ConfigError, ExperimentSpec, Method, RunSpec, canonical_json, read_experiment, required_models,
 };
 
 const PLAIN: &str = r#"name = "plain"

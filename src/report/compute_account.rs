@@ -290,7 +290,7 @@ mod tests {
 
     fn second() -> EvaluatedCheckpoint {
         EvaluatedCheckpoint {
-            name: "round 2".to_owned(),
+            name: "round 2".into(),
             weights: Key::from_value("round 2"),
             evaluation: Key::from_value("evaluate 2"),
         }

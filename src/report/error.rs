@@ -25,6 +25,17 @@ pub enum ReportError {
         /// What is wrong.
         problem: String,
     },
+    /// A `context.json` that this program cannot render.
+    #[error(
+        "cannot read {}: {problem}; write it again with `rise-lab report EXPERIMENT`",
+        path.display()
+    )]
+    InvalidContext {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// The place is taken by something else.
     #[error("{} exists and is not a report (it has no {mark}); move it away or choose another place", place.display())]
     FolderOccupied {

@@ -9,12 +9,9 @@ use crate::domain::{
     Candidate, CandidateAuthor, Episode, Grade, GradeVerdict, Key, MetricPoint, Problem, Turn,
 };
 use crate::stats::ResampleRng;
-use crate::store::{MetricRow, StageRow, Status};
+use crate::store::{MetricRow, StageRow, StageSharing, Status};
 
-use super::{
-    EvaluatedCheckpoint, MetricScores, RegradedEvaluation, ReportData, ReportRun,
-    StoredReportOptions,
-};
+use super::{EvaluatedCheckpoint, MetricScores, RegradedEvaluation, ReportData, ReportRun};
 
 /// How a made-up model behaves: right at turn 1, wrong to right, right to wrong.
 type TransitionRates = (f64, f64, f64);
@@ -55,12 +52,14 @@ pub(crate) fn sample_data() -> ReportData {
 
 /// The experiment on so many problems.
 pub(crate) fn sample_data_with(problems: usize) -> ReportData {
-    let mut frame = ReportData {
+    let mut data = ReportData {
         name: "ablations".to_owned(),
         question: "Does recursive introspection teach a small model to correct itself?".to_owned(),
-        options: StoredReportOptions::default(),
-        stage_counts: (48, 20),
-        graders: [("numeric".to_owned(), 1)].into(),
+        stage_counts: StageSharing {
+            requested: 48,
+            distinct: 20,
+        },
+        graders: [("numeric".to_owned(), 1).into()].into(),
         problems: (0..problems)
             .map(|at| format!("word-problems/test/{at:04}"))
             .collect(),
@@ -81,15 +80,19 @@ pub(crate) fn sample_data_with(problems: usize) -> ReportData {
     for (base, weighting, method, seeds, checkpoints) in cells {
         for &seed in seeds {
             let axes = [("base", base), ("weighting", weighting), ("method", method)];
-            add_run(&mut frame, &axes, seed, checkpoints, problems);
+            add_run(&mut data, &axes, seed, checkpoints, problems);
         }
     }
-    frame.regraded = [(("rise-compat".to_owned(), 1), regraded_evaluations(&frame))].into();
-    frame
+    data.regraded = [(
+        ("rise-compat".to_owned(), 1).into(),
+        regraded_evaluations(&data),
+    )]
+    .into();
+    data
 }
 
 /// A further grader that finds nothing right.
-fn regraded_evaluations(frame: &ReportData) -> BTreeMap<Key, RegradedEvaluation> {
+fn regraded_evaluations(data: &ReportData) -> BTreeMap<Key, RegradedEvaluation> {
     let nothing = |scores: &MetricScores| -> MetricScores {
         let zeros =
             |column: &Vec<(u32, f64)>| column.iter().map(|&(problem, _)| (problem, 0.0)).collect();
@@ -103,8 +106,7 @@ fn regraded_evaluations(frame: &ReportData) -> BTreeMap<Key, RegradedEvaluation>
         attempts: 20,
         disagreements: 5,
     };
-    frame
-        .scores
+    data.scores
         .iter()
         .map(|(evaluation, scores)| (evaluation.clone(), other(scores)))
         .collect()
@@ -128,7 +130,7 @@ fn metric_row(name: &str) -> MetricRow {
 }
 
 fn add_run(
-    frame: &mut ReportData,
+    data: &mut ReportData,
     axes: &[(&str, &str)],
     seed: u64,
     habits: &[(&str, TransitionRates)],
@@ -150,47 +152,44 @@ fn add_run(
             Key::from_value(&format!("evaluate {label} {name}")),
         );
         let verdicts = simulate_verdicts(*habits, &format!("{label} {name}"), problems);
-        frame
-            .scores
+        data.scores
             .insert(evaluation.clone(), sample_scores(&verdicts));
-        frame.episodes.insert(
+        data.episodes.insert(
             evaluation.clone(),
-            sample_episodes(&frame.problems, &verdicts),
+            sample_episodes(&data.problems, &verdicts),
         );
         if *name != "base" {
-            frame
-                .curves
+            data.curves
                 .insert(weights.clone(), loss_curve(&format!("{label} {name}")));
         }
         let kind = if *name == "base" { "base" } else { "train" };
-        frame.stages.push(stage_row(
+        data.stages.push(stage_row(
             &weights,
             kind,
             json!({ "trained_tokens": 61_200, "parameters": 450_000 }),
         ));
-        frame.stages.push(stage_row(
+        data.stages.push(stage_row(
             &evaluation,
             "evaluate",
             json!({ "sampled_tokens": 9_300 }),
         ));
-        frame
-            .inputs
+        data.inputs
             .insert(evaluation.clone(), vec![weights.clone()]);
         checkpoints.push(EvaluatedCheckpoint {
-            name: (*name).to_owned(),
+            name: (*name).into(),
             weights,
             evaluation,
         });
     }
-    for id in &frame.problems {
+    for id in &data.problems {
         for checkpoint in &checkpoints {
-            frame.problem_texts.insert(
+            data.problem_texts.insert(
                 (checkpoint.evaluation.clone(), id.clone()),
                 sample_problem(id),
             );
         }
     }
-    frame.runs.push(ReportRun {
+    data.runs.push(ReportRun {
         key: Key::from_value(&label),
         label,
         seed,
@@ -295,11 +294,11 @@ fn add_analysis_scores(right: &[bool; 9], problem: u32, put: &mut impl FnMut(&st
 }
 
 fn sample_scores(verdicts: &[[bool; 9]]) -> MetricScores {
-    let mut scores: BTreeMap<String, Vec<(u32, f64)>> = BTreeMap::new();
+    let mut scores: MetricScores = BTreeMap::new();
     for (right, problem) in verdicts.iter().zip(0..) {
         let mut put = |metric: &str, value: f64| {
             scores
-                .entry(metric.to_owned())
+                .entry(metric.into())
                 .or_default()
                 .push((problem, value))
         };

@@ -1,5 +1,4 @@
-//! Where the numbers come from: runs, stages, programs, versions. Leaves out whatever depends on when,
-//! where or by how many workers the work was done.
+//! The runs, stages, programs and versions behind the numbers, without times, hosts and workers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +7,7 @@ use serde_json::Value;
 
 use crate::store::Status;
 
-use super::ReportData;
+use super::{GraderVersion, ReportData};
 
 /// The fields of a stage's origin that can be shown; others name hosts or depend on chance.
 const ORIGIN_FIELDS: [&str; 4] = ["backend", "instruction_set", "program", "shipped"];
@@ -27,15 +26,15 @@ pub struct ReportProvenance {
     pub stages_by_kind: BTreeMap<String, u64>,
     /// Different origins of finished stages as `name: value` lists.
     pub origins: Vec<Vec<(String, String)>>,
-    /// Name and version of the graders behind the scores.
-    pub graders: Vec<(String, u64)>,
+    /// The graders behind the scores.
+    pub graders: Vec<GraderVersion>,
     /// Metrics that occur here: name, version, meaning.
     pub metrics: Vec<MetricMeaning>,
     /// Every run.
     pub runs: Vec<RunSummary>,
 }
 
-/// A metric and what it means.
+/// A metric with its meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricMeaning {
     /// Its name.
@@ -61,12 +60,11 @@ pub struct RunSummary {
     pub error: Option<String>,
 }
 
-/// Gathers the provenance of a frame.
+/// Gathers the provenance of a report.
 #[must_use]
-pub fn collect_provenance(frame: &ReportData) -> ReportProvenance {
+pub fn collect_provenance(data: &ReportData) -> ReportProvenance {
     let done = || {
-        frame
-            .stages
+        data.stages
             .iter()
             .filter(|stage| stage.status == Status::Done)
     };
@@ -76,37 +74,34 @@ pub fn collect_provenance(frame: &ReportData) -> ReportProvenance {
         .map(|stage| reportable_origin(&stage.origin))
         .filter(|origin| !origin.is_empty())
         .collect();
-    let used: BTreeSet<&str> = frame
+    let used: BTreeSet<&str> = data
         .scores
         .values()
-        .flat_map(|scores| scores.keys().map(String::as_str))
+        .flat_map(|scores| scores.keys().map(|name| &**name))
         .collect();
-    // The newest version of a name is the one that scores are read under.
-    let newest: BTreeMap<&str, MetricMeaning> = frame
+    let metrics = data
         .metrics
         .iter()
-        .filter(|metric| used.contains(metric.name.as_str()))
+        .filter(|metric| used.contains(metric.name.as_str()));
+    // The newest version of a name is the one that scores are read under.
+    let newest: BTreeMap<&str, MetricMeaning> = metrics
         .map(|metric| {
-            let (name, version, meaning) =
-                (metric.name.clone(), metric.version, metric.meaning.clone());
-            (
-                metric.name.as_str(),
-                MetricMeaning {
-                    name,
-                    version,
-                    meaning,
-                },
-            )
+            let meaning = MetricMeaning {
+                name: metric.name.clone(),
+                version: metric.version,
+                meaning: metric.meaning.clone(),
+            };
+            (metric.name.as_str(), meaning)
         })
         .collect();
     ReportProvenance {
-        requested_stages: frame.stage_counts.0,
-        distinct_stages: frame.stage_counts.1,
+        requested_stages: data.stage_counts.requested,
+        distinct_stages: data.stage_counts.distinct,
         stages_by_kind: kinds,
         origins: origins.into_iter().collect(),
-        graders: frame.graders.iter().cloned().collect(),
+        graders: data.graders.iter().cloned().collect(),
         metrics: newest.into_values().collect(),
-        runs: frame.runs.iter().map(run_summary).collect(),
+        runs: data.runs.iter().map(run_summary).collect(),
     }
 }
 
@@ -132,7 +127,7 @@ fn run_summary(run: &super::ReportRun) -> RunSummary {
     }
 }
 
-/// A run's state as a report sees it: whatever is neither done nor failed is missing.
+/// The state of a run in a report; a run that is neither done nor failed is missing.
 #[must_use]
 pub const fn run_state(status: Status) -> &'static str {
     match status {
@@ -149,8 +144,8 @@ mod tests {
 
     #[test]
     fn hosts_and_durations_stay_out() {
-        let frame = fixtures::sample_data();
-        let provenance = collect_provenance(&frame);
+        let data = fixtures::sample_data();
+        let provenance = collect_provenance(&data);
         let expected: [&[(&str, &str)]; 1] = [&[
             ("backend", "flex"),
             ("instruction_set", "avx2"),
@@ -176,11 +171,11 @@ mod tests {
 
     #[test]
     fn a_failed_run_keeps_its_error() {
-        let mut frame = fixtures::sample_data();
-        frame.runs[0].status = Status::Failed;
-        frame.runs[0].error = Some("no space left".to_owned());
-        frame.runs[1].status = Status::Interrupted;
-        let runs = collect_provenance(&frame).runs;
+        let mut data = fixtures::sample_data();
+        data.runs[0].status = Status::Failed;
+        data.runs[0].error = Some("no space left".to_owned());
+        data.runs[1].status = Status::Interrupted;
+        let runs = collect_provenance(&data).runs;
         assert_eq!(
             (runs[0].state.as_str(), runs[0].error.as_deref()),
             ("failed", Some("no space left"))

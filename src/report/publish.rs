@@ -26,13 +26,38 @@ fn checked_folder(experiment: &str, out: &Path, mark: &str) -> Result<PathBuf, R
         return Err(ReportError::InvalidName(experiment.to_owned()));
     }
     let place = out.join(experiment);
-    if place.exists() && !place.join(mark).exists() && !is_empty(&place) {
+    check_vacant(&place, mark)?;
+    Ok(place)
+}
+
+/// Refuses a folder that holds something else than a report with the file `mark`.
+fn check_vacant(place: &Path, mark: &str) -> Result<(), ReportError> {
+    if place.exists() && !place.join(mark).exists() && !is_empty(place) {
         return Err(ReportError::FolderOccupied {
-            place,
+            place: place.to_owned(),
             mark: mark.to_owned(),
         });
     }
-    Ok(place)
+    Ok(())
+}
+
+/// Writes the files into a folder that is empty, new, or holds a report already.
+///
+/// # Errors
+/// If the folder holds something else, or a file cannot be written.
+pub fn write_files(files: &[ReportFile], folder: &Path) -> Result<(), ReportError> {
+    check_vacant(folder, SENTINEL)?;
+    create_files(files, folder)
+}
+
+fn create_files(files: &[ReportFile], folder: &Path) -> Result<(), ReportError> {
+    for file in files {
+        let path = folder.join(&file.path);
+        let parent = path.parent().unwrap_or(folder);
+        with_path(fs::create_dir_all(parent), parent)?;
+        with_path(fs::write(&path, &file.bytes), &path)?;
+    }
+    Ok(())
 }
 
 /// Writes the files into `out/<experiment>/`, in place of an earlier report, which is told from other
@@ -56,12 +81,7 @@ pub fn publish(
         with_path(fs::rename(&old, &place), &place)?;
     }
     remove_folder(&fresh)?;
-    for file in files {
-        let path = fresh.join(&file.path);
-        let folder = path.parent().unwrap_or(&fresh);
-        with_path(fs::create_dir_all(folder), folder)?;
-        with_path(fs::write(&path, &file.bytes), &path)?;
-    }
+    create_files(files, &fresh)?;
     remove_folder(&old)?;
     if place.exists() {
         with_path(fs::rename(&place, &old), &old)?;

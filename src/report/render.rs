@@ -5,6 +5,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::domain::plural;
+
 use super::ReportContext;
 use super::ReportError;
 use super::figures::{FONT_BOLD, FONT_REGULAR, figure_svg, inline_svg, png};
@@ -152,6 +154,7 @@ fn template_environment() -> Result<Environment<'static>, ReportError> {
         Some("html" | "css") => AutoEscape::Html,
         _ => AutoEscape::None,
     });
+    environment.add_filter("plural", |count: usize, noun: String| plural(count, &noun));
     environment.add_filter("md", |text: String| escape_markdown(&text));
     environment.add_filter("tex", |text: String| escape_latex(&text));
     environment.add_filter("fence", |text: String| fenced_block(&text));
@@ -381,9 +384,9 @@ mod tests {
 
     #[test]
     fn what_runs_say_cannot_become_markup() {
-        let mut frame = fixtures::sample_data();
-        frame.question = "Is <script>alert(1)</script> a *question* | or not?".to_owned();
-        let files = render(&ReportContext::from_data(&frame)).unwrap();
+        let mut data = fixtures::sample_data();
+        data.question = "Is <script>alert(1)</script> a *question* | or not?".to_owned();
+        let files = render(&ReportContext::from_data(&data)).unwrap();
         assert!(!text(&files, "index.html").contains("<script>alert"));
         assert!(
             text(&files, "index.md")
@@ -404,7 +407,7 @@ mod tests {
             % base = weak; needs \usepackage{booktabs}.
             \begin{table}[t]
             \centering\small
-            \caption{base = weak. Percent of problems solved, with the 95 \% interval below and the paired gain over the row's own m1@t1 in parentheses (60 problems, 2 seeds in the last row); m1@t5 votes over 5 turns of one dialogue, m5@t1 over 5 independent first turns, and p1@t5 counts a problem as solved if any turn is right.}
+            \caption{base = weak. Percent of problems solved, with the 95 \% interval below and the paired gain over the row's own m1@t1 in parentheses (60 problems, 2 seeds in the last row). m1@t5 votes over 5 turns of one dialogue, and m5@t1 votes over 5 independent first turns. p1@t5 counts a problem as solved if any turn is right.}
             \label{tab:main-base-weak}
             \begin{tabular}{lrrrrrr}
             \toprule
@@ -449,7 +452,7 @@ mod tests {
             > **base = strong.** After round 2, voting over 5 turns (m1@t5) solves 86.7 % [78.3, 95.0]: 15.0 points [3.3, 28.3] above the same model's first turn (m1@t1). That is not clearly different (−8.3 points [−18.3, 0.0]) from its own vote over 5 parallel first turns (m5@t1). The base shows no clear change over its turns (0.0 points [0.0, 0.0]). 60 test problems, one training seed, so the spread between trainings is unknown.
 
 
-            5 settings, 6 runs: 6 done, 0 failed, 0 missing; 2 training seeds, 60 test problems.
+            5 conditions, 6 runs: 6 done, 0 failed, 0 missing; 2 training seeds, 60 test problems.
 
             ## Main results
 
@@ -462,7 +465,7 @@ mod tests {
             | round 1 | 40.8 [31.7, 50.8] | 56.7 (+15.8) [46.6, 66.7] | 60.8 (+20.0) [51.7, 70.0] | 75.8 (+35.0) [68.3, 83.3] | +20.0 [10.8, 29.2] | +4.2 [−7.5, 16.7] |
             | round 2 | 50.8 [41.7, 60.8] | 79.2 (+28.3) [70.0, 87.5] | 76.7 (+25.8) [70.0, 83.3] | 81.7 (+30.8) [75.0, 88.3] | +25.8 [18.3, 34.2] | −2.5 [−11.7, 6.7] |
 
-            Percent of problems solved, with the 95 % interval below and the paired gain over the row's own m1@t1 in parentheses (60 problems, 2 seeds in the last row); m1@t5 votes over 5 turns of one dialogue, m5@t1 over 5 independent first turns, and p1@t5 counts a problem as solved if any turn is right.
+            Percent of problems solved, with the 95 % interval below and the paired gain over the row's own m1@t1 in parentheses (60 problems, 2 seeds in the last row). m1@t5 votes over 5 turns of one dialogue, and m5@t1 votes over 5 independent first turns. p1@t5 counts a problem as solved if any turn is right.
         ");
     }
 }

@@ -341,8 +341,8 @@ fn report_option_diagnostics(
 ) -> Vec<Diagnostic> {
     let wishes = &experiment.report_options;
     let headline = wishes.headline.iter().enumerate();
-    let tables =
-        headline.map(|(index, family)| (format!("report.headline.{index}.where"), &family.cells));
+    let tables = headline
+        .map(|(index, family)| (format!("report.headline.{index}.where"), &family.selector));
     let mut faults = vec![];
     for (path, table) in tables.chain([("report.baseline".to_owned(), &wishes.baseline)]) {
         let held = |cell: &SweepCell| {

@@ -143,7 +143,7 @@ fn load_checkpoints(
             row.evaluation.clone(),
         );
         let cost = ledger.checkpoint_usage(&Evaluated {
-            name,
+            name: name.into(),
             weights,
             evaluation,
         });

@@ -1,4 +1,4 @@
-//! Draws a forest: one estimate with its interval per row, the margin it is held against, and what came of it.
+//! Draws a forest: one estimate with its interval per row, its margin and its verdict.
 
 use plotters::style::RGBColor;
 
@@ -52,7 +52,7 @@ pub fn draw(name: &str, rows: &[ForestRow]) -> Result<String, String> {
 fn forest_scale(rows: &[ForestRow], span: (i32, i32)) -> PixelScale {
     let ends = rows
         .iter()
-        .flat_map(|row| [row.estimate[1], row.estimate[2], row.margin]);
+        .flat_map(|row| [row.estimate.low, row.estimate.high, row.margin]);
     let (low, high) = ends.fold((0.0_f64, 0.0_f64), |(low, high), end| {
         (low.min(end), high.max(end))
     });
@@ -172,7 +172,7 @@ mod tests {
         let row = |label: &str, value: f64, verdict: &str| ForestRow {
             heading: (label == "a").then(|| "E1 Main result".to_owned()),
             label: label.to_owned(),
-            estimate: [value, value - 3.0, value + 3.0],
+            estimate: [value, value - 3.0, value + 3.0].into(),
             margin: 0.0,
             effect_threshold: 2.0,
             verdict: verdict.to_owned(),

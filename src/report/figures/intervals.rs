@@ -2,10 +2,10 @@
 
 use plotters::style::RGBColor;
 
-use super::IntervalRow;
 use super::canvas::{Canvas, DrawResult, TextAnchor, draw_svg, text_width};
 use super::scale::PixelScale;
 use super::style::{BETTER, GRID, INK, MUTED, MarkerShape, SeriesStyle, WORSE, mark_style};
+use super::{IntervalRow, ValueInterval};
 
 const WIDTH: i32 = 920;
 const TOP: i32 = 52;
@@ -94,11 +94,11 @@ fn label_width(rows: &[IntervalRow]) -> Result<i32, String> {
 }
 
 /// Lowest and highest end, in percent.
-fn percent_range<'v>(values: impl Iterator<Item = &'v [f64; 3]>) -> (f64, f64) {
+fn percent_range<'v>(values: impl Iterator<Item = &'v ValueInterval>) -> (f64, f64) {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
         (
-            low.min(value[1].min(value[0])),
-            high.max(value[2].max(value[0])),
+            low.min(value.low.min(value.value)),
+            high.max(value.high.max(value.value)),
         )
     });
     if low.is_finite() {
@@ -217,7 +217,7 @@ fn fitting_font_size(label: &str, room: i32) -> Result<i32, String> {
 fn draw_whisker(
     canvas: &Canvas<'_>,
     scale: &PixelScale,
-    value: [f64; 3],
+    value: ValueInterval,
     y: i32,
     look: SeriesStyle,
 ) -> DrawResult {
@@ -249,7 +249,10 @@ mod tests {
             difference: None,
             verdict: String::new(),
         };
-        let rows = [row("a", vec![Some([0.5, 0.4, 0.6])]), row("b", vec![None])];
+        let rows = [
+            row("a", vec![Some([0.5, 0.4, 0.6].into())]),
+            row("b", vec![None]),
+        ];
         let svg = draw(&["m1@t5".to_owned()], "difference", &rows).unwrap();
         assert!(svg.contains("missing") && svg.contains("baseline"));
     }

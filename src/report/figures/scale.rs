@@ -1,4 +1,6 @@
-//! From values to pixels, and round numbers along the way.
+//! Scales from values to pixels, with round numbers at the ticks.
+
+use super::super::format::use_minus_sign;
 
 /// A linear scale from values to pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,16 +74,7 @@ impl PixelScale {
     #[must_use]
     pub fn tick_label(&self, value: f64) -> String {
         let decimals = (-(self.step.log10() + 1e-9).floor()).max(0.0) as usize;
-        let text = format!("{value:.decimals$}").replace('-', "\u{2212}");
-        if text
-            .trim_start_matches('\u{2212}')
-            .chars()
-            .all(|c| "0.".contains(c))
-        {
-            text.trim_start_matches('\u{2212}').to_owned()
-        } else {
-            text
-        }
+        use_minus_sign(&format!("{value:.decimals$}"))
     }
 }
 
