@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{ConfigError, Diagnostic, nearest_name};
+use crate::config::{ConfigError, Diagnostic};
+use crate::domain::nearest_name;
 use crate::report::{Analysis, DisplayUnit, ReportData, run_state};
 use crate::stats::{CombinedTest, Decision, Hypothesis, TestResult, holm_correction};
 

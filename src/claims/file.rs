@@ -8,7 +8,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::config::{AxisLabels, ConfigError, Diagnostic, TomlFile, labels};
+use crate::config::{ConfigError, Diagnostic, TomlFile};
+use crate::domain::{AxisLabels, labels};
 use crate::report::DisplayUnit;
 use crate::stats::EffectDirection;
 

@@ -15,7 +15,7 @@ use crate::cli::error::{CliError, ExitReason};
 use crate::cli::experiment::check_writable;
 use crate::cli::output::{CliOutput, TextStyle};
 use crate::cli::table::TextTable;
-use crate::config::nearest_name;
+use crate::domain::nearest_name;
 
 use super::report::experiment_name;
 
