@@ -100,7 +100,7 @@ impl BenchmarkSetting {
         threads: usize,
     ) -> Result<(Decoder, ExecutionContext), Box<dyn Error>> {
         let place = context(threads)?;
-        let config: ModelConfig = json(&self.folder.join(checkpoint::CONFIG_FILE))?;
+        let config = checkpoint::read_config(&self.folder.join(checkpoint::CONFIG_FILE))?;
         let file = self.folder.join(checkpoint::WEIGHTS_FILE);
         let weights = checkpoint::read_weights(&file, &config, vocabulary, &place)?;
         Ok((Decoder::new(config, weights, &place), place))

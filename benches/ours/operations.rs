@@ -5,12 +5,14 @@
 
 use std::error::Error;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Distribution, Tensor};
-use rise_lab::model::cpu::{AttentionHeads, BlockShape, Call, RotaryTables};
-use rise_lab::model::{ExecutionContext, LossTargets, Threads};
+use rise_lab::model::cpu::block::{self, BlockBackward, BlockParams, TransposedWeights};
+use rise_lab::model::cpu::{
+    AttentionHeads, BlockShape, RotaryTables, attention, cross_entropy, rms_norm, swiglu,
+};
+use rise_lab::model::{ExecutionContext, Threads};
 use rise_lab::train::{AdamW, Batch, EncodedExample, LossReduction, TrainConfig};
 use serde_json::{Value, json};
 
@@ -63,6 +65,12 @@ fn median(mut work: impl FnMut()) -> f64 {
     tries[TRIES / 2]
 }
 
+/// Values around 0 that differ from each other.
+fn values(count: usize, scale: f32) -> Vec<f32> {
+    let value = |i: usize| ((i * 37 % 101) as f32 / 50.0 - 1.0) * scale;
+    (0..count).map(value).collect()
+}
+
 impl OperationShapes {
     fn random(&self, rows: usize, columns: usize) -> Tensor<2> {
         Tensor::random(
@@ -113,125 +121,159 @@ impl OperationShapes {
         ]
     }
 
-    /// The fused operations: forward alone, and forward with backward.
+    /// The fused operations: forward alone, and backward alone.
     fn fused(&self) -> Vec<Value> {
         let model = &self.setting.model;
-        let (n, d, f, v) = (
-            self.rows,
-            model.width,
-            model.hidden,
-            self.setting.vocabulary,
-        );
-        let kernels = self.context.engine;
         let heads = AttentionHeads {
             query_heads: model.heads,
             kv_heads: model.kv_heads,
             head_size: model.head_size(),
         };
-        let rotary = RotaryTables::new(model.positions, heads.head_size, model.rope_theta);
-        let lengths: Arc<[usize]> = vec![self.setting.length; self.setting.batch].into();
-        let targets = LossTargets {
-            ids: (0..n).map(|row| (row % v) as u32).collect(),
-            weights: vec![1.0 / n as f32; n].into(),
+        let shape = BlockShape {
+            rotary: RotaryTables::new(model.positions, heads.head_size, model.rope_theta),
+            heads,
+            width: model.width,
+            hidden: model.hidden,
+            epsilon: model.norm_epsilon as f32,
         };
-        let gain = Tensor::<1>::ones([d], &self.context.device);
-        let packed = heads.qkv_width();
-        let square = 4 * n * self.setting.length * heads.query_width();
         [
-            self.pair("RMSNorm", [n, d], 0, [8 * n * d, 12 * n * d], |x| {
-                let gain = if x.is_require_grad() {
-                    Tensor::from_inner(gain.clone())
-                } else {
-                    gain.clone()
-                };
-                kernels.rms_norm(x, gain, model.norm_epsilon)
-            }),
-            self.block(&heads, &rotary, &lengths),
-            self.pair("SwiGLU", [n, 2 * f], 0, [12 * n * f, 20 * n * f], |x| {
-                kernels.swiglu(x)
-            }),
-            self.pair(
-                "rotary embedding and attention",
-                [n, packed],
-                square,
-                [4 * n * (packed + d), 4 * n * (2 * packed + d)],
-                |x| kernels.attention(x, &heads, &lengths, &rotary),
-            ),
-            self.pair("cross-entropy", [n, v], 0, [4 * n * v, 4 * n * v], |x| {
-                kernels.cross_entropy(x, &targets).reshape([1, 1])
-            }),
+            self.rms_norm(&shape),
+            self.block(&shape),
+            self.swiglu(&shape),
+            self.attention(&shape),
+            vec![self.cross_entropy()],
         ]
         .concat()
     }
 
-    /// A whole decoder block, as a training passes through it.
-    fn block(
-        &self,
-        heads: &AttentionHeads,
-        rotary: &RotaryTables,
-        lengths: &Arc<[usize]>,
-    ) -> Vec<Value> {
-        let model = &self.setting.model;
-        let (n, d, f, packed) = (self.rows, model.width, model.hidden, heads.qkv_width());
-        let shape = BlockShape {
-            heads: heads.clone(),
-            width: d,
-            hidden: f,
-            epsilon: model.norm_epsilon as f32,
-            rotary: rotary.clone(),
-        };
-        let call = Call {
-            shape: Arc::new(shape),
-            lengths: Arc::clone(lengths),
-            threads: Threads::default(),
-        };
-        let matrices = [[d, packed], [heads.query_width(), d], [d, 2 * f], [f, d]];
-        let weights: usize = matrices.iter().map(|[from, to]| from * to).sum();
-        let matrices = matrices.map(|[from, to]| self.random(from, to) * 0.05);
-        let gain = Tensor::<1>::ones([d], &self.context.device);
-        let flops = 2 * n * weights + 4 * n * self.setting.length * heads.query_width();
-        let kept = 4 * n * (2 * d + packed + 2 * f + heads.query_heads * self.setting.length / 2);
-        self.pair(
-            "decoder block",
-            [n, d],
-            flops,
-            [4 * (2 * n * d + weights) + kept, kept],
-            |x| {
-                let (gains, matrices) = ([gain.clone(), gain.clone()], matrices.clone());
-                if x.is_require_grad() {
-                    let (gains, matrices) = (
-                        gains.map(Tensor::from_inner),
-                        matrices.map(Tensor::from_inner),
-                    );
-                    let (gains, matrices) = (
-                        gains.map(Tensor::require_grad),
-                        matrices.map(Tensor::require_grad),
-                    );
-                    return self.context.engine.block(x, gains, matrices, &call);
-                }
-                self.context.engine.block(x, gains, matrices, &call)
-            },
-        )
+    fn rms_norm(&self, shape: &BlockShape) -> Vec<Value> {
+        let (n, d) = (self.rows, shape.width);
+        let (x, gain) = (values(n * d, 1.0), vec![1.0; d]);
+        let (mut y, mut inverse) = (vec![0.0; n * d], vec![0.0; n]);
+        let (mut dx, mut dgain) = (vec![0.0; n * d], vec![0.0; d]);
+        let forward = self.line("RMSNorm", d, 0, 8 * n * d, || {
+            rms_norm::forward(&x, &gain, shape.epsilon, &mut y, &mut inverse);
+        });
+        let backward = self.line("RMSNorm, backward", d, 0, 12 * n * d, || {
+            rms_norm::backward(&x, &gain, &inverse, &y, &mut dx, &mut dgain);
+        });
+        vec![forward, backward]
     }
 
-    /// `bytes` of the forward and of the backward pass; the latter has twice the FLOPs.
-    fn pair(
+    fn swiglu(&self, shape: &BlockShape) -> Vec<Value> {
+        let (n, f) = (self.rows, shape.hidden);
+        let packed = values(n * 2 * f, 1.0);
+        let (mut y, mut dpacked) = (vec![0.0; n * f], vec![0.0; n * 2 * f]);
+        let dy = values(n * f, 1.0);
+        let forward = self.line("SwiGLU", 2 * f, 0, 12 * n * f, || {
+            swiglu::forward(&packed, f, &mut y);
+        });
+        let backward = self.line("SwiGLU, backward", 2 * f, 0, 24 * n * f, || {
+            swiglu::backward(&packed, f, &dy, &mut y, &mut dpacked);
+        });
+        vec![forward, backward]
+    }
+
+    fn attention(&self, shape: &BlockShape) -> Vec<Value> {
+        let (n, heads, lengths) = (self.rows, &shape.heads, self.lengths());
+        let (packed, width) = (heads.qkv_width(), heads.query_width());
+        let square = 4 * n * self.setting.length * width;
+        let mut rotated = values(n * packed, 1.0);
+        let mut probabilities = vec![0.0; attention::probability_count(&lengths, heads)];
+        let (mut y, mut drotated) = (vec![0.0; n * width], vec![0.0; n * packed]);
+        let dy = values(n * width, 1.0);
+        let name = "rotary embedding and attention";
+        let forward = self.line(name, packed, square, 4 * n * (packed + width), || {
+            attention::rotate(&mut rotated, heads, &lengths, &shape.rotary, false);
+            attention::forward(&rotated, heads, &lengths, &mut probabilities, &mut y);
+        });
+        let name = "rotary embedding and attention, backward";
+        let bytes = 4 * n * (2 * packed + width);
+        let backward = self.line(name, packed, 2 * square, bytes, || {
+            attention::backward(
+                &rotated,
+                &probabilities,
+                heads,
+                &lengths,
+                &dy,
+                &mut drotated,
+            );
+            attention::rotate(&mut drotated, heads, &lengths, &shape.rotary, true);
+        });
+        vec![forward, backward]
+    }
+
+    /// The loss, and its gradient in the place of the logits.
+    fn cross_entropy(&self) -> Value {
+        let (n, v) = (self.rows, self.setting.vocabulary);
+        let ids: Vec<u32> = (0..n).map(|row| (row % v) as u32).collect();
+        let (mut logits, weights) = (values(n * v, 1.0), vec![1.0 / n as f32; n]);
+        self.line("cross-entropy and its gradient", v, 0, 8 * n * v, || {
+            cross_entropy::loss_and_gradient_in_place(&mut logits, v, &ids, &weights);
+        })
+    }
+
+    /// A whole decoder block, as a training passes through it.
+    fn block(&self, shape: &BlockShape) -> Vec<Value> {
+        let (n, d, f, lengths) = (self.rows, shape.width, shape.hidden, self.lengths());
+        let (packed, width) = (shape.heads.qkv_width(), shape.heads.query_width());
+        let sizes = [d, d * packed, width * d, d, d * 2 * f, f * d];
+        let count: usize = sizes.iter().sum();
+        let stored = sizes.map(|size| values(size, 0.05));
+        let weights = BlockParams::from_array(stored.each_ref().map(Vec::as_slice));
+        let transposed = TransposedWeights::new(&weights, shape);
+        let flops = 2 * n * (count - 2 * d) + 4 * n * self.setting.length * width;
+        let heads = shape.heads.query_heads;
+        let kept = 4 * n * (2 * d + packed + 2 * f + heads * self.setting.length / 2);
+        let input = values(n * d, 1.0);
+        let mut y = input.clone();
+        let forward = self.line(
+            "decoder block",
+            d,
+            flops,
+            4 * (2 * n * d + count) + kept,
+            || {
+                y.copy_from_slice(&input);
+                block::forward(&mut y, &weights, shape, &lengths);
+            },
+        );
+        let saved = block::forward(&mut y, &weights, shape, &lengths);
+        let pass = BlockBackward {
+            weights: &weights,
+            transposed: &transposed,
+            shape,
+            x: &input,
+            saved: &saved,
+            lengths: &lengths,
+        };
+        let (mut dx, mut gradients) = (input.clone(), BlockParams::gradient_buffers(shape));
+        let backward = self.line("decoder block, backward", d, 2 * flops, kept, || {
+            dx.copy_from_slice(&input);
+            block::backward(&pass, &mut dx, &mut gradients, false);
+        });
+        vec![forward, backward]
+    }
+
+    fn lengths(&self) -> Vec<usize> {
+        vec![self.setting.length; self.setting.batch]
+    }
+
+    /// One line about an operation on all rows.
+    fn line(
         &self,
         name: &str,
-        [rows, columns]: [usize; 2],
+        columns: usize,
         flops: usize,
-        bytes: [usize; 2],
-        work: impl Fn(Tensor<2>) -> Tensor<2>,
-    ) -> Vec<Value> {
-        let x = self.random(rows, columns);
-        let shape = format!("{rows} x {columns}");
-        let both = format!("{name}, with its backward pass");
-        vec![
-            line(name, &shape, flops, bytes[0], || drop(work(x.clone()))),
-            line(&both, &shape, 3 * flops, bytes[0] + bytes[1], || {
-                drop(work(Tensor::from_inner(x.clone()).require_grad()).backward());
-            }),
-        ]
+        bytes: usize,
+        work: impl FnMut(),
+    ) -> Value {
+        line(
+            name,
+            &format!("{} x {columns}", self.rows),
+            flops,
+            bytes,
+            work,
+        )
     }
 
     /// Clipping and AdamW over all parameters.

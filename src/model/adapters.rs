@@ -1,4 +1,4 @@
-//! Low-rank adapters (`LoRA`, Hu et al. 2021): small trained matrices beside frozen ones.
+//! Low-rank adapters (`LoRA`, Hu et al. 2021): small trained matrices that are added to frozen ones.
 //!
 //! A matrix `W` \[in, out\] with an adapter multiplies as `x W + alpha / rank (x A) B`; the product
 //! `A B` is never formed. Hides which columns of a packed matrix belong to which projection. Must
@@ -124,7 +124,7 @@ impl Projection {
 pub struct LoraConfig {
     /// Inner width.
     pub rank: usize,
-    /// What the adapter counts, times the rank.
+    /// Scale of the adapter times the rank.
     pub alpha: f64,
     /// Part of an adapter's inputs that is left out while it is trained.
     #[serde(skip_serializing_if = "is_zero")]
@@ -160,7 +160,7 @@ impl LoraConfig {
         config.layers * halves.sum::<usize>()
     }
 
-    /// What is wrong with these settings, if anything, as (field, complaint).
+    /// The first invalid setting, as (field, complaint).
     #[must_use]
     pub fn first_error(&self) -> Option<(&'static str, String)> {
         if self.rank == 0 {
@@ -240,7 +240,7 @@ impl LoraAdapters {
         name.contains("_proj.")
     }
 
-    /// What their product counts: `alpha / rank`.
+    /// Scale of their product: `alpha / rank`.
     #[must_use]
     pub fn scale(&self) -> f64 {
         self.lora.alpha / self.lora.rank as f64
@@ -291,7 +291,7 @@ impl LoraAdapters {
 }
 
 impl LoraAdapter {
-    /// The packed matrix with what the adapter adds to its columns, in 32 bits.
+    /// The packed matrix with the adapter merged into its columns, in 32 bits.
     fn merge_into(&self, matrix: Tensor<2>, scale: f64) -> Tensor<2> {
         let matrix = matrix.cast(FloatDType::F32);
         let place = [0..matrix.dims()[0], self.columns.clone()];

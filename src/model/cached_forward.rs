@@ -1,16 +1,17 @@
 //! One pass of new rows through all blocks, on slices.
 //!
-//! Responsible for the order of operations and for leaving out what nobody will read: behind the
-//! last layer's keys and values, only the rows whose logits are wanted go on. Hides its buffers.
+//! Behind the last layer's keys and values, it computes only the rows whose logits are wanted.
 
 use super::Decoder;
+use super::cpu::block::BlockParams;
 use super::cpu::cached_attention::{AttentionScratch, CachedAttention, attend};
+use super::cpu::kv_cache::KvCache;
 use super::cpu::row_matmul::matmul_rows;
 use super::cpu::{rms_norm, swiglu};
-use super::decode::{KvCache, TokenRange};
-use super::host_weights::{HostBlock, HostWeights};
+use super::decode::TokenRange;
+use super::host_weights::{HostTensor, HostWeights};
 
-/// What every pass of a call shares.
+/// The inputs that all passes of a call share.
 #[derive(Clone, Copy)]
 pub struct CachedForward<'a> {
     pub decoder: &'a Decoder,
@@ -114,7 +115,7 @@ impl CachedForward<'_> {
             let (y, rest) = mixed.split_at_mut((count - from) * width);
             attend(
                 call,
-                &mut states[segment.sequence].0,
+                states[segment.sequence],
                 mine,
                 from,
                 &mut buffers.attention,
@@ -124,7 +125,12 @@ impl CachedForward<'_> {
         }
     }
 
-    fn add_attention_output(&self, block: &HostBlock, rows: usize, buffers: &mut ForwardBuffers) {
+    fn add_attention_output(
+        &self,
+        block: &BlockParams<HostTensor>,
+        rows: usize,
+        buffers: &mut ForwardBuffers,
+    ) {
         let sizes = [
             rows,
             self.decoder.config.width,
@@ -139,7 +145,12 @@ impl CachedForward<'_> {
         );
     }
 
-    fn feed_forward(&self, block: &HostBlock, rows: usize, buffers: &mut ForwardBuffers) {
+    fn feed_forward(
+        &self,
+        block: &BlockParams<HostTensor>,
+        rows: usize,
+        buffers: &mut ForwardBuffers,
+    ) {
         let (width, hidden) = (self.decoder.config.width, self.decoder.config.hidden);
         self.apply_rms_norm(block.mlp_norm.as_slice(), rows, buffers);
         let packed = ensure_length(&mut buffers.hidden, rows * 2 * hidden);
@@ -212,7 +223,7 @@ fn keep_last_rows(segments: &[TokenRange], width: usize, x: &mut Vec<f32>) -> us
     }
 }
 
-/// Repeats a row that stands alone: the matrix kernels would add it up in another order.
+/// Repeats a single row, because the matrix kernels sum a single row in another order.
 fn pad_to_two_rows(width: usize, x: &mut Vec<f32>) -> usize {
     if x.len() == width {
         x.extend_from_within(..);

@@ -52,7 +52,7 @@ pub enum RopeScaling {
     },
     /// Llama 3.1: long waves divided by a factor, short ones kept, those between mixed.
     Llama3 {
-        /// What long waves are divided by.
+        /// Divisor of low frequencies.
         factor: f64,
         /// Waves longer than the original positions over this are divided.
         low_frequency_factor: f64,
@@ -143,7 +143,7 @@ impl ModelConfig {
         self.qkv_bias || self.qk_norm || self.window.is_some()
     }
 
-    /// What is wrong with these sizes, if anything, as (field, complaint).
+    /// The first invalid size, as (field, complaint).
     #[must_use]
     pub fn first_error(&self) -> Option<(&'static str, String)> {
         let sizes = [

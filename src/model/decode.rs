@@ -1,15 +1,15 @@
-//! New tokens against what is remembered of their sequences: the sampling way through a decoder.
+//! Passes new tokens through a decoder against the caches of their sequences, as sampling does.
 //!
-//! Responsible for cutting the rows of a call into passes of bounded size. Works on slices in host
-//! memory, wherever the weights are; `tensors` samples where they are. A sequence's logits depend on its
-//! own tokens alone, as bits: not on the other sequences, nor on which tokens came in one call.
+//! Cuts the rows of a call into passes of bounded size, on slices in host memory. The portable
+//! engine samples on its device instead, in `portable::generate`. The bits of a sequence's logits
+//! depend on its own tokens alone, not on other sequences or on how its tokens were spread over calls.
 
 use std::ops::Range;
 use std::sync::{Mutex, OnceLock};
 
 use super::Decoder;
 use super::cached_forward::{CachedForward, ForwardBuffers};
-use super::cpu::kv_cache::PagedKvCache;
+use super::cpu::kv_cache::KvCache;
 use super::host_weights::HostWeights;
 use super::portable::DeviceWeights;
 use super::prefix_cache::PrefixCache;
@@ -17,7 +17,7 @@ use super::prefix_cache::PrefixCache;
 /// Rows of one pass at most: activations stay in a core's own cache.
 pub(super) const MAX_PASS_ROWS: usize = 256;
 
-/// What a decoder keeps for sampling as long as it has the same weights.
+/// Values that a decoder caches for sampling while its weights stay the same.
 #[derive(Debug, Default)]
 pub struct DecoderCaches {
     host_weights: OnceLock<HostWeights>,
@@ -25,34 +25,6 @@ pub struct DecoderCaches {
     pub device_weights: DeviceWeights,
     /// Caches of earlier samples.
     pub prefix_cache: Mutex<PrefixCache>,
-}
-
-/// What the decoder remembers of one sequence: keys and values of every layer. Clones share what
-/// they have in common.
-#[derive(Clone, Debug)]
-pub struct KvCache(pub(super) PagedKvCache);
-
-impl KvCache {
-    /// Tokens taken in so far.
-    #[must_use]
-    pub const fn token_count(&self) -> usize {
-        self.0.token_count()
-    }
-
-    /// Bytes that it holds, alone or with others.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.0.bytes()
-    }
-
-    /// What it was after the first `length` tokens.
-    ///
-    /// # Panics
-    /// If there were fewer.
-    #[must_use]
-    pub fn prefix(&self, length: usize) -> Self {
-        Self(self.0.prefix(length))
-    }
 }
 
 /// New tokens of one sequence that go through one pass.
@@ -75,10 +47,10 @@ pub(super) struct DecodeSession<'a> {
 }
 
 impl Decoder {
-    /// An empty memory.
+    /// An empty cache.
     #[must_use]
     pub fn new_cache(&self) -> KvCache {
-        KvCache(PagedKvCache::new(&self.shape.heads, self.config.layers))
+        KvCache::new(&self.shape.heads, self.config.layers)
     }
 
     /// Takes in the new tokens of each sequence and returns the logits of its last one, V values
@@ -130,7 +102,7 @@ impl<'a> DecodeSession<'a> {
         let mut ended = 0;
         for segments in split_into_passes(news) {
             for segment in &segments {
-                states[segment.sequence].0.reserve(segment.tokens.len());
+                states[segment.sequence].reserve(segment.tokens.len());
             }
             let logits = &mut self.logits[ended * vocabulary..];
             let pass = CachedForward {
@@ -140,7 +112,7 @@ impl<'a> DecodeSession<'a> {
             };
             pass.run(&segments, states, &mut self.buffers, logits);
             for segment in &segments {
-                states[segment.sequence].0.commit(segment.tokens.len());
+                states[segment.sequence].commit(segment.tokens.len());
                 ended += usize::from(segment.needs_logits);
             }
         }
@@ -182,7 +154,7 @@ mod tests {
     use crate::domain::Seed;
     use crate::model::Engine;
     use crate::model::Weights;
-    use crate::model::fixtures::{VOCABULARY, decoder, decoder_with};
+    use crate::model::fixtures::{VOCABULARY, decoder, decoder_with, next_token_logits};
 
     fn tokens(seed: u64, count: usize) -> Vec<u32> {
         let mut draws = Seed(seed).rng();
@@ -193,13 +165,6 @@ mod tests {
 
     fn bits(logits: &[f32]) -> Vec<u32> {
         logits.iter().map(|logit| logit.to_bits()).collect()
-    }
-
-    /// Logits of the last token of a sequence that comes whole and alone.
-    fn whole(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
-        decoder
-            .forward_cached(&[tokens], &mut [&mut decoder.new_cache()])
-            .remove(0)
     }
 
     proptest! {
@@ -238,7 +203,7 @@ mod tests {
                     .collect();
                 let logits = session.forward_cached(&slices, &mut mine).to_vec();
                 for (index, logits) in going.into_iter().zip(logits.chunks_exact(VOCABULARY)) {
-                    let expected = whole(&decoder, &all[index][..states[index].token_count()]);
+                    let expected = next_token_logits(&decoder, &all[index][..states[index].token_count()]);
                     prop_assert!(bits(logits) == bits(&expected), "sequence {index} in round {round}");
                 }
             }
@@ -278,8 +243,8 @@ mod tests {
             ..weights
         });
         assert_ne!(
-            bits(&whole(&decoder, &[1, 2])),
-            bits(&whole(&other, &[1, 2]))
+            bits(&next_token_logits(&decoder, &[1, 2])),
+            bits(&next_token_logits(&other, &[1, 2]))
         );
     }
 }

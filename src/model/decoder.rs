@@ -1,20 +1,17 @@
 //! The decoder: embedding, blocks of attention and SwiGLU, output head.
 //!
-//! The way through the weights for whole sequences, with gradients: [`Decoder::logits`]. The way
-//! for new tokens against a cache is in `decode`. Hides how blocks are put together.
+//! The pass over whole sequences with gradients is in `forward_backward`, the pass of new tokens
+//! against a cache in `decode`.
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::Device;
 
 use crate::domain::Seed;
 
-use super::cpu::{AttentionHeads, BlockShape, Call, RotaryTables};
+use super::cpu::{AttentionHeads, BlockShape, RotaryTables};
 use super::decode::DecoderCaches;
-use super::weights::BlockWeights;
-use super::{
-    Engine, ExecutionContext, LoraAdapters, LossTargets, ModelConfig, Precision, Threads, Weights,
-};
+use super::{Engine, ExecutionContext, LoraAdapters, ModelConfig, Precision, Threads, Weights};
 
 /// A Llama-style decoder on one device.
 #[derive(Clone, Debug)]
@@ -24,20 +21,21 @@ pub struct Decoder {
     pub(super) shape: Arc<BlockShape>,
     pub(super) engine: Engine,
     pub(super) precision: Precision,
-    /// Bytes that activations may take where the weights are.
+    /// Bytes that activations may take on the weights' device.
     pub(super) activation_budget: usize,
-    /// Tokens of a batch that pass through the network together there, about.
+    /// About how many tokens of a batch pass through the network together on the portable engine.
     pub(super) micro_batch_tokens: usize,
-    /// Whether only half of what would be there together is.
+    /// Whether half as much passes through the network together, after memory ran out.
     pub(super) half_batch: bool,
-    /// Decides what adapters do not see while they are trained.
+    /// Seed of the adapters' dropout.
     pub(super) dropout_seed: Seed,
     pub(super) threads: Threads,
     pub(super) caches: Arc<DecoderCaches>,
 }
 
 impl Engine {
-    /// These, or plain ones where these do not know the architecture, adapters or narrow matrices.
+    /// This engine, or the portable one where this one does not support the architecture, adapters or
+    /// narrow matrices.
     pub(super) fn resolve_for(
         self,
         config: &ModelConfig,
@@ -65,7 +63,7 @@ pub struct RaggedBatch {
 impl Decoder {
     /// A decoder with these weights, which must fit the configuration.
     #[must_use]
-    pub fn new(config: ModelConfig, weights: Weights, place: &ExecutionContext) -> Self {
+    pub fn new(config: ModelConfig, weights: Weights, context: &ExecutionContext) -> Self {
         let heads = AttentionHeads {
             query_heads: config.heads,
             kv_heads: config.kv_heads,
@@ -88,31 +86,22 @@ impl Decoder {
             epsilon: config.norm_epsilon as f32,
             rotary,
         });
-        let ExecutionContext {
-            precision,
-            activation_budget: activations,
-            micro_batch_tokens: rows,
-            half_batch: halved,
-            storage,
-            ..
-        } = *place;
-        let kernels = place
-            .engine
-            .resolve_for(&config, weights.adapters.is_some(), storage);
-        let (threads, memory) = (place.threads.clone(), Arc::default());
-        let noise = Seed(0);
+        let engine =
+            context
+                .engine
+                .resolve_for(&config, weights.adapters.is_some(), context.storage);
         Self {
             config,
             weights,
             shape,
-            engine: kernels,
-            precision,
-            activation_budget: activations,
-            micro_batch_tokens: rows,
-            half_batch: halved,
-            dropout_seed: noise,
-            threads,
-            caches: memory,
+            engine,
+            precision: context.precision,
+            activation_budget: context.activation_budget,
+            micro_batch_tokens: context.micro_batch_tokens,
+            half_batch: context.half_batch,
+            dropout_seed: Seed(0),
+            threads: context.threads.clone(),
+            caches: Arc::default(),
         }
     }
 
@@ -129,8 +118,7 @@ impl Decoder {
         }
     }
 
-    /// The same decoder with what its adapters do not see drawn from `seed`, where they are trained
-    /// with dropout.
+    /// The same decoder with its adapters' dropout drawn from `seed`.
     #[must_use]
     pub fn with_dropout_seed(self, seed: Seed) -> Self {
         Self {
@@ -139,13 +127,13 @@ impl Decoder {
         }
     }
 
-    /// What its dropout is drawn from.
+    /// Seed of the adapters' dropout.
     #[must_use]
     pub const fn dropout_seed(&self) -> Seed {
         self.dropout_seed
     }
 
-    /// The numbers of its products.
+    /// Precision of its products.
     #[must_use]
     pub const fn precision(&self) -> Precision {
         self.precision
@@ -179,37 +167,15 @@ impl Decoder {
         }
     }
 
-    /// The same decoder with its parameters changed; nothing else of it holds on to the old ones.
+    /// The same decoder with changed parameters; `change` gets the only reference that it held.
     #[must_use]
     pub fn map_weights(self, change: impl FnOnce(Weights, &Threads) -> Weights) -> Self {
-        let Self {
-            config,
-            weights,
-            shape,
-            engine: kernels,
-            precision,
-            activation_budget: activations,
-            micro_batch_tokens: rows,
-            half_batch: halved,
-            dropout_seed: noise,
-            threads,
-            caches: memory,
-        } = self;
-        drop(memory);
-        let weights = change(weights, &threads);
-        let memory = Arc::default();
+        drop(self.caches);
+        let weights = change(self.weights, &self.threads);
         Self {
-            config,
             weights,
-            shape,
-            engine: kernels,
-            precision,
-            activation_budget: activations,
-            micro_batch_tokens: rows,
-            half_batch: halved,
-            dropout_seed: noise,
-            threads,
-            caches: memory,
+            caches: Arc::default(),
+            ..self
         }
     }
 
@@ -223,63 +189,5 @@ impl Decoder {
     #[must_use]
     pub fn vocabulary_size(&self) -> usize {
         self.weights.embedding.dims()[0]
-    }
-
-    /// Logits of every position, \[N, V\].
-    ///
-    /// # Panics
-    /// If a sequence is longer than the model's positions or a token is not in the vocabulary.
-    #[must_use]
-    pub fn logits(&self, batch: &RaggedBatch) -> Tensor<2> {
-        self.head(self.hidden(batch))
-    }
-
-    /// Sum of weight times negative log-likelihood of the targets, \[1\], as part of burn's graph.
-    ///
-    /// # Panics
-    /// As [`Decoder::logits`].
-    #[must_use]
-    pub fn loss(&self, batch: &RaggedBatch, targets: &LossTargets) -> Tensor<1> {
-        self.engine.cross_entropy(self.logits(batch), targets)
-    }
-
-    /// The residual stream behind the last block, \[N, D\].
-    fn hidden(&self, batch: &RaggedBatch) -> Tensor<2> {
-        let (shape, lengths) = (Arc::clone(&self.shape), Arc::clone(&batch.lengths));
-        let call = Call {
-            shape,
-            lengths,
-            threads: self.threads.clone(),
-        };
-        let through = |x, block: &BlockWeights| {
-            let gains = [block.attention_norm.clone(), block.mlp_norm.clone()];
-            let matrices =
-                [&block.qkv, &block.output, &block.gate_up, &block.down].map(Tensor::clone);
-            self.engine.block(x, gains, matrices, &call)
-        };
-        self.weights
-            .blocks
-            .iter()
-            .fold(self.embed(&batch.tokens), through)
-    }
-
-    fn embed(&self, tokens: &[u32]) -> Tensor<2> {
-        let ids: Vec<i64> = tokens.iter().map(|&token| i64::from(token)).collect();
-        let device = self.weights.embedding.device();
-        let ids = Tensor::<1, Int>::from_data(TensorData::from(ids.as_slice()), &device);
-        self.weights.embedding.clone().select(0, ids)
-    }
-
-    fn normed(&self, x: Tensor<2>, gain: &Tensor<1>) -> Tensor<2> {
-        self.engine
-            .rms_norm(x, gain.clone(), self.config.norm_epsilon)
-    }
-
-    fn head(&self, x: Tensor<2>) -> Tensor<2> {
-        let x = self.normed(x, &self.weights.norm);
-        match &self.weights.head {
-            Some(head) => x.matmul(head.clone()),
-            None => x.matmul(self.weights.embedding.clone().transpose()),
-        }
     }
 }

@@ -61,7 +61,7 @@ pub struct Backend {
     pub name: &'static str,
     /// Whether it is compiled in.
     pub compiled: bool,
-    /// What it needs.
+    /// Its requirements on the machine.
     pub requirements: &'static str,
 }
 
@@ -100,12 +100,12 @@ impl ExecutionContext {
     /// Tokens of a batch that pass through the network together, unless something else is said.
     pub const MICRO_BATCH_TOKENS: usize = 8192;
 
-    /// Opens a backend by name, on its first device or the one whose number stands behind a colon
+    /// Opens a backend by name, on its first device or the one whose number follows a colon
     /// (`vulkan:1`); `tch:cpu` is `LibTorch` without a graphics card.
     ///
     /// # Errors
-    /// If there is no such backend, it is not compiled in, or it has no such device: what was asked
-    /// for, what there is, and what to do.
+    /// If there is no such backend, it is not compiled in, or it has no such device. The message
+    /// lists the alternatives.
     pub fn open(name: &str) -> Result<Self, String> {
         Self::check_backend(name)?;
         let (backend, which) = name.split_once(':').unwrap_or((name, ""));
@@ -136,7 +136,7 @@ impl ExecutionContext {
         })
     }
 
-    /// Whether `name` can be opened as far as can be told without asking for devices.
+    /// Checks `name` without looking for devices.
     ///
     /// # Errors
     /// As [`ExecutionContext::open`], but for missing devices.
@@ -175,12 +175,6 @@ impl ExecutionContext {
     /// Gives memory that nothing uses any more back to the device.
     pub fn free_unused_memory(&self) {
         self.device.memory_cleanup();
-    }
-
-    /// The device with gradients switched on.
-    #[must_use]
-    pub fn autodiff_device(&self) -> Device {
-        self.device.clone().autodiff()
     }
 }
 
@@ -239,7 +233,7 @@ pub fn list_devices(backend: &str) -> Vec<Device> {
     kind.map_or_else(Vec::new, |kind| Device::enumerate(kind).into_vec())
 }
 
-/// A device's name, as its driver gives it where that can be asked.
+/// A device's name, from its driver where the driver gives one.
 #[must_use]
 pub fn device_name(device: &Device) -> String {
     #[cfg(any(feature = "wgpu", feature = "cuda"))]

@@ -1,4 +1,4 @@
-//! How much memory a backend's device has, where that can be asked.
+//! The memory of a backend's device.
 //!
 //! Asks the system, and for graphics cards what their drivers leave in reach of everybody. Says
 //! nothing rather than something wrong. Must not know what the memory is for.
@@ -37,7 +37,7 @@ fn parse_meminfo(text: &str) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
-/// What NVIDIA's own tool says of a card, in bytes.
+/// The memory of a card in bytes, from `nvidia-smi`.
 fn nvidia_memory(number: usize) -> Option<u64> {
     let question = ["--query-gpu=memory.total", "--format=csv,noheader,nounits"];
     let answer = Command::new("nvidia-smi").args(question).output().ok()?;
@@ -49,7 +49,7 @@ fn parse_mebibytes(table: &str, number: usize) -> Option<u64> {
     Some(mebibytes << 20)
 }
 
-/// What AMD's kernel driver says of a card, in bytes.
+/// The memory of a card in bytes, from AMD's kernel driver.
 fn amd_memory(number: usize) -> Option<u64> {
     let mut cards: Vec<_> = fs::read_dir("/sys/class/drm")
         .ok()?
@@ -64,7 +64,7 @@ fn amd_memory(number: usize) -> Option<u64> {
             .parse()
             .ok()
     });
-    // A card stands there once more for each of its outputs, without this file.
+    // The folder lists each output of a card too, without this file.
     told.collect::<Vec<u64>>().get(number).copied()
 }
 

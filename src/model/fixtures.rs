@@ -1,4 +1,4 @@
-//! Small random decoders for tests of whatever decodes.
+//! Small random decoders for tests.
 
 use crate::domain::Seed;
 
@@ -28,8 +28,15 @@ pub fn decoder_with(kernels: Engine, tied: bool) -> Decoder {
         engine: kernels,
         ..ExecutionContext::open("flex").expect("the default backend")
     };
-    // Wide weights: what is drawn must depend on what came before.
+    // Wide weights, so that a sample depends on the tokens before it.
     let mut weights = Weights::init_random(&config, VOCABULARY, Seed(3), &place.device);
     weights.embedding = weights.embedding * 50.0;
     Decoder::new(config, weights, &place)
+}
+
+/// Logits behind the last of a sequence's tokens, when the sequence comes whole and alone.
+pub fn next_token_logits(decoder: &Decoder, tokens: &[u32]) -> Vec<f32> {
+    decoder
+        .forward_cached(&[tokens], &mut [&mut decoder.new_cache()])
+        .remove(0)
 }

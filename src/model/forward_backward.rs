@@ -1,10 +1,10 @@
 //! The loss of a batch and its gradients.
 //!
-//! With fused kernels the whole network is passed forward and backward for one shard before the
-//! next begins: what the backward pass needs is still close to the core, and the memory of a step
-//! does not grow with its batch. Weight gradients are added up in place, group by group (see
-//! `ops::shards`); groups are what threads share, and their sums are added in a fixed order.
-//! Elsewhere `tensors` does the same on the device. Must not know what is done with the gradients.
+//! The CPU engine passes one shard forward and backward through the whole network before the next
+//! shard begins. The saved activations are then still in the core's cache, and the memory of a
+//! step does not grow with its batch. Threads share groups of shards (see `cpu::batch_shards`). Each
+//! group adds up its gradients in place, and the groups' sums are added in a fixed order. The
+//! portable engine does the same on its device, in `portable::forward_backward`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use super::cpu::transpose::transpose;
 use super::cpu::vector_math::sum_of_squares;
 use super::decoder::RaggedBatch;
 use super::host_weights::HostWeights;
-use super::{Decoder, Engine, LossTargets, ParameterVisitor, Weights};
+use super::{Decoder, Engine, LossTargets};
 
 /// The gradient of every parameter, by the parameter's name.
 #[derive(Debug)]
@@ -91,28 +91,6 @@ impl Gradients {
         };
         (host + device.into_iter().map(f64::from).sum::<f64>()).sqrt()
     }
-
-    /// What burn's graph holds for `weights`, which were its leaves.
-    #[must_use]
-    pub fn from_graph(weights: Weights, graph: &burn::tensor::Gradients) -> Self {
-        struct GradientCollector<'a>(&'a burn::tensor::Gradients, BTreeMap<String, Gradient>);
-        impl ParameterVisitor for GradientCollector<'_> {
-            fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
-                if let Some(gradient) = parameter.grad(self.0) {
-                    let values: Vec<f32> = gradient
-                        .into_data()
-                        .try_into_vec()
-                        .expect("gradients are f32");
-                    self.1
-                        .insert(name.to_owned(), Gradient::Host(values.as_slice().into()));
-                }
-                parameter
-            }
-        }
-        let mut collect = GradientCollector(graph, BTreeMap::new());
-        let _ = weights.map_parameters(&mut collect);
-        Self(collect.1)
-    }
 }
 
 impl Decoder {
@@ -144,7 +122,7 @@ struct CpuNetwork<'a> {
     head: Option<PooledBuffer>,
 }
 
-/// What a group of shards adds up.
+/// Loss and gradients of a group of shards.
 struct GroupGradients {
     loss: f64,
     embedding: PooledBuffer,
@@ -156,11 +134,7 @@ struct GroupGradients {
 impl<'a> CpuNetwork<'a> {
     fn new(decoder: &'a Decoder) -> Self {
         let host = decoder.host_weights();
-        let weights: Vec<_> = host
-            .blocks
-            .iter()
-            .map(super::host_weights::HostBlock::params)
-            .collect();
+        let weights = host.block_slices();
         let turned = weights
             .iter()
             .map(|weights| TransposedWeights::new(weights, &decoder.shape))
@@ -217,16 +191,12 @@ impl<'a> CpuNetwork<'a> {
 
     /// The gradients of a batch without a single row.
     fn zero_gradients(&self) -> GroupGradients {
-        let zeros = |parts: &BlockParams<&[f32]>| {
-            BlockParams::from_array(
-                parts
-                    .clone()
-                    .into_array()
-                    .map(|part| PooledBuffer::zeros(part.len())),
-            )
-        };
         GroupGradients {
-            blocks: self.weights.iter().map(zeros).collect(),
+            blocks: self
+                .weights
+                .iter()
+                .map(|block| block.each_ref().map(|part| PooledBuffer::zeros(part.len())))
+                .collect(),
             ..self.new_gradients()
         }
     }
@@ -337,7 +307,7 @@ impl GroupGradients {
         }
     }
 
-    /// The gradients under the names that [`Weights::map`] gives.
+    /// The gradients under the names that [`Weights::map_parameters`](super::Weights::map_parameters) gives.
     fn into_gradients(self) -> Gradients {
         let mut named = BTreeMap::from([
             ("embedding".to_owned(), self.embedding),
@@ -345,20 +315,17 @@ impl GroupGradients {
         ]);
         named.extend(self.head.map(|head| ("head".to_owned(), head)));
         for (layer, parts) in self.blocks.into_iter().enumerate() {
-            let BlockParams {
-                attention_norm,
-                qkv: packed,
-                output,
-                mlp_norm,
-                gate_up,
-                down,
-            } = parts;
-            named.insert(format!("{layer}.attention_norm"), attention_norm);
-            named.insert(format!("{layer}.packed"), packed);
-            named.insert(format!("{layer}.output"), output);
-            named.insert(format!("{layer}.mlp_norm"), mlp_norm);
-            named.insert(format!("{layer}.gate_up"), gate_up);
-            named.insert(format!("{layer}.down"), down);
+            let names = [
+                "attention_norm",
+                "packed",
+                "output",
+                "mlp_norm",
+                "gate_up",
+                "down",
+            ];
+            for (name, part) in names.into_iter().zip(parts.into_array()) {
+                named.insert(format!("{layer}.{name}"), part);
+            }
         }
         Gradients::from_named(
             named

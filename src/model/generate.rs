@@ -37,7 +37,7 @@ struct SampleState {
     tokens: Vec<u32>,
 }
 
-/// What the threads of a call share.
+/// The state that the threads of a call share.
 struct CpuGeneration<'a> {
     decoder: &'a Decoder,
     prompts: &'a [GenerationPrompt],

@@ -1,6 +1,4 @@
 //! The decoder's parameters as slices in host memory, taken once per set of weights.
-//!
-//! Must not know what is computed with them.
 
 use burn::tensor::Tensor;
 
@@ -63,22 +61,11 @@ pub struct HostWeights {
     /// Token embedding, \[V, D\].
     pub embedding: HostTensor,
     /// The decoder blocks.
-    pub blocks: Vec<HostBlock>,
+    pub blocks: Vec<BlockParams<HostTensor>>,
     /// Gain of the last normalisation, \[D\].
     pub norm: HostTensor,
     /// Output head, \[D, V\], also where the model shares it with the embedding.
     pub head: HostTensor,
-}
-
-/// Parameters of one decoder block; shapes as in [`Block`].
-#[derive(Debug)]
-pub struct HostBlock {
-    pub attention_norm: HostTensor,
-    pub qkv: HostTensor,
-    pub output: HostTensor,
-    pub mlp_norm: HostTensor,
-    pub gate_up: HostTensor,
-    pub down: HostTensor,
 }
 
 impl HostWeights {
@@ -87,43 +74,34 @@ impl HostWeights {
     pub fn new(weights: &Weights) -> Self {
         let head = match &weights.head {
             Some(head) => HostTensor::from_tensor(head),
-            // Laid out as a head of its own: the matrix kernels add in one order for it.
+            // A copy in the layout of a separate head, so that the matrix kernels sum in the same order.
             None => HostTensor::copy_from_tensor(&weights.embedding.clone().transpose()),
         };
         Self {
             embedding: HostTensor::from_tensor(&weights.embedding),
-            blocks: weights.blocks.iter().map(HostBlock::new).collect(),
+            blocks: weights.blocks.iter().map(host_block).collect(),
             norm: HostTensor::from_tensor(&weights.norm),
             head,
         }
     }
+
+    /// Every block's parameters as slices.
+    #[must_use]
+    pub fn block_slices(&self) -> Vec<BlockParams<&[f32]>> {
+        self.blocks
+            .iter()
+            .map(|block| block.each_ref().map(HostTensor::as_slice))
+            .collect()
+    }
 }
 
-impl HostBlock {
-    /// Its parameters as slices.
-    #[must_use]
-    pub fn params(&self) -> BlockParams<&[f32]> {
-        let Self {
-            attention_norm,
-            qkv: packed,
-            output,
-            mlp_norm,
-            gate_up,
-            down,
-        } = self;
-        BlockParams::from_array(
-            [attention_norm, packed, output, mlp_norm, gate_up, down].map(HostTensor::as_slice),
-        )
-    }
-
-    fn new(block: &BlockWeights) -> Self {
-        Self {
-            attention_norm: HostTensor::from_tensor(&block.attention_norm),
-            qkv: HostTensor::from_tensor(&block.qkv),
-            output: HostTensor::from_tensor(&block.output),
-            mlp_norm: HostTensor::from_tensor(&block.mlp_norm),
-            gate_up: HostTensor::from_tensor(&block.gate_up),
-            down: HostTensor::from_tensor(&block.down),
-        }
+fn host_block(block: &BlockWeights) -> BlockParams<HostTensor> {
+    BlockParams {
+        attention_norm: HostTensor::from_tensor(&block.attention_norm),
+        qkv: HostTensor::from_tensor(&block.qkv),
+        output: HostTensor::from_tensor(&block.output),
+        mlp_norm: HostTensor::from_tensor(&block.mlp_norm),
+        gate_up: HostTensor::from_tensor(&block.gate_up),
+        down: HostTensor::from_tensor(&block.down),
     }
 }

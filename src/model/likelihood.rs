@@ -14,7 +14,6 @@ use super::cpu::block::{self, BlockParams};
 use super::cpu::buffer::PooledBuffer;
 use super::cpu::head::CpuHead;
 use super::decoder::RaggedBatch;
-use super::host_weights::HostBlock;
 use super::language_model::policy_error;
 use super::{Decoder, EncodedDialogue, Engine, LanguageModel, LossTargets};
 
@@ -32,7 +31,7 @@ impl Decoder {
             return self.portable_log_probabilities(batch, targets);
         }
         let host = self.host_weights();
-        let weights: Vec<_> = host.blocks.iter().map(HostBlock::params).collect();
+        let weights = host.block_slices();
         let head = CpuHead {
             gain: host.norm.as_slice(),
             weights: host.head.as_slice(),
@@ -218,8 +217,14 @@ mod tests {
             let decoder = fixtures::decoder_with(kernels, tied);
             let (batch, targets) = batch(&[17, 1, 48, 130, 2]);
             let ours = decoder.log_probabilities(&batch, &targets);
-            let logits: Vec<f32> = decoder.logits(&batch).into_data().try_into_vec().unwrap();
-            for (row, logits) in logits.chunks_exact(VOCABULARY).enumerate() {
+            let mut first = 0;
+            let prefixes = batch.lengths.iter().flat_map(|&length| {
+                let sequence = first..first + length;
+                first = sequence.end;
+                sequence.clone().map(move |row| sequence.start..row + 1)
+            });
+            for (row, prefix) in prefixes.enumerate() {
+                let logits = fixtures::next_token_logits(&decoder, &batch.tokens[prefix]);
                 let total: f64 = logits.iter().map(|&logit| f64::from(logit).exp()).sum();
                 let expected = match targets.weights[row] {
                     0.0 => 0.0,
@@ -307,17 +312,7 @@ mod tests {
             .into_iter()
             .chain([model.tokenizer.stop_tokens()[0]])
         {
-            let batch = RaggedBatch {
-                tokens: shown.clone(),
-                lengths: Arc::from([shown.len()]),
-            };
-            let logits: Vec<f32> = model
-                .decoder
-                .logits(&batch)
-                .into_data()
-                .try_into_vec()
-                .unwrap();
-            let last = &logits[logits.len() - model.decoder.vocabulary_size()..];
+            let last = fixtures::next_token_logits(&model.decoder, &shown);
             let total: f64 = last.iter().map(|&logit| f64::from(logit).exp()).sum();
             expected += f64::from(last[next as usize]) - total.ln();
             shown.push(next);

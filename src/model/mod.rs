@@ -36,8 +36,8 @@ pub use adapters::{BlockMatrix, LoraAdapter, LoraAdapters, LoraConfig, Projectio
 pub use chat_template::{ChatError, ChatTemplate};
 pub use checkpoint::{CheckpointError, CheckpointFolder};
 pub use config::{ModelConfig, RopeScaling};
+pub use cpu::kv_cache::KvCache;
 pub use cpu::{Engine, LossTargets};
-pub use decode::KvCache;
 pub use decoder::{Decoder, RaggedBatch};
 pub use device::{
     BACKENDS, Backend, ExecutionContext, Precision, device_name, instruction_set,

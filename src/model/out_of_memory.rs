@@ -1,11 +1,11 @@
-//! Whether a backend that failed had no memory left, read from what it said.
+//! Recognises a lack of memory in a backend's error message.
 //!
 //! Hides the words of burn's backends, which tell of it by panicking, some of them in the middle of a
 //! longer text. Must not know what was computed, nor what is done about it.
 
 use std::any::Any;
 
-/// What a backend without memory says, in lower case: cubecl's pools, wgpu, CUDA, `LibTorch`.
+/// Messages of backends without memory, in lower case: cubecl's pools, wgpu, CUDA, `LibTorch`.
 const MESSAGES: [&str; 5] = [
     "out of device memory",
     "can't allocate",
@@ -26,7 +26,7 @@ const UNITS: [(&str, f64); 5] = [
 /// A device had no memory left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory {
-    /// Bytes that were asked for at once, where the backend told it.
+    /// Bytes of the failed allocation, where the message names them.
     pub requested_bytes: Option<u64>,
 }
 

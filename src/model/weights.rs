@@ -1,5 +1,4 @@
-//! The decoder's parameters, by name. Knows their shapes and initial values, not what is computed
-//! with them.
+//! The decoder's parameters by name, with their shapes and initial values.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -29,7 +28,7 @@ pub struct BlockWeights {
     pub attention_norm: Tensor<1>,
     /// Queries, keys and values in one product, \[D, (H + 2 K) S\].
     pub qkv: Tensor<2>,
-    /// What is added to queries, keys and values, \[(H + 2 K) S\].
+    /// Bias of queries, keys and values, \[(H + 2 K) S\].
     pub qkv_bias: Option<Tensor<1>>,
     /// Gains of the norms of each query head and each key head, \[S\] each.
     pub head_norms: Option<[Tensor<1>; 2]>,
@@ -133,18 +132,6 @@ impl Weights {
             head,
             adapters,
         }
-    }
-
-    /// The same weights as leaves of a gradient graph.
-    #[must_use]
-    pub fn require_grad(self) -> Self {
-        struct GradientTracker;
-        impl ParameterVisitor for GradientTracker {
-            fn visit<const R: usize>(&mut self, _: &str, parameter: Tensor<R>) -> Tensor<R> {
-                Tensor::from_inner(parameter).require_grad()
-            }
-        }
-        self.map_parameters(&mut GradientTracker)
     }
 
     /// Number of parameters.

@@ -11,7 +11,7 @@ use rise_lab::data::PromptConfig;
 use rise_lab::domain::{Dialogue, Policy, PolicyRequest, SamplingConfig, Seed};
 use rise_lab::model::checkpoint::{CheckpointLink, ExportOptions, export};
 use rise_lab::model::{
-    CheckpointFolder, Decoder, Engine, ExecutionContext, GenerationPrompt, LanguageModel,
+    CheckpointFolder, Decoder, Engine, ExecutionContext, GenerationPrompt, KvCache, LanguageModel,
     LoraAdapter, LoraAdapters, LoraConfig, LossTargets, ModelConfig, ParameterVisitor, Precision,
     Projection, RaggedBatch, Weights, generate,
 };
@@ -53,18 +53,19 @@ fn dialogues() -> [Dialogue; 3] {
 
 /// Logits at every position of some dialogues.
 fn logits(model: &LanguageModel) -> Vec<f32> {
-    let prompts = dialogues().map(|dialogue| model.tokenizer.encode_prompt(&dialogue).unwrap());
-    let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
-    let batch = RaggedBatch {
-        tokens: prompts.concat(),
-        lengths: lengths.into(),
-    };
-    model
-        .decoder
-        .logits(&batch)
-        .into_data()
-        .try_into_vec()
-        .unwrap()
+    let mut logits = Vec::new();
+    for dialogue in dialogues() {
+        let mut cache = model.decoder.new_cache();
+        for token in model.tokenizer.encode_prompt(&dialogue).unwrap() {
+            logits.extend(next_logits(&model.decoder, &[token], &mut cache));
+        }
+    }
+    logits
+}
+
+/// Logits behind the last of some tokens that follow those in the cache.
+fn next_logits(decoder: &Decoder, tokens: &[u32], cache: &mut KvCache) -> Vec<f32> {
+    decoder.forward_cached(&[tokens], &mut [cache]).remove(0)
 }
 
 #[test]
@@ -166,19 +167,9 @@ fn golden() -> Golden {
 #[track_caller]
 fn agrees(model: &LanguageModel, sequences: &[Vec<u32>], expected: &[Numbers]) {
     for (tokens, expected) in sequences.iter().zip(expected) {
-        let batch = RaggedBatch {
-            tokens: tokens.clone(),
-            lengths: [tokens.len()].into(),
-        };
-        let logits: Vec<f32> = model
-            .decoder
-            .logits(&batch)
-            .into_data()
-            .try_into_vec()
-            .unwrap();
-        let last = &logits[logits.len() - expected.logits.len()..];
+        let last = next_logits(&model.decoder, tokens, &mut model.decoder.new_cache());
         for (found, expected) in [
-            (last, &expected.logits),
+            (&last, &expected.logits),
             (&came(model, tokens), &expected.log_probabilities),
         ] {
             let apart = relative(found, expected);

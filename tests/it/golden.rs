@@ -6,13 +6,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use rise_lab::model::cpu::{AttentionHeads, RotaryTables};
+use rise_lab::model::cpu::{
+    AttentionHeads, RotaryTables, attention, cross_entropy, rms_norm, swiglu,
+};
 use rise_lab::model::{
     Decoder, Engine, ExecutionContext, Gradients, LossTargets, ModelConfig, ParameterVisitor,
     RaggedBatch, checkpoint,
 };
 use rise_lab::train::{AdamW, Batch, EncodedExample, LossReduction, TrainConfig, train_step};
 use serde_json::Value;
+
+use crate::reference::{self, values};
 
 fn golden(name: &str) -> Value {
     let path = folder().join(name);
@@ -79,34 +83,47 @@ fn close(what: &str, ours: &[f32], theirs: &[f32], tolerance: f32) {
     }
 }
 
-fn values<const R: usize>(tensor: Tensor<R>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("f32")
-}
-
 const BOTH: [Engine; 2] = [Engine::Cpu, Engine::Portable];
 
 #[test]
-fn logits_of_whole_sequences() {
+fn probabilities_of_whole_sequences() {
     let model = golden("model.json");
     let (long, short) = (ids(&model["ids"]), ids(&model["short"]["ids"]));
     // Three sequences of unequal length in one ragged batch: each must be what it is alone.
-    let tokens = [&long[..11], &short[..], &long[11..]].concat();
     let batch = RaggedBatch {
-        tokens,
+        tokens: [&long[..11], &short[..], &long[11..]].concat(),
         lengths: Arc::new([11, 7, 11]),
     };
-    let expected = floats(&model["logits"]);
-    for kernels in BOTH {
-        let logits = values(decoder(kernels).logits(&batch));
-        close("first", &logits[..11 * 37], &expected[..11 * 37], 1e-5);
+    let (logits, short) = (floats(&model["logits"]), floats(&model["short"]["logits"]));
+    let expected = [&logits[..11 * 37], &short[..], &logits[11 * 37..]].concat();
+    for engine in BOTH {
         close(
-            "short",
-            &logits[11 * 37..18 * 37],
-            &floats(&model["short"]["logits"]),
+            "logits",
+            &reference::logits(&decoder(engine), &batch),
+            &expected,
             1e-5,
         );
-        close("last", &logits[18 * 37..], &expected[11 * 37..], 1e-5);
+        // Column by column, since a pass gives the log-probability of one token in every row.
+        let mut ours = vec![0.0; expected.len()];
+        for token in 0..37 {
+            let targets = LossTargets {
+                ids: vec![token as u32; 29].into(),
+                weights: vec![1.0; 29].into(),
+            };
+            let column = decoder(engine).log_probabilities(&batch, &targets);
+            for (row, value) in column.into_iter().enumerate() {
+                ours[row * 37 + token] = value;
+            }
+        }
+        let theirs: Vec<f32> = expected.chunks(37).flat_map(log_softmax).collect();
+        close("log-probabilities", &ours, &theirs, 1e-5);
     }
+}
+
+fn log_softmax(logits: &[f32]) -> Vec<f32> {
+    let sum: f64 = logits.iter().map(|&logit| f64::from(logit).exp()).sum();
+    let log = |&logit: &f32| (f64::from(logit) - sum.ln()) as f32;
+    logits.iter().map(log).collect()
 }
 
 #[test]
@@ -176,7 +193,7 @@ fn batch(loss: &Value) -> Batch {
 
 /// Loss and gradients under their Hugging Face names, by way of a decoder whose weights are the
 /// gradients.
-fn gradients(decoder: &Decoder, batch: &Batch, graph: bool) -> (f32, BTreeMap<String, Vec<f32>>) {
+fn gradients(decoder: &Decoder, batch: &Batch) -> (f32, BTreeMap<String, Vec<f32>>) {
     struct Take<'a>(&'a Gradients);
     impl ParameterVisitor for Take<'_> {
         fn visit<const R: usize>(&mut self, name: &str, parameter: Tensor<R>) -> Tensor<R> {
@@ -191,18 +208,7 @@ fn gradients(decoder: &Decoder, batch: &Batch, graph: bool) -> (f32, BTreeMap<St
             )
         }
     }
-    let (value, gradients) = if graph {
-        let tracked = decoder.weights().clone().require_grad();
-        let loss = decoder
-            .with_weights(tracked.clone())
-            .loss(&batch.inputs, &batch.targets);
-        (
-            f64::from(loss.clone().into_scalar::<f32>()),
-            Gradients::from_graph(tracked, &loss.backward()),
-        )
-    } else {
-        decoder.loss_and_gradients(&batch.inputs, &batch.targets)
-    };
+    let (value, gradients) = decoder.loss_and_gradients(&batch.inputs, &batch.targets);
     let as_weights = decoder.with_weights(
         decoder
             .weights()
@@ -235,13 +241,8 @@ fn named(decoder: &Decoder) -> Names {
 fn weighted_loss_and_every_gradient() {
     let loss = golden("loss.json");
     let batch = batch(&loss);
-    // The fused pass, the fused block within burn's graph, and ordinary operations.
-    for (kernels, graph) in [
-        (Engine::Cpu, false),
-        (Engine::Cpu, true),
-        (Engine::Portable, true),
-    ] {
-        let (value, ours) = gradients(&decoder(kernels), &batch, graph);
+    for engine in BOTH {
+        let (value, ours) = gradients(&decoder(engine), &batch);
         close("loss", &[value], &[floats(&loss["loss"])[0]], 1e-5);
         let theirs = loss["gradients"].as_object().unwrap();
         assert_eq!(ours.len(), theirs.len());
@@ -295,42 +296,47 @@ fn three_steps_of_adamw() {
 }
 
 fn tensor<const R: usize>(values: Vec<f32>, shape: [usize; R]) -> Tensor<R> {
-    let device = place(Engine::Cpu).autodiff_device();
+    let device = place(Engine::Cpu).device.autodiff();
     Tensor::<R>::from_data(TensorData::new(values, shape), &device).require_grad()
 }
 
-fn pulled<const R: usize>(output: Tensor<R>, upstream: &[f32]) -> burn::tensor::Gradients {
-    let shape = output.dims();
-    let upstream =
-        Tensor::<R>::from_data(TensorData::new(upstream.to_vec(), shape), &output.device());
+/// Gradients of the sum of `output` times `upstream`.
+fn backward<const R: usize>(output: Tensor<R>, upstream: &[f32]) -> burn::tensor::Gradients {
+    let data = TensorData::new(upstream.to_vec(), output.dims());
+    let upstream = Tensor::<R>::from_data(data, &output.device());
     (output * upstream).sum().backward()
 }
 
 #[test]
 fn rms_norm_and_its_gradients_row_by_row() {
     let op = &golden("ops.json")["rms_norm"];
-    let gain = floats(&op["weight"]);
-    let (width, x) = (gain.len(), floats(&op["x"]));
-    for kernels in BOTH {
-        let (x, gain) = (
-            tensor(x.clone(), [x.len() / width, width]),
-            tensor(gain.clone(), [width]),
-        );
-        let y = kernels.rms_norm(x.clone(), gain.clone(), op["epsilon"].as_f64().unwrap());
-        let gradients = pulled(y.clone(), &floats(&op["upstream"]));
-        let by_row = |ours: Vec<f32>, theirs: Vec<f32>| {
+    let (gain, x, dy) = (
+        floats(&op["weight"]),
+        floats(&op["x"]),
+        floats(&op["upstream"]),
+    );
+    let (width, epsilon) = (gain.len(), op["epsilon"].as_f64().unwrap());
+    let rows = x.len() / width;
+    let (mut y, mut inverse) = (vec![0.0; x.len()], vec![0.0; rows]);
+    rms_norm::forward(&x, &gain, epsilon as f32, &mut y, &mut inverse);
+    let (mut dx, mut dgain) = (vec![0.0; x.len()], vec![0.0; width]);
+    rms_norm::backward(&x, &gain, &inverse, &dy, &mut dx, &mut dgain);
+
+    let (x, gain) = (tensor(x, [rows, width]), tensor(gain, [width]));
+    let output = reference::rms_norm(x.clone(), gain.clone(), epsilon);
+    let graph = backward(output.clone(), &dy);
+    let yardstick = [
+        values(output.inner()),
+        values(x.grad(&graph).unwrap()),
+        values(gain.grad(&graph).unwrap()),
+    ];
+    for ours in [[y, dx, dgain], yardstick] {
+        for (name, ours) in ["output", "d_x", "d_weight"].into_iter().zip(ours) {
+            let theirs = floats(&op[name]);
             for (row, (a, b)) in ours.chunks(width).zip(theirs.chunks(width)).enumerate() {
-                close(&format!("row {row}"), a, b, 1e-5);
+                close(&format!("{name}, row {row}"), a, b, 1e-5);
             }
-        };
-        by_row(values(y.inner()), floats(&op["output"]));
-        by_row(values(x.grad(&gradients).unwrap()), floats(&op["d_x"]));
-        close(
-            "gain",
-            &values(gain.grad(&gradients).unwrap()),
-            &floats(&op["d_weight"]),
-            1e-5,
-        );
+        }
     }
 }
 
@@ -367,19 +373,58 @@ fn swiglu_and_its_gradients() {
             .flat_map(|(a, b)| [a, b].concat())
             .collect()
     };
-    let packed = pack("gate", "up");
-    for kernels in BOTH {
-        let x = tensor(packed.clone(), [packed.len() / (2 * width), 2 * width]);
-        let y = kernels.swiglu(x.clone());
-        let gradients = pulled(y.clone(), &floats(&op["upstream"]));
-        close("output", &values(y.inner()), &floats(&op["output"]), 1e-5);
-        close(
-            "gradient",
-            &values(x.grad(&gradients).unwrap()),
-            &pack("d_gate", "d_up"),
-            1e-5,
-        );
+    let (packed, dy) = (pack("gate", "up"), floats(&op["upstream"]));
+    let (mut y, mut again) = (vec![0.0; dy.len()], vec![0.0; dy.len()]);
+    let mut dpacked = vec![0.0; packed.len()];
+    swiglu::forward(&packed, width, &mut y);
+    swiglu::backward(&packed, width, &dy, &mut again, &mut dpacked);
+    close("output once more", &again, &y, 1e-6);
+
+    let x = tensor(packed, [dy.len() / width, 2 * width]);
+    let output = reference::swiglu(x.clone());
+    let graph = backward(output.clone(), &dy);
+    let yardstick = [values(output.inner()), values(x.grad(&graph).unwrap())];
+    for [y, dpacked] in [[y, dpacked], yardstick] {
+        close("output", &y, &floats(&op["output"]), 1e-5);
+        close("gradient", &dpacked, &pack("d_gate", "d_up"), 1e-5);
     }
+}
+
+/// Output and gradient of attention on the CPU engine and in the reference decoder.
+fn attention_of_both(
+    packed: &[f32],
+    heads: &AttentionHeads,
+    lengths: &[usize],
+    rotary: Option<&RotaryTables>,
+    upstream: &[f32],
+) -> [[Vec<f32>; 2]; 2] {
+    let mut rotated = packed.to_vec();
+    if let Some(rotary) = rotary {
+        attention::rotate(&mut rotated, heads, lengths, rotary, false);
+    }
+    let mut probabilities = vec![0.0; attention::probability_count(lengths, heads)];
+    let (mut y, mut dpacked) = (vec![0.0; upstream.len()], vec![0.0; packed.len()]);
+    attention::forward(&rotated, heads, lengths, &mut probabilities, &mut y);
+    attention::backward(
+        &rotated,
+        &probabilities,
+        heads,
+        lengths,
+        upstream,
+        &mut dpacked,
+    );
+    if let Some(rotary) = rotary {
+        attention::rotate(&mut dpacked, heads, lengths, rotary, true);
+    }
+
+    let width = heads.qkv_width();
+    let x = tensor(packed.to_vec(), [packed.len() / width, width]);
+    let output = reference::attention(&x, heads, lengths, rotary);
+    let graph = backward(output.clone(), upstream);
+    [
+        [y, dpacked],
+        [values(output.inner()), values(x.grad(&graph).unwrap())],
+    ]
 }
 
 #[test]
@@ -398,24 +443,12 @@ fn grouped_attention_and_its_gradients() {
         let rows = a.chunks(q).zip(b.chunks(kv)).zip(c.chunks(kv));
         rows.flat_map(|((a, b), c)| [a, b, c].concat()).collect()
     };
-    // The golden attention is not rotated: a table of angle 0 leaves queries and keys alone.
-    let table = |value: f32| vec![value; 64 * heads.head_size / 2].into();
-    let still = RotaryTables::from_tables(table(1.0), table(0.0), heads.head_size);
-    let lengths: Arc<[usize]> = vec![time; batch].into();
-    for kernels in BOTH {
-        let x = tensor(
-            pack(["query", "key", "value"]),
-            [batch * time, heads.qkv_width()],
-        );
-        let y = kernels.attention(x.clone(), &heads, &lengths, &still);
-        let gradients = pulled(y.clone(), &floats(&op["upstream"]));
-        close("output", &values(y.inner()), &floats(&op["output"]), 1e-5);
-        close(
-            "gradient",
-            &values(x.grad(&gradients).unwrap()),
-            &pack(["d_query", "d_key", "d_value"]),
-            1e-5,
-        );
+    let (packed, upstream) = (pack(["query", "key", "value"]), floats(&op["upstream"]));
+    let lengths = vec![time; batch];
+    for [y, dpacked] in attention_of_both(&packed, &heads, &lengths, None, &upstream) {
+        close("output", &y, &floats(&op["output"]), 1e-5);
+        let expected = pack(["d_query", "d_key", "d_value"]);
+        close("gradient", &dpacked, &expected, 1e-5);
     }
 }
 
@@ -434,24 +467,27 @@ fn cross_entropy_and_its_gradient() {
         weights: weights.into(),
     };
     let logits = floats(&op["logits"]);
-    for kernels in BOTH {
-        let x = tensor(logits.clone(), [logits.len() / vocabulary, vocabulary]);
-        let loss = kernels.cross_entropy(x.clone(), &targets);
-        let gradients = loss.clone().backward();
-        close("loss", &values(loss.inner()), &floats(&op["output"]), 1e-5);
-        close(
-            "gradient",
-            &values(x.grad(&gradients).unwrap()),
-            &floats(&op["d_logits"]),
-            1e-5,
-        );
+    let mut gradient = logits.clone();
+    let loss = cross_entropy::loss_and_gradient_in_place(
+        &mut gradient,
+        vocabulary,
+        &targets.ids,
+        &targets.weights,
+    );
+
+    let x = tensor(logits.clone(), [logits.len() / vocabulary, vocabulary]);
+    let output = reference::cross_entropy(x.clone(), &targets);
+    let graph = output.clone().backward();
+    let yardstick = [values(output.inner()), values(x.grad(&graph).unwrap())];
+    for [loss, gradient] in [[vec![loss as f32], gradient], yardstick] {
+        close("loss", &loss, &floats(&op["output"]), 1e-5);
+        close("gradient", &gradient, &floats(&op["d_logits"]), 1e-5);
     }
 }
 
-/// Lengths around the attention's block size, one head, and a sequence of one token: the fused
-/// gradients against those of ordinary operations.
+/// Lengths around the attention's block size, one head, and a sequence of one token.
 #[test]
-fn fused_attention_agrees_with_plain_on_odd_shapes() {
+fn attention_agrees_with_the_reference_on_odd_shapes() {
     for (heads, lengths) in [
         (
             AttentionHeads {
@@ -487,14 +523,8 @@ fn fused_attention_agrees_with_plain_on_odd_shapes() {
             .map(|i| (i * 53 % 89) as f32 / 44.0 - 1.0)
             .collect();
         let rotary = RotaryTables::new(256, heads.head_size, 10_000.0);
-        let lengths: Arc<[usize]> = lengths.into();
-        let [fused, plain] = BOTH.map(|kernels| {
-            let x = tensor(data.clone(), [rows, heads.qkv_width()]);
-            let y = kernels.attention(x.clone(), &heads, &lengths, &rotary);
-            let gradients = pulled(y.clone(), &upstream);
-            (values(y.inner()), values(x.grad(&gradients).unwrap()))
-        });
-        close("output", &fused.0, &plain.0, 1e-5);
-        close("gradient", &fused.1, &plain.1, 2e-5);
+        let [fused, plain] = attention_of_both(&data, &heads, &lengths, Some(&rotary), &upstream);
+        close("output", &fused[0], &plain[0], 1e-5);
+        close("gradient", &fused[1], &plain[1], 2e-5);
     }
 }

@@ -43,7 +43,7 @@ const EDGES: [(&str, &[&str]); 15] = [
 const HOMES: [(&str, &[&str]); 16] = [
     ("burn::", &["model/", "train/"]),
     ("rusqlite::", &["store/"]),
-    ("tokenizers::", &["model/tokenizer.rs", "model/tokenizer/"]),
+    ("tokenizers::", &["model/tokenizer/"]),
     ("clap::", &["cli/"]),
     ("indicatif::", &["cli/"]),
     ("println!", &["cli/"]),
@@ -226,7 +226,7 @@ fn wrong_edges_and_names_are_found() {
     );
     assert_eq!(
         faults(
-            "model/tokenizer.rs",
+            "model/tokenizer/mod.rs",
             "use tokenizers::Tokenizer;\nburn::tensor::Tensor"
         ),
         Vec::<String>::new()

@@ -19,6 +19,7 @@ mod misbehaving;
 mod names;
 mod objectives;
 mod online;
+mod reference;
 mod remote;
 mod reports;
 mod rescore;

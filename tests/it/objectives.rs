@@ -26,6 +26,7 @@ use rise_lab::train::{
 };
 use serde_json::json;
 
+use crate::reference;
 use crate::support::{finished_base, finished_rows, problems, random_model};
 
 /// How far the parameters are moved for a slope.
@@ -108,11 +109,8 @@ fn difference(
 fn logs(decoder: &Decoder, example: &EncodedExample) -> Vec<f64> {
     let inputs = example.tokens.len() - 1;
     let tokens = example.tokens[..inputs].to_vec();
-    let logits = decoder.logits(&RaggedBatch {
-        tokens,
-        lengths: Arc::from([inputs]),
-    });
-    let logits: Vec<f32> = logits.into_data().try_into_vec().unwrap();
+    let lengths = Arc::from([inputs]);
+    let logits = reference::logits(decoder, &RaggedBatch { tokens, lengths });
     let rows = logits
         .chunks_exact(logits.len() / inputs)
         .zip(&example.tokens[1..]);

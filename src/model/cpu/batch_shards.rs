@@ -12,7 +12,7 @@ use std::ops::{Range, RangeInclusive};
 const SHARD_ROWS: RangeInclusive<usize> = 192..=1024;
 /// Parameters for which a shard has one more row.
 const PARAMETERS_PER_SHARD_ROW: usize = 4096;
-/// Rows of a group at least: adding up its gradients must cost little beside making them.
+/// Rows of a group at least: adding up its gradients must cost little compared to computing them.
 const MIN_GROUP_ROWS: usize = 1024;
 /// Parameters for which a group has one more row: their gradients are held once per group.
 const PARAMETERS_PER_GROUP_ROW: usize = 1 << 15;
@@ -28,7 +28,7 @@ pub struct BatchShard {
     pub rows: Range<usize>,
 }
 
-/// The groups of a batch, and the shards of each, in order, for a network of so many parameters.
+/// The groups of a batch, and the shards of each, in order, for a network with this number of parameters.
 #[must_use]
 pub fn shard_groups(lengths: &[usize], parameters: usize) -> Vec<Vec<BatchShard>> {
     let whole = BatchShard {

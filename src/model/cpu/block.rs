@@ -12,7 +12,7 @@ use super::head::add_into;
 use super::transpose::transpose;
 use super::{AttentionHeads, RotaryTables, attention, rms_norm, swiglu};
 
-/// What a block's arithmetic depends on beside its weights.
+/// Sizes and tables of a block.
 #[derive(Clone, Debug)]
 pub struct BlockShape {
     /// Attention heads.
@@ -59,6 +59,23 @@ impl<T> BlockParams<T> {
         ]
     }
 
+    /// References to the parts.
+    pub const fn each_ref(&self) -> BlockParams<&T> {
+        BlockParams {
+            attention_norm: &self.attention_norm,
+            qkv: &self.qkv,
+            output: &self.output,
+            mlp_norm: &self.mlp_norm,
+            gate_up: &self.gate_up,
+            down: &self.down,
+        }
+    }
+
+    /// The parts, each passed through `function`.
+    pub fn map<U>(self, function: impl FnMut(T) -> U) -> BlockParams<U> {
+        BlockParams::from_array(self.into_array().map(function))
+    }
+
     /// Parts from the order of the fields.
     pub fn from_array([attention_norm, packed, output, mlp_norm, gate_up, down]: [T; 6]) -> Self {
         Self {
@@ -92,25 +109,15 @@ impl BlockParams<PooledBuffer> {
             down: PooledBuffer::acquire(hidden * width),
         }
     }
-}
 
-impl BlockParams<PooledBuffer> {
     /// Adds the parts of `other`.
     pub fn add(&mut self, other: &Self) {
-        let Self {
-            attention_norm,
-            qkv: packed,
-            output,
-            mlp_norm,
-            gate_up,
-            down,
-        } = self;
-        add_into(attention_norm, &other.attention_norm);
-        add_into(packed, &other.qkv);
-        add_into(output, &other.output);
-        add_into(mlp_norm, &other.mlp_norm);
-        add_into(gate_up, &other.gate_up);
-        add_into(down, &other.down);
+        add_into(&mut self.attention_norm, &other.attention_norm);
+        add_into(&mut self.qkv, &other.qkv);
+        add_into(&mut self.output, &other.output);
+        add_into(&mut self.mlp_norm, &other.mlp_norm);
+        add_into(&mut self.gate_up, &other.gate_up);
+        add_into(&mut self.down, &other.down);
     }
 }
 
@@ -136,7 +143,7 @@ impl TransposedWeights {
     }
 }
 
-/// What the backward pass of a shard needs beside the block's input.
+/// Activations of a shard that the backward pass reads.
 #[derive(Debug)]
 pub struct SavedActivations {
     inverse_input: PooledBuffer,
@@ -241,14 +248,14 @@ pub struct BlockBackward<'a> {
     pub shape: &'a BlockShape,
     /// The block's input, \[N, D\].
     pub x: &'a [f32],
-    /// What [`forward`] kept.
+    /// Activations that [`forward`] saved.
     pub saved: &'a SavedActivations,
     /// Lengths of the sequences.
     pub lengths: &'a [usize],
 }
 
 /// Turns `dx` from the gradient of the block's output into that of its input, and puts the
-/// weights' gradients into `gradient_buffers`, or adds them to what is there if `accumulate`.
+/// weights' gradients into `gradient_buffers`, or adds them there if `accumulate`.
 pub fn backward(
     passed: &BlockBackward<'_>,
     dx: &mut [f32],

@@ -1,8 +1,8 @@
 //! Working memory of the kernels: taken, used, and given back without being cleared.
 //!
 //! A training step needs the same buffers as the step before. Asking the allocator for them would
-//! clear them anew each time, which costs as much as some of the arithmetic. They begin at cache lines,
-//! where the allocator's memory does not. Must not know what is kept in them.
+//! clear them each time, which costs as much as some of the arithmetic. They begin at cache lines,
+//! where the allocator's memory does not.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -21,7 +21,7 @@ struct CacheLine([f32; LINE_VALUES]);
 /// Values of a cache line.
 const LINE_VALUES: usize = 16;
 
-/// Values of unknown content; whoever takes a buffer writes it before reading it.
+/// Values of unknown content; write a buffer before you read it.
 #[derive(Debug)]
 pub struct PooledBuffer {
     lines: Vec<CacheLine>,
@@ -76,7 +76,7 @@ pub fn release_unused() {
         .clear();
 }
 
-/// Lines for so many values: the next of eight sizes between two powers of two, since ragged batches
+/// Lines for `length` values: the next of eight sizes between two powers of two, since ragged batches
 /// would otherwise leave a buffer of every length behind.
 fn line_count(length: usize) -> usize {
     let step = (length.next_power_of_two() / 16).max(64);

@@ -6,7 +6,7 @@ use multiversion::multiversion;
 
 use super::vector_math::{exp, max, sum};
 
-/// What each row should predict, and how much that counts.
+/// The target token and its weight for each row.
 #[derive(Clone, Debug)]
 pub struct LossTargets {
     /// Token ids, \[N\]; read only where the weight is not 0.

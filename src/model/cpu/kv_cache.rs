@@ -12,17 +12,17 @@ use super::AttentionHeads;
 /// Positions in a block; a multiple of every vector width.
 pub const LANES: usize = 16;
 
-/// Keys and values of one sequence in every layer. A block holds, for each layer in turn, keys
+/// Keys and values of one sequence in every layer; clones share their common blocks. A block holds, for each layer in turn, keys
 /// \[K, S, 16\] (a vector of positions at a time) and values \[16, K S\] (a position at a time).
 #[derive(Clone, Debug)]
-pub struct PagedKvCache {
+pub struct KvCache {
     blocks: Vec<Arc<[f32]>>,
     layers: usize,
     width: usize,
     filled: usize,
 }
 
-impl PagedKvCache {
+impl KvCache {
     /// An empty cache for `layers` layers.
     #[must_use]
     pub fn new(heads: &AttentionHeads, layers: usize) -> Self {

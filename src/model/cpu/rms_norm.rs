@@ -37,7 +37,7 @@ pub fn recompute(x: &[f32], gain: &[f32], inverse: &[f32], y: &mut [f32]) {
 
 /// Adds the gradients of x and of the gain, given the gradient of y.
 ///
-/// Where x is a residual stream, `dx` already holds what comes past the normalisation.
+/// Where x is a residual stream, `dx` already holds the gradient that bypasses the normalisation.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
 pub fn backward(
     x: &[f32],

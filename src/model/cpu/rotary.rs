@@ -45,24 +45,6 @@ impl RotaryTables {
         }
     }
 
-    /// Tables that were made by another rule (scaled frequencies, say), for heads of size `size`.
-    ///
-    /// # Panics
-    /// If the tables differ in length or are not whole positions.
-    #[must_use]
-    pub fn from_tables(cosines: Arc<[f32]>, sines: Arc<[f32]>, size: usize) -> Self {
-        let half = size / 2;
-        assert!(
-            cosines.len() == sines.len() && cosines.len().is_multiple_of(half),
-            "tables do not fit"
-        );
-        Self {
-            cosines,
-            sines,
-            half_size: half,
-        }
-    }
-
     /// Positions that the tables hold.
     #[must_use]
     pub fn positions(&self) -> usize {

@@ -8,10 +8,10 @@ use burn::tensor::{FloatDType, Tensor};
 use super::padded_layout::{PaddedBatch, PaddedLayout};
 use crate::model::cpu::AttentionHeads;
 
-/// What scores of hidden keys are set to.
+/// Score of a masked key.
 pub const MASKED_SCORE: f32 = -1e30;
 
-/// What attention needs beside its input.
+/// Sizes, tables and layout of an attention.
 pub struct PaddedAttention<'a> {
     pub heads: &'a AttentionHeads,
     /// Cosines and sines of every position, \[positions, S / 2\].
@@ -19,7 +19,7 @@ pub struct PaddedAttention<'a> {
     pub layout: &'a PaddedLayout,
 }
 
-/// What one square keeps for the way back.
+/// Activations of one square that the backward pass reads.
 pub struct AttentionActivations {
     queries: Tensor<4>,
     keys: Tensor<4>,

@@ -1,4 +1,4 @@
-//! One decoder block on ragged rows, and the way back.
+//! One decoder block on ragged rows, forward and backward.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::{sigmoid, silu};
@@ -22,7 +22,7 @@ pub struct DecoderLayer<'a> {
     pub is_frozen: bool,
 }
 
-/// What a block keeps for the way back.
+/// Activations of a block that the backward pass reads.
 pub struct LayerActivations {
     x: Tensor<2>,
     normed: Tensor<2>,
@@ -55,7 +55,7 @@ impl DecoderLayer<'_> {
         self.forward(x, |packed| (attention(packed), Vec::new())).0
     }
 
-    /// The same, with what the way back needs; the attention keeps its own part.
+    /// The same, with the activations for the backward pass; the attention keeps its own part.
     pub fn forward(
         &self,
         x: &Tensor<2>,

@@ -20,7 +20,7 @@ use crate::model::footprint::saved_values_per_block;
 use crate::model::forward_backward::{Gradient, Gradients};
 use crate::model::{Decoder, LossTargets, ParameterVisitor, RaggedBatch, Weights};
 
-/// What one block keeps.
+/// The tape of one block.
 enum LayerTape {
     Input(Box<Tensor<2>>),
     Activations(Box<LayerActivations>),
@@ -158,7 +158,7 @@ impl Decoder {
         Some(head.loss)
     }
 
-    /// What the adapters do not see of a piece in this step, if they are to miss anything.
+    /// Dropout of the adapters on a piece in this step; none without dropout.
     fn adapter_dropout(&self, piece: &MicroBatch) -> Option<AdapterDropout> {
         let part = self.weights.adapters.as_ref()?.lora.dropout;
         (part > 0.0).then(|| AdapterDropout {
@@ -328,7 +328,7 @@ impl Decoder {
     }
 }
 
-/// The batch in pieces of about so many rows; a longer sequence is a piece of its own.
+/// The batch in pieces of at most `most` rows; a longer sequence is one piece.
 fn split_micro_batches(lengths: &[usize], most: usize) -> Vec<MicroBatch> {
     let mut pieces: Vec<MicroBatch> = Vec::new();
     let mut row = 0;

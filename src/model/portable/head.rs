@@ -9,7 +9,7 @@ use crate::model::LossTargets;
 /// Logits that are there at a time, about.
 pub const MAX_LOGITS: usize = 1 << 28;
 
-/// The rows that have a target, and what they should predict.
+/// The rows that have a target, with their targets.
 pub struct TargetRows {
     /// M: how many.
     pub count: usize,
@@ -28,7 +28,7 @@ pub struct PortableHead<'a> {
     pub epsilon: f64,
 }
 
-/// What the head gives back.
+/// Loss and gradients of the head.
 pub struct HeadGradients {
     /// The weighted loss, \[1\].
     pub loss: Tensor<1>,

@@ -12,11 +12,11 @@ pub struct LoraLinear<'a> {
     pub adapters: Vec<&'a LoraAdapter>,
     /// `alpha / rank`.
     pub scale: f64,
-    /// What the adapters do not see, and the layer and the matrix that it is drawn for.
+    /// Dropout of the adapters, with the layer and the matrix that it is drawn for.
     pub dropout: Option<(&'a AdapterDropout, usize, BlockMatrix)>,
 }
 
-/// Gradients of what is trained of a [`LoraLinear`].
+/// Gradients of the trained parameters of a [`LoraLinear`].
 pub struct LinearGradients {
     /// That of the matrix; none if it is frozen.
     pub matrix: Option<Tensor<2>>,
@@ -34,7 +34,7 @@ impl LoraLinear<'_> {
         }
     }
 
-    /// Gradients of `x` and of what is trained, from that of the result.
+    /// Gradients of `x` and of the trained parameters, from that of the result.
     ///
     /// `dx = dy W' + scale dy B' A'`, `dA = scale x' (dy B')`, `dB = scale (x A)' dy`; the matrix is
     /// trained where it has no adapters in the whole decoder.
@@ -63,13 +63,13 @@ impl LoraLinear<'_> {
         (dx, LinearGradients { matrix, adapters })
     }
 
-    /// What of `x` the adapters see; none if it is all of it.
+    /// `x` after dropout; none without dropout.
     fn dropout_mask(&self, x: &Tensor<2>) -> Option<Tensor<2>> {
         let (dropout, layer, packed) = self.dropout.filter(|_| !self.adapters.is_empty())?;
         Some(dropout.mask(layer, packed, x))
     }
 
-    /// What the adapters add, \[N, out\].
+    /// Sum of the adapters' products, \[N, out\].
     fn adapter_output(&self, x: &Tensor<2>) -> Option<Tensor<2>> {
         let seen = apply_mask(x, self.dropout_mask(x).as_ref());
         let ([rows, _], [_, width]) = (x.dims(), self.matrix.dims());

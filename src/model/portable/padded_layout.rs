@@ -125,7 +125,7 @@ fn group_by_length(lengths: &[usize]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// What a query must not see, \[T, T\].
+/// Mask of the keys that a query must not see, \[T, T\].
 fn causal_mask(length: usize, window: Option<usize>, device: &Device) -> Tensor<2, Bool> {
     let later = Tensor::<2, Bool>::tril_mask([length, length], 0, device);
     match window {

@@ -16,7 +16,7 @@ pub struct QkvBiasNorm<'a> {
     pub epsilon: f64,
 }
 
-/// What is kept for the way back: the rows before their norms.
+/// Activations for the backward pass: the rows before their norms.
 pub struct QkvActivations(Option<Tensor<2>>);
 
 /// Gradients of the bias and the norms' gains.
@@ -26,7 +26,7 @@ pub struct QkvGradients {
 }
 
 impl QkvBiasNorm<'_> {
-    /// Packed products \[N, (H + 2 K) S\] to what attention takes.
+    /// Turns packed products \[N, (H + 2 K) S\] into the input of attention.
     pub fn forward(&self, packed: Tensor<2>) -> (Tensor<2>, QkvActivations) {
         let precision: FloatDType = packed.dtype().into();
         let packed = match self.bias {

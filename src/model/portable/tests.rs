@@ -1,4 +1,4 @@
-//! The way through tensors against the fused kernels and against burn's gradient graph.
+//! The portable engine against the CPU engine.
 
 use std::sync::Arc;
 
@@ -89,27 +89,6 @@ proptest! {
         prop_assert!((loss - expected).abs() < 1e-4 * expected.abs().max(1.0), "{} {}", loss, expected);
         prop_assert_eq!(different(&wanted, &gradients, &names(&plain), 1e-3), Vec::<String>::new());
         prop_assert!((gradients.norm() / wanted.norm() - 1.0).abs() < 1e-3);
-    }
-}
-
-#[test]
-fn gradients_are_those_of_the_graph() {
-    for lengths in [&[12, 12, 12][..], &[3, 40, 17, 1, 39]] {
-        let plain = decoder_with(Engine::Portable, false);
-        let (batch, targets) = batch(lengths, 5, 1.0);
-        let (loss, gradients) = plain.loss_and_gradients(&batch, &targets);
-        let tracked = plain.weights().clone().require_grad();
-        let graph = plain.with_weights(tracked.clone()).loss(&batch, &targets);
-        let expected = f64::from(graph.clone().into_scalar::<f32>());
-        assert!(
-            (loss - expected).abs() < 1e-4 * expected.abs(),
-            "{loss} {expected}"
-        );
-        let wanted = Gradients::from_graph(tracked, &graph.backward());
-        assert_eq!(
-            different(&wanted, &gradients, &names(&plain), 1e-3),
-            Vec::<String>::new()
-        );
     }
 }
 

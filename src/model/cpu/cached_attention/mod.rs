@@ -16,14 +16,14 @@ mod values;
 use multiversion::multiversion;
 use multiversion::target::match_target;
 
-use super::kv_cache::{LANES, PagedKvCache};
+use super::kv_cache::{KvCache, LANES};
 use super::vector_math::{exp, max, sum};
 use super::{AttentionHeads, RotaryTables};
 
 /// Rows that go through the cache together: each key and value is loaded once for all of them.
 const TILE: usize = 4;
 
-/// What is the same for every row of a call.
+/// Inputs that all rows of a call share.
 #[derive(Clone, Copy, Debug)]
 pub struct CachedAttention<'a> {
     /// Sizes of the layer.
@@ -49,7 +49,7 @@ pub struct AttentionScratch {
 /// If no room was made in the cache, or the positions are beyond the rotary tables.
 pub fn attend(
     call: CachedAttention<'_>,
-    cache: &mut PagedKvCache,
+    cache: &mut KvCache,
     rows: &mut [f32],
     from: usize,
     scratch: &mut AttentionScratch,
@@ -79,7 +79,7 @@ pub fn attend(
 
 /// Rotates queries and keys, scales queries, and stores keys and values.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
-fn store_keys_values<'a>(call: CachedAttention<'a>, cache: &mut PagedKvCache, rows: &mut [f32]) {
+fn store_keys_values<'a>(call: CachedAttention<'a>, cache: &mut KvCache, rows: &mut [f32]) {
     let heads = call.heads;
     let (turned, width) = (
         (heads.query_heads + heads.kv_heads) * heads.head_size,
@@ -102,7 +102,7 @@ fn store_keys_values<'a>(call: CachedAttention<'a>, cache: &mut PagedKvCache, ro
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 fn attend_tile<'a>(
     call: CachedAttention<'a>,
-    cache: &PagedKvCache,
+    cache: &KvCache,
     rows: &[f32],
     first: usize,
     scratch: &mut AttentionScratch,
@@ -119,7 +119,7 @@ fn attend_tile<'a>(
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2+fma", "aarch64+neon"))]
 fn attend_row<'a>(
     call: CachedAttention<'a>,
-    cache: &PagedKvCache,
+    cache: &KvCache,
     row: &[f32],
     first: usize,
     scratch: &mut AttentionScratch,
@@ -137,7 +137,7 @@ fn attend_row<'a>(
 #[inline(always)]
 fn attend_rows<const Q: usize, const FMA: bool>(
     call: CachedAttention<'_>,
-    cache: &PagedKvCache,
+    cache: &KvCache,
     rows: &[f32],
     first: usize,
     scratch: &mut AttentionScratch,

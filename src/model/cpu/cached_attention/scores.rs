@@ -5,7 +5,7 @@
     reason = "callers are compiled once per instruction set, and so must this be"
 )]
 
-use super::super::kv_cache::{LANES, PagedKvCache};
+use super::super::kv_cache::{KvCache, LANES};
 use super::{CachedAttention, TILE, add_product};
 
 /// Scores of a vector of positions.
@@ -15,7 +15,7 @@ type ScoreLanes = [f32; LANES];
 #[inline(always)]
 pub fn compute_scores<const Q: usize, const FMA: bool>(
     call: CachedAttention<'_>,
-    cache: &PagedKvCache,
+    cache: &KvCache,
     rows: &[f32],
     blocks: usize,
     scores: &mut [f32],

@@ -35,12 +35,7 @@ fn rows(heads: &AttentionHeads, count: usize, seed: u64) -> Vec<f32> {
 }
 
 /// Takes in rows in pieces of these lengths, and returns the results of all.
-fn run(
-    heads: &AttentionHeads,
-    cache: &mut PagedKvCache,
-    rows: &[f32],
-    pieces: &[usize],
-) -> Vec<f32> {
+fn run(heads: &AttentionHeads, cache: &mut KvCache, rows: &[f32], pieces: &[usize]) -> Vec<f32> {
     let rotary = RotaryTables::new(128, heads.head_size, 10_000.0);
     let call = CachedAttention {
         heads,
@@ -131,7 +126,7 @@ proptest! {
     fn sums_are_those_of_double_precision(shape in 0..SHAPES.len(), count in 1..80_usize, seed: u64) {
         let heads = heads(shape);
         let rows = rows(&heads, count, seed);
-        let y = run(&heads, &mut PagedKvCache::new(&heads, 2), &rows, &[count]);
+        let y = run(&heads, &mut KvCache::new(&heads, 2), &rows, &[count]);
         for (ours, real) in y.iter().zip(plainly(&heads, &rows)) {
             prop_assert!((f64::from(*ours) - real).abs() < 2e-5, "{ours} {real}");
         }
@@ -146,8 +141,8 @@ proptest! {
     ) {
         let heads = heads(shape);
         let rows = rows(&heads, count, seed);
-        let single = run(&heads, &mut PagedKvCache::new(&heads, 2), &rows, &vec![1; count]);
-        let cut = run(&heads, &mut PagedKvCache::new(&heads, 2), &rows, &pieces(count, &cuts));
+        let single = run(&heads, &mut KvCache::new(&heads, 2), &rows, &vec![1; count]);
+        let cut = run(&heads, &mut KvCache::new(&heads, 2), &rows, &pieces(count, &cuts));
         prop_assert!(bits(&single) == bits(&cut));
     }
 
@@ -162,7 +157,7 @@ proptest! {
         let rows = rows(&heads, count + more, seed);
         let other = self::rows(&heads, more, seed ^ 1);
         let kept = (count as f64 * share) as usize;
-        let mut long = PagedKvCache::new(&heads, 2);
+        let mut long = KvCache::new(&heads, 2);
         run(&heads, &mut long, &rows, &[count]);
         let mut fork = long.prefix(kept);
         let from = kept * heads.qkv_width();
@@ -170,9 +165,9 @@ proptest! {
         let went_on = run(&heads, &mut long, &rows[count * heads.qkv_width()..], &[more]);
         let forked = run(&heads, &mut fork, &other, &[more]);
         let joined = [&rows[..from], &other[..]].concat();
-        let alone = run(&heads, &mut PagedKvCache::new(&heads, 2), &joined, &[kept + more]);
+        let alone = run(&heads, &mut KvCache::new(&heads, 2), &joined, &[kept + more]);
         prop_assert!(bits(&forked) == bits(&alone[kept * heads.query_width()..]));
-        let whole = run(&heads, &mut PagedKvCache::new(&heads, 2), &rows, &[count + more]);
+        let whole = run(&heads, &mut KvCache::new(&heads, 2), &rows, &[count + more]);
         prop_assert!(bits(&went_on) == bits(&whole[count * heads.query_width()..]));
     }
 }
@@ -188,7 +183,7 @@ fn only_the_wanted_rows_are_written() {
     };
     let rows = rows(&heads, 9, 3);
     let attended = |from: usize| {
-        let mut cache = PagedKvCache::new(&heads, 1);
+        let mut cache = KvCache::new(&heads, 1);
         cache.reserve(9);
         let mut y = vec![0.0; (9 - from) * heads.query_width()];
         attend(

@@ -6,7 +6,7 @@
 )]
 
 use super::super::AttentionHeads;
-use super::super::kv_cache::{LANES, PagedKvCache};
+use super::super::kv_cache::{KvCache, LANES};
 use super::scores::{add_scaled, next_four};
 use super::{CachedAttention, add_product};
 
@@ -14,7 +14,7 @@ use super::{CachedAttention, add_product};
 #[inline(always)]
 pub fn add_weighted_values<const Q: usize, const FMA: bool>(
     call: CachedAttention<'_>,
-    cache: &PagedKvCache,
+    cache: &KvCache,
     scores: &[f32],
     first: usize,
     y: &mut [f32],

@@ -157,7 +157,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
-        /// What a model learns must not depend on which kernel took which product.
+        /// Training must not depend on the choice of a kernel.
         #[test]
         fn every_product_has_the_bits_of_the_library(
             [m, n] in [1..70_usize, 1..140_usize],

@@ -469,7 +469,7 @@ mod tests {
                 .check_dialogues()
         };
         assert!(tried(fixtures::CHATML).is_ok());
-        let shipped = include_str!("../../templates/chat/chatml.jinja");
+        let shipped = include_str!("../../../templates/chat/chatml.jinja");
         assert!(tried(shipped).is_ok());
         let written = |template: &str| {
             let folder = fixtures::checkpoint(template, "");
