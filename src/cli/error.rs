@@ -179,8 +179,7 @@ const fn workspace_exit_reason(error: &WorkspaceError) -> ExitReason {
 /// busy one; mistakes in a query or a name are usage.
 const fn store_exit_reason(error: &StoreError) -> ExitReason {
     match error {
-        StoreError::NewerSchema { .. }
-        | StoreError::OlderSchema { .. }
+        StoreError::OtherSchema { .. }
         | StoreError::NotOurDatabase { .. }
         | StoreError::Busy { .. }
         | StoreError::Locked { .. }
@@ -222,7 +221,7 @@ mod tests {
             5
         );
         assert_eq!(
-            code(StoreError::NewerSchema {
+            code(StoreError::OtherSchema {
                 found: 2,
                 known: 1,
                 path: path.clone()

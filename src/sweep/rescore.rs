@@ -191,8 +191,8 @@ fn find_missing(
     } else {
         None
     };
-    let scoring = extent.map(EvalScorer::from_stored);
-    let problems = extent.map_or(0, |extent| extent.problems);
+    let scoring = extent.map(|(shape, _)| EvalScorer::from_stored(shape));
+    let problems = extent.map_or(0, |(_, problems)| problems);
     let scored = |rows: &GraderCoverage| {
         let has = |metric: (String, u32)| {
             rows.scores

@@ -20,7 +20,7 @@ use rise_lab::model::{
 };
 use rise_lab::pipeline::{StageKind, StageNode, StageSpec, Threads, Workspace, execute_stage};
 use rise_lab::train::{
-    DpoObjective, EncodedEpisode, EncodedExample, EncodedPair, OnlineConfig,
+    DpoObjective, EncodedEpisode, EncodedExample, EncodedPair, LossTarget, OnlineConfig,
     PolicyGradientObjective, PolicyLoss, SampledGroups, TrainConfig, TrainingObjective,
     trajectory_preferences,
 };
@@ -176,7 +176,7 @@ fn preferred(decoder: &Decoder, reference: &Decoder, pairs: &[EncodedPair], beta
         let logs = logs(decoder, side);
         side.targets
             .iter()
-            .map(|&(from, to, _)| logs[from - 1..to - 1].iter().sum::<f64>())
+            .map(|target| logs[target.start - 1..target.end - 1].iter().sum::<f64>())
             .sum()
     };
     let gained = |side: &EncodedExample| sum(decoder, side) - sum(reference, side);
@@ -214,8 +214,9 @@ fn the_gradient_of_direct_preference_optimisation() {
     };
     let shift = |by: isize| {
         move |pair: &mut EncodedPair| {
-            for (from, to, _) in pair.sides.iter_mut().flat_map(|side| &mut side.targets) {
-                (*from, *to) = (from.strict_add_signed(by), to.strict_add_signed(by.min(0)));
+            for target in pair.sides.iter_mut().flat_map(|side| &mut side.targets) {
+                target.start = target.start.strict_add_signed(by);
+                target.end = target.end.strict_add_signed(by.min(0));
             }
         }
     };
@@ -372,7 +373,15 @@ fn over_turns(groups: &[Vec<EncodedEpisode>], decoders: [&Decoder; 3], value: Tu
     for (problem, group) in groups.iter().enumerate() {
         for (number, episode) in group.iter().enumerate() {
             let said = decoders.map(|decoder| logs(decoder, &episode.example));
-            for (turn, &(from, to, _)) in episode.example.targets.iter().enumerate() {
+            for (
+                turn,
+                &LossTarget {
+                    start: from,
+                    end: to,
+                    ..
+                },
+            ) in episode.example.targets.iter().enumerate()
+            {
                 sum += value(
                     turn,
                     [problem, number],
@@ -433,16 +442,15 @@ fn spoilt(groups: &[Vec<EncodedEpisode>]) -> [(&'static str, Vec<Vec<EncodedEpis
     let negated =
         |one: &mut EncodedEpisode| one.rewards.iter_mut().for_each(|reward| *reward = -*reward);
     let early = |one: &mut EncodedEpisode| {
-        one.example
-            .targets
-            .iter_mut()
-            .for_each(|(from, to, _)| (*from, *to) = (*from - 1, *to - 1));
+        for target in &mut one.example.targets {
+            target.start -= 1;
+            target.end -= 1;
+        }
     };
     let late = |one: &mut EncodedEpisode| {
-        one.example
-            .targets
-            .iter_mut()
-            .for_each(|(from, ..)| *from += 1)
+        for target in &mut one.example.targets {
+            target.start += 1;
+        }
     };
     [
         ("reward sign flipped", changed(&negated)),

@@ -7,7 +7,7 @@ use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::output::CliOutput;
 use crate::cli::table::TextTable;
-use crate::store::{RunListRow, RunRow, Status, StoreReader};
+use crate::store::{RunRow, Status, StoreReader};
 
 use super::status::styled_status;
 
@@ -28,7 +28,7 @@ pub fn runs(
     let all = reader.list_runs(experiment.as_deref())?;
     let conditions = parse_conditions(&arguments.r#where, &all)?;
     let status = arguments.status.map(Status::from);
-    let wanted: Vec<RunListRow> = all
+    let wanted: Vec<RunRow> = all
         .into_iter()
         .filter(|run| status.is_none_or(|status| run.status == status))
         .filter(|run| {
@@ -52,7 +52,7 @@ pub fn runs(
 
 fn run_table(
     reader: &StoreReader,
-    runs: &[RunListRow],
+    runs: &[RunRow],
     output: CliOutput,
 ) -> Result<TextTable, CliError> {
     let mut table = TextTable::new(["experiment", "run", "key", "#stages", "status"]);
@@ -75,10 +75,7 @@ fn run_table(
 }
 
 /// Conditions as (axis, value), each on an axis that some run has.
-fn parse_conditions(
-    given: &[String],
-    runs: &[RunListRow],
-) -> Result<Vec<(String, String)>, CliError> {
+fn parse_conditions(given: &[String], runs: &[RunRow]) -> Result<Vec<(String, String)>, CliError> {
     let known: BTreeSet<&str> = runs
         .iter()
         .flat_map(|run| &run.axes)
@@ -101,7 +98,7 @@ fn parse_conditions(
     given.iter().map(condition).collect()
 }
 
-fn has_axis_value(run: &RunListRow, axis: &str, value: &str) -> bool {
+fn has_axis_value(run: &RunRow, axis: &str, value: &str) -> bool {
     (axis == "seed" && run.seed.to_string() == value)
         || run
             .axes
