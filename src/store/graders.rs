@@ -213,7 +213,7 @@ impl StoreReader {
         })
     }
 
-    /// The scores of a stage under one of the graders stored, as [`Reader::scores`] gives those of
+    /// The scores of a stage under one of the graders stored, as [`StoreReader::scores`] gives those of
     /// its own; none if there are none.
     ///
     /// # Errors

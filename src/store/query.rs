@@ -38,10 +38,10 @@ impl StoreReader {
         })
     }
 
-    /// The same as [`Reader::query`], but stops after `time`.
+    /// The same as [`StoreReader::query`], but stops after `time`.
     ///
     /// # Errors
-    /// As for [`Reader::query`], and if the time is over.
+    /// As for [`StoreReader::query`], and if the time is over.
     pub fn query_with_timeout(
         &self,
         sql: &str,
