@@ -335,7 +335,7 @@ fn the_gradient_of_a_preference_between_whole_dialogues() {
         ("attempts left out", off(&|side| every_other(side, 0))),
         (
             "mask one too late",
-            off(&|side| side.targets.iter_mut().for_each(|(from, ..)| *from += 1)),
+            off(&|side| side.targets.iter_mut().for_each(|target| target.start += 1)),
         ),
     ] {
         assert!(off > FAR, "{what}: {off}");
