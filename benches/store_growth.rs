@@ -26,8 +26,8 @@ use std::time::Instant;
 
 use rise_lab::config::RunSpec;
 use rise_lab::domain::{
-    Candidate, CandidateAuthor, Episode, Grade, GradeVerdict, Key, MetricPoint, Problem, Split,
-    Turn,
+    Candidate, CandidateAuthor, Episode, EvalShape, Grade, GradeVerdict, Key, MetricPoint, Problem,
+    Split, Turn,
 };
 use rise_lab::eval;
 use rise_lab::pipeline::{EvalScorer, GraderConfig, regrade};
@@ -43,16 +43,8 @@ const CELLS: usize = 100;
 const AXES: usize = 11;
 const TURNS: u32 = 5;
 const SAMPLES: u32 = 5;
-/// The same as the database tells it.
-const STORED: rise_lab::store::EvalShapeRow = rise_lab::store::EvalShapeRow {
-    problems: 0,
-    turns: TURNS,
-    samples: SAMPLES,
-    may_stop_early: false,
-    self_verifies: false,
-};
-/// The same as the extent of an evaluation.
-const EXTENT: eval::EvalShape = eval::EvalShape {
+/// Both as the shape of an evaluation.
+const EXTENT: EvalShape = EvalShape {
     turns: TURNS as usize,
     samples: SAMPLES as usize,
     may_stop_early: false,
@@ -363,7 +355,7 @@ impl GrowthStore {
                         .iter()
                         .map(|problem| (problem.id.as_str(), problem))
                         .collect();
-                    let scoring = Some(EvalScorer::from_stored(STORED));
+                    let scoring = Some(EvalScorer::from_stored(EXTENT));
                     results.regrades.extend(regrade(
                         grader,
                         &problems,

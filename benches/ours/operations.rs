@@ -13,7 +13,7 @@ use rise_lab::model::cpu::{
     AttentionHeads, BlockShape, RotaryTables, attention, cross_entropy, rms_norm, swiglu,
 };
 use rise_lab::model::{ExecutionContext, Threads};
-use rise_lab::train::{AdamW, Batch, EncodedExample, LossReduction, TrainConfig};
+use rise_lab::train::{AdamW, Batch, EncodedExample, LossReduction, LossTarget, TrainConfig};
 use serde_json::{Value, json};
 
 use crate::inputs::BenchmarkSetting;
@@ -281,7 +281,11 @@ impl OperationShapes {
         let (decoder, _) = self.setting.decoder(self.setting.vocabulary, 1)?;
         let tokens: Vec<u32> = (0..3).collect();
         let example = EncodedExample {
-            targets: vec![(1, tokens.len(), 1.0)],
+            targets: vec![LossTarget {
+                start: 1,
+                end: tokens.len(),
+                weight: 1.0,
+            }],
             tokens,
         };
         let batch = Batch::new(&[&example], LossReduction::PerToken);

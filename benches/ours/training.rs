@@ -4,7 +4,7 @@ use std::error::Error;
 
 use rise_lab::model::Decoder;
 use rise_lab::train::{
-    AdamW, Batch, EncodedExample, LossReduction, StepResult, TrainConfig, train_step,
+    AdamW, Batch, EncodedExample, LossReduction, LossTarget, StepResult, TrainConfig, train_step,
 };
 use serde_json::{Value, json};
 
@@ -30,7 +30,11 @@ impl TrainingBenchmark {
         let data = setting.data()?;
         let (decoder, _) = setting.decoder(data.vocabulary, threads)?;
         let encoded = |tokens: Vec<u32>| EncodedExample {
-            targets: vec![(1, tokens.len(), 1.0)],
+            targets: vec![LossTarget {
+                start: 1,
+                end: tokens.len(),
+                weight: 1.0,
+            }],
             tokens,
         };
         let examples = data

@@ -1,7 +1,4 @@
-//! Where a server is: the parts of a base URL that matter.
-//!
-//! Responsible for telling what is no base URL, and which servers are on one's own network. Must not know
-//! who answers there.
+//! Base URLs of servers, and whether a server is on the local network.
 
 use std::net::IpAddr;
 
@@ -24,7 +21,7 @@ impl ApiAddress {
     /// Reads a base URL such as `http://localhost:8000/v1`.
     ///
     /// # Errors
-    /// What is wrong with it. A URL that may hold a password is not repeated.
+    /// The problem with it, which never repeats a URL that may hold a password.
     pub fn parse(url: &str) -> Result<Self, String> {
         const FORM: &str = "write something like \"http://localhost:8000/v1\"";
         if url.contains('@') {

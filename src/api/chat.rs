@@ -1,14 +1,13 @@
-//! The messages of the chat-completions API: what a request says, and what an answer must have.
+//! The messages of the chat-completions API: the body of a request and the check of a reply.
 //!
-//! Responsible for telling an answer from something that only looks like one: servers send errors,
-//! nothing, and halves of an answer with status 200. Must not know how messages travel.
+//! Servers send errors, nothing, and halves of an answer with status 200.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::domain::{Dialogue, Role, SampledAttempt, SamplingConfig};
 
-/// The body of a request; `seed` is left out where the server is not to be told one.
+/// The body of a request, without a seed if `seed` is none.
 pub fn request_body(
     model: &str,
     system: Option<&str>,
@@ -39,7 +38,7 @@ pub fn request_body(
     body
 }
 
-/// What a server answered.
+/// An answer of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiAnswer {
     /// The text.
@@ -71,7 +70,7 @@ impl ApiAnswer {
         }
     }
 
-    /// What is left of an answer that the model did not say: an attempt that came to no end.
+    /// An unusable answer as an unfinished attempt.
     pub fn into_unfinished_attempt(self) -> SampledAttempt {
         Self {
             finished: false,
@@ -94,7 +93,7 @@ impl ApiAnswer {
 /// Reads the body of a reply with status 200.
 ///
 /// # Errors
-/// Why it is no answer.
+/// The reason, if it is no answer.
 pub fn parse_reply(body: &str) -> Result<ApiAnswer, String> {
     let reply: Value = serde_json::from_str(body).map_err(|error| {
         if error.is_eof() {
@@ -127,25 +126,28 @@ pub fn parse_reply(body: &str) -> Result<ApiAnswer, String> {
     } else {
         text.unwrap_or_default()
     };
-    let count = |name: &str| reply["usage"][name].as_u64().map(|count| count as u32);
-    let name = |name: &str| {
-        reply[name]
-            .as_str()
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-    };
     Ok(ApiAnswer {
         text: text.to_owned(),
         finished,
         filtered,
-        prompt_tokens: count("prompt_tokens"),
-        completion_tokens: count("completion_tokens"),
-        model: name("model"),
-        fingerprint: name("system_fingerprint"),
+        prompt_tokens: count_field(&reply["usage"]["prompt_tokens"]),
+        completion_tokens: count_field(&reply["usage"]["completion_tokens"]),
+        model: name_field(&reply["model"]),
+        fingerprint: name_field(&reply["system_fingerprint"]),
     })
 }
 
-/// What a server complains about, if it does: `{"error": {"message": ...}}` and its relatives.
+fn count_field(value: &Value) -> Option<u32> {
+    value.as_u64().map(|count| count as u32)
+}
+
+/// A name; none if it is empty.
+fn name_field(value: &Value) -> Option<String> {
+    let name = value.as_str().filter(|name| !name.is_empty());
+    name.map(str::to_owned)
+}
+
+/// The error of a server, if it sent one: `{"error": {"message": ...}}` and its relatives.
 pub fn error_message(reply: &Value) -> Option<String> {
     let error = reply.get("error").filter(|error| !error.is_null())?;
     let text = error.as_str().or_else(|| error["message"].as_str());

@@ -1,7 +1,4 @@
-//! One question at a time: from the cache, or asked until there is an answer.
-//!
-//! Responsible for what a question's identity is, for trying again, for the record, and for counting. Must
-//! not know how many questions are put at a time.
+//! One question at a time: from the cache or the server, with retries, failure log and counts.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -23,18 +20,18 @@ use super::{ApiError, ApiUsage, Endpoint};
 /// The file of the pace, in the folder of all models' answers.
 const PACE: &str = "pace";
 
-/// A dialogue that is to be answered once.
+/// A dialogue that needs one answer.
 #[derive(Clone, Debug)]
 pub struct ApiQuestion<'a> {
-    /// What is shown.
+    /// The dialogue.
     pub dialogue: &'a Dialogue,
-    /// How the answer is drawn.
+    /// How the answer is sampled.
     pub sampling: &'a SamplingConfig,
-    /// Which of all possible answers is meant: the identity of the sample.
+    /// The identity of the sample among all possible answers.
     pub seed: Seed,
 }
 
-/// An endpoint that can be asked.
+/// A client of an endpoint.
 #[derive(Debug)]
 pub struct ApiClient {
     endpoint: Endpoint,
@@ -47,18 +44,18 @@ pub struct ApiClient {
     usage_path: PathBuf,
 }
 
-/// What came of one try.
+/// The outcome of one try.
 enum ReplyOutcome {
-    /// An answer that may be kept.
+    /// A usable answer.
     Answer(ApiAnswer),
-    /// A reply as it should be, in which the model says nothing; it is never kept as an answer.
+    /// A valid reply without a usable answer; it never goes into the cache.
     Unusable(RequestFailure, ApiAnswer),
     /// No answer.
     Failure(RequestFailure),
 }
 
 impl ApiClient {
-    /// Makes an endpoint ready, without asking it. Answers are kept below `root`, counts in `usage`.
+    /// Prepares an endpoint without a request. Answers go below `root`, counts into `usage`.
     ///
     /// # Errors
     /// If the key is missing, or the folders cannot be written.
@@ -87,19 +84,19 @@ impl ApiClient {
         &self.endpoint
     }
 
-    /// What asking came to so far.
+    /// The usage so far.
     #[must_use]
     pub fn usage(&self) -> ApiUsage {
         *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The name under which the server answers, once it did.
+    /// The name under which the server answers, after its first reply.
     #[must_use]
     pub fn served_model(&self) -> Option<String> {
         self.cache.served_model()
     }
 
-    /// The folder of the answers and of the record of what was none.
+    /// The folder of the answers and of the failure log.
     #[must_use]
     pub fn cache_folder(&self) -> &Path {
         self.cache.folder()
@@ -127,7 +124,7 @@ impl ApiClient {
         )
     }
 
-    /// The answer to a question: from the cache, or from the server. `waiting` is told of every wait.
+    /// The answer to a question, from the cache or from the server; calls `waiting` before every wait.
     pub(super) fn ask(
         &self,
         question: &ApiQuestion<'_>,
@@ -168,7 +165,7 @@ impl ApiClient {
                     return Ok(answer.into_attempt());
                 }
                 ReplyOutcome::Unusable(trouble, answer) => {
-                    // It is paid for all the same.
+                    // The server charges for it too.
                     self.update_usage(|ledger| ledger.add_answer(&answer));
                     (trouble, Some(answer))
                 }
@@ -176,7 +173,7 @@ impl ApiClient {
             };
             self.failures.add(&key, tries, &trouble)?;
             if let Some(answer) = left.filter(|_| tries == most) {
-                // A model that says nothing fails as an attempt, not as a stage.
+                // An empty answer is a failed attempt, not a failed stage.
                 return Ok(answer.into_unfinished_attempt());
             }
             if !trouble.is_transient {
@@ -186,7 +183,7 @@ impl ApiClient {
                 return Err(self.gave_up_error(tries, trouble));
             }
             if trouble.status == Some(200) {
-                // With the same seed a server may say the same again.
+                // With the same seed a server may repeat its reply.
                 request = self.request(
                     question,
                     question
@@ -210,27 +207,23 @@ impl ApiClient {
             Ok(body) => body,
             Err(trouble) => return Ok(ReplyOutcome::Failure(trouble)),
         };
-        let odd = |said: String| RequestFailure {
-            status: Some(200),
-            body: body.clone(),
-            ..RequestFailure::transient(said)
-        };
         let answer = match chat::parse_reply(&body) {
             Ok(answer) => answer,
-            Err(said) => return Ok(ReplyOutcome::Failure(odd(said))),
+            Err(cause) => return Ok(ReplyOutcome::Failure(invalid_reply(&body, cause))),
         };
         if let Some(name) = &answer.model {
             let before = self.first_served_model(name)?;
             if before != name {
-                return Ok(ReplyOutcome::Failure(odd(format!(
+                let cause = format!(
                     "the model that answers is `{name}` and was `{before}` before (if that is meant, name the one you \
                      want as `model`, or remove the folder {})",
                     self.cache.folder().display()
-                ))));
+                );
+                return Ok(ReplyOutcome::Failure(invalid_reply(&body, cause)));
             }
         }
         Ok(match answer.unusable_reason() {
-            Some(said) => ReplyOutcome::Unusable(odd(said.to_owned()), answer),
+            Some(cause) => ReplyOutcome::Unusable(invalid_reply(&body, cause.to_owned()), answer),
             None => ReplyOutcome::Answer(answer),
         })
     }
@@ -274,5 +267,14 @@ impl ApiClient {
             said: trouble.message,
             record: self.failures.path().to_owned(),
         }
+    }
+}
+
+/// The failure of a reply with status 200.
+fn invalid_reply(body: &str, cause: String) -> RequestFailure {
+    RequestFailure {
+        status: Some(200),
+        body: body.to_owned(),
+        ..RequestFailure::transient(cause)
     }
 }

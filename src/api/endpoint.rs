@@ -1,7 +1,4 @@
-//! The settings of a model behind an API, as an experiment file spells them.
-//!
-//! Responsible for defaults, for what is wrong with settings, and for which of them change answers. Must
-//! not know how a server is spoken to.
+//! The settings of an API model, as an experiment file spells them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,10 +8,10 @@ use crate::domain::SamplingConfig;
 use super::address::ApiAddress;
 use super::secret::Secret;
 
-/// The variable that holds the key where none is named and the server is not a local one.
+/// The variable of the key for a remote server, if the settings name none.
 const DEFAULT_KEY_VARIABLE: &str = "OPENAI_API_KEY";
 
-/// What a teacher is shown.
+/// The part of the dialogue that a teacher sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TeacherView {
@@ -25,18 +22,18 @@ pub enum TeacherView {
     Dialogue,
 }
 
-/// What a million tokens cost.
+/// The price of a million tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenPrice {
-    /// Tokens of what is shown.
+    /// Price of prompt tokens.
     pub input: f64,
-    /// Tokens of what is answered.
+    /// Price of completion tokens.
     pub output: f64,
 }
 
 impl TokenPrice {
-    /// What so many tokens cost.
+    /// The price of these tokens.
     #[must_use]
     pub fn cost(self, input: u64, output: u64) -> f64 {
         (self.input * input as f64 + self.output * output as f64) / 1e6
@@ -51,13 +48,13 @@ pub struct Endpoint {
     pub base_url: String,
     /// The model, by the server's name for it.
     pub model: String,
-    /// Softmax temperature; a teacher has 0.7 where none is given, rollouts that of `collect.sampling`.
+    /// Softmax temperature; by default 0.7 for a teacher and `collect.sampling` for rollouts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
-    /// The most tokens of an answer; that of `collect.sampling` where none is given.
+    /// The most tokens of an answer; by default that of `collect.sampling`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<usize>,
-    /// What a teacher is shown; rollouts are always shown their own dialogue.
+    /// The part of the dialogue that a teacher sees; rollouts always see their own dialogue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "sees")]
     pub view: Option<TeacherView>,
@@ -82,7 +79,7 @@ pub struct Endpoint {
     /// The environment variable that holds the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_env: Option<String>,
-    /// What a million tokens cost.
+    /// The price of a million tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<TokenPrice>,
 }
@@ -124,7 +121,7 @@ impl Endpoint {
         }
     }
 
-    /// What is wrong with these settings, if anything, as (field, complaint).
+    /// The first error in these settings, as (field, complaint).
     #[must_use]
     pub fn first_error(&self) -> Option<(&'static str, String)> {
         let address = match ApiAddress::parse(&self.base_url) {
@@ -148,52 +145,35 @@ impl Endpoint {
             max_tokens: self.max_tokens.unwrap_or(1),
             ..SamplingConfig::default()
         };
-        let nothing = |field: &'static str, wrong: bool, complaint: &str| {
-            wrong.then(|| (field, complaint.to_owned()))
+        let usable_timeout = self.timeout > 0.0 && self.timeout <= f64::from(24 * 60 * 60);
+        let valid_price = self.price.is_none_or(|price| {
+            let mut prices = [price.input, price.output].into_iter();
+            prices.all(|price| price.is_finite() && price >= 0.0)
+        });
+        if let Some(error) = sampling.first_error() {
+            return Some(error);
+        }
+        let (field, complaint) = if self.concurrency == 0 {
+            ("concurrency", "0 questions at a time are never answered")
+        } else if self.concurrency > 1024 {
+            (
+                "concurrency",
+                "more than 1024 questions at a time are a slip of the pen",
+            )
+        } else if !usable_timeout {
+            let complaint = format!(
+                "{} is not a number of seconds above 0 and up to a day",
+                self.timeout
+            );
+            return Some(("timeout", complaint));
+        } else if self.requests_per_minute == Some(0) {
+            ("requests_per_minute", "0 requests a minute ask nothing")
+        } else if !valid_price {
+            ("price", "a price is a number of at least 0")
+        } else {
+            return None;
         };
-        let most = f64::from(24 * 60 * 60);
-        let usable = self.timeout > 0.0 && self.timeout <= most;
-        let free = |price: f64| price.is_finite() && price >= 0.0;
-        sampling
-            .first_error()
-            .or_else(|| {
-                nothing(
-                    "concurrency",
-                    self.concurrency == 0,
-                    "0 questions at a time are never answered",
-                )
-            })
-            .or_else(|| {
-                nothing(
-                    "concurrency",
-                    self.concurrency > 1024,
-                    "more than 1024 questions at a time are a slip of the pen",
-                )
-            })
-            .or_else(|| {
-                (!usable).then(|| {
-                    (
-                        "timeout",
-                        format!(
-                            "{} is not a number of seconds above 0 and up to a day",
-                            self.timeout
-                        ),
-                    )
-                })
-            })
-            .or_else(|| {
-                nothing(
-                    "requests_per_minute",
-                    self.requests_per_minute == Some(0),
-                    "0 requests a minute ask nothing",
-                )
-            })
-            .or_else(|| {
-                let wrong = self
-                    .price
-                    .is_some_and(|price| !(free(price.input) && free(price.output)));
-                nothing("price", wrong, "a price is a number of at least 0")
-            })
+        Some((field, complaint.to_owned()))
     }
 
     fn name_error(&self) -> Option<(&'static str, String)> {
@@ -201,9 +181,11 @@ impl Endpoint {
             return Some(("model", "no model is named".to_owned()));
         }
         let name = self.key_env.as_ref()?;
-        let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-        // Whoever puts the key itself here must not see it in a message, a log or a database.
-        (name.is_empty() || !name.chars().all(plain)).then(|| {
+        let is_name = name
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+        // The text may be the key itself, so no message, log or database may repeat it.
+        (name.is_empty() || !is_name).then(|| {
             (
                 "key_env",
                 "this is not the name of an environment variable; the key itself does not belong here"
@@ -216,7 +198,7 @@ impl Endpoint {
     /// that the key is there where one is needed. Asks nobody.
     ///
     /// # Errors
-    /// What is missing, and what to do.
+    /// The missing part and the remedy.
     pub fn check_ready(&self) -> Result<(), String> {
         let address = ApiAddress::parse(&self.base_url)?;
         if address.tls && !cfg!(feature = "https") {

@@ -1,4 +1,4 @@
-//! Why a server's answers cannot be had.
+//! The errors of an API model.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use crate::domain::PolicyError;
 /// Why a server's answers cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// A stop was asked for; what was answered is in the cache.
+    /// The user requested a stop; the answers are in the cache.
     #[error("stopped on request")]
     Stopped,
     /// The settings or the environment do not allow to ask.
@@ -19,9 +19,9 @@ pub enum ApiError {
     Refused {
         /// The model.
         model: String,
-        /// Where it was asked.
+        /// The address of the server.
         url: String,
-        /// What was said, and what to do.
+        /// The cause and the remedy.
         said: String,
     },
     /// Asking again and again did not help.
@@ -32,11 +32,11 @@ pub enum ApiError {
     GaveUp {
         /// The model.
         model: String,
-        /// Where it was asked.
+        /// The address of the server.
         url: String,
         /// How often.
         tries: u32,
-        /// What was wrong the last time.
+        /// The cause of the last failure.
         said: String,
         /// Where every try is recorded.
         record: PathBuf,
@@ -44,7 +44,7 @@ pub enum ApiError {
     /// The cache, the record or the ledger cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,

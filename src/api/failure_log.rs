@@ -1,4 +1,4 @@
-//! The record of whatever was no answer: lines of JSON that a person can read.
+//! The log of failed tries: readable lines of JSON.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -36,7 +36,7 @@ impl FailureLog {
         &self.path
     }
 
-    /// Adds a try that brought no answer. A line is written at once, so that processes do not mix theirs.
+    /// Adds a failed try. One write per line keeps the lines of processes apart.
     ///
     /// # Errors
     /// If the disk refuses.

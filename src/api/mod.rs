@@ -1,14 +1,14 @@
 //! Models behind an API: a [`Policy`](crate::domain::Policy) that asks a server for its attempts.
 //!
-//! How data flows: an [`Endpoint`] is what an experiment file says; a [`ApiClient`] of it puts one question at a
-//! time (`chat` writes and reads messages, `transport` sends them, `retry` says what is tried again and when,
-//! `pace` holds back); a [`ApiPolicy`] client is the policy, which asks several questions at a time and
-//! tells an observer. Every answer goes into a cache (`answers`) before it is used, so nothing is paid for
-//! twice; whatever was no answer goes into a record beside it (`troubles`); a [`Ledger`] counts.
+//! An [`Endpoint`] comes from the experiment file. An [`ApiClient`] asks it one question at a time:
+//! `chat` writes and reads messages, `transport` sends them, `retry` decides about another try, and
+//! `rate_limiter` waits. An [`ApiPolicy`] asks several questions at a time and reports to an
+//! observer. Every answer goes into the `response_cache` first, so no answer is paid for twice.
+//! Failures go into the `failure_log`, and [`ApiUsage`] counts calls and tokens.
 //!
-//! Speaks the chat-completions API of `OpenAI`, as vLLM, llama.cpp and most hosts of models do. Hides HTTP
-//! and keys: a key is read from the environment when it is needed and is in no setting, message or file.
-//! Must not know what the attempts are for, nor about stages and the database.
+//! Responsible for the chat-completions API of `OpenAI`, which vLLM, llama.cpp and most hosts of
+//! models offer. Hides HTTP and keys: the environment holds the key, and no setting, message or
+//! file repeats it. Must not know the purpose of the attempts, stages or the database.
 
 mod address;
 mod chat;
@@ -27,5 +27,5 @@ mod usage;
 pub use client::ApiClient;
 pub use endpoint::{Endpoint, TeacherView, TokenPrice};
 pub use error::ApiError;
-pub use policy::ApiPolicy;
+pub use policy::{ApiPolicy, ChunkProgress};
 pub use usage::ApiUsage;

@@ -1,4 +1,4 @@
-//! A client as a policy: several questions at a time, an observer who is told, and a stop that is heard.
+//! A client as a policy: concurrent questions, events for an observer, and stops.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -12,26 +12,36 @@ use crate::domain::{
 use super::client::ApiQuestion;
 use super::{ApiClient, ApiError};
 
-/// How often the observer is told, and asked whether to stop.
+/// The interval of progress events and of checks for a stop.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
-/// Troubles are told at most this often; all of them are in the record.
+/// The shortest interval between notes about failures; the failure log has all of them.
 const NOTE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// What the threads that ask tell the one that listens.
+/// A message of a worker thread.
 enum ApiEvent {
-    /// A question was answered, or cannot be.
+    /// The result of a question.
     Finished(usize, Result<SampledAttempt, ApiError>),
     /// A question waits.
     Waiting(String),
 }
 
-/// A client and whoever watches it work.
+/// Problems of a stage that are done, that there are, and that the next requests are about.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkProgress {
+    /// Problems done.
+    pub done: usize,
+    /// All problems.
+    pub total: usize,
+    /// Problems of the current chunk.
+    pub chunk: usize,
+}
+
+/// A client with an observer of its work.
 pub struct ApiPolicy<'a> {
     client: &'a ApiClient,
     observer: &'a mut dyn Observer,
-    /// Problems done, in all, and in the part that is worked on.
-    problems: [u64; 3],
-    /// Answers that the part takes at most.
+    progress: ChunkProgress,
+    /// Upper bound on the answers of the chunk.
     max_answers: u64,
     answered: u64,
     tokens: u64,
@@ -39,21 +49,18 @@ pub struct ApiPolicy<'a> {
 }
 
 impl<'a> ApiPolicy<'a> {
-    /// A client that tells `observer` how far it is.
-    ///
-    /// `done` of `total` problems are done, and the next `part` of them are to take at most `most` answers.
+    /// A client that reports its progress to `observer`; the chunk takes at most `max_answers` answers.
     pub fn new(
         client: &'a ApiClient,
         observer: &'a mut dyn Observer,
-        problems: [usize; 3],
-        most: usize,
+        progress: ChunkProgress,
+        max_answers: usize,
     ) -> Self {
-        let problems = problems.map(|count| count as u64);
         Self {
             client,
             observer,
-            problems,
-            max_answers: most.max(1) as u64,
+            progress,
+            max_answers: max_answers.max(1) as u64,
             answered: 0,
             tokens: 0,
             last_note: None,
@@ -80,7 +87,7 @@ impl<'a> ApiPolicy<'a> {
                     self.tokens += u64::from(attempt.tokens);
                     answers[place] = Some(attempt);
                 }
-                // After the first error nothing more is asked; what is under way still comes in.
+                // The first error stops the workers; answers in flight still arrive.
                 Ok(ApiEvent::Finished(_, Err(error))) => {
                     stop.store(true, Ordering::SeqCst);
                     let first = matches!(ended, Ok(()) | Err(ApiError::Stopped));
@@ -104,12 +111,12 @@ impl<'a> ApiPolicy<'a> {
     }
 
     fn report_progress(&mut self) {
-        let [done, total, part] = self.problems;
-        // The part's end is told by whoever keeps its results.
-        let within = (part * self.answered / self.max_answers).min(part.saturating_sub(1));
+        let chunk = self.progress.chunk as u64;
+        // The stage reports the end of the chunk, once its results are on disk.
+        let within = (chunk * self.answered / self.max_answers).min(chunk.saturating_sub(1));
         self.observer.on_event(StageEvent::Progress {
-            done: done + within,
-            total,
+            done: self.progress.done as u64 + within,
+            total: self.progress.total as u64,
             unit: "problems".to_owned(),
             tokens: self.tokens,
             loss: None,
@@ -139,17 +146,13 @@ impl Policy for ApiPolicy<'_> {
         }
         let questions: Vec<ApiQuestion<'_>> = requests
             .iter()
-            .flat_map(
-                |PolicyRequest {
-                     dialogue, seeds, ..
-                 }| {
-                    seeds.iter().map(move |&seed| ApiQuestion {
-                        dialogue,
-                        sampling,
-                        seed,
-                    })
-                },
-            )
+            .flat_map(|request| {
+                request.seeds.iter().map(move |&seed| ApiQuestion {
+                    dialogue: &request.dialogue,
+                    sampling,
+                    seed,
+                })
+            })
             .collect();
         let mut answers: Vec<Option<SampledAttempt>> = vec![None; questions.len()];
         let (stop, next) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -165,21 +168,18 @@ impl Policy for ApiPolicy<'_> {
         });
         ended?;
         let mut answers = answers.into_iter();
-        let taken = |request: &PolicyRequest| {
-            answers
-                .by_ref()
-                .take(request.seeds.len())
-                .collect::<Option<Vec<_>>>()
-        };
         requests
             .iter()
-            .map(taken)
+            .map(|request| {
+                let answers = answers.by_ref().take(request.seeds.len());
+                answers.collect::<Option<Vec<_>>>()
+            })
             .collect::<Option<_>>()
             .ok_or(PolicyError::Stopped)
     }
 }
 
-/// Puts one question after the other until there are none left, or a stop comes.
+/// Asks one question after the other until none is left or a stop is requested.
 fn run_worker(
     client: &ApiClient,
     questions: &[ApiQuestion<'_>],
@@ -187,26 +187,25 @@ fn run_worker(
     stop: &AtomicBool,
     sender: &Sender<ApiEvent>,
 ) {
-    let waiting = |trouble: &super::retry::RequestFailure, wait: Duration| {
-        let seconds = wait.as_secs_f64();
-        let note = format!(
-            "`{}`: {}; trying again in {seconds:.1} s",
-            client.endpoint().model,
-            trouble.message
-        );
-        // Whoever listened is gone only when everything ends.
-        let _ = sender.send(ApiEvent::Waiting(note));
-    };
     while !stop.load(Ordering::SeqCst) {
-        let place = next.fetch_add(1, Ordering::SeqCst);
-        let Some(question) = questions.get(place) else {
+        let index = next.fetch_add(1, Ordering::SeqCst);
+        let Some(question) = questions.get(index) else {
             return;
         };
-        let ended = client.ask(question, stop, &waiting);
-        // At once, and not when it is heard: nobody is to ask a server that has refused.
-        if ended.is_err() {
+        let result = client.ask(question, stop, &|failure, wait| {
+            let note = format!(
+                "`{}`: {}; trying again in {:.1} s",
+                client.endpoint().model,
+                failure.message,
+                wait.as_secs_f64()
+            );
+            // The receiver is gone only at the end of everything.
+            let _ = sender.send(ApiEvent::Waiting(note));
+        });
+        // Before the receiver reads the result, so no worker asks a server that has refused.
+        if result.is_err() {
             stop.store(true, Ordering::SeqCst);
         }
-        let _ = sender.send(ApiEvent::Finished(place, ended));
+        let _ = sender.send(ApiEvent::Finished(index, result));
     }
 }

@@ -1,7 +1,5 @@
-//! How fast requests follow each other.
-//!
-//! Responsible for the limit of requests a minute, which all worker processes on a store keep together
-//! through a file, and for holding back every question of a process where the server asked one to wait.
+//! The limit of requests per minute, which all worker processes of a store share through a file, and
+//! the pause that a server asks for.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -13,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// How often a waiting thread looks whether it should stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// More turns than this are never waited for at a time, so a clock that was set back holds up nobody for ever.
+/// The longest wait at a time, in turns; a clock that moves back cannot block a process for ever.
 const MAX_QUEUED_REQUESTS: u32 = 10_000;
 
 /// When the next request may go out.
@@ -57,7 +55,7 @@ impl RateLimiter {
             if !sleep_unless_stopped(held.saturating_duration_since(Instant::now()), stop) {
                 return Ok(false);
             }
-            // Somebody may have been asked to wait meanwhile.
+            // The server may have named a pause meanwhile.
             if *self
                 .blocked_until
                 .lock()
@@ -89,7 +87,7 @@ pub fn sleep_unless_stopped(time: Duration, stop: &AtomicBool) -> bool {
     }
 }
 
-/// Takes the next free turn, and tells how long it is until then.
+/// Takes the next free turn; returns the time until then.
 fn reserve_slot(path: &Path, gap: Duration) -> io::Result<Duration> {
     let mut file: File = OpenOptions::new()
         .create(true)

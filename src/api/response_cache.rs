@@ -1,8 +1,7 @@
-//! The answers that were given before: one file each, so that nothing is asked or paid for twice.
+//! The answers of one model on disk, one file per question, and the name under which it answers.
 //!
-//! A file is written under another name and then renamed, so worker processes may share the folder and a
-//! kill leaves whole files only. Also keeps the name under which the server answers, which must not change
-//! on the way. Must not know what is asked, nor how.
+//! A rename puts each file into place, so worker processes may share the folder, and a kill leaves
+//! whole files only.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -21,7 +20,7 @@ use super::chat::ApiAnswer;
 /// The name under which the server answers.
 const SERVED_MODEL_FILE: &str = "served.txt";
 
-/// What was asked and answered.
+/// A request with its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CachedAnswer {
     /// The request that was answered; it holds no key.
@@ -42,10 +41,13 @@ impl ResponseCache {
     /// # Errors
     /// If the folder cannot be made.
     pub fn open(root: &Path, place: &str, model: &str) -> Result<Self, ApiError> {
-        let plain = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
         let name: String = model
             .chars()
-            .map(|letter| if plain(letter) { letter } else { '_' })
+            .map(|letter| match letter {
+                '-' | '.' | '_' => letter,
+                _ if letter.is_ascii_alphanumeric() => letter,
+                _ => '_',
+            })
             .take(60)
             .collect();
         let folder = root.join(format!(
@@ -67,7 +69,7 @@ impl ResponseCache {
             .join(format!("{key}.json"))
     }
 
-    /// The answer to a question that was put before. A damaged file is no answer, and is written anew.
+    /// The cached answer to a question; none if its file is damaged.
     pub fn get(&self, key: &Key) -> Option<ApiAnswer> {
         let entry: CachedAnswer = serde_json::from_slice(&fs::read(self.path(key)).ok()?).ok()?;
         Some(entry.answer)

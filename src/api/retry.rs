@@ -1,5 +1,4 @@
-//! What is tried again, and when: exponential back-off with full jitter (Brooker 2015), and the server's
-//! own wish.
+//! Retries: exponential back-off with full jitter (Brooker 2015), or the time that the server names.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,13 +8,13 @@ use crate::domain::Seed;
 const INITIAL_BACKOFF: Duration = Duration::from_millis(500);
 /// No wait of ours is longer.
 const MAX_BACKOFF: Duration = Duration::from_mins(1);
-/// A server that wants us to come back later than this has run out of something that waiting does not mend.
+/// The longest wait on a server's request; a longer one means a quota that waiting does not restore.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_mins(15);
 
 /// Something that was no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestFailure {
-    /// What happened, as the end of a sentence.
+    /// The cause, as the end of a sentence.
     pub message: String,
     /// The status of the reply, if there was one.
     pub status: Option<u16>,
@@ -23,7 +22,7 @@ pub struct RequestFailure {
     pub is_transient: bool,
     /// How long the server wants us to wait.
     pub retry_after: Option<Duration>,
-    /// What the server sent, for the record.
+    /// The reply of the server, for the failure log.
     pub body: String,
 }
 

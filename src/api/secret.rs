@@ -14,7 +14,7 @@ impl Secret {
     /// The content of an environment variable.
     ///
     /// # Errors
-    /// If it is not set, is empty, or holds what no header can.
+    /// If it is not set, is empty, or holds characters that no header may.
     pub fn from_environment(name: &str) -> Result<Self, String> {
         let value = env::var(name).unwrap_or_default();
         let value = value.trim();

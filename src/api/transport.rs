@@ -1,7 +1,4 @@
-//! One request and its reply: HTTP.
-//!
-//! Responsible for what a status means, and for keeping the key out of everything that was sent back. The
-//! only file that knows the HTTP client. Must not know what is asked, nor who asks again.
+//! One HTTP request and its reply; the only file that knows the HTTP client.
 
 use std::time::{Duration, SystemTime};
 
@@ -44,13 +41,13 @@ impl HttpTransport {
             .max_redirects_will_error(false)
             .max_idle_connections_per_host(endpoint.concurrency)
             .user_agent(concat!("rise-lab/", env!("CARGO_PKG_VERSION")));
-        // What a proxy outside sees as localhost is another machine.
+        // For a proxy, localhost is another machine.
         let config = if address.is_loopback() {
             config.proxy(None)
         } else {
             config
         };
-        // The system's certificates, so that a host with a certificate of one's own institution is trusted.
+        // The system's certificates include those of the user's own institution.
         #[cfg(feature = "https")]
         let config = config.tls_config(
             ureq::tls::TlsConfig::builder()
@@ -115,7 +112,7 @@ impl HttpTransport {
         }
     }
 
-    /// What a reply with another status means.
+    /// The failure of a reply with another status.
     fn status_failure(&self, status: u16, wait: Option<Duration>, body: String) -> RequestFailure {
         let reply: Value = serde_json::from_str(&body).unwrap_or_default();
         let complaint = error_message(&reply).unwrap_or_else(|| body.trim().to_owned());
@@ -159,7 +156,7 @@ fn retry_after_header<B>(reply: &Response<B>) -> Option<Duration> {
     )
 }
 
-/// What a reply that did not come, or not as a whole, means.
+/// The failure of a reply that is missing or cut.
 fn connection_failure(error: &ureq::Error) -> RequestFailure {
     use ureq::Error;
     match error {

@@ -1,6 +1,4 @@
-//! What asking a server came to: requests, repeats, answers from the cache, tokens.
-//!
-//! Kept in a file beside a stage's other work, so that a stage that was stopped or killed goes on counting.
+//! Counts of calls and tokens, in a file of the stage, so a resumed stage continues them.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +30,7 @@ pub struct ApiUsage {
 }
 
 impl ApiUsage {
-    /// Counts an answer that was asked for.
+    /// Counts an answer of the server.
     pub(super) fn add_answer(&mut self, answer: &ApiAnswer) {
         self.prompt_tokens += u64::from(answer.prompt_tokens.unwrap_or(0));
         self.completion_tokens += u64::from(answer.completion_tokens.unwrap_or(0));

@@ -177,8 +177,7 @@ const fn workspace_exit_reason(error: &WorkspaceError) -> ExitReason {
 /// name is usage.
 const fn store_exit_reason(error: &StoreError) -> ExitReason {
     match error {
-        StoreError::NewerSchema { .. }
-        | StoreError::OlderSchema { .. }
+        StoreError::OtherSchema { .. }
         | StoreError::NotOurDatabase { .. }
         | StoreError::Busy { .. }
         | StoreError::Locked { .. }
@@ -223,7 +222,7 @@ mod tests {
             5
         );
         assert_eq!(
-            exit_code(StoreError::NewerSchema {
+            exit_code(StoreError::OtherSchema {
                 found: 2,
                 known: 1,
                 path: path.clone()

@@ -5,6 +5,7 @@
 
 mod dialogue;
 mod episode;
+mod eval_shape;
 mod event;
 mod example;
 mod key;
@@ -21,6 +22,7 @@ mod value_label;
 
 pub use dialogue::{Dialogue, Message, Role};
 pub use episode::{AttemptReview, Candidate, CandidateAuthor, Episode, Grade, Turn};
+pub use eval_shape::EvalShape;
 pub use event::{MetricPoint, NoopObserver, Observer, StageEvent};
 pub use example::TrainingExample;
 pub use key::Key;

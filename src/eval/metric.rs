@@ -1,13 +1,10 @@
-//! What a metric is, and the registry of all of them.
-//!
-//! Responsible for names, units, directions and meanings, and for handing one problem's episodes
-//! to every metric. Must not know how any single metric is computed.
+//! Names, units, directions and meanings of metrics, and the scores of one problem's episodes.
 
-use crate::domain::{AttemptReview, Candidate, Episode, Grade, Turn};
+use crate::domain::{AttemptReview, Candidate, Episode, EvalShape, Grade, Turn};
 
 use super::metrics::METRIC_FAMILIES;
 
-/// What a score is measured in.
+/// The unit of a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricUnit {
     /// A part of all problems or turns, in [0, 1].
@@ -33,20 +30,41 @@ impl MetricUnit {
     }
 }
 
-/// What a metric is called and what it means.
+/// Name and meaning of a metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metric {
     /// Its name in the paper's pattern, e.g. `m1@t5`: (m)ajority of 1 sample at each of 5 (t)urns.
     pub name: String,
     /// Raised when its meaning changes.
     pub version: u32,
-    /// What it is measured in.
+    /// The unit of its scores.
     pub unit: MetricUnit,
     /// Whether more is better; none when neither is.
     pub higher_is_better: Option<bool>,
     /// One sentence.
     pub meaning: String,
 }
+
+impl Metric {
+    /// The first version of a metric.
+    pub(super) fn new(
+        name: impl Into<String>,
+        unit: MetricUnit,
+        higher_is_better: Option<bool>,
+        meaning: impl Into<String>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            version: 1,
+            unit,
+            higher_is_better,
+            meaning: meaning.into(),
+        }
+    }
+}
+
+/// Name of a metric, and its value on one problem.
+pub type NamedScore = (String, f64);
 
 /// A metric with the function that computes it.
 pub(super) struct MetricFn {
@@ -62,15 +80,8 @@ impl MetricFn {
         meaning: String,
         score: impl Fn(&ProblemEpisodes<'_>) -> f64 + 'static,
     ) -> Self {
-        let metric = Metric {
-            name,
-            version: 1,
-            unit: MetricUnit::Fraction,
-            higher_is_better,
-            meaning,
-        };
         Self {
-            metric,
+            metric: Metric::new(name, MetricUnit::Fraction, higher_is_better, meaning),
             score: Box::new(score),
         }
     }
@@ -88,74 +99,54 @@ impl MetricFn {
     }
 }
 
-/// How far an evaluation goes, and how its dialogues are led.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EvalShape {
-    /// Turns of the sequential log.
-    pub turns: usize,
-    /// First-turn samples, the log's own included.
-    pub samples: usize,
-    /// Whether a log may end early; its last attempt then stands for the turns that are left.
-    pub may_stop_early: bool,
-    /// Whether the policy verifies its own attempts.
-    pub self_verifies: bool,
-}
-
-/// All that was seen on one problem.
+/// The episodes of one problem.
 pub(super) struct ProblemEpisodes<'a> {
     /// The attempts of the sequential log, one per turn.
     pub(super) turns: Vec<&'a Candidate>,
-    /// How many of them were made; the others repeat the last one.
+    /// Number of turns in the log; later ones repeat the last attempt.
     pub(super) turns_made: usize,
-    /// What the policy said about each attempt that was made.
+    /// The policy's review of each attempt in the log.
     pub(super) reviews: Vec<Option<&'a AttemptReview>>,
     /// The first attempts: the log's own, then the parallel samples in the order of their numbers.
     pub(super) first_attempts: Vec<&'a Candidate>,
 }
 
 impl<'a> ProblemEpisodes<'a> {
-    fn new(log: &'a Episode, parallel: &'a [Episode], extent: EvalShape) -> Self {
-        let mut turns: Vec<&Candidate> = log
-            .turns
-            .iter()
-            .take(extent.turns)
-            .map(Turn::chosen)
-            .collect();
-        let (made, last) = (turns.len(), turns.last().copied());
-        if extent.may_stop_early {
-            turns.extend(last.into_iter().cycle().take(extent.turns - made));
+    fn new(log: &'a Episode, parallel: &'a [Episode], shape: EvalShape) -> Self {
+        let made = &log.turns[..log.turns.len().min(shape.turns)];
+        let mut turns: Vec<&Candidate> = made.iter().map(Turn::chosen).collect();
+        if shape.may_stop_early
+            && let Some(&last) = turns.last()
+        {
+            turns.resize(shape.turns, last);
         }
-        let reviews = log
-            .turns
-            .iter()
-            .take(made)
-            .map(|turn| turn.review.as_ref())
-            .collect();
         let mut samples: Vec<&Episode> = parallel.iter().collect();
         samples.sort_by_key(|episode| episode.sample);
-        let further = samples
-            .iter()
-            .filter_map(|episode| episode.turns.first())
-            .map(Turn::chosen);
-        let firsts: Vec<&Candidate> = turns.first().copied().into_iter().chain(further).collect();
+        let further = samples.iter().filter_map(|episode| episode.turns.first());
+        let first_attempts: Vec<&Candidate> = made
+            .first()
+            .into_iter()
+            .chain(further)
+            .map(Turn::chosen)
+            .collect();
         assert_eq!(
             turns.len(),
-            extent.turns,
+            shape.turns,
             "`{}` has too few turns in its log",
             log.problem
         );
         assert!(
-            firsts.len() >= extent.samples,
+            first_attempts.len() >= shape.samples,
             "`{}` has {} first attempts, not {}",
             log.problem,
-            firsts.len(),
-            extent.samples
+            first_attempts.len(),
+            shape.samples
         );
         Self {
             turns,
-            turns_made: made,
-            reviews,
-            first_attempts: firsts,
+            turns_made: made.len(),
+            reviews: made.iter().map(|turn| turn.review.as_ref()).collect(),
+            first_attempts,
         }
     }
 
@@ -173,41 +164,39 @@ pub(super) fn grades_of_candidates<'a>(candidates: &[&'a Candidate]) -> Vec<&'a 
         .collect()
 }
 
-fn metric_fns(extent: EvalShape) -> impl Iterator<Item = MetricFn> {
+fn metric_fns(shape: EvalShape) -> impl Iterator<Item = MetricFn> {
     assert!(
-        extent.turns > 0 && extent.samples > 0,
-        "{extent:?} leaves nothing to score"
+        shape.turns > 0 && shape.samples > 0,
+        "{shape:?} leaves nothing to score"
     );
-    METRIC_FAMILIES
-        .iter()
-        .flat_map(move |family| family(extent))
+    METRIC_FAMILIES.iter().flat_map(move |family| family(shape))
 }
 
-/// Every metric of an evaluation of this extent, in a fixed order.
+/// Every metric of an evaluation of this shape, in a fixed order.
 ///
 /// # Panics
 /// If there are no turns or no samples.
 #[must_use]
-pub fn evaluation_metrics(extent: EvalShape) -> Vec<Metric> {
-    metric_fns(extent).map(|measure| measure.metric).collect()
+pub fn evaluation_metrics(shape: EvalShape) -> Vec<Metric> {
+    metric_fns(shape).map(|measure| measure.metric).collect()
 }
 
-/// The scores of one problem, as (name of the metric, value) in the order of [`evaluation_metrics`].
+/// The scores of one problem in the order of [`evaluation_metrics`], under the episodes' own grades.
 ///
-/// `log` is the sequential log without oracle, `parallel` holds the further first-turn samples;
-/// whether an attempt is right is what its stored grade says.
+/// `log` is the sequential log without oracle, `parallel` holds the further first-turn samples.
 ///
 /// # Panics
-/// If the log has too few turns and may not end early, or there are fewer than `samples - 1` parallel
-/// episodes: a score over part of the attempts would pass for one over all of them.
+/// If the log has too few turns and may not end early, or there are fewer than `samples - 1`
+/// parallel episodes: a score over part of the attempts would pass for one over all of them.
 #[must_use]
-pub fn score_problem(log: &Episode, parallel: &[Episode], extent: EvalShape) -> Vec<(String, f64)> {
-    let seen = ProblemEpisodes::new(log, parallel, extent);
-    let scored = |measure: MetricFn| {
-        let value = (measure.score)(&seen);
-        (measure.metric.name, value)
-    };
-    metric_fns(extent).map(scored).collect()
+pub fn score_problem(log: &Episode, parallel: &[Episode], shape: EvalShape) -> Vec<NamedScore> {
+    let episodes = ProblemEpisodes::new(log, parallel, shape);
+    metric_fns(shape)
+        .map(|metric_fn| {
+            let value = (metric_fn.score)(&episodes);
+            (metric_fn.metric.name, value)
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -249,7 +238,7 @@ mod tests {
         }
     }
 
-    const fn extent(turns: usize, samples: usize) -> EvalShape {
+    const fn shape(turns: usize, samples: usize) -> EvalShape {
         EvalShape {
             turns,
             samples,
@@ -265,7 +254,7 @@ mod tests {
             .map(|(sample, answer)| episode(sample, &answer.to_string()))
             .collect();
         let (turns, samples) = (log.chars().count(), parallel.len() + 1);
-        score_problem(&episode(0, log), &parallel, extent(turns, samples))
+        score_problem(&episode(0, log), &parallel, shape(turns, samples))
             .into_iter()
             .collect()
     }
@@ -274,7 +263,7 @@ mod tests {
     fn table(log: &str, further: &str) -> String {
         let scores = scored(log, further);
         let (turns, samples) = (log.chars().count(), further.chars().count() + 1);
-        let lines = evaluation_metrics(extent(turns, samples))
+        let lines = evaluation_metrics(shape(turns, samples))
             .into_iter()
             .map(|metric| {
                 let value = scores[&metric.name];
@@ -409,7 +398,7 @@ mod tests {
         let mut parallel = vec![episode(2, "7"), episode(1, "5")];
         let vote = |parallel: &[Episode]| {
             let scores: BTreeMap<String, f64> =
-                score_problem(&episode(0, "1"), parallel, extent(1, 3))
+                score_problem(&episode(0, "1"), parallel, shape(1, 3))
                     .into_iter()
                     .collect();
             scores["m3@t1"]
@@ -426,9 +415,9 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique_and_meanings_are_sentences_at_every_extent() {
+    fn names_are_unique_and_meanings_are_sentences_at_every_shape() {
         for (turns, samples) in [(1, 1), (1, 5), (5, 1), (5, 5), (10, 64)] {
-            let metrics = evaluation_metrics(extent(turns, samples));
+            let metrics = evaluation_metrics(shape(turns, samples));
             let names: BTreeSet<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
             assert_eq!(
                 names.len(),
@@ -448,13 +437,13 @@ mod tests {
     #[test]
     #[should_panic(expected = "`toy/1` has too few turns in its log")]
     fn a_log_that_was_cut_short_is_refused() {
-        let _ = score_problem(&episode(0, "77"), &[], extent(5, 1));
+        let _ = score_problem(&episode(0, "77"), &[], shape(5, 1));
     }
 
     #[test]
     #[should_panic(expected = "`toy/1` has 2 first attempts, not 5")]
     fn missing_samples_are_refused() {
-        let _ = score_problem(&episode(0, "77"), &[episode(1, "7")], extent(2, 5));
+        let _ = score_problem(&episode(0, "77"), &[episode(1, "7")], shape(2, 5));
     }
 
     proptest! {
@@ -481,7 +470,7 @@ mod tests {
         #[test]
         fn every_fraction_is_one(log in "[-7123]{1,6}", further in "[-7123]{0,5}") {
             let scores = scored(&log, &further);
-            for metric in evaluation_metrics(extent(log.len(), further.len() + 1)) {
+            for metric in evaluation_metrics(shape(log.len(), further.len() + 1)) {
                 let value = scores[&metric.name];
                 let fits = metric.unit != MetricUnit::Fraction || (0.0..=1.0).contains(&value);
                 prop_assert!(fits && value.is_finite(), "{} is {}", metric.name, value);

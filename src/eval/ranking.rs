@@ -1,22 +1,21 @@
-//! What becomes of independent first attempts when a verifier ranks them (V-STaR, Hosseini et al.
-//! 2024).
-//!
-//! Responsible for the metrics of a ranking. Must not know where ranks come from.
+//! Metrics of independent first attempts that a verifier ranks (V-STaR, Hosseini et al. 2024).
+
+use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::MetricName;
 
-use super::metric::{Metric, MetricUnit};
+use super::metric::{Metric, MetricUnit, NamedScore};
 
-/// How a verifier is put to use.
+/// The use of a verifier in an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VerifierConfig {
     /// First attempts per problem that it ranks.
     pub samples: u32,
-    /// Whether it ranks by how much likelier an attempt is to it than to the generator, which is
-    /// the reward that its training maximises; otherwise by likelihood alone, as the paper does.
+    /// Whether it ranks by the likelihood ratio to the generator, which is the reward that its
+    /// training maximises; otherwise by likelihood alone, as the paper does.
     pub ratio: bool,
 }
 
@@ -29,10 +28,10 @@ impl Default for VerifierConfig {
     }
 }
 
-/// A first attempt as a verifier sees it.
+/// A first attempt with its rank score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RankedAttempt {
-    /// What it is ranked by; more is better.
+    /// The score that ranks it; more is better.
     pub rank_score: f64,
     /// Whether it is right.
     pub right: bool,
@@ -46,27 +45,21 @@ fn reported_counts(samples: usize) -> impl Iterator<Item = usize> {
         .chain([samples])
 }
 
-/// The metrics of a ranking of so many samples, in a fixed order.
+/// The metrics of a ranking of `samples` samples, in a fixed order.
 #[must_use]
 pub fn ranking_metrics(samples: usize) -> Vec<Metric> {
-    let metric = |name: String, meaning: String| Metric {
-        name,
-        version: 1,
-        unit: MetricUnit::Fraction,
-        higher_is_better: Some(true),
-        meaning,
-    };
-    let best = |count| {
-        let meaning = format!(
-            "The attempt that a verifier ranks first among {count} first attempts is right."
-        );
-        metric(MetricName::best_of(count).into(), meaning)
-    };
+    let best = reported_counts(samples).map(|count| {
+        (
+            MetricName::best_of(count).into(),
+            format!(
+                "The attempt that a verifier ranks first among {count} first attempts is right."
+            ),
+        )
+    });
     let area = "Chance that a verifier ranks a right first attempt above a wrong one of the same problem; \
                 problems without both are left out.";
-    reported_counts(samples)
-        .map(best)
-        .chain([metric("verifier-auc".to_owned(), area.to_owned())])
+    best.chain([("verifier-auc".to_owned(), area.to_owned())])
+        .map(|(name, meaning)| Metric::new(name, MetricUnit::Fraction, Some(true), meaning))
         .collect()
 }
 
@@ -76,18 +69,13 @@ pub fn ranking_metrics(samples: usize) -> Vec<Metric> {
 /// Among equals the earlier attempt is ranked higher. A problem whose attempts are all right or
 /// all wrong has no `verifier-auc`.
 #[must_use]
-pub fn ranking_scores(samples: &[RankedAttempt]) -> Vec<(String, f64)> {
-    let best = |count: usize| {
-        (
-            MetricName::best_of(count).into(),
-            f64::from(best_is_right(&samples[..count])),
-        )
-    };
+pub fn ranking_scores(samples: &[RankedAttempt]) -> Vec<NamedScore> {
+    let best = reported_counts(samples.len()).map(|count| {
+        let right = best_is_right(&samples[..count]);
+        (MetricName::best_of(count).into(), f64::from(right))
+    });
     let area = roc_auc(samples).map(|area| ("verifier-auc".to_owned(), area));
-    reported_counts(samples.len())
-        .map(best)
-        .chain(area)
-        .collect()
+    best.chain(area).collect()
 }
 
 /// Whether the highest-ranked attempt is right.
@@ -105,17 +93,16 @@ fn best_is_right(samples: &[RankedAttempt]) -> bool {
 /// The area under the curve of true against false positives: the part of all pairs of a right and a
 /// wrong attempt in which the right one is ranked higher, equals counting half (Mann-Whitney).
 fn roc_auc(samples: &[RankedAttempt]) -> Option<f64> {
-    let of = |right: bool| samples.iter().filter(move |sample| sample.right == right);
-    let pairs =
-        of(true).flat_map(|right| of(false).map(move |wrong| (right.rank_score, wrong.rank_score)));
     let (mut won, mut all) = (0.0, 0.0);
-    for (right, wrong) in pairs {
-        all += 1.0;
-        won += if right > wrong {
-            1.0
-        } else {
-            f64::from(u8::from(right >= wrong)) / 2.0
-        };
+    for right in samples.iter().filter(|sample| sample.right) {
+        for wrong in samples.iter().filter(|sample| !sample.right) {
+            all += 1.0;
+            won += match right.rank_score.partial_cmp(&wrong.rank_score) {
+                Some(Ordering::Greater) => 1.0,
+                Some(Ordering::Equal) => 0.5,
+                _ => 0.0,
+            };
+        }
     }
     (all > 0.0).then(|| won / all)
 }
@@ -136,7 +123,11 @@ mod tests {
             .collect()
     }
 
-    fn scores(samples: &[(f64, bool)]) -> Vec<(String, f64)> {
+    fn area(samples: &[(f64, bool)]) -> Option<f64> {
+        roc_auc(&ranked(samples))
+    }
+
+    fn scores(samples: &[(f64, bool)]) -> Vec<NamedScore> {
         ranking_scores(&ranked(samples))
     }
 
@@ -167,12 +158,11 @@ mod tests {
 
     #[test]
     fn the_area_by_hand() {
-        let of = |samples: &[(f64, bool)]| roc_auc(&ranked(samples));
-        assert_eq!(of(&[(1.0, true), (0.0, false), (0.5, true)]), Some(1.0));
-        assert_eq!(of(&[(1.0, false), (0.0, true)]), Some(0.0));
-        assert_eq!(of(&[(1.0, false), (1.0, true)]), Some(0.5));
-        assert_eq!(of(&[(2.0, true), (2.0, false), (1.0, false)]), Some(0.75));
-        assert_eq!(of(&[(2.0, true), (1.0, true)]), None);
+        assert_eq!(area(&[(1.0, true), (0.0, false), (0.5, true)]), Some(1.0));
+        assert_eq!(area(&[(1.0, false), (0.0, true)]), Some(0.0));
+        assert_eq!(area(&[(1.0, false), (1.0, true)]), Some(0.5));
+        assert_eq!(area(&[(2.0, true), (2.0, false), (1.0, false)]), Some(0.75));
+        assert_eq!(area(&[(2.0, true), (1.0, true)]), None);
     }
 
     #[test]
@@ -196,7 +186,6 @@ mod tests {
             let bent: Vec<(f64, bool)> = plain.iter().map(|&(value, right)| (value.exp() * 7.0, right)).collect();
             prop_assert_eq!(scores(&plain), scores(&bent));
             let turned: Vec<(f64, bool)> = plain.iter().map(|&(value, right)| (-value, right)).collect();
-            let area = |samples: &[(f64, bool)]| roc_auc(&ranked(samples));
             match (area(&plain), area(&turned)) {
                 (Some(one), Some(other)) => prop_assert!((one + other - 1.0).abs() < 1e-12),
                 (one, other) => prop_assert_eq!(one, other),

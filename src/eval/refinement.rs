@@ -1,26 +1,24 @@
-//! What becomes of a draft that is refined and of a verifier's choice among the results (GLoRe,
-//! Havrilla et al. 2024).
-//!
-//! Responsible for the metrics of such an evaluation. Must not know where approvals come from.
+//! Metrics of a draft, its refinements and a verifier's choice among them (GLoRe, Havrilla et al.
+//! 2024).
 
 use crate::domain::MetricName;
 
-use super::metric::{Metric, MetricUnit};
+use super::metric::{Metric, MetricUnit, NamedScore};
 
-/// From this approval on an attempt counts as right.
+/// The least probability at which the outcome model accepts an attempt.
 pub const ACCEPT_THRESHOLD: f64 = 0.5;
 
 /// A draft, its global and its local refinement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RefinedDraft {
-    /// Which of them are right.
+    /// Whether each is right.
     pub right: [bool; 3],
     /// The outcome model's chance that each is right.
     pub probability: [f64; 3],
 }
 
 impl RefinedDraft {
-    /// The one that is approved most; the earlier among equals.
+    /// The one with the highest probability; the earlier among equals.
     #[must_use]
     pub fn most_probable(&self) -> usize {
         (1..3).fold(0, |best, next| {
@@ -32,7 +30,7 @@ impl RefinedDraft {
         })
     }
 
-    /// Whether the outcome model takes the draft for right.
+    /// Whether the outcome model accepts the draft.
     fn accepts_draft(&self) -> bool {
         self.probability[0] >= ACCEPT_THRESHOLD
     }
@@ -84,19 +82,14 @@ const REFINEMENT_METRICS: [RefinementMetric; 6] = [
 /// The metrics of refined drafts.
 #[must_use]
 pub fn refinement_metrics() -> Vec<Metric> {
-    let metric = |(name, meaning, _): RefinementMetric| Metric {
-        name: name.to_owned(),
-        version: 1,
-        unit: MetricUnit::Fraction,
-        higher_is_better: Some(true),
-        meaning: meaning.to_owned(),
-    };
-    REFINEMENT_METRICS.map(metric).into()
+    REFINEMENT_METRICS
+        .map(|(name, meaning, _)| Metric::new(name, MetricUnit::Fraction, Some(true), meaning))
+        .into()
 }
 
-/// The scores of one problem, as (name of the metric, value) in the order of [`refinement_metrics`].
+/// The scores of one problem, in the order of [`refinement_metrics`].
 #[must_use]
-pub fn refinement_scores(refined: &RefinedDraft) -> Vec<(String, f64)> {
+pub fn refinement_scores(refined: &RefinedDraft) -> Vec<NamedScore> {
     REFINEMENT_METRICS
         .map(|(name, _, holds)| (name.to_owned(), f64::from(holds(refined))))
         .into()
@@ -122,7 +115,7 @@ mod tests {
     fn every_metric_by_hand() {
         // A wrong draft that is found out, and the right one of two refinements is preferred.
         insta::assert_snapshot!(line([false, false, true], [0.2, 0.3, 0.9]), @"global@t2 0, local@t2 1, reranked-of-3 1, gated 1, oracle-of-3 1, orm-accuracy 1");
-        // A right draft that stands only where refinements are not looked at.
+        // A right draft that wins only without its refinements.
         insta::assert_snapshot!(line([true, false, false], [0.6, 0.3, 0.7]), @"global@t2 0, local@t2 0, reranked-of-3 0, gated 1, oracle-of-3 1, orm-accuracy 1");
         // A wrong draft that passes for right.
         insta::assert_snapshot!(line([false, true, true], [0.5, 0.9, 0.1]), @"global@t2 1, local@t2 1, reranked-of-3 1, gated 0, oracle-of-3 1, orm-accuracy 0");

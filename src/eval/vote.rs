@@ -1,8 +1,4 @@
-//! Majority votes over graded answers.
-//!
-//! Responsible for the voting rule, which the paper and the official code leave open, and for
-//! saying how much the rule decided. Must not know whether the answers come from turns or from
-//! parallel samples.
+//! Majority votes over graded answers, by a rule that the paper and the official code leave open.
 
 use crate::domain::Grade;
 

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use crate::data::GraderConfig;
-use crate::domain::{Episode, Grade, Problem};
-use crate::eval::{self, EvalShape};
-use crate::store::{self, MetricRow, RegradeResults, ScoreRow};
+use crate::domain::{Episode, EvalShape, Grade, Problem};
+use crate::eval;
+use crate::store::{MetricRow, RegradeResults, ScoreRow};
 
 use super::StageSpec;
 use super::stages::evaluate;
@@ -45,20 +45,8 @@ impl EvalScorer {
 
     /// For an evaluation whose texts are in the database.
     #[must_use]
-    pub const fn from_stored(extent: store::EvalShapeRow) -> Self {
-        let store::EvalShapeRow {
-            turns,
-            samples,
-            may_stop_early: stops,
-            self_verifies: verifies,
-            ..
-        } = extent;
-        Self(EvalShape {
-            turns: turns as usize,
-            samples: samples as usize,
-            may_stop_early: stops,
-            self_verifies: verifies,
-        })
+    pub const fn from_stored(shape: EvalShape) -> Self {
+        Self(shape)
     }
 
     /// The program's present metrics.

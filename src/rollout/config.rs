@@ -1,7 +1,4 @@
-//! How rollouts are made: turns, window, retry text, teacher.
-//!
-//! Responsible for the settings and their defaults, as an experiment file spells them. Must not
-//! know what carries them out.
+//! The settings of rollouts, as an experiment file spells them.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,21 +27,21 @@ impl OwnTurns {
     }
 }
 
-/// How many earlier attempts a policy is shown.
+/// The number of earlier attempts that a policy sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HistoryWindow {
     /// As many as the longest history that the model was trained on: its own turns per
     /// trajectory (paper, inference section); 1 for a model that saw no round.
     Trained,
-    /// The last so many; at least 1.
+    /// This many of the latest attempts; at least 1.
     Last(u32),
     /// All of them.
     All,
 }
 
 impl HistoryWindow {
-    /// The number of earlier attempts shown, given the longest history in training; none is all.
+    /// The number of visible attempts, given the longest history in training; none: all.
     #[must_use]
     pub const fn max_shown_attempts(self, trained: u32) -> Option<u32> {
         match self {
@@ -55,7 +52,7 @@ impl HistoryWindow {
     }
 }
 
-/// Who supplies the improved last turn where the policy's own turns failed.
+/// The source of the improved last turn after failed own turns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TeacherConfig {
@@ -66,7 +63,7 @@ pub enum TeacherConfig {
     /// A model behind an API.
     #[serde(rename = "openai")]
     OpenAi(Box<Endpoint>),
-    /// The policy itself: the first best of so many samples (self-distillation).
+    /// The policy itself: the first best of N samples (self-distillation).
     #[serde(rename = "self")]
     OwnPolicy {
         /// Samples drawn at the failed state.
@@ -74,7 +71,7 @@ pub enum TeacherConfig {
     },
 }
 
-/// Whose own turns are trained on.
+/// The source of the trained turns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RolloutSource {
@@ -98,19 +95,19 @@ pub struct CollectConfig {
     /// Whether a trajectory ends at its first right attempt; `false` keeps right→right pairs:
     /// an attempt that was right is given once more as the answer to the retry text.
     pub stop_on_success: bool,
-    /// What is said after an attempt, right or wrong.
+    /// The retry text after an attempt, right or wrong.
     pub retry: RetryMessage,
     /// Whether the retry text repeats the question, as the official code does.
     pub repeat_question: bool,
-    /// What is said about the form of the answer; what the task's grader reads if it is not given.
+    /// The instruction on the form of the answer; by default the form that the task's grader reads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_form: Option<AnswerForm>,
-    /// Whose own turns are trained on.
+    /// The source of the trained turns.
     pub rollouts: RolloutSource,
-    /// Who supplies the improved turn.
+    /// The source of the improved turn.
     pub teacher: TeacherConfig,
-    /// How often a degenerate attempt is drawn again before it is kept after all. The official code
-    /// draws for ever.
+    /// How often a degenerate attempt is sampled again before it is kept. The official code samples
+    /// for ever.
     #[serde(rename = "redraws")]
     pub max_resamples: u32,
     /// How the policy samples.
@@ -179,7 +176,7 @@ pub enum TurnProtocol {
 }
 
 impl TurnProtocol {
-    /// What the policy is asked about each attempt, if anything.
+    /// The review of each attempt that the policy gives, if any.
     #[must_use]
     pub const fn self_review(self) -> Option<SelfReview> {
         match self {
@@ -194,7 +191,7 @@ impl TurnProtocol {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckpointSelection {
-    /// The base, and what comes out of every round.
+    /// The base and the result of every round.
     #[default]
     All,
     /// The last one alone.
@@ -222,25 +219,24 @@ pub struct EvaluateConfig {
     /// Whether a dialogue ends at its first right attempt, as only an oracle can tell. Without it
     /// the policy hears the retry text after right attempts too.
     pub oracle: bool,
-    /// What is said after an attempt; as in collection if it is not given.
+    /// The retry text after an attempt; by default that of the collection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetryMessage>,
-    /// Another task whose problems are answered (out of distribution); the run's own if none is given.
+    /// Another task to evaluate on (out of distribution); by default that of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskConfig>,
-    /// Picks other problems of a generated task than `data.seed`, and moves nothing that is trained on: a
-    /// comparison is made once more, with the models at hand.
+    /// Changes only the evaluation problems of a generated task. Use it to repeat a close comparison
+    /// without retraining.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_seed: Option<u64>,
-    /// Which checkpoints are asked.
+    /// The evaluated checkpoints.
     #[serde(skip_serializing_if = "CheckpointSelection::are_all")]
     pub checkpoints: CheckpointSelection,
-    /// How many earlier attempts the model is shown.
+    /// The number of earlier attempts that the model sees.
     pub window: HistoryWindow,
     /// How the model samples.
     pub sampling: SamplingConfig,
-    /// Which problems: `test` for what is reported, `validation` for whatever is chosen by the
-    /// result.
+    /// The split of the problems: `test` for reports, `validation` for choices by the result.
     pub split: Split,
 }
 

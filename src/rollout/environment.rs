@@ -1,13 +1,10 @@
-//! The environment of the multi-turn decision process: what is shown, and when it is over.
-//!
-//! Responsible for the state that follows from the turns so far (the paper's deterministic
-//! transition), the sliding window of history, and the stop rule. Hides how much of the history a
-//! policy sees. Must not know who answers, nor how texts are laid out.
+//! The environment of the multi-turn decision process: the paper's deterministic transition, the
+//! sliding window of history, and the stop rule.
 
 use crate::data::{PromptConfig, ReviewedAttempt, SelfReview};
 use crate::domain::{Dialogue, Turn};
 
-/// What the policy is shown after its turns, and when an episode ends.
+/// The dialogue after some turns, and the end of an episode.
 #[derive(Clone, Copy, Debug)]
 pub struct RolloutEnvironment<'a> {
     /// How question, attempts and retry texts become a dialogue.
@@ -15,12 +12,12 @@ pub struct RolloutEnvironment<'a> {
     /// How many of the latest attempts are shown with their retry texts; none shows all.
     ///
     /// The question itself is always shown. The paper keeps the last k interactions for a model
-    /// of iteration k, so that no history is longer than those it was trained on. The official
+    /// of iteration k, so no history is longer than those in its training. The official
     /// code counts the attempt that is about to be made as well: its window is one larger.
     pub window: Option<u32>,
     /// Whether an episode ends at its first right attempt: while collecting, or with an oracle.
     pub stop_on_success: bool,
-    /// What the policy is asked about each of its attempts, if anything.
+    /// The review of each attempt that the policy gives, if any.
     pub self_review: Option<SelfReview>,
 }
 

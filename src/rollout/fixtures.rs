@@ -18,7 +18,7 @@ pub(super) fn problem(number: u32) -> Problem {
     }
 }
 
-/// Reads what follows the last `####`.
+/// Reads the text after the last `####`.
 pub(super) fn grade(problem: &Problem, text: &str) -> Grade {
     let answer = text
         .rsplit_once("####")
@@ -57,17 +57,17 @@ pub(super) fn prompt() -> PromptConfig {
     }
 }
 
-/// So many turns with the whole history and without a stop rule.
+/// A number of turns with the whole history and without a stop rule.
 pub(super) fn rollout_config(turns: u32) -> RolloutConfig {
     RolloutConfig::new(turns, prompt(), SamplingConfig::default())
 }
 
-/// What a scripted policy finds this problem under: the first user message.
+/// The key of this problem in a scripted policy: the first user message.
 pub(super) fn scripted_key(problem: &Problem) -> String {
     prompt().dialogue(&problem.question, &[]).0[0].text.clone()
 }
 
-/// A policy whose answer is a function of its seed and of all that it is shown.
+/// A policy whose answer is a function of its seed and its dialogue.
 pub(super) struct SeededPolicy;
 
 impl Policy for SeededPolicy {
@@ -76,14 +76,13 @@ impl Policy for SeededPolicy {
         requests: &[PolicyRequest],
         _: &SamplingConfig,
     ) -> Result<Vec<Vec<SampledAttempt>>, PolicyError> {
-        let answers = |request: &PolicyRequest| {
-            request
-                .seeds
-                .iter()
+        let answers = requests.iter().map(|request| {
+            let seeds = request.seeds.iter();
+            seeds
                 .map(|seed| seeded_attempt(seed.0, &request.dialogue))
-                .collect::<Vec<_>>()
-        };
-        Ok(requests.iter().map(answers).collect())
+                .collect()
+        });
+        Ok(answers.collect())
     }
 }
 

@@ -1,20 +1,17 @@
 //! One attempt: its seed, and its way from a policy to a graded candidate.
-//!
-//! Responsible for the naming of seeds and for the check that a policy answered everything that
-//! it was asked. Must not know what turns or teachers are for.
 
 use crate::domain::{
     Candidate, CandidateAuthor, Grade, Policy, PolicyError, PolicyRequest, Problem, SampledAttempt,
     SamplingConfig, Seed,
 };
 
-/// Whoever judges a text given as the answer to a problem.
+/// Grades a text as the answer to a problem.
 pub type GradeFn<'a> = &'a dyn Fn(&Problem, &str) -> Grade;
 
-/// The seed of one attempt, named by what it belongs to and by nothing else.
+/// The seed of one attempt, derived from the names of problem, turn and sample.
 ///
-/// Sample 0 of a turn belongs to the sequential log, so that the log's first turn and the further
-/// parallel samples of the same problem are draws of one family.
+/// Sample 0 of a turn belongs to the sequential log, so the log's first turn and the further
+/// parallel samples of the same problem are independent samples of one family.
 pub(super) fn attempt_seed(seed: Seed, problem: &Problem, turn: usize, sample: u32) -> Seed {
     seed.derive(&problem.id)
         .derive("turn")
@@ -23,13 +20,13 @@ pub(super) fn attempt_seed(seed: Seed, problem: &Problem, turn: usize, sample: u
         .derive_indexed(u64::from(sample))
 }
 
-/// A question put to a policy, and the problem by which its answers are graded.
+/// A request to a policy, and the problem that grades its answers.
 pub(super) struct GradedRequest<'a> {
     pub(super) problem: &'a Problem,
     pub(super) request: PolicyRequest,
 }
 
-/// Who answers, how, and who judges.
+/// A policy with its sampling and a grader.
 pub(super) struct GradedPolicy<'a> {
     pub(super) policy: &'a mut dyn Policy,
     pub(super) author: CandidateAuthor,
@@ -38,17 +35,17 @@ pub(super) struct GradedPolicy<'a> {
 }
 
 impl GradedPolicy<'_> {
-    /// The graded answers, one list per question and one candidate per seed, in order.
+    /// The graded answers, one list per request and one candidate per seed, in order.
     pub(super) fn respond_and_grade(
         &mut self,
-        asked: Vec<GradedRequest<'_>>,
+        requests: Vec<GradedRequest<'_>>,
     ) -> Result<Vec<Vec<Candidate>>, PolicyError> {
-        if asked.is_empty() {
+        if requests.is_empty() {
             return Ok(Vec::new());
         }
-        let (problems, requests): (Vec<_>, Vec<_>) = asked
+        let (problems, requests): (Vec<_>, Vec<_>) = requests
             .into_iter()
-            .map(|asked| (asked.problem, asked.request))
+            .map(|graded| (graded.problem, graded.request))
             .unzip();
         let answers = self.policy.respond(&requests, self.sampling)?;
         let given: Vec<usize> = answers.iter().map(Vec::len).collect();
@@ -60,8 +57,10 @@ impl GradedPolicy<'_> {
             .into_iter()
             .zip(answers)
             .map(|(problem, attempts)| {
-                let graded = |attempt| self.grade_attempt(problem, attempt);
-                attempts.into_iter().map(graded).collect()
+                let attempts = attempts.into_iter();
+                attempts
+                    .map(|attempt| self.grade_attempt(problem, attempt))
+                    .collect()
             })
             .collect())
     }

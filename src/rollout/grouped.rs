@@ -1,8 +1,6 @@
-//! Several whole episodes per problem: what online training compares with each other.
+//! Several whole episodes per problem, which online training compares with each other.
 //!
-//! Responsible for the numbers of the samples: a problem's first turns are asked for in one
-//! request, so that a policy reads the question once, and each sample then goes its own way. Must
-//! not know what the samples are compared for.
+//! One request asks for the first turns of a problem, so a policy reads the question once.
 
 use crate::domain::{Episode, Policy, PolicyError, PolicyRequest, Problem, Seed, Turn};
 
@@ -10,10 +8,10 @@ use super::environment::RolloutEnvironment;
 use super::graded_policy::{GradeFn, GradedPolicy, GradedRequest, attempt_seed};
 use super::sequential::RolloutConfig;
 
-/// Unrolls the policy `samples` times on every problem; the episodes of a problem stand together,
-/// in the problems' order.
+/// Rolls the policy out `samples` times on every problem; returns one group per problem, in order.
 ///
-/// Sample 0 is the episode that [`rollout`](super::rollout) gives with the same seed.
+/// Sample 0 is the episode of [`sequential_rollouts`](super::sequential_rollouts) with the same
+/// seed.
 ///
 /// # Errors
 /// If the policy cannot answer, or was stopped.
@@ -37,43 +35,48 @@ pub fn grouped_rollouts(
         sampling: &plan.sampling,
         grade,
     };
-    let fresh = |problem: &Problem, sample| Episode {
-        problem: problem.id.clone(),
-        sample,
-        turns: vec![],
-    };
     let mut groups: Vec<Vec<Episode>> = problems
         .iter()
-        .map(|problem| (0..samples).map(|sample| fresh(problem, sample)).collect())
+        .map(|problem| empty_group(problem, samples))
         .collect();
     for turn in 0..plan.turns as usize {
-        let (mut places, mut asked) = (Vec::new(), Vec::new());
-        for (number, (problem, group)) in problems.iter().zip(&groups).enumerate() {
-            let open: Vec<usize> = (0..group.len())
+        let (mut open, mut requests) = (Vec::new(), Vec::new());
+        for (index, (problem, group)) in problems.iter().zip(&groups).enumerate() {
+            let samples: Vec<usize> = (0..group.len())
                 .filter(|&sample| !environment.is_over(&group[sample].turns))
                 .collect();
-            // Before the first turn all samples of a problem are shown the same.
-            let together = if turn == 0 { open.len().max(1) } else { 1 };
-            for samples in open.chunks(together) {
-                let dialogue =
-                    environment.next_dialogue(&problem.question, &group[samples[0]].turns);
+            // Before the first turn all samples of a problem have the same dialogue.
+            let chunk = if turn == 0 { samples.len().max(1) } else { 1 };
+            for samples in samples.chunks(chunk) {
+                let turns = &group[samples[0]].turns;
+                let dialogue = environment.next_dialogue(&problem.question, turns);
                 let seeds = samples
                     .iter()
                     .map(|&sample| attempt_seed(seed, problem, turn, sample as u32))
                     .collect();
-                asked.push(GradedRequest {
+                requests.push(GradedRequest {
                     problem,
                     request: PolicyRequest::new(dialogue, seeds),
                 });
-                places.extend(samples.iter().map(|&sample| (number, sample)));
             }
+            open.extend(samples.into_iter().map(|sample| (index, sample)));
         }
-        let answers = respondent.respond_and_grade(asked)?.into_iter().flatten();
-        for ((number, sample), candidate) in places.into_iter().zip(answers) {
-            groups[number][sample].turns.push(Turn::single(candidate));
+        let answers = respondent.respond_and_grade(requests)?;
+        for ((index, sample), candidate) in open.into_iter().zip(answers.into_iter().flatten()) {
+            groups[index][sample].turns.push(Turn::single(candidate));
         }
     }
     Ok(groups)
+}
+
+/// Samples of a problem without turns.
+fn empty_group(problem: &Problem, samples: u32) -> Vec<Episode> {
+    let samples = (0..samples).map(|sample| Episode {
+        problem: problem.id.clone(),
+        sample,
+        turns: Vec::new(),
+    });
+    samples.collect()
 }
 
 #[cfg(test)]

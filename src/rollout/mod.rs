@@ -1,6 +1,6 @@
 //! The multi-turn loop: one copy, for collecting training data and for evaluation.
 //!
-//! Responsible for who is asked what, in which order, with which seed, and when an episode ends.
+//! Responsible for the requests to policies, their order and seeds, and for the end of an episode.
 //! Hides windows of history, batching over problems and the seeds of single attempts. Must not
 //! know about tensors, training, metrics or the database.
 

@@ -1,15 +1,14 @@
-//! Further independent first attempts, beside the sequential log's own.
+//! Further independent first attempts: samples 1, 2, ... of the first turn.
 //!
-//! Responsible for samples 1, 2, ... of the first turn; sample 0 is the log's first turn and is
-//! not drawn twice. One request per problem carries all seeds, so that a policy reads the question
-//! once. Must not know how the samples are voted over.
+//! Sample 0 is the first turn of the sequential log. One request per problem carries all seeds, so a
+//! policy reads the question once.
 
 use crate::domain::{Episode, Policy, PolicyError, PolicyRequest, Problem, Seed, Turn};
 
 use super::graded_policy::{GradeFn, GradedPolicy, GradedRequest, attempt_seed};
 use super::sequential::RolloutConfig;
 
-/// Draws the first-turn samples `1..samples` of every problem, each as an episode of one turn.
+/// Samples the first turns `1..samples` of every problem, each as an episode of one turn.
 ///
 /// `samples` counts the log's own first turn, so `samples - 1` episodes per problem come back,
 /// problem by problem. Of the plan, the prompt, the sampling and the author are used. With the

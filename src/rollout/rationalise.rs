@@ -1,8 +1,6 @@
-//! Attempts that are shown the answer: STaR's rationalisation (Zelikman et al. 2022, section 3.2).
+//! Attempts with the answer as a hint: STaR's rationalisation (Zelikman et al. 2022, section 3.2).
 //!
-//! Responsible for asking once per problem with the answer beside the question. What comes back
-//! is an attempt at the plain question; whoever trains on it leaves the hint out. Must not know
-//! which problems need one.
+//! The result counts as an attempt at the plain question; training leaves the hint out.
 
 use crate::data::PromptConfig;
 use crate::domain::{
@@ -41,12 +39,15 @@ pub fn rationalise(
         grade,
     }
     .respond_and_grade(asked.collect())?;
-    let episode = |(problem, candidates): (&&Problem, _)| Episode {
-        problem: problem.id.clone(),
-        sample,
-        turns: vec![Turn::new(candidates, 0)],
-    };
-    Ok(problems.iter().zip(answers).map(episode).collect())
+    let episodes = problems
+        .iter()
+        .zip(answers)
+        .map(|(problem, candidates)| Episode {
+            problem: problem.id.clone(),
+            sample,
+            turns: vec![Turn::new(candidates, 0)],
+        });
+    Ok(episodes.collect())
 }
 
 #[cfg(test)]

@@ -1,6 +1,4 @@
-//! One more answer to a dialogue that somebody else laid out: a refinement of a draft.
-//!
-//! Must not know what the dialogue asks for.
+//! Refinements of drafts: one answer to each dialogue of the caller.
 
 use crate::domain::{
     Candidate, CandidateAuthor, Dialogue, Policy, PolicyError, PolicyRequest, Problem,

@@ -1,7 +1,4 @@
-//! What a policy says about its own attempts: a critique, or a verification.
-//!
-//! Responsible for asking about the latest attempt of every open episode at once. Must not know
-//! what is done with the answers.
+//! The policy's reviews of its own attempts: critiques or verifications.
 
 use crate::data::SelfReview;
 use crate::domain::{
@@ -67,7 +64,7 @@ mod tests {
     use crate::rollout::fixtures::{grade, problem, rollout_config};
     use crate::rollout::{RolloutConfig, TurnProtocol, sequential_rollouts};
 
-    /// Answers 7 first and 1 later, doubts what is not 1, and remembers what it was shown.
+    /// Answers 7 first and 1 later, doubts every answer but 1, and records its dialogues.
     #[derive(Default)]
     struct AlternatingReviewer(Vec<Dialogue>);
 

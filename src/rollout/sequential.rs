@@ -1,8 +1,7 @@
-//! The sequential log: attempt, retry text, attempt, until the turns are up or the stop rule ends it.
+//! The sequential log: attempt, retry text, attempt, up to the last turn or the stop rule.
 //!
-//! Responsible for asking all problems that are still open for their next turn in one batch. An
-//! episode depends on its own problem, the seed and the policy only, never on its neighbours, so
-//! problems may be ordered and chunked at will. Must not know what the episodes are for.
+//! All open problems get their next turn in one batch. An episode depends on its problem, the seed
+//! and the policy only, so any order and any chunks of problems give the same episodes.
 
 use crate::data::{PromptConfig, SelfReview};
 use crate::domain::{
@@ -16,32 +15,31 @@ use super::environment::RolloutEnvironment;
 use super::graded_policy::{GradeFn, GradedPolicy, GradedRequest, attempt_seed};
 use super::review::review_last_turns;
 
-/// How a policy is unrolled on a problem.
+/// How a policy rolls out on a problem.
 #[derive(Clone, Debug)]
 pub struct RolloutConfig {
     /// The most turns of an episode.
     pub turns: u32,
-    /// How many of the latest attempts the policy is shown; none shows all.
+    /// Number of latest attempts that the policy sees; none: all.
     pub window: Option<u32>,
     /// Whether an episode ends at its first right attempt. Evaluation without oracle never stops:
     /// after every turn, right or wrong, the policy hears the retry text.
     pub stop_on_success: bool,
-    /// How often a degenerate attempt is drawn again before it is kept after all; 0 keeps every
-    /// attempt as it is.
+    /// How often a degenerate attempt is sampled again before it is kept; 0 keeps every attempt.
     pub max_resamples: u32,
-    /// How turns follow each other.
+    /// The protocol of turns.
     pub protocol: TurnProtocol,
     /// How question, attempts and retry texts become a dialogue.
     pub prompt: PromptConfig,
     /// How the policy samples.
     pub sampling: SamplingConfig,
-    /// As whom the policy signs its candidates.
+    /// The author of the candidates.
     pub author: CandidateAuthor,
 }
 
 impl RolloutConfig {
-    /// So many turns of the policy, with the whole history shown, a retry text after every attempt, and
-    /// no rule that ends the episode early.
+    /// `turns` turns of the policy with the whole history, a retry text after every attempt, and no
+    /// rule that ends the episode early.
     #[must_use]
     pub const fn new(turns: u32, prompt: PromptConfig, sampling: SamplingConfig) -> Self {
         Self {
@@ -57,7 +55,8 @@ impl RolloutConfig {
     }
 }
 
-/// Unrolls the policy on every problem, one candidate per turn; the episodes are in the problems' order.
+/// Rolls the policy out on every problem, one candidate per turn; returns the episodes in the
+/// problems' order.
 ///
 /// # Errors
 /// If the policy cannot answer, or was stopped.
@@ -85,47 +84,30 @@ pub fn sequential_rollouts(
         let open: Vec<usize> = (0..problems.len())
             .filter(|&index| !environment.is_over(&episodes[index].turns))
             .collect();
-        let ask = |places: &[usize], seed: Seed, episodes: &[Episode]| -> Vec<GradedRequest<'_>> {
-            let asked = |&index: &usize| {
-                let problem = &problems[index];
-                let dialogue =
-                    environment.next_dialogue(&problem.question, &episodes[index].turns[..turn]);
-                GradedRequest {
-                    problem,
-                    request: PolicyRequest::new(
-                        dialogue,
-                        vec![attempt_seed(seed, problem, turn, 0)],
-                    ),
-                }
-            };
-            places.iter().map(asked).collect()
-        };
-        for (&index, candidates) in open
-            .iter()
-            .zip(respondent.respond_and_grade(ask(&open, seed, &episodes))?)
-        {
+        let requests = turn_requests(&environment, problems, &episodes, &open, turn, seed);
+        for (&index, candidates) in open.iter().zip(respondent.respond_and_grade(requests)?) {
             episodes[index].turns.push(Turn::new(candidates, 0));
         }
         for redraw in 1..=plan.max_resamples {
-            let again: Vec<usize> = open
+            let degenerate: Vec<usize> = open
                 .iter()
                 .copied()
                 .filter(|&index| ends_in_degenerate_attempt(&episodes[index]))
                 .collect();
             let seed = seed.derive("redraw").derive_indexed(u64::from(redraw));
-            for (&index, candidates) in again
-                .iter()
-                .zip(respondent.respond_and_grade(ask(&again, seed, &episodes))?)
-            {
+            let requests =
+                turn_requests(&environment, problems, &episodes, &degenerate, turn, seed);
+            let answers = respondent.respond_and_grade(requests)?;
+            for (&index, candidates) in degenerate.iter().zip(answers) {
                 episodes[index].turns[turn].candidates.extend(candidates);
                 episodes[index].turns[turn].chosen += 1;
             }
         }
-        // Nothing follows from a critique of the last attempt.
+        // A critique of the last attempt has no effect.
         let last = turn + 1 == plan.turns as usize;
         let asks = environment
             .self_review
-            .is_some_and(|inquiry| !last || inquiry == SelfReview::Verify);
+            .is_some_and(|review| !last || review == SelfReview::Verify);
         if asks && !open.is_empty() {
             let places = (problems, open.as_slice());
             review_last_turns(
@@ -139,6 +121,28 @@ pub fn sequential_rollouts(
         }
     }
     Ok(episodes)
+}
+
+/// One request for turn `turn` of each of the episodes at `indices`.
+fn turn_requests<'a>(
+    environment: &RolloutEnvironment<'_>,
+    problems: &'a [Problem],
+    episodes: &[Episode],
+    indices: &[usize],
+    turn: usize,
+    seed: Seed,
+) -> Vec<GradedRequest<'a>> {
+    let requests = indices.iter().map(|&index| {
+        let problem = &problems[index];
+        let earlier = &episodes[index].turns[..turn];
+        let dialogue = environment.next_dialogue(&problem.question, earlier);
+        let seeds = vec![attempt_seed(seed, problem, turn, 0)];
+        GradedRequest {
+            problem,
+            request: PolicyRequest::new(dialogue, seeds),
+        }
+    });
+    requests.collect()
 }
 
 fn ends_in_degenerate_attempt(episode: &Episode) -> bool {

@@ -1,10 +1,8 @@
-//! Which steps of an attempt still lead to a right answer: the policy goes on from each of them
-//! several times (GLoRe, Havrilla et al. 2024, after Wang et al. 2023).
+//! Step labels of attempts: whether some continuation of each step is right (GLoRe, Havrilla et al.
+//! 2024, after Wang et al. 2023).
 //!
-//! Responsible for what is asked and for the labels that follow. A right continuation of a step is
-//! one of every step before it as well, and a right attempt is one of all its steps, so only
-//! wrong attempts are gone on from, and their last step, with nothing behind it, is bad. Must not
-//! know what labels are for.
+//! A right continuation of a step continues every step before it as well, and a right attempt all of
+//! its steps. Only wrong attempts need continuations, and their last step is wrong.
 
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +47,7 @@ pub struct StepLabelRequest<'a> {
     pub fresh_attempt: Option<&'a str>,
 }
 
-/// The judged attempts at one problem, and what judging them cost.
+/// The labelled attempts at one problem, and the tokens of their labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProblemStepLabels {
@@ -63,7 +61,7 @@ pub struct ProblemStepLabels {
     pub sampled_tokens: u64,
 }
 
-/// How a policy goes on from a step.
+/// How a policy continues a step.
 #[derive(Clone, Copy, Debug)]
 pub struct ContinuationConfig {
     /// How a question becomes a dialogue.
@@ -107,31 +105,24 @@ fn continuation_requests(
     onward: ContinuationConfig,
     seed: Seed,
 ) -> Vec<PolicyRequest> {
-    let seed = seed.derive(&asked.problem.id);
-    let of = |(number, text): (usize, &&str)| -> Vec<PolicyRequest> {
+    let seed = seed.derive(&asked.problem.id).derive("attempt");
+    let mut requests = Vec::new();
+    for (number, text) in asked.wrong.iter().enumerate() {
+        let seed = seed.derive_indexed(number as u64).derive("step");
         let ends = step_ends(text);
-        let step = |(step, &end): (usize, &usize)| {
-            let seed = seed
-                .derive("attempt")
-                .derive_indexed(number as u64)
-                .derive("step")
-                .derive_indexed(step as u64);
+        for (step, &end) in ends[..ends.len() - 1].iter().enumerate() {
+            let seed = seed.derive_indexed(step as u64);
             let dialogue = onward.prompt.dialogue(&asked.problem.question, &[]);
             let seeds = (0..onward.continuations)
                 .map(|sample| seed.derive_indexed(u64::from(sample)))
                 .collect();
-            PolicyRequest {
+            requests.push(PolicyRequest {
                 prefix: text[..end].to_owned(),
                 ..PolicyRequest::new(dialogue, seeds)
-            }
-        };
-        ends[..ends.len() - 1]
-            .iter()
-            .enumerate()
-            .map(step)
-            .collect()
-    };
-    asked.wrong.iter().enumerate().flat_map(of).collect()
+            });
+        }
+    }
+    requests
 }
 
 /// The labels of one problem's attempts; takes the answers to its requests.
@@ -140,53 +131,58 @@ fn label_problem(
     answers: &mut impl Iterator<Item = Vec<SampledAttempt>>,
     grade: GradeFn<'_>,
 ) -> ProblemStepLabels {
-    let mut trace = ProblemStepLabels::default();
+    let mut labels = ProblemStepLabels::default();
     for text in &asked.wrong {
-        let ends = step_ends(text);
-        let mut steps: Vec<LabeledStep> = Vec::with_capacity(ends.len());
-        for &end in &ends[..ends.len() - 1] {
-            let drawn = answers.next().unwrap_or_default();
-            trace.prompt_tokens += drawn
-                .iter()
-                .map(|attempt| u64::from(attempt.prompt_tokens))
-                .sum::<u64>();
-            trace.sampled_tokens += drawn
-                .iter()
-                .map(|attempt| u64::from(attempt.tokens))
-                .sum::<u64>();
-            let mut whole = drawn
-                .iter()
-                .map(|attempt| format!("{}{}", &text[..end], attempt.text));
-            let right = |whole: &String| grade(asked.problem, whole).verdict.is_right();
-            steps.push(LabeledStep {
-                end,
-                right_completion: whole.find(right),
-            });
-        }
-        steps.push(LabeledStep {
-            end: text.len(),
-            right_completion: None,
-        });
-        let mut later = None;
-        for step in steps.iter_mut().rev() {
-            step.right_completion = step.right_completion.take().or_else(|| later.take());
-            later.clone_from(&step.right_completion);
-        }
-        trace
-            .attempts
-            .push(labeled_attempt(asked, text, false, steps));
+        let steps = label_wrong_attempt(asked.problem, text, answers, grade, &mut labels);
+        let attempt = labeled_attempt(asked, text, false, steps);
+        labels.attempts.push(attempt);
     }
     for text in &asked.right {
-        let whole = Some((*text).to_owned());
         let steps = step_ends(text).into_iter().map(|end| LabeledStep {
             end,
-            right_completion: whole.clone(),
+            right_completion: Some((*text).to_owned()),
         });
-        trace
-            .attempts
-            .push(labeled_attempt(asked, text, true, steps.collect()));
+        let attempt = labeled_attempt(asked, text, true, steps.collect());
+        labels.attempts.push(attempt);
     }
-    trace
+    labels
+}
+
+/// The labels of a wrong attempt's steps; counts the tokens of their continuations in `labels`.
+fn label_wrong_attempt(
+    problem: &Problem,
+    text: &str,
+    answers: &mut impl Iterator<Item = Vec<SampledAttempt>>,
+    grade: GradeFn<'_>,
+    labels: &mut ProblemStepLabels,
+) -> Vec<LabeledStep> {
+    let mut steps: Vec<LabeledStep> = Vec::new();
+    for end in step_ends(text) {
+        // Nothing follows the last step.
+        let continuations = if end < text.len() {
+            answers.next().unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        for attempt in &continuations {
+            labels.prompt_tokens += u64::from(attempt.prompt_tokens);
+            labels.sampled_tokens += u64::from(attempt.tokens);
+        }
+        let right_completion = continuations
+            .iter()
+            .map(|attempt| format!("{}{}", &text[..end], attempt.text))
+            .find(|whole| grade(problem, whole).verdict.is_right());
+        steps.push(LabeledStep {
+            end,
+            right_completion,
+        });
+    }
+    let mut later = None;
+    for step in steps.iter_mut().rev() {
+        step.right_completion = step.right_completion.take().or_else(|| later.take());
+        later.clone_from(&step.right_completion);
+    }
+    steps
 }
 
 fn labeled_attempt(

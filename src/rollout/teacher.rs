@@ -1,8 +1,5 @@
-//! The improved last turn: what the policy should have said where its own turns failed.
-//!
-//! Responsible for who is asked, what they are shown, and which of several answers is carried
-//! forward. Hides the difference between a reference solution, a stronger model and the policy
-//! itself. Must not know how the improved turns are weighed or trained on.
+//! The improved last turn of episodes whose own turns failed: from a reference solution, a stronger
+//! model or the policy itself.
 
 use std::collections::BTreeMap;
 
@@ -19,64 +16,64 @@ use super::graded_policy::{GradeFn, GradedPolicy, GradedRequest, attempt_seed};
 /// The temperature at which the official code samples its teacher.
 pub const TEACHER_TEMPERATURE: f64 = 0.7;
 
-/// Whoever supplies the improved turn, ready to be asked.
+/// The source of the improved turn.
 pub enum TeacherPolicy<'a> {
     /// The task's reference solution; costs no tokens.
     Reference,
     /// A stronger model, shown the **plain question** without the failed attempts, at temperature
     /// 0.7.
     ///
-    /// The paper shows GPT-3.5 the same state as the learner. A small stronger checkpoint was
-    /// measured to do best from the plain question: it never saw another model's mistakes, and
-    /// answers at its single-turn strength only without them.
+    /// The paper shows GPT-3.5 the same state as the learner. By measurement, a small stronger
+    /// checkpoint does best from the plain question: it never saw another model's mistakes in
+    /// training.
     StrongerModel(&'a mut dyn Policy),
-    /// A model with settings of its own, as those behind an API have.
+    /// A model with its own settings, such as an API model.
     CustomModel {
-        /// Who is asked.
+        /// The model.
         policy: &'a mut dyn Policy,
-        /// What it is shown.
+        /// The part of the dialogue that it sees.
         view: TeacherView,
         /// How it samples.
         sampling: SamplingConfig,
     },
     /// The policy itself at the failed state, with its whole history (self-distillation, best of N).
     OwnPolicy {
-        /// The policy that is trained.
+        /// The trained policy.
         policy: &'a mut dyn Policy,
-        /// Samples drawn per problem; the first with the maximal reward is carried forward.
+        /// Samples per problem; the first with the maximal reward is carried forward.
         best_of: u32,
     },
 }
 
-/// How the improved turn is asked for.
+/// How the improved turn is sampled.
 #[derive(Clone, Debug)]
 pub struct ImproveConfig {
     /// How question, attempts and retry texts become a dialogue.
     pub prompt: PromptConfig,
-    /// How the improved turn is sampled; a stronger model has a temperature of its own.
+    /// How the improved turn is sampled; a stronger model has its own temperature.
     pub sampling: SamplingConfig,
-    /// Whether a right episode is finished. If not, its latest right attempt is added once more
-    /// as the answer to the retry text, so that the policy also learns to stand by what is right.
+    /// Whether a right episode is finished. If not, its latest right attempt is repeated as the
+    /// answer to the retry text, so the policy also learns to keep right answers.
     pub stop_on_success: bool,
 }
 
-/// What improving cost, and how it went.
+/// Counts of an improvement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImproveStats {
-    /// Problems the teacher was asked about.
+    /// Problems whose own turns all failed.
     pub problems_asked: u64,
-    /// Answers it gave.
+    /// Answers to them.
     pub answers: u64,
     /// Tokens sampled for them.
     pub tokens: u64,
     /// Improved turns that are right.
     pub right: u64,
-    /// Episodes that were right already and got their right attempt once more.
+    /// Right episodes that got their right attempt once more.
     pub repeated: u64,
 }
 
 impl ImproveStats {
-    /// What one episode's improvement was, seen from the episode before and after it.
+    /// The counts of one episode, from the episode before and after its improvement.
     #[must_use]
     pub fn from_episodes(before: &Episode, after: &Episode) -> Self {
         let mut improved = Self::default();
@@ -88,7 +85,7 @@ impl ImproveStats {
         improved
     }
 
-    /// Adds what another call counted.
+    /// Adds the counts of another call.
     pub fn add(&mut self, other: &Self) {
         self.problems_asked += other.problems_asked;
         self.answers += other.answers;
@@ -104,12 +101,12 @@ pub enum TeacherError {
     /// The policy behind the teacher could not answer.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// A reference solution was asked for where there is none.
+    /// A problem has no reference solution.
     #[error(
         "problem `{0}` has no reference solution; choose another `teacher` or a task with solutions"
     )]
     NoSolution(String),
-    /// An episode is about a problem that was not handed over.
+    /// The problem of an episode is missing.
     #[error("an episode is about problem `{0}`, which is not among the problems to improve on")]
     UnknownProblem(String),
     /// Best of nothing.
@@ -120,8 +117,7 @@ pub enum TeacherError {
 /// Appends the improved turn to every episode in which no turn is right.
 ///
 /// Right episodes stay as they are, or keep their right attempt once more (see
-/// [`ImproveConfig::stop_on_success`]). The improved turn may itself be wrong and is kept then, as in
-/// the official code.
+/// [`ImproveConfig::stop_on_success`]). A wrong improved turn is kept too, as in the official code.
 ///
 /// # Errors
 /// If the teacher cannot answer, or an episode's problem or reference solution is missing.
@@ -200,72 +196,35 @@ impl TeacherPolicy<'_> {
             }
             Self::CustomModel {
                 policy,
-                view: sees,
+                view,
                 sampling,
             } => {
-                let author = CandidateAuthor::Teacher;
-                ask_teacher(
-                    GradedPolicy {
-                        policy,
-                        author,
-                        sampling: &sampling,
-                        grade,
-                    },
-                    states,
-                    |problem, turns| {
-                        let shown = if sees == TeacherView::Dialogue {
-                            turns
-                        } else {
-                            &[]
-                        };
-                        let dialogue =
-                            full_history_environment(plan).next_dialogue(&problem.question, shown);
-                        PolicyRequest::new(
-                            dialogue,
-                            vec![attempt_seed(
-                                seed.derive("teacher"),
-                                problem,
-                                turns.len(),
-                                0,
-                            )],
-                        )
-                    },
-                )
+                let teacher = GradedPolicy {
+                    policy,
+                    author: CandidateAuthor::Teacher,
+                    sampling: &sampling,
+                    grade,
+                };
+                ask_teacher(teacher, states, plan, view, seed, 1)
             }
             Self::OwnPolicy { best_of: 0, .. } => Err(TeacherError::NoSamples),
             Self::OwnPolicy { policy, best_of } => {
-                let author = CandidateAuthor::Policy;
-                let sampling = &plan.sampling;
+                let own_policy = GradedPolicy {
+                    policy,
+                    author: CandidateAuthor::Policy,
+                    sampling: &plan.sampling,
+                    grade,
+                };
                 ask_teacher(
-                    GradedPolicy {
-                        policy,
-                        author,
-                        sampling,
-                        grade,
-                    },
+                    own_policy,
                     states,
-                    |problem, turns| {
-                        let sample = |sample| {
-                            attempt_seed(seed.derive("teacher"), problem, turns.len(), sample)
-                        };
-                        PolicyRequest::new(
-                            full_history_environment(plan).next_dialogue(&problem.question, turns),
-                            (0..best_of).map(sample).collect(),
-                        )
-                    },
+                    plan,
+                    TeacherView::Dialogue,
+                    seed,
+                    best_of,
                 )
             }
         }
-    }
-}
-
-/// The environment in which the whole dialogue is seen.
-const fn full_history_environment(plan: &ImproveConfig) -> RolloutEnvironment<'_> {
-    RolloutEnvironment {
-        prompt: &plan.prompt,
-        window: None,
-        stop_on_success: true,
-        self_review: None,
     }
 }
 
@@ -286,17 +245,38 @@ fn reference_turn(problem: &Problem, grade: GradeFn<'_>) -> Result<Turn, Teacher
     }))
 }
 
-/// Asks about every state at once; of several answers the first best is carried forward.
+/// Asks about every state at once, with the whole history; the first best of `samples` answers is
+/// carried forward.
 fn ask_teacher(
-    mut respondent: GradedPolicy<'_>,
+    mut teacher: GradedPolicy<'_>,
     states: &[(&Problem, &[Turn])],
-    request: impl Fn(&Problem, &[Turn]) -> PolicyRequest,
+    plan: &ImproveConfig,
+    view: TeacherView,
+    seed: Seed,
+    samples: u32,
 ) -> Result<Vec<Turn>, TeacherError> {
-    let asked = states.iter().map(|&(problem, turns)| GradedRequest {
-        problem,
-        request: request(problem, turns),
+    let environment = RolloutEnvironment {
+        prompt: &plan.prompt,
+        window: None,
+        stop_on_success: true,
+        self_review: None,
+    };
+    let seed = seed.derive("teacher");
+    let requests = states.iter().map(|&(problem, turns)| {
+        let visible = match view {
+            TeacherView::Dialogue => turns,
+            TeacherView::Question => &[],
+        };
+        let dialogue = environment.next_dialogue(&problem.question, visible);
+        let seeds = (0..samples)
+            .map(|sample| attempt_seed(seed, problem, turns.len(), sample))
+            .collect();
+        GradedRequest {
+            problem,
+            request: PolicyRequest::new(dialogue, seeds),
+        }
     });
-    let answers = respondent.respond_and_grade(asked.collect())?;
+    let answers = teacher.respond_and_grade(requests.collect())?;
     Ok(answers
         .into_iter()
         .map(|candidates| {
@@ -308,14 +288,13 @@ fn ask_teacher(
 
 /// The first of those with the maximal reward, as the official code chooses.
 fn best_candidate(candidates: &[Candidate]) -> usize {
-    let reward = |index: usize| candidates[index].grade.verdict.reward();
-    (1..candidates.len()).fold(0, |best, index| {
-        if reward(index) > reward(best) {
-            index
-        } else {
-            best
+    let mut best = 0;
+    for (index, candidate) in candidates.iter().enumerate() {
+        if candidate.grade.verdict.reward() > candidates[best].grade.verdict.reward() {
+            best = index;
         }
-    })
+    }
+    best
 }
 
 fn last_right_attempt(episode: &Episode) -> Option<&Candidate> {
@@ -327,7 +306,7 @@ fn last_right_attempt(episode: &Episode) -> Option<&Candidate> {
         .find(|candidate| candidate.grade.verdict.is_right())
 }
 
-/// Adds the latest right attempt once more; it is not sampled again and costs no tokens.
+/// Repeats the latest right attempt, which costs no tokens.
 fn repeat_right_attempt(episode: &mut Episode) {
     let copy = last_right_attempt(episode).map(|right| Candidate {
         tokens: 0,
@@ -395,7 +374,7 @@ mod tests {
         (after, improved)
     }
 
-    /// A policy that remembers what it was asked.
+    /// A policy that records its requests.
     #[derive(Default)]
     struct RecordingPolicy {
         asked: Vec<(Dialogue, usize, f64)>,

@@ -1,7 +1,4 @@
-//! How values of the domain are written in columns, and read back.
-//!
-//! One spelling per value, the one that people see in queries. A text that stands for no value is
-//! reported as damage, never guessed at.
+//! Conversions between values of the domain and columns: one spelling per value, as queries show it.
 
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
@@ -22,9 +19,9 @@ impl FromSql for Key {
     }
 }
 
-/// Writes a closed set of values by name and reads it back by comparing with every name.
+/// Writes a closed set of values by name and reads it back; `$word` names the set in an error.
 macro_rules! named_column {
-    ($type:ty, $all:expr, $name:expr) => {
+    ($type:ty, $word:literal, $all:expr, $name:expr) => {
         impl ToSql for $type {
             fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
                 Ok($name(*self).into())
@@ -35,17 +32,19 @@ macro_rules! named_column {
             fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
                 let text = value.as_str()?;
                 let mut all = $all.into_iter();
-                all.find(|&known| $name(known) == text)
-                    .ok_or_else(|| unknown(stringify!($type), text))
+                all.find(|&known| $name(known) == text).ok_or_else(|| {
+                    FromSqlError::Other(format!(concat!("`{}` is no ", $word), text).into())
+                })
             }
         }
     };
 }
 
-named_column!(Status, Status::ALL, Status::name);
-named_column!(Split, Split::ALL, Split::name);
+named_column!(Status, "status", Status::ALL, Status::name);
+named_column!(Split, "split", Split::ALL, Split::name);
 named_column!(
     GradeVerdict,
+    "verdict",
     [
         GradeVerdict::Unreadable,
         GradeVerdict::Wrong,
@@ -55,6 +54,7 @@ named_column!(
 );
 named_column!(
     CandidateAuthor,
+    "author",
     [
         CandidateAuthor::Policy,
         CandidateAuthor::Other,
@@ -69,10 +69,6 @@ const fn author_name(author: CandidateAuthor) -> &'static str {
         CandidateAuthor::Other => "other",
         CandidateAuthor::Teacher => "teacher",
     }
-}
-
-fn unknown(what: &str, text: &str) -> FromSqlError {
-    FromSqlError::Other(format!("`{text}` is no {}", what.to_lowercase()).into())
 }
 
 /// A JSON value in a text column.
@@ -141,10 +137,10 @@ mod tests {
     fn a_word_without_meaning_is_an_error() {
         let memory = Connection::open_in_memory().unwrap();
         let read = memory.query_row("SELECT 'finished'", [], |row| row.get::<_, Status>(0));
-        assert!(
-            read.unwrap_err()
-                .to_string()
-                .contains("`finished` is no status")
-        );
+        let error = read.unwrap_err().to_string();
+        assert!(error.contains("`finished` is no status"), "{error}");
+        let read = memory.query_row("SELECT 'good'", [], |row| row.get::<_, GradeVerdict>(0));
+        let error = read.unwrap_err().to_string();
+        assert!(error.contains("`good` is no verdict"), "{error}");
     }
 }

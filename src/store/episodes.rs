@@ -1,7 +1,4 @@
-//! Problems, and what was said about them: texts once and for ever, grades beside them.
-//!
-//! Responsible for taking episodes apart into rows and putting them together again unchanged;
-//! knows nothing about how a text is graded.
+//! Problems and episodes: their rows, and their values from rows.
 
 use std::collections::HashMap;
 
@@ -13,7 +10,7 @@ use super::database::StoreReader;
 use super::error::{DatabaseError, StoreError};
 use super::stages::ancestor_ids;
 
-/// Row numbers of problem ids; a problem is named in many rows, and its id written in one.
+/// Row numbers of problem ids, which many rows refer to.
 pub(super) struct ProblemIds<'a> {
     connection: &'a Connection,
     ids: HashMap<String, i64>,
@@ -90,11 +87,11 @@ pub(super) fn insert_episodes(
     grader: i64,
     names: &mut ProblemIds<'_>,
     episodes: &[Episode],
-    beside: &[(i64, &[Grade])],
+    further: &[(i64, &[Grade])],
 ) -> Result<(), DatabaseError> {
     let sql = "INSERT INTO episodes (stage, problem, sample, turns) VALUES (?1, ?2, ?3, ?4)";
     let mut add = connection.prepare_cached(sql)?;
-    let mut candidates = CandidateInserter::prepare(connection, grader, beside)?;
+    let mut candidates = CandidateInserter::prepare(connection, grader, further)?;
     for episode in episodes {
         check_chosen_candidates(episode)?;
         let problem = names.get_or_insert(&episode.problem)?;
@@ -131,7 +128,7 @@ struct CandidateInserter<'a> {
     grade: CachedStatement<'a>,
     review: CachedStatement<'a>,
     grader: i64,
-    /// Further graders, and their grades of the texts that are still to come.
+    /// Further graders, and their grades of the remaining texts.
     further_grades: Vec<(i64, std::slice::Iter<'a, Grade>)>,
 }
 
@@ -139,7 +136,7 @@ impl<'a> CandidateInserter<'a> {
     fn prepare(
         connection: &'a Connection,
         grader: i64,
-        beside: &[(i64, &'a [Grade])],
+        further: &[(i64, &'a [Grade])],
     ) -> rusqlite::Result<Self> {
         let text = "INSERT INTO candidates
                         (episode, turn, candidate, author, text, tokens, prompt, finished, chosen)
@@ -148,45 +145,34 @@ impl<'a> CandidateInserter<'a> {
             "INSERT INTO grades (candidate, grader, answer, verdict) VALUES (?1, ?2, ?3, ?4)";
         let review = "INSERT INTO reviews (episode, turn, text, tokens, prompt, approves)
                       VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let prepare = |sql| connection.prepare_cached(sql);
-        let beside = beside
-            .iter()
-            .map(|(grader, grades)| (*grader, grades.iter()))
-            .collect();
         Ok(Self {
-            text: prepare(text)?,
-            grade: prepare(grade)?,
-            review: prepare(review)?,
+            text: connection.prepare_cached(text)?,
+            grade: connection.prepare_cached(grade)?,
+            review: connection.prepare_cached(review)?,
             grader,
-            further_grades: beside,
+            further_grades: further
+                .iter()
+                .map(|(grader, grades)| (*grader, grades.iter()))
+                .collect(),
         })
     }
 
     fn insert_turn(&mut self, episode: i64, number: u32, turn: &Turn) -> rusqlite::Result<()> {
         for (index, candidate) in turn.candidates.iter().enumerate() {
-            let Candidate {
-                author,
-                text,
-                tokens,
-                prompt_tokens: prompt,
-                finished,
-                grade,
-            } = candidate;
-            let chosen = index == turn.chosen;
-            let values = params![
+            let Grade { answer, verdict } = &candidate.grade;
+            let id = self.text.insert(params![
                 episode,
                 number,
                 index as u32,
-                author,
-                text,
-                tokens,
-                prompt,
-                finished,
-                chosen
-            ];
-            let id = self.text.insert(values)?;
+                candidate.author,
+                candidate.text,
+                candidate.tokens,
+                candidate.prompt_tokens,
+                candidate.finished,
+                index == turn.chosen
+            ])?;
             self.grade
-                .execute(params![id, self.grader, grade.answer, grade.verdict])?;
+                .execute(params![id, self.grader, answer, verdict])?;
             // Text by text rather than grader by grader: rows are then added in the table's order.
             for (grader, grades) in &mut self.further_grades {
                 if let Some(grade) = grades.next() {
@@ -195,15 +181,15 @@ impl<'a> CandidateInserter<'a> {
                 }
             }
         }
-        if let Some(AttemptReview {
-            text,
-            tokens,
-            prompt_tokens: prompt,
-            approves,
-        }) = &turn.review
-        {
-            self.review
-                .execute(params![episode, number, text, tokens, prompt, approves])?;
+        if let Some(review) = &turn.review {
+            self.review.execute(params![
+                episode,
+                number,
+                review.text,
+                review.tokens,
+                review.prompt_tokens,
+                review.approves
+            ])?;
         }
         Ok(())
     }
@@ -269,16 +255,11 @@ impl StoreReader {
                 };
                 episodes.push((problem, episode));
             }
-            let places = preparation_order(
-                connection,
-                stage,
-                episodes.iter().map(|(problem, _)| *problem),
-            )?;
-            let place = |problem: &i64| places.get(problem).copied().unwrap_or((usize::MAX, 0));
-            episodes.sort_by(|(a, left), (b, right)| {
-                let order = place(a).cmp(&place(b));
-                order
-                    .then_with(|| (&left.problem, left.sample).cmp(&(&right.problem, right.sample)))
+            let problems = episodes.iter().map(|(problem, _)| *problem);
+            let order = preparation_order(connection, stage, problems)?;
+            episodes.sort_by_cached_key(|(problem, episode)| {
+                let position = order.get(problem).copied().unwrap_or((usize::MAX, 0));
+                (position, episode.problem.clone(), episode.sample)
             });
             Ok(episodes.into_iter().map(|(_, episode)| episode).collect())
         })
@@ -346,7 +327,7 @@ fn read_turns(connection: &Connection, episode: i64) -> rusqlite::Result<Vec<Tur
     Ok(turns)
 }
 
-/// What was said about the turns of one episode, by turn.
+/// The reviews of one episode, by turn.
 fn read_reviews(
     connection: &Connection,
     episode: i64,
@@ -405,4 +386,43 @@ fn preparation_order(
         }
     }
     Ok(places)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::GradeVerdict;
+    use crate::store::StageResults;
+    use crate::store::fixtures::*;
+
+    #[test]
+    fn a_hundred_thousand_texts_go_in_with_one_transaction() {
+        let (_folder, mut store) = fresh_store();
+        let turns = || {
+            (0..10)
+                .map(|n| Turn::single(candidate(&n.to_string(), GradeVerdict::Wrong)))
+                .collect()
+        };
+        let episodes = (0..10_000).map(|n| Episode {
+            problem: format!("p/{n}"),
+            sample: 0,
+            turns: turns(),
+        });
+        let results = StageResults {
+            episodes: episodes.collect(),
+            grader: Some(("numeric".to_owned(), 1)),
+            ..StageResults::default()
+        };
+        store
+            .record_stage_results(&key("evaluate"), &results)
+            .unwrap();
+        let counted = store
+            .query("SELECT count(*), count(DISTINCT problem) FROM attempts", 1)
+            .unwrap();
+        assert_eq!(counted.rows, [[json!(100_000), json!(10_000)]]);
+        let back = store.episodes(&key("evaluate")).unwrap();
+        assert!(back.len() == 10_000 && back.iter().all(|episode| episode.turns.len() == 10));
+    }
 }

@@ -1,7 +1,4 @@
-//! Everything that can go wrong with the database, in words a user can act on.
-//!
-//! Responsible for turning the engine's error codes into cases; hides those codes from the rest of
-//! the program.
+//! The errors of the store, from the error codes of the engine.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -13,7 +10,7 @@ use crate::domain::Key;
 /// An error of the engine or the file system below the store.
 type BoxedError = Box<dyn Error + Send + Sync>;
 
-/// Why the store could not do what was asked.
+/// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -23,19 +20,9 @@ pub enum StoreError {
         /// Where it was looked for.
         path: PathBuf,
     },
-    /// The database was written by a later version of the program.
-    #[error("{}: this database has schema version {found}, and this program knows versions up to {known}; use the newer rise-lab that wrote it, or another store with `--store`", path.display())]
-    NewerSchema {
-        /// Its schema version.
-        found: i32,
-        /// The last version known here.
-        known: i32,
-        /// The database file.
-        path: PathBuf,
-    },
-    /// The database must be brought up to date before it can be read.
-    #[error("{}: this database has schema version {found}, and this program reads version {known}; run `rise-lab sweep` on this store once to bring it up to date", path.display())]
-    OlderSchema {
+    /// Another version of the program wrote the database.
+    #[error("{}: this database has schema version {found}, and this rise-lab reads version {known} only; use the rise-lab that wrote it, or name another store with `--store`", path.display())]
+    OtherSchema {
         /// Its schema version.
         found: i32,
         /// The version that is read here.
@@ -48,7 +35,7 @@ pub enum StoreError {
     NotOurDatabase {
         /// The file.
         path: PathBuf,
-        /// What it is instead.
+        /// The kind of file it is.
         what: &'static str,
     },
     /// Another process writes to this store.
@@ -56,7 +43,7 @@ pub enum StoreError {
     Busy {
         /// The store folder.
         path: PathBuf,
-        /// The other process, where it could be told.
+        /// The other process, if its id is readable.
         pid: Option<u32>,
     },
     /// Another program holds the database file itself.
@@ -72,7 +59,7 @@ pub enum StoreError {
     CannotWrite {
         /// The folder or file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: BoxedError,
     },
     /// The file system cannot hold this kind of database.
@@ -88,7 +75,7 @@ pub enum StoreError {
     Damaged {
         /// The database file.
         path: PathBuf,
-        /// What was found.
+        /// The damage.
         what: String,
     },
     /// The engine refused a statement of ours.
@@ -96,9 +83,9 @@ pub enum StoreError {
     Sql {
         /// The database file.
         path: PathBuf,
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
-        /// What the engine said.
+        /// The error of the engine.
         source: BoxedError,
     },
     /// A query that is not one read.
@@ -106,7 +93,7 @@ pub enum StoreError {
         "only one statement that reads is allowed here, such as `SELECT ... FROM run_scores`: {what}"
     )]
     ReadOnlyQuery {
-        /// What is wrong with it.
+        /// The problem.
         what: &'static str,
     },
     /// A query that cannot be understood or evaluated.
@@ -114,7 +101,7 @@ pub enum StoreError {
         "this query cannot be run: {message}; `SELECT name, sql FROM sqlite_schema` lists every table and view"
     )]
     BadQuery {
-        /// What the engine said.
+        /// The error of the engine.
         message: String,
     },
     /// A query that took too long.
@@ -126,7 +113,7 @@ pub enum StoreError {
     /// No experiment has this name.
     #[error("no experiment is called `{given}`{}; `rise-lab runs` lists what there is", suggestion(nearest.as_deref()))]
     UnknownExperiment {
-        /// The name asked for.
+        /// The given name.
         given: String,
         /// The closest name there is.
         nearest: Option<String>,
@@ -134,7 +121,7 @@ pub enum StoreError {
     /// No run has this key or label.
     #[error("no run has the key or label `{given}`{}; `rise-lab runs` lists them", suggestion(nearest.as_deref()))]
     UnknownRun {
-        /// What was asked for.
+        /// The given key or label.
         given: String,
         /// The closest label there is.
         nearest: Option<String>,
@@ -142,7 +129,7 @@ pub enum StoreError {
     /// Several runs fit.
     #[error("`{given}` could be any of these runs: {}; give more digits of the key", candidates.join(", "))]
     AmbiguousRun {
-        /// What was asked for.
+        /// The given key or label.
         given: String,
         /// Keys of the runs that fit, at most five of them.
         candidates: Vec<String>,
@@ -180,7 +167,7 @@ pub enum StoreError {
     BadResults {
         /// The stage.
         key: Key,
-        /// What is wrong, and where.
+        /// The problem and its place.
         what: String,
     },
     /// A plan that does not fit the database.
@@ -188,7 +175,7 @@ pub enum StoreError {
     BadRun {
         /// The run's label.
         label: String,
-        /// What is wrong with it.
+        /// The problem.
         what: String,
     },
 }
@@ -201,7 +188,7 @@ fn suggestion(nearest: Option<&str>) -> String {
 }
 
 impl StoreError {
-    /// The case that an error of the engine stands for.
+    /// The case of an error of the engine.
     pub(super) fn from_sqlite(path: &Path, doing: &'static str, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
         if matches!(
@@ -246,11 +233,11 @@ impl StoreError {
     }
 }
 
-/// An error inside a piece of work on the database, before it is known where and at what.
+/// An error inside a transaction, without the path and the operation.
 pub(super) enum DatabaseError {
     /// The engine's.
     Sqlite(rusqlite::Error),
-    /// Results that cannot be stored, told without the stage.
+    /// Results that cannot be stored, without the stage.
     InvalidResults(String),
     /// Ours, complete.
     Store(StoreError),
@@ -301,7 +288,7 @@ mod tests {
                 pid: None,
             }
             .to_string(),
-            StoreError::NewerSchema {
+            StoreError::OtherSchema {
                 found: 9,
                 known: 1,
                 path: path.clone(),
@@ -326,7 +313,7 @@ mod tests {
         insta::assert_snapshot!(shown.join("\n"), @r#"
         store: another rise-lab process (process 17) is working on this store; wait for it, stop it, or name another store with `--store`
         store: another rise-lab process is working on this store; wait for it, stop it, or name another store with `--store`
-        store: this database has schema version 9, and this program knows versions up to 1; use the newer rise-lab that wrote it, or another store with `--store`
+        store: this database has schema version 9, and this rise-lab reads version 1 only; use the rise-lab that wrote it, or name another store with `--store`
         store: cannot write here (disk full); free space, allow writing, or name another store with `--store`
         no run has the key or label `weka` (did you mean `weak`?); `rise-lab runs` lists them
         no experiment is called `a`; `rise-lab runs` lists what there is

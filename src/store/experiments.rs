@@ -1,9 +1,6 @@
-//! What was asked for: experiments with their planned runs and stages.
-//!
-//! Responsible for making the database agree with an experiment file that may have changed since
-//! it last ran; knows nothing about how a file becomes a plan.
+//! Experiments with their planned runs and stages, and their progress.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
@@ -13,8 +10,8 @@ use crate::domain::{Key, nearest_name};
 use super::column_types::JsonColumn;
 use super::database::{Store, StoreReader};
 use super::error::{DatabaseError, StoreError};
-use super::rows::{CheckpointRow, ExperimentRow};
-use super::stages::stage_id;
+use super::rows::{CheckpointRow, ExperimentProgress, ExperimentRow, StageRow, Status};
+use super::stages::{COLUMNS, stage_id, stage_row};
 
 /// One run of an experiment, as planned.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,9 +28,9 @@ pub struct PlannedRunRow {
     pub axes: Vec<(String, String)>,
     /// The whole run specification.
     pub spec: Value,
-    /// The stages that it needs, in order; planned with it or known already.
+    /// The stages that it needs, in order, planned with it or known already.
     pub stages: Vec<Key>,
-    /// What is evaluated, in order; each with `run` equal to `key`.
+    /// Its evaluated checkpoints, in order; each has `run` equal to `key`.
     pub checkpoints: Vec<CheckpointRow>,
 }
 
@@ -51,11 +48,10 @@ pub struct PlannedStageRow {
 }
 
 impl Store {
-    /// Records an experiment as its file says now.
+    /// Records an experiment as its file is now.
     ///
-    /// Runs that the file no longer has are forgotten, the stages they used are kept. What is known
-    /// about runs and stages that stay (status, results) stays too; a run that was done and needs a
-    /// stage that is not is queued again.
+    /// Deletes the runs that the file no longer has and keeps their stages. Other runs and stages
+    /// keep their statuses and results. A done run that needs an unfinished stage is queued again.
     ///
     /// # Errors
     /// If a run names a stage that was neither planned nor known, or the database fails.
@@ -93,7 +89,7 @@ fn upsert_experiment(connection: &Connection, row: &ExperimentRow) -> rusqlite::
     Ok(())
 }
 
-/// A stage that is known keeps its row: its key stands for what it does.
+/// A known stage keeps its row, since the key determines its content.
 fn insert_stage(connection: &Connection, stage: &PlannedStageRow) -> Result<(), DatabaseError> {
     let sql =
         "INSERT INTO stages (key, kind, label, inputs, status) VALUES (?1, ?2, ?3, ?4, 'queued')
@@ -279,4 +275,339 @@ fn experiment_row(row: &Row<'_>) -> rusqlite::Result<ExperimentRow> {
         toml: row.get(2)?,
         report,
     })
+}
+
+/// Counts by status, by experiment.
+type StatusCounts = BTreeMap<String, Vec<(Status, u64)>>;
+
+impl StoreReader {
+    /// The progress of every experiment, by name.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn experiment_progress(&self) -> Result<Vec<ExperimentProgress>, StoreError> {
+        self.read_transaction("counting runs and stages", |connection| {
+            let runs = "SELECT experiment, status, count(*) FROM runs GROUP BY experiment, status";
+            let stages = "SELECT r.experiment, s.status, count(DISTINCT s.id)
+                          FROM runs r
+                          JOIN run_stages u ON u.run = r.id
+                          JOIN stages s ON s.id = u.stage
+                          GROUP BY r.experiment, s.status";
+            let mut runs = count_by_status(connection, runs)?;
+            let mut stages = count_by_status(connection, stages)?;
+            let mut active_or_failed = active_or_failed_stages(connection)?;
+            let mut names =
+                connection.prepare_cached("SELECT name FROM experiments ORDER BY name")?;
+            let rows = names.query_map([], |row| {
+                let experiment: String = row.get(0)?;
+                Ok(ExperimentProgress {
+                    runs: runs.remove(&experiment).unwrap_or_default(),
+                    stages: stages.remove(&experiment).unwrap_or_default(),
+                    active_or_failed: active_or_failed.remove(&experiment).unwrap_or_default(),
+                    experiment,
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+}
+
+fn count_by_status(connection: &Connection, sql: &str) -> rusqlite::Result<StatusCounts> {
+    let mut counts = StatusCounts::new();
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let count = row.get::<_, i64>(2)? as u64;
+        counts
+            .entry(row.get(0)?)
+            .or_default()
+            .push((row.get(1)?, count));
+    }
+    Ok(counts)
+}
+
+/// Running and failed stages by experiment, in the order in which its runs first need them.
+fn active_or_failed_stages(
+    connection: &Connection,
+) -> rusqlite::Result<BTreeMap<String, Vec<StageRow>>> {
+    // The cross join makes the engine begin with the stages, since few of them fit.
+    let sql = format!(
+        "SELECT {COLUMNS}, r.experiment
+         FROM stages s CROSS JOIN run_stages u ON u.stage = s.id CROSS JOIN runs r ON r.id = u.run
+         WHERE s.status IN ('running', 'failed')
+         GROUP BY r.experiment, s.id
+         ORDER BY r.experiment, min(r.position * 4294967296 + u.position), s.key"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([])?;
+    let mut by_experiment: BTreeMap<String, Vec<StageRow>> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        by_experiment
+            .entry(row.get("experiment")?)
+            .or_default()
+            .push(stage_row(row)?);
+    }
+    Ok(by_experiment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fixtures::*;
+    use crate::store::{RunRow, StageResults, StageSharing};
+
+    #[test]
+    fn a_plan_comes_back() {
+        let (_folder, store) = fresh_store();
+        assert_eq!(store.experiments().unwrap(), [experiment("one")]);
+        let found = store.runs("one").unwrap();
+        assert_eq!(found[1], store.run_by_key("one", &key("strong")).unwrap());
+        let lines = store.list_runs(None).unwrap();
+        assert_eq!(lines, store.list_runs(Some("one")).unwrap());
+        let of = |run: &RunRow| {
+            (
+                run.key.clone(),
+                run.label.clone(),
+                run.seed,
+                run.axes.clone(),
+                run.status,
+            )
+        };
+        let listed: Vec<_> = lines
+            .into_iter()
+            .map(|line| (line.key, line.label, line.seed, line.axes, line.status))
+            .collect();
+        assert_eq!(listed, found.iter().map(of).collect::<Vec<_>>());
+        assert!(store.list_runs(Some("two")).unwrap().is_empty());
+        assert_eq!(
+            (found[0].key.clone(), found[0].status),
+            (key("weak"), Status::Queued)
+        );
+        assert_eq!(
+            (found[1].seed, &found[1].axes, &found[1].spec),
+            (3, &runs()[1].axes, &runs()[1].spec)
+        );
+        let checkpoints = store.checkpoints("one").unwrap();
+        assert_eq!(
+            checkpoints,
+            [
+                runs()[0].checkpoints[0].clone(),
+                runs()[1].checkpoints[0].clone()
+            ]
+        );
+        let kinds = |rows: Vec<StageRow>| rows.into_iter().map(|row| row.kind).collect::<Vec<_>>();
+        assert_eq!(
+            kinds(store.experiment_stages("one").unwrap()),
+            ["prepare", "base", "evaluate", "evaluate greedily"]
+        );
+        assert_eq!(
+            kinds(store.run_stages("one", &key("strong")).unwrap()),
+            ["prepare", "base", "evaluate greedily"]
+        );
+        assert_eq!(
+            store.stage_sharing("one").unwrap(),
+            StageSharing {
+                requested: 6,
+                distinct: 4
+            }
+        );
+        assert_eq!(
+            store.stage_inputs(&key("evaluate")).unwrap(),
+            [key("base"), key("prepare")]
+        );
+    }
+
+    #[test]
+    fn planning_again_keeps_results_and_forgets_only_runs() {
+        let (_folder, mut store) = fresh_store();
+        record_evaluation(&mut store);
+        store
+            .set_run_status("one", &key("strong"), Status::Failed, Some("no memory"))
+            .unwrap();
+        let changed = ExperimentRow {
+            question: "Still?".to_owned(),
+            ..experiment("one")
+        };
+        let moved = PlannedRunRow {
+            position: 0,
+            label: "base=strong".to_owned(),
+            ..run("strong", 0, "evaluate greedily")
+        };
+        store
+            .record_experiment(&changed, &[moved], &stages())
+            .unwrap();
+        let left = store.runs("one").unwrap();
+        assert_eq!(left.len(), 1);
+        assert_eq!(
+            (left[0].label.as_str(), left[0].error.as_deref()),
+            ("base=strong", Some("no memory"))
+        );
+        assert_eq!(store.find_experiment("one").unwrap(), changed);
+        assert_eq!(stage_status(&store, "evaluate"), Status::Done);
+        assert_eq!(store.episodes(&key("evaluate")).unwrap().len(), 3);
+        assert_eq!(store.checkpoints("one").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_done_run_that_needs_more_is_queued_again() {
+        let (_folder, mut store) = fresh_store();
+        record_evaluation(&mut store);
+        store
+            .record_stage_results(&key("base"), &StageResults::default())
+            .unwrap();
+        for name in ["weak", "strong"] {
+            store
+                .set_run_status("one", &key(name), Status::Done, None)
+                .unwrap();
+        }
+        store
+            .record_experiment(&experiment("one"), &runs(), &stages())
+            .unwrap();
+        let statuses: Vec<_> = store
+            .runs("one")
+            .unwrap()
+            .into_iter()
+            .map(|row| row.status)
+            .collect();
+        assert_eq!(statuses, [Status::Done, Status::Queued]);
+    }
+
+    #[test]
+    fn one_run_may_be_part_of_two_experiments() {
+        let (_folder, mut store) = fresh_store();
+        store
+            .record_experiment(&experiment("two"), &runs()[..1], &stages())
+            .unwrap();
+        store
+            .set_run_status("two", &key("weak"), Status::Done, None)
+            .unwrap();
+        assert_eq!(store.runs("one").unwrap()[0].status, Status::Queued);
+        assert_eq!(
+            store.find_run("base=weak seed=3").unwrap().experiment,
+            "one"
+        );
+    }
+
+    #[test]
+    fn a_plan_that_does_not_fit_is_refused_whole() {
+        let (_folder, mut store) = fresh_store();
+        let lost = PlannedRunRow {
+            stages: vec![key("nowhere")],
+            ..run("lost", 0, "evaluate")
+        };
+        let refused = store.record_experiment(&experiment("two"), &[lost], &[stage("new", &[])]);
+        assert!(
+            matches!(refused, Err(StoreError::UnknownStage { .. })),
+            "{refused:?}"
+        );
+        let huge = PlannedRunRow {
+            seed: u64::MAX,
+            ..run("huge", 0, "evaluate")
+        };
+        assert!(matches!(
+            store.record_experiment(&experiment("two"), &[huge], &[]),
+            Err(StoreError::BadRun { .. })
+        ));
+        let stray = PlannedRunRow {
+            key: key("other"),
+            ..run("stray", 0, "evaluate")
+        };
+        assert!(matches!(
+            store.record_experiment(&experiment("two"), &[stray], &[]),
+            Err(StoreError::BadRun { .. })
+        ));
+        assert_eq!(store.experiments().unwrap().len(), 1);
+        assert_eq!(store.stage(&key("new")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_run_is_found_by_key_prefix_and_label() {
+        let (_folder, store) = fresh_store();
+        let weak = key("weak");
+        for given in [
+            weak.as_str(),
+            weak.short(),
+            &weak.as_str()[..4].to_uppercase(),
+            "base=weak seed=3",
+        ] {
+            assert_eq!(store.find_run(given).unwrap().key, weak, "{given}");
+        }
+        insta::assert_snapshot!(store.find_run("base=weka seed=3").unwrap_err(), @"no run has the key or label `base=weka seed=3` (did you mean `base=weak seed=3`?); `rise-lab runs` lists them");
+        insta::assert_snapshot!(store.find_experiment("ome").unwrap_err(), @"no experiment is called `ome` (did you mean `one`?); `rise-lab runs` lists what there is");
+        assert!(matches!(
+            store.find_run("0000"),
+            Err(StoreError::UnknownRun { nearest: None, .. })
+        ));
+    }
+
+    #[test]
+    fn a_label_of_two_different_runs_is_ambiguous() {
+        let (_folder, mut store) = fresh_store();
+        let twin = PlannedRunRow {
+            label: "base=weak seed=3".to_owned(),
+            ..run("twin", 0, "evaluate")
+        };
+        store
+            .record_experiment(&experiment("two"), &[twin], &[])
+            .unwrap();
+        let found = store.find_run("base=weak seed=3");
+        assert!(
+            matches!(found, Err(StoreError::AmbiguousRun { ref candidates, .. }) if candidates.len() == 2)
+        );
+    }
+
+    #[test]
+    fn standings_count_shared_stages_once_and_name_what_is_running_or_failed() {
+        let (_folder, mut store) = fresh_store();
+        store
+            .record_experiment(&experiment("two"), &runs()[..1], &stages())
+            .unwrap();
+        store
+            .record_experiment(&experiment("empty"), &[], &[])
+            .unwrap();
+        record_evaluation(&mut store);
+        store
+            .record_stage_failure(&key("base"), "no memory")
+            .unwrap();
+        store.record_stage_start(&key("evaluate greedily")).unwrap();
+        let changes = [
+            (&key("weak"), Status::Done, None),
+            (&key("strong"), Status::Failed, Some("no memory")),
+        ];
+        store.set_run_statuses("one", changes).unwrap();
+        let standings = store.experiment_progress().unwrap();
+        let names: Vec<&str> = standings
+            .iter()
+            .map(|standing| standing.experiment.as_str())
+            .collect();
+        assert_eq!(names, ["empty", "one", "two"]);
+        assert!(standings[0].runs.is_empty() && standings[0].stages.is_empty());
+        let (done, failed, running) = (Status::Done, Status::Failed, Status::Running);
+        assert_eq!(standings[1].runs, [(done, 1), (failed, 1)]);
+        assert_eq!(standings[1].stages, [(done, 2), (failed, 1), (running, 1)]);
+        assert_eq!(standings[2].runs, [(Status::Queued, 1)]);
+        assert_eq!(standings[2].stages, [(done, 2), (failed, 1)]);
+        let noteworthy: Vec<Vec<&str>> = standings
+            .iter()
+            .map(|standing| {
+                standing
+                    .active_or_failed
+                    .iter()
+                    .map(|stage| stage.kind.as_str())
+                    .collect()
+            })
+            .collect();
+        assert_eq!(
+            noteworthy,
+            [vec![], vec!["base", "evaluate greedily"], vec!["base"]]
+        );
+        assert_eq!(
+            standings[1].active_or_failed[0].error.as_deref(),
+            Some("no memory")
+        );
+        assert_eq!(
+            store.count_done_stages("one", &key("weak")).unwrap(),
+            (2, 3)
+        );
+    }
 }

@@ -1,21 +1,19 @@
-//! Several graders' grades and scores of the same texts, beside each other.
+//! Grades and scores of finished stages under further graders.
 //!
-//! Responsible for adding rows to finished stages, which is all that may happen to them, and for
-//! saying what is there under which grader. A grader that read no answer at all in a stage has one
-//! row there instead of one per text. Knows nothing of how a text is graded.
+//! A grader that reads no answer in any text of a stage has one row there instead of one per text.
 
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::domain::{Episode, Grade, GradeVerdict, Key, Problem};
+use crate::domain::{Episode, EvalShape, Grade, GradeVerdict, Key, Problem};
 
 use super::database::{Store, StoreReader};
 use super::episodes::{ProblemIds, grader_id};
 use super::error::{DatabaseError, StoreError};
-use super::rows::{EvalShapeRow, GraderCoverage, InsertedCounts, RegradeResults, ScoreRow, Status};
+use super::rows::{GraderCoverage, InsertedCounts, RegradeResults, ScoreRow, Status};
 use super::scores::{ScoreConflict, insert_scores};
-use super::stages::{ancestor_ids, results_error, stage_id};
+use super::stages::{ancestor_ids, results_error, stage_id, two_counts};
 
 impl RegradeResults {
     /// Whether no answer could be read in any text.
@@ -137,25 +135,21 @@ fn insert_grades(
 }
 
 impl StoreReader {
-    /// What is stored of a finished stage's texts, by grader: its own first, then by name and version.
+    /// The stored grades of a finished stage by grader: its own first, then by name and version.
     ///
     /// # Errors
     /// If the stage is unknown, or the database fails.
     pub fn grader_coverage(&self, stage: &Key) -> Result<Vec<GraderCoverage>, StoreError> {
         self.read_transaction("reading graders", |connection| {
             let id = stage_id(connection, stage)?;
-            let attempts = "SELECT count(*) FROM episodes e JOIN candidates c ON c.episode = e.id
-                            WHERE e.stage = ?1";
-            let attempts: u64 = connection
-                .prepare_cached(attempts)?
-                .query_row([id], |row| row.get::<_, i64>(0))?
-                as u64;
             let sql = "SELECT g.id, g.name, g.version, coalesce(g.id = s.grader, 0),
                         (SELECT count(*) FROM episodes e
                          JOIN candidates c ON c.episode = e.id
                          JOIN grades v ON v.candidate = c.id AND v.grader = g.id
                          WHERE e.stage = s.id),
-                        EXISTS (SELECT 1 FROM unread u WHERE u.stage = s.id AND u.grader = g.id)
+                        EXISTS (SELECT 1 FROM unread u WHERE u.stage = s.id AND u.grader = g.id),
+                        (SELECT count(*) FROM episodes e JOIN candidates c ON c.episode = e.id
+                         WHERE e.stage = s.id)
                        FROM stages s, graders g WHERE s.id = ?1
                        ORDER BY 4 DESC, g.name, g.version";
             let mut graders = connection.prepare_cached(sql)?;
@@ -168,7 +162,7 @@ impl StoreReader {
                     grader: (row.get(1)?, row.get(2)?),
                     is_stage_grader: row.get(3)?,
                     reads_nothing: row.get(5)?,
-                    attempts,
+                    attempts: row.get::<_, i64>(6)? as u64,
                     graded,
                     scores,
                 };
@@ -184,39 +178,42 @@ impl StoreReader {
         })
     }
 
-    /// How far the evaluation of a stage went; none if it holds no sequential log.
+    /// The shape of a stage's evaluation, as every problem of it has, and the number of problems;
+    /// none without a sequential log.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn eval_shape(&self, stage: &Key) -> Result<Option<EvalShapeRow>, StoreError> {
+    pub fn eval_shape(&self, stage: &Key) -> Result<Option<(EvalShape, u64)>, StoreError> {
         self.read_transaction("reading an evaluation", |connection| {
-            let sql = "SELECT count(*), max(turns), min(samples), min(turns), EXISTS (
+            let sql = "SELECT max(turns), min(samples), min(turns), EXISTS (
                           SELECT 1 FROM stages s
                           JOIN episodes e ON e.stage = s.id
                           JOIN reviews r ON r.episode = e.id
                           -- A last attempt is verified, but never criticised.
-                          WHERE s.key = ?1 AND r.turn = e.turns - 1)
+                          WHERE s.key = ?1 AND r.turn = e.turns - 1), count(*)
                        FROM (
                         SELECT coalesce(max(turns) FILTER (WHERE sample = 0), 0) AS turns, count(*) AS samples
                         FROM stages s JOIN episodes e ON e.stage = s.id
                         WHERE s.key = ?1 GROUP BY e.problem)";
-            let extent = connection.prepare_cached(sql)?.query_row([stage], |row| {
-                let (turns, samples): (Option<u32>, Option<u32>) = (row.get(1)?, row.get(2)?);
-                let problems = row.get::<_, i64>(0)? as u64;
-                let (shortest, verifies): (Option<u32>, bool) = (row.get(3)?, row.get(4)?);
-                Ok(turns.zip(samples).map(|(turns, samples)| EvalShapeRow {
-                    problems,
-                    turns,
-                    samples,
-                    may_stop_early: verifies || shortest < Some(turns),
-                    self_verifies: verifies,
-                }))
+            let shape = connection.prepare_cached(sql)?.query_row([stage], |row| {
+                let turns: Option<u32> = row.get(0)?;
+                let samples: Option<u32> = row.get(1)?;
+                let shortest: Option<u32> = row.get(2)?;
+                let self_verifies = row.get(3)?;
+                let problems = row.get::<_, i64>(4)? as u64;
+                let shape = turns.zip(samples).map(|(turns, samples)| EvalShape {
+                    turns: turns as usize,
+                    samples: samples as usize,
+                    may_stop_early: self_verifies || shortest < Some(turns),
+                    self_verifies,
+                });
+                Ok(shape.map(|shape| (shape, problems)))
             })?;
-            Ok(extent.filter(|extent| extent.turns > 0))
+            Ok(shape.filter(|(shape, _)| shape.turns > 0))
         })
     }
 
-    /// The scores of a stage under one of the graders stored, as [`Reader::scores`] gives those of
+    /// The scores of a stage under one of the graders stored, as [`StoreReader::scores`] gives those of
     /// its own; none if there are none.
     ///
     /// # Errors
@@ -258,11 +255,8 @@ impl StoreReader {
                        JOIN grades a ON a.candidate = c.id AND a.grader = s.grader
                        JOIN grades b ON b.candidate = c.id AND b.grader = g.id
                        WHERE s.key = ?1";
-            let counts = params![stage, grader.0, grader.1];
-            let counts = connection.prepare_cached(sql)?.query_row(counts, |row| {
-                Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64))
-            })?;
-            Ok(counts)
+            let mut counts = connection.prepare_cached(sql)?;
+            Ok(counts.query_row(params![stage, grader.0, grader.1], two_counts)?)
         })
     }
 
@@ -303,4 +297,241 @@ fn count_scored_problems(
         Ok(((row.get(0)?, row.get(1)?), row.get::<_, i64>(2)? as u64))
     })?;
     rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::StageResults;
+    use crate::store::fixtures::*;
+
+    /// Results of a further grader for nine texts, three of each episode.
+    fn regrade_results(name: &str, verdict: GradeVerdict) -> RegradeResults {
+        let answer = (verdict != GradeVerdict::Unreadable).then(|| "4".to_owned());
+        RegradeResults {
+            grader: (name.to_owned(), 1),
+            grades: vec![Grade { answer, verdict }; 9],
+            scores: if verdict == GradeVerdict::Unreadable {
+                vec![]
+            } else {
+                vec![score("p/9", 0.5), score("p/10", 0.5)]
+            },
+        }
+    }
+
+    fn coverage_by_grader(store: &Store, name: &str) -> Option<GraderCoverage> {
+        let rows = store.grader_coverage(&key("evaluate")).unwrap();
+        rows.into_iter().find(|rows| rows.grader.0 == name)
+    }
+
+    #[test]
+    fn further_graders_stand_beside_the_stages_own() {
+        let (_folder, mut store) = fresh_store();
+        store.record_metrics(&[metric(1)]).unwrap();
+        let beside = vec![
+            regrade_results("right", GradeVerdict::Right),
+            regrade_results("silent", GradeVerdict::Unreadable),
+        ];
+        store
+            .record_stage_results(&key("prepare"), &prepare_results())
+            .unwrap();
+        store
+            .record_stage_results(
+                &key("evaluate"),
+                &StageResults {
+                    regrades: beside,
+                    ..evaluate_results()
+                },
+            )
+            .unwrap();
+        let evaluation = key("evaluate");
+        assert_eq!(
+            store.episodes(&evaluation).unwrap()[0],
+            episode("p/9", 0),
+            "its own grader answers"
+        );
+        assert_eq!(
+            store.scores(&evaluation).unwrap(),
+            [score("p/10", 0.0), score("p/9", 1.0)]
+        );
+        let right = ("right".to_owned(), 1);
+        assert_eq!(
+            store.scores_by_grader(&evaluation, &right).unwrap(),
+            [score("p/10", 0.5), score("p/9", 0.5)]
+        );
+        assert_eq!(
+            store
+                .scores_by_grader(&evaluation, &("nobody".to_owned(), 1))
+                .unwrap(),
+            []
+        );
+        // Each episode has an unreadable, a wrong and a right text.
+        assert_eq!(
+            store.grader_disagreement(&evaluation, &right).unwrap(),
+            (6, 9)
+        );
+        let names: Vec<_> = store
+            .grader_coverage(&evaluation)
+            .unwrap()
+            .into_iter()
+            .map(|rows| rows.grader.0)
+            .collect();
+        assert_eq!(names, ["numeric", "right", "silent"]);
+        assert_eq!(
+            store.grader_coverage(&key("evaluate greedily")).unwrap(),
+            [],
+            "nothing of it was graded yet"
+        );
+        let silent = coverage_by_grader(&store, "silent").unwrap();
+        assert_eq!(
+            (silent.reads_nothing, silent.graded, silent.attempts),
+            (true, 0, 9)
+        );
+        let counted = |sql: &str| store.query(sql, 9).unwrap().rows;
+        assert_eq!(counted("SELECT count(*) FROM attempts"), [[json!(9)]]);
+        assert_eq!(
+            counted(
+                "SELECT grader, count(*), sum(verdict = 'right') FROM attempt_grades GROUP BY grader ORDER BY 1"
+            ),
+            [
+                [json!("numeric"), json!(9), json!(3)],
+                [json!("right"), json!(9), json!(9)],
+                [json!("silent"), json!(9), json!(0)]
+            ]
+        );
+        assert_eq!(
+            counted("SELECT grader, own, problems, mean FROM grader_scores ORDER BY own"),
+            [
+                [json!("right"), json!(0), json!(2), json!(0.5)],
+                [json!("numeric"), json!(1), json!(2), json!(0.5)]
+            ]
+        );
+        assert_eq!(
+            counted("SELECT grader FROM run_scores"),
+            [[json!("numeric")]]
+        );
+        assert_eq!(
+            counted("SELECT grader FROM stage_scores"),
+            [[json!("numeric")]]
+        );
+        assert_eq!(
+            counted("SELECT DISTINCT grader FROM problem_scores"),
+            [[json!("numeric")]]
+        );
+    }
+
+    #[test]
+    fn grades_are_added_to_finished_stages_once_and_nothing_else_changes() {
+        let (folder, mut store) = fresh_store();
+        let evaluation = key("evaluate");
+        let early = store.add_regrade(
+            &evaluation,
+            &[],
+            &regrade_results("right", GradeVerdict::Right),
+        );
+        assert!(
+            matches!(early, Err(StoreError::BadResults { .. })),
+            "{early:?}"
+        );
+        assert!(matches!(
+            store.add_regrade(&key("no"), &[], &regrade_results("x", GradeVerdict::Right)),
+            Err(StoreError::UnknownStage { .. })
+        ));
+        record_evaluation(&mut store);
+        let (stage, episodes) = (
+            store.stage(&evaluation).unwrap(),
+            store.episodes(&evaluation).unwrap(),
+        );
+        assert_eq!(
+            store.eval_shape(&evaluation).unwrap(),
+            Some((
+                EvalShape {
+                    turns: 2,
+                    samples: 1,
+                    may_stop_early: false,
+                    self_verifies: false
+                },
+                2
+            ))
+        );
+        assert_eq!(store.eval_shape(&key("prepare")).unwrap(), None);
+        let behind = store.ancestor_problems(&evaluation).unwrap();
+        assert_eq!(behind.keys().collect::<Vec<_>>(), ["p/1", "p/10", "p/9"]);
+        let right = regrade_results("right", GradeVerdict::Right);
+        let added = store.add_regrade(&evaluation, &episodes, &right).unwrap();
+        assert_eq!(
+            added,
+            InsertedCounts {
+                grades: 9,
+                scores: 2,
+                reads_nothing: false
+            }
+        );
+        let changed = RegradeResults {
+            grades: regrade_results("x", GradeVerdict::Wrong).grades,
+            ..right
+        };
+        assert_eq!(
+            store.add_regrade(&evaluation, &episodes, &changed).unwrap(),
+            InsertedCounts::default(),
+            "what is there stays"
+        );
+        let silent = regrade_results("silent", GradeVerdict::Unreadable);
+        assert!(
+            store
+                .add_regrade(&evaluation, &episodes, &silent)
+                .unwrap()
+                .reads_nothing
+        );
+        assert_eq!(
+            store.add_regrade(&evaluation, &episodes, &silent).unwrap(),
+            InsertedCounts::default()
+        );
+        let newer = RegradeResults {
+            grader: ("right".to_owned(), 2),
+            ..regrade_results("right", GradeVerdict::Wrong)
+        };
+        assert_eq!(
+            store
+                .add_regrade(&evaluation, &episodes, &newer)
+                .unwrap()
+                .grades,
+            9,
+            "an older version's rows stay"
+        );
+        let lost = store.add_regrade(
+            &evaluation,
+            &[episode("p/1", 0)],
+            &regrade_results("lost", GradeVerdict::Right),
+        );
+        assert!(
+            matches!(lost, Err(StoreError::BadResults { .. })),
+            "{lost:?}"
+        );
+        assert_eq!(
+            coverage_by_grader(&store, "lost"),
+            None,
+            "nothing of it is stored"
+        );
+        assert_eq!(
+            (
+                store.stage(&evaluation).unwrap(),
+                store.episodes(&evaluation).unwrap()
+            ),
+            (stage, episodes)
+        );
+        assert_eq!(
+            store
+                .grader_disagreement(&evaluation, &("right".to_owned(), 1))
+                .unwrap(),
+            (6, 9)
+        );
+        let shell = Connection::open(folder.path().join("rise-lab.db")).unwrap();
+        let refused = shell
+            .execute("UPDATE unread SET attempts = 0", [])
+            .unwrap_err();
+        assert!(refused.to_string().contains("cannot change"), "{refused}");
+    }
 }

@@ -1,8 +1,7 @@
-//! Questions that people put in SQL themselves.
+//! Queries that users write in SQL: one statement that only reads.
 //!
-//! Responsible for answering any one statement that only reads, and for refusing everything else
-//! before it runs; knows nothing about what is asked. The connection could not write anyway: this
-//! is so that the message is about the query rather than about the file.
+//! The connection cannot write anyway; the check here makes the error name the query instead of the
+//! file.
 
 use std::sync::mpsc;
 use std::thread;
@@ -23,7 +22,7 @@ pub struct QueryResult {
     pub columns: Vec<String>,
     /// The rows; bytes are written as hexadecimal digits, numbers that are not finite as null.
     pub rows: Vec<Vec<Value>>,
-    /// Whether there were more rows than asked for.
+    /// Whether there were more rows than the limit.
     #[serde(rename = "more")]
     pub truncated: bool,
 }
@@ -39,10 +38,10 @@ impl StoreReader {
         })
     }
 
-    /// The same as [`Reader::query`], but stops after `time`.
+    /// The same as [`StoreReader::query`], but stops after `time`.
     ///
     /// # Errors
-    /// As for [`Reader::query`], and if the time is over.
+    /// As for [`StoreReader::query`], and if the time is over.
     pub fn query_with_timeout(
         &self,
         sql: &str,
@@ -170,10 +169,10 @@ fn json_value(cell: ValueRef<'_>) -> Value {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
     bytes
         .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
         .collect()
 }
 

@@ -1,4 +1,4 @@
-//! What the database hands out: plain rows, without SQL and without behaviour.
+//! The rows that the database returns: plain values without behaviour.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::domain::{Grade, Key};
 
-/// Where a run or a stage stands.
+/// The status of a run or a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -19,7 +19,7 @@ pub enum Status {
     Done,
     /// Ended with an error.
     Failed,
-    /// Left unfinished by a stop or a dead process; the same command goes on.
+    /// Left unfinished by a stop or a dead process; the same command continues it.
     Interrupted,
 }
 
@@ -46,7 +46,7 @@ impl Status {
     }
 }
 
-/// An experiment file as it was when it last ran.
+/// An experiment file as of its last run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ExperimentRow {
     /// Its name.
@@ -55,11 +55,11 @@ pub struct ExperimentRow {
     pub question: String,
     /// The TOML text.
     pub toml: String,
-    /// Report wishes as JSON (baseline, families, tables).
+    /// Report options as JSON (baseline, families, tables).
     pub report: Value,
 }
 
-/// One cell of an experiment.
+/// One run of an experiment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunRow {
     /// The experiment it belongs to.
@@ -74,41 +74,25 @@ pub struct RunRow {
     pub seed: u64,
     /// (axis path, value label) in the order of the experiment file; without the seed.
     pub axes: Vec<(String, String)>,
-    /// The whole run specification.
+    /// The whole run specification; null in [`StoreReader::list_runs`], where it would be most of
+    /// a row.
+    ///
+    /// [`StoreReader::list_runs`]: super::StoreReader::list_runs
     pub spec: Value,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
     /// Why it failed.
     pub error: Option<String>,
 }
 
-/// A run as it stands in a list: without its settings, which are most of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunListRow {
-    /// The experiment it belongs to.
-    pub experiment: String,
-    /// Its identity within any experiment.
-    pub key: Key,
-    /// Readable name made from the axes.
-    pub label: String,
-    /// The run's seed.
-    pub seed: u64,
-    /// (axis path, value label) in the order of the experiment file; without the seed.
-    pub axes: Vec<(String, String)>,
-    /// Where it stands.
-    pub status: Status,
-    /// Why it failed.
-    pub error: Option<String>,
-}
-
-/// How far an experiment is.
+/// The progress of an experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExperimentProgress {
     /// Its name.
     pub experiment: String,
-    /// How many of its runs stand so.
+    /// Number of its runs with each status.
     pub runs: Vec<(Status, u64)>,
-    /// How many of its different stages stand so.
+    /// Number of its distinct stages with each status.
     pub stages: Vec<(Status, u64)>,
     /// Stages that are running or failed, in the order in which its runs first need them.
     pub active_or_failed: Vec<StageRow>,
@@ -132,23 +116,23 @@ pub struct CheckpointRow {
 /// One stage, possibly shared between runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StageRow {
-    /// Its identity: what it does and what it reads.
+    /// Its identity: the hash of its specification and inputs.
     pub key: Key,
     /// `prepare`, `tokenize`, `base`, `collect`, `improve`, `weigh`, `train`, `prefer`, `reinforce`, `evaluate`.
     pub kind: String,
     /// Readable name.
     pub label: String,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
     /// Wall-clock seconds of the successful execution.
     pub seconds: Option<f64>,
-    /// What was counted on the way (tokens sampled, tokens trained, teacher calls, ...).
+    /// Counts by name (tokens sampled, tokens trained, teacher calls, ...).
     pub counts: Value,
-    /// Where it was made: backend, instruction set, program version, `shipped` or not.
+    /// Backend, instruction set, program version, `shipped` or not.
     pub origin: Value,
     /// Why it failed.
     pub error: Option<String>,
-    /// How often it was begun.
+    /// Number of executions.
     pub attempts: u32,
     /// Largest resident set of the process while it executed the stage, in bytes; none where it
     /// was not measured.
@@ -166,7 +150,7 @@ pub struct ScoreRow {
     pub value: f64,
 }
 
-/// What another grader makes of a stage's texts.
+/// The grades and scores of a stage's texts under another grader.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RegradeResults {
     /// Name and version of the grader.
@@ -178,15 +162,15 @@ pub struct RegradeResults {
     pub scores: Vec<ScoreRow>,
 }
 
-/// What is stored of a stage's texts under one grader.
+/// The stored grades and scores of a stage's texts under one grader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GraderCoverage {
     /// Name and version of the grader.
     pub grader: (String, u32),
-    /// Whether the stage was made with it.
+    /// Whether it is the grader of the stage.
     #[serde(rename = "own")]
     pub is_stage_grader: bool,
-    /// Whether it could read no answer in any text, so that there are no rows of it.
+    /// Whether it read no answer in any text; there are no rows of such a grader.
     #[serde(rename = "unread")]
     pub reads_nothing: bool,
     /// Texts of the stage.
@@ -197,36 +181,19 @@ pub struct GraderCoverage {
     pub scores: BTreeMap<(String, u32), u64>,
 }
 
-/// How far an evaluation went, on every problem of it at least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct EvalShapeRow {
-    /// Problems.
-    pub problems: u64,
-    /// Turns of the sequential log.
-    pub turns: u32,
-    /// First-turn samples, the log's own included.
-    pub samples: u32,
-    /// Whether logs may end early.
-    #[serde(rename = "stops")]
-    pub may_stop_early: bool,
-    /// Whether the policy verifies its own attempts.
-    #[serde(rename = "verifies")]
-    pub self_verifies: bool,
-}
-
-/// How many rows were new.
+/// Numbers of new rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct InsertedCounts {
     /// Grades.
     pub grades: u64,
     /// Scores.
     pub scores: u64,
-    /// Whether it is new that a grader reads no answer at all in a stage.
+    /// Whether a new row says that the grader reads no answer in the stage.
     #[serde(rename = "unread")]
     pub reads_nothing: bool,
 }
 
-/// What a metric means.
+/// The meaning of a metric.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MetricRow {
     /// Its name.
@@ -241,7 +208,7 @@ pub struct MetricRow {
     pub meaning: String,
 }
 
-/// One file that a stage left in its folder.
+/// One file in the folder of a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ArtifactRow {
     /// File name inside the stage's folder.
@@ -252,12 +219,12 @@ pub struct ArtifactRow {
     pub bytes: u64,
 }
 
-/// How much work an experiment saves by sharing stages between its runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+/// How many stages the runs of an experiment share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct StageSharing {
-    /// Stages asked for: the sum over runs.
+    /// Stages of all runs: the sum over runs.
     #[serde(rename = "asked")]
     pub requested: u64,
-    /// Different stages among them, each executed once.
+    /// Distinct stages among them, each executed once.
     pub distinct: u64,
 }

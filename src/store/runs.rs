@@ -1,7 +1,4 @@
-//! Runs: where they stand, how they are found, what they evaluate.
-//!
-//! Responsible for reading runs back and for their status; knows nothing about how a run is made
-//! of stages beyond the order of its checkpoints.
+//! Runs: their status, their checkpoints, and the look-up by key or label.
 
 use crate::domain::{Key, nearest_name};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -9,19 +6,19 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::column_types::{AxesColumn, JsonColumn};
 use super::database::{Store, StoreReader};
 use super::error::{DatabaseError, StoreError};
-use super::rows::{CheckpointRow, RunListRow, RunRow, Status};
+use super::rows::{CheckpointRow, RunRow, Status};
 
 /// The columns of a run, in the order of [`run_row`].
 const COLUMNS: &str = "experiment, key, position, label, seed, axes, spec, status, error";
 
-/// The fewest digits of a key that are taken for a key.
+/// The shortest prefix of a key that the look-up accepts.
 const MIN_KEY_PREFIX: usize = 4;
 
-/// The most candidates that are shown for an ambiguous name.
+/// The number of candidates in the error for an ambiguous name.
 const MAX_CANDIDATES: usize = 5;
 
 impl Store {
-    /// Records where a run of an experiment stands, and why it failed where it did.
+    /// Records the status of a run of an experiment, and why it failed.
     ///
     /// # Errors
     /// If the experiment has no such run, or the database fails.
@@ -35,8 +32,7 @@ impl Store {
         self.set_run_statuses(experiment, [(run, status, error)])
     }
 
-    /// The same for any number of runs at once, all of them or none: a stage that is shared by
-    /// thousands of runs moves them in one transaction.
+    /// The same for any number of runs, in one transaction: thousands of runs may share a stage.
     ///
     /// # Errors
     /// If the experiment lacks one of the runs, or the database fails.
@@ -77,25 +73,25 @@ impl StoreReader {
         })
     }
 
-    /// The runs of one experiment, or of all, as lines of a list: by the experiment's name and then
-    /// in the order of its expansion.
+    /// The runs of one experiment, or of all, without their specifications: by the experiment's
+    /// name and then in the order of its expansion.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn list_runs(&self, experiment: Option<&str>) -> Result<Vec<RunListRow>, StoreError> {
+    pub fn list_runs(&self, experiment: Option<&str>) -> Result<Vec<RunRow>, StoreError> {
         self.read_transaction("listing runs", |connection| {
             // One condition for both would keep the engine from its index on experiments.
-            let wanted = if experiment.is_some() {
+            let condition = if experiment.is_some() {
                 "experiment = ?1"
             } else {
                 "?1 IS NULL"
             };
             let sql = format!(
-                "SELECT experiment, key, label, seed, axes, status, error FROM runs
-                 WHERE {wanted} ORDER BY experiment, position, key"
+                "SELECT experiment, key, position, label, seed, axes, 'null', status, error FROM runs
+                 WHERE {condition} ORDER BY experiment, position, key"
             );
             let mut runs = connection.prepare_cached(&sql)?;
-            let rows = runs.query_map([experiment], run_list_row)?;
+            let rows = runs.query_map([experiment], run_row)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
@@ -157,7 +153,7 @@ impl StoreReader {
     }
 }
 
-/// Different keys that `given` may stand for; a full key or label counts before a prefix.
+/// The distinct keys that match `given`; a full key or label counts before a prefix.
 fn matching_keys(connection: &Connection, given: &str) -> rusqlite::Result<Vec<Key>> {
     let exact = "SELECT DISTINCT key FROM runs WHERE key = ?1 OR label = ?1 ORDER BY key";
     let found = query_keys(connection, exact, given)?;
@@ -211,19 +207,6 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         spec,
         status: row.get(7)?,
         error: row.get(8)?,
-    })
-}
-
-fn run_list_row(row: &Row<'_>) -> rusqlite::Result<RunListRow> {
-    let AxesColumn(axes) = row.get(4)?;
-    Ok(RunListRow {
-        experiment: row.get(0)?,
-        key: row.get(1)?,
-        label: row.get(2)?,
-        seed: row.get::<_, i64>(3)? as u64,
-        axes,
-        status: row.get(5)?,
-        error: row.get(6)?,
     })
 }
 

@@ -1,6 +1,4 @@
-//! Numbers: what a metric means, what every problem scored, how a training went.
-//!
-//! Responsible for keeping versions of metrics apart; knows nothing about how a score is computed.
+//! Metrics by version, scores by problem, and training curves.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +12,7 @@ use super::error::{DatabaseError, StoreError};
 use super::rows::{MetricRow, ScoreRow};
 
 impl Store {
-    /// Records what metrics mean; the wording may be improved later, unit and direction may not.
+    /// Records metrics. The meaning may get a better wording later; unit and direction may not change.
     ///
     /// # Errors
     /// If a metric is known under the same version with another unit or direction, or the database
@@ -69,12 +67,12 @@ pub(super) fn insert_points(
     Ok(())
 }
 
-/// What it means that a score is there already.
+/// What to do with a score that exists already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ScoreConflict {
-    /// Results contradict themselves.
+    /// Refuse the results.
     Fail,
-    /// Nothing; it stays.
+    /// Keep it.
     KeepExisting,
 }
 
@@ -238,4 +236,77 @@ fn metric_row(row: &Row<'_>) -> rusqlite::Result<MetricRow> {
         higher_is_better: row.get(3)?,
         meaning: row.get(4)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::fixtures::*;
+
+    #[test]
+    fn metrics_are_versioned() {
+        let (_folder, mut store) = fresh_store();
+        record_evaluation(&mut store);
+        let reworded = MetricRow {
+            meaning: "Clearer.".to_owned(),
+            ..metric(1)
+        };
+        store
+            .record_metrics(&[reworded.clone(), metric(2)])
+            .unwrap();
+        assert_eq!(store.reader().metrics().unwrap(), [reworded, metric(2)]);
+        let changed = store.record_metrics(&[MetricRow {
+            higher_is_better: None,
+            ..metric(1)
+        }]);
+        assert!(matches!(
+            changed,
+            Err(StoreError::MetricChanged { version: 1, .. })
+        ));
+        assert_eq!(
+            store.scores(&key("evaluate")).unwrap().len(),
+            2,
+            "scores of the older version still count"
+        );
+        store
+            .record_stage_results(&key("evaluate greedily"), &evaluate_results())
+            .unwrap();
+        let versions = store
+            .query(
+                "SELECT DISTINCT run, metric_version FROM problem_scores ORDER BY 2",
+                9,
+            )
+            .unwrap();
+        assert_eq!(
+            versions.rows,
+            [
+                [json!(key("weak")), json!(1)],
+                [json!(key("strong")), json!(2)]
+            ]
+        );
+    }
+
+    #[test]
+    fn newer_grades_and_scores_stand_beside_the_old_ones() {
+        let (folder, mut store) = fresh_store();
+        record_evaluation(&mut store);
+        store.record_metrics(&[metric(2)]).unwrap();
+        let shell = Connection::open(folder.path().join("rise-lab.db")).unwrap();
+        let added = "INSERT INTO graders (id, name, version) VALUES (70, 'rise-compat', 1);
+                     INSERT INTO grades SELECT candidate, 70, 'x', 'wrong' FROM grades;
+                     INSERT INTO scores SELECT stage, metric, 70, problem, 0.5 FROM scores;
+                     INSERT INTO scores SELECT s.stage, m.id, s.grader, s.problem, 0.75 FROM scores s, metrics m
+                     WHERE m.version = 2 AND s.grader <> 70;";
+        shell.execute_batch(added).unwrap();
+        assert_eq!(
+            store.episodes(&key("evaluate")).unwrap()[0],
+            episode("p/9", 0)
+        );
+        assert_eq!(
+            store.scores(&key("evaluate")).unwrap(),
+            [score("p/10", 0.75), score("p/9", 0.75)]
+        );
+    }
 }

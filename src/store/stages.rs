@@ -1,8 +1,4 @@
-//! Stages: what was done, once, for every run that needs it.
-//!
-//! Responsible for the life of a stage (queued, running, then done, failed or interrupted) and for
-//! storing all its results in one transaction. Must not know what a kind of stage means, nor where
-//! its files are.
+//! Stages: their statuses, and their results in one transaction.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
@@ -21,22 +17,22 @@ use super::scores::{ScoreConflict, insert_points, insert_scores};
 /// The columns of a stage `s`, in the order of [`stage_row`].
 pub(super) const COLUMNS: &str = "s.key, s.kind, s.label, s.status, s.seconds, s.counts, s.origin, s.error, s.attempts, s.peak_bytes";
 
-/// The longest chain of inputs that is followed, so that a damaged database cannot hold us for ever.
+/// The longest chain of inputs that a query follows, since a damaged database may hold a circle.
 const MAX_ANCESTRY_DEPTH: u32 = 256;
 
 /// The present time as a stage row holds it.
 const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 
-/// Everything that a finished stage leaves in the database.
+/// The results of a finished stage.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StageResults {
     /// Wall-clock seconds of the execution.
     pub seconds: f64,
     /// Largest resident set of the process meanwhile, in bytes, where it was measured.
     pub peak_bytes: Option<u64>,
-    /// What was counted on the way, as a JSON object of numbers.
+    /// Counts by name, as a JSON object of numbers.
     pub counts: Value,
-    /// Where it was made, as a JSON object.
+    /// Backend, instruction set and program version, as a JSON object.
     pub origin: Value,
     /// The files in its folder.
     pub artifacts: Vec<ArtifactRow>,
@@ -50,12 +46,12 @@ pub struct StageResults {
     pub points: Vec<MetricPoint>,
     /// Scores, problem by problem, of metrics recorded before.
     pub scores: Vec<ScoreRow>,
-    /// What further graders make of `episodes`.
+    /// Grades and scores of `episodes` under further graders.
     pub regrades: Vec<RegradeResults>,
 }
 
 impl Store {
-    /// Records that a stage is being worked on, once more.
+    /// Records the start of a stage.
     ///
     /// # Errors
     /// If the stage is unknown or done, or the database fails.
@@ -80,7 +76,7 @@ impl Store {
         self.record_stage_stop(key, Status::Failed, Some(error))
     }
 
-    /// Records that a stage was left unfinished on request.
+    /// Records that a stage stopped on request.
     ///
     /// # Errors
     /// If the stage is unknown or done, or the database fails.
@@ -105,7 +101,7 @@ impl Store {
         })
     }
 
-    /// Records that a stage is finished, with all its results: all of them are stored, or nothing.
+    /// Records that a stage is finished, with all its results or none.
     ///
     /// # Errors
     /// If the stage is unknown or was done before, if the results contradict themselves or name a
@@ -122,7 +118,7 @@ impl Store {
     }
 }
 
-/// A broken rule of the schema is a fault of the results: say so, and of which stage.
+/// Turns a broken rule of the schema into an error about the results of the stage.
 pub(super) fn results_error(key: &Key, fault: DatabaseError) -> DatabaseError {
     let what = match fault {
         DatabaseError::Sqlite(source)
@@ -144,6 +140,10 @@ fn insert_results(
     stage: i64,
     results: &StageResults,
 ) -> Result<(), DatabaseError> {
+    let mut names = ProblemIds::new(connection);
+    insert_artifacts(connection, stage, &results.artifacts)?;
+    insert_problems(connection, stage, &mut names, &results.problems)?;
+    insert_points(connection, stage, &results.points)?;
     let grader = match &results.grader {
         Some((name, version)) => Some(grader_id(connection, name, *version)?),
         None if results.episodes.is_empty() && results.scores.is_empty() => None,
@@ -153,66 +153,59 @@ fn insert_results(
             ));
         }
     };
-    let mut names = ProblemIds::new(connection);
-    insert_artifacts(connection, stage, &results.artifacts)?;
-    insert_problems(connection, stage, &mut names, &results.problems)?;
-    insert_points(connection, stage, &results.points)?;
     if let Some(grader) = grader {
-        let mut beside = Vec::new();
-        for under in &results.regrades {
-            let id = grader_id(connection, &under.grader.0, under.grader.1)?;
-            if under.reads_nothing() {
-                insert_unread(connection, stage, id, under.grades.len())?;
-            } else {
-                beside.push((id, under));
-            }
-        }
-        let grades: Vec<_> = beside
-            .iter()
-            .map(|(id, under)| (*id, under.grades.as_slice()))
-            .collect();
-        insert_episodes(
-            connection,
-            stage,
-            grader,
-            &mut names,
-            &results.episodes,
-            &grades,
-        )?;
-        insert_scores(
-            connection,
-            stage,
-            grader,
-            &mut names,
-            &results.scores,
-            ScoreConflict::Fail,
-        )?;
-        for (id, under) in beside {
-            insert_scores(
-                connection,
-                stage,
-                id,
-                &mut names,
-                &under.scores,
-                ScoreConflict::Fail,
-            )?;
-        }
+        insert_graded_results(connection, stage, grader, &mut names, results)?;
     }
     // Last, because nothing of a stage may change once it is done.
     let sql = format!(
         "UPDATE stages SET status = 'done', error = NULL, ended = {NOW},
          seconds = ?2, counts = ?3, origin = ?4, grader = ?5, peak_bytes = ?6 WHERE id = ?1"
     );
-    let (counts, origin) = (
-        json_object_text(&results.counts),
-        json_object_text(&results.origin),
-    );
+    let counts = json_object_text(&results.counts);
+    let origin = json_object_text(&results.origin);
     // No process has more memory than fits.
     let peak = results
         .peak_bytes
         .and_then(|bytes| i64::try_from(bytes).ok());
     let values = params![stage, results.seconds, counts, origin, grader, peak];
     connection.prepare_cached(&sql)?.execute(values)?;
+    Ok(())
+}
+
+/// Inserts the episodes with the grades of every grader, and the scores.
+fn insert_graded_results(
+    connection: &Connection,
+    stage: i64,
+    grader: i64,
+    names: &mut ProblemIds<'_>,
+    results: &StageResults,
+) -> Result<(), DatabaseError> {
+    let mut further = Vec::new();
+    for regrade in &results.regrades {
+        let id = grader_id(connection, &regrade.grader.0, regrade.grader.1)?;
+        if regrade.reads_nothing() {
+            insert_unread(connection, stage, id, regrade.grades.len())?;
+        } else {
+            further.push((id, regrade));
+        }
+    }
+    let grades: Vec<_> = further
+        .iter()
+        .map(|&(id, regrade)| (id, regrade.grades.as_slice()))
+        .collect();
+    insert_episodes(connection, stage, grader, names, &results.episodes, &grades)?;
+    let on_conflict = ScoreConflict::Fail;
+    insert_scores(
+        connection,
+        stage,
+        grader,
+        names,
+        &results.scores,
+        on_conflict,
+    )?;
+    for (id, regrade) in further {
+        insert_scores(connection, stage, id, names, &regrade.scores, on_conflict)?;
+    }
     Ok(())
 }
 
@@ -317,9 +310,8 @@ impl StoreReader {
                        JOIN run_stages u ON u.run = r.id
                        JOIN stages s ON s.id = u.stage
                        WHERE r.experiment = ?1 AND r.key = ?2";
-            let count = |row: &Row<'_>, column| row.get::<_, i64>(column).map(|count| count as u64);
-            let counts = |row: &Row<'_>| Ok((count(row, 0)?, count(row, 1)?));
-            Ok(connection.prepare_cached(sql)?.query_row(params![experiment, run], counts)?)
+            let mut counts = connection.prepare_cached(sql)?;
+            Ok(counts.query_row(params![experiment, run], two_counts)?)
         })
     }
 
@@ -350,16 +342,12 @@ impl StoreReader {
         self.read_transaction("counting the stages of an experiment", |connection| {
             let sql = "SELECT count(*), count(DISTINCT u.stage)
                        FROM runs r JOIN run_stages u ON u.run = r.id WHERE r.experiment = ?1";
-            let count = |row: &Row<'_>, column| row.get::<_, i64>(column).map(|count| count as u64);
-            let sharing = |row: &Row<'_>| {
-                Ok(StageSharing {
-                    requested: count(row, 0)?,
-                    distinct: count(row, 1)?,
-                })
-            };
-            Ok(connection
-                .prepare_cached(sql)?
-                .query_row([experiment], sharing)?)
+            let mut counts = connection.prepare_cached(sql)?;
+            let (requested, distinct) = counts.query_row([experiment], two_counts)?;
+            Ok(StageSharing {
+                requested,
+                distinct,
+            })
         })
     }
 
@@ -400,6 +388,11 @@ impl StoreReader {
     }
 }
 
+/// Two counts as the columns of a row.
+pub(super) fn two_counts(row: &Row<'_>) -> rusqlite::Result<(u64, u64)> {
+    Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64))
+}
+
 pub(super) fn stage_row(row: &Row<'_>) -> rusqlite::Result<StageRow> {
     let JsonColumn(counts) = row.get(5)?;
     let JsonColumn(origin) = row.get(6)?;
@@ -415,4 +408,263 @@ pub(super) fn stage_row(row: &Row<'_>) -> rusqlite::Result<StageRow> {
         attempts: row.get(8)?,
         peak_bytes: row.get::<_, Option<i64>>(9)?.map(|bytes| bytes as u64),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::Turn;
+    use crate::store::fixtures::*;
+
+    #[test]
+    fn a_stage_lives_through_its_statuses() {
+        let (_folder, mut store) = fresh_store();
+        let base = key("base");
+        store.record_stage_start(&base).unwrap();
+        assert_eq!(stage_status(&store, "base"), Status::Running);
+        store.record_stage_failure(&base, "it broke").unwrap();
+        let row = store.stage(&base).unwrap().unwrap();
+        assert_eq!(
+            (row.status, row.error.as_deref()),
+            (Status::Failed, Some("it broke"))
+        );
+        store.record_stage_start(&base).unwrap();
+        store.record_stage_interruption(&base).unwrap();
+        store.record_stage_start(&base).unwrap();
+        store
+            .record_stage_results(
+                &base,
+                &StageResults {
+                    seconds: 2.0,
+                    ..StageResults::default()
+                },
+            )
+            .unwrap();
+        let row = store.stage(&base).unwrap().unwrap();
+        assert_eq!(
+            (row.status, row.error, row.attempts, row.seconds),
+            (Status::Done, None, 3, Some(2.0))
+        );
+        assert_eq!((row.counts, row.origin), (json!({}), json!({})));
+    }
+
+    #[test]
+    fn an_unknown_stage_or_run_is_refused() {
+        let (_folder, mut store) = fresh_store();
+        let nowhere = key("nowhere");
+        let refused = [
+            store.record_stage_start(&nowhere),
+            store.record_stage_failure(&nowhere, ""),
+            store.record_stage_results(&nowhere, &StageResults::default()),
+            store.stage_inputs(&nowhere).map(drop),
+        ];
+        assert!(
+            refused
+                .iter()
+                .all(|result| matches!(result, Err(StoreError::UnknownStage { .. })))
+        );
+        let refused = store.set_run_status("one", &nowhere, Status::Done, None);
+        assert!(matches!(refused, Err(StoreError::UnknownRun { .. })));
+    }
+
+    #[test]
+    fn results_come_back_in_order() {
+        let (_folder, mut store) = fresh_store();
+        record_evaluation(&mut store);
+        assert_eq!(
+            store.problems(&key("prepare")).unwrap(),
+            prepare_results().problems
+        );
+        let asked = [episode("p/9", 0), episode("p/10", 0), episode("p/10", 1)];
+        assert_eq!(store.episodes(&key("evaluate")).unwrap(), asked);
+        assert_eq!(
+            store.scores(&key("evaluate")).unwrap(),
+            [score("p/10", 0.0), score("p/9", 1.0)]
+        );
+        let points = store.points(&key("evaluate")).unwrap();
+        assert!(
+            points.len() == 2 && points[0].value.is_nan() && points[1] == point(2, 0.25),
+            "{points:?}"
+        );
+        assert_eq!(
+            store.stage_artifacts(&key("evaluate")).unwrap(),
+            evaluate_results().artifacts
+        );
+        let row = store.stage(&key("evaluate")).unwrap().unwrap();
+        assert_eq!(
+            (row.counts, row.origin),
+            (evaluate_results().counts, evaluate_results().origin)
+        );
+        assert_eq!(row.peak_bytes, Some(3 << 30));
+        assert_eq!(
+            store.stage(&key("prepare")).unwrap().unwrap().peak_bytes,
+            None
+        );
+    }
+
+    #[test]
+    fn statuses_of_several_runs_change_together_or_not_at_all() {
+        let (_folder, mut store) = fresh_store();
+        let changes = [
+            (&key("weak"), Status::Done, None),
+            (&key("nowhere"), Status::Done, None),
+        ];
+        assert!(matches!(
+            store.set_run_statuses("one", changes),
+            Err(StoreError::UnknownRun { .. })
+        ));
+        assert_eq!(store.runs("one").unwrap()[0].status, Status::Queued);
+    }
+
+    #[test]
+    fn a_problem_is_the_one_its_stage_was_made_from() {
+        let (_folder, mut store) = fresh_store();
+        record_evaluation(&mut store);
+        let other = Problem {
+            question: "Another question.".to_owned(),
+            ..problem("p/9")
+        };
+        store
+            .record_experiment(
+                &experiment("two"),
+                &[],
+                &[stage("other", &[]), stage("late", &["other"])],
+            )
+            .unwrap();
+        let results = StageResults {
+            problems: vec![(Split::Test, other.clone())],
+            ..StageResults::default()
+        };
+        store.record_stage_results(&key("other"), &results).unwrap();
+        assert_eq!(
+            store.find_problem(&key("evaluate"), "p/9").unwrap(),
+            Some(problem("p/9"))
+        );
+        assert_eq!(
+            store.find_problem(&key("late"), "p/9").unwrap(),
+            Some(other)
+        );
+        assert_eq!(store.find_problem(&key("late"), "p/10").unwrap(), None);
+    }
+
+    #[test]
+    fn inputs_that_go_in_a_circle_do_not_hang() {
+        let (_folder, mut store) = fresh_store();
+        store
+            .record_experiment(
+                &experiment("two"),
+                &[],
+                &[stage("a", &["b", "a"]), stage("b", &["a"])],
+            )
+            .unwrap();
+        assert_eq!(store.find_problem(&key("a"), "p/9").unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_done_cannot_change() {
+        let (_folder, mut store) = fresh_store();
+        record_evaluation(&mut store);
+        let before = store.stage(&key("evaluate")).unwrap();
+        let again = [
+            store.record_stage_results(&key("evaluate"), &evaluate_results()),
+            store.record_stage_results(&key("evaluate"), &StageResults::default()),
+            store.record_stage_start(&key("evaluate")),
+            store.record_stage_failure(&key("evaluate"), "late"),
+            store.record_stage_interruption(&key("evaluate")),
+        ];
+        assert!(
+            again
+                .iter()
+                .all(|result| matches!(result, Err(StoreError::StageAlreadyDone { .. }))),
+            "{again:?}"
+        );
+        assert_eq!(store.stage(&key("evaluate")).unwrap(), before);
+        assert_eq!(store.episodes(&key("evaluate")).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn not_even_another_program_changes_what_is_done() {
+        let (folder, mut store) = fresh_store();
+        record_evaluation(&mut store);
+        let shell = Connection::open(folder.path().join("rise-lab.db")).unwrap();
+        let changes = [
+            "UPDATE stages SET seconds = 0 WHERE status = 'done'",
+            "UPDATE candidates SET text = 'better'",
+            "UPDATE grades SET verdict = 'right'",
+            "UPDATE scores SET value = 1",
+            "UPDATE points SET value = 0",
+            "UPDATE problems SET answer = '5'",
+            "UPDATE artifacts SET sha256 = ''",
+        ];
+        for sql in changes {
+            let refused = shell.execute(sql, []).unwrap_err();
+            assert!(
+                refused.to_string().contains("cannot change"),
+                "{sql}: {refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn references_must_exist() {
+        let (folder, _store) = fresh_store();
+        let shell = Connection::open(folder.path().join("rise-lab.db")).unwrap();
+        shell.pragma_update(None, "foreign_keys", true).unwrap();
+        let orphan = "INSERT INTO artifacts (stage, name, sha256, bytes) VALUES (999, 'x', 'x', 0)";
+        assert!(
+            shell
+                .execute(orphan, [])
+                .unwrap_err()
+                .to_string()
+                .contains("FOREIGN KEY")
+        );
+        assert!(
+            shell.execute("DELETE FROM stages", []).is_err(),
+            "a stage that a run uses cannot go"
+        );
+    }
+
+    #[test]
+    fn contradicting_results_leave_no_trace() {
+        let (_folder, mut store) = fresh_store();
+        store.record_metrics(&[metric(1)]).unwrap();
+        let unscored = StageResults {
+            scores: vec![ScoreRow {
+                metric: "m9".into(),
+                ..score("p", 0.0)
+            }],
+            ..evaluate_results()
+        };
+        let refused = store.record_stage_results(&key("evaluate"), &unscored);
+        assert!(
+            matches!(refused, Err(StoreError::UnknownMetric { .. })),
+            "{refused:?}"
+        );
+        let nan = StageResults {
+            scores: vec![score("p/9", f64::NAN)],
+            ..evaluate_results()
+        };
+        let twice = StageResults {
+            episodes: vec![episode("p/9", 0), episode("p/9", 0)],
+            ..evaluate_results()
+        };
+        let ungraded = StageResults {
+            grader: None,
+            ..evaluate_results()
+        };
+        let mut empty = evaluate_results();
+        empty.episodes[0].turns[1] = Turn::new(Vec::new(), 0);
+        for results in [nan, twice, ungraded, empty] {
+            let refused = store.record_stage_results(&key("evaluate"), &results);
+            assert!(
+                matches!(refused, Err(StoreError::BadResults { .. })),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(stage_status(&store, "evaluate"), Status::Queued);
+        let left = "SELECT (SELECT count(*) FROM episodes) + (SELECT count(*) FROM points) + (SELECT count(*) FROM artifacts)";
+        assert_eq!(store.query(left, 1).unwrap().rows, [[json!(0)]]);
+    }
 }

@@ -192,8 +192,8 @@ fn find_missing(
     } else {
         None
     };
-    let scorer = shape.map(EvalScorer::from_stored);
-    let problems = shape.map_or(0, |shape| shape.problems);
+    let scorer = shape.map(|(shape, _)| EvalScorer::from_stored(shape));
+    let problems = shape.map_or(0, |(_, problems)| problems);
     let own = coverage.iter().find(|rows| {
         rows.is_stage_grader
             && (!only || wanted.iter().any(|grader| grader.identity() == rows.grader))

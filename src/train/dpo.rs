@@ -7,17 +7,16 @@
 //! where the reference is the policy that the training starts from. `dL / d log π(y+)` is
 //! `-β σ(-β m)` with the margin m in brackets, and the opposite for y-: the gradient of weighted
 //! negative log-likelihoods, of weight `β σ(-β m)` on every token of y+ and minus that on those of
-//! y-. V-STaR trains its verifier so. Must not know where pairs come from.
+//! y-. V-STaR trains its verifier with it.
 
 use crate::domain::{PreferencePair, Seed};
 use crate::model::{Decoder, Tokenizer};
 
-use super::batch::shuffled_batches;
-use super::batch_rows::BatchRows;
-use super::training_loop::{TrainError, TrainingObjective, WeightedBatch};
-use super::{EncodeError, EncodedExample, TrainConfig, encode_example};
+use super::TrainConfig;
+use super::batch::{BatchRows, EncodeError, EncodedExample, encode_example, shuffled_batches};
+use super::trainer::{TrainError, TrainingObjective, WeightedBatch};
 
-/// Pairs that are passed through the reference at a time.
+/// Pairs in one batch of the reference.
 const REFERENCE_BATCH_PAIRS: usize = 64;
 
 /// A pair in token ids.
@@ -37,14 +36,16 @@ impl EncodedPair {
         tokenizer: &Tokenizer,
         positions: usize,
     ) -> Result<Self, EncodeError> {
-        let side = |example| encode_example(example, tokenizer, positions);
         Ok(Self {
-            sides: [side(&preference.chosen)?, side(&preference.rejected)?],
+            sides: [
+                encode_example(&preference.chosen, tokenizer, positions)?,
+                encode_example(&preference.rejected, tokenizer, positions)?,
+            ],
         })
     }
 }
 
-/// What a pair comes to.
+/// Loss and weights of a pair.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DpoLoss {
     /// The loss.
@@ -52,13 +53,13 @@ pub struct DpoLoss {
     /// Weight of the negative log-likelihood of each token of the better side; that of the worse
     /// side's tokens is minus this.
     pub nll_weight: f64,
-    /// `β m`: by how much the policy prefers the better side more than the reference does, in the
-    /// units of a reward.
+    /// `β m`: how much more than the reference the policy prefers the better side, in units of
+    /// reward.
     pub margin: f64,
 }
 
-/// Judges a pair by what policy and reference say to the better and to the worse side: sums of
-/// log-probabilities.
+/// The loss of a pair, from the sums of log-probabilities of the better and the worse side under
+/// policy and reference.
 #[must_use]
 pub fn dpo_loss(beta: f64, policy: [f64; 2], reference: [f64; 2]) -> DpoLoss {
     let margin = beta * ((policy[0] - reference[0]) - (policy[1] - reference[1]));
@@ -71,20 +72,20 @@ pub fn dpo_loss(beta: f64, policy: [f64; 2], reference: [f64; 2]) -> DpoLoss {
     }
 }
 
-/// Direct preference optimisation over epochs of pairs in a shuffled order; the configuration's
-/// batch is counted in pairs.
+/// Direct preference optimisation over epochs of pairs in a shuffled order; the batch size counts
+/// pairs.
 pub struct DpoObjective<'a> {
     pairs: &'a [EncodedPair],
     beta: f64,
     config: TrainConfig,
     batches: Vec<Vec<usize>>,
     reference_logprobs: Vec<[f64; 2]>,
-    /// Tokens that were passed through the reference.
+    /// Tokens that passed through the reference.
     pub reference_tokens: u64,
 }
 
 impl<'a> DpoObjective<'a> {
-    /// Reads every pair with the reference.
+    /// Computes the reference's log-probabilities of every pair.
     ///
     /// # Errors
     /// If there is no pair, or one of them compares nothing.
@@ -95,23 +96,19 @@ impl<'a> DpoObjective<'a> {
         config: TrainConfig,
         seed: Seed,
     ) -> Result<Self, TrainError> {
-        let empty = |pair: &EncodedPair| pair.sides.iter().any(|side| side.targets.is_empty());
-        if pairs.is_empty() || pairs.iter().any(empty) {
+        let mut sides = pairs.iter().flat_map(|pair| &pair.sides);
+        if pairs.is_empty() || sides.any(|side| side.targets.is_empty()) {
             return Err(TrainError::NoExamples);
         }
-        let epoch = |number: u32| {
-            shuffled_batches(
-                pairs.len(),
-                &|_| 1,
-                config.batch_size,
-                seed.derive_indexed(u64::from(number)),
-            )
-        };
-        let batches = (0..config.epochs).flat_map(epoch).collect();
-        let (mut said, mut reference_tokens) = (Vec::with_capacity(pairs.len()), 0);
+        let batches = (0..config.epochs)
+            .map(|epoch| seed.derive_indexed(u64::from(epoch)))
+            .flat_map(|seed| shuffled_batches(pairs.len(), &|_| 1, config.batch_size, seed))
+            .collect();
+        let mut reference_logprobs = Vec::with_capacity(pairs.len());
+        let mut reference_tokens = 0;
         for pairs in pairs.chunks(REFERENCE_BATCH_PAIRS) {
-            let rows = pair_rows(&pairs.iter().collect::<Vec<_>>());
-            said.extend(sequence_logprobs(reference, &rows, pairs.len()));
+            let rows = pair_rows(pairs);
+            reference_logprobs.extend(sequence_logprobs(reference, &rows, pairs.len()));
             reference_tokens += rows.input_tokens();
         }
         Ok(Self {
@@ -119,20 +116,16 @@ impl<'a> DpoObjective<'a> {
             beta,
             config,
             batches,
-            reference_logprobs: said,
+            reference_logprobs,
             reference_tokens,
         })
     }
 }
 
 /// Both sides of every pair in turn.
-fn pair_rows(pairs: &[&EncodedPair]) -> BatchRows {
-    BatchRows::new(
-        &pairs
-            .iter()
-            .flat_map(|pair| &pair.sides)
-            .collect::<Vec<_>>(),
-    )
+fn pair_rows<'a>(pairs: impl IntoIterator<Item = &'a EncodedPair>) -> BatchRows {
+    let sides: Vec<&EncodedExample> = pairs.into_iter().flat_map(|pair| &pair.sides).collect();
+    BatchRows::new(&sides)
 }
 
 /// Sums of log-probabilities over the targets of either side of each pair.
@@ -159,40 +152,32 @@ impl TrainingObjective for DpoObjective<'_> {
     }
 
     fn batch(&mut self, step: usize, decoder: &Decoder) -> Result<WeightedBatch, TrainError> {
-        let chosen = &self.batches[step];
-        let rows = pair_rows(
-            &chosen
-                .iter()
-                .map(|&index| &self.pairs[index])
-                .collect::<Vec<_>>(),
-        );
-        let count = chosen.len() as f64;
-        let said = sequence_logprobs(decoder, &rows, chosen.len())
+        let batch = &self.batches[step];
+        let rows = pair_rows(batch.iter().map(|&index| &self.pairs[index]));
+        let count = batch.len() as f64;
+        let logprobs = sequence_logprobs(decoder, &rows, batch.len());
+        let losses: Vec<DpoLoss> = logprobs
             .into_iter()
-            .zip(chosen);
-        let judged: Vec<DpoLoss> = said
+            .zip(batch)
             .map(|(policy, &index)| dpo_loss(self.beta, policy, self.reference_logprobs[index]))
             .collect();
         let mut weights = vec![0.0; rows.target_ids.len()];
         for span in &rows.spans {
             let sign = if span.example % 2 == 0 { 1.0 } else { -1.0 };
             weights[span.rows.clone()]
-                .fill((sign * judged[span.example / 2].nll_weight / count) as f32);
+                .fill((sign * losses[span.example / 2].nll_weight / count) as f32);
         }
-        let mean = |value: &dyn Fn(&DpoLoss) -> f64| judged.iter().map(value).sum::<f64>() / count;
-        let readings = vec![
-            ("reward margin".to_owned(), mean(&|judged| judged.margin)),
-            (
-                "accuracy".to_owned(),
-                mean(&|judged| f64::from(u8::from(judged.margin > 0.0))),
-            ),
-        ];
-        let counts = vec![("forward_tokens", rows.input_tokens())];
+        let loss = losses.iter().map(|pair| pair.loss).sum::<f64>() / count;
+        let margin = losses.iter().map(|pair| pair.margin).sum::<f64>() / count;
+        let right = losses.iter().filter(|pair| pair.margin > 0.0).count() as f64;
         Ok(WeightedBatch {
             batch: rows.with_weights(weights),
-            loss: Some(mean(&|judged| judged.loss)),
-            metrics: readings,
-            counts,
+            loss: Some(loss),
+            metrics: vec![
+                ("reward margin".to_owned(), margin),
+                ("accuracy".to_owned(), right / count),
+            ],
+            counts: vec![("forward_tokens", rows.input_tokens())],
         })
     }
 }
@@ -204,10 +189,10 @@ mod tests {
     #[test]
     fn a_pair_by_hand() {
         // m = (-1 + 2) - (-3 + 1) = 3; β m = 0.3; σ(-0.3) = 0.425557; -ln σ(0.3) = 0.554355.
-        let judged = dpo_loss(0.1, [-1.0, -3.0], [-2.0, -1.0]);
-        assert!((judged.margin - 0.3).abs() < 1e-12);
-        assert!((judged.nll_weight - 0.042_555_7).abs() < 1e-6);
-        assert!((judged.loss - 0.554_355).abs() < 1e-6);
+        let pair = dpo_loss(0.1, [-1.0, -3.0], [-2.0, -1.0]);
+        assert!((pair.margin - 0.3).abs() < 1e-12);
+        assert!((pair.nll_weight - 0.042_555_7).abs() < 1e-6);
+        assert!((pair.loss - 0.554_355).abs() < 1e-6);
         // The reference itself: ln 2, half of β.
         let even = dpo_loss(0.1, [-5.0, -7.0], [-5.0, -7.0]);
         assert!((even.loss - std::f64::consts::LN_2).abs() < 1e-12);

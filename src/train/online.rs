@@ -1,30 +1,27 @@
-//! Online training as an objective: episodes of the policy as it is now, then some steps on them.
-//!
-//! Responsible for credit, advantages and token weights of one batch of episodes, for the
-//! log-probabilities that they need, and for what is worth a curve. Who samples and grades is told
-//! from outside. Must not know problems, prompts or graders.
+//! Online training as an objective: it samples episodes from the current policy, then does some
+//! steps on them.
 
 use crate::domain::Message;
 use crate::model::{Decoder, EncodedDialogue, Tokenizer};
 
-use super::batch_rows::BatchRows;
+use super::batch::{BatchRows, EncodeError, EncodedExample, LossTarget};
 use super::policy_gradient::{TokenLogProbs, discounted_returns};
-use super::training_loop::{TrainError, TrainingObjective, WeightedBatch};
-use super::{EncodeError, EncodedExample, OnlineConfig, TrainConfig};
+use super::trainer::{TrainError, TrainingObjective, WeightedBatch};
+use super::{OnlineConfig, TrainConfig};
 
 /// One episode in token ids.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EncodedEpisode {
     /// The dialogue; its targets are the turns' attempts, in order.
     pub example: EncodedExample,
-    /// What each turn earned.
+    /// The reward of each turn.
     pub rewards: Vec<f64>,
 }
 
 impl EncodedEpisode {
-    /// The dialogue `messages`, in which every assistant message is an attempt: whether it ended
-    /// by itself, and what it earned. One that was cut off ends without an end token, since none
-    /// was sampled.
+    /// The dialogue `messages`, in which every assistant message is an attempt: (whether it is
+    /// finished, its reward). An unfinished attempt ends without an end token, since the policy
+    /// sampled none.
     ///
     /// # Errors
     /// If the dialogue does not fit `positions`.
@@ -42,13 +39,17 @@ impl EncodedEpisode {
             .iter()
             .map(|(finished, _)| *finished)
             .chain(std::iter::repeat(true));
-        let targets: Vec<(usize, usize, f64)> = answers
+        let targets: Vec<LossTarget> = answers
             .into_iter()
             .zip(finished)
-            .map(|(answer, finished)| (answer.start, answer.end - usize::from(!finished), 1.0))
+            .map(|(answer, finished)| LossTarget {
+                start: answer.start,
+                end: answer.end - usize::from(!finished),
+                weight: 1.0,
+            })
             .collect();
         // The last token is predicted and never read.
-        let end = targets.last().map_or(0, |&(_, end, _)| end);
+        let end = targets.last().map_or(0, |target| target.end);
         tokens.truncate(end);
         if tokens.len() > positions + 1 {
             return Err(EncodeError::TooLong {
@@ -63,16 +64,16 @@ impl EncodedEpisode {
     }
 }
 
-/// What was sampled for one batch.
+/// The episodes of one iteration.
 #[derive(Clone, Debug)]
 pub struct SampledGroups {
     /// The episodes of each problem.
     pub groups: Vec<Vec<EncodedEpisode>>,
-    /// What was counted on the way.
+    /// Counts by name.
     pub counts: Vec<(&'static str, u64)>,
 }
 
-/// Whoever answers the problems of an iteration, counted from 0, with the policy as it is.
+/// Samples the episodes of an iteration, counted from 0, from the current policy.
 pub type GroupSampler<'a> = &'a mut dyn FnMut(&Decoder, u32) -> Result<SampledGroups, TrainError>;
 
 /// Online training.
@@ -96,7 +97,7 @@ struct RolloutBatch {
 }
 
 impl<'a> PolicyGradientObjective<'a> {
-    /// Online training that is held near `reference`, which is kept only where the rule asks for it.
+    /// Online training near `reference`, which is kept only if the loss needs it.
     #[must_use]
     pub fn new(
         settings: OnlineConfig,
@@ -114,47 +115,44 @@ impl<'a> PolicyGradientObjective<'a> {
         }
     }
 
-    /// Episodes of the policy as it is.
+    /// Samples episodes from the current policy; returns counts.
     fn sample_rollouts(
         &mut self,
         iteration: u32,
         decoder: &Decoder,
     ) -> Result<Vec<(&'static str, u64)>, TrainError> {
         let SampledGroups { groups, mut counts } = (self.sampler)(decoder, iteration)?;
-        let trajectories: Vec<&EncodedEpisode> = groups.iter().flatten().collect();
-        let rows = BatchRows::new(
-            &trajectories
-                .iter()
-                .map(|one| &one.example)
-                .collect::<Vec<_>>(),
-        );
+        let examples: Vec<&EncodedExample> = groups
+            .iter()
+            .flatten()
+            .map(|episode| &episode.example)
+            .collect();
+        let rows = BatchRows::new(&examples);
         let advantages: Vec<Vec<f64>> = groups
             .iter()
             .flat_map(|group| self.group_advantages(group))
             .collect();
-        let of_span = rows
-            .spans
-            .iter()
-            .map(|span| (advantages[span.example][span.target], span.target));
-        let advantages = of_span.collect();
-        let then = decoder.log_probabilities(&rows.inputs, &rows.loss_targets());
-        let mut forward = rows.input_tokens();
-        let reference = match &self.reference {
+        let spans = rows.spans.iter();
+        let advantages = spans
+            .map(|span| (advantages[span.example][span.target], span.target))
+            .collect();
+        let old_logprobs = decoder.log_probabilities(&rows.inputs, &rows.loss_targets());
+        let mut forward_tokens = rows.input_tokens();
+        let reference_logprobs = match &self.reference {
             Some(reference) => {
-                forward += rows.input_tokens();
+                forward_tokens += rows.input_tokens();
                 reference.log_probabilities(&rows.inputs, &rows.loss_targets())
             }
-            None => then.clone(),
+            None => old_logprobs.clone(),
         };
-        counts.push(("forward_tokens", forward));
-        let (count, readings) = (trajectories.len(), reward_metrics(&groups));
+        counts.push(("forward_tokens", forward_tokens));
         self.rollouts = Some(RolloutBatch {
+            episode_count: examples.len(),
             rows,
             advantages,
-            episode_count: count,
-            old_logprobs: then,
-            reference_logprobs: reference,
-            metrics: readings,
+            old_logprobs,
+            reference_logprobs,
+            metrics: reward_metrics(&groups),
         });
         Ok(counts)
     }
@@ -162,22 +160,27 @@ impl<'a> PolicyGradientObjective<'a> {
     /// The advantage of each turn of each of a problem's episodes.
     fn group_advantages(&self, group: &[EncodedEpisode]) -> Vec<Vec<f64>> {
         let OnlineConfig {
-            policy_loss: rule,
+            policy_loss,
             discount,
             ..
         } = &self.online;
-        let credit =
-            |one: &EncodedEpisode| discounted_returns(&rule.shape_rewards(&one.rewards), *discount);
-        let all: Vec<Vec<f64>> = group.iter().map(credit).collect();
-        let turns = all.iter().map(Vec::len).max().unwrap_or(0);
+        let returns: Vec<Vec<f64>> = group
+            .iter()
+            .map(|episode| policy_loss.shape_rewards(&episode.rewards))
+            .map(|rewards| discounted_returns(&rewards, *discount))
+            .collect();
+        let turns = returns.iter().map(Vec::len).max().unwrap_or(0);
         let mut advantages = vec![Vec::with_capacity(turns); group.len()];
         for turn in 0..turns {
-            // Those that came so far are compared with each other.
-            let here: Vec<usize> = (0..group.len())
-                .filter(|&sample| turn < all[sample].len())
+            // Only the episodes that reached the turn are compared with each other.
+            let samples: Vec<usize> = (0..group.len())
+                .filter(|&sample| turn < returns[sample].len())
                 .collect();
-            let credits: Vec<f64> = here.iter().map(|&sample| all[sample][turn]).collect();
-            for (&sample, advantage) in here.iter().zip(rule.advantages(&credits)) {
+            let at_turn: Vec<f64> = samples
+                .iter()
+                .map(|&sample| returns[sample][turn])
+                .collect();
+            for (&sample, advantage) in samples.iter().zip(policy_loss.advantages(&at_turn)) {
                 advantages[sample].push(advantage);
             }
         }
@@ -194,107 +197,104 @@ impl TrainingObjective for PolicyGradientObjective<'_> {
         (self.online.iterations * self.online.updates_per_batch) as usize
     }
 
-    /// In between, the policy is not the one that sampled any more.
+    /// Within an iteration, the weights are no longer those that sampled the episodes.
     fn can_checkpoint(&self, step: usize) -> bool {
         step.is_multiple_of(self.online.updates_per_batch as usize)
     }
 
     fn batch(&mut self, step: usize, decoder: &Decoder) -> Result<WeightedBatch, TrainError> {
-        let first = self.can_checkpoint(step);
         let mut counts = Vec::new();
-        if first {
-            counts = self.sample_rollouts(
-                (step / self.online.updates_per_batch as usize) as u32,
-                decoder,
-            )?;
+        let samples = self.can_checkpoint(step);
+        if samples {
+            let iteration = step / self.online.updates_per_batch as usize;
+            counts = self.sample_rollouts(iteration as u32, decoder)?;
         }
-        let drawn = self
+        let rollouts = self
             .rollouts
             .as_ref()
-            .expect("a training rests before it draws only");
-        let again = || decoder.log_probabilities(&drawn.rows.inputs, &drawn.rows.loss_targets());
-        let now = if first {
-            drawn.old_logprobs.clone()
+            .expect("a training resumes before it samples only");
+        let logprobs = if samples {
+            rollouts.old_logprobs.clone()
         } else {
-            again()
+            let rows = &rollouts.rows;
+            counts.push(("forward_tokens", rows.input_tokens()));
+            decoder.log_probabilities(&rows.inputs, &rows.loss_targets())
         };
-        if !first {
-            counts.push(("forward_tokens", drawn.rows.input_tokens()));
-        }
         Ok(WeightedBatch {
             counts,
-            ..drawn.weighted_batch(&self.online, &now)
+            ..rollouts.weighted_batch(&self.online, &logprobs)
         })
     }
 }
 
 impl RolloutBatch {
-    /// Weights of all tokens, given what the policy says to them now.
-    fn weighted_batch(&self, settings: &OnlineConfig, now: &[f32]) -> WeightedBatch {
-        let rule = &settings.policy_loss;
-        let scale = rule.batch_scale(self.episode_count, self.rows.spans.len());
-        let mut weights = vec![0.0; now.len()];
+    /// Weights of all tokens, given their log-probabilities under the current policy.
+    fn weighted_batch(&self, online: &OnlineConfig, logprobs: &[f32]) -> WeightedBatch {
+        let policy_loss = &online.policy_loss;
+        let scale = policy_loss.batch_scale(self.episode_count, self.rows.spans.len());
+        let mut weights = vec![0.0; logprobs.len()];
         let (mut loss, mut kl, mut clipped, mut tokens) = (0.0, 0.0, 0_u64, 0_u64);
         for (span, &(advantage, turn)) in self.rows.spans.iter().zip(&self.advantages) {
-            let share = rule.token_scale(span.rows.len()) * scale;
+            let token_scale = policy_loss.token_scale(span.rows.len()) * scale;
             for row in span.rows.clone() {
-                let [now, then, reference] = [now, &self.old_logprobs, &self.reference_logprobs]
-                    .map(|all| f64::from(all[row]));
-                let said = TokenLogProbs {
-                    current: now,
-                    old: then,
-                    reference,
+                let token_logprobs = TokenLogProbs {
+                    current: f64::from(logprobs[row]),
+                    old: f64::from(self.old_logprobs[row]),
+                    reference: f64::from(self.reference_logprobs[row]),
                 };
-                let token = rule.token_loss(turn, advantage, said);
-                weights[row] = (share * token.nll_weight) as f32;
-                loss += share * token.loss;
-                kl += said.kl_k3();
+                let token = policy_loss.token_loss(turn, advantage, token_logprobs);
+                weights[row] = (token_scale * token.nll_weight) as f32;
+                loss += token_scale * token.loss;
+                kl += token_logprobs.kl_k3();
                 clipped += u64::from(token.clipped);
                 tokens += 1;
             }
         }
-        let of_tokens = |sum: f64| sum / tokens.max(1) as f64;
-        let mut readings = self.metrics.clone();
-        readings.push(("divergence".to_owned(), of_tokens(kl)));
-        readings.push(("clipped".to_owned(), of_tokens(clipped as f64)));
+        let tokens = tokens.max(1) as f64;
+        let mut metrics = self.metrics.clone();
+        metrics.push(("divergence".to_owned(), kl / tokens));
+        metrics.push(("clipped".to_owned(), clipped as f64 / tokens));
         WeightedBatch {
             batch: self.rows.with_weights(weights),
             loss: Some(loss),
-            metrics: readings,
+            metrics,
             counts: Vec::new(),
         }
     }
 }
 
-/// What each turn earned on average, and at how many of the problems its episodes differ.
+/// The mean reward of each turn, and the part of the problems whose episodes differ in it.
 fn reward_metrics(groups: &[Vec<EncodedEpisode>]) -> Vec<(String, f64)> {
-    let turns = groups
-        .iter()
-        .flatten()
-        .map(|one| one.rewards.len())
-        .max()
-        .unwrap_or(0);
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-    let of = |turn: usize| {
-        let at = |group: &[EncodedEpisode]| -> Vec<f64> {
-            group
+    let episodes = groups.iter().flatten();
+    let turns = episodes.map(|episode| episode.rewards.len()).max();
+    (0..turns.unwrap_or(0))
+        .flat_map(|turn| {
+            let rewards: Vec<Vec<f64>> =
+                groups.iter().map(|group| rewards_at(group, turn)).collect();
+            let differ: Vec<f64> = rewards
                 .iter()
-                .filter_map(|one| one.rewards.get(turn).copied())
-                .collect()
-        };
-        let all: Vec<Vec<f64>> = groups.iter().map(|group| at(group)).collect();
-        let mixed = |rewards: &Vec<f64>| {
-            f64::from(
-                rewards
-                    .windows(2)
-                    .any(|two| two[0].total_cmp(&two[1]).is_ne()),
-            )
-        };
-        let mixed = mean(&all.iter().map(mixed).collect::<Vec<f64>>());
-        [
-            (format!("reward turn {}", turn + 1), mean(&all.concat())),
-            (format!("mixed turn {}", turn + 1), mixed),
-        ]
-    };
-    (0..turns).flat_map(of).collect()
+                .map(|group| f64::from(differ(group)))
+                .collect();
+            [
+                (format!("reward turn {}", turn + 1), mean(&rewards.concat())),
+                (format!("mixed turn {}", turn + 1), mean(&differ)),
+            ]
+        })
+        .collect()
+}
+
+/// The rewards at a turn of the episodes that reached it.
+fn rewards_at(group: &[EncodedEpisode], turn: usize) -> Vec<f64> {
+    let rewards = group.iter().map(|episode| episode.rewards.get(turn));
+    rewards.flatten().copied().collect()
+}
+
+fn differ(rewards: &[f64]) -> bool {
+    rewards
+        .windows(2)
+        .any(|pair| pair[0].total_cmp(&pair[1]).is_ne())
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
 }

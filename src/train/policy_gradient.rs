@@ -1,19 +1,17 @@
-//! From the rewards of turns to the weights of tokens: the arithmetic of online reinforcement
-//! learning.
+//! The arithmetic of online reinforcement learning: from rewards of turns to weights of tokens.
 //!
 //! G episodes of T turns are sampled for a problem. Turn t of an episode earns the shaped reward
 //!
 //! `R_t = r_t + α (r_t - r_{t-1})` for t > 1, `R_1 = r_1`,
 //!
-//! and is credited with `R_t + γ R_{t+1} + γ² R_{t+2} + ...`. What it earned more than the same
-//! turn of the problem's other episodes is its advantage A.
+//! and its return is `R_t + γ R_{t+1} + γ² R_{t+2} + ...`. Its advantage A compares that return with
+//! the same turn of the problem's other episodes.
 //!
-//! With γ = 0 a turn is credited with its own reward alone. What it takes off for the turn before,
-//! `α r_{t-1}`, was settled before turn t was sampled: on average it changes that turn's gradient no
-//! more than any baseline does, and what is left of the bonus is a factor `1 + α` on `r_t`. Turn 1
-//! does not learn what it leads to. With γ > 0 it is credited with `γ (r_2 + α (r_2 - r_1))` as well,
-//! so that an attempt which gets corrected is worth more than one which does not; γ = 1 is the
-//! gradient of the sum of all `R_t`.
+//! With γ = 0 the return of a turn is its own reward. The policy cannot change the term
+//! `α r_{t-1}` at turn t: on average it acts as a baseline, and the bonus leaves a factor `1 + α` on
+//! `r_t`. Turn 1 does not learn from its consequences. With γ > 0 its return includes
+//! `γ (r_2 + α (r_2 - r_1))`: an attempt that gets corrected is worth more than one that does not.
+//! γ = 1 is the gradient of the sum of all `R_t`.
 //!
 //! * **GRPO** (Shao et al. 2024, arXiv 2402.03300, equations 3 and 4), turn by turn:
 //!   `A = (R - mean R) / std R` over the G episodes, and a turn of tokens o adds
@@ -25,62 +23,61 @@
 //!   term's gradient is that of `β KL(π || π_ref)` of each token. Stage I rewards turn 2 alone
 //!   and holds turn 1 with a larger β; stage II rewards both, turn 2 with the bonus α.
 //!
-//! The derivative of each loss by a token's log-probability, with its sign turned, is the weight of
-//! that token's negative log-likelihood: the gradient needs no backward pass of its own. Must not
-//! know tokens, nor how episodes come about.
+//! The negative derivative of each loss by a token's log-probability is the weight of that token's
+//! negative log-likelihood, so the gradient needs no backward pass of its own.
 
 use serde::{Deserialize, Serialize};
 
 use super::weighting::centered;
 
-/// How rewards become a loss.
+/// A loss of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum PolicyLoss {
     /// Group-relative policy optimisation.
     Grpo {
-        /// ε: how far a token's ratio may go before it stops to count.
+        /// ε: the distance from 1 at which a token's ratio is clipped.
         clip: f64,
-        /// β: what distance from the reference costs.
+        /// β: the weight of the distance from the reference.
         kl: f64,
-        /// α: what a change from the turn before counts beside the turn itself.
+        /// α: the weight of a change from the turn before.
         shaping: f64,
     },
     /// Stage I of `SCoRe`: turn 2 is rewarded, turn 1 is held.
     ScoreFirst {
-        /// β1: what distance from the reference costs at every turn.
+        /// β1: the weight of the distance from the reference at every turn.
         kl: f64,
-        /// β2: what it costs at turn 1 beside that.
+        /// β2: its additional weight at turn 1.
         kl_first: f64,
     },
     /// Stage II of `SCoRe`: both turns are rewarded, progress most.
     ScoreSecond {
-        /// β1: what distance from the reference costs.
+        /// β1: the weight of the distance from the reference.
         kl: f64,
-        /// α: what a change from turn 1 to turn 2 counts beside the turn itself.
+        /// α: the weight of a change from turn 1 to turn 2.
         shaping: f64,
     },
 }
 
-/// What three policies say to one sampled token: log-probabilities.
+/// The log-probabilities of one sampled token under three policies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TokenLogProbs {
-    /// The policy that is trained, now.
+    /// The current policy.
     pub current: f64,
-    /// The same when the token was sampled.
+    /// The policy that sampled the token.
     pub old: f64,
     /// The frozen reference.
     pub reference: f64,
 }
 
-/// What one token adds to the loss.
+/// The part of one token in the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TokenLoss {
     /// Its part of the loss.
     pub loss: f64,
-    /// Minus the derivative of that by `now`: the weight of its negative log-likelihood.
+    /// Minus its derivative by `current`: the weight of the token's negative log-likelihood.
     pub nll_weight: f64,
-    /// Whether its ratio was out of bounds, so that the reward moves it no further.
+    /// Whether its ratio is out of bounds, so the reward does not move it.
     pub clipped: bool,
 }
 
@@ -88,42 +85,31 @@ impl TokenLogProbs {
     /// An estimate of KL(policy || reference) that is never negative (Schulman 2020).
     #[must_use]
     pub fn kl_k3(&self) -> f64 {
-        let apart = self.reference - self.current;
-        apart.exp() - apart - 1.0
+        let log_ratio = self.reference - self.current;
+        log_ratio.exp() - log_ratio - 1.0
     }
 }
 
 impl PolicyLoss {
-    /// What each turn is rewarded with, from what the attempts earned.
+    /// The shaped reward `R_t` of each turn, from the rewards `r_t` of the attempts.
     #[must_use]
-    pub fn shape_rewards(&self, earned: &[f64]) -> Vec<f64> {
-        let with = |shaping: f64| -> Vec<f64> {
-            let progress = |turn: usize| {
-                if turn == 0 {
-                    0.0
-                } else {
-                    earned[turn] - earned[turn - 1]
+    pub fn shape_rewards(&self, rewards: &[f64]) -> Vec<f64> {
+        (0..rewards.len())
+            .map(|turn| match *self {
+                Self::ScoreFirst { .. } if turn == 0 => 0.0,
+                Self::Grpo { shaping, .. } | Self::ScoreSecond { shaping, .. } if turn > 0 => {
+                    rewards[turn] + shaping * (rewards[turn] - rewards[turn - 1])
                 }
-            };
-            (0..earned.len())
-                .map(|turn| earned[turn] + shaping * progress(turn))
-                .collect()
-        };
-        match *self {
-            Self::Grpo { shaping, .. } | Self::ScoreSecond { shaping, .. } => with(shaping),
-            Self::ScoreFirst { .. } => earned
-                .iter()
-                .enumerate()
-                .map(|(turn, &earned)| if turn == 0 { 0.0 } else { earned })
-                .collect(),
-        }
+                _ => rewards[turn],
+            })
+            .collect()
     }
 
-    /// How much better each of a problem's episodes did at one turn than the others.
+    /// The advantage A of each of a problem's episodes at one turn, from their returns.
     #[must_use]
-    pub fn advantages(&self, credits: &[f64]) -> Vec<f64> {
-        let centered = centered(credits);
-        let count = credits.len() as f64;
+    pub fn advantages(&self, returns: &[f64]) -> Vec<f64> {
+        let centered = centered(returns);
+        let count = returns.len() as f64;
         match self {
             Self::Grpo { .. } => {
                 let deviation =
@@ -136,15 +122,15 @@ impl PolicyLoss {
                 centered.iter().map(|value| value * scale).collect()
             }
             // R_i - mean of the others = (R_i - mean of all) G / (G - 1).
-            _ if credits.len() > 1 => centered
+            _ if returns.len() > 1 => centered
                 .iter()
                 .map(|value| value * count / (count - 1.0))
                 .collect(),
-            _ => credits.to_vec(),
+            _ => returns.to_vec(),
         }
     }
 
-    /// What every token of a turn of so many tokens counts.
+    /// The scale of every token of a turn of `tokens` tokens.
     #[must_use]
     pub fn token_scale(&self, tokens: usize) -> f64 {
         match self {
@@ -153,8 +139,8 @@ impl PolicyLoss {
         }
     }
 
-    /// What the sum over a batch of so many episodes, with so many turns in all, is multiplied with:
-    /// GRPO is a mean over turns, and `SCoRe` an expectation over episodes.
+    /// The scale of the sum over a batch: GRPO is a mean over turns, and `SCoRe` an expectation over
+    /// episodes.
     #[must_use]
     pub fn batch_scale(&self, episodes: usize, turns: usize) -> f64 {
         let count = match self {
@@ -164,30 +150,27 @@ impl PolicyLoss {
         (count.max(1) as f64).recip()
     }
 
-    /// What one token of turn `turn`, counted from 0, adds to the loss.
+    /// The part of the loss of one token of turn `turn`, counted from 0.
     #[must_use]
-    pub fn token_loss(&self, turn: usize, advantage: f64, said: TokenLogProbs) -> TokenLoss {
+    pub fn token_loss(&self, turn: usize, advantage: f64, logprobs: TokenLogProbs) -> TokenLoss {
         match *self {
-            Self::Grpo { clip, kl, .. } => {
-                let ratio = (said.current - said.old).exp();
-                let (free, bound) = (
-                    ratio * advantage,
-                    ratio.clamp(1.0 - clip, 1.0 + clip) * advantage,
-                );
-                let clipped = bound < free;
-                let pull = kl * ((said.reference - said.current).exp() - 1.0);
-                let push = if clipped { 0.0 } else { free } + pull;
+            Self::Grpo { clip, kl: beta, .. } => {
+                let ratio = (logprobs.current - logprobs.old).exp();
+                let surrogate = ratio * advantage;
+                let clipped_surrogate = ratio.clamp(1.0 - clip, 1.0 + clip) * advantage;
+                let clipped = clipped_surrogate < surrogate;
+                let kl_weight = beta * ((logprobs.reference - logprobs.current).exp() - 1.0);
                 TokenLoss {
-                    loss: kl * said.kl_k3() - free.min(bound),
-                    nll_weight: push,
+                    loss: beta * logprobs.kl_k3() - surrogate.min(clipped_surrogate),
+                    nll_weight: if clipped { 0.0 } else { surrogate } + kl_weight,
                     clipped,
                 }
             }
             Self::ScoreFirst { kl, kl_first } if turn == 0 => {
-                reinforce_loss(advantage, kl + kl_first, said)
+                reinforce_loss(advantage, kl + kl_first, logprobs)
             }
             Self::ScoreFirst { kl, .. } | Self::ScoreSecond { kl, .. } => {
-                reinforce_loss(advantage, kl, said)
+                reinforce_loss(advantage, kl, logprobs)
             }
         }
     }
@@ -202,24 +185,23 @@ impl PolicyLoss {
     }
 }
 
-fn reinforce_loss(advantage: f64, kl: f64, said: TokenLogProbs) -> TokenLoss {
-    let apart = said.current - said.reference;
-    let loss = 0.5 * kl * apart * apart - advantage * said.current;
+fn reinforce_loss(advantage: f64, beta: f64, logprobs: TokenLogProbs) -> TokenLoss {
+    let log_ratio = logprobs.current - logprobs.reference;
     TokenLoss {
-        loss,
-        nll_weight: advantage - kl * apart,
+        loss: 0.5 * beta * log_ratio * log_ratio - advantage * logprobs.current,
+        nll_weight: advantage - beta * log_ratio,
         clipped: false,
     }
 }
 
-/// What each turn is credited with: its reward, and those of later turns at γ per turn.
+/// The return of each turn: its reward, and those of later turns discounted by γ per turn.
 #[must_use]
 pub fn discounted_returns(rewards: &[f64], discount: f64) -> Vec<f64> {
-    let mut credits = rewards.to_vec();
-    for turn in (1..credits.len()).rev() {
-        credits[turn - 1] += discount * credits[turn];
+    let mut returns = rewards.to_vec();
+    for turn in (1..returns.len()).rev() {
+        returns[turn - 1] += discount * returns[turn];
     }
-    credits
+    returns
 }
 
 #[cfg(test)]
@@ -242,6 +224,20 @@ mod tests {
         kl: 0.01,
         shaping: 10.0,
     };
+
+    const fn logprobs(current: f64, old: f64, reference: f64) -> TokenLogProbs {
+        TokenLogProbs {
+            current,
+            old,
+            reference,
+        }
+    }
+
+    fn sorted_indices(values: &[f64]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
+        order
+    }
 
     #[track_caller]
     fn near(value: f64, expected: f64) {
@@ -304,32 +300,14 @@ mod tests {
 
     #[test]
     fn distance_from_the_reference_by_hand() {
-        let said = |now, reference| TokenLogProbs {
-            current: now,
-            old: now,
-            reference,
-        };
-        assert_eq!(said(-1.0, -1.0).kl_k3(), 0.0);
+        assert_eq!(logprobs(-1.0, -1.0, -1.0).kl_k3(), 0.0);
         // Ratio 2: 2 - ln 2 - 1; ratio 1/2: 1/2 + ln 2 - 1.
-        near(said(0.5_f64.ln(), 0.0).kl_k3(), 0.306_853);
-        near(said(0.0, 0.5_f64.ln()).kl_k3(), 0.193_147);
+        near(logprobs(0.5_f64.ln(), 0.0, 0.0).kl_k3(), 0.306_853);
+        near(logprobs(0.0, 0.0, 0.5_f64.ln()).kl_k3(), 0.193_147);
     }
 
     #[test]
     fn grpo_tokens_by_hand() {
-        let said = |ratio: f64| TokenLogProbs {
-            current: ratio.ln() - 2.0,
-            old: -2.0,
-            reference: ratio.ln() - 2.0,
-        };
-        let token = |advantage, ratio| {
-            let TokenLoss {
-                loss,
-                nll_weight: push,
-                clipped,
-            } = GRPO.token_loss(1, advantage, said(ratio));
-            (loss, push, clipped)
-        };
         let cases = [
             ((2.0, 1.0), (-2.0, 2.0, false)),
             ((2.0, 1.1), (-2.2, 2.2, false)),
@@ -340,22 +318,15 @@ mod tests {
             ((2.0, 0.5), (-1.0, 1.0, false)),
             ((-2.0, 1.5), (3.0, -3.0, false)),
         ];
-        for ((advantage, ratio), (loss, push, clipped)) in cases {
-            let found = token(advantage, ratio);
-            near(found.0, loss);
-            near(found.1, push);
-            assert_eq!(found.2, clipped, "{advantage} {ratio}");
+        for ((advantage, ratio), (loss, nll_weight, clipped)) in cases {
+            let current = f64::ln(ratio) - 2.0;
+            let token = GRPO.token_loss(1, advantage, logprobs(current, -2.0, current));
+            near(token.loss, loss);
+            near(token.nll_weight, nll_weight);
+            assert_eq!(token.clipped, clipped, "{advantage} {ratio}");
         }
         // The reference says e times as much: β (e - 1) towards it, β (e - 2) of loss.
-        let pulled = GRPO.token_loss(
-            0,
-            0.0,
-            TokenLogProbs {
-                current: -2.0,
-                old: -2.0,
-                reference: -1.0,
-            },
-        );
+        let pulled = GRPO.token_loss(0, 0.0, logprobs(-2.0, -2.0, -1.0));
         near(pulled.nll_weight, 0.04 * (std::f64::consts::E - 1.0));
         near(pulled.loss, 0.04 * (std::f64::consts::E - 2.0));
         near(GRPO.token_scale(4), 0.25);
@@ -363,11 +334,7 @@ mod tests {
 
     #[test]
     fn score_tokens_by_hand() {
-        let said = TokenLogProbs {
-            current: -1.0,
-            old: -1.0,
-            reference: -3.0,
-        };
+        let said = logprobs(-1.0, -1.0, -3.0);
         // Held by β1 + β2 at turn 1 and by β1 at turn 2; 2 apart.
         near(FIRST.token_loss(0, 0.0, said).nll_weight, -0.22);
         near(FIRST.token_loss(0, 0.0, said).loss, 0.22);
@@ -399,11 +366,12 @@ mod tests {
             then in -4.0..0.0,
             reference in -4.0..0.0,
         ) {
-            let at = |now| rule.token_loss(turn, advantage, TokenLogProbs { current: now, old: then, reference });
-            let (step, here) = (1e-6, at(now));
+            let step = 1e-6;
+            let [below, here, above] = [now - step, now, now + step]
+                .map(|now| rule.token_loss(turn, advantage, logprobs(now, then, reference)));
             // Not where the slope jumps.
-            prop_assume!(at(now - step).clipped == at(now + step).clipped);
-            let slope = (at(now + step).loss - at(now - step).loss) / (2.0 * step);
+            prop_assume!(below.clipped == above.clipped);
+            let slope = (above.loss - below.loss) / (2.0 * step);
             prop_assert!((slope + here.nll_weight).abs() < 1e-4 * (1.0 + slope.abs()), "{} {}", slope, here.nll_weight);
         }
 
@@ -414,12 +382,7 @@ mod tests {
         ) {
             let advantages = rule.advantages(&credits);
             prop_assert!(advantages.iter().sum::<f64>().abs() < 1e-9);
-            let order = |values: &[f64]| {
-                let mut order: Vec<usize> = (0..values.len()).collect();
-                order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
-                order
-            };
-            prop_assert_eq!(order(&advantages), order(&credits));
+            prop_assert_eq!(sorted_indices(&advantages), sorted_indices(&credits));
         }
     }
 }

@@ -1,18 +1,15 @@
-//! Which turns of an episode become training targets.
-//!
-//! Responsible for the four criteria of the official code, as they behave there. Must not know how
-//! much a target counts, nor how it is laid out as a dialogue.
+//! The selection of an episode's training targets, by the criteria of the official code.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Reward;
 
-/// A criterion by which the turns of an episode become targets.
+/// A criterion that selects turns of an episode as targets.
 ///
-/// The official code describes each criterion by an intent; what its program does differs and is
-/// reproduced here. Rewards are compared in the order of the turns, the teacher's turn included.
-/// That program also reads no further than the first right attempt, where its own episodes end
-/// anyway; here later turns count, so that an episode may stand by a right attempt.
+/// The official code describes each criterion by an intent, and its program does something else;
+/// these criteria do as the program. Rewards are compared in the order of the turns, the teacher's
+/// turn included. That program also stops at the first right attempt, where its own episodes end;
+/// here later turns count, so an episode may repeat a right attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TurnSelection {
@@ -22,14 +19,14 @@ pub enum TurnSelection {
     /// The first turn, and every turn with more reward than the turn just before it.
     Better,
     /// The first turn, and every turn with no less reward than any turn before it. Ties are kept
-    /// and later turns are not looked at: "not worse so far" rather than "the best".
+    /// and later turns do not count: "not worse so far" rather than "the best".
     Best,
     /// The right turns only.
     Success,
-    /// What the official description of `better` says: turns with more reward than the turn just
+    /// The official description of `better`: turns with more reward than the turn just
     /// before it. The first turn, which has none before it, counts if it is right.
     BetterStrict,
-    /// What the official description of `best` says: the one turn with the most reward, the
+    /// The official description of `best`: the one turn with the most reward, the
     /// earliest of equals.
     BestStrict,
 }
@@ -79,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    /// What each criterion keeps, in the order of `TurnSelection::ALL`.
+    /// The selected turns by criterion, in the order of `TurnSelection::ALL`.
     fn kept(rewards: &[f64]) -> [Vec<usize>; 6] {
         let rewards: Vec<Reward> = rewards.iter().copied().map(Reward).collect();
         TurnSelection::ALL.map(|selection| selection.select_turns(&rewards))

@@ -1,7 +1,7 @@
-//! A training that can be taken up again: weights, moments and place on disk.
+//! The progress of a training on disk: weights, moments and position.
 //!
-//! The tensors go to a file of their own before the small record that names it is replaced, so a
-//! kill leaves the older record with its older file, or the newer with the newer.
+//! The tensors go into a new file before a rename replaces the small record that names it, so a kill
+//! leaves the older record with its file or the newer one with its file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ use super::{AdamMoments, AdamW};
 
 const STATE_FILE: &str = "progress.json";
 
-/// Where a training stands.
+/// The position of a training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainerState {
     /// The current phase.
@@ -28,11 +28,11 @@ pub struct TrainerState {
     /// Sum of the losses since the last point.
     #[serde(rename = "pending")]
     pub loss_sum: f64,
-    /// Sums of the objective's readings since the last point.
+    /// Sums of the objective's metrics since the last point.
     #[serde(default)]
     #[serde(rename = "readings")]
     pub metric_sums: BTreeMap<String, f64>,
-    /// What the objective counted so far.
+    /// Counts of the objective so far.
     #[serde(default)]
     pub counts: BTreeMap<String, u64>,
     /// Tokens trained on so far.
@@ -55,7 +55,7 @@ struct StateRecord {
     sha256: Key,
 }
 
-/// Why progress could not be kept or taken up.
+/// Why progress could not be written or read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} the training's progress in {}: {reason}", path.display())]
 pub struct TrainerStateError {
@@ -76,15 +76,15 @@ fn state_error(
     }
 }
 
-/// Keeps weights, moments and place in `folder`.
+/// Writes weights, moments and position into `folder`.
 ///
 /// # Errors
-/// If the disk refuses.
+/// If the disk fails.
 pub fn save(
     folder: &Path,
     weights: &Weights,
     adam: &AdamW,
-    place: &TrainerState,
+    state: &TrainerState,
 ) -> Result<(), TrainerStateError> {
     let mut trained = TrainableCollector {
         adapters_only: weights.adapters.is_some(),
@@ -98,11 +98,11 @@ pub fn save(
         values.0.insert(format!("second/{name}"), second);
     }
     let bytes = values.encode();
-    let tensors = format!("progress-{}-{}.safetensors", place.phase, place.step);
+    let tensors = format!("progress-{}-{}.safetensors", state.phase, state.step);
     let path = folder.join(&tensors);
     fs::write(&path, &bytes).map_err(|error| state_error("keep", &path, &error))?;
     let record = StateRecord {
-        state: place.clone(),
+        state: state.clone(),
         optimizer_steps: adam.steps,
         tensor_file: tensors,
         sha256: Key::from_bytes(&bytes),
@@ -119,11 +119,11 @@ pub fn save(
     Ok(())
 }
 
-/// Takes up what `folder` holds, if it holds a whole progress; a damaged one counts as none, and
-/// the training begins again.
+/// Reads the progress in `folder`; none if there is none or it is damaged, and the training starts
+/// from the beginning.
 ///
 /// # Errors
-/// If the file is there and cannot be read.
+/// If the file exists and cannot be read.
 pub fn load(
     folder: &Path,
     weights: &Weights,
@@ -140,22 +140,13 @@ pub fn load(
     }
     let file =
         SafeTensors::deserialize(&bytes).map_err(|error| state_error("read", &path, &error))?;
-    let floats = |name: &str| -> Option<Vec<f32>> {
-        let (values, _) = file.tensor(name).ok()?.data().as_chunks::<4>();
-        Some(
-            values
-                .iter()
-                .map(|bytes| f32::from_le_bytes(*bytes))
-                .collect(),
-        )
-    };
-    let mut replace = TrainableRestorer {
+    let mut restorer = TrainableRestorer {
         adapters_only: weights.adapters.is_some(),
-        floats: &floats,
+        file: &file,
         missing: false,
     };
-    let restored = weights.clone().map_parameters(&mut replace);
-    if replace.missing {
+    let restored = weights.clone().map_parameters(&mut restorer);
+    if restorer.missing {
         return Ok(None);
     }
     let names = file
@@ -165,8 +156,8 @@ pub fn load(
     let moments = names
         .filter_map(|name| {
             let pair = [
-                floats(&format!("first/{name}"))?,
-                floats(&format!("second/{name}"))?,
+                read_floats(&file, &format!("first/{name}"))?,
+                read_floats(&file, &format!("second/{name}"))?,
             ];
             Some((name.to_owned(), AdamMoments::Host(pair)))
         })
@@ -181,7 +172,17 @@ pub fn load(
     )))
 }
 
-/// Removes whatever progress `folder` holds.
+fn read_floats(file: &SafeTensors<'_>, name: &str) -> Option<Vec<f32>> {
+    let (values, _) = file.tensor(name).ok()?.data().as_chunks::<4>();
+    Some(
+        values
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect(),
+    )
+}
+
+/// Removes the progress in `folder`.
 pub fn remove(folder: &Path) {
     if let Some(record) = read_record(folder) {
         // Leftovers cost space only: the stage's manifest does not name them.
@@ -235,7 +236,7 @@ impl ParameterVisitor for TrainableCollector {
     }
 }
 
-/// Takes the values of what is trained: of adapters alone where there are some.
+/// Collects the trained values: those of the adapters alone if there are any.
 struct TrainableCollector {
     adapters_only: bool,
     values: NamedTensors,
@@ -243,7 +244,7 @@ struct TrainableCollector {
 
 struct TrainableRestorer<'a> {
     adapters_only: bool,
-    floats: &'a dyn Fn(&str) -> Option<Vec<f32>>,
+    file: &'a SafeTensors<'a>,
     missing: bool,
 }
 
@@ -253,7 +254,7 @@ impl ParameterVisitor for TrainableRestorer<'_> {
             return parameter;
         }
         let (device, shape): (Device, _) = (parameter.device(), parameter.shape());
-        match (self.floats)(&format!("weights/{name}")) {
+        match read_floats(self.file, &format!("weights/{name}")) {
             Some(values) if values.len() == shape.num_elements() => {
                 Tensor::from_data(TensorData::new(values, shape), &device)
             }

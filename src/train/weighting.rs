@@ -1,13 +1,10 @@
-//! How much each turn counts in training: the step from rewards to weights.
-//!
-//! Responsible for the formulas, each with its source. Must not know which turns are selected,
-//! nor how a weight enters the loss.
+//! Weights of turns in training, from their rewards: the formulas, each with its source.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Episode, Reward};
 
-/// A rule by which the rewards of one problem's turns become weights.
+/// A rule that turns the rewards of one problem's turns into weights.
 ///
 /// A rule sees all rewards of a problem at once, before any selection, because the centred ones
 /// need their mean. Below, `r_t` is the reward of turn t, `τ` the temperature and `mean` runs over
@@ -15,7 +12,7 @@ use crate::domain::{Episode, Reward};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RewardWeighting {
-    /// `w_t = 1`: plain supervised fine-tuning on whatever was selected.
+    /// `w_t = 1`: plain supervised fine-tuning on the selected turns.
     Uniform,
     /// `w_t = 1` where the turn is right, else 0: filtered behaviour cloning, the limit of `Exp`
     /// for a small temperature.
@@ -60,7 +57,7 @@ impl RewardWeighting {
         matches!(self, Self::CenteredExp { .. })
     }
 
-    /// What is wrong with these settings, if anything, as (field, complaint).
+    /// The first error in these settings, as (field, complaint).
     #[must_use]
     pub fn first_error(&self) -> Option<(&'static str, String)> {
         let temperature = self.temperature()?;
@@ -83,32 +80,37 @@ impl RewardWeighting {
         }
     }
 
-    /// One weight per reward; `rewards` are those of one trajectory's turns in order, `prompt` those of all
-    /// attempts at the same problem, and `mean_reward_by_turn` is what [`mean_reward_by_turn`] gives for all problems.
+    /// One weight per reward. `rewards` are those of one trajectory's turns in order,
+    /// `problem_rewards` those of all attempts at the same problem, and `turn_means` is
+    /// [`mean_reward_by_turn`] of all problems.
     ///
     /// # Panics
     /// If `TurnAdvantage` is not given the mean of every turn.
     #[must_use]
-    pub fn weights(&self, rewards: &[Reward], prompt: &[Reward], turn_means: &[f64]) -> Vec<f64> {
-        let each = |weight: &dyn Fn(f64) -> f64| {
-            rewards
-                .iter()
-                .map(|reward| weight(reward.0))
-                .collect::<Vec<f64>>()
-        };
-        let centred = |value: &dyn Fn(f64) -> f64| {
-            let mean_of: Vec<f64> = prompt.iter().map(|reward| value(reward.0)).collect();
-            subtract_mean(&each(value), &mean_of)
-        };
+    pub fn weights(
+        &self,
+        rewards: &[Reward],
+        problem_rewards: &[Reward],
+        turn_means: &[f64],
+    ) -> Vec<f64> {
         match *self {
-            Self::Uniform => each(&|_| 1.0),
-            Self::SuccessOnly => each(&|reward| f64::from(reward >= 1.0)),
-            Self::Exp { temperature } => each(&|reward| (reward / temperature).exp()),
-            Self::Centered { temperature } => centred(&|reward| reward)
-                .into_iter()
-                .map(|r| (r / temperature).exp())
-                .collect(),
-            Self::CenteredExp { temperature } => centred(&|reward| (reward / temperature).exp()),
+            Self::Uniform => map_rewards(rewards, |_| 1.0),
+            Self::SuccessOnly => map_rewards(rewards, |r| f64::from(r >= 1.0)),
+            Self::Exp { temperature } => map_rewards(rewards, |r| (r / temperature).exp()),
+            Self::Centered { temperature } => {
+                let advantages = subtract_mean(
+                    &map_rewards(rewards, |r| r),
+                    &map_rewards(problem_rewards, |r| r),
+                );
+                advantages
+                    .into_iter()
+                    .map(|advantage| (advantage / temperature).exp())
+                    .collect()
+            }
+            Self::CenteredExp { temperature } => subtract_mean(
+                &map_rewards(rewards, |r| (r / temperature).exp()),
+                &map_rewards(problem_rewards, |r| (r / temperature).exp()),
+            ),
             Self::TurnAdvantage { temperature } => {
                 assert!(
                     turn_means.len() >= rewards.len(),
@@ -126,6 +128,10 @@ impl RewardWeighting {
             }
         }
     }
+}
+
+fn map_rewards(rewards: &[Reward], weight: impl Fn(f64) -> f64) -> Vec<f64> {
+    rewards.iter().map(|reward| weight(reward.0)).collect()
 }
 
 /// The values minus their mean; exactly 0 where all are equal, which a rounded mean would not give.
@@ -150,15 +156,16 @@ pub fn mean_reward_by_turn(episodes: &[Episode]) -> Vec<f64> {
         .map(|episode| episode.turns.len())
         .max()
         .unwrap_or(0);
-    let mean = |turn: usize| {
-        let reached: Vec<f64> = episodes
-            .iter()
-            .filter_map(|episode| episode.turns.get(turn))
-            .map(|turn| turn.chosen().grade.verdict.reward().0)
-            .collect();
-        reached.iter().sum::<f64>() / reached.len() as f64
-    };
-    (0..turns).map(mean).collect()
+    (0..turns)
+        .map(|turn| {
+            let rewards: Vec<f64> = episodes
+                .iter()
+                .filter_map(|episode| episode.turns.get(turn))
+                .map(|turn| turn.chosen().grade.verdict.reward().0)
+                .collect();
+            rewards.iter().sum::<f64>() / rewards.len() as f64
+        })
+        .collect()
 }
 
 #[cfg(test)]

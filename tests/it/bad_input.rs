@@ -359,7 +359,7 @@ fn a_database_of_a_newer_version_is_left_alone() {
         &lab.path("store/rise-lab.db"),
         "PRAGMA user_version = 99; PRAGMA wal_checkpoint(TRUNCATE)",
     );
-    insta::assert_snapshot!(refused(&lab, 5, &["sweep", FILE, "--store", "store"]), @"error: store/rise-lab.db: this database has schema version 99, and this program knows versions up to 4; use the newer rise-lab that wrote it, or another store with `--store`");
+    insta::assert_snapshot!(refused(&lab, 5, &["sweep", FILE, "--store", "store"]), @"error: store/rise-lab.db: this database has schema version 99, and this rise-lab reads version 4 only; use the rise-lab that wrote it, or name another store with `--store`");
     let read = refused(&lab, 5, &["runs", "--store", "store"]);
     assert!(read.contains("schema version 99"), "{read}");
     execute(&lab.path("store/rise-lab.db"), "PRAGMA user_version = 4");

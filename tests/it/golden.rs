@@ -13,7 +13,9 @@ use rise_lab::model::{
     Decoder, Engine, ExecutionContext, Gradients, LossTargets, ModelConfig, ParameterVisitor,
     RaggedBatch, checkpoint,
 };
-use rise_lab::train::{AdamW, Batch, EncodedExample, LossReduction, TrainConfig, train_step};
+use rise_lab::train::{
+    AdamW, Batch, EncodedExample, LossReduction, LossTarget, TrainConfig, train_step,
+};
 use serde_json::Value;
 
 use crate::reference::{self, values};
@@ -175,12 +177,10 @@ fn batch(loss: &Value) -> Batch {
                 .unwrap()
                 .iter()
                 .filter(|message| number(&message["row"]) == row)
-                .map(|m| {
-                    (
-                        number(&m["start"]),
-                        number(&m["end"]),
-                        m["weight"].as_f64().unwrap(),
-                    )
+                .map(|m| LossTarget {
+                    start: number(&m["start"]),
+                    end: number(&m["end"]),
+                    weight: m["weight"].as_f64().unwrap(),
                 })
                 .collect(),
         })

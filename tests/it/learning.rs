@@ -7,7 +7,8 @@ use rise_lab::domain::{
 };
 use rise_lab::model::LanguageModel;
 use rise_lab::train::{
-    Batch, EncodedExample, LossReduction, TrainConfig, Trainer, TrainingPhase, encode_example,
+    Batch, EncodedExample, LossReduction, LossTarget, TrainConfig, Trainer, TrainingPhase,
+    encode_example,
 };
 
 use crate::support::{problems, random_model};
@@ -64,14 +65,14 @@ fn loss(model: &LanguageModel, examples: &[EncodedExample]) -> f64 {
 /// The probability that the model gives this answer.
 fn probability(model: &LanguageModel, question: &str, answer: &str) -> f64 {
     let example = encoded(model, question, answer, 1.0);
-    let (from, to, _) = example.targets[0];
-    (-loss(model, &[example]) * (to - from) as f64).exp()
+    let target = example.targets[0];
+    (-loss(model, &[example]) * (target.end - target.start) as f64).exp()
 }
 
 /// Every way to spoil the targets of some examples.
 fn changed(
     examples: &[EncodedExample],
-    change: impl Fn((usize, usize, f64)) -> (usize, usize, f64),
+    change: impl Fn(LossTarget) -> LossTarget,
 ) -> Vec<EncodedExample> {
     let mut examples = examples.to_vec();
     for target in examples.iter_mut().flat_map(|example| &mut example.targets) {
@@ -131,23 +132,25 @@ fn a_model_memorises_what_it_is_taught() {
     assert!(learns(&lessons));
 
     assert!(
-        !learns(&changed(&lessons, |(from, to, weight)| (
-            from - 1,
-            to - 1,
-            weight
-        ))),
+        !learns(&changed(&lessons, |target| LossTarget {
+            start: target.start - 1,
+            end: target.end - 1,
+            ..target
+        })),
         "mask one too early"
     );
     assert!(
-        !learns(&changed(&lessons, |(from, to, weight)| (
-            from + 1,
-            to,
-            weight
-        ))),
+        !learns(&changed(&lessons, |target| LossTarget {
+            start: target.start + 1,
+            ..target
+        })),
         "mask one too late"
     );
     assert!(
-        !learns(&changed(&lessons, |(from, to, weight)| (from, to, -weight))),
+        !learns(&changed(&lessons, |target| LossTarget {
+            weight: -target.weight,
+            ..target
+        })),
         "sign flipped"
     );
 }
@@ -183,11 +186,17 @@ fn a_heavier_answer_is_preferred_by_as_much_as_it_weighs() {
 
     assert!(!prefers(&rivals(&model, [1.0, 3.0])), "weights swapped");
     assert!(
-        !prefers(&changed(&lessons, |(from, to, _)| (from, to, 1.0))),
+        !prefers(&changed(&lessons, |target| LossTarget {
+            weight: 1.0,
+            ..target
+        })),
         "weights ignored"
     );
     assert!(
-        !prefers(&changed(&lessons, |(from, to, weight)| (from, to, -weight))),
+        !prefers(&changed(&lessons, |target| LossTarget {
+            weight: -target.weight,
+            ..target
+        })),
         "sign flipped"
     );
 }
@@ -210,19 +219,17 @@ fn an_answer_of_negative_weight_is_pushed_down() {
     );
 
     assert!(
-        !turns_away(&changed(&lessons, |(from, to, weight)| (
-            from,
-            to,
-            weight.abs()
-        ))),
+        !turns_away(&changed(&lessons, |target| LossTarget {
+            weight: target.weight.abs(),
+            ..target
+        })),
         "sign ignored"
     );
     assert!(
-        !turns_away(&changed(&lessons, |(from, to, weight)| (
-            from,
-            to,
-            weight.max(0.0)
-        ))),
+        !turns_away(&changed(&lessons, |target| LossTarget {
+            weight: target.weight.max(0.0),
+            ..target
+        })),
         "cut off at 0"
     );
 }

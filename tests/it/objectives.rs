@@ -20,7 +20,7 @@ use rise_lab::model::{
 };
 use rise_lab::pipeline::{StageKind, StageNode, StageSpec, Threads, Workspace, execute_stage};
 use rise_lab::train::{
-    DpoObjective, EncodedEpisode, EncodedExample, EncodedPair, OnlineConfig,
+    DpoObjective, EncodedEpisode, EncodedExample, EncodedPair, LossTarget, OnlineConfig,
     PolicyGradientObjective, PolicyLoss, SampledGroups, TrainConfig, TrainingObjective,
     trajectory_preferences,
 };
@@ -174,7 +174,7 @@ fn preferred(decoder: &Decoder, reference: &Decoder, pairs: &[EncodedPair], beta
         let logs = logs(decoder, side);
         side.targets
             .iter()
-            .map(|&(from, to, _)| logs[from - 1..to - 1].iter().sum::<f64>())
+            .map(|target| logs[target.start - 1..target.end - 1].iter().sum::<f64>())
             .sum()
     };
     let gained = |side: &EncodedExample| sum(decoder, side) - sum(reference, side);
@@ -212,8 +212,9 @@ fn the_gradient_of_direct_preference_optimisation() {
     };
     let shift = |by: isize| {
         move |pair: &mut EncodedPair| {
-            for (from, to, _) in pair.sides.iter_mut().flat_map(|side| &mut side.targets) {
-                (*from, *to) = (from.strict_add_signed(by), to.strict_add_signed(by.min(0)));
+            for target in pair.sides.iter_mut().flat_map(|side| &mut side.targets) {
+                target.start = target.start.strict_add_signed(by);
+                target.end = target.end.strict_add_signed(by.min(0));
             }
         }
     };
@@ -332,7 +333,7 @@ fn the_gradient_of_a_preference_between_whole_dialogues() {
         ("attempts left out", off(&|side| every_other(side, 0))),
         (
             "mask one too late",
-            off(&|side| side.targets.iter_mut().for_each(|(from, ..)| *from += 1)),
+            off(&|side| side.targets.iter_mut().for_each(|target| target.start += 1)),
         ),
     ] {
         assert!(off > FAR, "{what}: {off}");
@@ -370,7 +371,15 @@ fn over_turns(groups: &[Vec<EncodedEpisode>], decoders: [&Decoder; 3], value: Tu
     for (problem, group) in groups.iter().enumerate() {
         for (number, episode) in group.iter().enumerate() {
             let said = decoders.map(|decoder| logs(decoder, &episode.example));
-            for (turn, &(from, to, _)) in episode.example.targets.iter().enumerate() {
+            for (
+                turn,
+                &LossTarget {
+                    start: from,
+                    end: to,
+                    ..
+                },
+            ) in episode.example.targets.iter().enumerate()
+            {
                 sum += value(
                     turn,
                     [problem, number],
@@ -431,16 +440,15 @@ fn spoilt(groups: &[Vec<EncodedEpisode>]) -> [(&'static str, Vec<Vec<EncodedEpis
     let negated =
         |one: &mut EncodedEpisode| one.rewards.iter_mut().for_each(|reward| *reward = -*reward);
     let early = |one: &mut EncodedEpisode| {
-        one.example
-            .targets
-            .iter_mut()
-            .for_each(|(from, to, _)| (*from, *to) = (*from - 1, *to - 1));
+        for target in &mut one.example.targets {
+            target.start -= 1;
+            target.end -= 1;
+        }
     };
     let late = |one: &mut EncodedEpisode| {
-        one.example
-            .targets
-            .iter_mut()
-            .for_each(|(from, ..)| *from += 1)
+        for target in &mut one.example.targets {
+            target.start += 1;
+        }
     };
     [
         ("reward sign flipped", changed(&negated)),

@@ -201,7 +201,7 @@ fn late(one: &mut EncodedEpisode) {
     one.example
         .targets
         .iter_mut()
-        .for_each(|(from, ..)| *from += 1);
+        .for_each(|target| target.start += 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rise_lab::api::{ApiClient, ApiPolicy, ApiUsage, Endpoint};
+use rise_lab::api::{ApiClient, ApiPolicy, ApiUsage, ChunkProgress, Endpoint};
 use rise_lab::domain::{
     Dialogue, NoopObserver, Observer, Policy, PolicyError, PolicyRequest, SampledAttempt,
     SamplingConfig, Seed, StageEvent,
@@ -14,6 +14,10 @@ use tempfile::TempDir;
 
 use crate::misbehaving::{Reply, Server, answer};
 use crate::support::{FILE, Lab};
+
+const fn progress(done: usize, total: usize, chunk: usize) -> ChunkProgress {
+    ChunkProgress { done, total, chunk }
+}
 
 /// A store's folder for one model.
 struct Place(TempDir);
@@ -37,7 +41,7 @@ impl Place {
         let client = self.client(endpoint);
         let mut silent = NoopObserver;
         respond(
-            &mut ApiPolicy::new(&client, &mut silent, [0, 1, 1], 1),
+            &mut ApiPolicy::new(&client, &mut silent, progress(0, 1, 1), 1),
             questions,
         )
     }
@@ -498,7 +502,7 @@ fn a_stop_between_answers_keeps_those_that_came() {
     };
     let (client, mut observer) = (place.client(&narrow), Impatient::default());
     let stopped = respond(
-        &mut ApiPolicy::new(&client, &mut observer, [10, 100, 40], 40),
+        &mut ApiPolicy::new(&client, &mut observer, progress(10, 100, 40), 40),
         40,
     );
     assert!(matches!(stopped, Err(PolicyError::Stopped)), "{stopped:?}");

@@ -7,7 +7,7 @@ use rise_lab::domain::{
     TrainingExample,
 };
 use rise_lab::model::{KvCache, LanguageModel};
-use rise_lab::train::encode_example;
+use rise_lab::train::{LossTarget, encode_example};
 
 use crate::support::{problems, random_model};
 
@@ -199,7 +199,15 @@ fn training_and_generation_see_the_same_tokens() {
         )
         .unwrap();
         assert_eq!(encoded.targets.len(), messages.len() / 2);
-        for (number, &(from, to, _)) in encoded.targets.iter().enumerate() {
+        for (
+            number,
+            &LossTarget {
+                start: from,
+                end: to,
+                ..
+            },
+        ) in encoded.targets.iter().enumerate()
+        {
             let before = Dialogue(messages[..=2 * number].to_vec());
             assert_eq!(
                 encoded.tokens[..from],
@@ -211,7 +219,11 @@ fn training_and_generation_see_the_same_tokens() {
                 messages[2 * number + 1].text
             );
         }
-        let &(from, to, _) = encoded.targets.last().unwrap();
+        let &LossTarget {
+            start: from,
+            end: to,
+            ..
+        } = encoded.targets.last().unwrap();
         assert_eq!(encoded.tokens[from..to], expected);
         assert_eq!(to, encoded.tokens.len());
     }

@@ -63,7 +63,7 @@ fn tuned(
         encoded
             .iter_mut()
             .flat_map(|one| &mut one.targets)
-            .for_each(|(from, ..)| *from += 1);
+            .for_each(|target| target.start += 1);
     }
     let targets = encoded.iter().map(|one| one.targets.len()).sum();
     let config = TrainConfig {

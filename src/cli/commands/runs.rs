@@ -8,7 +8,7 @@ use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::output::CliOutput;
 use crate::cli::table::TextTable;
-use crate::store::{RunListRow, RunRow, Status, StoreReader};
+use crate::store::{RunRow, Status, StoreReader};
 
 use super::status::{error_suffix, styled_status};
 
@@ -49,7 +49,7 @@ pub fn runs(
     // The list selects the runs; settings and stages are read only for those.
     let all = reader.list_runs(experiment.as_deref())?;
     let conditions = parse_conditions(&arguments.r#where, &all)?;
-    let selected: Vec<RunListRow> = all
+    let selected: Vec<RunRow> = all
         .into_iter()
         .filter(|run| arguments.status.is_none_or(|status| run.status == status))
         .filter(|run| {
@@ -73,7 +73,7 @@ pub fn runs(
 
 fn run_table(
     reader: &StoreReader,
-    runs: &[RunListRow],
+    runs: &[RunRow],
     output: CliOutput,
 ) -> Result<TextTable, CliError> {
     let mut table = TextTable::new(["experiment", "run", "key", "#stages", "status"]);
@@ -92,10 +92,7 @@ fn run_table(
 }
 
 /// Conditions as (axis, value) pairs; every axis is that of some run.
-fn parse_conditions(
-    given: &[String],
-    runs: &[RunListRow],
-) -> Result<Vec<(String, String)>, CliError> {
+fn parse_conditions(given: &[String], runs: &[RunRow]) -> Result<Vec<(String, String)>, CliError> {
     let known: BTreeSet<&str> = runs
         .iter()
         .flat_map(|run| &run.axes)
@@ -119,7 +116,7 @@ fn parse_conditions(
     Ok(conditions)
 }
 
-fn has_axis_value(run: &RunListRow, axis: &str, value: &str) -> bool {
+fn has_axis_value(run: &RunRow, axis: &str, value: &str) -> bool {
     (axis == "seed" && run.seed.to_string() == value)
         || run
             .axes

@@ -8,7 +8,7 @@
 //! * the same with the mean of the logarithms, which is never smaller (Jensen's inequality).
 
 use crate::domain::MetricName;
-use crate::eval::{Metric, MetricUnit};
+use crate::eval::{Metric, MetricUnit, NamedScore};
 
 /// Log-likelihoods of one problem's reference solution.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,17 +22,21 @@ pub struct ReferenceLikelihoods {
 }
 
 impl ReferenceLikelihoods {
-    /// (name of the metric, value) in the order of [`likelihood_metrics`], in nats per token.
+    /// The scores in the order of [`likelihood_metrics`], in nats per token.
     #[must_use]
-    pub fn scores(&self) -> Vec<(String, f64)> {
-        let per_token = |log: f64| -log / self.tokens as f64;
-        let mut scores = vec![(MetricName::nll(1).into(), per_token(self.first_turn))];
+    pub fn scores(&self) -> Vec<NamedScore> {
+        let mut scores = vec![(MetricName::nll(1).into(), self.nll(self.first_turn))];
         for (turn, logs) in (2..).zip(&self.later_turns) {
-            scores.push((MetricName::nll(turn).into(), per_token(log_mean_exp(logs))));
+            scores.push((MetricName::nll(turn).into(), self.nll(log_mean_exp(logs))));
             let mean = logs.iter().sum::<f64>() / logs.len() as f64;
-            scores.push((format!("nll-mean@t{turn}"), per_token(mean)));
+            scores.push((format!("nll-mean@t{turn}"), self.nll(mean)));
         }
         scores
+    }
+
+    /// Negative log-likelihood per token.
+    fn nll(&self, log_likelihood: f64) -> f64 {
+        -log_likelihood / self.tokens as f64
     }
 }
 
@@ -43,36 +47,32 @@ fn log_mean_exp(values: &[f64]) -> f64 {
     highest + (sum / values.len() as f64).ln()
 }
 
-/// What the scores of an analysis with up to so many turns mean.
+/// The metrics of an analysis with up to `turns` turns.
 #[must_use]
 pub fn likelihood_metrics(turns: u32, rollouts: u32) -> Vec<Metric> {
-    let metric = |name: String, meaning: String| Metric {
-        name,
-        version: 1,
-        unit: MetricUnit::Nats,
-        higher_is_better: Some(false),
-        meaning,
-    };
-    let mut metrics = vec![metric(
+    let mut names = vec![(
         MetricName::nll(1).into(),
         "Negative log-likelihood per token of the reference solution as the first answer."
             .to_owned(),
     )];
     for turn in 2..=turns {
         let before = turn - 1;
-        metrics.push(metric(
+        names.push((
             MetricName::nll(turn).into(),
             format!(
                 "Negative log-likelihood per token of the reference solution as the answer of turn {turn}, \
                  its probability averaged over {rollouts} rollouts of {before} own attempts."
             ),
         ));
-        metrics.push(metric(
+        names.push((
             format!("nll-mean@t{turn}"),
             format!("The same as nll@t{turn}, but with log-likelihoods averaged instead of probabilities."),
         ));
     }
-    metrics
+    names
+        .into_iter()
+        .map(|(name, meaning)| Metric::new(name, MetricUnit::Nats, Some(false), meaning))
+        .collect()
 }
 
 #[cfg(test)]

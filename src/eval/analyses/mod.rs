@@ -1,8 +1,5 @@
-//! The paper's analyses beyond the metrics of one evaluation: what sequences solve where parallel
-//! samples do not, and how likely a reference is after own attempts.
-//!
-//! Responsible for what each number means and for its value on one problem. Must not know how
-//! attempts or likelihoods are made.
+//! The paper's analyses beyond the metrics of one evaluation: problems that only sequences solve,
+//! and the likelihood of a reference after own attempts.
 
 mod likelihood;
 mod unsolved;

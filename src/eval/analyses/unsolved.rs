@@ -1,5 +1,5 @@
-//! What sequential turns solve among the problems that parallel samples leave unsolved (paper,
-//! section on whether RISE only turns pass@K into pass@1, figure 5).
+//! Problems that sequential turns solve and parallel samples do not (paper, section on whether RISE
+//! only turns pass@K into pass@1, figure 5).
 //!
 //! For a budget of B = k x turns first attempts, `U_B` are the problems that none of them solves.
 //! On `U_B` alone, k sequences of turns (the same budget again) are compared with B further first
@@ -7,13 +7,13 @@
 
 use crate::domain::{Episode, MetricName, Turn};
 use crate::eval::vote::majority_vote;
-use crate::eval::{Metric, MetricUnit};
+use crate::eval::{Metric, MetricUnit, NamedScore};
 
-/// All that was drawn for one problem.
+/// The samples of one problem.
 #[derive(Clone, Copy, Debug)]
 pub struct UnsolvedSamples<'a> {
-    /// Independent first attempts, in the order drawn. Twice the largest budget where the smallest
-    /// budget solves nothing; else that of the largest budget.
+    /// Independent first attempts, in sampling order: twice the largest budget where the smallest
+    /// budget solves nothing, else the largest budget.
     pub first_attempts: &'a [Episode],
     /// Independent sequences without oracle; none where the smallest budget solves the problem.
     pub sequences: &'a [Episode],
@@ -22,17 +22,17 @@ pub struct UnsolvedSamples<'a> {
 }
 
 impl UnsolvedSamples<'_> {
-    /// (name of the metric, value); of each budget in sequences, `unsolved@B` on every problem and the
-    /// others only where it is 1.
+    /// The scores at each budget, in sequences: `unsolved@B` on every problem, the others only where
+    /// it is 1.
     #[must_use]
-    pub fn scores(&self, budgets: &[u32]) -> Vec<(String, f64)> {
+    pub fn scores(&self, budgets: &[u32]) -> Vec<NamedScore> {
         budgets
             .iter()
             .flat_map(|&budget| self.scores_at_budget(budget as usize))
             .collect()
     }
 
-    fn scores_at_budget(&self, sequences: usize) -> Vec<(String, f64)> {
+    fn scores_at_budget(&self, sequences: usize) -> Vec<NamedScore> {
         let budget = sequences * self.turns;
         let (spent, further) = self
             .first_attempts
@@ -44,12 +44,10 @@ impl UnsolvedSamples<'_> {
         }
         let sequential = &self.sequences[..sequences];
         let further = &further[..budget];
-        let solves =
-            |sequence: &Episode| sequence.verdicts().iter().any(|verdict| verdict.is_right());
         let named = [
-            ("any", sequential.iter().any(solves)),
+            ("any", sequential.iter().any(has_right_turn)),
             ("more", further.iter().any(Episode::ends_right)),
-            ("one", sequential.first().is_some_and(solves)),
+            ("one", sequential.first().is_some_and(has_right_turn)),
             (
                 "vote",
                 sequential
@@ -69,13 +67,17 @@ impl UnsolvedSamples<'_> {
     }
 }
 
+fn has_right_turn(sequence: &Episode) -> bool {
+    sequence.verdicts().iter().any(|verdict| verdict.is_right())
+}
+
 /// Whether the majority of these answers is right.
 fn majority_is_right<'a>(turns: impl IntoIterator<Item = &'a Turn>) -> bool {
     let grades: Vec<_> = turns.into_iter().map(|turn| &turn.chosen().grade).collect();
     majority_vote(&grades).right
 }
 
-/// What the scores mean.
+/// The metrics at each budget.
 #[must_use]
 pub fn unsolved_metrics(budgets: &[u32], turns: u32) -> Vec<Metric> {
     budgets
@@ -86,47 +88,40 @@ pub fn unsolved_metrics(budgets: &[u32], turns: u32) -> Vec<Metric> {
 
 fn budget_metrics(sequences: u32, turns: u32) -> [Metric; 6] {
     let budget = sequences * turns;
-    let metric = |name: &str, better: bool, meaning: String| Metric {
-        name: format!("{name}@{budget}"),
-        version: 1,
-        unit: MetricUnit::Fraction,
-        higher_is_better: Some(better),
-        meaning,
-    };
     let among = format!("Of the problems that {budget} first attempts leave unsolved:");
     [
-        metric(
+        (
             "unsolved",
             false,
             format!("None of {budget} first attempts is right."),
         ),
-        metric(
+        (
             "unsolved-any",
             true,
             format!(
                 "{among} some turn of {sequences} sequences of {turns} turns is right (with oracle)."
             ),
         ),
-        metric(
+        (
             "unsolved-more",
             true,
             format!("{among} one of {budget} further first attempts is right (with oracle)."),
         ),
-        metric(
+        (
             "unsolved-one",
             true,
             format!(
                 "{among} some turn of a single sequence of {turns} turns is right (with oracle)."
             ),
         ),
-        metric(
+        (
             "unsolved-vote",
             true,
             format!(
                 "{among} the vote over a single sequence of {turns} turns is right (without oracle)."
             ),
         ),
-        metric(
+        (
             "unsolved-more-vote",
             true,
             format!(
@@ -134,6 +129,10 @@ fn budget_metrics(sequences: u32, turns: u32) -> [Metric; 6] {
             ),
         ),
     ]
+    .map(|(name, better, meaning)| {
+        let name = format!("{name}@{budget}");
+        Metric::new(name, MetricUnit::Fraction, Some(better), meaning)
+    })
 }
 
 #[cfg(test)]

@@ -1,20 +1,17 @@
 //! The parallel baseline at equal tokens rather than equal samples: later turns read longer prompts.
 //!
-//! Tokens are those that pass through the network, read or sampled, if what was read once is kept
-//! while the dialogue goes on: parallel attempts share their question, a turn shares whatever
-//! its dialogue has in common with the one before. Must not know what is voted for otherwise.
+//! Tokens are those that pass through the network, read or sampled, with a cached prefix: parallel
+//! attempts share their question, and a turn shares the common prefix with the dialogue before.
 
-use crate::domain::MetricName;
-use crate::eval::metric::{
-    EvalShape, Metric, MetricFn, MetricUnit, ProblemEpisodes, grades_of_candidates,
-};
+use crate::domain::{EvalShape, MetricName};
+use crate::eval::metric::{Metric, MetricFn, MetricUnit, ProblemEpisodes, grades_of_candidates};
 use crate::eval::vote::majority_vote;
 
-pub(super) fn metric_fns(extent: EvalShape) -> Vec<MetricFn> {
-    // A turn reads at least the attempt before it and samples one of its own: with fewer first attempts
-    // than twice the turns the baseline would be cut short for certain. Behind a window that slides a
-    // turn reads all that is in view once more, and more would be affordable: `short` tells how often.
-    if extent.samples < 2 * extent.turns || extent.turns < 2 || extent.self_verifies {
+pub(super) fn metric_fns(shape: EvalShape) -> Vec<MetricFn> {
+    // A turn reads at least the attempt before it and samples its own, so fewer first attempts than
+    // twice the turns always cut the baseline short. A sliding window makes a turn read all that is
+    // in view again, and more attempts would be affordable: `short` counts those problems.
+    if shape.samples < 2 * shape.turns || shape.turns < 2 || shape.self_verifies {
         return Vec::new();
     }
     let vote = MetricFn::indicator(
@@ -23,7 +20,7 @@ pub(super) fn metric_fns(extent: EvalShape) -> Vec<MetricFn> {
         format!(
             "The majority vote over as many first attempts (at most {}) as pass no more tokens through the \
              network than the {} sequential turns do is right.",
-            extent.samples, extent.turns
+            shape.samples, shape.turns
         ),
         |log| {
             majority_vote(&grades_of_candidates(
@@ -32,15 +29,13 @@ pub(super) fn metric_fns(extent: EvalShape) -> Vec<MetricFn> {
             .right
         },
     );
-    let metric = Metric {
-        name: "equal-tokens-samples".to_owned(),
-        version: 1,
-        unit: MetricUnit::Count,
-        higher_is_better: None,
-        meaning: "First attempts that cost no more tokens than the sequential turns.".to_owned(),
-    };
     let samples = MetricFn {
-        metric,
+        metric: Metric::new(
+            "equal-tokens-samples",
+            MetricUnit::Count,
+            None,
+            "First attempts that cost no more tokens than the sequential turns.",
+        ),
         score: Box::new(|log| affordable_samples(log) as f64),
     };
     let cut = MetricFn::indicator(
@@ -48,15 +43,15 @@ pub(super) fn metric_fns(extent: EvalShape) -> Vec<MetricFn> {
         Some(false),
         format!(
             "All {} first attempts cost less than the sequential turns, so that their vote is cut short.",
-            extent.samples
+            shape.samples
         ),
         is_cut_short,
     );
     vec![vote, samples, cut]
 }
 
-/// Whether more first attempts than were drawn would have cost no more than the turns: one more of the
-/// mean length of those that were drawn.
+/// Whether one more first attempt, of the mean length of the samples, would have cost no more than
+/// the turns.
 fn is_cut_short(log: &ProblemEpisodes<'_>) -> bool {
     let spent: u32 = log.first_attempts.iter().map(|first| first.tokens).sum();
     let count = log.first_attempts.len() as u32;
@@ -75,24 +70,21 @@ fn affordable_samples(log: &ProblemEpisodes<'_>) -> usize {
     fits.count().max(1)
 }
 
-/// Tokens read and sampled by the turns that were made.
+/// Tokens read and sampled by the turns.
 fn sequential_tokens(log: &ProblemEpisodes<'_>) -> u32 {
     let question = log.turns[0].prompt_tokens;
-    let cost = |turn: usize| {
-        let attempt = log.turns[turn];
-        let known = turn.checked_sub(1).map_or(0, |before| {
-            let before = log.turns[before].prompt_tokens + log.turns[before].tokens;
-            // A dialogue that is shorter than what was read and said before has lost its oldest
-            // attempt: nothing behind the question is at its old place.
-            if attempt.prompt_tokens < before {
-                question
-            } else {
-                before
-            }
-        });
-        attempt.prompt_tokens.saturating_sub(known) + attempt.tokens
-    };
-    (0..log.turns_made).map(cost).sum()
+    let mut cached = 0;
+    let mut spent = 0;
+    for attempt in &log.turns[..log.turns_made] {
+        // A dialogue that is shorter than the tokens before has lost its oldest attempt, and
+        // everything after the question has moved.
+        if attempt.prompt_tokens < cached {
+            cached = question;
+        }
+        spent += attempt.prompt_tokens.saturating_sub(cached) + attempt.tokens;
+        cached = attempt.prompt_tokens + attempt.tokens;
+    }
+    spent
 }
 
 #[cfg(test)]

@@ -1,27 +1,26 @@
-//! What independent first attempts answer: the baseline that spends as many samples as the
-//! sequential turns do. Must not know later turns.
+//! Independent first attempts: the baseline that spends as many samples as the sequential turns.
 
-use crate::domain::MetricName;
-use crate::eval::metric::{EvalShape, MetricFn, grades_of_candidates};
+use crate::domain::{EvalShape, MetricName};
+use crate::eval::metric::{MetricFn, grades_of_candidates};
 use crate::eval::vote::majority_vote;
 
-pub(super) fn metric_fns(extent: EvalShape) -> Vec<MetricFn> {
-    let all = 2..=extent.samples;
-    // A vote at each number of turns, to set beside the turns' own.
+pub(super) fn metric_fns(shape: EvalShape) -> Vec<MetricFn> {
+    let all = 2..=shape.samples;
+    // A vote at each number of turns, to compare with the vote over turns.
     let votes = all
-        .filter(|&count| count <= extent.turns || is_reported(count, extent))
+        .filter(|&count| count <= shape.turns || is_reported(count, shape))
         .map(vote_metric);
-    let passes = (1..=extent.samples)
-        .filter(|&count| is_reported(count, extent))
+    let passes = (1..=shape.samples)
+        .filter(|&count| is_reported(count, shape))
         .map(pass_metric);
     votes.chain(passes).collect()
 }
 
 /// Whether a number of samples is reported: as many as turns, a few round ones, and all. Every
 /// score is a row per problem.
-const fn is_reported(count: usize, extent: EvalShape) -> bool {
+const fn is_reported(count: usize, shape: EvalShape) -> bool {
     let round = matches!(count, 1 | 5 | 10) || (count >= 8 && count.is_power_of_two());
-    round || count == extent.turns || count == extent.samples
+    round || count == shape.turns || count == shape.samples
 }
 
 fn vote_metric(samples: usize) -> MetricFn {

@@ -1,21 +1,20 @@
-//! What the sequential log answers: by its first turn, by a vote over its turns, with an oracle,
-//! and turn by turn. Must not know the parallel samples.
+//! Accuracy of the sequential log: of its first turn, of a vote over turns, with an oracle, by turn.
 
-use crate::domain::MetricName;
-use crate::eval::metric::{EvalShape, MetricFn, ProblemEpisodes, grades_of_candidates};
+use crate::domain::{EvalShape, MetricName};
+use crate::eval::metric::{MetricFn, ProblemEpisodes, grades_of_candidates};
 use crate::eval::vote::{MajorityVote, majority_vote};
 
-pub(super) fn metric_fns(extent: EvalShape) -> Vec<MetricFn> {
+pub(super) fn metric_fns(shape: EvalShape) -> Vec<MetricFn> {
     let first = MetricFn::indicator(
         MetricName::vote(1, 1).into(),
         Some(true),
         "Accuracy of one sampled first attempt.".to_owned(),
         |log| log.is_right(1),
     );
-    let whole = extent.turns.min(2)..=extent.turns;
-    let voted = (2..=extent.turns).map(vote_metric);
-    let bounds = tie_metrics(extent.turns);
-    let by_turn = (1..=extent.turns).map(accuracy_metric);
+    let whole = shape.turns.min(2)..=shape.turns;
+    let voted = (2..=shape.turns).map(vote_metric);
+    let bounds = tie_metrics(shape.turns);
+    let by_turn = (1..=shape.turns).map(accuracy_metric);
     [first]
         .into_iter()
         .chain(voted)
@@ -37,7 +36,7 @@ fn oracle_metric(turns: usize) -> MetricFn {
     )
 }
 
-/// The vote over the first turns: what the log would have come to if it had ended there.
+/// The vote over the first turns, as if the log had ended there.
 fn vote_metric(turns: usize) -> MetricFn {
     MetricFn::indicator(
         MetricName::vote(1, turns).into(),
@@ -65,29 +64,28 @@ fn tie_metrics(turns: usize) -> Vec<MetricFn> {
         return Vec::new();
     }
     let vote = format!("majority vote over the answers of {turns} sequential turns");
-    let measure = |name: String, better, meaning: String, read: fn(MajorityVote<'_>) -> bool| {
-        MetricFn::indicator(name, better, meaning, move |log: &ProblemEpisodes<'_>| {
-            read(majority_vote(&grades_of_candidates(&log.turns)))
-        })
-    };
     vec![
-        measure(
+        MetricFn::indicator(
             MetricName::ties_lost(turns).into(),
             Some(true),
             format!("The {vote} is right even if every tie is lost."),
-            |vote| vote.right_if_ties_lost(),
+            |log| vote_over_turns(log).right_if_ties_lost(),
         ),
-        measure(
+        MetricFn::indicator(
             MetricName::ties_won(turns).into(),
             Some(true),
             format!("The {vote} is right if every tie is won."),
-            |vote| vote.right_if_ties_won,
+            |log| vote_over_turns(log).right_if_ties_won,
         ),
-        measure(
+        MetricFn::indicator(
             MetricName::at_turn("tie", turns).into(),
             None,
             format!("Several answers lead the {vote}."),
-            |vote| vote.tied,
+            |log| vote_over_turns(log).tied,
         ),
     ]
+}
+
+fn vote_over_turns<'a>(log: &ProblemEpisodes<'a>) -> MajorityVote<'a> {
+    majority_vote(&grades_of_candidates(&log.turns))
 }

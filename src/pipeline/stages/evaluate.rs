@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::domain::{Episode, Problem};
-use crate::eval::{self, EvalShape, Metric};
+use crate::domain::{Episode, EvalShape, Problem};
+use crate::eval::{self, Metric};
 use crate::model::LanguageModel;
 use crate::rollout::{RolloutConfig, TurnProtocol, parallel_samples, sequential_rollouts};
 use crate::store::{MetricRow, ScoreRow};

@@ -226,7 +226,7 @@ fn count_attempts(
         ("respelt", 0),
     ]);
     let spans = made.iter().flatten().flat_map(|one| &one.example.targets);
-    for (attempt, (from, to, _)) in all.zip(spans) {
+    for (attempt, target) in all.zip(spans) {
         let mut count = |name, yes| *counts.entry(name).or_default() += u64::from(yes);
         count("attempts", true);
         count("right", attempt.grade.verdict.is_right());
@@ -234,7 +234,7 @@ fn count_attempts(
         // Sampled in other tokens than those in which the tokenizer writes the same text.
         count(
             "respelt",
-            attempt.finished && to - from != attempt.tokens as usize,
+            attempt.finished && target.end - target.start != attempt.tokens as usize,
         );
     }
     counts.insert(

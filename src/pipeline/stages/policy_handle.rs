@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::api::{ApiClient, ApiPolicy, Endpoint};
+use crate::api::{ApiClient, ApiPolicy, ChunkProgress, Endpoint};
 use crate::domain::{Episode, Key, Policy};
 use crate::model::LanguageModel;
 use crate::pipeline::StageError;
@@ -47,7 +47,9 @@ impl PolicyHandle {
         match self {
             Self::Checkpoint(model) => work(model.as_mut()),
             Self::Api(client) => {
-                let listening = ApiPolicy::new(client, &mut *desk.observer, problems, most);
+                let [done, total, chunk] = problems;
+                let progress = ChunkProgress { done, total, chunk };
+                let listening = ApiPolicy::new(client, &mut *desk.observer, progress, most);
                 work(&mut listening.with_earlier_tokens(desk.sampled_tokens))
             }
         }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::data::PromptConfig;
-use crate::domain::{Candidate, Episode, Problem, Seed, Turn, step_ends};
-use crate::eval::{self, ACCEPT_THRESHOLD, EvalShape, RefinedDraft, refinement_scores};
+use crate::domain::{Candidate, Episode, EvalShape, Problem, Seed, Turn, step_ends};
+use crate::eval::{self, ACCEPT_THRESHOLD, RefinedDraft, refinement_scores};
 use crate::model::LanguageModel;
 use crate::pipeline::execute::{CHUNK_PROBLEMS, StageContext, StageOutput, WORKING_FILE};
 use crate::pipeline::stage_files::{self, EPISODES, PROBLEMS, REFINEMENT_VERDICTS, SCORES};

@@ -1,14 +1,10 @@
 //! From episodes to training examples: dialogues with a weight on each target.
-//!
-//! Responsible for giving every picked turn the history it had in view, for sharing one dialogue
-//! between targets where that changes nothing, and for counting what came out and what was left
-//! out. Must not know tokens, nor how dialogues are worded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Dialogue, Episode, GradeVerdict, Reward, Role, TrainingExample};
+use crate::domain::{Dialogue, Episode, GradeVerdict, Reward, Role, TrainingExample, Turn};
 
 use crate::train::selection::TurnSelection;
 use crate::train::weighting::{RewardWeighting, mean_reward_by_turn};
@@ -16,7 +12,7 @@ use crate::train::weighting::{RewardWeighting, mean_reward_by_turn};
 /// Lays out a problem (by its id) and some attempts as the dialogue that asks for the next one.
 pub type DialogueLayout<'a> = &'a dyn Fn(&str, &[&str]) -> Dialogue;
 
-/// What became of a set of episodes.
+/// Counts of the examples of a set of episodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExampleStats {
@@ -30,9 +26,9 @@ pub struct ExampleStats {
     pub wrong: u64,
     /// Targets in which no answer could be read.
     pub unreadable: u64,
-    /// Picked turns that were left out because their weight is 0.
+    /// Selected turns without effect, because their weight is 0.
     pub dropped_targets: u64,
-    /// Episodes of which nothing is left to train on.
+    /// Episodes without a target.
     pub dropped_episodes: u64,
     /// Sum of the targets' weights.
     pub weight_sum: f64,
@@ -130,20 +126,13 @@ fn split_episode(
     if last.turn <= window {
         return vec![build_example(episode, 0, targets, layout)];
     }
-    let alone = |target| {
-        build_example(
-            episode,
-            first_visible_turn(target, window),
-            std::slice::from_ref(target),
-            layout,
-        )
-    };
-    targets.iter().map(alone).collect()
-}
-
-/// The first turn that a target has in view.
-const fn first_visible_turn(target: &TargetTurn, window: usize) -> usize {
-    target.turn.saturating_sub(window)
+    targets
+        .iter()
+        .map(|target| {
+            let first_visible = target.turn.saturating_sub(window);
+            build_example(episode, first_visible, std::slice::from_ref(target), layout)
+        })
+        .collect()
 }
 
 /// The dialogue of the turns from `first` to the last target, with the targets' weights.
@@ -176,39 +165,49 @@ fn build_example(
     TrainingExample { messages, weights }
 }
 
+/// The episode without attempts that are empty or repeat an earlier failure of the same episode,
+/// white space around them aside, as the official code's optional flag does. Their retry texts go
+/// with them.
+///
+/// A repeated right attempt stays, since right→right pairs teach it. The official code never meets
+/// one, because there an episode ends at its first right attempt.
+#[must_use]
+pub fn deduplicate_turns(episode: &Episode) -> Episode {
+    let mut seen = BTreeSet::new();
+    let mut turns: Vec<Turn> = Vec::new();
+    for turn in &episode.turns {
+        let text = turn.chosen().text.trim();
+        let new = seen.insert(text) || turn.chosen().grade.verdict.is_right();
+        if !text.is_empty() && new {
+            turns.push(turn.clone());
+        }
+    }
+    Episode {
+        turns,
+        ..episode.clone()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Candidate, CandidateAuthor, Grade, Message, Turn};
+    use crate::domain::CandidateAuthor;
+    use crate::train::examples::fixtures;
 
     use GradeVerdict::{Right, Unreadable, Wrong};
 
     /// Attempts are called a0, a1, ...; the last one is the teacher's.
     fn episode(problem: &str, verdicts: &[GradeVerdict]) -> Episode {
-        let turn = |(index, &verdict): (usize, &GradeVerdict)| {
-            let author = if index + 1 == verdicts.len() {
-                CandidateAuthor::Teacher
-            } else {
-                CandidateAuthor::Policy
-            };
-            let grade = Grade {
-                answer: None,
-                verdict,
-            };
-            Turn::single(Candidate {
-                author,
-                text: format!("a{index}"),
-                tokens: 1,
-                prompt_tokens: 1,
-                finished: true,
-                grade,
-            })
-        };
-        Episode {
-            problem: problem.to_owned(),
-            sample: 0,
-            turns: verdicts.iter().enumerate().map(turn).collect(),
+        let texts: Vec<String> = (0..verdicts.len()).map(|n| format!("a{n}")).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let mut episode = fixtures::episode(problem, &texts);
+        for (turn, &verdict) in episode.turns.iter_mut().zip(verdicts) {
+            turn.candidates[0].grade.verdict = verdict;
         }
+        if let Some(last) = episode.turns.last_mut() {
+            last.candidates[0].author = CandidateAuthor::Teacher;
+        }
+        episode
     }
 
     /// A layout that opens with a worked example, as the official prompt does.
@@ -224,19 +223,18 @@ mod tests {
 
     /// The texts with the weights of the targets, e.g. `p a0=1 again a1=12.18`.
     fn shown(examples: &[TrainingExample]) -> Vec<String> {
-        let word = |(message, &weight): (&Message, &f64)| match weight {
+        examples.iter().map(shown_example).collect()
+    }
+
+    fn shown_example(example: &TrainingExample) -> String {
+        assert_eq!(example.messages.len(), example.weights.len());
+        let words = example.messages.iter().zip(&example.weights);
+        let words = words.map(|(message, &weight)| match weight {
             0.0 => message.text.clone(),
             weight => format!("{}={}", message.text, (weight * 100.0).round() / 100.0),
-        };
-        let line = |example: &TrainingExample| {
-            assert_eq!(example.messages.len(), example.weights.len());
-            let words = example.messages.iter().zip(&example.weights).map(word);
-            words
-                .collect::<Vec<_>>()
-                .join(" ")
-                .replacen("shot shown ", "", 1)
-        };
-        examples.iter().map(line).collect()
+        });
+        let words: Vec<String> = words.collect();
+        words.join(" ").replacen("shot shown ", "", 1)
     }
 
     #[test]
@@ -279,7 +277,7 @@ mod tests {
     #[test]
     fn a_window_as_long_as_the_history_changes_nothing() {
         let episodes = [episode("p", &[Wrong, Wrong, Right])];
-        let with = |window| {
+        let [all, two, one] = [None, Some(2), Some(1)].map(|window| {
             episode_examples(
                 &episodes,
                 &layout,
@@ -287,9 +285,9 @@ mod tests {
                 TurnSelection::All,
                 RewardWeighting::default(),
             )
-        };
-        assert_eq!(with(Some(2)), with(None));
-        assert_ne!(with(Some(1)), with(None));
+        });
+        assert_eq!(two, all);
+        assert_ne!(one, all);
     }
 
     #[test]
@@ -427,5 +425,28 @@ mod tests {
         let (made, _) = episode_examples(&episodes, &layout, None, TurnSelection::All, advantage);
         // Turn 1 has mean 0.5, turn 2 has mean 1: exp(-1), exp(0), exp(1).
         assert_eq!(shown(&made), ["p a0=0.37 again a1=1", "q a0=2.72"]);
+    }
+
+    #[test]
+    fn empty_and_repeated_attempts_leave_with_their_turn() {
+        let left = deduplicate_turns(&fixtures::episode("p", &["a", " a\n", "", "b", "a", "B"]));
+        let texts: Vec<&str> = left
+            .turns
+            .iter()
+            .map(|turn| turn.chosen().text.as_str())
+            .collect();
+        assert_eq!(texts, ["a", "b", "B"]);
+        assert_eq!(deduplicate_turns(&fixtures::episode("p", &[" "])).turns, []);
+    }
+
+    #[test]
+    fn a_right_attempt_is_stood_by_and_a_wrong_one_is_repeated() {
+        let left = deduplicate_turns(&fixtures::episode("p", &["a", "a", "b!", "b!"]));
+        let texts: Vec<&str> = left
+            .turns
+            .iter()
+            .map(|turn| turn.chosen().text.as_str())
+            .collect();
+        assert_eq!(texts, ["a", "b!", "b!"]);
     }
 }

@@ -1,26 +1,18 @@
-//! From attempts to dialogues with weights: what each method trains on, one file per kind of data.
+//! From attempts to dialogues with weights: the training data of each method.
 //!
-//! Responsible for which texts follow which and what is a target. Must not know tokens, nor how
+//! Responsible for the order of texts and for their weights. Must not know tokens, nor how
 //! dialogues are worded.
 
-mod attempt_pool;
 mod attempts;
-mod corrections;
-mod deduplicate;
 mod episodes;
-mod outcomes;
+#[cfg(test)]
+mod fixtures;
 mod preferences;
-mod self_verification;
 mod steps;
-mod trajectories;
+mod verifications;
 
-pub use attempt_pool::AttemptPool;
-pub use attempts::single_turn_examples;
-pub use corrections::correction_examples;
-pub use deduplicate::deduplicate_turns;
-pub use episodes::{DialogueLayout, ExampleStats, episode_examples};
-pub use outcomes::outcome_examples;
-pub use preferences::attempt_preferences;
-pub use self_verification::self_verification_examples;
+pub use attempts::{AttemptPool, correction_examples, single_turn_examples};
+pub use episodes::{DialogueLayout, ExampleStats, deduplicate_turns, episode_examples};
+pub use preferences::{attempt_preferences, trajectory_preferences};
 pub use steps::{refinement_examples, step_examples};
-pub use trajectories::trajectory_preferences;
+pub use verifications::{outcome_examples, self_verification_examples};

@@ -1,43 +1,52 @@
 -- The run database of rise-lab.
 --
--- WHAT TO QUERY
---   Views speak in names (keys, labels, problem ids); start with them:
+-- VIEWS
+--   Views show names (keys, labels, problem ids). Start with them:
 --
---   run_axes         one row per run and axis: what was varied, and to which value
+--   run_axes         one row per run and axis: the axis and the run's value on it
 --   run_checkpoints  one row per run and evaluated checkpoint: `base`, `round 1`, ...
 --   run_scores       mean of every metric for every run and checkpoint, over its problems
+--   grader_scores    the same under every grader; `own` marks the grader of the stage
 --   stage_scores     the same by evaluation stage, shared ones once
 --   problem_scores   the scores before averaging: one row per problem
---   attempts         every text that was ever sampled, with every grade it was given
+--   attempts         every sampled text, with the grade of its stage's grader
+--   attempt_grades   every grade of every text, by grader
 --   problem_texts    questions and reference answers, by the stage that prepared them
---   stage_costs      seconds, executions, and how many runs share each stage
---   stage_counts     what was counted in each stage (tokens, teacher calls, ...), one row each
+--   stage_costs      seconds, peak memory, executions, and how many runs share each stage
+--   stage_counts     counts of each stage (tokens, teacher calls, ...), one row each
 --   curves           training curves and other series
---   files            what each stage left on disk, with SHA-256 and size
+--   files            the files of each stage, with SHA-256 and size
 --
 --   Example: the runs with the best sequential accuracy after the last round.
 --     SELECT label, checkpoint, mean FROM run_scores
 --     WHERE experiment = 'quickstart' AND metric = 'm1@t5' ORDER BY mean DESC;
 --
--- HOW IT IS LAID OUT
---   experiments < runs < run_stages, checkpoints   what was asked for
---   stages < artifacts, points                     what was done; shared between runs
---   stages < problems                              what a prepare stage made
---   stages < episodes < candidates < grades        what was said, and how it was judged
---   stages < scores                                what it came to, problem by problem
---   graders, metrics, problem_names                names, written once and referred to by id
+--   Example: the same texts under every grader.
+--     SELECT label, checkpoint, grader, mean FROM grader_scores
+--     WHERE experiment = 'quickstart' AND metric = 'm1@t5';
 --
---   Numeric ids are this file's own business: they depend on the order of insertion, differ
---   between two databases with the same content, and never leave this file. Keys do.
+--   `attempts`, `problem_scores`, `stage_scores` and `run_scores` show the grader of the stage only,
+--   so a second grader does not count the same texts twice.
 --
--- WHAT MAY CHANGE
+-- LAYOUT
+--   experiments < runs < run_stages, checkpoints             plans
+--   stages < artifacts, points                               executions, shared between runs
+--   stages < problems                                        problems of a prepare stage
+--   stages < episodes < candidates < grades                  sampled texts and their grades
+--   stages < unread, episodes < reviews                      further graders, critiques
+--   stages < scores                                          scores by problem
+--   graders, metrics, problem_names                          names, stored once and referred to by id
+--
+--   Numeric ids depend on the order of insertion and never leave this file. Keys do.
+--
+-- CHANGES
 --   A stage whose status is `done`, and every row that belongs to it, never changes (triggers below).
---   A new grader or metric version adds rows beside the old ones.
+--   A new grader or metric version adds rows.
 
 CREATE TABLE experiments (
     name     TEXT PRIMARY KEY,
     question TEXT NOT NULL,
-    toml     TEXT NOT NULL,             -- the file as it was when it last ran
+    toml     TEXT NOT NULL,             -- the file of the last run
     report   TEXT NOT NULL              -- JSON: baseline, families, tables
 ) STRICT;
 
@@ -64,19 +73,20 @@ CREATE TABLE graders (
 
 CREATE TABLE stages (
     id       INTEGER PRIMARY KEY,
-    key      TEXT NOT NULL UNIQUE,      -- SHA-256 of what it does and what it reads
+    key      TEXT NOT NULL UNIQUE,      -- SHA-256 of its specification and inputs
     kind     TEXT NOT NULL,
     label    TEXT NOT NULL,
     status   TEXT NOT NULL CHECK (status IN ('queued', 'running', 'done', 'failed', 'interrupted')),
     inputs   TEXT NOT NULL,             -- JSON: keys of the stages it reads
     seconds  REAL,                      -- wall-clock time of the successful execution
-    counts   TEXT NOT NULL DEFAULT '{}', -- JSON: what was counted on the way
+    counts   TEXT NOT NULL DEFAULT '{}', -- JSON: counts by name
     origin   TEXT NOT NULL DEFAULT '{}', -- JSON: backend, instruction set, program version
-    grader   INTEGER REFERENCES graders (id), -- the one whose grades the stage was made with
+    grader   INTEGER REFERENCES graders (id), -- the grader that the stage used
     error    TEXT,
-    attempts INTEGER NOT NULL DEFAULT 0, -- how often it was begun
-    started  TEXT,                      -- UTC; for people, never part of a result
-    ended    TEXT
+    attempts INTEGER NOT NULL DEFAULT 0, -- number of executions
+    started  TEXT,                      -- UTC; never part of a result
+    ended    TEXT,
+    peak_bytes INTEGER                  -- largest resident set of the process; NULL: not measured
 ) STRICT;
 
 CREATE TABLE run_stages (
@@ -142,22 +152,43 @@ CREATE TABLE candidates (
     tokens    INTEGER NOT NULL,         -- sampled, the end token included
     finished  INTEGER NOT NULL CHECK (finished IN (0, 1)),
     chosen    INTEGER NOT NULL CHECK (chosen IN (0, 1)), -- carried into the next turn
+    prompt    INTEGER NOT NULL,         -- tokens of the dialogue it answers; 0: not sampled
     UNIQUE (episode, turn, candidate)
 ) STRICT;
 
 CREATE TABLE grades (
     candidate INTEGER NOT NULL REFERENCES candidates (id) ON DELETE CASCADE,
     grader    INTEGER NOT NULL REFERENCES graders (id),
-    answer    TEXT,                     -- as it was read, in canonical form
+    answer    TEXT,                     -- in canonical form
     verdict   TEXT NOT NULL CHECK (verdict IN ('unreadable', 'wrong', 'right')),
     PRIMARY KEY (candidate, grader)
+) STRICT, WITHOUT ROWID;
+
+-- Graders that read no answer in any text of a stage: one row here replaces an `unreadable` grade
+-- for each of its texts.
+CREATE TABLE unread (
+    stage    INTEGER NOT NULL REFERENCES stages (id) ON DELETE CASCADE,
+    grader   INTEGER NOT NULL REFERENCES graders (id),
+    attempts INTEGER NOT NULL,          -- texts that the grader read
+    PRIMARY KEY (stage, grader)
+) STRICT, WITHOUT ROWID;
+
+-- A critique or a verification of the chosen candidate of a turn.
+CREATE TABLE reviews (
+    episode  INTEGER NOT NULL REFERENCES episodes (id) ON DELETE CASCADE,
+    turn     INTEGER NOT NULL,
+    text     TEXT NOT NULL,
+    tokens   INTEGER NOT NULL,          -- sampled, the end token included
+    prompt   INTEGER NOT NULL,          -- tokens of the dialogue it answers
+    approves INTEGER,                   -- 1: says right, 0: says wrong, NULL: says neither
+    PRIMARY KEY (episode, turn)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE points (
     stage  INTEGER NOT NULL REFERENCES stages (id) ON DELETE CASCADE,
     series TEXT NOT NULL,
     step   INTEGER NOT NULL,
-    value  REAL,                        -- NULL: not a number, as a diverged loss is
+    value  REAL,                        -- NULL: not a number, such as a diverged loss
     PRIMARY KEY (stage, series, step)
 ) STRICT, WITHOUT ROWID;
 
@@ -180,7 +211,7 @@ CREATE TABLE scores (
     PRIMARY KEY (stage, metric, grader, problem)
 ) STRICT, WITHOUT ROWID;
 
--- What is done stays as it is, whoever opens the file.
+-- A finished stage stays as it is, also when another program opens the file.
 
 CREATE TRIGGER done_stages_stay BEFORE UPDATE ON stages WHEN OLD.status = 'done'
 BEGIN SELECT RAISE(ABORT, 'a finished stage cannot change'); END;
@@ -190,6 +221,12 @@ BEGIN SELECT RAISE(ABORT, 'a stored text cannot change'); END;
 
 CREATE TRIGGER grades_stay BEFORE UPDATE ON grades
 BEGIN SELECT RAISE(ABORT, 'a stored grade cannot change; add one of a newer version'); END;
+
+CREATE TRIGGER unread_stays BEFORE UPDATE ON unread
+BEGIN SELECT RAISE(ABORT, 'a stored grade cannot change; add one of a newer version'); END;
+
+CREATE TRIGGER reviews_stay BEFORE UPDATE ON reviews
+BEGIN SELECT RAISE(ABORT, 'a stored review cannot change'); END;
 
 CREATE TRIGGER scores_stay BEFORE UPDATE ON scores
 BEGIN SELECT RAISE(ABORT, 'a stored score cannot change; add one of a newer version'); END;
@@ -225,20 +262,25 @@ SELECT r.experiment, r.key AS run, r.label, r.seed, c.position, c.name AS checkp
        g.name AS grader, g.version AS grader_version, p.name AS problem, s.value
 FROM runs r
 JOIN checkpoints c ON c.run = r.id
-JOIN scores s ON s.stage = c.evaluation
+JOIN stages t ON t.id = c.evaluation
+JOIN scores s ON s.stage = t.id AND s.grader = t.grader
 JOIN metrics m ON m.id = s.metric
 JOIN graders g ON g.id = s.grader
 JOIN problem_names p ON p.id = s.problem;
 
--- Averaged per stage first: in the order of the table's key, and once for all runs that share it.
+-- The subqueries read only the range of the table's key that a stage, a metric and a grader have.
+-- A join with a GROUP BY would average every score of the database before it applies a condition.
 CREATE VIEW stage_scores AS
 SELECT t.key AS stage, t.kind, t.label, m.name AS metric, m.version AS metric_version,
-       g.name AS grader, g.version AS grader_version, a.problems, a.mean
-FROM (SELECT stage, metric, grader, count(*) AS problems, avg(value) AS mean
-      FROM scores GROUP BY stage, metric, grader) a
-JOIN stages t ON t.id = a.stage
-JOIN metrics m ON m.id = a.metric
-JOIN graders g ON g.id = a.grader;
+       g.name AS grader, g.version AS grader_version,
+       (SELECT count(*) FROM scores s
+        WHERE s.stage = t.id AND s.metric = m.id AND s.grader = g.id) AS problems,
+       (SELECT avg(s.value) FROM scores s
+        WHERE s.stage = t.id AND s.metric = m.id AND s.grader = g.id) AS mean
+FROM stages t
+JOIN graders g ON g.id = t.grader
+CROSS JOIN metrics m
+WHERE EXISTS (SELECT 1 FROM scores s WHERE s.stage = t.id AND s.metric = m.id AND s.grader = g.id);
 
 CREATE VIEW run_scores AS
 SELECT c.experiment, c.run, c.label, c.seed, c.position, c.checkpoint,
@@ -246,16 +288,52 @@ SELECT c.experiment, c.run, c.label, c.seed, c.position, c.checkpoint,
 FROM stage_scores s
 JOIN run_checkpoints c ON c.evaluation = s.stage;
 
+CREATE VIEW grader_scores AS
+SELECT r.experiment, r.key AS run, r.label, r.seed, c.position, c.name AS checkpoint,
+       m.name AS metric, m.version AS metric_version,
+       g.name AS grader, g.version AS grader_version, g.id = t.grader AS own,
+       (SELECT count(*) FROM scores s
+        WHERE s.stage = t.id AND s.metric = m.id AND s.grader = g.id) AS problems,
+       (SELECT avg(s.value) FROM scores s
+        WHERE s.stage = t.id AND s.metric = m.id AND s.grader = g.id) AS mean
+FROM runs r
+JOIN checkpoints c ON c.run = r.id
+JOIN stages t ON t.id = c.evaluation
+CROSS JOIN metrics m
+CROSS JOIN graders g
+WHERE t.grader IS NOT NULL
+  AND EXISTS (SELECT 1 FROM scores s WHERE s.stage = t.id AND s.metric = m.id AND s.grader = g.id);
+
 CREATE VIEW attempts AS
 SELECT s.key AS stage, s.kind, s.label, p.name AS problem, e.sample, c.turn, c.candidate,
-       c.author, c.text, c.tokens, c.finished, c.chosen,
+       c.author, c.text, c.tokens, c.prompt, c.finished, c.chosen,
+       g.name AS grader, g.version AS grader_version, v.answer, v.verdict,
+       r.text AS review, r.approves
+FROM stages s
+JOIN episodes e ON e.stage = s.id
+JOIN problem_names p ON p.id = e.problem
+JOIN candidates c ON c.episode = e.id
+LEFT JOIN grades v ON v.candidate = c.id AND v.grader = s.grader
+LEFT JOIN graders g ON g.id = v.grader
+LEFT JOIN reviews r ON r.episode = e.id AND r.turn = c.turn AND c.chosen;
+
+CREATE VIEW attempt_grades AS
+SELECT s.key AS stage, s.kind, s.label, p.name AS problem, e.sample, c.turn, c.candidate,
        g.name AS grader, g.version AS grader_version, v.answer, v.verdict
 FROM stages s
 JOIN episodes e ON e.stage = s.id
 JOIN problem_names p ON p.id = e.problem
 JOIN candidates c ON c.episode = e.id
-LEFT JOIN grades v ON v.candidate = c.id
-LEFT JOIN graders g ON g.id = v.grader;
+JOIN grades v ON v.candidate = c.id
+JOIN graders g ON g.id = v.grader
+UNION ALL
+SELECT s.key, s.kind, s.label, p.name, e.sample, c.turn, c.candidate, g.name, g.version, NULL, 'unreadable'
+FROM unread u
+JOIN stages s ON s.id = u.stage
+JOIN graders g ON g.id = u.grader
+JOIN episodes e ON e.stage = s.id
+JOIN problem_names p ON p.id = e.problem
+JOIN candidates c ON c.episode = e.id;
 
 CREATE VIEW problem_texts AS
 SELECT s.key AS stage, q.position, p.name AS problem, q.split, q.question, q.answer, q.solution
@@ -266,7 +344,7 @@ JOIN problem_names p ON p.id = q.problem;
 CREATE VIEW stage_costs AS
 SELECT s.key AS stage, s.kind, s.label, s.status, s.seconds, s.attempts AS executions,
        (SELECT count(DISTINCT run) FROM run_stages u WHERE u.stage = s.id) AS runs,
-       s.started, s.ended
+       s.started, s.ended, s.peak_bytes
 FROM stages s;
 
 CREATE VIEW stage_counts AS

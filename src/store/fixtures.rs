@@ -1,11 +1,5 @@
-//! The contract of `database.rs`, as one suite: here what its parts write down, in `contract/` what they ask for.
+//! A planned store with results, for the tests of this module.
 
-mod access;
-mod plans;
-mod results;
-mod statuses;
-
-use std::fs;
 use std::path::Path;
 
 use serde_json::json;
@@ -17,16 +11,15 @@ use crate::domain::{
 };
 
 use super::{
-    ArtifactRow, CheckpointRow, EvalShapeRow, ExperimentRow, GraderCoverage, InsertedCounts,
-    MetricRow, PlannedRunRow, PlannedStageRow, RegradeResults, RunRow, ScoreRow, StageResults,
-    StageSharing, Status, Store, StoreError, StoreReader,
+    ArtifactRow, CheckpointRow, ExperimentRow, MetricRow, PlannedRunRow, PlannedStageRow, ScoreRow,
+    StageResults, Status, Store, StoreReader,
 };
 
-fn key(name: &str) -> Key {
+pub(super) fn key(name: &str) -> Key {
     Key::from_bytes(name.as_bytes())
 }
 
-fn experiment(name: &str) -> ExperimentRow {
+pub(super) fn experiment(name: &str) -> ExperimentRow {
     let (question, toml) = ("Does it work?".to_owned(), format!("name = \"{name}\"\n"));
     ExperimentRow {
         name: name.to_owned(),
@@ -36,7 +29,7 @@ fn experiment(name: &str) -> ExperimentRow {
     }
 }
 
-fn stage(name: &str, inputs: &[&str]) -> PlannedStageRow {
+pub(super) fn stage(name: &str, inputs: &[&str]) -> PlannedStageRow {
     let inputs = inputs.iter().map(|input| key(input)).collect();
     PlannedStageRow {
         key: key(name),
@@ -46,8 +39,8 @@ fn stage(name: &str, inputs: &[&str]) -> PlannedStageRow {
     }
 }
 
-/// Two runs that share `prepare` and `base`; the second has an evaluation of its own.
-fn stages() -> Vec<PlannedStageRow> {
+/// Two runs that share `prepare` and `base`; the second has its own evaluation.
+pub(super) fn stages() -> Vec<PlannedStageRow> {
     vec![
         stage("prepare", &[]),
         stage("base", &["prepare"]),
@@ -56,7 +49,7 @@ fn stages() -> Vec<PlannedStageRow> {
     ]
 }
 
-fn run(name: &str, position: u32, evaluation: &str) -> PlannedRunRow {
+pub(super) fn run(name: &str, position: u32, evaluation: &str) -> PlannedRunRow {
     PlannedRunRow {
         key: key(name),
         label: format!("base={name} seed=3"),
@@ -78,14 +71,14 @@ fn run(name: &str, position: u32, evaluation: &str) -> PlannedRunRow {
     }
 }
 
-fn runs() -> Vec<PlannedRunRow> {
+pub(super) fn runs() -> Vec<PlannedRunRow> {
     vec![
         run("weak", 0, "evaluate"),
         run("strong", 1, "evaluate greedily"),
     ]
 }
 
-fn planned_store(folder: &Path) -> Store {
+pub(super) fn planned_store(folder: &Path) -> Store {
     let mut store = Store::open(folder).unwrap();
     store
         .record_experiment(&experiment("one"), &runs(), &stages())
@@ -93,13 +86,13 @@ fn planned_store(folder: &Path) -> Store {
     store
 }
 
-fn fresh_store() -> (TempDir, Store) {
+pub(super) fn fresh_store() -> (TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = planned_store(folder.path());
     (folder, store)
 }
 
-fn problem(id: &str) -> Problem {
+pub(super) fn problem(id: &str) -> Problem {
     let solution = (id != "p/9").then(|| "2 + 2 = 4\n#### 4".to_owned());
     Problem {
         id: id.to_owned(),
@@ -109,7 +102,7 @@ fn problem(id: &str) -> Problem {
     }
 }
 
-fn candidate(text: &str, verdict: GradeVerdict) -> Candidate {
+pub(super) fn candidate(text: &str, verdict: GradeVerdict) -> Candidate {
     let answer = (verdict != GradeVerdict::Unreadable).then(|| text.to_owned());
     let grade = Grade { answer, verdict };
     Candidate {
@@ -122,7 +115,7 @@ fn candidate(text: &str, verdict: GradeVerdict) -> Candidate {
     }
 }
 
-fn episode(problem: &str, sample: u32) -> Episode {
+pub(super) fn episode(problem: &str, sample: u32) -> Episode {
     let teacher = Candidate {
         author: CandidateAuthor::Teacher,
         tokens: 0,
@@ -144,7 +137,7 @@ fn episode(problem: &str, sample: u32) -> Episode {
     }
 }
 
-fn metric(version: u32) -> MetricRow {
+pub(super) fn metric(version: u32) -> MetricRow {
     MetricRow {
         name: "m1@t1".to_owned(),
         version,
@@ -154,7 +147,7 @@ fn metric(version: u32) -> MetricRow {
     }
 }
 
-fn score(problem: &str, value: f64) -> ScoreRow {
+pub(super) fn score(problem: &str, value: f64) -> ScoreRow {
     ScoreRow {
         metric: "m1@t1".to_owned(),
         problem: problem.to_owned(),
@@ -162,7 +155,7 @@ fn score(problem: &str, value: f64) -> ScoreRow {
     }
 }
 
-fn prepare_results() -> StageResults {
+pub(super) fn prepare_results() -> StageResults {
     let problems = vec![
         (Split::Test, problem("p/9")),
         (Split::Test, problem("p/10")),
@@ -174,7 +167,7 @@ fn prepare_results() -> StageResults {
     }
 }
 
-fn evaluate_results() -> StageResults {
+pub(super) fn evaluate_results() -> StageResults {
     let file = ArtifactRow {
         name: "episodes.jsonl".to_owned(),
         sha256: key("bytes"),
@@ -195,7 +188,7 @@ fn evaluate_results() -> StageResults {
     }
 }
 
-fn point(step: u64, value: f64) -> MetricPoint {
+pub(super) fn point(step: u64, value: f64) -> MetricPoint {
     MetricPoint {
         series: "loss".to_owned(),
         step,
@@ -203,7 +196,7 @@ fn point(step: u64, value: f64) -> MetricPoint {
     }
 }
 
-fn record_evaluation(store: &mut Store) {
+pub(super) fn record_evaluation(store: &mut Store) {
     store.record_metrics(&[metric(1)]).unwrap();
     store
         .record_stage_results(&key("prepare"), &prepare_results())
@@ -213,6 +206,6 @@ fn record_evaluation(store: &mut Store) {
         .unwrap();
 }
 
-fn stage_status(reader: &StoreReader, name: &str) -> Status {
+pub(super) fn stage_status(reader: &StoreReader, name: &str) -> Status {
     reader.stage(&key(name)).unwrap().unwrap().status
 }
