@@ -285,24 +285,24 @@ mod tests {
 
     use super::*;
     use crate::domain::Seed;
-    use crate::pipeline::{StageKind, StageSpec};
+    use crate::pipeline::{StageKind, TrainStage};
 
     fn stage(label: &str, inputs: Vec<Key>, estimate: f64) -> StageNode {
-        let job = StageSpec::Train {
+        let spec = TrainStage {
             start: Key::from_value("start"),
             examples: Vec::new(),
             train: serde_json::from_value(json!({})).unwrap(),
             seed: Seed(0),
             backend: "flex".to_owned(),
         };
-        StageNode::new(
-            StageKind::Train,
-            label.to_owned(),
-            job,
+        StageNode {
+            key: Key::from_value(label),
+            kind: StageKind::Train,
+            label: label.to_owned(),
+            spec: spec.into(),
             inputs,
-            &json!(label),
-            estimate,
-        )
+            estimated_seconds: estimate,
+        }
     }
 
     fn pace(stages: &[StageNode], jobs: usize) -> EtaEstimator {

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use crate::config::read_experiment;
 use crate::domain::{Key, Seed};
+use crate::model::footprint::Footprint;
 use crate::pipeline::{
-    Footprint, ResourceEstimate, RunStages, StageGraph, StageKind, StageManifest, StageNode,
-    StageSpec,
+    ResourceEstimate, RunStages, StageGraph, StageKind, StageManifest, StageNode, TrainStage,
 };
 use crate::store::{
     CheckpointRow, ExperimentRow, MetricRow, PlannedRunRow as RunToStore, PlannedStageRow,
@@ -35,7 +35,7 @@ pub fn key_for(name: &str) -> Key {
 
 /// A stage of any kind.
 pub fn stage(kind: StageKind, label: &str, inputs: Vec<Key>, estimate: f64) -> StageNode {
-    let job = StageSpec::Train {
+    let spec = TrainStage {
         start: key_for("start"),
         examples: Vec::new(),
         train: serde_json::from_value(json!({}))
@@ -47,7 +47,7 @@ pub fn stage(kind: StageKind, label: &str, inputs: Vec<Key>, estimate: f64) -> S
         key: key_for(label),
         kind,
         label: label.to_owned(),
-        spec: job,
+        spec: spec.into(),
         inputs,
         estimated_seconds: estimate,
     }

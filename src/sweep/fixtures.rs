@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::domain::{Key, Seed};
-use crate::pipeline::{Footprint, ResourceEstimate, StageGraph, StageKind, StageNode, StageSpec};
+use crate::model::footprint::Footprint;
+use crate::pipeline::{ResourceEstimate, StageGraph, StageKind, StageNode, TrainStage};
 
 /// Stages from (label, labels of the inputs, expected seconds), inputs first.
 pub fn stages(rows: &[(&str, &str, f64)]) -> Vec<StageNode> {
@@ -62,14 +63,15 @@ fn stage(label: &str, inputs: &str, estimate: f64) -> StageNode {
         key: key_for(label),
         kind: StageKind::Train,
         label: label.to_owned(),
-        spec: StageSpec::Train {
+        spec: TrainStage {
             start: key_for("start"),
             examples: Vec::new(),
             train: serde_json::from_value(json!({}))
                 .expect("every setting of a training has a default"),
             seed: Seed(0),
             backend: "flex".to_owned(),
-        },
+        }
+        .into(),
         inputs: inputs.split_whitespace().map(key_for).collect(),
         estimated_seconds: estimate,
     }

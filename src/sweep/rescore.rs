@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::data::{GraderConfig, TaskConfig};
 use crate::domain::{Key, Problem};
-use crate::pipeline::{EvalScorer, GraderConfig, StageKind, TaskConfig, regrade};
+use crate::pipeline::{EvalScorer, StageKind, regrade};
 use crate::store::{
     GraderCoverage, InsertedCounts, RegradeResults, RunRow, StageRow, Status, Store, StoreReader,
 };

@@ -171,16 +171,15 @@ fn register_plan(plan: &SweepPlan, store: &mut Store) -> Result<(), SweepError> 
 }
 
 fn run_row(position: u32, cell: &SweepRun) -> PlannedRunRow {
-    let checkpoints =
-        (0..)
-            .zip(&cell.stages.checkpoints)
-            .map(|(position, (name, weights, evaluation))| CheckpointRow {
-                run: cell.key.clone(),
-                position,
-                name: name.clone(),
-                weights: weights.clone(),
-                evaluation: evaluation.clone(),
-            });
+    let checkpoints = (0..)
+        .zip(&cell.stages.checkpoints)
+        .map(|(position, checkpoint)| CheckpointRow {
+            run: cell.key.clone(),
+            position,
+            name: checkpoint.name.clone(),
+            weights: checkpoint.weights.clone(),
+            evaluation: checkpoint.evaluation.clone(),
+        });
     PlannedRunRow {
         key: cell.key.clone(),
         label: cell.cell.label.clone(),

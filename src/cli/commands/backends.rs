@@ -126,7 +126,7 @@ fn failure_line(checked: &DeviceCheck) -> Option<String> {
 mod tests {
     use super::*;
     use crate::cli::fixtures::plain_output;
-    use crate::pipeline::Precision;
+    use crate::model::Precision;
 
     fn listed(
         backend: &str,

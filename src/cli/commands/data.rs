@@ -9,9 +9,9 @@ use crate::cli::experiment::read_experiment;
 use crate::cli::format::plural;
 use crate::cli::output::{CliOutput, TextStyle};
 use crate::cli::table::TextTable;
+use crate::data::{KnownError, LeakedQuestion};
 use crate::pipeline::{
-    BaseModelRegistry, DataReport, KnownError, LeakedQuestion, TaskFileReport, TaskReport,
-    build_data_report,
+    BaseModelRegistry, DataReport, TaskFileReport, TaskReport, build_data_report,
 };
 use crate::sweep::{SweepError, expand_experiment};
 
@@ -170,8 +170,9 @@ fn leak_section(survey: &DataReport, output: CliOutput) -> String {
 mod tests {
     use super::*;
     use crate::cli::fixtures::{key_for, plain_output};
+    use crate::data::KnownErrorKind;
     use crate::domain::Split;
-    use crate::pipeline::{KnownErrorKind, TaskSplitReport};
+    use crate::pipeline::TaskSplitReport;
 
     fn sample() -> DataReport {
         let file = |name: &str, official| TaskFileReport {
