@@ -25,12 +25,13 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use rise_lab::config::RunSpec;
+use rise_lab::data::GraderConfig;
 use rise_lab::domain::{
     Candidate, CandidateAuthor, Episode, EvalShape, Grade, GradeVerdict, Key, MetricPoint, Problem,
     Split, Turn,
 };
 use rise_lab::eval;
-use rise_lab::pipeline::{EvalScorer, GraderConfig, regrade};
+use rise_lab::pipeline::{EvalScorer, regrade};
 use rise_lab::store::{
     ArtifactRow, CheckpointRow, ExperimentRow, MetricRow, PlannedRunRow, PlannedStageRow, ScoreRow,
     StageResults, Status, Store, StoreReader,

@@ -169,7 +169,7 @@ impl From<StageError> for CliError {
 const fn workspace_exit_reason(error: &WorkspaceError) -> ExitReason {
     match error {
         WorkspaceError::Io { .. } => ExitReason::WriteFailed,
-        WorkspaceError::Damaged { .. } => ExitReason::Usage,
+        WorkspaceError::CorruptLine { .. } | WorkspaceError::Damaged { .. } => ExitReason::Usage,
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::thread::available_parallelism;
 
 use crate::config::{self, ExperimentSpec};
-use crate::pipeline::{BaseModelRegistry, check_backend, check_endpoints, device_memory};
+use crate::model::device_memory;
+use crate::pipeline::{BaseModelRegistry, check_backend, check_endpoints};
 use crate::sweep::{SweepPlan, SweepRun};
 
 use super::args::ExperimentArguments;

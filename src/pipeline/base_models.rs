@@ -16,6 +16,7 @@ use crate::model::CheckpointError;
 use super::contamination::ContaminationCheck;
 use super::external_checkpoint::ExternalCheckpoint;
 use super::file_hashes::FileHashes;
+use super::stages::FingerprintedTask;
 
 /// Finds base models in a folder.
 #[derive(Debug)]
@@ -250,6 +251,17 @@ impl BaseModelRegistry {
         let linked = ExternalCheckpoint::read(checkpoint, &self.hashes)?;
         self.external_checkpoints.borrow_mut().push(linked.clone());
         Ok(linked)
+    }
+
+    /// A task with its fingerprint.
+    ///
+    /// # Errors
+    /// If a data file cannot be read.
+    pub(super) fn fingerprinted(&self, task: &TaskConfig) -> Result<FingerprintedTask, DataError> {
+        Ok(FingerprintedTask {
+            config: task.clone(),
+            fingerprint: self.fingerprint(task)?,
+        })
     }
 
     /// A task's [fingerprint](TaskConfig::fingerprint), its files read once.

@@ -8,7 +8,7 @@ use crate::config::RunSpec;
 use crate::data::{DataError, LeakedQuestion, NamedProblems, SplitSizes, TaskConfig, find_leaks};
 use crate::domain::{Key, Split};
 
-use super::{BaseModelRegistry, ResolvedBaseModel};
+use super::base_models::{BaseModelRegistry, ResolvedBaseModel};
 
 /// One split of a task.
 #[derive(Clone, Debug, PartialEq)]

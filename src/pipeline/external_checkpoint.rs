@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
 use crate::config::HfCheckpoint;
 use crate::domain::Key;
 use crate::model::checkpoint::{
@@ -12,7 +10,7 @@ use crate::model::checkpoint::{
 };
 use crate::model::{CheckpointError, ModelConfig};
 
-use super::PlanError;
+use super::base_models::PlanError;
 use super::file_hashes::FileHashes;
 
 /// A checkpoint with what a plan needs of it.
@@ -98,13 +96,4 @@ pub fn hash_files(
         files.insert(CHAT_TEMPLATE_NAME.to_owned(), Some(hash(template)?));
     }
     Ok(files)
-}
-
-/// What a linked checkpoint is, for the stage that takes it in.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LinkCheckpoint {
-    /// Where it is, and how it is used.
-    pub checkpoint: HfCheckpoint,
-    /// What its files held when the plan was made.
-    pub files: CheckpointFileHashes,
 }

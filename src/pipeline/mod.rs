@@ -10,10 +10,9 @@
 
 mod backends;
 mod base_models;
-mod base_plan;
 mod contamination;
+mod context;
 mod data_report;
-mod example_source;
 mod execute;
 mod external_checkpoint;
 mod file_hashes;
@@ -23,9 +22,9 @@ mod peak_rss;
 mod plan;
 mod regrade;
 mod resource_estimate;
+mod stage;
 mod stage_files;
 mod stage_graph;
-mod stage_kind;
 mod stage_node;
 mod stage_results;
 mod stage_spec;
@@ -33,34 +32,31 @@ mod stages;
 mod time_estimate;
 mod workspace;
 
-pub use crate::data::{GraderConfig, KnownError, KnownErrorKind, LeakedQuestion, TaskConfig};
-pub use crate::model::checkpoint::{TOKENIZER_FILE, WEIGHTS_FILE};
-pub use crate::model::{Precision, Threads};
 pub use backends::{
     DeviceAvailability, DeviceCheck, DeviceListing, backend_devices, backend_names,
     backend_precisions, check_device,
 };
 pub use base_models::{BaseModelRegistry, PlanError, ResolvedBaseModel};
-pub use base_plan::{BasePlan, plan_base_model};
+pub use context::StageError;
 pub use data_report::{DataReport, TaskFileReport, TaskReport, TaskSplitReport, build_data_report};
-pub use example_source::ExampleSource;
-pub use execute::{StageError, execute_stage};
-pub use external_checkpoint::{CheckpointFileHashes, ExternalCheckpoint, LinkCheckpoint};
+pub use execute::execute_stage;
+pub use external_checkpoint::{CheckpointFileHashes, ExternalCheckpoint};
 pub use methods::plan_run;
 pub use regrade::{EvalScorer, regrade};
 pub use resource_estimate::ResourceEstimate;
-pub use stage_graph::{RunStages, StageGraph};
-pub use stage_kind::StageKind;
+pub use stage::StageKind;
+pub use stage_graph::{EvaluatedCheckpoint, RunStages, StageGraph};
 pub use stage_node::StageNode;
-pub use stage_results::read_results;
-pub use stage_spec::{PolicyRef, StageSpec, TeacherRef};
-pub use stages::evaluate::stage_metrics;
+pub use stage_results::{read_results, stage_metrics};
+pub use stage_spec::StageSpec;
+pub use stages::{
+    BaseStage, BuildExamplesStage, CollectStage, EvaluateStage, ExampleSource, FingerprintedTask,
+    GloreCheckpoints, ImproveStage, LabelStepsStage, LikelihoodStage, LinkStage, OnlineStage,
+    PolicyRef, PreferStage, PrepareStage, RankStage, RefineStage, SampleStage, SamplingTask,
+    TeacherRef, TokenizeStage, TrainStage, UnsolvedStage,
+};
 pub use workspace::{StageArtifact, StageManifest, Workspace, WorkspaceError};
 
-pub use crate::model::device_memory;
-pub use crate::model::footprint::Footprint;
-
-use crate::api::Endpoint;
 use crate::config::RunSpec;
 
 /// Whether the models behind an API that a run asks can be asked from here; asks none of them.
@@ -68,12 +64,11 @@ use crate::config::RunSpec;
 /// # Errors
 /// If this program cannot encrypt where it has to, or a key is not there: the field, and what to do.
 pub fn check_endpoints(run: &RunSpec) -> Result<(), String> {
-    let told = |(path, endpoint): (&str, &Endpoint)| {
+    run.endpoints().try_for_each(|(path, endpoint)| {
         endpoint
             .check_ready()
-            .map_err(|fault| format!("`{path}`: {fault}"))
-    };
-    run.endpoints().try_for_each(told)
+            .map_err(|error| format!("`{path}`: {error}"))
+    })
 }
 
 /// Whether a backend of this name can be used.

@@ -1,55 +1,52 @@
-//! What is done when a backend's device has no memory left: everything is given back, and the stage is
-//! performed once more with half as much on the device at a time.
+//! A second try with half the batch, after a device has run out of memory.
 //!
-//! Backends tell of it by panicking. What a stage had finished by then lies in its working folder and is
-//! not made again. Must not know what the stage computes.
+//! Backends panic then. The stage's finished work stays in its working folder.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::domain::StageEvent;
 use crate::model::{OutOfMemory, release_memory};
 
-use super::StageError;
-use super::execute::{StageContext, StageOutput, requested_bytes_note};
+use super::context::{StageContext, StageError, StageOutput, requested_bytes_note};
 
-/// Performs a stage; where the memory does not suffice, once more with half the batch.
+/// Performs a stage; if the device runs out of memory, performs it again with half the batch.
 pub fn retry_on_oom(
-    desk: &mut StageContext<'_>,
+    context: &mut StageContext<'_>,
     perform: &mut dyn FnMut(&mut StageContext<'_>) -> Result<StageOutput, StageError>,
 ) -> Result<StageOutput, StageError> {
-    let made = catch_oom(desk, perform);
-    let Err(StageError::OutOfMemory(lack)) = made else {
-        return made;
+    let result = catch_oom(context, perform);
+    let Err(StageError::OutOfMemory(error)) = result else {
+        return result;
     };
     let note = format!(
-        "the device has no memory left{}; once more, with half as much of a batch there at a time",
-        requested_bytes_note(&lack)
+        "out of device memory{}; trying again at half the batch size",
+        requested_bytes_note(&error)
     );
-    desk.observer.on_event(StageEvent::Note(note));
-    desk.half_batch = true;
-    release_stage_memory(desk);
-    catch_oom(desk, perform)
+    context.observer.on_event(StageEvent::Note(note));
+    context.half_batch = true;
+    release_stage_memory(context);
+    catch_oom(context, perform)
 }
 
-/// One try; a backend that panics because its device has no memory left is an error.
+/// One try; a panic of the backend for lack of memory becomes an error.
 fn catch_oom(
-    desk: &mut StageContext<'_>,
+    context: &mut StageContext<'_>,
     perform: &mut dyn FnMut(&mut StageContext<'_>) -> Result<StageOutput, StageError>,
 ) -> Result<StageOutput, StageError> {
-    catch_unwind(AssertUnwindSafe(|| perform(desk))).unwrap_or_else(|panic| {
+    catch_unwind(AssertUnwindSafe(|| perform(context))).unwrap_or_else(|panic| {
         match OutOfMemory::from_panic(panic.as_ref()) {
-            Some(lack) => Err(StageError::OutOfMemory(lack)),
+            Some(error) => Err(StageError::OutOfMemory(error)),
             None => resume_unwind(panic),
         }
     })
 }
 
-/// Gives back what the backend and this process keep of the first try.
-fn release_stage_memory(desk: &StageContext<'_>) {
+/// Frees the memory that the backend and this process keep of the first try.
+fn release_stage_memory(context: &StageContext<'_>) {
     release_memory();
-    for place in desk.opened_contexts.take() {
-        // A backend in a bad state is told by the try that follows.
-        let _ = catch_unwind(AssertUnwindSafe(|| place.free_unused_memory()));
+    for device in context.opened_contexts.take() {
+        // The next try reports a backend in a bad state.
+        let _ = catch_unwind(AssertUnwindSafe(|| device.free_unused_memory()));
     }
 }
 
@@ -75,10 +72,10 @@ mod tests {
         }
     }
 
-    /// A stage whose first tries say that there is no memory: what comes of it, what was told, and whether
-    /// each try was to halve its batches.
+    /// A stage whose first tries run out of memory: its result, its notes, and whether each try
+    /// halves its batches.
     fn run_failing_stage(
-        lacking: usize,
+        failures: usize,
     ) -> (Result<StageOutput, StageError>, Vec<String>, Vec<bool>) {
         let folder = tempfile::tempdir().unwrap();
         let workspace = Workspace::new(folder.path());
@@ -87,45 +84,45 @@ mod tests {
             Threads::new(1),
             RefCell::new(Vec::new()),
         );
-        let mut desk =
+        let mut context =
             StageContext::new(folder.path().to_owned(), &workspace, &threads, &mut notes);
-        let mut perform = |desk: &mut StageContext<'_>| {
-            let place = desk.open_backend("flex")?;
-            tries.borrow_mut().push(place.half_batch);
+        let mut perform = |context: &mut StageContext<'_>| {
+            let device = context.open_backend("flex")?;
+            tries.borrow_mut().push(device.half_batch);
             assert!(
-                tries.borrow().len() > lacking,
+                tries.borrow().len() > failures,
                 "CUDA out of memory. Tried to allocate 2.50 GiB"
             );
             Ok(StageOutput::new_without_backend(&[], json!({})))
         };
-        let made = retry_on_oom(&mut desk, &mut perform);
-        (made, notes.0, tries.into_inner())
+        let result = retry_on_oom(&mut context, &mut perform);
+        (result, notes.0, tries.into_inner())
     }
 
     #[test]
     fn a_stage_without_memory_is_performed_once_more_with_half_the_batch() {
-        let (made, notes, tries) = run_failing_stage(1);
-        assert!(made.is_ok());
+        let (result, notes, tries) = run_failing_stage(1);
+        assert!(result.is_ok());
         assert_eq!(tries, [false, true]);
-        insta::assert_snapshot!(notes.join("\n"), @"the device has no memory left (2684354560 bytes were asked for at once); once more, with half as much of a batch there at a time");
+        insta::assert_snapshot!(notes.join("\n"), @"out of device memory (2684354560 bytes at once); trying again at half the batch size");
     }
 
     #[test]
-    fn a_stage_that_has_none_twice_says_what_to_do() {
-        let (made, notes, tries) = run_failing_stage(2);
+    fn a_stage_that_lacks_memory_twice_names_the_remedy() {
+        let (result, notes, tries) = run_failing_stage(2);
         assert_eq!((notes.len(), tries), (1, vec![false, true]));
-        let error = made.err().unwrap().to_string();
-        insta::assert_snapshot!(error, @"the device has no memory left (2684354560 bytes were asked for at once), with half of a batch at a time either; lower `batch` or `max_tokens`, use a smaller base model, or a device with more memory");
+        let error = result.err().unwrap().to_string();
+        insta::assert_snapshot!(error, @"out of device memory (2684354560 bytes at once), even at half the batch size; lower `batch` or `max_tokens`, or use a smaller base model or a device with more memory");
     }
 
     #[test]
     #[should_panic(expected = "index out of bounds")]
-    fn other_panics_go_on() {
+    fn other_panics_pass_through() {
         let folder = tempfile::tempdir().unwrap();
         let workspace = Workspace::new(folder.path());
         let (mut notes, threads) = (NoteCollector(Vec::new()), Threads::new(1));
-        let mut desk =
+        let mut context =
             StageContext::new(folder.path().to_owned(), &workspace, &threads, &mut notes);
-        let _ = retry_on_oom(&mut desk, &mut |_| panic!("index out of bounds"));
+        let _ = retry_on_oom(&mut context, &mut |_| panic!("index out of bounds"));
     }
 }

@@ -10,8 +10,8 @@ use crate::domain::{Episode, EvalShape, Grade, Problem};
 use crate::eval;
 use crate::store::{MetricRow, RegradeResults, ScoreRow};
 
-use super::StageSpec;
-use super::stages::evaluate;
+use super::stage_spec::StageSpec;
+use super::stages::scores::{evaluation_score_rows, metric_row};
 
 /// How the episodes of an evaluation are scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub struct EvalScorer(EvalShape);
 impl EvalScorer {
     /// For an evaluation stage; none for another.
     #[must_use]
-    pub fn for_stage(job: &StageSpec) -> Option<Self> {
-        evaluate::eval_shape(job).map(Self)
+    pub fn for_stage(spec: &StageSpec) -> Option<Self> {
+        spec.stage().eval_shape().map(Self)
     }
 
     /// As the episodes of an evaluation themselves show it; none without any.
@@ -54,7 +54,7 @@ impl EvalScorer {
     pub fn metric_rows(self) -> Vec<MetricRow> {
         eval::evaluation_metrics(self.0)
             .into_iter()
-            .map(evaluate::metric_row)
+            .map(metric_row)
             .collect()
     }
 
@@ -66,7 +66,7 @@ impl EvalScorer {
     pub fn score_rows(self, episodes: &[Episode]) -> Vec<ScoreRow> {
         let problems = episodes.chunk_by(|a, b| a.problem == b.problem);
         problems
-            .flat_map(|episodes| evaluate::score_rows(episodes, self.0))
+            .flat_map(|episodes| evaluation_score_rows(episodes, self.0))
             .collect()
     }
 }

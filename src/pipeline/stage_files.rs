@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::StageError;
-use super::workspace::io_error;
+use super::workspace::{WorkspaceError, io_error};
 
 /// Problems of a task's split.
 pub const PROBLEMS: &str = "problems.jsonl";
@@ -18,11 +17,11 @@ pub const EPISODES: &str = "episodes.jsonl";
 pub const EXAMPLES: &str = "examples.jsonl";
 /// Pairs of examples of which one is better.
 pub const PAIRS: &str = "pairs.jsonl";
-/// What a verifier ranks attempts by, problem by problem.
+/// A verifier's scores of attempts, problem by problem.
 pub const RANKS: &str = "ranks.jsonl";
-/// Attempts judged step by step.
+/// Attempts with a label per step.
 pub const STEPS: &str = "steps.jsonl";
-/// What verifiers said of drafts and their refinements.
+/// Verifiers' scores of drafts and their refinements.
 pub const REFINEMENT_VERDICTS: &str = "refined.jsonl";
 /// Training curves.
 pub const POINTS: &str = "points.jsonl";
@@ -32,13 +31,13 @@ pub const SCORES: &str = "scores.jsonl";
 /// Reads every line of a finished file.
 ///
 /// # Errors
-/// If the file cannot be read or a line is not what it should be.
-pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, StageError> {
+/// If the file cannot be read or a line is damaged.
+pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, WorkspaceError> {
     let file = File::open(path).map_err(io_error("read", path))?;
     let mut items = Vec::new();
     for (number, line) in BufReader::new(file).lines().enumerate() {
         let line = line.map_err(io_error("read", path))?;
-        let item = serde_json::from_str(&line).map_err(|error| StageError::CorruptLine {
+        let item = serde_json::from_str(&line).map_err(|error| WorkspaceError::CorruptLine {
             path: path.to_owned(),
             line: number + 1,
             reason: error.to_string(),
@@ -52,15 +51,15 @@ pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, StageError
 ///
 /// # Errors
 /// If the disk refuses.
-pub fn write_jsonl<T: Serialize>(path: &Path, items: &[T]) -> Result<(), StageError> {
+pub fn write_jsonl<T: Serialize>(path: &Path, items: &[T]) -> Result<(), WorkspaceError> {
     let mut text = Vec::new();
     for item in items {
         push_line(&mut text, item);
     }
-    Ok(std::fs::write(path, text).map_err(io_error("write", path))?)
+    std::fs::write(path, text).map_err(io_error("write", path))
 }
 
-/// A file of lines that grows while a stage works and survives its being killed.
+/// A file of lines that grows while a stage works and survives a kill.
 #[derive(Debug)]
 pub struct JsonlAppender {
     path: PathBuf,
@@ -68,16 +67,16 @@ pub struct JsonlAppender {
 }
 
 impl JsonlAppender {
-    /// Opens a file for appending, with the items that are there already. A last line that was
-    /// cut by a kill is dropped, and so is whatever follows a line that cannot be read.
+    /// Opens a file for appending, with its items. Drops a last line that a kill has cut, and every
+    /// line after an unreadable one.
     ///
     /// # Errors
     /// If the file cannot be read or written.
-    pub fn open<T: DeserializeOwned>(path: &Path) -> Result<(Self, Vec<T>), StageError> {
+    pub fn open<T: DeserializeOwned>(path: &Path) -> Result<(Self, Vec<T>), WorkspaceError> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(io_error("read", path)(error).into()),
+            Err(error) => return Err(io_error("read", path)(error)),
         };
         let (mut items, mut whole) = (Vec::new(), 0);
         while let Some(length) = bytes[whole..].iter().position(|&byte| byte == b'\n') {
@@ -110,15 +109,14 @@ impl JsonlAppender {
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn append<T: Serialize>(&mut self, items: &[T]) -> Result<(), StageError> {
+    pub fn append<T: Serialize>(&mut self, items: &[T]) -> Result<(), WorkspaceError> {
         let mut text = Vec::new();
         for item in items {
             push_line(&mut text, item);
         }
-        Ok(self
-            .file
+        self.file
             .write_all(&text)
-            .map_err(io_error("write", &self.path))?)
+            .map_err(io_error("write", &self.path))
     }
 }
 
@@ -132,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cut_line_is_dropped_and_the_rest_goes_on() {
+    fn a_cut_line_is_dropped_and_appending_works() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("numbers.jsonl");
         std::fs::write(&path, "1\n2\n[3").unwrap();

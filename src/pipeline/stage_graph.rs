@@ -1,18 +1,29 @@
-//! All runs' stages in one graph; a stage that several runs ask for is there once.
+//! All runs' stages in one graph, which holds a shared stage once.
 
 use std::collections::BTreeMap;
 
 use crate::domain::Key;
 
-use super::StageNode;
+use super::stage_node::StageNode;
 
-/// The stages that one run stands for.
+/// The stages of one run.
 #[derive(Clone, Debug, Default)]
 pub struct RunStages {
     /// Its stages in the order of the algorithm, shared ones included.
     pub stages: Vec<Key>,
-    /// Evaluated checkpoints: (name, stage of the weights, stage of the evaluation).
-    pub checkpoints: Vec<(String, Key, Key)>,
+    /// Its evaluated checkpoints, in the same order.
+    pub checkpoints: Vec<EvaluatedCheckpoint>,
+}
+
+/// A checkpoint and the source of its scores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvaluatedCheckpoint {
+    /// Its name in reports, e.g. `round 2`.
+    pub name: String,
+    /// The stage with its weights.
+    pub weights: Key,
+    /// The stage with its scores.
+    pub evaluation: Key,
 }
 
 /// Distinct stages in an order in which every stage comes after its inputs.
@@ -42,6 +53,6 @@ impl StageGraph {
     /// The stage with this key.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<&StageNode> {
-        self.index_by_key.get(key).map(|&place| &self.stages[place])
+        self.index_by_key.get(key).map(|&index| &self.stages[index])
     }
 }

@@ -1,17 +1,23 @@
 //! The files of a finished stage as rows for the store.
 
-use crate::data::GraderConfig;
+use std::collections::BTreeMap;
+
 use crate::domain::{Episode, MetricPoint, Problem};
-use crate::store::{ArtifactRow, RegradeResults, ScoreRow, StageResults};
+use crate::store::{ArtifactRow, MetricRow, RegradeResults, ScoreRow, StageResults};
 
+use super::context::StageError;
 use super::regrade::{EvalScorer, problems_by_id, regrade};
+use super::stage::StageGrading;
 use super::stage_files::{self, EPISODES, POINTS, PROBLEMS, SCORES};
-use super::{StageError, StageManifest, StageNode, StageSpec, Workspace};
+use super::stage_node::StageNode;
+use super::stage_spec::StageSpec;
+use super::stages::scores::metric_row;
+use super::workspace::{StageManifest, Workspace};
 
-/// Reads what a finished stage has to say to the store.
+/// Reads the results of a finished stage for the store.
 ///
 /// # Errors
-/// If a file is missing or is not what its manifest says.
+/// If a file is missing or does not match its manifest.
 pub fn read_results(
     stage: &StageNode,
     workspace: &Workspace,
@@ -41,52 +47,62 @@ pub fn read_results(
             .collect(),
         ..StageResults::default()
     };
-    if let StageSpec::Prepare { split, .. } = stage.spec {
+    if let StageSpec::Prepare(prepare) = &stage.spec {
         let problems = stage_files::read_jsonl::<Problem>(&path(PROBLEMS))?;
         results.problems = problems
             .into_iter()
-            .map(|problem| (split, problem))
+            .map(|problem| (prepare.split, problem))
             .collect();
+    }
+    let grading = stage.spec.stage().grading();
+    if holds(EPISODES) || holds(SCORES) {
+        results.grader = grading.as_ref().map(|grading| grading.grader.identity());
     }
     if holds(EPISODES) {
         results.episodes = stage_files::read_jsonl::<Episode>(&path(EPISODES))?;
-        if let Some((problems, task, grader)) = stage.spec.grading() {
-            results.grader = Some(grader.identity());
-            let graders: Vec<&GraderConfig> = task
-                .graders()
-                .iter()
-                .filter(|further| *further != grader)
-                .collect();
-            // Where the problems' folder was removed after the stage was done, its texts can be
-            // graded from the database later.
-            let problems =
-                stage_files::read_jsonl::<Problem>(&workspace.stage_file(problems, PROBLEMS))
-                    .unwrap_or_default();
+        if let Some(grading) = grading {
+            let scoring = EvalScorer::for_stage(&stage.spec);
             results.regrades =
-                regrade_with_further_graders(stage, &graders, &problems, &mut results.episodes);
+                regrade_with_further_graders(&grading, workspace, &mut results.episodes, scoring);
         }
     }
     if holds(POINTS) {
         results.points = stage_files::read_jsonl::<MetricPoint>(&path(POINTS))?;
     }
     if holds(SCORES) {
-        results.grader = stage.spec.grading().map(|(_, _, grader)| grader.identity());
         results.scores = stage_files::read_jsonl::<ScoreRow>(&path(SCORES))?;
     }
     Ok(results)
 }
 
-/// What further graders make of a stage's texts; none without the texts' problems.
+/// The grades by the task's further graders; none without the texts' problems.
 fn regrade_with_further_graders(
-    stage: &StageNode,
-    graders: &[&GraderConfig],
-    problems: &[Problem],
+    grading: &StageGrading<'_>,
+    workspace: &Workspace,
     episodes: &mut [Episode],
+    scoring: Option<EvalScorer>,
 ) -> Vec<RegradeResults> {
-    let problems = problems_by_id(problems);
-    let scoring = EvalScorer::for_stage(&stage.spec);
-    graders
+    // After someone has removed the problems' folder, `rescore` can still grade from the database.
+    let problems = workspace.stage_file(grading.problems, PROBLEMS);
+    let problems = stage_files::read_jsonl::<Problem>(&problems).unwrap_or_default();
+    let problems = problems_by_id(&problems);
+    grading
+        .task
+        .graders()
         .iter()
+        .filter(|further| **further != grading.grader)
         .filter_map(|grader| regrade(grader, &problems, episodes, scoring))
+        .collect()
+}
+
+/// The meaning of the scores of these stages.
+#[must_use]
+pub fn stage_metrics(stages: &[StageNode]) -> Vec<MetricRow> {
+    stages
+        .iter()
+        .flat_map(|stage| stage.spec.stage().metrics())
+        .map(|metric| (metric.name.clone(), metric_row(metric)))
+        .collect::<BTreeMap<_, _>>()
+        .into_values()
         .collect()
 }

@@ -1,8 +1,7 @@
 //! Where stages keep their files: one folder per finished stage, published in one step.
 //!
-//! A stage works in `partial/<key>/`, which survives a kill, and is renamed to `stages/<key>/`
-//! when its manifest is complete; a folder under `stages/` is therefore always whole. Knows
-//! nothing of what the files mean.
+//! A stage works in `partial/<key>/`, which survives a kill. When its manifest is complete, one
+//! rename makes it `stages/<key>/`, so a folder under `stages/` is always whole.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -32,7 +31,7 @@ pub struct StageArtifact {
     pub bytes: u64,
 }
 
-/// What a finished stage left behind.
+/// The files, cost and counts of a finished stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StageManifest {
     /// The stage.
@@ -45,9 +44,9 @@ pub struct StageManifest {
     /// measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_bytes: Option<u64>,
-    /// What was counted (tokens sampled, tokens trained, examples, ...).
+    /// Counts of the work (tokens sampled, tokens trained, examples, ...).
     pub counts: Value,
-    /// Where it was made: `backend`, `instruction_set`, `program`, `shipped`.
+    /// Its origin: `backend`, `instruction_set`, `program`, `shipped`.
     pub origin: Value,
 }
 
@@ -57,14 +56,24 @@ pub enum WorkspaceError {
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
     },
-    /// A file of a finished stage is not what its manifest says.
+    /// A line of a finished stage's file cannot be read.
+    #[error("cannot read {}, line {line}: {reason}; delete the stage's folder and run the same command again", path.display())]
+    CorruptLine {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The parser's reason.
+        reason: String,
+    },
+    /// A file of a finished stage does not match its manifest.
     #[error("{} is damaged: its SHA-256 or length is not the one in its manifest; delete the folder {} and run the same command again", path.display(), folder.display())]
     Damaged {
         /// The file.
@@ -117,8 +126,8 @@ impl Workspace {
         let path = self.stage_file(key, MANIFEST_FILE);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
-            // Where a store's folder is to be is a file: nothing is finished there, and whoever
-            // wants to write will say what is wrong.
+            // A file may lie in the place of the store's folder: nothing is finished there, and the
+            // first write reports it.
             Err(error)
                 if matches!(
                     error.kind(),

@@ -8,8 +8,9 @@ use std::process::{Command, ExitStatus, Stdio};
 use serde::de::DeserializeOwned;
 use serde_json::Deserializer;
 
+use crate::model::Precision;
 use crate::pipeline::{
-    DeviceAvailability, DeviceCheck, DeviceListing, Precision, backend_devices, backend_names,
+    DeviceAvailability, DeviceCheck, DeviceListing, backend_devices, backend_names,
     backend_precisions, check_backend, check_device,
 };
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::domain::{Key, Seed};
+use crate::model::footprint::Footprint;
 use crate::pipeline::{
-    Footprint, ResourceEstimate, RunStages, StageGraph, StageKind, StageManifest, StageNode,
-    StageSpec,
+    ResourceEstimate, RunStages, StageGraph, StageKind, StageManifest, StageNode, TrainStage,
 };
 
 use super::{SweepCell, SweepRun};
@@ -95,14 +95,15 @@ pub fn stage(kind: StageKind, label: &str, inputs: Vec<Key>, estimate: f64) -> S
         key: key_for(label),
         kind,
         label: label.to_owned(),
-        spec: StageSpec::Train {
+        spec: TrainStage {
             start: key_for("start"),
             examples: Vec::new(),
             train: serde_json::from_value(json!({}))
                 .expect("every setting of a training has a default"),
             seed: Seed(0),
             backend: "flex".to_owned(),
-        },
+        }
+        .into(),
         inputs,
         estimated_seconds: estimate,
     }

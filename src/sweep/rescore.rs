@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::data::{GraderConfig, TaskConfig};
 use crate::domain::{Episode, Key, Problem};
-use crate::pipeline::{EvalScorer, GraderConfig, StageKind, TaskConfig, regrade};
+use crate::pipeline::{EvalScorer, StageKind, regrade};
 use crate::store::{
     GraderCoverage, InsertedCounts, RegradeResults, RunRow, StageRow, Status, Store, StoreReader,
 };

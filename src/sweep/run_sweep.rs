@@ -151,16 +151,15 @@ fn register_plan(plan: &SweepPlan, store: &mut Store) -> Result<(), SweepError> 
 }
 
 fn run_row(position: u32, run: &SweepRun) -> PlannedRunRow {
-    let checkpoints =
-        (0..)
-            .zip(&run.stages.checkpoints)
-            .map(|(position, (name, weights, evaluation))| CheckpointRow {
-                run: run.key.clone(),
-                position,
-                name: name.clone(),
-                weights: weights.clone(),
-                evaluation: evaluation.clone(),
-            });
+    let checkpoints = (0..)
+        .zip(&run.stages.checkpoints)
+        .map(|(position, checkpoint)| CheckpointRow {
+            run: run.key.clone(),
+            position,
+            name: checkpoint.name.clone(),
+            weights: checkpoint.weights.clone(),
+            evaluation: checkpoint.evaluation.clone(),
+        });
     PlannedRunRow {
         key: run.key.clone(),
         label: run.cell.label.clone(),

@@ -10,7 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::domain::{Observer, StageEvent};
-use crate::pipeline::{StageError, StageManifest, StageNode, Threads, Workspace, execute_stage};
+use crate::model::Threads;
+use crate::pipeline::{StageError, StageManifest, StageNode, Workspace, execute_stage};
 
 use super::protocol::{WorkerReply, WorkerRequest, receive, send};
 

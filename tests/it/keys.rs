@@ -89,7 +89,7 @@ fn quickstart_is_two_rounds_of_the_algorithm() {
         .stages
         .checkpoints
         .iter()
-        .map(|(name, ..)| name.as_str())
+        .map(|checkpoint| checkpoint.name.as_str())
         .collect();
     assert_eq!(names, ["base", "round 1", "round 2"]);
 }
@@ -222,7 +222,7 @@ fn the_last_checkpoint_alone_is_evaluated_as_it_is_among_all() {
         );
         last.checkpoints
             .iter()
-            .map(|(name, _, key)| (name.clone(), key.clone()))
+            .map(|checkpoint| (checkpoint.name.clone(), checkpoint.evaluation.clone()))
             .collect()
     };
     let names = |method| -> Vec<String> {

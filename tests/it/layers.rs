@@ -27,7 +27,11 @@ const EDGES: [(&str, &[&str]); 15] = [
             "domain", "data", "model", "api", "rollout", "train", "eval", "config", "store",
         ],
     ),
-    ("sweep", &["domain", "config", "pipeline", "store"]),
+    // Graders, precisions and thread counts only; the pipeline does the work.
+    (
+        "sweep",
+        &["domain", "data", "model", "config", "pipeline", "store"],
+    ),
     ("report", &["domain", "stats", "store"]),
     ("claims", &["domain", "config", "stats", "store", "report"]),
     // `rise-lab model` is about a model alone, without runs.

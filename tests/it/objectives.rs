@@ -16,9 +16,9 @@ use rise_lab::domain::{
     Turn as DialogueTurn,
 };
 use rise_lab::model::{
-    CheckpointFolder, Decoder, Gradients, LanguageModel, ParameterVisitor, RaggedBatch,
+    CheckpointFolder, Decoder, Gradients, LanguageModel, ParameterVisitor, RaggedBatch, Threads,
 };
-use rise_lab::pipeline::{StageKind, StageNode, StageSpec, Threads, Workspace, execute_stage};
+use rise_lab::pipeline::{PreferStage, StageNode, Workspace, execute_stage};
 use rise_lab::train::{
     DpoObjective, EncodedEpisode, EncodedExample, EncodedPair, LossTarget, OnlineConfig,
     PolicyGradientObjective, PolicyLoss, SampledGroups, TrainConfig, TrainingObjective,
@@ -698,22 +698,15 @@ fn a_stage_learns_from_the_pairs_of_other_stages() {
         ..TrainConfig::default()
     };
     let (seed, backend) = (Seed(1), "flex".to_owned());
-    let job = StageSpec::Prefer {
-        start: start.clone(),
+    let stage = PreferStage {
+        start,
         pairs: pairs.to_vec(),
         beta: 0.1,
         train,
         seed,
         backend,
     };
-    let stage = StageNode::new(
-        StageKind::Prefer,
-        "prefer".to_owned(),
-        job,
-        vec![start],
-        &json!({}),
-        1.0,
-    );
+    let stage = StageNode::new("prefer".to_owned(), stage, 1.0);
     let manifest =
         execute_stage(&stage, &workspace, &Threads::default(), &mut NoopObserver).unwrap();
     let tokens: usize = [preference().chosen, preference().rejected]

@@ -8,10 +8,9 @@ use std::sync::OnceLock;
 
 use rise_lab::config::read_experiment;
 use rise_lab::domain::{NoopObserver, Observer, Seed, StageEvent, TrainingExample};
-use rise_lab::model::{LanguageModel, checkpoint};
+use rise_lab::model::{LanguageModel, Threads, checkpoint};
 use rise_lab::pipeline::{
-    BaseModelRegistry, StageError, StageKind, StageManifest, StageNode, Threads, Workspace,
-    execute_stage,
+    BaseModelRegistry, StageError, StageKind, StageManifest, StageNode, Workspace, execute_stage,
 };
 use rise_lab::sweep::SweepPlan;
 use rise_lab::train::{

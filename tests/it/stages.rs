@@ -5,11 +5,13 @@ use rise_lab::domain::{
     Candidate, CandidateAuthor, Episode, Grade, GradeVerdict, NoopObserver, PreferencePair,
     Problem, Seed, TrainingExample, Turn,
 };
+use rise_lab::model::Threads;
 use rise_lab::pipeline::{
-    ExampleSource, StageError, StageKind, StageNode, StageSpec, Threads, Workspace, execute_stage,
+    BuildExamplesStage, ExampleSource, PreferStage, StageError, StageNode, StageSpec, TrainStage,
+    Workspace, execute_stage,
 };
 use rise_lab::train::{RewardWeighting, TrainConfig, TurnSelection};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::keys;
 use crate::support::{finished_base, finished_rows, problems, random_model};
@@ -17,11 +19,10 @@ use crate::support::{finished_base, finished_rows, problems, random_model};
 /// The counts of a stage.
 fn counts(
     workspace: &Workspace,
-    kind: StageKind,
     name: &str,
-    job: StageSpec,
+    stage: impl Into<StageSpec>,
 ) -> Result<Value, StageError> {
-    let stage = StageNode::new(kind, name.to_owned(), job, vec![], &json!(name), 1.0);
+    let stage = StageNode::new(name.to_owned(), stage, 1.0);
     execute_stage(&stage, workspace, &Threads::default(), &mut NoopObserver)
         .map(|manifest| manifest.counts)
 }
@@ -90,14 +91,16 @@ fn repeats_and_unsolved_problems_are_left_out_where_that_is_asked_for() {
             only_solved,
             selection,
             weighting,
+            continues_after_success: false,
+            several_trajectories: false,
         };
-        let job = StageSpec::BuildExamples {
+        let stage = BuildExamplesStage {
             problems: problems.clone(),
             source,
             prompt: PromptConfig::default(),
         };
         let name = format!("{deduplicate} {only_solved}");
-        let counts = counts(&workspace, StageKind::BuildExamples, &name, job).unwrap();
+        let counts = counts(&workspace, &name, stage).unwrap();
         ["examples", "targets", "right", "wrong"].map(|name| counts[name].as_u64().unwrap())
     };
     assert_eq!(weighed(false, false), [2, 7, 1, 6]);
@@ -109,17 +112,18 @@ fn repeats_and_unsolved_problems_are_left_out_where_that_is_asked_for() {
 #[test]
 fn what_an_experiment_leaves_out_is_left_out_by_its_stages() {
     let plan = keys::plan("selection.toml", &[]);
-    let flags = |job: &StageSpec| match job {
-        StageSpec::BuildExamples {
-            source:
-                ExampleSource::Episodes {
-                    deduplicate,
-                    only_solved,
-                    ..
-                },
-            ..
-        } => Some([*deduplicate, *only_solved]),
-        _ => None,
+    let flags = |spec: &StageSpec| {
+        let StageSpec::BuildExamples(stage) = spec else {
+            return None;
+        };
+        match stage.source {
+            ExampleSource::Episodes {
+                deduplicate,
+                only_solved,
+                ..
+            } => Some([deduplicate, only_solved]),
+            _ => None,
+        }
     };
     for (label, expected) in [
         ("data=all", [false, false]),
@@ -162,9 +166,8 @@ fn an_example_without_a_target_is_counted_and_left_out() {
         let (start, seed, backend) = (start.clone(), Seed(1), "flex".to_owned());
         counts(
             &workspace,
-            StageKind::Train,
             name,
-            StageSpec::Train {
+            TrainStage {
                 start,
                 examples,
                 train,
@@ -211,7 +214,7 @@ fn a_pair_that_compares_nothing_is_counted_and_left_out() {
             ..TrainConfig::default()
         };
         let (start, seed, backend) = (start.clone(), Seed(1), "flex".to_owned());
-        let job = StageSpec::Prefer {
+        let stage = PreferStage {
             start,
             pairs,
             beta: 0.1,
@@ -219,7 +222,7 @@ fn a_pair_that_compares_nothing_is_counted_and_left_out() {
             seed,
             backend,
         };
-        counts(&workspace, StageKind::Prefer, name, job)
+        counts(&workspace, name, stage)
     };
     let some = preferred("some", &pairs).unwrap();
     assert_eq!(

@@ -135,10 +135,10 @@ impl BaseModelPlan {
         }
         let planned = planned.map_err(|error| CliError::new(ExitReason::Usage, error))?;
         match planned.checkpoints.into_iter().next() {
-            Some((_, weights, evaluation)) => Ok(Self {
+            Some(checkpoint) => Ok(Self {
                 graph,
-                weights,
-                evaluation,
+                weights: checkpoint.weights,
+                evaluation: checkpoint.evaluation,
             }),
             None => Err(CliError::new(
                 ExitReason::Bug,
@@ -354,9 +354,7 @@ fn evaluation_scores(
     };
     let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     let wanted = match &stage.spec {
-        StageSpec::Evaluate { turns, samples, .. } => {
-            paper_metrics((*turns).into(), (*samples).into())
-        }
+        StageSpec::Evaluate(stage) => paper_metrics(stage.turns.into(), stage.samples.into()),
         _ => Vec::new(),
     };
     for score in read_results(stage, workspace, &manifest)?.scores {

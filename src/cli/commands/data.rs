@@ -9,6 +9,7 @@ use crate::cli::experiment::read_experiment;
 use crate::cli::format::plural;
 use crate::cli::output::{CliOutput, TextStyle};
 use crate::cli::table::TextTable;
+use crate::data::{KnownError, LeakedQuestion};
 use crate::pipeline::{
     BaseModelRegistry, DataReport, TaskFileReport, TaskReport, build_data_report,
 };
@@ -172,8 +173,9 @@ fn leak_section(report: &DataReport, output: CliOutput) -> String {
 mod tests {
     use super::*;
     use crate::cli::fixtures::{key_for, plain_output};
+    use crate::data::KnownErrorKind;
     use crate::domain::Split;
-    use crate::pipeline::{KnownError, KnownErrorKind, LeakedQuestion, TaskSplitReport};
+    use crate::pipeline::{KnownError, LeakedQuestion, TaskSplitReport};
 
     fn file(name: &str, official: bool) -> TaskFileReport {
         TaskFileReport {

@@ -11,7 +11,8 @@ use crate::cli::experiment::{PreparedExperiment, prepare_experiment};
 use crate::cli::format::{format_bytes, format_duration, plural};
 use crate::cli::table::TextTable;
 use crate::domain::Key;
-use crate::pipeline::{ResourceEstimate, StageNode, device_memory};
+use crate::model::device_memory;
+use crate::pipeline::{ResourceEstimate, StageNode};
 use crate::sweep::{SweepPlan, SweepRun};
 
 /// Shows a plan.

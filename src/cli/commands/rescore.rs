@@ -11,7 +11,7 @@ use crate::cli::error::{CliError, ExitReason};
 use crate::cli::format::plural;
 use crate::cli::output::CliOutput;
 use crate::cli::table::TextTable;
-use crate::pipeline::GraderConfig;
+use crate::data::GraderConfig;
 use crate::store::{StoreError, StoreReader};
 use crate::sweep::{MissingScores, RescorePlan, RescoreTotals};
 

@@ -2,8 +2,9 @@
 //! own turns.
 
 use crate::domain::{CheckpointName, Key};
+use crate::pipeline::base_models::PlanError;
 use crate::pipeline::plan::RunPlanner;
-use crate::pipeline::{PlanError, PolicyRef};
+use crate::pipeline::stages::PolicyRef;
 
 /// The checkpoint that a method begins with: the base, or the boosted base, whose examples are
 /// added to `data`.
@@ -26,8 +27,8 @@ pub(super) fn plan(
     let (examples, trained) = match capable {
         None => (plan.reference_examples(Some(boost.problems)), 1),
         Some(capable) => {
-            let episodes = plan.boost_rollouts(capable, boost.problems, turns);
-            (plan.boost_examples(&episodes), turns - 1)
+            let rollouts = plan.boost_rollouts(capable, boost.problems, turns);
+            (plan.boost_examples(rollouts), turns - 1)
         }
     };
     data.push(examples);

@@ -6,8 +6,9 @@
 //! fine-tuned from the base, the refinements from the generator, all on samples of the generator.
 
 use crate::domain::{CheckpointName, Key};
-use crate::pipeline::PlanError;
-use crate::pipeline::plan::{GloreCheckpoints, RunPlanner};
+use crate::pipeline::base_models::PlanError;
+use crate::pipeline::plan::RunPlanner;
+use crate::pipeline::stages::GloreCheckpoints;
 
 use super::boost;
 
@@ -25,7 +26,7 @@ pub(super) fn plan(plan: &mut RunPlanner<'_>, base: &Key) -> Result<(), PlanErro
     let local = plan.train("glore local", &generator, &[refinements]);
     plan.refine_drafts(
         "glore",
-        &GloreCheckpoints {
+        GloreCheckpoints {
             generator,
             outcome_verifier: outcome,
             step_verifier: stepwise,

@@ -1,7 +1,7 @@
 //! Multi-turn GRPO: the online successor of RISE, on the same prompts and with the same grader.
 
 use crate::domain::Key;
-use crate::pipeline::PlanError;
+use crate::pipeline::base_models::PlanError;
 use crate::pipeline::plan::RunPlanner;
 
 use super::boost;

@@ -19,8 +19,9 @@ mod v_star;
 use crate::config::{Method, RunSpec};
 use crate::domain::CheckpointName;
 
+use super::base_models::{BaseModelRegistry, PlanError};
 use super::plan::RunPlanner;
-use super::{BaseModelRegistry, PlanError, RunStages, StageGraph};
+use super::stage_graph::{RunStages, StageGraph};
 
 /// Writes down the stages of one run.
 ///

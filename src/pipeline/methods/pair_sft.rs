@@ -2,7 +2,7 @@
 //! al. 2024, section 4).
 
 use crate::domain::Key;
-use crate::pipeline::PlanError;
+use crate::pipeline::base_models::PlanError;
 use crate::pipeline::plan::RunPlanner;
 
 use super::boost;

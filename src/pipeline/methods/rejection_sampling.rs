@@ -9,7 +9,7 @@
 //! that is shown the answer.
 
 use crate::domain::Key;
-use crate::pipeline::PlanError;
+use crate::pipeline::base_models::PlanError;
 use crate::pipeline::plan::RunPlanner;
 use crate::train::RoundData;
 

@@ -1,7 +1,7 @@
 //! Recursive introspection: the paper's Algorithm 1 with its options.
 
 use crate::domain::{CheckpointName, Key};
-use crate::pipeline::PlanError;
+use crate::pipeline::base_models::PlanError;
 use crate::pipeline::plan::RunPlanner;
 use crate::train::{RoundData, RoundStart};
 

@@ -2,7 +2,7 @@
 //! then refines it.
 
 use crate::domain::Key;
-use crate::pipeline::PlanError;
+use crate::pipeline::base_models::PlanError;
 use crate::pipeline::plan::RunPlanner;
 use crate::rollout::TurnProtocol;
 

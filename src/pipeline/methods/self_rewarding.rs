@@ -5,7 +5,7 @@
 //! optimisation on its own dialogues, right endings against wrong ones.
 
 use crate::domain::Key;
-use crate::pipeline::PlanError;
+use crate::pipeline::base_models::PlanError;
 use crate::pipeline::plan::RunPlanner;
 use crate::rollout::TurnProtocol;
 

@@ -4,7 +4,7 @@
 //! included: the paper's rows "SFT on oracle data", with only correct data and with both.
 
 use crate::domain::{CheckpointName, Key};
-use crate::pipeline::PlanError;
+use crate::pipeline::base_models::PlanError;
 use crate::pipeline::plan::RunPlanner;
 
 use super::rise;

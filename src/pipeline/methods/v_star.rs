@@ -7,7 +7,7 @@
 //! one; here both are the last generator.
 
 use crate::domain::Key;
-use crate::pipeline::PlanError;
+use crate::pipeline::base_models::PlanError;
 use crate::pipeline::plan::RunPlanner;
 
 use super::boost;

@@ -1,17 +1,13 @@
-//! The steps that make training data of episodes and of reference solutions.
+//! The steps that turn episodes and reference solutions into training data.
 
-use serde_json::{Value, json};
-
-use crate::data::SelfReview;
 use crate::domain::Key;
-use crate::pipeline::base_plan::prompt_key_content;
-use crate::pipeline::{ExampleSource, StageKind, StageNode, StageSpec};
+use crate::pipeline::stages::{BuildExamplesStage, ExampleSource};
 use crate::train::{RewardWeighting, TurnSelection};
 
-use super::RunPlanner;
+use super::{BoostRollouts, RunPlanner};
 
 impl RunPlanner<'_> {
-    /// Which attempts become targets, and how much each counts.
+    /// The selected attempts of improved episodes, with their weights.
     pub fn weighted_examples(&mut self, name: &str, episodes: &Key) -> Key {
         let run = self.run;
         let source = ExampleSource::Episodes {
@@ -20,56 +16,29 @@ impl RunPlanner<'_> {
             only_solved: run.only_solved,
             selection: run.selection,
             weighting: run.weighting,
+            continues_after_success: !run.collect.stop_on_success,
+            several_trajectories: run.collect.trajectories > 1,
         };
-        let mut content = json!({ "selection": run.selection, "weighting": run.weighting });
-        for (option, chosen) in [
-            ("deduplicate", run.deduplicate),
-            ("only_solved", run.only_solved),
-        ] {
-            if chosen {
-                content[option] = json!(true);
-            }
-        }
-        if run.deduplicate && !run.collect.stop_on_success {
-            // A key of its own: right attempts that were stood by once left as repeats.
-            content["deduplicate"] = json!("failures");
-        }
-        let centred = matches!(
-            run.weighting,
-            RewardWeighting::Centered { .. } | RewardWeighting::CenteredExp { .. }
-        );
-        if centred && run.collect.trajectories > 1 {
-            // Likewise: each trajectory once had a mean of its own.
-            content["mean"] = json!("prompt");
-        }
-        let problems = self.train_problems.clone();
-        self.add_examples(
-            self.stage_label("weigh", name),
-            &problems,
-            source,
-            vec![episodes.clone()],
-            content,
-        )
+        self.add_examples(name, source)
     }
 
-    /// The right attempts of a capable model over several turns, each counting alike.
-    pub fn boost_examples(&mut self, (problems, episodes): &(Key, Key)) -> Key {
-        let (selection, weighting) = (TurnSelection::Success, RewardWeighting::Uniform);
+    /// The right attempts of a capable model over several turns, with equal weights.
+    pub fn boost_examples(&mut self, rollouts: BoostRollouts) -> Key {
         let source = ExampleSource::Episodes {
-            episodes: episodes.clone(),
+            episodes: rollouts.episodes,
             deduplicate: false,
             only_solved: false,
-            selection,
-            weighting,
+            selection: TurnSelection::Success,
+            weighting: RewardWeighting::Uniform,
+            continues_after_success: false,
+            several_trajectories: false,
         };
-        let content = json!({ "selection": selection, "weighting": weighting });
-        self.add_examples(
-            self.stage_label("weigh", "boost"),
-            problems,
-            source,
-            vec![episodes.clone()],
-            content,
-        )
+        self.add_examples_on("boost", rollouts.problems, source)
+    }
+
+    /// Reference solutions as examples of turn 1; without a number, those of all problems.
+    pub fn reference_examples(&mut self, problems: Option<usize>) -> Key {
+        self.add_examples("solutions", ExampleSource::Solutions(problems))
     }
 
     /// Attempts as answers to the plain question.
@@ -78,129 +47,86 @@ impl RunPlanner<'_> {
             episodes: episodes.to_vec(),
             right_only,
         };
-        self.add_train_examples(
-            name,
-            source,
-            episodes,
-            json!({ "attempts": if right_only { "right" } else { "all" } }),
-        )
+        self.add_examples(name, source)
     }
 
     /// Wrong attempts with a right one after each.
     pub fn correction_examples(&mut self, name: &str, episodes: &[Key]) -> Key {
-        let (references, seed) = (self.can_train_on_references(), self.stage_seed("pairs"));
-        let keep_right = !self.run.collect.stop_on_success;
         let source = ExampleSource::Pairs {
             episodes: episodes.to_vec(),
-            include_references: references,
-            keep_right,
-            seed,
+            include_references: self.can_train_on_references(),
+            keep_right: !self.run.collect.stop_on_success,
+            seed: self.stage_seed("pairs"),
         };
-        let content = json!({ "pairs": { "references": references, "keep_right": keep_right, "seed": seed } });
-        self.add_train_examples(name, source, episodes, content)
+        self.add_examples(name, source)
     }
 
-    /// Attempts with the verification that is due.
+    /// Attempts with their right verification.
     pub fn verification_examples(&mut self, name: &str, episodes: &[Key]) -> Key {
-        let (references, seed) = (self.can_train_on_references(), self.stage_seed("verified"));
         let source = ExampleSource::VerifiedAttempts {
             episodes: episodes.to_vec(),
-            include_references: references,
-            seed,
+            include_references: self.can_train_on_references(),
+            seed: self.stage_seed("verified"),
         };
-        let texts = self.prompt().self_review_key(SelfReview::Verify);
-        let content =
-            json!({ "verified": { "references": references, "inquiry": texts, "seed": seed } });
-        self.add_train_examples(name, source, episodes, content)
+        self.add_examples(name, source)
     }
 
-    pub(super) fn add_train_examples(
-        &mut self,
-        name: &str,
-        source: ExampleSource,
-        episodes: &[Key],
-        content: Value,
-    ) -> Key {
-        let problems = self.train_problems.clone();
-        self.add_examples(
-            self.stage_label("weigh", name),
-            &problems,
-            source,
-            episodes.to_vec(),
-            content,
-        )
-    }
-
-    /// Reference solutions as examples of turn 1.
-    pub fn reference_examples(&mut self, problems: Option<usize>) -> Key {
-        let source = ExampleSource::Solutions { problems };
-        let content = json!({ "solutions": problems });
-        let problems = self.train_problems.clone();
-        self.add_examples(
-            self.stage_label("weigh", "solutions"),
-            &problems,
-            source,
-            vec![],
-            content,
-        )
-    }
-
-    pub(super) fn add_examples(
-        &mut self,
-        label: String,
-        problems: &Key,
-        source: ExampleSource,
-        mut inputs: Vec<Key>,
-        mut content: Value,
-    ) -> Key {
-        let prompt = self.prompt();
-        content["prompt"] = prompt_key_content(prompt);
-        inputs.insert(0, problems.clone());
-        let turns = self.expected_turns(&source);
-        let job = StageSpec::BuildExamples {
-            problems: problems.clone(),
-            source,
-            prompt,
+    /// Right answers against wrong ones.
+    pub fn preference_pairs(&mut self, name: &str, episodes: &[Key]) -> Key {
+        let source = ExampleSource::Preferences {
+            episodes: episodes.to_vec(),
+            include_references: self.can_train_on_references(),
+            seed: self.stage_seed("preferences"),
         };
-        let key = self.add_stage(StageNode::new(
-            StageKind::BuildExamples,
-            label,
-            job,
-            inputs,
-            &content,
-            0.5,
-        ));
-        self.turns_by_stage.insert(key.clone(), turns);
+        self.add_examples(name, source)
+    }
+
+    /// Dialogues that end right against dialogues that end wrong.
+    pub fn trajectory_pairs(&mut self, name: &str, episodes: &[Key]) -> Key {
+        let source = ExampleSource::Trajectories {
+            episodes: episodes.to_vec(),
+        };
+        self.add_examples(name, source)
+    }
+
+    /// Attempts with their verdicts.
+    pub fn outcome_examples(&mut self, name: &str, episodes: &[Key]) -> Key {
+        let source = ExampleSource::OutcomeLabels {
+            episodes: episodes.to_vec(),
+        };
+        self.add_examples(name, source)
+    }
+
+    /// Beginnings of attempts, each with a verdict: is a right answer within reach?
+    pub fn step_examples(&mut self, name: &str, steps: &Key) -> Key {
+        let source = ExampleSource::StepLabels {
+            steps: steps.clone(),
+        };
+        self.add_examples(name, source)
+    }
+
+    /// Wrong attempts, each with its first wrong step and a right attempt that keeps the others.
+    pub fn refinement_examples(&mut self, name: &str, steps: &Key) -> Key {
+        let source = ExampleSource::Refinements {
+            steps: steps.clone(),
+            include_references: self.can_train_on_references(),
+        };
+        self.add_examples(name, source)
+    }
+
+    fn add_examples(&mut self, name: &str, source: ExampleSource) -> Key {
+        self.add_examples_on(name, self.on_train.problems.clone(), source)
+    }
+
+    fn add_examples_on(&mut self, name: &str, problems: Key, source: ExampleSource) -> Key {
+        let turns = source.expected_turns(&self.sizes);
+        let stage = BuildExamplesStage {
+            problems,
+            source,
+            prompt: self.on_train.prompt,
+        };
+        let key = self.add_named(name, stage);
+        self.sizes.turns_by_stage.insert(key.clone(), turns);
         key
-    }
-
-    /// About how many turns are trained on in an epoch over these examples.
-    pub(super) fn total_expected_turns(&self, examples: &[Key]) -> usize {
-        examples
-            .iter()
-            .filter_map(|key| self.turns_by_stage.get(key))
-            .sum()
-    }
-
-    /// Of trajectories that go on most are right at the second turn; of samples about half are wrong, and
-    /// about a third are given more than once.
-    fn expected_turns(&self, source: &ExampleSource) -> usize {
-        let problems = self.run.data.train;
-        let samples = problems * self.run.samples_per_problem as usize;
-        match source {
-            ExampleSource::Solutions { problems: some } => some.unwrap_or(problems),
-            ExampleSource::Episodes { .. } => 2 * problems * self.run.collect.trajectories as usize,
-            ExampleSource::Attempts { right_only, .. } => {
-                problems * if *right_only { 1 } else { 2 }
-            }
-            ExampleSource::Pairs { .. } | ExampleSource::VerifiedAttempts { .. } => samples,
-            ExampleSource::OutcomeLabels { .. } | ExampleSource::Refinements { .. } => {
-                samples * 2 / 3
-            }
-            // Two dialogues each; two beginnings of each.
-            ExampleSource::Preferences { .. }
-            | ExampleSource::Trajectories { .. }
-            | ExampleSource::StepLabels { .. } => 2 * samples,
-        }
     }
 }

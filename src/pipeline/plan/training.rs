@@ -1,81 +1,48 @@
-//! The steps that give new weights.
+//! The steps that train new weights.
 
-use serde_json::json;
-
-use crate::config::{PreferenceConfig, canonical_json};
+use crate::config::PreferenceConfig;
 use crate::domain::Key;
-use crate::pipeline::base_plan::prompt_key_content;
-use crate::pipeline::{StageKind, StageNode, StageSpec};
+use crate::pipeline::stages::{OnlineStage, PreferStage, TrainStage};
 use crate::train::{OnlineConfig, TrainConfig};
 
 use super::RunPlanner;
 
 impl RunPlanner<'_> {
-    /// New weights.
+    /// New weights by fine-tuning on examples.
     pub fn train(&mut self, name: &str, start: &Key, examples: &[Key]) -> Key {
-        let (train, seed) = (self.run.train.clone(), self.stage_seed("train"));
-        let content = json!({ "train": canonical_json(&train), "seed": seed });
-        let inputs: Vec<Key> = std::iter::once(start).chain(examples).cloned().collect();
-        let estimate = self
-            .estimator
-            .training_seconds(self.total_expected_turns(examples), &train);
-        let job = StageSpec::Train {
+        let stage = TrainStage {
             start: start.clone(),
             examples: examples.to_vec(),
-            train,
-            seed,
+            train: self.run.train.clone(),
+            seed: self.stage_seed("train"),
             backend: self.run.backend.clone(),
         };
-        self.add_stage(StageNode::new(
-            StageKind::Train,
-            self.stage_label("train", name),
-            job,
-            inputs,
-            &content,
-            estimate,
-        ))
+        self.add_named(name, stage)
     }
 
-    /// New weights by direct preference optimisation against the checkpoint that it starts from.
+    /// New weights by direct preference optimisation against the starting checkpoint.
     pub fn train_dpo(&mut self, name: &str, start: &Key, pairs: &[Key]) -> Key {
         let PreferenceConfig {
             beta,
             epochs,
             learning_rate,
         } = self.run.preference;
-        let train = TrainConfig {
-            epochs,
-            learning_rate,
-            ..self.run.train.clone()
-        };
-        let seed = self.stage_seed("prefer");
-        let content = json!({ "train": canonical_json(&train), "beta": beta, "seed": seed });
-        let inputs: Vec<Key> = std::iter::once(start).chain(pairs).cloned().collect();
-        // A pass without gradients before the one with them.
-        let estimate = 4.0 / 3.0
-            * self
-                .estimator
-                .training_seconds(self.total_expected_turns(pairs), &train);
-        let (start, pairs, backend) = (start.clone(), pairs.to_vec(), self.run.backend.clone());
-        let job = StageSpec::Prefer {
-            start,
-            pairs,
+        let stage = PreferStage {
+            start: start.clone(),
+            pairs: pairs.to_vec(),
             beta,
-            train,
-            seed,
-            backend,
+            train: TrainConfig {
+                epochs,
+                learning_rate,
+                ..self.run.train.clone()
+            },
+            seed: self.stage_seed("prefer"),
+            backend: self.run.backend.clone(),
         };
-        self.add_stage(StageNode::new(
-            StageKind::Prefer,
-            self.stage_label("prefer", name),
-            job,
-            inputs,
-            &content,
-            estimate,
-        ))
+        self.add_named(name, stage)
     }
 
-    /// New weights by online reinforcement learning, held near `reference`.
+    /// New weights by online reinforcement learning, close to `reference`.
     pub fn train_online(
         &mut self,
         name: &str,
@@ -84,46 +51,21 @@ impl RunPlanner<'_> {
         settings: OnlineConfig,
         learning_rate: f64,
     ) -> Key {
-        let defaults = TrainConfig::default();
-        let (epochs, batch) = (defaults.epochs, defaults.batch_size);
-        let train = TrainConfig {
-            epochs,
-            batch_size: batch,
-            learning_rate,
-            ..self.run.train.clone()
-        };
-        let (prompt, sampling) = (self.prompt(), self.run.collect.sampling);
-        let seed = self.stage_seed("reinforce").derive(name);
-        let content = json!({
-            "task": self.task_fingerprint, "grader": self.run.grader().identity(), "settings": settings, "prompt": prompt_key_content(prompt),
-            "sampling": canonical_json(&sampling), "train": canonical_json(&train), "seed": seed,
-        });
-        let inputs = vec![
-            self.train_problems.clone(),
-            start.clone(),
-            reference.clone(),
-        ];
-        let job = StageSpec::TrainOnline {
-            problems: self.train_problems.clone(),
-            grader: self.run.grader(),
+        let TrainConfig {
+            epochs, batch_size, ..
+        } = TrainConfig::default();
+        let stage = OnlineStage {
+            on: self.on_train(self.stage_seed("reinforce").derive(name)),
             start: start.clone(),
             reference: reference.clone(),
             settings,
-            prompt,
-            sampling,
-            train,
-            seed,
-            backend: self.run.backend.clone(),
+            train: TrainConfig {
+                epochs,
+                batch_size,
+                learning_rate,
+                ..self.run.train.clone()
+            },
         };
-        let estimate = self.estimator.online_training_seconds(&settings);
-        let label = self.stage_label("reinforce", name);
-        self.add_stage(StageNode::new(
-            StageKind::TrainOnline,
-            label,
-            job,
-            inputs,
-            &content,
-            estimate,
-        ))
+        self.add_named(name, stage)
     }
 }

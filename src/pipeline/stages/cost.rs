@@ -1,16 +1,15 @@
-//! What a stage's work came to, in tokens and operations: the entries of the compute ledger.
+//! The cost of a stage in tokens and operations.
 //!
-//! Operations are counted as 2 per parameter and token read or sampled, and 6 per parameter and
-//! token trained (Kaplan et al. 2020, section 2.1), as if nothing that was read once were kept:
-//! what a plain implementation would spend. Must not know where the numbers are shown.
+//! Operations count 2 per parameter and token read or sampled, and 6 per parameter and token
+//! trained (Kaplan et al. 2020, section 2.1), without a cache: the cost of a plain implementation.
 
 use serde_json::{Value, json};
 
 use crate::api::{ApiClient, ApiUsage, TokenPrice};
-use crate::domain::Episode;
-use crate::model::LanguageModel;
+use crate::domain::{Episode, Turn};
+use crate::model::Decoder;
 
-/// Tokens by what was done with them.
+/// Tokens by use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ComputeCost {
     /// Parameters of the model.
@@ -26,22 +25,27 @@ pub struct ComputeCost {
 }
 
 impl ComputeCost {
-    /// What sampling these episodes cost.
-    pub fn for_sampling(episodes: &[Episode], model: &LanguageModel) -> Self {
-        let mut cost = Self {
-            parameters: model.decoder.weights().parameter_count() as u64,
+    /// No tokens of this model yet.
+    pub fn for_model(decoder: &Decoder) -> Self {
+        Self {
+            parameters: decoder.weights().parameter_count() as u64,
             ..Self::default()
-        };
+        }
+    }
+
+    /// The cost of sampling these episodes.
+    pub fn for_sampling(episodes: &[Episode], decoder: &Decoder) -> Self {
+        let mut cost = Self::for_model(decoder);
         for turn in episodes.iter().flat_map(|episode| &episode.turns) {
-            let spoken = turn
+            let attempts = turn
                 .candidates
                 .iter()
                 .map(|candidate| (candidate.prompt_tokens, candidate.tokens));
-            let reviewed = turn
+            let reviews = turn
                 .review
                 .iter()
                 .map(|review| (review.prompt_tokens, review.tokens));
-            for (prompt, tokens) in spoken.chain(reviewed) {
+            for (prompt, tokens) in attempts.chain(reviews) {
                 cost.prompt_tokens += u64::from(prompt);
                 cost.sampled_tokens += u64::from(tokens);
             }
@@ -55,7 +59,7 @@ impl ComputeCost {
             + 6 * self.parameters * self.trained_tokens
     }
 
-    /// Writes what is not 0 among a stage's counts.
+    /// Adds the numbers above 0 to a stage's counts.
     pub fn add_to_counts(self, counts: &mut Value) {
         let all = [
             ("parameters", self.parameters),
@@ -71,7 +75,7 @@ impl ComputeCost {
     }
 }
 
-/// What was asked of a model behind an API. Its operations are not known.
+/// The usage of an API model. Its operations are unknown.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ApiCost {
     /// Tokens of the dialogues that were shown.
@@ -80,12 +84,12 @@ pub struct ApiCost {
     pub completion_tokens: u64,
     /// Requests of this stage; answers from the cache need none.
     pub usage: ApiUsage,
-    /// What a million tokens cost.
+    /// The price of a million tokens.
     pub price: Option<TokenPrice>,
 }
 
 impl ApiCost {
-    /// What these episodes took from a model behind an API.
+    /// The usage of an API model for these episodes.
     pub fn for_episodes(episodes: &[Episode], client: &ApiClient) -> Self {
         let turns = episodes.iter().flat_map(|episode| &episode.turns);
         let candidates = turns.flat_map(|turn| &turn.candidates);
@@ -103,32 +107,43 @@ impl ApiCost {
         }
     }
 
-    /// Writes it among a stage's counts. The price is that of all tokens, wherever their answers came
-    /// from; what was paid is that of the answers which this stage asked for itself.
+    /// Adds it to a stage's counts. The price covers all tokens, cached answers included; the paid
+    /// amount covers only the requests of this stage.
     pub fn add_to_counts(self, counts: &mut Value) {
         let Self {
             prompt_tokens: prompt,
             completion_tokens: completion,
-            usage: ledger,
+            usage,
             price,
         } = self;
         let all = [
-            ("remote_calls", ledger.calls),
-            ("remote_retries", ledger.retries),
-            ("remote_cached", ledger.cache_hits),
+            ("remote_calls", usage.calls),
+            ("remote_retries", usage.retries),
+            ("remote_cached", usage.cache_hits),
             ("remote_prompt_tokens", prompt),
             ("remote_completion_tokens", completion),
-            ("remote_uncounted", ledger.uncounted_answers),
+            ("remote_uncounted", usage.uncounted_answers),
         ];
         for (name, count) in all {
             counts[name] = json!(count);
         }
         if let Some(price) = price {
             counts["remote_price"] = json!(price.cost(prompt, completion));
-            counts["remote_paid"] =
-                json!(price.cost(ledger.prompt_tokens, ledger.completion_tokens));
+            counts["remote_paid"] = json!(price.cost(usage.prompt_tokens, usage.completion_tokens));
         }
     }
+}
+
+/// Tokens sampled for these episodes, reviews included.
+pub fn sampled_tokens(episodes: &[Episode]) -> u64 {
+    let turns = episodes.iter().flat_map(|episode| &episode.turns);
+    turns.map(turn_tokens).sum()
+}
+
+fn turn_tokens(turn: &Turn) -> u64 {
+    let attempts = turn.candidates.iter().map(|candidate| candidate.tokens);
+    let review = turn.review.iter().map(|review| review.tokens);
+    attempts.chain(review).map(u64::from).sum()
 }
 
 #[cfg(test)]
@@ -136,8 +151,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_price_counts_all_tokens_and_what_was_paid_only_those_asked_for() {
-        let ledger = ApiUsage {
+    fn a_price_counts_all_tokens_and_the_paid_amount_only_own_requests() {
+        let usage = ApiUsage {
             calls: 3,
             retries: 1,
             cache_hits: 2,
@@ -153,7 +168,7 @@ mod tests {
         ApiCost {
             prompt_tokens: 2_000,
             completion_tokens: 1_000,
-            usage: ledger,
+            usage,
             price,
         }
         .add_to_counts(&mut counts);

@@ -1,177 +1,148 @@
-//! The evaluate stage: one sequential log without oracle and parallel first turns, and their scores.
+//! The evaluate stage: one sequential log and parallel first turns, and their scores.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
-use crate::domain::{Episode, EvalShape, Problem};
+use crate::domain::{Episode, EvalShape, Key, Problem};
 use crate::eval::{self, Metric};
-use crate::model::LanguageModel;
+use crate::pipeline::context::{
+    CHUNK_PROBLEMS, StageContext, StageError, StageOutput, WORKING_FILE,
+};
+use crate::pipeline::stage::{Stage, StageGrading, StageKind};
+use crate::pipeline::stage_files::{EPISODES, SCORES};
+use crate::pipeline::time_estimate::RunSizes;
 use crate::rollout::{RolloutConfig, TurnProtocol, parallel_samples, sequential_rollouts};
-use crate::store::{MetricRow, ScoreRow};
+use crate::store::ScoreRow;
 
-use super::collect::sampled_tokens;
-use super::cost::ComputeCost;
-use crate::pipeline::execute::{CHUNK_PROBLEMS, StageContext, StageOutput, WORKING_FILE};
-use crate::pipeline::stage_files::{self, EPISODES, PROBLEMS, SCORES};
-use crate::pipeline::{StageError, StageNode, StageSpec};
+use super::cost::{ComputeCost, sampled_tokens};
+use super::sampling_task::{SamplingTask, is_default};
+use super::scores::evaluation_score_rows;
 
-pub fn run(desk: &mut StageContext<'_>, job: &StageSpec) -> Result<StageOutput, StageError> {
-    let StageSpec::Evaluate {
-        problems,
-        grader,
-        policy,
-        turns,
-        window,
-        samples,
-        protocol,
-        oracle,
-        prompt,
-        sampling,
-        seed,
-        backend,
-        ..
-    } = job
-    else {
-        unreachable!("the caller matched the job")
-    };
-    let extent = eval_shape(job).expect("the caller matched the job");
-    let problems: Vec<Problem> =
-        stage_files::read_jsonl(&desk.workspace.stage_file(problems, PROBLEMS))?;
-    let mut model = desk.load_model(policy, backend)?;
-    let plan = RolloutConfig {
-        window: *window,
-        stop_on_success: *oracle,
-        protocol: *protocol,
-        ..RolloutConfig::new(*turns, *prompt, *sampling)
-    };
-    let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
-    let episodes = desk.process_in_chunks(
-        (WORKING_FILE, CHUNK_PROBLEMS),
-        &problems,
-        |episodes: &Vec<Episode>| sampled_tokens(episodes),
-        |chunk| {
-            let logs = sequential_rollouts(&mut model, chunk, &plan, *seed, &grade)?;
-            Ok(group_by_problem(
-                logs,
-                parallel_samples(&mut model, chunk, &plan, *samples, *seed, &grade)?,
-            ))
-        },
-    )?;
-    let scores: Vec<ScoreRow> = episodes
-        .iter()
-        .flat_map(|episodes| score_rows(episodes, extent))
-        .collect();
-    stage_files::write_jsonl(&desk.folder.join(SCORES), &scores)?;
-    let episodes = episodes.concat();
-    stage_files::write_jsonl(&desk.folder.join(EPISODES), &episodes)?;
-    let counts = stage_counts(&episodes, &scores, &model);
-    Ok(StageOutput::new_without_backend(&[EPISODES, SCORES], counts).with_backend(backend))
+/// Let a checkpoint answer the test problems.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvaluateStage {
+    /// The problems, and the way in which the checkpoint answers them.
+    #[serde(flatten)]
+    pub on: SamplingTask,
+    /// The checkpoint.
+    pub policy: Key,
+    /// Turns of the sequential log.
+    pub turns: u32,
+    /// First-turn samples.
+    pub samples: u32,
+    /// The number of earlier attempts that the policy sees; none means all.
+    pub window: Option<u32>,
+    /// The order of turns.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub protocol: TurnProtocol,
+    /// Whether a dialogue ends at its first right attempt.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub oracle: bool,
+}
+
+impl EvaluateStage {
+    /// The shape of its episodes.
+    fn shape(&self) -> EvalShape {
+        let self_verifies = self.protocol == TurnProtocol::SelfVerify;
+        EvalShape {
+            turns: self.turns as usize,
+            samples: self.samples as usize,
+            may_stop_early: self.oracle || self_verifies,
+            self_verifies,
+        }
+    }
+}
+
+impl Stage for EvaluateStage {
+    fn kind(&self) -> StageKind {
+        StageKind::Evaluate
+    }
+
+    fn inputs(&self) -> Vec<Key> {
+        vec![self.on.problems.clone(), self.policy.clone()]
+    }
+
+    /// The texts of a review.
+    fn map_key(&self, content: &mut Map<String, Value>) {
+        if let Some(review) = self.protocol.self_review() {
+            let texts = self.on.prompt.self_review_key(review);
+            content.insert("inquiry".to_owned(), json!(texts));
+        }
+    }
+
+    fn estimated_seconds(&self, sizes: &RunSizes) -> f64 {
+        let (turns, samples) = (self.turns, self.samples);
+        sizes
+            .time
+            .evaluation_seconds(sizes.eval_problems, turns, samples)
+    }
+
+    fn run(&self, context: &mut StageContext<'_>) -> Result<StageOutput, StageError> {
+        let SamplingTask { seed, backend, .. } = &self.on;
+        let problems = self.on.read_problems(context)?;
+        let mut model = context.load_model(&self.policy, backend)?;
+        let config = RolloutConfig {
+            window: self.window,
+            stop_on_success: self.oracle,
+            protocol: self.protocol,
+            ..self.on.rollout_config(self.turns)
+        };
+        let grade = |problem: &Problem, text: &str| self.on.grade(problem, text);
+        let done = context.process_in_chunks(
+            (WORKING_FILE, CHUNK_PROBLEMS),
+            &problems,
+            |episodes: &Vec<Episode>| sampled_tokens(episodes),
+            |chunk| {
+                let logs = sequential_rollouts(&mut model, chunk, &config, *seed, &grade)?;
+                let samples =
+                    parallel_samples(&mut model, chunk, &config, self.samples, *seed, &grade)?;
+                Ok(group_by_problem(logs, samples))
+            },
+        )?;
+        let scores: Vec<ScoreRow> = done
+            .iter()
+            .flat_map(|episodes| evaluation_score_rows(episodes, self.shape()))
+            .collect();
+        context.write_rows(SCORES, &scores)?;
+        let episodes = done.concat();
+        context.write_rows(EPISODES, &episodes)?;
+        let mut counts = json!({
+            "problems": episodes.iter().filter(|episode| episode.sample == 0).count(),
+            "attempts": episodes.iter().map(|episode| episode.turns.len()).sum::<usize>(),
+            "scores": scores.len(),
+        });
+        ComputeCost::for_sampling(&episodes, &model.decoder).add_to_counts(&mut counts);
+        Ok(StageOutput::new_without_backend(&[EPISODES, SCORES], counts).with_backend(backend))
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        eval::evaluation_metrics(self.shape())
+    }
+
+    fn grading(&self) -> Option<StageGrading<'_>> {
+        self.on.grading()
+    }
+
+    fn eval_shape(&self) -> Option<EvalShape> {
+        Some(self.shape())
+    }
 }
 
 /// Each problem's log, then its parallel samples.
-fn group_by_problem(logs: Vec<Episode>, more: Vec<Episode>) -> Vec<Vec<Episode>> {
-    let mut samples: BTreeMap<String, Vec<Episode>> = BTreeMap::new();
-    for episode in more {
-        samples
+fn group_by_problem(logs: Vec<Episode>, samples: Vec<Episode>) -> Vec<Vec<Episode>> {
+    let mut by_problem: BTreeMap<String, Vec<Episode>> = BTreeMap::new();
+    for episode in samples {
+        by_problem
             .entry(episode.problem.clone())
             .or_default()
             .push(episode);
     }
     logs.into_iter()
         .map(|log| {
-            let more = samples.remove(&log.problem).unwrap_or_default();
-            std::iter::once(log).chain(more).collect()
+            let samples = by_problem.remove(&log.problem).unwrap_or_default();
+            std::iter::once(log).chain(samples).collect()
         })
         .collect()
-}
-
-/// How far an evaluation goes; none for another job.
-pub fn eval_shape(job: &StageSpec) -> Option<EvalShape> {
-    let StageSpec::Evaluate {
-        turns,
-        samples,
-        protocol,
-        oracle,
-        ..
-    } = job
-    else {
-        return None;
-    };
-    let verifies = *protocol == TurnProtocol::SelfVerify;
-    let stops = *oracle || verifies;
-    Some(EvalShape {
-        turns: *turns as usize,
-        samples: *samples as usize,
-        may_stop_early: stops,
-        self_verifies: verifies,
-    })
-}
-
-/// The scores of one problem: its log, then the parallel samples.
-pub fn score_rows(episodes: &[Episode], extent: EvalShape) -> Vec<ScoreRow> {
-    let (log, parallel) = episodes.split_first().expect("every problem has its log");
-    let row = |(metric, value)| ScoreRow {
-        metric,
-        problem: log.problem.clone(),
-        value,
-    };
-    eval::score_problem(log, parallel, extent)
-        .into_iter()
-        .map(row)
-        .collect()
-}
-
-fn stage_counts(episodes: &[Episode], scores: &[ScoreRow], model: &LanguageModel) -> Value {
-    let mut counts = json!({
-        "problems": episodes.iter().filter(|episode| episode.sample == 0).count(),
-        "attempts": episodes.iter().map(|episode| episode.turns.len()).sum::<usize>(),
-        "scores": scores.len(),
-    });
-    ComputeCost::for_sampling(episodes, model).add_to_counts(&mut counts);
-    counts
-}
-
-/// What the scores of these stages mean.
-#[must_use]
-pub fn stage_metrics(stages: &[StageNode]) -> Vec<MetricRow> {
-    let mut rows = BTreeMap::new();
-    for metric in stages.iter().flat_map(|stage| spec_metrics(&stage.spec)) {
-        rows.insert(metric.name.clone(), metric_row(metric));
-    }
-    rows.into_values().collect()
-}
-
-fn spec_metrics(job: &StageSpec) -> Vec<Metric> {
-    match job {
-        StageSpec::Evaluate { .. } => {
-            eval_shape(job).map_or_else(Vec::new, eval::evaluation_metrics)
-        }
-        StageSpec::Unsolved {
-            target: asked,
-            budgets,
-        } => eval::unsolved_metrics(budgets, asked.turns),
-        StageSpec::Likelihood {
-            target: asked,
-            rollouts,
-        } => eval::likelihood_metrics(asked.turns, *rollouts),
-        StageSpec::Rank { samples, .. } => eval::ranking_metrics(*samples as usize),
-        StageSpec::Refine { .. } => {
-            let mut metrics = eval::evaluation_metrics(super::refine::DRAFT_EVAL_SHAPE);
-            metrics.extend(eval::refinement_metrics());
-            metrics
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// A metric as the store has it.
-pub fn metric_row(metric: Metric) -> MetricRow {
-    MetricRow {
-        name: metric.name,
-        version: metric.version,
-        unit: metric.unit.name().to_owned(),
-        higher_is_better: metric.higher_is_better,
-        meaning: metric.meaning,
-    }
 }

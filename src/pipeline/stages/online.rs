@@ -1,91 +1,97 @@
 //! The reinforce stage: a checkpoint from another one by online reinforcement learning.
 //!
-//! Responsible for who is asked what in each iteration: problems in a shuffled order, each answered
-//! by several whole episodes, and for what their attempts earn. Random numbers are named by the
-//! iteration, so a stage that goes on where it was stopped needs nothing but its weights.
+//! Each iteration draws problems in a shuffled order and samples several whole episodes of each.
+//! The iteration names its random numbers, so a stopped stage resumes with nothing but its weights.
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::data::{GraderConfig, PromptConfig};
-use crate::domain::{Episode, GradeVerdict, PolicyError, Problem, SamplingConfig, Seed, Turn};
+use crate::domain::{Episode, GradeVerdict, Key, PolicyError, Problem, Turn};
 use crate::model::{Decoder, LanguageModel, Tokenizer};
-use crate::rollout::{RolloutConfig, grouped_rollouts};
+use crate::pipeline::context::{StageContext, StageError, StageOutput};
+use crate::pipeline::stage::{Stage, StageKind};
+use crate::pipeline::time_estimate::RunSizes;
+use crate::rollout::grouped_rollouts;
 use crate::train::{
-    EncodeError, EncodedEpisode, OnlineConfig, PolicyGradientObjective, SampledGroups, TrainError,
-    TrainingResult, run_objectives, shuffled_batches,
+    EncodeError, EncodedEpisode, OnlineConfig, PolicyGradientObjective, SampledGroups, TrainConfig,
+    TrainError, TrainingResult, run_objectives, shuffled_batches,
 };
 
-use super::collect::sampled_tokens;
-use super::cost::ComputeCost;
-use super::training_checkpoint::{load_for_training as begin, save_trained};
-use crate::pipeline::execute::{StageContext, StageOutput};
-use crate::pipeline::stage_files::{self, POINTS, PROBLEMS};
-use crate::pipeline::{StageError, StageSpec};
+use super::cost::{ComputeCost, sampled_tokens};
+use super::sampling_task::SamplingTask;
+use super::training::{load_for_training, save_training};
 
-pub fn run(desk: &mut StageContext<'_>, job: &StageSpec) -> Result<StageOutput, StageError> {
-    let StageSpec::TrainOnline {
-        problems,
-        grader,
-        start,
-        reference,
-        settings,
-        prompt,
-        sampling,
-        train,
-        seed,
-        backend,
-    } = job
-    else {
-        unreachable!("the caller matched the job")
-    };
-    let problems: Vec<Problem> =
-        stage_files::read_jsonl(&desk.workspace.stage_file(problems, PROBLEMS))?;
-    let LanguageModel { decoder, tokenizer } = begin(desk, start, train, *seed, backend)?;
-    let is_start = reference == start || !settings.policy_loss.needs_reference();
-    let reference = if is_start {
-        decoder.clone()
-    } else {
-        desk.load_model(reference, backend)?.decoder
-    };
-    let mut field = OnlineSampler {
-        tokenizer: tokenizer.clone(),
-        positions: decoder.config().positions,
-        problems: &problems,
-        grader: *grader,
-        settings,
-        prompt: *prompt,
-        sampling: *sampling,
-        seed: *seed,
-    };
-    let mut sampler = |decoder: &Decoder, iteration| field.sample_batch(decoder, iteration);
-    let mut objective =
-        PolicyGradientObjective::new(*settings, train.clone(), reference, &mut sampler);
-    let trained = run_objectives(&desk.folder, decoder, &mut [&mut objective], desk.observer)?;
-    let (counts, earlier) = (stage_counts(&trained), trained.earlier_seconds);
-    let mut files = save_trained(
-        desk,
-        start,
-        &LanguageModel {
-            decoder: trained.decoder,
-            tokenizer,
-        },
-    )?;
-    stage_files::write_jsonl(&desk.folder.join(POINTS), &trained.curve)?;
-    files.push(POINTS);
-    Ok(StageOutput {
-        earlier_seconds: earlier,
-        ..StageOutput::new_without_backend(&files, counts).with_backend(backend)
-    })
+/// Train a checkpoint on its own answers, online.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OnlineStage {
+    /// The problems, and the way in which the checkpoint answers them.
+    #[serde(flatten)]
+    pub on: SamplingTask,
+    /// The checkpoint to start from.
+    pub start: Key,
+    /// The checkpoint that the training stays near.
+    pub reference: Key,
+    /// Sampling and loss.
+    pub settings: OnlineConfig,
+    /// Optimizer and schedule; epochs and batch are not read.
+    pub train: TrainConfig,
+}
+
+impl Stage for OnlineStage {
+    fn kind(&self) -> StageKind {
+        StageKind::TrainOnline
+    }
+
+    fn inputs(&self) -> Vec<Key> {
+        [&self.on.problems, &self.start, &self.reference]
+            .map(Key::clone)
+            .to_vec()
+    }
+
+    fn estimated_seconds(&self, sizes: &RunSizes) -> f64 {
+        sizes.time.online_training_seconds(&self.settings)
+    }
+
+    fn run(&self, context: &mut StageContext<'_>) -> Result<StageOutput, StageError> {
+        let (on, settings) = (&self.on, &self.settings);
+        let problems = on.read_problems(context)?;
+        let LanguageModel { decoder, tokenizer } =
+            load_for_training(context, &self.start, &self.train, on.seed, &on.backend)?;
+        let is_start = self.reference == self.start || !settings.policy_loss.needs_reference();
+        let reference = if is_start {
+            decoder.clone()
+        } else {
+            context.load_model(&self.reference, &on.backend)?.decoder
+        };
+        let sampler = OnlineSampler {
+            on,
+            settings,
+            tokenizer: &tokenizer,
+            positions: decoder.config().positions,
+            problems: &problems,
+        };
+        let mut sample = |decoder: &Decoder, iteration| sampler.sample_batch(decoder, iteration);
+        let train = self.train.clone();
+        let mut objective = PolicyGradientObjective::new(*settings, train, reference, &mut sample);
+        let trained = run_objectives(
+            &context.folder,
+            decoder,
+            &mut [&mut objective],
+            context.observer,
+        )?;
+        let counts = stage_counts(&trained);
+        let output = save_training(context, &self.start, &trained, &tokenizer, counts)?;
+        Ok(output.with_backend(&on.backend))
+    }
 }
 
 fn stage_counts(trained: &TrainingResult) -> Value {
     let mut counts = json!({ "steps": trained.steps });
     let mut cost = ComputeCost {
-        parameters: trained.decoder.weights().parameter_count() as u64,
         trained_tokens: trained.tokens,
-        ..ComputeCost::default()
+        ..ComputeCost::for_model(&trained.decoder)
     };
     for (name, count) in &trained.counts {
         match name.as_str() {
@@ -99,47 +105,32 @@ fn stage_counts(trained: &TrainingResult) -> Value {
     counts
 }
 
-/// What the policy is put to.
+/// Samples the episodes of each iteration.
 struct OnlineSampler<'a> {
-    tokenizer: Tokenizer,
+    on: &'a SamplingTask,
+    settings: &'a OnlineConfig,
+    tokenizer: &'a Tokenizer,
     positions: usize,
     problems: &'a [Problem],
-    grader: GraderConfig,
-    settings: &'a OnlineConfig,
-    prompt: PromptConfig,
-    sampling: SamplingConfig,
-    seed: Seed,
 }
 
 impl OnlineSampler<'_> {
-    fn sample_batch(
-        &mut self,
-        decoder: &Decoder,
-        iteration: u32,
-    ) -> Result<SampledGroups, TrainError> {
+    fn sample_batch(&self, decoder: &Decoder, iteration: u32) -> Result<SampledGroups, TrainError> {
         let problems = self.iteration_problems(iteration);
-        let plan = RolloutConfig::new(self.settings.turns, self.prompt, self.sampling);
-        let grader = self.grader;
-        let grade = |problem: &Problem, text: &str| grader.grade(problem, text);
-        let seed = self
-            .seed
-            .derive("iteration")
-            .derive_indexed(u64::from(iteration));
-        // It goes when this returns, so nobody else holds the weights when they are moved.
+        let config = self.on.rollout_config(self.settings.turns);
+        let grade = |problem: &Problem, text: &str| self.on.grade(problem, text);
+        let iterations = self.on.seed.derive("iteration");
+        let seed = iterations.derive_indexed(u64::from(iteration));
+        // The end of this function drops it, so the training alone holds the weights when they move.
         let mut policy = LanguageModel {
             decoder: decoder.clone(),
             tokenizer: self.tokenizer.clone(),
         };
-        let groups = grouped_rollouts(
-            &mut policy,
-            &problems,
-            &plan,
-            self.settings.group_size,
-            seed,
-            &grade,
-        )?;
-        let trajectories = problems.iter().zip(&groups);
-        let trajectories = trajectories
+        let group_size = self.settings.group_size;
+        let groups = grouped_rollouts(&mut policy, &problems, &config, group_size, seed, &grade)?;
+        let trajectories = problems
+            .iter()
+            .zip(&groups)
             .map(|(problem, group)| {
                 group
                     .iter()
@@ -154,19 +145,13 @@ impl OnlineSampler<'_> {
         })
     }
 
-    /// The problems of an iteration: the training problems in one order after the other.
+    /// The problems of an iteration; every pass over all of them has its own order.
     fn iteration_problems(&self, iteration: u32) -> Vec<Problem> {
-        let per_epoch = self.problems.len().div_ceil(self.settings.batch_problems) as u32;
-        let seed = self
-            .seed
-            .derive("order")
-            .derive_indexed(u64::from(iteration / per_epoch));
-        let batches = shuffled_batches(
-            self.problems.len(),
-            &|_| 1,
-            self.settings.batch_problems,
-            seed,
-        );
+        let (count, batch) = (self.problems.len(), self.settings.batch_problems);
+        let per_epoch = count.div_ceil(batch) as u32;
+        let orders = self.on.seed.derive("order");
+        let seed = orders.derive_indexed(u64::from(iteration / per_epoch));
+        let batches = shuffled_batches(count, &|_| 1, batch, seed);
         batches[(iteration % per_epoch) as usize]
             .iter()
             .map(|&index| self.problems[index].clone())
@@ -178,74 +163,71 @@ impl OnlineSampler<'_> {
         problem: &Problem,
         episode: &Episode,
     ) -> Result<EncodedEpisode, TrainError> {
-        let texts: Vec<&str> = episode
-            .turns
-            .iter()
-            .map(|turn| turn.chosen().text.as_str())
-            .collect();
+        let attempts = || episode.turns.iter().map(Turn::chosen);
+        let texts: Vec<&str> = attempts().map(|attempt| attempt.text.as_str()).collect();
         let (last, earlier) = texts.split_last().expect("an episode has a turn");
-        let messages = self
-            .prompt
-            .dialogue(&problem.question, earlier)
-            .assistant(*last)
-            .0;
-        let earned = |verdict| match verdict {
-            GradeVerdict::Right => 1.0,
-            GradeVerdict::Wrong => 0.0,
-            GradeVerdict::Unreadable => self.settings.unreadable_reward,
-        };
-        let chosen = episode.turns.iter().map(Turn::chosen);
-        let attempts: Vec<(bool, f64)> = chosen
-            .map(|attempt| (attempt.finished, earned(attempt.grade.verdict)))
+        let dialogue = self.on.prompt.dialogue(&problem.question, earlier);
+        let messages = dialogue.assistant(*last).0;
+        let rewards: Vec<(bool, f64)> = attempts()
+            .map(|attempt| (attempt.finished, self.reward(attempt.grade.verdict)))
             .collect();
         let positions = self.positions;
-        let made = EncodedEpisode::new(&messages, &attempts, &self.tokenizer, positions);
-        made.map_err(|unfit| match unfit {
-            EncodeError::TooLong { tokens } => TrainError::TooLong { tokens, positions },
-            EncodeError::NoTarget => TrainError::NoExamples,
-            EncodeError::Tokenizer(error) => {
-                TrainError::Policy(PolicyError::Other(error.to_string()))
+        EncodedEpisode::new(&messages, &rewards, self.tokenizer, positions).map_err(|error| {
+            match error {
+                EncodeError::TooLong { tokens } => TrainError::TooLong { tokens, positions },
+                EncodeError::NoTarget => TrainError::NoExamples,
+                EncodeError::Tokenizer(error) => {
+                    TrainError::Policy(PolicyError::Other(error.to_string()))
+                }
             }
         })
     }
+
+    const fn reward(&self, verdict: GradeVerdict) -> f64 {
+        match verdict {
+            GradeVerdict::Right => 1.0,
+            GradeVerdict::Wrong => 0.0,
+            GradeVerdict::Unreadable => self.settings.unreadable_reward,
+        }
+    }
 }
 
-/// What is counted of an iteration's episodes.
+/// Counts of an iteration's episodes.
 fn count_attempts(
     groups: &[Vec<Episode>],
-    made: &[Vec<EncodedEpisode>],
+    encoded: &[Vec<EncodedEpisode>],
 ) -> Vec<(&'static str, u64)> {
-    let episodes = groups.iter().flatten();
-    let all = episodes
-        .flat_map(|episode| &episode.turns)
-        .map(Turn::chosen);
+    let attempts = || {
+        let episodes = groups.iter().flatten();
+        episodes
+            .flat_map(|episode| &episode.turns)
+            .map(Turn::chosen)
+    };
     let mut counts = BTreeMap::from([
         ("attempts", 0),
         ("right", 0),
         ("cut_off", 0),
         ("respelt", 0),
     ]);
-    let spans = made.iter().flatten().flat_map(|one| &one.example.targets);
-    for (attempt, target) in all.zip(spans) {
-        let mut count = |name, yes| *counts.entry(name).or_default() += u64::from(yes);
-        count("attempts", true);
-        count("right", attempt.grade.verdict.is_right());
-        count("cut_off", !attempt.finished);
-        // Sampled in other tokens than those in which the tokenizer writes the same text.
-        count(
-            "respelt",
-            attempt.finished && target.end - target.start != attempt.tokens as usize,
-        );
-    }
-    counts.insert(
-        "sampled_tokens",
-        groups.iter().map(|group| sampled_tokens(group)).sum(),
-    );
-    let shown = groups
+    let targets = encoded
         .iter()
         .flatten()
-        .flat_map(|episode| &episode.turns)
-        .map(|turn| turn.chosen().prompt_tokens);
-    counts.insert("prompt_tokens", shown.map(u64::from).sum());
+        .flat_map(|episode| &episode.example.targets);
+    for (attempt, target) in attempts().zip(targets) {
+        // The tokenizer writes the same text in other tokens than the sampled ones.
+        let respelt = attempt.finished && target.end - target.start != attempt.tokens as usize;
+        for (name, counts_here) in [
+            ("attempts", true),
+            ("right", attempt.grade.verdict.is_right()),
+            ("cut_off", !attempt.finished),
+            ("respelt", respelt),
+        ] {
+            *counts.entry(name).or_default() += u64::from(counts_here);
+        }
+    }
+    let sampled = groups.iter().map(|group| sampled_tokens(group)).sum();
+    counts.insert("sampled_tokens", sampled);
+    let prompts = attempts().map(|attempt| u64::from(attempt.prompt_tokens));
+    counts.insert("prompt_tokens", prompts.sum());
     counts.into_iter().collect()
 }

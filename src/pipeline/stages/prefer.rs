@@ -1,70 +1,85 @@
-//! The prefer stage: a checkpoint from another one and pairs of which one is better.
+//! The prefer stage: a checkpoint from another one and pairs of a better and a worse answer.
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::domain::PreferencePair;
+use crate::domain::{Key, PreferencePair, Seed};
 use crate::model::LanguageModel;
-use crate::train::{DpoObjective, EncodedPair, run_objectives};
+use crate::pipeline::context::{StageContext, StageError, StageOutput};
+use crate::pipeline::stage::{Stage, StageKind};
+use crate::pipeline::stage_files::PAIRS;
+use crate::pipeline::time_estimate::RunSizes;
+use crate::train::{DpoObjective, EncodedPair, TrainConfig, run_objectives};
 
 use super::cost::ComputeCost;
-use super::train::{EncodedSet, encode_all_with};
-use super::training_checkpoint::{load_for_training as begin, save_trained};
-use crate::pipeline::execute::{StageContext, StageOutput};
-use crate::pipeline::stage_files::{self, PAIRS, POINTS};
-use crate::pipeline::{StageError, StageSpec};
+use super::training::{EncodedSet, encode_all_with, load_for_training, save_training};
 
-pub fn run(desk: &mut StageContext<'_>, job: &StageSpec) -> Result<StageOutput, StageError> {
-    let StageSpec::Prefer {
-        start,
-        pairs,
-        beta,
-        train,
-        seed,
-        backend,
-    } = job
-    else {
-        unreachable!("the caller matched the job")
-    };
-    let LanguageModel { decoder, tokenizer } = begin(desk, start, train, *seed, backend)?;
-    let mut united: Vec<PreferencePair> = Vec::new();
-    for key in pairs {
-        united.extend(stage_files::read_jsonl::<PreferencePair>(
-            &desk.workspace.stage_file(key, PAIRS),
-        )?);
+/// Train a checkpoint by direct preference optimisation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PreferStage {
+    /// The checkpoint to start from, which is also the reference.
+    pub start: Key,
+    /// The stages with pairs, in the order of their union.
+    pub pairs: Vec<Key>,
+    /// β: how much a difference in log-probability counts as reward.
+    pub beta: f64,
+    /// Optimizer and schedule; the batch counts pairs.
+    pub train: TrainConfig,
+    /// Root of the stage's random numbers.
+    pub seed: Seed,
+    /// The backend that holds the tensors.
+    pub backend: String,
+}
+
+impl Stage for PreferStage {
+    fn kind(&self) -> StageKind {
+        StageKind::Prefer
     }
-    let positions = decoder.config().positions;
-    let encode = |pair: &PreferencePair| EncodedPair::encode(pair, &tokenizer, positions);
-    let EncodedSet {
-        encoded: pairs,
-        without_target,
-    } = encode_all_with(&united, positions, encode)?;
-    let mut objective = DpoObjective::new(&decoder, &pairs, *beta, train.clone(), *seed)?;
-    let trained = run_objectives(&desk.folder, decoder, &mut [&mut objective], desk.observer)?;
-    let reference_tokens = objective.reference_tokens;
-    let parameters = trained.decoder.weights().parameter_count() as u64;
-    let mut files = save_trained(
-        desk,
-        start,
-        &LanguageModel {
-            decoder: trained.decoder,
-            tokenizer,
-        },
-    )?;
-    stage_files::write_jsonl(&desk.folder.join(POINTS), &trained.curve)?;
-    files.push(POINTS);
-    let forward = trained.counts.get("forward_tokens").copied().unwrap_or(0);
-    let mut counts =
-        json!({ "pairs": pairs.len(), "without_target": without_target, "steps": trained.steps });
-    let scored = forward + reference_tokens;
-    ComputeCost {
-        parameters,
-        scored_tokens: scored,
-        trained_tokens: trained.tokens,
-        ..ComputeCost::default()
+
+    fn inputs(&self) -> Vec<Key> {
+        [&self.start]
+            .into_iter()
+            .chain(&self.pairs)
+            .cloned()
+            .collect()
     }
-    .add_to_counts(&mut counts);
-    Ok(StageOutput {
-        earlier_seconds: trained.earlier_seconds,
-        ..StageOutput::new_without_backend(&files, counts).with_backend(backend)
-    })
+
+    fn estimated_seconds(&self, sizes: &RunSizes) -> f64 {
+        // A pass without gradients comes before the one with them.
+        let turns = sizes.example_turns(&self.pairs);
+        4.0 / 3.0 * sizes.time.training_seconds(turns, &self.train)
+    }
+
+    fn run(&self, context: &mut StageContext<'_>) -> Result<StageOutput, StageError> {
+        let LanguageModel { decoder, tokenizer } =
+            load_for_training(context, &self.start, &self.train, self.seed, &self.backend)?;
+        let pairs: Vec<PreferencePair> = context.read_all_rows(&self.pairs, PAIRS)?;
+        let positions = decoder.config().positions;
+        let EncodedSet {
+            encoded: pairs,
+            without_target,
+        } = encode_all_with(&pairs, positions, |pair| {
+            EncodedPair::encode(pair, &tokenizer, positions)
+        })?;
+        let train = self.train.clone();
+        let mut objective = DpoObjective::new(&decoder, &pairs, self.beta, train, self.seed)?;
+        let trained = run_objectives(
+            &context.folder,
+            decoder,
+            &mut [&mut objective],
+            context.observer,
+        )?;
+        let forward_tokens = trained.counts.get("forward_tokens").copied().unwrap_or(0);
+        let mut counts = json!({
+            "pairs": pairs.len(), "without_target": without_target, "steps": trained.steps,
+        });
+        ComputeCost {
+            scored_tokens: forward_tokens + objective.reference_tokens,
+            trained_tokens: trained.tokens,
+            ..ComputeCost::for_model(&trained.decoder)
+        }
+        .add_to_counts(&mut counts);
+        let output = save_training(context, &self.start, &trained, &tokenizer, counts)?;
+        Ok(output.with_backend(&self.backend))
+    }
 }

@@ -1,178 +1,211 @@
-//! The rank stage: a verifier's judgement of the first attempts of an evaluation.
+//! The rank stage: a verifier's ranking of the first attempts of an evaluation.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use crate::data::PromptConfig;
-use crate::domain::{Candidate, Dialogue, Episode, Problem};
-use crate::eval::{self, RankedAttempt};
+use crate::data::{GraderConfig, PromptConfig};
+use crate::domain::{Candidate, Dialogue, Episode, Key, PolicyError, Problem};
+use crate::eval::{self, Metric, RankedAttempt};
 use crate::model::LanguageModel;
-use crate::pipeline::execute::{StageContext, StageOutput};
-use crate::pipeline::stage_files::{self, EPISODES, PROBLEMS, RANKS, SCORES};
-use crate::pipeline::{StageError, StageSpec};
+use crate::pipeline::context::{StageContext, StageError, StageOutput};
+use crate::pipeline::stage::{Stage, StageGrading, StageKind};
+use crate::pipeline::stage_files::{EPISODES, PROBLEMS, RANKS, SCORES};
+use crate::pipeline::time_estimate::RunSizes;
 use crate::store::ScoreRow;
 
 use super::cost::ComputeCost;
+use super::sampling_task::FingerprintedTask;
+use super::scores::score_rows;
 
 /// Problems whose attempts are read together.
 const CHUNK_PROBLEMS: usize = 25;
 
-/// What one problem's attempts are ranked by.
+/// Let a verifier rank the first attempts of an evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RankStage {
+    /// The stage with the problems.
+    pub problems: Key,
+    /// The task, for the graders that apply to it.
+    pub task: FingerprintedTask,
+    /// The grader of the attempts.
+    pub grader: GraderConfig,
+    /// The evaluation with the attempts.
+    pub episodes: Key,
+    /// The checkpoint whose log-likelihood ranks them.
+    pub verifier: Key,
+    /// The checkpoint whose log-likelihood is subtracted, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Key>,
+    /// First attempts per problem.
+    pub samples: u32,
+    /// The texts around attempts.
+    pub prompt: PromptConfig,
+    /// The backend that holds the tensors.
+    pub backend: String,
+}
+
+/// The rank scores of one problem's attempts.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AttemptRanks {
     problem: String,
     /// One number per sample, in their order; more is better.
     values: Vec<f64>,
-    /// Tokens that were read for it.
+    /// Tokens that the judges read.
     tokens: u64,
 }
 
-pub fn run(desk: &mut StageContext<'_>, job: &StageSpec) -> Result<StageOutput, StageError> {
-    let StageSpec::Rank {
-        problems,
-        episodes,
-        verifier,
-        reference,
-        samples,
-        prompt,
-        backend,
-        ..
-    } = job
-    else {
-        unreachable!("the caller matched the job")
-    };
-    let problems: Vec<Problem> =
-        stage_files::read_jsonl(&desk.workspace.stage_file(problems, PROBLEMS))?;
-    let episodes: Vec<Episode> =
-        stage_files::read_jsonl(&desk.workspace.stage_file(episodes, EPISODES))?;
-    let mut judges = vec![desk.load_model(verifier, backend)?];
-    if let Some(reference) = reference {
-        judges.push(desk.load_model(reference, backend)?);
+impl Stage for RankStage {
+    fn kind(&self) -> StageKind {
+        StageKind::Rank
     }
-    let firsts = first_attempts(&episodes, *samples as usize);
-    let of = |problem: &Problem| {
-        firsts
-            .get(problem.id.as_str())
-            .map_or(&[][..], Vec::as_slice)
-    };
-    let done = desk.process_in_chunks(
-        (RANKS, CHUNK_PROBLEMS),
-        &problems,
-        |_: &AttemptRanks| 0,
-        |chunk| {
-            let asked: Vec<(&Problem, &[&Candidate])> =
-                chunk.iter().map(|problem| (problem, of(problem))).collect();
-            rank_attempts(&judges, &asked, *prompt).map_err(StageError::from)
-        },
-    )?;
-    let scores: Vec<ScoreRow> = problems
-        .iter()
-        .zip(&done)
-        .flat_map(|(problem, line)| ranking_scores(problem, line, of(problem)))
-        .collect();
-    stage_files::write_jsonl(&desk.folder.join(SCORES), &scores)?;
-    let mut counts = json!({ "problems": problems.len(), "scores": scores.len() });
-    let parameters = judges[0].decoder.weights().parameter_count() as u64;
-    let read = done.iter().map(|line| line.tokens).sum();
-    ComputeCost {
-        parameters,
-        scored_tokens: read,
-        ..ComputeCost::default()
+
+    fn inputs(&self) -> Vec<Key> {
+        let mut inputs = [&self.problems, &self.episodes, &self.verifier]
+            .map(Key::clone)
+            .to_vec();
+        inputs.extend(self.reference.clone());
+        inputs
     }
-    .add_to_counts(&mut counts);
-    Ok(StageOutput::new_without_backend(&[RANKS, SCORES], counts).with_backend(backend))
+
+    /// Without the task and the grader, which the key of the evaluation holds.
+    fn map_key(&self, content: &mut Map<String, Value>) {
+        content.remove("task");
+        content.remove("grader");
+    }
+
+    fn estimated_seconds(&self, sizes: &RunSizes) -> f64 {
+        let attempts = sizes.eval_problems * self.samples as usize;
+        sizes.time.sampling_seconds(attempts)
+    }
+
+    fn run(&self, context: &mut StageContext<'_>) -> Result<StageOutput, StageError> {
+        let problems: Vec<Problem> = context.read_rows(&self.problems, PROBLEMS)?;
+        let episodes: Vec<Episode> = context.read_rows(&self.episodes, EPISODES)?;
+        let mut judges = vec![context.load_model(&self.verifier, &self.backend)?];
+        if let Some(reference) = &self.reference {
+            judges.push(context.load_model(reference, &self.backend)?);
+        }
+        let mut firsts = first_attempts(&episodes, self.samples as usize);
+        let attempts: Vec<(&Problem, Vec<&Candidate>)> = problems
+            .iter()
+            .map(|problem| {
+                (
+                    problem,
+                    firsts.remove(problem.id.as_str()).unwrap_or_default(),
+                )
+            })
+            .collect();
+        let done = context.process_in_chunks(
+            (RANKS, CHUNK_PROBLEMS),
+            &attempts,
+            |_: &AttemptRanks| 0,
+            |chunk| Ok(rank_attempts(&judges, chunk, self.prompt)?),
+        )?;
+        let scores: Vec<ScoreRow> = attempts
+            .iter()
+            .zip(&done)
+            .flat_map(|((problem, attempts), ranks)| ranking_scores(problem, ranks, attempts))
+            .collect();
+        context.write_rows(SCORES, &scores)?;
+        let mut counts = json!({ "problems": problems.len(), "scores": scores.len() });
+        ComputeCost {
+            scored_tokens: done.iter().map(|ranks| ranks.tokens).sum(),
+            ..ComputeCost::for_model(&judges[0].decoder)
+        }
+        .add_to_counts(&mut counts);
+        let output = StageOutput::new_without_backend(&[RANKS, SCORES], counts);
+        Ok(output.with_backend(&self.backend))
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        eval::ranking_metrics(self.samples as usize)
+    }
+
+    fn grading(&self) -> Option<StageGrading<'_>> {
+        Some(StageGrading {
+            problems: &self.problems,
+            task: &self.task.config,
+            grader: self.grader,
+        })
+    }
 }
 
 /// The first `samples` first attempts at every problem, in the order of their numbers.
 fn first_attempts(episodes: &[Episode], samples: usize) -> BTreeMap<&str, Vec<&Candidate>> {
-    let mut all = BTreeMap::<&str, Vec<(u32, &Candidate)>>::new();
+    let mut numbered = BTreeMap::<&str, BTreeMap<u32, &Candidate>>::new();
     for episode in episodes {
-        let first = episode
-            .turns
-            .first()
-            .map(|turn| (episode.sample, turn.chosen()));
-        all.entry(episode.problem.as_str())
-            .or_default()
-            .extend(first);
+        let problem = numbered.entry(episode.problem.as_str()).or_default();
+        if let Some(turn) = episode.turns.first() {
+            problem.insert(episode.sample, turn.chosen());
+        }
     }
-    let ordered = |mut attempts: Vec<(u32, _)>| {
-        attempts.sort_by_key(|&(sample, _)| sample);
-        attempts
-            .into_iter()
-            .take(samples)
-            .map(|(_, attempt)| attempt)
-            .collect()
-    };
-    all.into_iter()
-        .map(|(problem, attempts)| (problem, ordered(attempts)))
+    numbered
+        .into_iter()
+        .map(|(problem, attempts)| (problem, attempts.into_values().take(samples).collect()))
         .collect()
 }
 
-/// Each different text of a problem is read once by every judge; the second judge's log-likelihood
-/// is taken from the first one's.
+/// Every judge reads each different text of a problem once; the second judge's log-likelihood is
+/// subtracted from the first one's.
 fn rank_attempts(
     judges: &[LanguageModel],
-    asked: &[(&Problem, &[&Candidate])],
+    problems: &[(&Problem, Vec<&Candidate>)],
     prompt: PromptConfig,
-) -> Result<Vec<AttemptRanks>, crate::domain::PolicyError> {
-    let mut places = Vec::new();
+) -> Result<Vec<AttemptRanks>, PolicyError> {
     let mut answers: Vec<(Dialogue, String)> = Vec::new();
-    let mut tokens = vec![0; asked.len()];
-    for (number, (problem, attempts)) in asked.iter().enumerate() {
+    let mut read = Vec::with_capacity(problems.len());
+    for (problem, attempts) in problems {
+        let mut tokens = 0;
         let mut known = BTreeMap::<&str, usize>::new();
         let question = prompt.dialogue(&problem.question, &[]);
-        let mut mine = Vec::with_capacity(attempts.len());
-        for attempt in *attempts {
-            let place = *known.entry(attempt.text.as_str()).or_insert_with(|| {
+        let mut indices = Vec::with_capacity(attempts.len());
+        for attempt in attempts {
+            let index = *known.entry(attempt.text.as_str()).or_insert_with(|| {
                 answers.push((question.clone(), attempt.text.clone()));
-                tokens[number] +=
-                    u64::from(attempt.prompt_tokens + attempt.tokens) * judges.len() as u64;
+                tokens += u64::from(attempt.prompt_tokens + attempt.tokens) * judges.len() as u64;
                 answers.len() - 1
             });
-            mine.push(place);
+            indices.push(index);
         }
-        places.push(mine);
+        read.push((indices, tokens));
     }
-    let said = judges
+    let log_probs = judges
         .iter()
         .map(|judge| judge.log_likelihoods(&answers))
         .collect::<Result<Vec<_>, _>>()?;
-    let value =
-        |place: usize| said[0][place] - said.get(1).map_or(0.0, |reference| reference[place]);
-    let line =
-        |((problem, _), (places, tokens)): (&(&Problem, _), (Vec<usize>, u64))| AttemptRanks {
-            problem: problem.id.clone(),
-            values: places.into_iter().map(value).collect(),
-            tokens,
-        };
-    Ok(asked
+    let score = |index: usize| {
+        let reference = log_probs.get(1).map_or(0.0, |reference| reference[index]);
+        log_probs[0][index] - reference
+    };
+    Ok(problems
         .iter()
-        .zip(places.into_iter().zip(tokens))
-        .map(line)
+        .zip(read)
+        .map(|((problem, _), (indices, tokens))| AttemptRanks {
+            problem: problem.id.clone(),
+            values: indices.into_iter().map(score).collect(),
+            tokens,
+        })
         .collect())
 }
 
 fn ranking_scores(
     problem: &Problem,
-    line: &AttemptRanks,
+    ranks: &AttemptRanks,
     attempts: &[&Candidate],
 ) -> Vec<ScoreRow> {
-    let ranked = line.values.iter().zip(attempts);
-    let ranked: Vec<RankedAttempt> = ranked
-        .map(|(&value, attempt)| RankedAttempt {
-            rank_score: value,
+    let ranked: Vec<RankedAttempt> = ranks
+        .values
+        .iter()
+        .zip(attempts)
+        .map(|(&rank_score, attempt)| RankedAttempt {
+            rank_score,
             right: attempt.grade.verdict.is_right(),
         })
         .collect();
-    let row = |(metric, value)| ScoreRow {
-        metric,
-        problem: problem.id.clone(),
-        value,
-    };
-    eval::ranking_scores(&ranked).into_iter().map(row).collect()
+    score_rows(&problem.id, eval::ranking_scores(&ranked))
 }
 
 #[cfg(test)]

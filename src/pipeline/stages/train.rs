@@ -1,148 +1,82 @@
 //! The train stage: a checkpoint from another one and weighted examples.
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::domain::{Key, Seed, TrainingExample};
-use crate::model::{LanguageModel, Tokenizer};
-use crate::train::{
-    EncodeError, EncodedExample, LossReduction, TrainConfig, Trainer, TrainingPhase, encode_example,
-};
+use crate::model::LanguageModel;
+use crate::pipeline::context::{StageContext, StageError, StageOutput};
+use crate::pipeline::stage::{Stage, StageKind};
+use crate::pipeline::stage_files::EXAMPLES;
+use crate::pipeline::time_estimate::RunSizes;
+use crate::train::{LossReduction, TrainConfig, Trainer, TrainingPhase};
 
 use super::cost::ComputeCost;
-use super::training_checkpoint::{load_for_training as begin, save_trained};
-use crate::pipeline::StageError;
-use crate::pipeline::execute::{StageContext, StageOutput};
-use crate::pipeline::stage_files::{self, EXAMPLES, POINTS};
+use super::training::{EncodedSet, encode_all, load_for_training, save_training};
 
-pub fn run(
-    desk: &mut StageContext<'_>,
-    start: &Key,
-    examples: &[Key],
-    config: &TrainConfig,
-    seed: Seed,
-    backend: &str,
-) -> Result<StageOutput, StageError> {
-    let LanguageModel { decoder, tokenizer } = begin(desk, start, config, seed, backend)?;
-    let mut united: Vec<TrainingExample> = Vec::new();
-    for key in examples {
-        united.extend(stage_files::read_jsonl::<TrainingExample>(
-            &desk.workspace.stage_file(key, EXAMPLES),
-        )?);
-    }
-    let EncodedSet {
-        encoded,
-        without_target,
-    } = encode_all(&united, &tokenizer, decoder.config().positions)?;
-    let phase = TrainingPhase {
-        examples: &encoded,
-        config: config.clone(),
-        seed,
-    };
-    let trainer = Trainer {
-        reduction: LossReduction::PerTarget,
-        folder: &desk.folder,
-    };
-    let trained = trainer.train(decoder, &[phase], desk.observer)?;
-    let parameters = trained.decoder.weights().parameter_count() as u64;
-    let mut files = save_trained(
-        desk,
-        start,
-        &LanguageModel {
-            decoder: trained.decoder,
-            tokenizer,
-        },
-    )?;
-    stage_files::write_jsonl(&desk.folder.join(POINTS), &trained.curve)?;
-    files.push(POINTS);
-    let mut counts = json!({
-        "examples": encoded.len(),
-        "targets": encoded.iter().map(|example| example.targets.len()).sum::<usize>(),
-        "without_target": without_target,
-        "steps": trained.steps,
-    });
-    ComputeCost {
-        parameters,
-        trained_tokens: trained.tokens,
-        ..ComputeCost::default()
-    }
-    .add_to_counts(&mut counts);
-    Ok(StageOutput {
-        earlier_seconds: trained.earlier_seconds,
-        ..StageOutput::new_without_backend(&files, counts).with_backend(backend)
-    })
+/// Train a checkpoint on examples.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainStage {
+    /// The checkpoint to start from.
+    pub start: Key,
+    /// The stages with examples, in the order of their union.
+    pub examples: Vec<Key>,
+    /// Optimizer and schedule.
+    pub train: TrainConfig,
+    /// Root of the stage's random numbers.
+    pub seed: Seed,
+    /// The backend that holds the tensors.
+    pub backend: String,
 }
 
-/// What can be trained on, in token ids.
-#[derive(Debug)]
-pub struct EncodedSet<E> {
-    /// In the order in which it was given.
-    pub encoded: Vec<E>,
-    /// How many were left out because no token of theirs is a target.
-    pub without_target: usize,
-}
-
-/// Every example in token ids.
-pub fn encode_all(
-    examples: &[TrainingExample],
-    tokenizer: &Tokenizer,
-    positions: usize,
-) -> Result<EncodedSet<EncodedExample>, StageError> {
-    encode_all_with(examples, positions, |example| {
-        encode_example(example, tokenizer, positions)
-    })
-}
-
-/// Everything that is trained on in token ids. What does not fit the model is an error with their
-/// number, never left out; what has no target would only dilute the batches, and is counted.
-pub fn encode_all_with<T, E>(
-    given: &[T],
-    positions: usize,
-    encode: impl Fn(&T) -> Result<E, EncodeError>,
-) -> Result<EncodedSet<E>, StageError> {
-    let (mut encoded, mut without_target) = (Vec::with_capacity(given.len()), 0);
-    let (mut count, mut longest) = (0, 0);
-    for each in given {
-        match encode(each) {
-            Ok(fitting) => encoded.push(fitting),
-            Err(EncodeError::NoTarget) => without_target += 1,
-            Err(EncodeError::TooLong { tokens }) => {
-                count += 1;
-                longest = longest.max(tokens);
-            }
-            Err(EncodeError::Tokenizer(error)) => return Err(error.into()),
-        }
+impl Stage for TrainStage {
+    fn kind(&self) -> StageKind {
+        StageKind::Train
     }
-    if count > 0 {
-        return Err(StageError::ExamplesTooLong {
-            count,
-            total: given.len(),
-            positions,
-            longest,
-        });
+
+    fn inputs(&self) -> Vec<Key> {
+        [&self.start]
+            .into_iter()
+            .chain(&self.examples)
+            .cloned()
+            .collect()
     }
-    Ok(EncodedSet {
-        encoded,
-        without_target,
-    })
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn estimated_seconds(&self, sizes: &RunSizes) -> f64 {
+        let turns = sizes.example_turns(&self.examples);
+        sizes.time.training_seconds(turns, &self.train)
+    }
 
-    #[test]
-    fn what_is_too_long_is_counted_and_told_with_what_can_be_done() {
-        let fits = |&tokens: &usize| {
-            if tokens > 8 {
-                Err(EncodeError::TooLong { tokens })
-            } else {
-                Ok(tokens)
-            }
+    fn run(&self, context: &mut StageContext<'_>) -> Result<StageOutput, StageError> {
+        let LanguageModel { decoder, tokenizer } =
+            load_for_training(context, &self.start, &self.train, self.seed, &self.backend)?;
+        let examples: Vec<TrainingExample> = context.read_all_rows(&self.examples, EXAMPLES)?;
+        let EncodedSet {
+            encoded,
+            without_target,
+        } = encode_all(&examples, &tokenizer, decoder.config().positions)?;
+        let phase = TrainingPhase {
+            examples: &encoded,
+            config: self.train.clone(),
+            seed: self.seed,
         };
-        assert_eq!(encode_all_with(&[5, 8], 8, fits).unwrap().encoded, [5, 8]);
-        let error = encode_all_with(&[5, 12, 9], 8, fits)
-            .unwrap_err()
-            .to_string();
-        insta::assert_snapshot!(error, @"2 of 3 examples are longer than the model's 8 positions (the longest has 12 tokens); lower `max_tokens` or `collect.own_turns`, or leave `repeat_question` out, or give the model more: `model.positions` in the recipe of a base model, `base.positions` where it lowers what the `config.json` of a checkpoint from elsewhere allows");
+        let trainer = Trainer {
+            reduction: LossReduction::PerTarget,
+            folder: &context.folder,
+        };
+        let trained = trainer.train(decoder, &[phase], context.observer)?;
+        let mut counts = json!({
+            "examples": encoded.len(),
+            "targets": encoded.iter().map(|example| example.targets.len()).sum::<usize>(),
+            "without_target": without_target,
+            "steps": trained.steps,
+        });
+        ComputeCost {
+            trained_tokens: trained.tokens,
+            ..ComputeCost::for_model(&trained.decoder)
+        }
+        .add_to_counts(&mut counts);
+        let output = save_training(context, &self.start, &trained, &tokenizer, counts)?;
+        Ok(output.with_backend(&self.backend))
     }
 }

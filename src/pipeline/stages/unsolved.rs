@@ -1,158 +1,175 @@
 //! The unsolved stage: sequences, and as many further first attempts, on the problems that parallel
 //! samples leave unsolved.
 
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
-use crate::domain::{Episode, Policy, PolicyError, Problem};
-use crate::eval::UnsolvedSamples;
-use crate::pipeline::StageError;
-use crate::pipeline::execute::{CHUNK_PROBLEMS, StageContext, StageOutput, WORKING_FILE};
-use crate::pipeline::stage_files::{self, EPISODES, PROBLEMS, SCORES};
-use crate::pipeline::stage_spec::EvalTarget;
-use crate::rollout::{GradeFn, RolloutConfig, parallel_samples, sequential_rollouts};
+use crate::domain::{Episode, Key, Policy, PolicyError, Problem};
+use crate::eval::{self, Metric, UnsolvedSamples};
+use crate::pipeline::context::{
+    CHUNK_PROBLEMS, StageContext, StageError, StageOutput, WORKING_FILE,
+};
+use crate::pipeline::stage::{Stage, StageGrading, StageKind};
+use crate::pipeline::stage_files::{EPISODES, SCORES};
+use crate::pipeline::time_estimate::RunSizes;
+use crate::rollout::{RolloutConfig, parallel_samples, sequential_rollouts};
 use crate::store::ScoreRow;
 
-use super::collect::sampled_tokens;
-use super::cost::ComputeCost;
+use super::cost::{ComputeCost, sampled_tokens};
+use super::sampling_task::SamplingTask;
+use super::scores::score_rows;
 
-pub fn run(
-    desk: &mut StageContext<'_>,
-    asked: &EvalTarget,
-    budgets: &[u32],
-) -> Result<StageOutput, StageError> {
-    let problems: Vec<Problem> =
-        stage_files::read_jsonl(&desk.workspace.stage_file(&asked.problems, PROBLEMS))?;
-    let mut model = desk.load_model(&asked.policy, &asked.backend)?;
-    let grade = |problem: &Problem, text: &str| asked.grader.grade(problem, text);
-    let done = desk.process_in_chunks(
-        (WORKING_FILE, CHUNK_PROBLEMS),
-        &problems,
-        |episodes: &Vec<Episode>| sampled_tokens(episodes),
-        |chunk| {
-            Ok(UnsolvedSearch {
-                policy: &mut model,
-                target: asked,
-                budgets,
-                grade: &grade,
-            }
-            .search_chunk(chunk)?)
-        },
-    )?;
-    let scores: Vec<ScoreRow> = done
-        .iter()
-        .flat_map(|all| score_rows(all, asked.turns, budgets))
-        .collect();
-    stage_files::write_jsonl(&desk.folder.join(SCORES), &scores)?;
-    let episodes = done.concat();
-    stage_files::write_jsonl(&desk.folder.join(EPISODES), &episodes)?;
-    let mut counts =
-        json!({ "problems": done.len(), "episodes": episodes.len(), "scores": scores.len() });
-    ComputeCost::for_sampling(&episodes, &model).add_to_counts(&mut counts);
-    Ok(StageOutput::new_without_backend(&[EPISODES, SCORES], counts).with_backend(&asked.backend))
+/// Try sequences on problems that parallel samples leave unsolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnsolvedStage {
+    /// The problems, and the way in which the checkpoint answers them.
+    #[serde(flatten)]
+    pub on: SamplingTask,
+    /// The checkpoint.
+    pub policy: Key,
+    /// The most turns of a sequence.
+    pub turns: u32,
+    /// The number of earlier attempts that the policy sees; none means all.
+    pub window: Option<u32>,
+    /// Budgets in sequences, rising.
+    pub budgets: Vec<u32>,
 }
 
-/// What is drawn for some problems.
-struct UnsolvedSearch<'a> {
-    policy: &'a mut dyn Policy,
-    target: &'a EvalTarget,
-    budgets: &'a [u32],
-    grade: GradeFn<'a>,
+impl Stage for UnsolvedStage {
+    fn kind(&self) -> StageKind {
+        StageKind::Unsolved
+    }
+
+    fn inputs(&self) -> Vec<Key> {
+        vec![self.on.problems.clone(), self.policy.clone()]
+    }
+
+    fn map_key(&self, content: &mut Map<String, Value>) {
+        let budgets = content.remove("budgets");
+        content.insert("analysis".to_owned(), json!({ "budgets": budgets }));
+    }
+
+    fn estimated_seconds(&self, sizes: &RunSizes) -> f64 {
+        let attempts = (2 * self.most_samples()) as usize;
+        sizes.time.sampling_seconds(sizes.eval_problems * attempts)
+    }
+
+    fn run(&self, context: &mut StageContext<'_>) -> Result<StageOutput, StageError> {
+        let problems = self.on.read_problems(context)?;
+        let mut model = context.load_model(&self.policy, &self.on.backend)?;
+        let done = context.process_in_chunks(
+            (WORKING_FILE, CHUNK_PROBLEMS),
+            &problems,
+            |episodes: &Vec<Episode>| sampled_tokens(episodes),
+            |chunk| Ok(self.search_chunk(&mut model, chunk)?),
+        )?;
+        let scores: Vec<ScoreRow> = done.iter().flat_map(|all| self.score_rows(all)).collect();
+        context.write_rows(SCORES, &scores)?;
+        let episodes = done.concat();
+        context.write_rows(EPISODES, &episodes)?;
+        let mut counts = json!({
+            "problems": done.len(), "episodes": episodes.len(), "scores": scores.len(),
+        });
+        ComputeCost::for_sampling(&episodes, &model.decoder).add_to_counts(&mut counts);
+        let output = StageOutput::new_without_backend(&[EPISODES, SCORES], counts);
+        Ok(output.with_backend(&self.on.backend))
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        eval::unsolved_metrics(&self.budgets, self.turns)
+    }
+
+    fn grading(&self) -> Option<StageGrading<'_>> {
+        self.on.grading()
+    }
 }
 
-impl UnsolvedSearch<'_> {
-    /// All episodes of each problem: first attempts, numbered from 1, then sequences, numbered on.
-    fn search_chunk(&mut self, problems: &[Problem]) -> Result<Vec<Vec<Episode>>, PolicyError> {
-        let turns = self.target.turns;
-        let [least, most] =
-            [self.budgets.first(), self.budgets.last()].map(|k| k.map_or(0, |k| k * turns));
-        let mut drawn = self.sample_first_attempts(problems, 0, most)?;
-        let open: Vec<usize> = (0..problems.len())
-            .filter(|&at| !drawn[at][..least as usize].iter().any(Episode::ends_right))
-            .collect();
-        let left: Vec<Problem> = open.iter().map(|&at| problems[at].clone()).collect();
-        for (&at, more) in open
-            .iter()
-            .zip(self.sample_first_attempts(&left, most, most)?)
-        {
-            drawn[at].extend(more);
+impl UnsolvedStage {
+    /// Attempts of the largest budget.
+    fn most_samples(&self) -> u32 {
+        self.budgets.last().map_or(0, |budget| budget * self.turns)
+    }
+
+    fn rollout_config(&self) -> RolloutConfig {
+        RolloutConfig {
+            window: self.window,
+            ..self.on.rollout_config(self.turns)
         }
+    }
+
+    /// All episodes of each problem: first attempts, numbered from 1, then sequences, numbered on.
+    fn search_chunk(
+        &self,
+        policy: &mut dyn Policy,
+        problems: &[Problem],
+    ) -> Result<Vec<Vec<Episode>>, PolicyError> {
+        let most = self.most_samples();
+        let least = self.budgets.first().map_or(0, |budget| budget * self.turns);
+        let mut sampled = self.sample_first_attempts(policy, problems, 0, most)?;
+        let unsolved: Vec<usize> = (0..problems.len())
+            .filter(|&index| {
+                let first = &sampled[index][..least as usize];
+                !first.iter().any(Episode::ends_right)
+            })
+            .collect();
+        let left: Vec<Problem> = unsolved
+            .iter()
+            .map(|&index| problems[index].clone())
+            .collect();
+        let further = self.sample_first_attempts(policy, &left, most, most)?;
+        for (&index, further) in unsolved.iter().zip(further) {
+            sampled[index].extend(further);
+        }
+        let config = self.rollout_config();
+        let grade = |problem: &Problem, text: &str| self.on.grade(problem, text);
         for number in 0..self.budgets.last().copied().unwrap_or(0) {
-            let seed = self
-                .target
-                .seed
-                .derive("sequence")
-                .derive_indexed(u64::from(number));
-            for (&at, episode) in open.iter().zip(sequential_rollouts(
-                self.policy,
-                &left,
-                &rollout_config(self.target),
-                seed,
-                self.grade,
-            )?) {
-                drawn[at].push(Episode {
+            let sequences = self.on.seed.derive("sequence");
+            let seed = sequences.derive_indexed(u64::from(number));
+            let episodes = sequential_rollouts(policy, &left, &config, seed, &grade)?;
+            for (&index, episode) in unsolved.iter().zip(episodes) {
+                sampled[index].push(Episode {
                     sample: 2 * most + 1 + number,
                     ..episode
                 });
             }
         }
-        Ok(drawn)
+        Ok(sampled)
     }
 
-    /// So many first attempts at each problem, after those that were drawn before.
+    /// `count` first attempts at each problem, numbered after the `before` earlier ones.
     fn sample_first_attempts(
-        &mut self,
+        &self,
+        policy: &mut dyn Policy,
         problems: &[Problem],
         before: u32,
         count: u32,
     ) -> Result<Vec<Vec<Episode>>, PolicyError> {
         let seed = self
-            .target
+            .on
             .seed
             .derive("first")
             .derive_indexed(u64::from(before));
-        let episodes = parallel_samples(
-            self.policy,
-            problems,
-            &rollout_config(self.target),
-            count + 1,
-            seed,
-            self.grade,
-        )?;
-        let numbered = |episode: &Episode| Episode {
-            sample: episode.sample + before,
-            ..episode.clone()
-        };
+        let config = self.rollout_config();
+        let grade = |problem: &Problem, text: &str| self.on.grade(problem, text);
+        let mut episodes = parallel_samples(policy, problems, &config, count + 1, seed, &grade)?;
+        for episode in &mut episodes {
+            episode.sample += before;
+        }
         let chunks = episodes.chunks(count.max(1) as usize);
-        Ok(chunks
-            .map(|chunk| chunk.iter().map(numbered).collect())
-            .collect())
+        Ok(chunks.map(<[Episode]>::to_vec).collect())
     }
-}
 
-const fn rollout_config(asked: &EvalTarget) -> RolloutConfig {
-    RolloutConfig {
-        window: asked.window,
-        ..RolloutConfig::new(asked.turns, asked.prompt, asked.sampling)
+    /// The scores of one problem's episodes.
+    fn score_rows(&self, episodes: &[Episode]) -> Vec<ScoreRow> {
+        let last_first = 2 * self.most_samples();
+        let firsts = episodes.partition_point(|episode| episode.sample <= last_first);
+        let (first_attempts, sequences) = episodes.split_at(firsts);
+        let problem = episodes.first().map_or("", |episode| &episode.problem);
+        let samples = UnsolvedSamples {
+            first_attempts,
+            sequences,
+            turns: self.turns as usize,
+        };
+        score_rows(problem, samples.scores(&self.budgets))
     }
-}
-
-fn score_rows(episodes: &[Episode], turns: u32, budgets: &[u32]) -> Vec<ScoreRow> {
-    let most = budgets.last().map_or(0, |budget| budget * turns);
-    let firsts = episodes.partition_point(|episode| episode.sample <= 2 * most);
-    let (firsts, sequences) = episodes.split_at(firsts);
-    let problem = episodes.first().map_or("", |episode| &episode.problem);
-    let row = |(metric, value)| ScoreRow {
-        metric,
-        problem: problem.to_owned(),
-        value,
-    };
-    UnsolvedSamples {
-        first_attempts: firsts,
-        sequences,
-        turns: turns as usize,
-    }
-    .scores(budgets)
-    .into_iter()
-    .map(row)
-    .collect()
 }

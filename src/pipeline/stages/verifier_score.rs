@@ -1,66 +1,67 @@
-//! How sure a verifier is of an attempt.
+//! A verifier's probability that an attempt is right.
 
 use crate::data::{PromptConfig, SelfReview};
 use crate::domain::{Dialogue, PolicyError};
 use crate::model::LanguageModel;
 
-/// A language model that is asked whether attempts are right.
+/// A language model that judges attempts with `yes` or `no`.
 pub struct VerifierModel {
     /// The model.
     pub model: LanguageModel,
-    /// How it is asked.
+    /// The texts of its question.
     pub prompt: PromptConfig,
 }
 
-/// What a verifier says of an attempt, or of the beginning of one.
+/// A verifier's judgement of an attempt, or of the beginning of one.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifierScore {
-    /// Its chance of `yes` among `yes` and `no`.
+    /// Probability of `yes` among `yes` and `no`.
     pub probability: f64,
-    /// Tokens that were read for it.
+    /// Tokens that it read.
     pub tokens: u64,
 }
 
 impl VerifierModel {
-    /// What it says of each (question, attempt).
+    /// The score of each (question, attempt).
     pub fn score_attempts(
         &self,
-        asked: &[(&str, &str)],
+        attempts: &[(&str, &str)],
     ) -> Result<Vec<VerifierScore>, PolicyError> {
-        let said = |&(question, attempt): &(&str, &str)| {
-            let dialogue =
-                self.prompt
-                    .self_review_dialogue(question, SelfReview::Verify, &[], attempt);
-            [true, false].map(|right| {
-                (
-                    dialogue.clone(),
-                    SelfReview::verification_answer(right).to_owned(),
-                )
-            })
-        };
-        let answers: Vec<(Dialogue, String)> = asked.iter().flat_map(said).collect();
-        let values = self.model.log_likelihoods(&answers)?;
-        let approval = |(values, answers): (&[f64], &[(Dialogue, String)])| {
-            let chance = 1.0 / (1.0 + (values[1] - values[0]).exp());
-            Ok(VerifierScore {
-                probability: chance,
-                tokens: self.count_tokens(&answers[0])? + self.count_tokens(&answers[1])?,
-            })
-        };
-        values
+        let answers: Vec<(Dialogue, String)> = attempts
+            .iter()
+            .flat_map(|(question, attempt)| self.verdicts(question, attempt))
+            .collect();
+        let log_probs = self.model.log_likelihoods(&answers)?;
+        log_probs
             .chunks_exact(2)
             .zip(answers.chunks_exact(2))
-            .map(approval)
+            .map(|(log_probs, answers)| {
+                Ok(VerifierScore {
+                    probability: 1.0 / (1.0 + (log_probs[1] - log_probs[0]).exp()),
+                    tokens: self.count_tokens(&answers[0])? + self.count_tokens(&answers[1])?,
+                })
+            })
             .collect()
+    }
+
+    /// The dialogue about an attempt with `yes` and with `no`.
+    fn verdicts(&self, question: &str, attempt: &str) -> [(Dialogue, String); 2] {
+        let dialogue = self
+            .prompt
+            .self_review_dialogue(question, SelfReview::Verify, &[], attempt);
+        [true, false].map(|right| {
+            let answer = SelfReview::verification_answer(right).to_owned();
+            (dialogue.clone(), answer)
+        })
     }
 
     /// Tokens of a dialogue with its answer.
     fn count_tokens(&self, (dialogue, answer): &(Dialogue, String)) -> Result<u64, PolicyError> {
-        let written = self
+        let encoded = self
             .model
             .tokenizer
-            .encode_dialogue(&dialogue.clone().assistant(answer).0);
-        let written = written.map_err(|error| PolicyError::Other(error.to_string()))?;
-        Ok(written.tokens.len() as u64)
+            .encode_dialogue(&dialogue.clone().assistant(answer).0)
+            .map_err(|error| PolicyError::Other(error.to_string()))?;
+        Ok(encoded.tokens.len() as u64)
     }
 }

@@ -1,18 +1,24 @@
-//! The kinds of stages, their names and their versions.
-//!
-//! Must not know what a stage of a kind reads or does.
+//! The kinds of stages, and what every stage can do.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::data::{GraderConfig, TaskConfig};
+use crate::domain::Key;
+use crate::eval::{EvalShape, Metric};
+
+use super::context::{StageContext, StageError, StageOutput};
+use super::time_estimate::RunSizes;
 
 /// The kinds of stages, in the order in which a run meets them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StageKind {
-    /// Problems are generated or read and dealt to their splits.
+    /// Problems are generated or read, and assigned to their splits.
     Prepare,
     /// A tokenizer is trained on a base model's corpus.
     Tokenize,
-    /// A base model is pre-trained, or a shipped one is taken in.
+    /// A base model is pre-trained, or a shipped or linked one is taken in.
     Base,
     /// The policy's own turns are sampled.
     Collect,
@@ -27,7 +33,7 @@ pub enum StageKind {
     Train,
     /// A checkpoint is trained on pairs of which one is better.
     Prefer,
-    /// A checkpoint is trained on what it answers meanwhile.
+    /// A checkpoint is trained on its own answers, online.
     #[serde(rename = "reinforce")]
     TrainOnline,
     /// A checkpoint answers the test problems.
@@ -69,8 +75,7 @@ impl StageKind {
         }
     }
 
-    /// Raised when the meaning of a stage changes, or the order in which its model's sums are
-    /// taken, so that older results are not taken for it.
+    /// Part of the key; a change of a stage's meaning, or of the order of its sums, raises it.
     #[must_use]
     pub const fn version(self) -> u32 {
         match self {
@@ -89,4 +94,51 @@ impl StageKind {
             | Self::Refine => 1,
         }
     }
+}
+
+/// One stage: its inputs, its key, its estimate, its work and its metrics.
+///
+/// Its serialised fields make its key, by the rules of [`key_content`](super::stage_node).
+pub(super) trait Stage {
+    /// Its kind.
+    fn kind(&self) -> StageKind;
+
+    /// The stages whose files it reads, in the order in which its key names them.
+    fn inputs(&self) -> Vec<Key>;
+
+    /// Changes the serialised fields where the key names or nests them in another way.
+    fn map_key(&self, _content: &mut Map<String, Value>) {}
+
+    /// Expected seconds on one core of a laptop.
+    fn estimated_seconds(&self, _sizes: &RunSizes) -> f64 {
+        1.0
+    }
+
+    /// Reads the files of its inputs and writes its own into its working folder.
+    fn run(&self, context: &mut StageContext<'_>) -> Result<StageOutput, StageError>;
+
+    /// The meaning of its scores.
+    fn metrics(&self) -> Vec<Metric> {
+        Vec::new()
+    }
+
+    /// The grader of its attempts, if it grades any.
+    fn grading(&self) -> Option<StageGrading<'_>> {
+        None
+    }
+
+    /// The shape of its episodes, if another grader can score them.
+    fn eval_shape(&self) -> Option<EvalShape> {
+        None
+    }
+}
+
+/// What a stage's attempts were graded by.
+pub(super) struct StageGrading<'a> {
+    /// The stage with the problems.
+    pub problems: &'a Key,
+    /// The task, for its further graders.
+    pub task: &'a TaskConfig,
+    /// The grader behind rewards and scores.
+    pub grader: GraderConfig,
 }
