@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Measures rise-lab and its peers on this machine, in turn, and writes the figures to `benches/results/`.
+"""Measures rise-lab and its peers in turn on this machine, and writes the figures to `benches/results/`.
 
     python3 benches/compare.py                      every part
     python3 benches/compare.py training generation  some parts
-    python3 benches/compare.py --list               what parts there are
+    python3 benches/compare.py --list               the names of the parts
 
-Needs nothing but Python 3.11 and cargo; the peers' packages come from `benches/install.sh`.
+Needs only Python 3.11 and cargo. `benches/install.sh` installs the peers' packages.
 """
 
 import argparse
@@ -26,14 +26,14 @@ PARTS = {"training": training, "generation": generation, "operations": operation
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="parts to run; all of them without any")
-    parser.add_argument("--list", action="store_true", help="list the parts and end")
-    parser.add_argument("--pairs", type=int, default=5, help="rounds in which all sides work in turn (5)")
-    parser.add_argument("--seconds", type=float, default=1.5, help="how long the fastest side works in one round (1.5)")
-    parser.add_argument("--cores", help="cores to use, e.g. 2,3; the last one for one thread (all allowed ones)")
-    parser.add_argument("--only", help="settings to run: those whose name holds this text")
-    parser.add_argument("--python", type=Path, default=BENCHES / ".venv/bin/python", help="the peers' interpreter")
-    parser.add_argument("--results", type=Path, default=BENCHES / "results", help="folder for the figures")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="run these parts (default: all)")
+    parser.add_argument("--list", action="store_true", help="list the parts")
+    parser.add_argument("--pairs", type=int, default=5, help="run this many rounds, with all sides in turn (5)")
+    parser.add_argument("--seconds", type=float, default=1.5, help="let the fastest side work this long in one round (1.5)")
+    parser.add_argument("--cores", help="use these cores, e.g. 2,3, and the last one for one thread (default: all allowed)")
+    parser.add_argument("--only", help="run only the settings whose name contains this text")
+    parser.add_argument("--python", type=Path, default=BENCHES / ".venv/bin/python", help="run the peers with this interpreter")
+    parser.add_argument("--results", type=Path, default=BENCHES / "results", help="write the figures to this folder")
     return parser.parse_args()
 
 
@@ -43,7 +43,7 @@ def build():
     command = ["cargo", "build", "--release", "--benches", "--bins", "--message-format=json-render-diagnostics"]
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if built.returncode != 0:
-        sys.exit("the Rust side does not compile")
+        sys.exit("cannot compile the Rust side; see the errors above")
     messages = [json.loads(line) for line in built.stdout.splitlines()]
     found = [message for message in messages if message["reason"] == "compiler-artifact" and message["executable"]]
     return {message["target"]["name"]: message["executable"] for message in found}
@@ -62,8 +62,8 @@ def measure(name, bench, described):
 
 
 def main():
-    # Ends the sides too when it is ended itself.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before all was measured"))
+    # On SIGTERM, exit through the code that ends the sides.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM before the last measurement"))
     wanted = arguments()
     if wanted.list:
         print("\n".join(f"{name:12} {title}" for name, title in titles().items()))

@@ -1,12 +1,11 @@
-"""A checkpoint with random weights in Hugging Face's layout, at the sizes that people fine-tune, with a tokenizer.
+"""Writes a checkpoint with random weights and a tokenizer in Hugging Face's layout, at the usual fine-tuning sizes.
 
     python3 benches/random_checkpoint.py --shape 1B --to /tmp/1B [--dtype bf16]
 
-For whole RISE rounds where no real checkpoint is at hand: what a round costs does not depend on what the weights say, as
-long as answers are as long. Needs numpy and tokenizers. The chat template is ChatML. The tokenizer knows
-bytes and, for the rest of the vocabulary, one character each, so that what is sampled at random is as many tokens when it
-is shown again in the next turn; a question in English is a token per byte, three to four times as many as a trained
-tokenizer makes of it.
+Use it to time RISE rounds without a real checkpoint: at equal answer lengths, the cost does not depend on the weights.
+It needs numpy and tokenizers. The chat template is ChatML. The tokenizer has all bytes, and one character for each
+other token, so a random answer has as many tokens when the next turn shows it again. English text is one token a byte:
+three to four times as many as with a trained tokenizer.
 """
 
 import argparse
@@ -29,14 +28,14 @@ SHAPES = {
 
 
 def letters():
-    """The character that byte-level tokenizers write for each byte."""
+    """The character that represents each byte in byte-level tokenizers."""
     plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in plain]
     return {byte: chr(byte) for byte in plain} | {byte: chr(256 + place) for place, byte in enumerate(others)}
 
 
 def tokenizer(size):
-    """A byte-level tokenizer of so many tokens, most of which are whole characters outside English."""
+    """A byte-level tokenizer of a given size; most of its tokens are characters outside English."""
     letter = letters()
     vocabulary = {name: number for number, name in enumerate([*SPECIAL, *letter.values()])}
     merges = []
@@ -74,7 +73,7 @@ def tensors(shape):
 
 
 def values(draws, name, size, dtype):
-    """A tensor's bytes: gains of 1, all else normal with a spread of 0.02."""
+    """A tensor's bytes: gains are 1, other weights normal with standard deviation 0.02."""
     made = numpy.ones(size, numpy.float32) if "norm" in name else draws.standard_normal(size, numpy.float32) * numpy.float32(0.02)
     if dtype == "bf16":
         bits = made.view(numpy.uint32)
@@ -83,7 +82,7 @@ def values(draws, name, size, dtype):
 
 
 def write_shard(path, shard, dtype):
-    """A safetensors file: the length of its header, the header, the tensors one after the other."""
+    """A safetensors file: header length, header, tensors."""
     header, end = {"__metadata__": {"format": "pt"}}, 0
     for name, (size, data) in shard.items():
         header[name] = {"dtype": dtype.upper(), "shape": size, "data_offsets": [end, end + len(data)]}
@@ -96,7 +95,7 @@ def write_shard(path, shard, dtype):
 
 
 def write_weights(shape, dtype, seed, folder):
-    """The weights in shards that fit the memory, and the index of them."""
+    """The weights in shards that fit into memory, and their index."""
     draws, places, shard, room = numpy.random.default_rng(seed), {}, {}, SHARD
     for name, size in chain(tensors(shape), [(None, ())]):
         data = values(draws, name, size, dtype) if name else b""
@@ -124,7 +123,7 @@ def config(shape, positions, dtype):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=SHAPES, required=True)
-    parser.add_argument("--to", type=Path, required=True, help="a folder, which is made")
+    parser.add_argument("--to", type=Path, required=True, help="create this folder")
     parser.add_argument("--dtype", choices=["bf16", "f32"], default="bf16")
     parser.add_argument("--positions", type=int, default=4096)
     parser.add_argument("--seed", type=int, default=0)
@@ -136,7 +135,7 @@ def main():
     template = (HERE.parent / "templates" / "chat" / "chatml.jinja").read_text()
     named = {"chat_template": template, "eos_token": SPECIAL[2], "pad_token": SPECIAL[0], "bos_token": None}
     (folder / "tokenizer_config.json").write_text(json.dumps(named, indent=2))
-    # Sizes last: a folder is a checkpoint when all of it is there.
+    # Write the sizes last, because they mark the folder as a complete checkpoint.
     (folder / "config.json").write_text(json.dumps(config(shape, wanted.positions, wanted.dtype), indent=2))
 
 

@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""What a sweep costs beside its stages: about 1,000 stages that do next to nothing, through the real program.
+"""Measures the overhead of a sweep, with about 1,000 tiny stages in the real program.
 
     cargo build --release
     python3 benches/scheduler.py [--binary target/release/rise-lab] [--stages 1000] [--jobs 1 2] [--repeat 5]
 
-An experiment is made whose model, problems and texts are as small as the settings allow, with as many seeds as
-give the wanted number of stages. `rise-lab sweep --no-report` performs it in an empty store, as a whole process:
-planning, starting workers, orders, answers, publishing of files and writing of the database are all in its wall
-time. What the stages took by their own account (the `seconds` in the database, which end before a stage's files
-are published) is taken off; the rest, times the number of jobs, is overhead:
+The program writes an experiment with the smallest model, problems and texts that the settings allow, and with enough
+seeds for the number of stages. `rise-lab sweep --no-report` runs it in an empty store. The wall time covers the whole
+process: planning, workers, messages, publishing of files and writing of the database. The `seconds` of the stages in
+the database end before a stage's files are published. The difference is overhead:
 
     overhead per stage = (wall time * jobs - seconds inside stages) / stages
 
@@ -63,14 +62,14 @@ evaluate = {{ turns = 1, samples = 1, sampling = {{ max_tokens = 1 }} }}
 
 
 def answer(binary, folder, *arguments):
-    """What a command of the program says to machines."""
+    """The JSON output of a rise-lab command."""
     command = [binary, *arguments, "--store", "store", "--format", "json"]
     ended = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     return ended.stdout
 
 
 def prepared(binary, folder, wanted):
-    """Writes an experiment of about so many stages; returns how many it has."""
+    """Writes an experiment of about `stages` stages; returns their number."""
     (folder / "models").mkdir()
     (folder / "models/tiny.toml").write_text(MODEL)
     stages = []

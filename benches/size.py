@@ -1,10 +1,10 @@
-"""Training and generation at the sizes that people fine-tune, on one graphics card, beside transformers.
+"""Compares training and generation with transformers at the usual fine-tuning sizes, on one graphics card.
 
     python3 benches/size.py --ours target/release/deps/ours-... --backends tch,vulkan [--runs 0.5B:full,7B:lora] [--out FILE]
 
 `--ours` is the bench binary built with the backends' features (`cargo build --release --bench ours --features ...`).
-Every measurement is a process of its own: random weights, two steps to warm up, then the timed ones. The table goes to
-standard output, every single figure to `--out`.
+Each measurement is one process: random weights, two warm-up steps, then the timed steps. It prints the table, and writes
+every figure to `--out`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PEAK = 989e12  # dense bf16 of an H100 or H200 (SXM), operations per second, by the vendor's datasheet
+PEAK = 989e12  # dense bf16 operations per second of an H100 or H200 (SXM), from the vendor's datasheet
 
 SHAPES = {
     "0.5B": {"width": 896, "layers": 24, "heads": 14, "kv_heads": 2, "hidden": 4864, "positions": 2048, "tied": True},
@@ -28,7 +28,7 @@ VOCABULARY = {"0.5B": 151_936, "1B": 32_000, "7B": 32_000}
 
 
 class Memory(threading.Thread):
-    """The most memory that the card has in use while a measurement runs, in bytes."""
+    """The peak memory of the card during a measurement, in bytes."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -72,7 +72,7 @@ def row(side, name, answer, setting):
     if "training" in answer:
         training = answer["training"]
         rate = training["tokens"] / statistics.median(training["seconds"][2:])
-        # Frozen matrices have no gradient of their own: two thirds of the operations.
+        # Frozen matrices need no weight gradients: two thirds of the operations.
         part = 2 / 3 if setting["lora"] else 1
         used = part * rate * operations(setting["model"], setting["vocabulary"], setting["length"])
         cells += [f"{rate:,.0f}", f"{used / 1e12:.0f}", f"{100 * used / PEAK:.1f} %"]
@@ -91,17 +91,17 @@ def main():
     parser.add_argument("--ours", required=True)
     parser.add_argument("--backends", default="tch")
     parser.add_argument("--runs", default="0.5B:full,1B:full,1B:lora,7B:lora")
-    parser.add_argument("--rank", type=int, default=16, help="of LoRA's adapters, on all seven projections")
+    parser.add_argument("--rank", type=int, default=16, help="rank of the LoRA adapters on all seven projections")
     parser.add_argument("--precisions", default="bf16")
-    parser.add_argument("--python", default=sys.executable, help="for transformers; empty to leave it out")
+    parser.add_argument("--python", default=sys.executable, help="run transformers with this interpreter; empty skips it")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--prompts", type=int, default=128)
     parser.add_argument("--prompt", type=int, default=128)
     parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--activations", type=int, default=60, help="gibibytes for activations before blocks are computed twice")
-    parser.add_argument("--limit", type=int, default=240, help="seconds for one measurement")
+    parser.add_argument("--activations", type=int, default=60, help="GiB for activations; beyond it, blocks are recomputed")
+    parser.add_argument("--limit", type=int, default=240, help="stop a measurement after this many seconds")
     parser.add_argument("--out")
     wanted = parser.parse_args()
     rows, record = [], []

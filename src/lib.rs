@@ -61,7 +61,7 @@
 //!    * *evaluate* after each training ([`rollout`], [`eval`]).
 //! 4. The coordinator alone writes episodes, scores and curves to the [`store`]. After any
 //!    interruption the same command goes on with what is missing.
-//! 5. [`report::write`] reads the database and nothing else; the same content gives the same bytes.
+//! 5. [`report::write_report`] reads the database and nothing else; the same content gives the same bytes.
 //!
 //! On the default backend the same key gives the same bytes, for any number of workers, on one
 //! instruction set.

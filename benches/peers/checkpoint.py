@@ -1,13 +1,13 @@
-"""Checkpoints of rise-lab as Hugging Face models, and the way back.
+"""Reads checkpoints of rise-lab as Hugging Face models, and writes them.
 
-A rise-lab checkpoint is a folder with `model.safetensors`, `config.json` and `tokenizer.json`. Its weights already have
+A rise-lab checkpoint is a folder with `model.safetensors`, `config.json` and `tokenizer.json`. Its weights have
 Hugging Face's names and layout ([out, in], half-split rotary); only the names of the sizes differ. A shipped base model
-is a recipe (`experiments/models/weak.toml`) with its weights and tokenizer beside it.
+is a recipe (`experiments/models/weak.toml`) with weights and tokenizer in the same folder.
 
     from checkpoint import load
     model, tokenizer = load("experiments/models/weak.toml")     # or a checkpoint folder, or weak.safetensors
 
-As a program it checks a checkpoint, or writes one with random weights:
+As a program, it checks a checkpoint, or writes one with random weights:
 
     python checkpoint.py check experiments/models/weak.toml
     python checkpoint.py random FOLDER --width 128 --layers 4 --heads 4 --hidden 344 --vocabulary 512
@@ -41,8 +41,8 @@ DEFAULTS = {
 
 
 def parts(place):
-    """The sizes, the file of weights and the file of the tokenizer of a checkpoint folder, a recipe
-    (`weak.toml`), or shipped weights (`weak.safetensors`, with the recipe beside them)."""
+    """Sizes, weights file and tokenizer file of a checkpoint folder, a recipe (`weak.toml`), or shipped
+    weights (`weak.safetensors`, with the recipe in the same folder)."""
     place = Path(place)
     if place.is_dir():
         sizes = json.loads((place / "config.json").read_text())
@@ -53,7 +53,7 @@ def parts(place):
 
 
 def llama_config(sizes, vocabulary, control=None):
-    """rise-lab's sizes in Hugging Face's words. `control` gives ids by the names of control tokens."""
+    """rise-lab's sizes as a Hugging Face configuration. `control` maps names of special tokens to ids."""
     ids = control or {name: place for place, name in enumerate(CONTROL)}
     return LlamaConfig(
         vocab_size=vocabulary,
@@ -77,8 +77,8 @@ def llama_config(sizes, vocabulary, control=None):
 
 
 def load_tokenizer(path):
-    """A `tokenizer.json` as Hugging Face's fast tokenizer. As in rise-lab, a control token's name inside a text is
-    spelt out and not obeyed."""
+    """A `tokenizer.json` as Hugging Face's fast tokenizer. As in rise-lab, the name of a special token
+    inside a text is plain text."""
     inner = Tokenizer.from_file(str(path))
     inner.encode_special_tokens = True
     return PreTrainedTokenizerFast(
@@ -108,7 +108,7 @@ def load(place, attention="sdpa"):
 
 
 def sizes_of(config):
-    """A `LlamaConfig` in rise-lab's words."""
+    """A `LlamaConfig` as rise-lab's sizes."""
     return {
         "width": config.hidden_size,
         "layers": config.num_hidden_layers,
@@ -135,7 +135,7 @@ def save(model, tokenizer, folder):
 
 
 def made_up_tokenizer(vocabulary):
-    """A byte-level tokenizer of exactly `vocabulary` tokens (at least 260): control tokens, bytes, and pairs of bytes."""
+    """A byte-level tokenizer of exactly `vocabulary` tokens (at least 260): special tokens, bytes, and pairs of bytes."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     if vocabulary < len(CONTROL) + len(alphabet):
         raise ValueError(f"{vocabulary} tokens; bytes and control tokens need {len(CONTROL) + len(alphabet)}")
@@ -155,7 +155,7 @@ def made_up_tokenizer(vocabulary):
 
 def random(folder, vocabulary=512, seed=0, **sizes):
     """Writes a rise-lab checkpoint of the given sizes (see `DEFAULTS`) with random weights: normal with standard
-    deviation 0.02 for the embedding and 1 / sqrt(3 in) elsewhere, gains 1, as rise-lab begins a training."""
+    deviation 0.02 for the embedding and 1 / sqrt(3 in) elsewhere, gains 1, as rise-lab initialises a model."""
     sizes = DEFAULTS | sizes
     model = LlamaForCausalLM(llama_config(sizes, vocabulary)).float()
     generator = torch.Generator().manual_seed(seed)
@@ -168,8 +168,8 @@ def random(folder, vocabulary=512, seed=0, **sizes):
 
 
 def reference_logits(place, tokens):
-    """Logits [T, V] of one sequence of T token ids by rise-lab's formulas, written out once more in plain f64: what the
-    Hugging Face model is checked against."""
+    """Logits [T, V] of one sequence of T token ids by rise-lab's formulas, re-implemented in plain f64 to
+    check the Hugging Face model."""
     sizes, weights, _ = parts(place)
     w = {name: tensor.double() for name, tensor in load_file(str(weights)).items()}
     heads, keys, size = sizes["heads"], sizes["kv_heads"], sizes["width"] // sizes["heads"]
@@ -203,7 +203,7 @@ def reference_logits(place, tokens):
 
 
 def check(place):
-    """The largest distance of the Hugging Face model's logits from `reference_logits`, on 64 made-up tokens."""
+    """The largest distance of the Hugging Face model's logits from `reference_logits`, on 64 random tokens."""
     model, tokenizer = load(place)
     tokens = torch.randint(len(tokenizer), (64,), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():

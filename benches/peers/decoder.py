@@ -1,7 +1,7 @@
 """The decoder in plain PyTorch, with weights from a checkpoint in Hugging Face's names.
 
-`packed` takes queries, keys and values (and gates and ups) in one product each; which of the two forms is faster
-differs between shapes and PyTorch's modes, so the peers try both.
+`packed` computes queries, keys and values in one product, and gates and ups in another. The faster form depends on the
+shape and PyTorch's mode, so the peers try both.
 """
 
 import torch
@@ -35,7 +35,7 @@ class Block(nn.Module):
         self.down = nn.Linear(hidden, width, bias=False)
 
     def project(self, x, cos, sin):
-        """Queries [B, H, T, S], and keys and values [B, K, T, S]; queries and keys rotated."""
+        """Queries [B, H, T, S], keys and values [B, K, T, S]; queries and keys are rotated."""
         h = self.attention_norm(x)
         kv = self.keys * self.size
         parts = self.qkv(h).split([self.heads * self.size, kv, kv], -1) if self.packed else (self.q(h), self.k(h), self.v(h))
@@ -78,7 +78,7 @@ class Decoder(nn.Module):
 
 
 def load(setting, packed):
-    """The decoder of a setting, with the weights of its checkpoint."""
+    """The decoder of a benchmark setting, with the weights of its checkpoint."""
     decoder = Decoder(setting.model, setting.data["vocabulary"], packed)
     decoder.load_state_dict(own_names(load_file(setting.weights), setting.model, packed))
     return decoder

@@ -1,6 +1,6 @@
 """Batched greedy generation with `LlamaForCausalLM.generate` of the transformers package.
 
-Started by `benches/compare.py`.
+`benches/compare.py` starts it.
 """
 
 from functools import partial

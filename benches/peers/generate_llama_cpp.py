@@ -1,8 +1,8 @@
 """Batched greedy generation with llama.cpp, through the low-level bindings of llama-cpp-python.
 
-Started by `benches/compare.py`. Weights are f32. Batching is continuous: a finished row's place is taken by the next
-prompt. Keys and values are f32 as well, or with `--f16` in llama.cpp's own f16. Prompts in the same call as the other
-rows' next tokens and each in its own are tried, with flash attention and without; the fastest is kept.
+`benches/compare.py` starts it. Weights are f32. Batching is continuous: the next prompt replaces a finished row. Keys
+and values are f32, or llama.cpp's f16 with `--f16`. It tries prompts in one call with the other rows' next tokens, and
+in a call of their own, with and without flash attention. It keeps the fastest.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ F32, F16 = 0, 1
 
 
 class Context:
-    """Sequences of one model, and a batch to feed them with."""
+    """Sequences of one model, and the batch that feeds them."""
 
     def __init__(self, model, vocabulary, tokens, length, threads, kind, flash):
         wanted = lib.llama_context_default_params()
@@ -31,12 +31,12 @@ class Context:
         wanted.n_seq_max = wanted.n_outputs_max = ROWS
         wanted.n_threads = wanted.n_threads_batch = threads
         wanted.type_k = wanted.type_v = kind
-        # One cache for all sequences takes several times as long.
+        # One cache for all sequences is several times slower.
         wanted.kv_unified, wanted.no_perf = False, True
         wanted.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self.context = lib.llama_init_from_model(model, wanted)
         if not self.context:
-            raise RuntimeError("llama.cpp makes no context of these sizes")
+            raise RuntimeError("llama.cpp cannot create a context of these sizes")
         self.memory = lib.llama_get_memory(self.context)
         self.vocabulary = vocabulary
         self.tokens, self.positions, self.sequences = (np.zeros(tokens, np.int32) for _ in range(3))
@@ -45,7 +45,7 @@ class Context:
         for name, values in (("token", self.tokens), ("pos", self.positions), ("n_seq_id", self.counts)):
             setattr(self.batch, name, pointer(values))
         self.batch.logits = self.wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8))
-        # A token's list of sequences is an array of its own; each holds one number.
+        # Each token has an array of sequence ids; here each array has one.
         lists = [pointer(self.sequences[i:]) for i in range(tokens)]
         self.lists = (ctypes.POINTER(ctypes.c_int32) * tokens)(*lists)
         self.batch.seq_id = self.lists
@@ -54,7 +54,7 @@ class Context:
         lib.llama_free(self.context)
 
     def advance(self, news):
-        """Takes in (sequence, position, tokens) and returns the most likely next token of each."""
+        """Evaluates (sequence, position, tokens) and returns the most likely next token of each."""
         lengths = [len(tokens) for _, _, tokens in news]
         end = sum(lengths)
         self.tokens[:end] = [token for _, _, tokens in news for token in tokens]
@@ -123,7 +123,7 @@ def open_setting(setting, threads, kind):
     gguf_file.write(setting, path)
     model = lib.llama_model_load_from_file(str(path).encode(), lib.llama_model_default_params())
     if not model:
-        raise RuntimeError(f"llama.cpp does not read {path}")
+        raise RuntimeError(f"llama.cpp cannot read {path}")
     prompts = setting.data["prompts"]
     tokens = sum(sorted(map(len, prompts))[-ROWS:])
     length = max(map(len, prompts)) + setting.wanted["tokens"]
@@ -144,7 +144,7 @@ def open_setting(setting, threads, kind):
 
 @lib.llama_log_callback
 def silent(level, text, data):
-    """Takes what llama.cpp would log."""
+    """Drops the log of llama.cpp."""
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Batched greedy generation in plain PyTorch, with a preallocated cache of keys and values.
 
-Started by `benches/compare.py`. Prompts are padded on the left and taken in together, or a quarter of the rows at a
-time, which come in order of length and so need less padding; then every row writes one token at a time. Both ways to
-take in, packed and separate projections, and SDPA and attention by hand are tried; the fastest is kept.
+`benches/compare.py` starts it. Prompts are padded on the left. The prefill takes all rows at once, or a quarter of the
+rows in order of length, which needs less padding. Then every row decodes one token at a time. It tries both prefills,
+packed and separate projections, and SDPA and plain attention. It keeps the fastest.
 """
 
 from functools import partial
@@ -34,13 +34,13 @@ def continue_batch(model, attend, parts, texts, limit, stops):
     shape = (sizes["layers"], 2, rows, sizes["kv_heads"], longest + limit, sizes["width"] // sizes["heads"])
     cache = torch.zeros(shape)
     place = torch.arange(longest + limit)
-    # Padding is never attended to, except by itself: a row of nothing but minus infinity has no softmax.
+    # Only padding attends to padding, because a row of minus infinity alone has no softmax.
     kept = torch.zeros(rows, 1, 1, longest + limit).masked_fill_((place < pads[:, None])[:, None, None], -torch.inf)
     causal = torch.full((longest, longest), -torch.inf).triu_(1)
     alone = torch.eye(longest, dtype=torch.bool)
 
     def advance(tokens, some, first, attend, mask):
-        """Takes in tokens [B, T] of some rows, from place `first` on, and returns the most likely next ones."""
+        """Evaluates tokens [B, T] of some rows from position `first`, and returns the most likely next tokens."""
         end = first + tokens.shape[1]
         positions = (place[first:end] - pads[some, None]).clamp_(min=0)
         cos, sin = model.cos[positions][:, None], model.sin[positions][:, None]

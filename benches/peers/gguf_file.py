@@ -1,4 +1,4 @@
-"""Writes a checkpoint as a GGUF file in f32, for llama.cpp. There is no tokenizer in it: prompts are token ids."""
+"""Writes a checkpoint as a GGUF file in f32, for llama.cpp. It has no tokenizer, because prompts are token ids."""
 
 import gguf
 import numpy as np

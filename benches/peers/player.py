@@ -1,9 +1,9 @@
-"""The peers' side of the conversation with `benches/compare.py`: one JSON object a line, a question on standard
-input, its answer on standard output.
+"""The peers' side of the protocol with `benches/compare.py`: JSON lines, with requests on standard input and answers on
+standard output.
 
-`open` loads a setting, `check` gives what both sides must agree on, `run` does the work a number of times and says
-how much that was and how many seconds it took. A player is any object with `check()` and `run()`; the latter returns
-the amount of work of one call.
+`open` loads a setting. `check` returns results that both sides must share. `run` repeats the work, and returns its
+amount and its seconds. A player is any object with `check()` and `run()`; `run()` returns the amount of work of one
+call.
 """
 
 import json
@@ -34,9 +34,9 @@ def timed(player, repeats):
 
 
 def fastest(candidates, threads, tries=2):
-    """The candidate, by name, whose call takes least time after one call to warm up, and the times of all.
+    """The name of the candidate with the fastest call after one warm-up call, and the times of all.
 
-    With one thread processor time decides, which other work on the machine does not disturb.
+    With one thread, processor time decides, because other work on the machine does not disturb it.
     """
     clock = time.process_time if threads == 1 else time.perf_counter
 
@@ -53,8 +53,8 @@ def fastest(candidates, threads, tries=2):
 
 
 def serve(version, open_setting):
-    """Answers until standard input ends. `open_setting(setting, threads)` returns a player."""
-    # Whatever a library prints must not come between the answers.
+    """Answers requests until standard input ends. `open_setting(setting, threads)` returns a player."""
+    # The output of a library must not mix with the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
 

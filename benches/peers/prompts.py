@@ -1,4 +1,4 @@
-"""What the generating peers share: prompts in batches with padding on the left, and continuations cut at a stop."""
+"""Shared code of the generating peers: batches with padding on the left, and continuations up to a stop token."""
 
 import torch
 
@@ -7,20 +7,20 @@ ROWS = 64
 
 
 def batches(prompts):
-    """Indices of prompts, `ROWS` at a time; prompts of similar lengths together, so that little is padded."""
+    """Indices of prompts, `ROWS` at a time; prompts of similar lengths share a batch, to save padding."""
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     return [order[first : first + ROWS] for first in range(0, len(order), ROWS)]
 
 
 def padded(prompts):
-    """Tokens [B, T] with padding on the left, and how much of it there is in each row."""
+    """Tokens [B, T] with padding on the left, and the padding of each row."""
     longest = max(map(len, prompts))
     pads = [longest - len(prompt) for prompt in prompts]
     return torch.tensor([[0] * pad + prompt for pad, prompt in zip(pads, prompts)]), torch.tensor(pads)
 
 
 def cut(tokens, stops):
-    """The tokens up to the first stop, which is kept."""
+    """The tokens up to the first stop token, which is included."""
     end = next((i + 1 for i, token in enumerate(tokens) if token in stops), len(tokens))
     return tokens[:end]
 

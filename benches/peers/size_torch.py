@@ -1,7 +1,7 @@
-"""Models of the sizes that people fine-tune, with random weights, in transformers: optimizer steps as its Trainer does
-them (bf16 autocast over f32 weights, fused AdamW, SDPA attention), and `generate`.
+"""Models of the usual fine-tuning sizes in transformers, with random weights: optimizer steps as in its Trainer (bf16
+autocast over f32 weights, fused AdamW, SDPA attention), and `generate`.
 
-Started by `benches/size.py` with one setting as JSON; prints one JSON object.
+`benches/size.py` starts it with one setting as JSON. It prints one JSON object.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Optimizer steps in PyTorch: fused AdamW, SDPA, clipping by the global norm; `--compile` for torch.compile.
 
-Started by `benches/compare.py`. Packed and separate projections are both tried, and the faster one is kept.
+`benches/compare.py` starts it. It tries packed and separate projections, and keeps the faster form.
 """
 
 import sys

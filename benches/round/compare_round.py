@@ -3,13 +3,13 @@
     cargo build --release
     python benches/round/compare_round.py --bin target/release/rise-lab --pairs 5 --json round.json
 
-First, untimed: a store is filled with what both need (base model, problems, evaluation of the base), and the peer is checked
+The untimed preparation fills a store with the base model, the problems and the evaluation of the base. It checks the peer
 against rise-lab: logits, greedy texts over five turns, and every grade. Then each pair runs `rise-lab sweep round.toml` on a
-fresh copy of that store, and `transformers_round.py` on the same problems, one after the other, each with the same number
-of threads pinned to the same cores; every other pair the peer is first.
+fresh copy of that store, and `transformers_round.py` on the same problems. Both have the same number of threads on the
+same cores. The peer goes first in every other pair.
 
-Our seconds are the wall time of the whole process; the peer's leave out loading Python's packages. One JSON object per
-measurement is printed, and the summary is written to `--json`.
+rise-lab's seconds are the wall time of the whole process; the peer's exclude the import of Python packages. The program
+prints one JSON object for each measurement, and writes the summary to `--json`.
 """
 
 import argparse
@@ -31,14 +31,14 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "peers")]
 
 
 def cores(count):
-    """The last `count` cores that this process may use; none where cores cannot be chosen."""
+    """The last `count` cores that this process may use; none if the system cannot pin processes."""
     if not hasattr(os, "sched_getaffinity"):
         return None
     return sorted(os.sched_getaffinity(0))[-count:]
 
 
 def timed(command, threads):
-    """A finished command as (its standard output, wall seconds, seconds of all its threads and children)."""
+    """Runs a command; returns (standard output, wall seconds, processor seconds with children)."""
     here = cores(threads)
     pin = (lambda: os.sched_setaffinity(0, here)) if here else None
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
@@ -65,7 +65,7 @@ class Lab:
         self.program, self.store, self.options, self.jobs = program, store, options, jobs
 
     def sweep(self, **settings):
-        """Performs `round.toml` with these settings; returns wall and processor seconds."""
+        """Runs `round.toml` with these settings; returns wall and processor seconds."""
         settings = {"data.train": self.options.problems, "data.test": self.options.tests} | settings
         sets = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
         sweep = [self.program, "sweep", HERE / "round.toml", "--jobs", self.jobs, "--no-report", "--quiet"]
@@ -73,7 +73,7 @@ class Lab:
         return seconds, used
 
     def run(self):
-        """The run that the store holds, with its stages and checkpoints."""
+        """The run in the store, with its stages and checkpoints."""
         show = [self.program, "show", "baseline seed=0", "--store", self.store, "--format", "json"]
         return json.loads(timed(show, 1)[0])
 
@@ -85,14 +85,14 @@ class Lab:
 
 
 def prepare(options, folder):
-    """A store with the base model, the problems and the evaluation of the base: a supervised run has them all."""
+    """A store with base model, problems and evaluation of the base, from a supervised run."""
     lab = Lab(options.bin, folder / "prepared", options)
     lab.sweep(**{"method": "sft", "train.epochs": 1})
     return lab
 
 
 def check(options, folder):
-    """Raises unless both sides are the same model in the same dialogues, graded and trained alike."""
+    """Raises unless both sides share model, dialogues, grades and training."""
     import checkpoint
     import torch
     import transformers_round as peer
@@ -113,7 +113,7 @@ def check(options, folder):
 
 
 def check_episodes(lab, peer, policy):
-    """The share of greedy attempts that both write alike, and an assertion that every attempt is graded alike."""
+    """The share of equal greedy attempts. Asserts that both sides give every attempt the same grade."""
     problems = peer.read(lab.file("prepare word-problems test", "problems.jsonl"))
     episodes = peer.read(lab.file("evaluate weak base", "episodes.jsonl"))
     chosen = [[turn["candidates"][turn["chosen"]] for turn in episode["turns"]] for episode in episodes]
@@ -128,7 +128,7 @@ def check_episodes(lab, peer, policy):
         assert abs(counted[name] - base["metrics"][name]["mean"]) < 1e-9, f"{name}: {counted[name]}"
     theirs, _ = peer.unroll(policy, problems, turns=5, window=1)
     same = [ours["text"] == text for log, other in zip(chosen, theirs) for ours, (text, _) in zip(log, other)]
-    # Where two tokens are equally likely, the last digit decides: one such dialogue in 40 is no fault.
+    # The last digit decides between two equally likely tokens, so one dialogue in 40 may differ.
     assert sum(same) >= 0.97 * len(same), f"{sum(same)} of {len(same)} greedy attempts are the same"
     return sum(same) / len(same)
 
@@ -231,7 +231,7 @@ def summary(options, rounds):
 
 
 def show(result):
-    """The summary for people."""
+    """Prints the summary as text."""
     print(f"\n{'phase':10} {'ours s':>8} {'peer s':>8} {'ratio':>6}   {'ours tok/s':>10} {'peer tok/s':>10}")
     for phase, row in result["phases"].items():
         speed = [f"{row[side].get('tokens_per_second', 0):10.0f}" for side in ("ours", "peer")]
@@ -249,13 +249,13 @@ def show(result):
 
 def parse():
     parser = argparse.ArgumentParser(description="One whole RISE round: rise-lab against transformers.")
-    parser.add_argument("--bin", type=Path, default=ROOT / "target/release/rise-lab", help="the rise-lab to measure")
+    parser.add_argument("--bin", type=Path, default=ROOT / "target/release/rise-lab", help="measure this rise-lab")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--problems", type=int, default=1000, help="problems to collect on")
-    parser.add_argument("--tests", type=int, default=500, help="problems to evaluate on")
-    parser.add_argument("--threads", type=int, default=1, help="threads of the peer, and cores of both")
-    parser.add_argument("--two-jobs", action="store_true", help="also time ours with --jobs 2, on two cores")
-    parser.add_argument("--json", type=Path, help="where the summary goes")
+    parser.add_argument("--problems", type=int, default=1000, help="number of training problems")
+    parser.add_argument("--tests", type=int, default=500, help="number of test problems")
+    parser.add_argument("--threads", type=int, default=1, help="number of threads of the peer, and of cores of both")
+    parser.add_argument("--two-jobs", action="store_true", help="also time rise-lab with --jobs 2 on two cores")
+    parser.add_argument("--json", type=Path, help="write the summary to this file")
     parser.add_argument("--peer", nargs=argparse.REMAINDER, default=[], help="options of transformers_round.py, e.g. --batch 128")
     options = parser.parse_args()
     options.bin = options.bin.resolve()

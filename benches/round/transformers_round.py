@@ -1,14 +1,13 @@
 """One whole RISE round with Hugging Face transformers and its Trainer: the peer of rise-lab in `compare_round.py`.
 
-The same steps as rise-lab's `round.toml`, as one would write them with transformers: two own turns on the training problems,
-the best of 8 own samples where both failed, rewards to weights, two epochs of `Trainer` with a weighted loss, five turns on
-the test problems without oracle. Dialogues have rise-lab's token layout, and sampling, selection, weights, schedule and
-optimizer are rise-lab's too; only the random numbers differ.
+It has the steps of rise-lab's `round.toml`: two own turns on the training problems, the best of 8 own samples where both
+failed, weights from rewards, two epochs of `Trainer` with a weighted loss, and five turns on the test problems without
+oracle. Token layout, sampling, selection, weights, schedule and optimizer are rise-lab's; only the random numbers differ.
 
     python transformers_round.py --checkpoint experiments/models/weak.toml --train train.jsonl --test test.jsonl
 
-`--train` and `--test` are `problems.jsonl` files of a rise-lab store. The last line printed is a JSON object with the seconds,
-tokens and accuracies of each phase. Loading the packages is not part of the time.
+`--train` and `--test` are `problems.jsonl` files of a rise-lab store. The last line of the output is a JSON object with the
+seconds, tokens and accuracies of each phase. The seconds exclude the import of packages.
 """
 
 import argparse
@@ -39,7 +38,7 @@ RETRY = "That is incorrect. Try again."
 
 
 def stated(text):
-    """The first number after the last `####`, on the same line, in canonical form; none if there is none."""
+    """The first number after the last `####`, on the same line, in canonical form, or none."""
     _, mark, after = text.rpartition("####")
     line = after.split("\n")[0]
     found = re.search(r"\.?[0-9]+(?:,[0-9]{3}(?![0-9]))*(?:\.[0-9]+)?", line)
@@ -54,7 +53,7 @@ def stated(text):
 
 
 def reward(problem, text):
-    """1 for the right answer, 0 for a wrong one, -1 where none can be read."""
+    """1 for a right answer, 0 for a wrong one, -1 for an unreadable one."""
     answer = stated(text)
     return -1.0 if answer is None else float(answer == problem["answer"])
 
@@ -74,9 +73,9 @@ class Policy:
         return self.tokenizer(texts, add_special_tokens=False).input_ids
 
     def dialogues(self, questions, attempts):
-        """Token ids of each dialogue: the question, then each attempt; the retry text stands between them.
+        """Token ids of each dialogue: the question and the attempts, with the retry text between them.
 
-        Also the place of each attempt, as (its first token, the one past its last)."""
+        Also the span of each attempt, as (first token, one past the last)."""
         (retry,) = self.encode([RETRY])
         openings = self.encode(questions)
         flat = iter(self.encode([text for texts in attempts for text in texts] or [""]))
@@ -94,14 +93,14 @@ class Policy:
         return out
 
     def prompts(self, questions, attempts):
-        """Token ids up to where the next attempt begins."""
+        """Token ids up to the start of the next attempt."""
         (retry,) = self.encode([RETRY])
         asked = [[self.user, *retry] if texts else [] for texts in attempts]
         laid_out = self.dialogues(questions, attempts)
         return [tokens + more + [self.assistant] for (tokens, _), more in zip(laid_out, asked)]
 
     def answer(self, prompts, samples=1):
-        """For every prompt `samples` answers, as (texts, sampled tokens in all)."""
+        """`samples` answers for each prompt, as (texts, total sampled tokens)."""
         order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
         rows = max(1, self.options.batch // samples)
         texts, tokens = [None] * len(prompts), 0
@@ -141,8 +140,8 @@ class Policy:
         return whole[:, batch.input_ids.shape[1] :]
 
     def prefilled(self, batch, samples):
-        """The cache of every prompt but its last token, computed once and repeated for its samples; `generate` by itself
-        reads a prompt once per sample."""
+        """The cache of each prompt without its last token, computed once for all samples. `generate` alone
+        computes a prompt once per sample."""
         mask = batch.attention_mask[:, :-1]
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         ids = batch.input_ids[:, :-1]
@@ -151,7 +150,7 @@ class Policy:
         return outputs.past_key_values
 
     def lengths(self, written):
-        """Tokens of each row up to the first control token, which counts."""
+        """Number of tokens of each row up to the first stop token, included."""
         ended = torch.isin(written, torch.tensor(self.stops))
         first = ended.int().argmax(1) + 1
         return torch.where(ended.any(1), first, written.shape[1]).tolist()
@@ -160,7 +159,7 @@ class Policy:
 def unroll(policy, problems, turns, window=None, stop_on_success=False):
     """Episodes of `turns` turns as lists of (text, reward), and the tokens sampled for them.
 
-    The last `window` attempts are shown (none: all). With `stop_on_success` a right attempt ends its episode."""
+    The policy sees the last `window` attempts (none: all). With `stop_on_success`, a right attempt ends its episode."""
     episodes, tokens = [[] for _ in problems], 0
     for _ in range(turns):
         still = [place for place, turns in enumerate(episodes) if not (stop_on_success and turns and turns[-1][1] == 1)]
@@ -176,7 +175,7 @@ def unroll(policy, problems, turns, window=None, stop_on_success=False):
 
 
 def improve(policy, problems, episodes, samples):
-    """Adds the first best of so many own samples where the last turn is not right; returns the tokens sampled."""
+    """Adds the best own sample, the first of equals, to episodes that do not end right; returns the sampled tokens."""
     failed = [place for place, turns in enumerate(episodes) if turns[-1][1] != 1]
     if not failed:
         return 0
@@ -193,7 +192,7 @@ def improve(policy, problems, episodes, samples):
 
 
 def weigh(policy, problems, episodes, temperature):
-    """Training examples: token ids, and for every target (first token, past the last, weight exp(reward / temperature))."""
+    """Training examples: token ids, and targets as (first token, one past the last, weight exp(reward / temperature))."""
     laid_out = policy.dialogues([p["question"] for p in problems], [[text for text, _ in turns] for turns in episodes])
     return [
         {
@@ -205,12 +204,12 @@ def weigh(policy, problems, episodes, temperature):
 
 
 def batches(examples, options):
-    """Indices of each step's examples, all epochs one after the other; a batch holds up to `options.targets` targets."""
+    """Indices of each step's examples over all epochs; a batch has at most `options.targets` targets."""
     dice, out = random.Random(options.seed), []
     for _ in range(options.epochs):
         order = list(range(len(examples)))
         dice.shuffle(order)
-        if options.group_by_length:  # as the LengthGroupedSampler of transformers: sorted within stretches of 50 batches
+        if options.group_by_length:  # like the LengthGroupedSampler of transformers: sorted within blocks of 50 batches
             stretch = 50 * options.targets // 2
             stretches = [order[start : start + stretch] for start in range(0, len(order), stretch)]
             order = [i for part in stretches for i in sorted(part, key=lambda i: -len(examples[i]["tokens"]))]
@@ -229,7 +228,7 @@ def batches(examples, options):
 
 
 class Collator:
-    """Pads examples on the right: inputs, the token after each input, and the weight of its loss."""
+    """Pads examples on the right: inputs, the token after each input, and its loss weight."""
 
     def __init__(self, pad, mask):
         self.pad, self.mask = pad, mask
@@ -253,8 +252,8 @@ class Collator:
 
 
 class WeightedTrainer(Trainer):
-    """A `Trainer` whose loss is the weighted negative log-likelihood: the mean over each target's tokens, times its
-    weight, over the sum of the batch's weights."""
+    """A `Trainer` with the weighted negative log-likelihood: the mean over each target's tokens, times its
+    weight, divided by the sum of the batch's weights."""
 
     def __init__(self, *arguments, order, options, **named):
         super().__init__(*arguments, **named)
@@ -287,7 +286,7 @@ class WeightedTrainer(Trainer):
 
 
 def train(policy, examples, options, folder):
-    """Trains the policy's model in place; returns the loss of each step and the tokens passed through the model."""
+    """Trains the policy's model in place; returns the loss of each step and the number of tokens."""
     order = batches(examples, options)
     arguments = TrainingArguments(
         output_dir=folder,
@@ -327,7 +326,7 @@ def train(policy, examples, options, folder):
 
 
 class Phases:
-    """Seconds and counts of one phase after another."""
+    """Seconds and counts of each phase."""
 
     def __init__(self):
         self.done, self.last = {}, time.perf_counter()
@@ -340,14 +339,14 @@ class Phases:
 
 
 def voted(texts):
-    """The answer that most texts state; of several the one stated last; none if none can be read."""
+    """The most frequent answer of the texts, the last of equals, or none."""
     answers = [answer for answer in map(stated, texts) if answer is not None]
     latest = list(dict.fromkeys(reversed(answers)))
     return max(latest, key=answers.count, default=None)
 
 
 def accuracies(problems, episodes):
-    """`m1@t1`: the first attempt is right; `m1@t5`: the vote over all five turns is; by turn: each turn's attempts."""
+    """`m1@t1`: the first attempt is right. `m1@t5`: the vote over five turns is right. Also the accuracy of each turn."""
     share = lambda rights: sum(rights) / len(problems)
     turns = len(episodes[0])
     votes = [voted([text for text, _ in log]) == problem["answer"] for problem, log in zip(problems, episodes)]
@@ -382,8 +381,8 @@ def read(path):
 def parser():
     parser = argparse.ArgumentParser(description="One whole RISE round with transformers.")
     parser.add_argument("--checkpoint", required=True, help="a recipe or a checkpoint folder of rise-lab")
-    parser.add_argument("--train", required=True, help="problems to collect on, one JSON object per line")
-    parser.add_argument("--test", required=True, help="problems to evaluate on")
+    parser.add_argument("--train", required=True, help="training problems, one JSON object a line")
+    parser.add_argument("--test", required=True, help="test problems, one JSON object a line")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     work = parser.add_argument_group("the work, the same as in round.toml")
@@ -397,14 +396,14 @@ def parser():
     work.add_argument("--learning-rate", type=float, default=5e-4)
     work.add_argument("--warmup", type=float, default=0.05)
     work.add_argument("--final-rate", type=float, default=0.1)
-    how = parser.add_argument_group("how it is done; the defaults were the fastest, see README.md")
+    how = parser.add_argument_group("speed; the defaults were the fastest, see README.md")
     how.add_argument("--batch", type=int, default=64, help="rows of one call of generate")
     how.add_argument("--attention", default="sdpa", help="sdpa or eager")
-    how.add_argument("--share-prefill", action=argparse.BooleanOptionalAction, default=True, help="one prefill for 8 samples")
+    how.add_argument("--share-prefill", action=argparse.BooleanOptionalAction, default=True, help="share one prefill among 8 samples")
     how.add_argument("--cache", default=None, help="cache_implementation of generate, e.g. static")
-    how.add_argument("--group-by-length", action=argparse.BooleanOptionalAction, default=False, help="changes what is learnt")
+    how.add_argument("--group-by-length", action=argparse.BooleanOptionalAction, default=False, help="batch examples of equal length (other batches than rise-lab)")
     how.add_argument("--mask", action=argparse.BooleanOptionalAction, default=False, help="mask the padding in training")
-    how.add_argument("--compile", action="store_true", help="torch_compile of the Trainer")
+    how.add_argument("--compile", action="store_true", help="set torch_compile of the Trainer")
     return parser
 
 

@@ -1,1 +1,1 @@
-"""The parts of the benchmark suite, and what they share. `benches/compare.py` is the program."""
+"""The parts of the benchmark suite and their shared code. `benches/compare.py` is the program."""

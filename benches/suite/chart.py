@@ -1,4 +1,4 @@
-"""A small line chart as SVG: both axes in powers, one line per side."""
+"""A small line chart as SVG: logarithmic axes, one line per side."""
 
 import math
 from html import escape

@@ -3,12 +3,12 @@
 from .sides import Contestant, alternate, say
 
 TITLE = "Generation, tokens/s"
-ABOUT = """One unit of work is a token written; greedy. "Random prompts" continues 64 prompts of 16 to 112 tokens by 64
-tokens each, without a stop. "Answers" puts 256 problems to the base model `strong`, each answered as long as the model
-likes (96 tokens at most), 64 rows at a time. PyTorch and transformers take prompts of similar length together, and a
-batch lasts as long as its longest answer; llama.cpp and rise-lab give a finished row's place to the next prompt. Only
-tokens up to an answer's end count, for every side. "Same" is the share of continuations that are equal to rise-lab's,
-token by token: near-ties fall either way when sums are taken in another order."""
+ABOUT = """One unit of work is a sampled token; sampling is greedy. "Random prompts" continues 64 prompts of 16 to 112
+tokens by 64 tokens each, without a stop token. In "Answers", the base model `strong` answers 256 problems in up to 96
+tokens, 64 rows at a time. PyTorch and transformers batch prompts of similar length, and a batch lasts as long as its
+longest answer. llama.cpp and rise-lab replace a finished row by the next prompt. Only tokens up to the end of an answer
+count, for every side. "Same" is the share of continuations that equal rise-lab's, token by token. Near-ties differ
+because the sides sum in different orders."""
 
 MODEL = {"width": 128, "layers": 4, "heads": 4, "kv_heads": 4, "hidden": 344, "positions": 256}
 RANDOM = {"kind": "generation", "model": MODEL, "vocabulary": 512, "batch": 64, "shortest": 16, "length": 112, "tokens": 64}
@@ -42,7 +42,7 @@ def same(contestants):
 
 
 def prefix(ours, theirs):
-    """The share of tokens that stand before the first difference."""
+    """The share of tokens before the first difference."""
     equal = 0
     for a, b in zip(ours, theirs):
         equal += next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))

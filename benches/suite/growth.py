@@ -1,13 +1,13 @@
-"""How cost grows: tokens/s against width, sequence length, batch, rows and turns, with PyTorch eager beside it."""
+"""Growth of cost: tokens/s by width, sequence length, batch, rows and turns, compared with PyTorch eager."""
 
 from . import generation, training
 from .sides import Contestant, alternate, say
 
 TITLE = "Growth, tokens/s"
-ABOUT = """The small model with one size changed at a time, one thread; PyTorch eager and plain PyTorch generation beside
-it. "Turns" are dialogues in which every attempt is followed by a request to try again, so that each turn's prompt is
-the last one's, its answer and that request: 64 problems, base model `strong`, temperature 1. A turn's tokens are those
-written; its seconds hold the taking in of the prompts too."""
+ABOUT = """The small model with one size changed at a time, on one thread, compared with PyTorch eager and plain PyTorch
+generation. In "Turns", a request to try again follows every attempt. Each turn's prompt is the previous prompt, its
+answer and the request: 64 problems, base model `strong`, temperature 1. A turn counts its sampled tokens; its seconds
+include the prefill."""
 
 SMALL = training.SHAPES["d128 L4 B64xT96 V64"]
 WIDTHS = [64, 128, 256, 512]
@@ -20,7 +20,7 @@ TOKENS = 6144
 
 
 def shapes():
-    """(series, what grows, its values with their shapes)"""
+    """(series, variable, its values with their shapes)"""
     heads = {width: {"width": width, "heads": width // 32, "hidden": width * 43 // 16} for width in WIDTHS}
     yield "width", "D", {width: SMALL | sizes | {"batch": 16} for width, sizes in heads.items()}
     yield "sequence length", "T", {length: SMALL | {"length": length, "batch": TOKENS // length} for length in LENGTHS}

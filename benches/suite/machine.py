@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine of the figures."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def text_of(command):
 
 
 def describe(bench):
-    """Processor, system, versions, commit, and the peaks as just measured on the last core."""
+    """Processor, system, versions, commit, and the peaks measured now on the last core."""
     cpu = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     model = re.search(r"^model name\s*: (.*)$", cpu, re.M)
     flags = re.search(r"^(?:flags|Features)\s*: (.*)$", cpu, re.M)

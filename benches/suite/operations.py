@@ -1,4 +1,4 @@
-"""The hot operations of one optimizer step against the machine's peaks, one by one, on one core."""
+"""Each hot operation of an optimizer step on one core, as a share of the machine's peak."""
 
 import json
 import os
@@ -8,9 +8,9 @@ from .sides import say
 from .training import SHAPES, setting
 
 TITLE = "Operations of one training step"
-ABOUT = """GFLOP/s count matrix products only, attention as the whole square; GB/s count what has to be read and written
-at least once. The peaks are those of the machine: the best square matrix product, and the triad in the last-level cache,
-where the activations of these shapes lie. Medians of 7 tries."""
+ABOUT = """GFLOP/s count matrix products only, with the whole square of attention. GB/s count the least possible reads
+and writes. The peaks of the machine are the best square matrix product, and the triad in the last-level cache, which
+holds the activations of these shapes. Medians of 7 tries."""
 COLUMNS = ["operation", "shape", "ms", "GFLOP/s", "of peak", "GB/s", "of triad"]
 
 

@@ -1,4 +1,4 @@
-"""Parts that are programs of their own, and can be run alone; here they are started, and their JSON becomes tables."""
+"""Parts that are separate programs: starts them, and turns their JSON into tables."""
 
 import json
 import os
@@ -13,7 +13,7 @@ def run(name, bench):
 
 
 def output(bench, cores, *command):
-    """What a program prints, started in the repository's root on some cores."""
+    """The output of a program, started in the root of the repository on some cores."""
     done = subprocess.run(
         [str(word) for word in command],
         cwd=BENCHES.parent,
@@ -29,7 +29,7 @@ def output(bench, cores, *command):
 def whole_round(bench):
     for package in ("torch", "transformers", "accelerate"):
         if not bench.installed(package):
-            raise SideError(f"the peer needs `{package}`")
+            raise SideError(f"the peer needs `{package}`; run benches/install.sh")
     program, file = BENCHES / "round/compare_round.py", bench.work / "round.json"
     bench.work.mkdir(exist_ok=True)
     options = ["--bin", bench.programs["rise-lab"], "--pairs", bench.pairs, "--json", file]
@@ -47,7 +47,7 @@ def whole_round(bench):
     if "two_jobs" in found:
         rows.append(["with two workers", f"{found['two_jobs']['seconds']['median']:.2f}", "", ""])
     about = """Seconds of the whole process of `rise-lab sweep`, and of the same round with transformers and its Trainer, from the
-checkpoint to the last accuracy; `benches/round/README.md` says what both do, and how that is checked."""
+checkpoint to the last accuracy; see `benches/round/README.md`."""
     columns = ["phase", "rise-lab, s", "transformers, s", "ratio"]
     return {"about": about, "figures": found, "tables": [{"title": "1 thread", "columns": columns, "rows": rows}]}
 
@@ -62,7 +62,7 @@ def store(bench):
     times = {name: value for name, value in found.items() if name.endswith("_ms")}
     title = f"{found['runs']:,} runs, {found['attempts']:,} attempts; the report has {found['cells']} cells"
     rows = [[name.removesuffix("_ms").replace("_", " "), f"{value:,.0f}"] for name, value in times.items()]
-    about = "Milliseconds of the whole process of a command, as `benches/store_growth.rs` says; medians."
+    about = "Milliseconds of the whole process of a command (`benches/store_growth.rs`); medians."
     return {"about": about, "figures": found, "tables": [{"title": title, "columns": ["command", "ms"], "rows": rows}]}
 
 
@@ -75,7 +75,7 @@ def scheduler(bench):
         [line["jobs"], line["stages"], f"**{line['overhead_ms_per_stage']:.2f}**", "{:.2f} to {:.2f}".format(*line["spread_ms"])]
         for line in found
     ]
-    about = "What a sweep takes beside its stages, as `benches/scheduler.py` says; medians."
+    about = "The overhead of a sweep (`benches/scheduler.py`); medians."
     table = {"title": "Tiny stages", "columns": ["workers", "stages", "ms per stage", "spread"], "rows": rows}
     return {"about": about, "figures": found, "tables": [table]}
 

@@ -1,4 +1,4 @@
-"""Results as files: JSON with every single measurement, Markdown with medians and ratios, a chart per series."""
+"""Writes results: JSON with every measurement, Markdown with medians and ratios, and a chart per series."""
 
 import json
 

@@ -1,7 +1,7 @@
-"""The processes that are compared, and how they are measured in turn.
+"""Starts the compared processes, and measures them in turn.
 
-A side is a process that loads a setting once and works on it whenever it is asked; start-up, compilation and warm-up
-are not measured. A contestant is one side, or several that work at the same time.
+A side is a process that loads a setting once and works on it on request. Start-up, compilation and warm-up are not
+measured. A contestant is one side, or several that work at the same time.
 """
 
 import json
@@ -18,7 +18,7 @@ BENCHES = Path(__file__).resolve().parents[1]
 
 
 class SideError(Exception):
-    """A side could not be started, or could not do what it was asked."""
+    """A side cannot start, or cannot do a request."""
 
 
 def say(text):
@@ -26,7 +26,7 @@ def say(text):
 
 
 class Side:
-    """One process, bound to some cores."""
+    """One process on fixed cores."""
 
     def __init__(self, command, cores, threads, environment=None):
         self.threads = threads
@@ -69,12 +69,12 @@ class Side:
         self.variant, self.tried = answer.get("variant"), answer.get("tried")
 
     def cpu_seconds(self):
-        """Processor time of all its threads so far, where the system tells."""
+        """Processor time of all its threads so far, if the system reports it."""
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
         return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
     def close(self):
-        """Lets it end by itself, unless it is in the middle of something."""
+        """Lets it finish, unless it is busy."""
         self.process.stdin.close()
         try:
             self.process.wait(timeout=10)
@@ -99,7 +99,7 @@ class Contestant:
         return [side.ask(do="check") for side in self.sides][0]
 
     def run(self, repeats):
-        """Units of work a second, by the clock and by processor time, of all sides together; and the seconds."""
+        """Units of work per wall second and per processor second of all sides together, and the seconds."""
         before = sum(side.cpu_seconds() for side in self.sides)
         for side in self.sides:
             side.tell(do="run", repeats=repeats)
@@ -116,9 +116,9 @@ class Contestant:
 
 
 def alternate(contestants, pairs, seconds):
-    """Lets the contestants work in turn, `pairs` times round, each time for about `seconds` of the fastest one.
+    """Lets the contestants work in turn for `pairs` rounds, each of about `seconds` of the fastest one.
 
-    Returns one record for the results: rates of all, and their ratios to the first within each round.
+    Returns one record: the rates of all, and their ratios to the first within each round.
     """
     fastest = min(contestant.run(1)[2] for contestant in contestants)
     repeats = max(1, math.ceil(seconds / fastest))
@@ -163,7 +163,7 @@ def spread(ratios):
 
 @dataclass
 class Bench:
-    """What every part is given: how to start sides, where to work, and how long."""
+    """The settings of every part: commands of the sides, cores, folder and duration."""
 
     ours_program: Path
     python: Path
@@ -180,7 +180,7 @@ class Bench:
         return not self.only or self.only in label
 
     def cores_for(self, threads):
-        """The last cores: the first one serves most interrupts."""
+        """The last cores, because the first one serves most interrupts."""
         return set(self.cores[-threads:])
 
     def enough_cores(self, threads):
@@ -198,7 +198,7 @@ class Bench:
         return Side([self.ours_program, "serve"], cores or self.cores_for(threads), threads)
 
     def peer(self, script, needs, *arguments, threads=1, cores=None, environment=None):
-        """A peer's side; none, with a word about it, if its packages are not installed."""
+        """A peer's side; none, with a message, if its packages are missing."""
         if not self.installed(needs):
             return None
         command = [self.python, BENCHES / "peers" / script, *arguments]
@@ -216,7 +216,7 @@ class Bench:
         return self.modules[module]
 
     def prepare(self, name, setting):
-        """A folder with a setting, and the model and data that the Rust side makes for it."""
+        """A folder with a setting, and the model and data that the Rust side writes for it."""
         folder = self.work / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "setting.json").write_text(json.dumps(setting, indent=1))

@@ -3,10 +3,10 @@
 from .sides import Contestant, SideError, alternate, say
 
 TITLE = "Training, tokens/s"
-ABOUT = """One unit of work is a token passed through one optimizer step: forward, backward, clipping by the global norm,
-AdamW. Every position is a target. FLOPs per token are 3 x (2 x weights in products + 4 x T x D per layer), that is with
-the whole square of attention; "causal" counts half of the square. Shares are of the measured peak of one core's matrix
-product times the number of threads."""
+ABOUT = """One unit of work is a token in one optimizer step: forward, backward, clipping by the global norm, AdamW.
+Every position is a target. FLOPs per token are 3 x (2 x weights in products + 4 x T x D per layer), with the whole square
+of attention; "causal" counts half of it. Shares are of the measured peak of one core's matrix product times the number
+of threads."""
 
 SHAPES = {
     "d128 L4 B64xT96 V64": {"width": 128, "layers": 4, "heads": 4, "hidden": 344, "batch": 64, "length": 96, "vocabulary": 64},
@@ -41,7 +41,7 @@ def flops_per_token(shape, causal=False):
 
 
 def agree(contestants):
-    """Refuses to compare what does not compute the same; returns how far the losses are apart."""
+    """Raises if the sides compute different losses; returns the largest difference."""
     answers = {contestant.name: contestant.check() for contestant in contestants}
     ours = answers[contestants[0].name]
     gaps = {}
@@ -54,7 +54,7 @@ def agree(contestants):
 
 
 def compare(bench, label, folder, groups):
-    """One comparison; `groups` gives the sides of each contestant by its name."""
+    """One comparison; `groups` maps the name of each contestant to its sides."""
     contestants = [Contestant(name, sides) for name, sides in groups.items() if None not in sides]
     say(f"  {label}: {', '.join(contestant.name for contestant in contestants)}")
     try:
@@ -89,7 +89,7 @@ def run(bench, machine):
 
 
 def plans(bench, name):
-    """What is compared on a shape: label, threads, peers, and how the sides are started."""
+    """The comparisons on a shape: label, threads, peers, and commands of the sides."""
     small = name.startswith("d128")
 
     def side(peer, **where):

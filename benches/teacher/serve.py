@@ -1,9 +1,9 @@
-"""Serves one of this program's base models with llama.cpp, behind the API that remote teachers are asked by.
+"""Serves a base model of rise-lab with llama.cpp, through the API of API teachers.
 
     python benches/teacher/serve.py experiments/models/strong [--port 8123] [--alias strong]
 
-MODEL is a path without its ending: `MODEL.safetensors`, `MODEL.tokenizer.json` and the recipe `MODEL.toml` are read.
-The GGUF file has the tokenizer and a chat template in it, so the server reads dialogues as the program does.
+MODEL is a path without extension. The program reads `MODEL.safetensors`, `MODEL.tokenizer.json` and the recipe
+`MODEL.toml`. The GGUF file holds the tokenizer and a chat template, so the server reads dialogues as rise-lab does.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from safetensors.numpy import load_file
 sys.path.append(str(pathlib.Path(__file__).parent.parent / "peers"))
 from gguf_file import NAMES, interleaved  # noqa: E402
 
-# What `src/model/tokenizer.rs` writes around messages.
+# The text that `src/model/tokenizer` writes around messages.
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% if m['role'] == 'assistant' %}<|end|>{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -30,7 +30,7 @@ TEMPLATE = (
 
 
 def add_tokenizer(file, tokenizer):
-    """Single digits, then GPT-2's pattern: what llama.cpp calls `starcoder`."""
+    """Single digits, then GPT-2's pattern: `starcoder` in llama.cpp."""
     tokens = sorted(tokenizer["model"]["vocab"], key=tokenizer["model"]["vocab"].get)
     special = {token["content"] for token in tokenizer["added_tokens"]}
     file.add_tokenizer_model("gpt2")
@@ -89,7 +89,7 @@ def serve(path, alias, port, slots):
     params.n_parallel = slots
     params.cpuparams.n_threads = 1
     params.warmup = False
-    # Plain softmax sampling, as the program's own.
+    # Plain softmax sampling, as in rise-lab.
     params.sampling.top_k = 0
     params.sampling.min_p = 0.0
     params.sampling.top_p = 1.0

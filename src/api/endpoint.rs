@@ -59,7 +59,7 @@ pub struct Endpoint {
     pub max_tokens: Option<usize>,
     /// What a teacher is shown; rollouts are always shown their own dialogue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[serde(rename = "sees", alias = "view")]
+    #[serde(rename = "sees")]
     pub view: Option<TeacherView>,
     /// A system message, e.g. how the answer is to be written for the grader.
     #[serde(default, skip_serializing_if = "Option::is_none")]

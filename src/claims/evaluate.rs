@@ -1,161 +1,155 @@
-//! From claims and the runs of their experiments to verdicts.
-//!
-//! Responsible for the family over which p values are corrected (all claims and regimes of a row). Must not
-//! know how a comparison is made (`case`) or kept (`kept`).
+//! From claims and the runs of their experiments to verdicts, corrected over each group.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{ConfigError, Diagnostic};
-use crate::report::{Analysis, ReportData};
-use crate::stats::holm_correction;
+use crate::config::{ConfigError, Diagnostic, nearest_name};
+use crate::report::{Analysis, DisplayUnit, ReportData, run_state};
+use crate::stats::{CombinedTest, Decision, Hypothesis, TestResult, holm_correction};
 
-use super::claim::Claim;
-use super::compare::{ClaimEvaluator, run_state};
-use super::draft::{PendingClaim, combine_comparisons, missing_experiment, pending_outcome};
-use super::groups::CLAIM_GROUPS;
-use super::kept;
-use super::outcome::{ClaimGroup, ClaimsReport, ExperimentRunCounts, FORMAT_VERSION};
+use super::compare::{ClaimEvaluator, DEFAULT_SMALLEST_EFFECT, unresolved_operand};
+use super::file::{CLAIM_GROUPS, Claim, Comparator};
+use super::outcome::{
+    ClaimComparison, ClaimGroup, ClaimOutcome, ClaimResult, ClaimsReport, ExperimentRunCounts,
+    FORMAT_VERSION,
+};
 use super::select;
 
-/// Settles every claim; `frames` holds the experiments that are in the store, by name. Claims about others
-/// are as in the `earlier` report, if it has settled the same comparison; p values are corrected anew.
+/// Evaluates every claim; `experiments` holds the stored experiments by name.
 ///
 /// # Errors
-/// If a claim names an axis, a value, a checkpoint or a metric that its experiment does not have, means
-/// several settings, or compares different problems: all such faults, with their places.
+/// If a claim names an axis, a value, a checkpoint or a metric that its experiment does not have,
+/// matches several conditions, or compares different problems: the diagnostics of all claims.
 pub fn evaluate_claims(
     claims: &[Claim],
-    frames: &BTreeMap<String, ReportData>,
-    earlier: Option<&ClaimsReport>,
+    experiments: &BTreeMap<String, ReportData>,
 ) -> Result<ClaimsReport, ConfigError> {
-    let studies: BTreeMap<&str, Analysis<'_>> = frames
+    let analyses: BTreeMap<&str, Analysis<'_>> = experiments
         .iter()
-        .map(|(name, frame)| (name.as_str(), Analysis::new(frame)))
+        .map(|(name, data)| (name.as_str(), Analysis::new(data)))
         .collect();
-    let (mut settled, mut faults): (Vec<(&Claim, PendingClaim)>, Vec<Diagnostic>) =
-        (Vec::new(), Vec::new());
+    let mut results: BTreeMap<&str, Vec<ClaimResult>> = BTreeMap::new();
+    let mut diagnostics = Vec::new();
     for claim in claims {
-        let kept = || earlier.and_then(|earlier| kept::carry_over(claim, earlier));
-        let study = studies.get(claim.experiment.as_str());
-        match evaluate_claim(claim, study, &|| {
-            kept().unwrap_or_else(|| missing_experiment(claim, frames))
-        }) {
-            Ok(draft) => settled.push((claim, draft)),
-            Err(more) => faults.extend(more),
+        let result = match analyses.get(claim.experiment.as_str()) {
+            Some(analysis) => evaluate_claim(claim, analysis),
+            None => Ok(missing_experiment(claim, experiments)),
+        };
+        match result {
+            Ok(result) => results.entry(&claim.group).or_default().push(result),
+            Err(more) => diagnostics.extend(more),
         }
     }
-    if !faults.is_empty() {
-        return Err(ConfigError::Invalid(faults));
+    if !diagnostics.is_empty() {
+        return Err(ConfigError::Invalid(diagnostics));
     }
-    let row = |(id, title): (&str, &str)| {
-        let mut claims: Vec<PendingClaim> = settled
-            .iter()
-            .filter(|(claim, _)| claim.group == id)
-            .map(|(_, draft)| draft.clone())
-            .collect();
-        apply_holm(&mut claims);
-        let claims = claims.into_iter().map(|draft| draft.result).collect();
-        ClaimGroup {
-            id: id.to_owned(),
-            title: title.to_owned(),
-            claims,
-        }
-    };
-    let names: BTreeSet<&str> = claims
-        .iter()
-        .map(|claim| claim.experiment.as_str())
-        .collect();
+    let names: BTreeSet<&String> = claims.iter().map(|claim| &claim.experiment).collect();
     Ok(ClaimsReport {
         version: FORMAT_VERSION,
-        groups: CLAIM_GROUPS.into_iter().map(row).collect(),
+        groups: CLAIM_GROUPS
+            .into_iter()
+            .map(|(id, title)| group(id, title, results.remove(id).unwrap_or_default()))
+            .collect(),
         experiments: names
             .into_iter()
-            .map(|name| experiment_run_counts(name, frames.get(name), earlier))
+            .map(|name| experiment_run_counts(name, experiments.get(name)))
             .collect(),
     })
 }
 
-fn experiment_run_counts(
-    name: &str,
-    frame: Option<&ReportData>,
-    earlier: Option<&ClaimsReport>,
-) -> ExperimentRunCounts {
-    if let Some(before) = earlier
-        .filter(|_| frame.is_none())
-        .and_then(|earlier| kept::carry_over_experiment(name, earlier))
-    {
-        return before;
-    }
-    let count = |wanted: &str| {
-        frame.map_or(0, |frame| {
-            frame
-                .runs
-                .iter()
-                .filter(|run| run_state(run.status) == wanted)
-                .count()
-        })
-    };
-    ExperimentRunCounts {
+fn experiment_run_counts(name: &str, data: Option<&ReportData>) -> ExperimentRunCounts {
+    let mut counts = ExperimentRunCounts {
         name: name.to_owned(),
-        in_store: frame.is_some(),
-        done: count("done"),
-        failed: count("failed"),
-        missing: count("missing"),
+        in_store: data.is_some(),
+        done: 0,
+        failed: 0,
+        missing: 0,
         carried_over: false,
-    }
-}
-
-/// Corrects the p values of a row, and gives the verdicts that hold with them.
-fn apply_holm(claims: &mut [PendingClaim]) {
-    let wholes = claims
-        .iter()
-        .flat_map(|claim| &claim.combined_tests)
-        .flatten();
-    let mut corrected =
-        holm_correction(&wholes.map(|whole| whole.p).collect::<Vec<_>>()).into_iter();
-    for PendingClaim {
-        result: settled,
-        combined_tests: wholes,
-    } in claims
-    {
-        for (outcome, whole) in settled.outcomes.iter_mut().zip(wholes) {
-            let Some((whole, corrected)) = whole.and_then(|whole| Some((whole, corrected.next()?)))
-            else {
-                continue;
-            };
-            outcome.verdict = whole.decide(corrected).into();
-            (outcome.p_value, outcome.corrected_p_value) = (Some(whole.p), Some(corrected));
-            outcome.decisive_index = whole.decisive_part;
+    };
+    for run in data.iter().flat_map(|data| &data.runs) {
+        match run_state(run.status) {
+            "done" => counts.done += 1,
+            "failed" => counts.failed += 1,
+            _ => counts.missing += 1,
         }
     }
+    counts
 }
 
-fn evaluate_claim(
-    claim: &Claim,
-    study: Option<&Analysis<'_>>,
-    otherwise: &dyn Fn() -> PendingClaim,
-) -> Result<PendingClaim, Vec<Diagnostic>> {
-    let Some(study) = study else {
-        return Ok(otherwise());
-    };
-    let faults = select::check_references(claim, study);
-    if !faults.is_empty() {
-        return Err(faults);
+/// Corrects the p values of a group, and gives the verdicts that follow from them.
+fn group(id: &str, title: &str, mut claims: Vec<ClaimResult>) -> ClaimGroup {
+    let mut tested: Vec<(&mut ClaimOutcome, CombinedTest)> = Vec::new();
+    for claim in &mut claims {
+        let hypothesis = claim.hypothesis();
+        for outcome in &mut claim.outcomes {
+            if let Some(test) = combine_comparisons(&outcome.comparisons, &hypothesis) {
+                tested.push((outcome, test));
+            }
+        }
     }
-    let case = ClaimEvaluator::new(claim, study).map_err(|fault| vec![fault])?;
-    let (mut outcomes, mut wholes) = (Vec::new(), Vec::new());
-    for regime in select::claim_regimes(claim, study) {
-        let parts = (0..claim.right.len())
-            .map(|at| case.compare_with(&regime, at))
-            .collect::<Result<Vec<_>, _>>();
-        let parts = parts.map_err(|fault| vec![fault])?;
-        wholes.push(combine_comparisons(&parts, &case.hypothesis));
-        outcomes.push(pending_outcome(regime, parts));
+    let p_values: Vec<f64> = tested.iter().map(|(_, test)| test.p).collect();
+    for ((outcome, test), corrected) in tested.into_iter().zip(holm_correction(&p_values)) {
+        outcome.verdict = test.decide(corrected).into();
+        outcome.p_value = Some(test.p);
+        outcome.corrected_p_value = Some(corrected);
+        outcome.decisive_index = test.decisive_part;
     }
-    Ok(PendingClaim {
-        result: case.build_result(outcomes),
-        combined_tests: wholes,
+    ClaimGroup {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        claims,
+    }
+}
+
+/// The test of all comparisons together; none if a comparison without data could change it.
+fn combine_comparisons(
+    comparisons: &[ClaimComparison],
+    hypothesis: &Hypothesis,
+) -> Option<CombinedTest> {
+    let (indexes, tests): (Vec<usize>, Vec<TestResult>) = comparisons
+        .iter()
+        .enumerate()
+        .filter_map(|(index, comparison)| Some((index, comparison.test.clone()?)))
+        .unzip();
+    let combined = CombinedTest::combine(&tests, hypothesis)?;
+    let is_final = tests.len() == comparisons.len() || combined.by_interval == Decision::Fails;
+    is_final.then(|| CombinedTest {
+        decisive_part: indexes[combined.decisive_part],
+        ..combined
     })
+}
+
+fn evaluate_claim(claim: &Claim, analysis: &Analysis<'_>) -> Result<ClaimResult, Vec<Diagnostic>> {
+    let diagnostics = select::check_references(claim, analysis);
+    if !diagnostics.is_empty() {
+        return Err(diagnostics);
+    }
+    ClaimEvaluator::new(claim, analysis)
+        .and_then(ClaimEvaluator::evaluate)
+        .map_err(|diagnostic| vec![diagnostic])
+}
+
+/// A claim whose experiment is not in the store.
+fn missing_experiment(claim: &Claim, experiments: &BTreeMap<String, ReportData>) -> ClaimResult {
+    let name = &claim.experiment;
+    let nearest = nearest_name(name, experiments.keys().map(String::as_str));
+    let hint = nearest.map_or(String::new(), |name| format!(" (did you mean `{name}`?)"));
+    let reason = format!("experiment `{name}` is not in this store{hint}");
+    let comparisons = claim.right.iter().map(|right| ClaimComparison {
+        left: unresolved_operand(&claim.left, &Vec::new()),
+        right: match right {
+            Comparator::Number(number) => Comparator::Number(*number),
+            Comparator::Measured(quantity) => {
+                Comparator::Measured(unresolved_operand(quantity, &Vec::new()))
+            }
+        },
+        test: None,
+        missing_reason: Some(reason.clone()),
+        caution: None,
+    });
+    let outcome = ClaimOutcome::not_run(Vec::new(), comparisons.collect());
+    let unit = DisplayUnit::for_metric(&claim.left.metric);
+    let smallest_effect = claim.smallest_effect.unwrap_or(DEFAULT_SMALLEST_EFFECT);
+    ClaimResult::new(claim, unit, smallest_effect, vec![outcome])
 }
 
 #[cfg(test)]
@@ -164,37 +158,40 @@ mod tests {
     use crate::claims::fixtures::{
         SINGLE_CLAIM_TOML as CLAIM, error_text, evaluate_on, first_outcome,
     };
-    use crate::claims::format;
     use crate::claims::outcome::ClaimVerdict;
-    use crate::claims::render::{render, short_run_keys};
+    use crate::claims::render::render;
     use crate::domain::Key;
-    use crate::report::{DisplayUnit, fixtures};
+    use crate::report::fixtures;
     use crate::store::{StageRow, Status};
 
     #[test]
-    fn a_claim_is_settled_per_regime_with_the_numbers_of_the_report() {
-        let verdicts = evaluate_on(fixtures::sample_data(), CLAIM);
-        let outcomes = &verdicts.groups[0].claims[0].outcomes;
+    fn each_regime_has_a_verdict_with_the_numbers_of_the_report() {
+        let report = evaluate_on(fixtures::sample_data(), CLAIM);
+        let outcomes = &report.groups[0].claims[0].outcomes;
         let words: Vec<String> = outcomes
             .iter()
             .map(|outcome| format!("{}: {}", outcome.regime_label(), outcome.verdict.label()))
             .collect();
         assert_eq!(words, ["base = weak: holds", "base = strong: holds"]);
-        // The sample's report says: 25.8 points [18.3, 34.2] above the same model's first turn.
-        let part = outcomes[0].decisive_comparison().unwrap();
+        // 25.8 points [18.3, 34.2] above the same model's first turn in the sample's report.
+        let comparison = outcomes[0].decisive_comparison().unwrap();
         let unit = DisplayUnit::Fraction;
-        assert_eq!(format::difference_text(part, unit), "+25.8 [18.3, 34.2]");
-        // The axis that is named nowhere is at the baseline, and both seeds are behind the number.
+        assert_eq!(comparison.difference_text(unit), "+25.8 [18.3, 34.2]");
+        // The axis without a value takes the baseline's, and both seeds count.
         assert!(
-            part.left
+            comparison
+                .left
                 .axis_values
                 .contains(&("weighting".to_owned(), "exp(0.4)".to_owned()))
         );
         assert_eq!(
-            (part.left.checkpoint.as_str(), short_run_keys(part).len()),
+            (
+                comparison.left.checkpoint.as_str(),
+                comparison.short_run_keys().len()
+            ),
             ("round 2", 2)
         );
-        assert_eq!(format::seeds_text(part, unit), "2/2, sd 13.0");
+        assert_eq!(comparison.seeds_text(unit), "2/2, sd 13.0");
         assert!(
             outcomes
                 .iter()
@@ -203,64 +200,64 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_there_and_the_whole_survives_its_file() {
-        let verdicts = evaluate_on(fixtures::sample_data(), CLAIM);
-        assert_eq!(verdicts.groups.len(), 16);
-        let back: ClaimsReport = serde_json::from_str(&verdicts.to_json()).unwrap();
-        assert_eq!(back.to_json(), verdicts.to_json());
-        assert_eq!(render(&back).unwrap(), render(&verdicts).unwrap());
+    fn the_report_has_every_group_and_survives_its_file() {
+        let report = evaluate_on(fixtures::sample_data(), CLAIM);
+        assert_eq!(report.groups.len(), 16);
+        let back: ClaimsReport = serde_json::from_str(&report.to_json()).unwrap();
+        assert_eq!(back.to_json(), report.to_json());
+        assert_eq!(render(&back).unwrap(), render(&report).unwrap());
     }
 
     #[test]
-    fn an_unseen_setting_a_failed_run_and_an_unknown_experiment_were_not_run() {
+    fn an_unseen_condition_a_failed_run_and_an_unknown_experiment_were_not_run() {
         let uniform = CLAIM.replace(
             "method = \"rise\"",
             "weighting = \"uniform\", method = \"sft\"",
         );
-        let verdicts = evaluate_on(fixtures::sample_data(), &uniform);
-        assert_eq!(first_outcome(&verdicts).verdict, ClaimVerdict::NotRun);
-        let why = format::remarks(first_outcome(&verdicts)).concat();
+        let report = evaluate_on(fixtures::sample_data(), &uniform);
+        assert_eq!(first_outcome(&report).verdict, ClaimVerdict::NotRun);
+        let remarks = first_outcome(&report).remarks().concat();
         assert_eq!(
-            why,
+            remarks,
             "left: no run has method = sft, weighting = uniform, base = weak"
         );
-        let mut frame = fixtures::sample_data();
-        for run in frame.runs.iter_mut().filter(|run| run.axes[0].1 == "weak") {
+        let mut data = fixtures::sample_data();
+        for run in data.runs.iter_mut().filter(|run| run.axes[0].1 == "weak") {
             run.status = Status::Failed;
             run.error = Some("no space left".to_owned());
         }
-        let verdicts = evaluate_on(frame, CLAIM);
-        assert_eq!(first_outcome(&verdicts).verdict, ClaimVerdict::NotRun);
-        let why = format::remarks(first_outcome(&verdicts)).concat();
+        let report = evaluate_on(data, CLAIM);
+        assert_eq!(first_outcome(&report).verdict, ClaimVerdict::NotRun);
+        let remarks = first_outcome(&report).remarks().concat();
         assert!(
-            why.starts_with("left: no run is finished; base=weak")
-                && why.contains("failed: no space left"),
-            "{why}"
+            remarks.starts_with("left: no run is finished; base=weak")
+                && remarks.contains("failed: no space left"),
+            "{remarks}"
         );
-        let verdicts = evaluate_on(
+        let report = evaluate_on(
             fixtures::sample_data(),
             &CLAIM.replace("\"ablations\"", "\"ablation\""),
         );
-        let why = format::remarks(first_outcome(&verdicts)).concat();
+        let remarks = first_outcome(&report).remarks().concat();
         assert_eq!(
-            why,
+            remarks,
             "experiment `ablation` is not in this store (did you mean `ablations`?)"
         );
     }
 
     #[test]
-    fn a_failed_seed_is_named_beside_the_verdict() {
-        let mut frame = fixtures::sample_data();
-        let evaluations: Vec<Key> = frame.runs[1]
+    fn a_remark_names_the_failed_seed() {
+        let mut data = fixtures::sample_data();
+        let evaluations: Vec<Key> = data.runs[1]
             .checkpoints
             .iter()
             .map(|c| c.evaluation.clone())
             .collect();
-        frame.scores.retain(|key, _| !evaluations.contains(key));
-        frame.runs[1].status = Status::Failed;
-        frame.runs[1].error = Some("no space left".to_owned());
-        let verdicts = evaluate_on(frame, CLAIM);
-        let outcome = first_outcome(&verdicts);
+        data.scores.retain(|key, _| !evaluations.contains(key));
+        data.runs[1].status = Status::Failed;
+        data.runs[1].error = Some("no space left".to_owned());
+        let report = evaluate_on(data, CLAIM);
+        let outcome = first_outcome(&report);
         assert_eq!(
             outcome
                 .decisive_comparison()
@@ -273,20 +270,20 @@ mod tests {
             1
         );
         assert!(
-            format::remarks(outcome).concat().contains("seed=1"),
+            outcome.remarks().concat().contains("seed=1"),
             "{:?}",
-            format::remarks(outcome)
+            outcome.remarks()
         );
     }
 
     #[test]
-    fn several_rivals_all_have_to_be_beaten_and_the_worst_one_decides() {
+    fn all_right_sides_must_be_beaten_and_the_worst_one_decides() {
         let both = CLAIM.replace(
             "right = { metric",
             "right = [{ metric = \"m1@t1\" }, { checkpoint = \"base\" }] # {",
         );
-        let verdicts = evaluate_on(fixtures::sample_data(), &both);
-        let outcome = first_outcome(&verdicts);
+        let report = evaluate_on(fixtures::sample_data(), &both);
+        let outcome = first_outcome(&report);
         assert_eq!(
             (
                 outcome.verdict,
@@ -295,15 +292,16 @@ mod tests {
             ),
             (ClaimVerdict::Holds, 2, 0)
         );
-        // One that is missing leaves the whole open, unless another one fails.
+        // A missing right side leaves the claim open, unless another one fails.
         let gone = CLAIM.replace(
             "right = { metric",
             "right = [{ metric = \"m1@t1\" }, { checkpoint = \"sft\" }] # {",
         );
-        let verdicts = evaluate_on(fixtures::sample_data(), &gone);
-        assert_eq!(first_outcome(&verdicts).verdict, ClaimVerdict::NotRun);
+        let report = evaluate_on(fixtures::sample_data(), &gone);
+        assert_eq!(first_outcome(&report).verdict, ClaimVerdict::NotRun);
         assert!(
-            format::remarks(first_outcome(&verdicts))
+            first_outcome(&report)
+                .remarks()
                 .concat()
                 .contains("no checkpoint `sft` (they have base, round 1, round 2)")
         );
@@ -317,18 +315,18 @@ mod tests {
     }
 
     #[test]
-    fn a_number_may_stand_on_the_right() {
+    fn the_right_side_may_be_a_number() {
         let above = CLAIM.replace("right = { metric = \"m1@t1\" }", "right = 50");
-        let verdicts = evaluate_on(fixtures::sample_data(), &above);
+        let report = evaluate_on(fixtures::sample_data(), &above);
         // 76.7 % [69.2, 83.3] in the sample's report.
         assert_eq!(
-            format::difference_text(
-                first_outcome(&verdicts).decisive_comparison().unwrap(),
-                DisplayUnit::Fraction
-            ),
+            first_outcome(&report)
+                .decisive_comparison()
+                .unwrap()
+                .difference_text(DisplayUnit::Fraction),
             "+26.7 [19.2, 33.3]"
         );
-        assert_eq!(first_outcome(&verdicts).verdict, ClaimVerdict::Holds);
+        assert_eq!(first_outcome(&report).verdict, ClaimVerdict::Holds);
     }
 
     #[test]
@@ -339,22 +337,27 @@ mod tests {
                 "right = { metric = \"m1@t1\" }",
                 "right = { checkpoint = \"base\" }",
             );
-        let verdicts = evaluate_on(fixtures::sample_data(), &gain);
-        let part = first_outcome(&verdicts).decisive_comparison().unwrap();
+        let report = evaluate_on(fixtures::sample_data(), &gain);
+        let comparison = first_outcome(&report).decisive_comparison().unwrap();
         // +25.8 after round 2 and −6.7 of the base, in the sample's report.
-        assert_eq!(part.left.metric, "m1@t5 − m1@t1");
+        assert_eq!(comparison.left.metric, "m1@t5 − m1@t1");
         assert!(
-            format::difference_text(part, DisplayUnit::Fraction).starts_with("+32.5 ["),
+            comparison
+                .difference_text(DisplayUnit::Fraction)
+                .starts_with("+32.5 ["),
             "{}",
-            format::difference_text(part, DisplayUnit::Fraction)
+            comparison.difference_text(DisplayUnit::Fraction)
         );
     }
 
+    /// The diagnostics after a change of the claim.
+    fn error_after(from: &str, to: &str) -> String {
+        error_text(fixtures::sample_data(), &CLAIM.replace(from, to))
+    }
+
     #[test]
-    fn names_that_do_not_exist_are_shown_where_they_are_written() {
-        let change =
-            |from: &str, to: &str| error_text(fixtures::sample_data(), &CLAIM.replace(from, to));
-        insta::assert_snapshot!(change("{ method =", "{ metod ="), @r#"
+    fn unknown_names_on_the_sides_are_shown_in_place() {
+        insta::assert_snapshot!(error_after("{ method =", "{ metod ="), @r#"
         claims.toml:8:20: `claim[0].left.where.metod`: no run of `ablations` has an axis `metod`
           |
         8 | left = { where = { metod = "rise" }, metric = "m1@t5" }
@@ -362,7 +365,7 @@ mod tests {
           = did you mean `method`?
           = valid here: `base`, `weighting`, `method`.
         "#);
-        insta::assert_snapshot!(change("\"rise\"", "\"rice\""), @r#"
+        insta::assert_snapshot!(error_after("\"rise\"", "\"rice\""), @r#"
         claims.toml:8:29: `claim[0].left.where.method`: no run of `ablations` has `method` = `rice`
           |
         8 | left = { where = { method = "rice" }, metric = "m1@t5" }
@@ -370,7 +373,7 @@ mod tests {
           = did you mean `rise`?
           = valid here: `rise`, `sft`.
         "#);
-        insta::assert_snapshot!(change("right = { metric = \"m1@t1\"", "right = { checkpoint = \"rond 2\""), @r#"
+        insta::assert_snapshot!(error_after("right = { metric = \"m1@t1\"", "right = { checkpoint = \"rond 2\""), @r#"
         claims.toml:9:24: `claim[0].right.checkpoint`: no run of `ablations` has a checkpoint `rond 2`
           |
         9 | right = { checkpoint = "rond 2" }
@@ -378,7 +381,7 @@ mod tests {
           = did you mean `round 2`?
           = valid here: `first`, `last`, `base`, `round 1`, `round 2`, `sft`.
         "#);
-        insta::assert_snapshot!(change("\"m1@t1\"", "\"m1@t11\""), @r#"
+        insta::assert_snapshot!(error_after("\"m1@t1\"", "\"m1@t11\""), @r#"
             claims.toml:9:20: `claim[0].right.metric`: there is no metric `m1@t11` in this store
               |
             9 | right = { metric = "m1@t11" }
@@ -386,7 +389,11 @@ mod tests {
               = did you mean `m1@t1`?
               = valid here: `m1@t1`, `m1@t5`, `nll@t1`, `nll@t2`, `nll@t3`.
         "#);
-        insta::assert_snapshot!(change("[\"base\"]", "[\"bas\"]"), @r#"
+    }
+
+    #[test]
+    fn an_unknown_axis_and_an_ambiguous_side_are_shown_in_place() {
+        insta::assert_snapshot!(error_after("[\"base\"]", "[\"bas\"]"), @r#"
         claims.toml:10:8: `claim[0].per[0]`: no run of `ablations` has an axis `bas`
            |
         10 | per = ["bas"]
@@ -394,19 +401,19 @@ mod tests {
            = did you mean `base`?
            = valid here: `base`, `weighting`, `method`.
         "#);
-        insta::assert_snapshot!(change("per = [\"base\"]", ""), @r#"
-        claims.toml:8:8: `claim[0].left`: 3 settings fit, which differ in `base` (strong, weak) and `weighting` (exp(0.4), uniform)
+        insta::assert_snapshot!(error_after("per = [\"base\"]", ""), @r#"
+        claims.toml:8:8: `claim[0].left`: 3 conditions match, which differ in `base` (strong, weak) and `weighting` (exp(0.4), uniform)
           |
         8 | left = { where = { method = "rise" }, metric = "m1@t5" }
           |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-          = name a value in `where`, or settle the claim `per` that axis.
+          = name a value in `where`, or add the axis to `per`.
         "#);
     }
 
     #[test]
     fn different_problems_are_refused() {
-        let mut frame = fixtures::sample_data();
-        let sft: Vec<Key> = frame.runs[3]
+        let mut data = fixtures::sample_data();
+        let sft: Vec<Key> = data.runs[3]
             .checkpoints
             .iter()
             .map(|c| c.evaluation.clone())
@@ -414,52 +421,50 @@ mod tests {
         let stage = |name: &str| StageRow {
             key: Key::from_value(name),
             kind: "prepare".to_owned(),
-            ..frame.stages[0].clone()
+            ..data.stages[0].clone()
         };
-        frame.stages.extend(["one", "other"].map(stage));
-        for evaluation in frame.scores.keys() {
+        data.stages.extend(["one", "other"].map(stage));
+        for evaluation in data.scores.keys() {
             let name = if sft.contains(evaluation) {
                 "other"
             } else {
                 "one"
             };
-            frame
-                .inputs
+            data.inputs
                 .insert(evaluation.clone(), vec![Key::from_value(name)]);
         }
         let other = CLAIM.replace(
             "right = {",
             "right = { where = { base = \"weak\", method = \"sft\" },",
         );
-        insta::assert_snapshot!(error_text(frame, &other), @r#"
-        claims.toml:9:9: `claim[0].right`: left and right were measured on different problems, so nothing can be paired
+        insta::assert_snapshot!(error_text(data, &other), @r#"
+        claims.toml:9:9: `claim[0].right`: cannot pair left and right, which were measured on different problems
           |
         9 | right = { where = { base = "weak", method = "sft" }, metric = "m1@t1" }
           |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-          = compare what has the same `task`, `data` and `evaluate` settings.
+          = compare runs with the same `task`, `data` and `evaluate` settings.
         "#);
     }
 
     #[test]
     fn a_unit_without_a_natural_size_needs_one() {
-        let mut frame = fixtures::sample_data();
-        frame
-            .metrics
+        let mut data = fixtures::sample_data();
+        data.metrics
             .iter_mut()
             .for_each(|metric| metric.unit = "nats".to_owned());
-        insta::assert_snapshot!(error_text(frame.clone(), CLAIM), @r#"
-        claims.toml:8:48: `claim[0].left.metric`: `m1@t5` is counted in nats, for which nothing is of interest by itself
+        insta::assert_snapshot!(error_text(data.clone(), CLAIM), @r#"
+        claims.toml:8:48: `claim[0].left.metric`: `m1@t5` is measured in nats, which has no default smallest effect
           |
         8 | left = { where = { method = "rise" }, metric = "m1@t5" }
           |                                                ^^^^^^^
-          = write worth = ..., in that unit.
+          = write smallest_effect = ..., in that unit.
         "#);
-        frame.metrics[0].unit = "fraction".to_owned();
-        insta::assert_snapshot!(error_text(frame, CLAIM), @r#"
-        claims.toml:9:9: `claim[0].right`: `m1@t5` is counted in nats and `m1@t1` in points
+        data.metrics[0].unit = "fraction".to_owned();
+        insta::assert_snapshot!(error_text(data, CLAIM), @r#"
+        claims.toml:9:20: `claim[0].right.metric`: `m1@t5` is measured in nats and `m1@t1` in points
           |
         9 | right = { metric = "m1@t1" }
-          |         ^^^^^^^^^^^^^^^^^^^^
+          |                    ^^^^^^^
         "#);
     }
 }

@@ -1,17 +1,16 @@
-//! A few made-up claims about the made-up experiment of the report's tests. Never compiled into the
-//! program.
+//! Made-up claims about the made-up experiment of the report's tests.
 
 use std::collections::BTreeMap;
 
-use crate::config::TomlFile;
+use crate::config::{ConfigError, TomlFile};
 use crate::report::{ReportData, fixtures};
 
-use super::{Claim, ClaimOutcome, ClaimsFile, ClaimsReport, evaluate_claims};
+use super::{ClaimOutcome, ClaimsFile, ClaimsReport, evaluate_claims};
 
 const CLAIMS_TOML: &str = r#"
 [[claim]]
 id = "E1-improves"
-row = "E1"
+group = "E1"
 statement = "RISE improves over its own turns."
 source = "Table 1, caption"
 population = "60 made-up problems"
@@ -22,7 +21,7 @@ per = ["base"]
 
 [[claim]]
 id = "E1-base-does-not"
-row = "E1"
+group = "E1"
 statement = "The base does not improve over its own turns."
 source = "Table 1, direction only"
 experiment = "ablations"
@@ -33,7 +32,7 @@ per = ["base"]
 
 [[claim]]
 id = "E5-uniform-above-weighted"
-row = "E5"
+group = "E5"
 statement = "Equal weights are better, which they are not."
 source = "nobody"
 experiment = "ablations"
@@ -43,7 +42,7 @@ margin = 1
 
 [[claim]]
 id = "E12-solved"
-row = "E12"
+group = "E12"
 statement = "Some unsolved problems are solved."
 source = "Figure 5, caption"
 experiment = "pass-at-b"
@@ -52,7 +51,7 @@ right = 0
 
 [[claim]]
 id = "E16-above-sft"
-row = "E16"
+group = "E16"
 statement = "RISE is above SFT on | any metric."
 source = "ours"
 experiment = "ablations"
@@ -63,21 +62,13 @@ right = [
 ]
 "#;
 
-/// The verdicts on them.
+/// The verdicts on [`CLAIMS_TOML`].
 pub(crate) fn sample_report() -> ClaimsReport {
-    let file =
-        ClaimsFile::from_toml(&TomlFile::parse("claims.toml", CLAIMS_TOML).expect("it is TOML"))
-            .expect("it has no faults");
-    let mut frame = fixtures::sample_data();
-    let mut further = frame.metrics[0].clone();
-    further.name = "m5@t1".to_owned();
-    frame.metrics.push(further);
-    evaluate_claims(
-        &file.claims,
-        &BTreeMap::from([(frame.name.clone(), frame)]),
-        None,
-    )
-    .expect("everything is there")
+    let mut data = fixtures::sample_data();
+    let mut metric = data.metrics[0].clone();
+    metric.name = "m5@t1".to_owned();
+    data.metrics.push(metric);
+    evaluate_on(data, CLAIMS_TOML)
 }
 
 /// One claim alone.
@@ -93,36 +84,24 @@ right = { metric = "m1@t1" }
 per = ["base"]
 "#;
 
-/// The claims of a text.
-pub(crate) fn parse_claims(text: &str) -> Vec<Claim> {
-    ClaimsFile::from_toml(&TomlFile::parse("claims.toml", text).unwrap())
-        .unwrap()
-        .claims
+/// The verdicts on a text's claims in a store with one experiment.
+fn try_evaluate_on(data: ReportData, text: &str) -> Result<ClaimsReport, ConfigError> {
+    let file = TomlFile::parse("claims.toml", text)?;
+    let claims = ClaimsFile::from_toml(&file).map_err(ConfigError::Invalid)?;
+    evaluate_claims(&claims.claims, &BTreeMap::from([(data.name.clone(), data)]))
 }
 
-/// The experiments of a store that has only this one.
-pub(crate) fn single_experiment(frame: ReportData) -> BTreeMap<String, ReportData> {
-    BTreeMap::from([(frame.name.clone(), frame)])
+pub(crate) fn evaluate_on(data: ReportData, text: &str) -> ClaimsReport {
+    try_evaluate_on(data, text).expect("the claims have no errors")
 }
 
-/// The verdicts on a text's claims by one experiment.
-pub(crate) fn evaluate_on(frame: ReportData, text: &str) -> ClaimsReport {
-    evaluate_claims(&parse_claims(text), &single_experiment(frame), None).unwrap()
-}
-
-/// What is wrong with a text's claims.
-pub(crate) fn error_text(frame: ReportData, text: &str) -> String {
-    evaluate_claims(&parse_claims(text), &single_experiment(frame), None)
-        .unwrap_err()
-        .to_string()
+/// The diagnostics of a text's claims.
+pub(crate) fn error_text(data: ReportData, text: &str) -> String {
+    try_evaluate_on(data, text).unwrap_err().to_string()
 }
 
 /// The outcome of the first claim.
-pub(crate) fn first_outcome(verdicts: &ClaimsReport) -> &ClaimOutcome {
-    let claims = verdicts.groups.iter().flat_map(|row| &row.claims);
-    &claims
-        .into_iter()
-        .next()
-        .expect("there is a claim")
-        .outcomes[0]
+pub(crate) fn first_outcome(report: &ClaimsReport) -> &ClaimOutcome {
+    let mut claims = report.groups.iter().flat_map(|group| &group.claims);
+    &claims.next().expect("there is a claim").outcomes[0]
 }

@@ -1,53 +1,55 @@
-//! What became of claims, as plain data that can be written as JSON and read back.
-//!
-//! Holds no times, hosts or paths: the same database and the same file of claims give the same bytes.
+//! The verdicts on claims as plain data, and their texts in the terminal and on the page.
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::round_numbers;
-use crate::stats::{Decision, EffectDirection, MeanEstimate, TestResult};
+use crate::report::{DisplayUnit, format_p_value, round_numbers};
+use crate::stats::{Decision, EffectDirection, Hypothesis, MeanEstimate, TestResult};
 
-/// Raised when the meaning of a field changes.
+use super::file::{Claim, Comparator};
+
+/// Version of the file; raised when the meaning of a field changes.
 pub(super) const FORMAT_VERSION: u32 = 1;
 
-/// Every claim with its verdicts, by row.
+/// Every claim with its verdicts, by group.
+///
+/// It holds no times, hosts or paths, so the same database and claims give the same bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClaimsReport {
-    /// Version of this form.
+    /// Version of the file.
     pub version: u32,
-    /// Every row, also those without claims.
+    /// Every group, also those without claims.
     #[serde(rename = "rows")]
     pub groups: Vec<ClaimGroup>,
-    /// The experiments that claims are about, by name.
+    /// The experiments of the claims, by name.
     pub experiments: Vec<ExperimentRunCounts>,
 }
 
-/// One row of the reproduction.
+/// The claims of one group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClaimGroup {
     /// `E1` to `E16`.
     pub id: String,
-    /// What it is about.
+    /// Its title.
     pub title: String,
     /// Its claims in order of the file.
     pub claims: Vec<ClaimResult>,
 }
 
-/// An experiment that claims are about.
+/// The runs of an experiment of the claims.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExperimentRunCounts {
     /// Its name.
     pub name: String,
-    /// Whether it is in the store.
+    /// Whether the store has it.
     #[serde(rename = "known")]
     pub in_store: bool,
-    /// Its finished runs.
+    /// Number of finished runs.
     pub done: usize,
-    /// Its failed runs.
+    /// Number of failed runs.
     pub failed: usize,
-    /// Its runs that are not there yet.
+    /// Number of runs that are not finished.
     pub missing: usize,
-    /// Whether its verdicts are those of an earlier report, because it is not in the store.
+    /// Whether the store of an earlier report gave its verdicts; only published files say so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[serde(rename = "kept")]
     pub carried_over: bool,
@@ -58,41 +60,41 @@ pub struct ExperimentRunCounts {
 pub struct ClaimResult {
     /// Its name.
     pub id: String,
-    /// What is claimed.
+    /// The claim in one sentence.
     pub statement: String,
-    /// Where it is claimed.
+    /// Where the claim is made.
     pub source: String,
-    /// On which problems.
+    /// The problems that it is about.
     pub population: String,
     /// The experiment whose runs answer it.
     pub experiment: String,
-    /// What is compared, in words.
+    /// The comparison in words.
     #[serde(rename = "compared")]
     pub comparison: String,
-    /// Which way the difference lies.
+    /// The side on which the difference lies.
     pub direction: EffectDirection,
-    /// What the difference has to pass, in `unit`.
+    /// The value that the difference must pass, in `unit`.
     pub margin: f64,
     /// The smallest effect of interest, in `unit`.
     #[serde(rename = "worth")]
     pub smallest_effect: f64,
-    /// What differences are counted in: `points`, or a metric's own unit.
+    /// The unit of differences: `points`, or the metric's own.
     pub unit: String,
     /// One per regime.
     pub outcomes: Vec<ClaimOutcome>,
 }
 
-/// One word for a claim.
+/// The verdict on a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClaimVerdict {
-    /// The data bear it out.
+    /// The data confirm it.
     Holds,
-    /// The data speak against it.
+    /// The data contradict it.
     Fails,
-    /// The data cannot tell.
+    /// The data allow both.
     UnderPowered,
-    /// There are no data.
+    /// The store lacks the data.
     NotRun,
 }
 
@@ -110,9 +112,7 @@ impl ClaimVerdict {
             Self::NotRun => "not run",
         }
     }
-}
 
-impl ClaimVerdict {
     /// The word after a number of claims.
     #[must_use]
     pub const fn verb(self, count: usize) -> &'static str {
@@ -125,8 +125,8 @@ impl ClaimVerdict {
 }
 
 impl From<Decision> for ClaimVerdict {
-    fn from(ruling: Decision) -> Self {
-        match ruling {
+    fn from(decision: Decision) -> Self {
+        match decision {
             Decision::Holds => Self::Holds,
             Decision::Fails => Self::Fails,
             Decision::UnderPowered => Self::UnderPowered,
@@ -139,18 +139,18 @@ impl From<Decision> for ClaimVerdict {
 pub struct ClaimOutcome {
     /// The regime: axis and value.
     pub regime: Vec<(String, String)>,
-    /// What it comes to.
+    /// The verdict.
     pub verdict: ClaimVerdict,
-    /// The p value behind the verdict; none where it was not run.
+    /// The p value behind the verdict; none if the claim was not run.
     #[serde(rename = "p")]
     pub p_value: Option<f64>,
-    /// The same after Holm's correction over all claims and regimes of the row.
+    /// The same after Holm's correction over all claims and regimes of the group.
     #[serde(rename = "corrected")]
     pub corrected_p_value: Option<f64>,
-    /// The part that decides, by number.
+    /// Index of the comparison that decides.
     #[serde(rename = "decisive")]
     pub decisive_index: usize,
-    /// One per thing that is compared with; all of them must hold.
+    /// One per right side; all of them must hold.
     #[serde(rename = "parts")]
     pub comparisons: Vec<ClaimComparison>,
 }
@@ -158,44 +158,34 @@ pub struct ClaimOutcome {
 /// One comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClaimComparison {
-    /// What is compared.
+    /// The left side.
     pub left: Operand,
-    /// What it is compared with.
-    pub right: ResolvedComparator,
+    /// The right side.
+    pub right: Comparator<Operand>,
     /// The paired difference and its test, in the unit of the scores.
     #[serde(rename = "tested")]
     pub test: Option<TestResult>,
-    /// Why there is none.
+    /// Why there is no test.
     #[serde(rename = "missing")]
     pub missing_reason: Option<String>,
-    /// What has to be known of one of the sides.
+    /// A limit of one of the sides that a reader should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caution: Option<String>,
 }
 
-/// What something is compared with.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ResolvedComparator {
-    /// Something that was measured.
-    Measured(Operand),
-    /// A number, in points for fractions.
-    Number(f64),
-}
-
-/// One side of a comparison, as it was found.
+/// One side of a comparison, as the runs answer it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Operand {
-    /// The values on all axes of the setting that was chosen; those asked for where there is none.
+    /// The condition's values on all axes; the claim's own values if no run has them.
     #[serde(rename = "selection")]
     pub axis_values: Vec<(String, String)>,
     /// The checkpoint's name.
     pub checkpoint: String,
-    /// The metric's name, with what was taken off it.
+    /// The metric's name, with the subtracted one.
     pub metric: String,
     /// The metric there, in the unit of the scores.
     pub estimate: Option<MeanEstimate>,
-    /// The setting's runs, one per seed.
+    /// The condition's runs, one per seed.
     pub runs: Vec<SourceRun>,
 }
 
@@ -217,10 +207,10 @@ pub struct SourceRun {
 }
 
 impl ClaimsReport {
-    /// As pretty JSON, numbers rounded to nine decimals.
+    /// As indented JSON, numbers rounded to nine decimals.
     ///
     /// # Panics
-    /// Never: verdicts are plain data.
+    /// Never: the report is plain data.
     #[must_use]
     pub fn to_json(&self) -> String {
         let value = round_numbers(serde_json::to_value(self).expect("verdicts are plain data"));
@@ -229,70 +219,173 @@ impl ClaimsReport {
         text
     }
 
-    /// The same with the numbers that [`ClaimsReport::to_json`] writes, so that a page says what its file says: a
-    /// half in the last place shown may be rounded either way.
+    /// The report with the rounded numbers of its file, so that a page and its file always agree.
     ///
     /// # Panics
-    /// Never: what was written can be read.
+    /// Never: it reads its own JSON.
     #[must_use]
     pub fn json_round_trip(&self) -> Self {
         serde_json::from_str(&self.to_json()).expect("verdicts are read as they were written")
     }
 
-    /// A claim by its name.
-    #[must_use]
-    pub fn find_claim(&self, id: &str) -> Option<&ClaimResult> {
-        self.groups
-            .iter()
-            .flat_map(|row| &row.claims)
-            .find(|claim| claim.id == id)
-    }
-
-    /// How often each verdict was reached.
+    /// Number of outcomes with a verdict.
     #[must_use]
     pub fn count_verdict(&self, verdict: ClaimVerdict) -> usize {
-        let outcomes = self
-            .groups
-            .iter()
-            .flat_map(|row| &row.claims)
-            .flat_map(|claim| &claim.outcomes);
-        outcomes
+        let claims = self.groups.iter().flat_map(|group| &group.claims);
+        claims
+            .flat_map(|claim| &claim.outcomes)
             .filter(|outcome| outcome.verdict == verdict)
             .count()
     }
 
-    /// Only the claims about some experiments; every row stays.
+    /// The report with only the claims of some experiments; every group stays.
     #[must_use]
     pub fn for_experiments(&self, experiments: &[String]) -> Self {
-        let mut part = self.clone();
-        for row in &mut part.groups {
-            row.claims
+        let mut report = self.clone();
+        for group in &mut report.groups {
+            group
+                .claims
                 .retain(|claim| experiments.contains(&claim.experiment));
         }
-        part.experiments
+        report
+            .experiments
             .retain(|experiment| experiments.contains(&experiment.name));
-        part
+        report
+    }
+}
+
+impl ClaimResult {
+    /// A claim with its outcomes.
+    pub(super) fn new(
+        claim: &Claim,
+        unit: DisplayUnit,
+        smallest_effect: f64,
+        outcomes: Vec<ClaimOutcome>,
+    ) -> Self {
+        Self {
+            id: claim.id.clone(),
+            statement: claim.statement.clone(),
+            source: claim.source.clone(),
+            population: claim.population.clone(),
+            experiment: claim.experiment.clone(),
+            comparison: claim.comparison_text(unit),
+            direction: claim.direction,
+            margin: claim.margin,
+            smallest_effect,
+            unit: unit.difference_unit().to_owned(),
+            outcomes,
+        }
+    }
+
+    /// The unit of the claim's numbers.
+    #[must_use]
+    pub fn display_unit(&self) -> DisplayUnit {
+        match self.unit.as_str() {
+            "points" => DisplayUnit::Fraction,
+            "nats" => DisplayUnit::Nats,
+            _ => DisplayUnit::Count,
+        }
+    }
+
+    /// The hypothesis in the unit of the scores.
+    pub(super) fn hypothesis(&self) -> Hypothesis {
+        let factor = self.display_unit().display_factor();
+        Hypothesis {
+            direction: self.direction,
+            margin: self.margin / factor,
+            smallest_effect: self.smallest_effect / factor,
+        }
+    }
+
+    /// The margin and the smallest effect in words.
+    pub(super) fn hypothesis_text(&self) -> String {
+        let (margin, unit) = (self.margin, &self.unit);
+        let margin = match self.direction {
+            _ if margin == 0.0 => String::new(),
+            EffectDirection::Above | EffectDirection::Below => {
+                format!("by more than {margin} {unit}; ")
+            }
+            EffectDirection::NotAbove | EffectDirection::NotBelow => {
+                format!("beyond {margin} {unit}; ")
+            }
+        };
+        format!("{margin}smallest effect {} {unit}", self.smallest_effect)
     }
 }
 
 impl ClaimOutcome {
-    /// The part that decides.
+    /// An outcome without verdict; a comparison that lacks data decides.
+    pub(super) fn not_run(
+        regime: Vec<(String, String)>,
+        comparisons: Vec<ClaimComparison>,
+    ) -> Self {
+        let incomplete = comparisons
+            .iter()
+            .position(|comparison| comparison.missing_reason.is_some());
+        Self {
+            regime,
+            verdict: ClaimVerdict::NotRun,
+            p_value: None,
+            corrected_p_value: None,
+            decisive_index: incomplete.unwrap_or(0),
+            comparisons,
+        }
+    }
+
+    /// The comparison that decides.
     #[must_use]
     pub fn decisive_comparison(&self) -> Option<&ClaimComparison> {
         self.comparisons.get(self.decisive_index)
     }
 
-    /// The regime in words; empty where there is only one.
+    /// The regime in words; empty if there is only one.
     #[must_use]
     pub fn regime_label(&self) -> String {
-        let values = self
-            .regime
+        self.regime
             .iter()
             .map(|(axis, value)| match axis.rsplit('.').next() {
                 Some("regime") | None => value.clone(),
                 Some(last) => format!("{last} = {value}"),
-            });
-        values.collect::<Vec<_>>().join(", ")
+            })
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// The corrected p value as text.
+    pub(super) fn p_value_text(&self) -> String {
+        let Some(p) = self.corrected_p_value else {
+            return "–".to_owned();
+        };
+        let text = format_p_value(p);
+        text.trim_start_matches("p ")
+            .trim_start_matches("= ")
+            .to_owned()
+    }
+
+    /// Remarks to the verdict.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let Some(comparison) = self.decisive_comparison() else {
+            return Vec::new();
+        };
+        if self.verdict == ClaimVerdict::NotRun {
+            return comparison.missing_reason.clone().into_iter().collect();
+        }
+        let mut remarks = Vec::new();
+        if let Some(test) = &comparison.test {
+            if test.negligible {
+                remarks.push("certain, but too small to matter".to_owned());
+            }
+            if self.verdict == ClaimVerdict::UnderPowered
+                && test.by_interval != Decision::UnderPowered
+            {
+                remarks
+                    .push("clear by its interval, not after correction over the group".to_owned());
+            }
+        }
+        remarks.extend(comparison.caution.clone());
+        let unfinished = unfinished_runs_text(comparison.source_runs());
+        remarks.extend(Some(unfinished).filter(|text| !text.is_empty()));
+        remarks
     }
 }
 
@@ -300,11 +393,11 @@ impl ClaimComparison {
     /// The runs of both sides, each once, in order.
     #[must_use]
     pub fn source_runs(&self) -> Vec<&SourceRun> {
-        let mut runs: Vec<&SourceRun> = Vec::new();
         let right = match &self.right {
-            ResolvedComparator::Measured(side) => side.runs.as_slice(),
-            ResolvedComparator::Number(_) => &[],
+            Comparator::Measured(side) => side.runs.as_slice(),
+            Comparator::Number(_) => &[],
         };
+        let mut runs: Vec<&SourceRun> = Vec::new();
         for run in self.left.runs.iter().chain(right) {
             if !runs.iter().any(|known| known.key == run.key) {
                 runs.push(run);
@@ -312,4 +405,68 @@ impl ClaimComparison {
         }
         runs
     }
+
+    /// Short keys of the runs behind the comparison; none without a test.
+    pub(super) fn short_run_keys(&self) -> Vec<String> {
+        if self.test.is_none() {
+            return Vec::new();
+        }
+        let runs = self.source_runs().into_iter().filter(|run| run.scored);
+        runs.map(|run| short_key(&run.key).to_owned()).collect()
+    }
+
+    /// `+16.8 [13.1, 20.6]`.
+    pub(super) fn difference_text(&self, unit: DisplayUnit) -> String {
+        self.test.as_ref().map_or("–".to_owned(), |test| {
+            format!(
+                "{} {}",
+                unit.format_signed(test.difference.value),
+                unit.format_interval(&test.difference)
+            )
+        })
+    }
+
+    /// The number of seeds with the sign of the mean, and the spread of all.
+    pub(super) fn seeds_text(&self, unit: DisplayUnit) -> String {
+        let Some(test) = &self.test else {
+            return "–".to_owned();
+        };
+        let spread = test.difference.std_between_seeds();
+        let spread = spread.map_or(String::new(), |std| {
+            format!(", sd {}", unit.format_value(std))
+        });
+        format!(
+            "{}/{}{spread}",
+            test.agreeing_seeds(),
+            test.difference.seeds
+        )
+    }
+
+    /// The difference of each seed.
+    pub(super) fn by_seed_text(&self, unit: DisplayUnit) -> String {
+        let seeds = self.test.iter().flat_map(|test| &test.difference.by_seed);
+        seeds
+            .map(|&value| unit.format_signed(value))
+            .collect::<Vec<_>>()
+            .join(" · ")
+    }
+}
+
+/// The failed and missing runs by label and key.
+pub(super) fn unfinished_runs_text<'r>(runs: impl IntoIterator<Item = &'r SourceRun>) -> String {
+    runs.into_iter()
+        .filter(|run| run.state != "done")
+        .map(|run| {
+            let error = run.error.as_ref();
+            let error = error.map_or(String::new(), |error| format!(": {error}"));
+            let (label, key, state) = (&run.label, short_key(&run.key), &run.state);
+            format!("{label} ({key}) {state}{error}")
+        })
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// The first digits of a key, enough for `rise-lab show`.
+fn short_key(key: &str) -> &str {
+    &key[..key.len().min(8)]
 }

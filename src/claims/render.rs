@@ -1,68 +1,78 @@
-//! From verdicts, and nothing else, to files: pages through the report's templates, figures, JSON.
+//! The files of the claims' report: pages through the report's templates, figures, JSON.
 
 use serde::Serialize;
 
+use crate::domain::plural;
 use crate::report::{
-    Chart, Figure, ForestRow, ReportError, ReportFile, ReportSection, count_noun, page,
+    Chart, DisplayUnit, Figure, ForestRow, ReportError, ReportFile, ReportSection, page,
     render_figure,
 };
 use crate::stats::MeanEstimate;
 
-use super::format;
+use super::file::Comparator;
 use super::outcome::{
-    ClaimComparison, ClaimGroup, ClaimOutcome, ClaimResult, ClaimVerdict, ClaimsReport, Operand,
-    ResolvedComparator,
+    ClaimComparison, ClaimGroup, ClaimOutcome, ClaimResult, ClaimVerdict, ClaimsReport,
+    ExperimentRunCounts, Operand,
 };
 
-/// The file that tells the claims' report from any other folder.
+/// The file that marks a folder as the claims' report.
 pub const SENTINEL: &str = "claims.json";
 
 #[derive(Serialize)]
-struct ClaimsPage<'v> {
+struct ClaimsPage<'r> {
     counts: Vec<(&'static str, usize)>,
-    #[serde(rename = "rows")]
-    groups: Vec<ClaimGroupView<'v>>,
+    groups: Vec<ClaimGroupView<'r>>,
     figures: Vec<FigureView>,
-    experiments: Vec<(&'v str, String)>,
+    experiments: Vec<(&'r str, String)>,
 }
 
 #[derive(Serialize)]
-struct ClaimGroupView<'v> {
-    id: &'v str,
-    title: &'v str,
-    claims: Vec<ClaimView<'v>>,
+struct ClaimGroupView<'r> {
+    id: &'r str,
+    title: &'r str,
+    claims: Vec<ClaimView<'r>>,
 }
 
 #[derive(Serialize)]
-struct ClaimView<'v> {
-    id: &'v str,
-    statement: &'v str,
-    source: &'v str,
-    population: &'v str,
-    experiment: &'v str,
-    #[serde(rename = "compared")]
-    comparison: &'v str,
-    #[serde(rename = "stakes")]
+struct ClaimView<'r> {
+    id: &'r str,
+    statement: &'r str,
+    source: &'r str,
+    population: &'r str,
+    experiment: &'r str,
+    comparison: &'r str,
     hypothesis: String,
-    unit: &'v str,
-    outcomes: Vec<OutcomeView>,
+    unit: &'r str,
+    outcomes: Vec<OutcomeText>,
 }
 
+/// An outcome as the terminal and the pages show it.
 #[derive(Serialize)]
-struct OutcomeView {
-    regime: String,
-    verdict: &'static str,
-    tone: &'static str,
-    difference: String,
-    left: String,
-    right: String,
-    #[serde(rename = "p")]
-    p_value: String,
-    problems: String,
-    seeds: String,
-    by_seed: String,
-    runs: Vec<String>,
-    remarks: Vec<String>,
+pub struct OutcomeText {
+    /// The regime; empty if there is only one.
+    pub regime: String,
+    /// The verdict.
+    pub verdict: &'static str,
+    /// The style class of the verdict.
+    pub tone: &'static str,
+    /// The difference with its interval.
+    pub difference: String,
+    /// The left side with its estimate.
+    pub left: String,
+    /// The right side with its estimate.
+    pub right: String,
+    /// The corrected p value.
+    pub p_value: String,
+    /// The number of problems; empty without a test.
+    pub problems: String,
+    /// The number of seeds with the sign of the mean, and the spread of all.
+    pub seeds: String,
+    /// The difference of each seed.
+    pub by_seed: String,
+    /// Short keys of the runs.
+    pub runs: Vec<String>,
+    /// Remarks to the verdict.
+    pub remarks: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -78,34 +88,31 @@ struct FigureView {
 ///
 /// # Errors
 /// If a figure cannot be drawn or a template is broken.
-pub fn render(verdicts: &ClaimsReport) -> Result<Vec<ReportFile>, ReportError> {
+pub fn render(report: &ClaimsReport) -> Result<Vec<ReportFile>, ReportError> {
     let mut files = vec![ReportFile {
         path: SENTINEL.to_owned(),
-        bytes: verdicts.to_json().into_bytes(),
+        bytes: report.to_json().into_bytes(),
     }];
     let mut figures = Vec::new();
-    for figure in forest_figures(verdicts) {
-        let made = render_figure(&figure)?;
-        files.extend(made.files);
+    for figure in forest_figures(report) {
+        let rendered = render_figure(&figure)?;
+        files.extend(rendered.files);
         figures.push(FigureView {
             id: figure.id,
             title: figure.title,
             caption: figure.caption,
-            svg: made.inline_svg,
+            svg: rendered.inline_svg,
         });
     }
     let view = ClaimsPage {
         counts: ClaimVerdict::ALL
-            .map(|verdict| {
-                (
-                    verdict.verb(verdicts.count_verdict(verdict)),
-                    verdicts.count_verdict(verdict),
-                )
-            })
-            .to_vec(),
-        groups: verdicts.groups.iter().map(group_view).collect(),
+            .into_iter()
+            .map(|verdict| (verdict, report.count_verdict(verdict)))
+            .map(|(verdict, count)| (verdict.verb(count), count))
+            .collect(),
+        groups: report.groups.iter().map(group_view).collect(),
         figures,
-        experiments: verdicts
+        experiments: report
             .experiments
             .iter()
             .map(|experiment| (experiment.name.as_str(), run_counts_text(experiment)))
@@ -117,28 +124,25 @@ pub fn render(verdicts: &ClaimsReport) -> Result<Vec<ReportFile>, ReportError> {
     Ok(files)
 }
 
-fn run_counts_text(experiment: &super::ExperimentRunCounts) -> String {
+fn run_counts_text(experiment: &ExperimentRunCounts) -> String {
     if !experiment.in_store && !experiment.carried_over {
         return "not in this store".to_owned();
     }
-    let runs = count_noun(
-        experiment.done + experiment.failed + experiment.missing,
-        "run",
-    );
-    let kept = if experiment.carried_over {
-        "; not in this store, verdicts as in the report before"
+    let (done, failed, missing) = (experiment.done, experiment.failed, experiment.missing);
+    let runs = plural(done + failed + missing, "run");
+    let origin = if experiment.carried_over {
+        "; not in this store, verdicts from an earlier report"
     } else {
         ""
     };
-    let (done, failed, missing) = (experiment.done, experiment.failed, experiment.missing);
-    format!("{runs}: {done} done, {failed} failed, {missing} missing{kept}")
+    format!("{runs}: {done} done, {failed} failed, {missing} missing{origin}")
 }
 
-fn group_view(row: &ClaimGroup) -> ClaimGroupView<'_> {
+fn group_view(group: &ClaimGroup) -> ClaimGroupView<'_> {
     ClaimGroupView {
-        id: &row.id,
-        title: &row.title,
-        claims: row.claims.iter().map(claim_view).collect(),
+        id: &group.id,
+        title: &group.title,
+        claims: group.claims.iter().map(claim_view).collect(),
     }
 }
 
@@ -150,133 +154,135 @@ fn claim_view(claim: &ClaimResult) -> ClaimView<'_> {
         population: &claim.population,
         experiment: &claim.experiment,
         comparison: &claim.comparison,
-        hypothesis: format::hypothesis_text(claim),
+        hypothesis: claim.hypothesis_text(),
         unit: &claim.unit,
         outcomes: claim
             .outcomes
             .iter()
-            .map(|outcome| outcome_view(claim, outcome))
+            .map(|outcome| OutcomeText::new(claim, outcome))
             .collect(),
     }
 }
 
-fn outcome_view(claim: &ClaimResult, outcome: &ClaimOutcome) -> OutcomeView {
-    let unit = format::claim_unit(claim);
-    let part = outcome.decisive_comparison();
-    let told = |tell: &dyn Fn(&ClaimComparison) -> String| part.map(tell).unwrap_or_default();
-    let value = |estimate: &Option<MeanEstimate>| {
-        estimate
-            .as_ref()
-            .map(|e| format!(": {}", unit.format_value(e.value)))
-            .unwrap_or_default()
-    };
-    let side = |side: &Operand| {
-        format!(
-            "{} at {}{}",
-            side.metric,
-            side.checkpoint,
-            value(&side.estimate)
-        )
-    };
-    let tested = part.and_then(|part| part.test.as_ref());
-    OutcomeView {
-        regime: outcome.regime_label(),
-        verdict: outcome.verdict.label(),
-        tone: match outcome.verdict {
-            ClaimVerdict::Holds => "better",
-            ClaimVerdict::Fails => "worse",
-            ClaimVerdict::UnderPowered | ClaimVerdict::NotRun => "missing",
-        },
-        difference: told(&|part| format::difference_text(part, unit)),
-        left: told(&|part| side(&part.left)),
-        right: told(&|part| match &part.right {
-            ResolvedComparator::Measured(other) => side(other),
-            ResolvedComparator::Number(number) => number.to_string(),
-        }),
-        p_value: format::p_value_text(outcome),
-        problems: tested
-            .map(|tested| tested.difference.problems.to_string())
-            .unwrap_or_default(),
-        seeds: told(&|part| format::seeds_text(part, unit)),
-        by_seed: told(&|part| format::by_seed_text(part, unit)),
-        runs: part.map(short_run_keys).unwrap_or_default(),
-        remarks: format::remarks(outcome),
+impl OutcomeText {
+    /// The texts of a claim's outcome.
+    #[must_use]
+    pub fn new(claim: &ClaimResult, outcome: &ClaimOutcome) -> Self {
+        let unit = claim.display_unit();
+        let text = |text: &dyn Fn(&ClaimComparison) -> String| {
+            outcome.decisive_comparison().map_or(String::new(), text)
+        };
+        Self {
+            regime: outcome.regime_label(),
+            verdict: outcome.verdict.label(),
+            tone: match outcome.verdict {
+                ClaimVerdict::Holds => "better",
+                ClaimVerdict::Fails => "worse",
+                ClaimVerdict::UnderPowered | ClaimVerdict::NotRun => "missing",
+            },
+            difference: text(&|comparison| comparison.difference_text(unit)),
+            left: text(&|comparison| operand_text(&comparison.left, unit)),
+            right: text(&|comparison| match &comparison.right {
+                Comparator::Measured(right) => operand_text(right, unit),
+                Comparator::Number(number) => number.to_string(),
+            }),
+            p_value: outcome.p_value_text(),
+            problems: text(&|comparison| {
+                let test = comparison.test.as_ref();
+                test.map_or(String::new(), |test| test.difference.problems.to_string())
+            }),
+            seeds: text(&|comparison| comparison.seeds_text(unit)),
+            by_seed: text(&|comparison| comparison.by_seed_text(unit)),
+            runs: outcome
+                .decisive_comparison()
+                .map(ClaimComparison::short_run_keys)
+                .unwrap_or_default(),
+            remarks: outcome.remarks(),
+        }
     }
 }
 
-/// Short keys of the runs behind a comparison; none where there is no comparison.
-pub fn short_run_keys(part: &ClaimComparison) -> Vec<String> {
-    if part.test.is_none() {
-        return Vec::new();
-    }
-    part.source_runs()
-        .into_iter()
-        .filter(|run| run.scored)
-        .map(|run| format::short_key(&run.key).to_owned())
-        .collect()
+fn operand_text(operand: &Operand, unit: DisplayUnit) -> String {
+    let value = operand.estimate.as_ref().map_or(String::new(), |estimate| {
+        format!(": {}", unit.format_value(estimate.value))
+    });
+    format!("{} at {}{value}", operand.metric, operand.checkpoint)
 }
 
-/// One forest per unit that claims are counted in, points first.
-fn forest_figures(verdicts: &ClaimsReport) -> Vec<Figure> {
+/// One forest per unit of the claims, points first.
+fn forest_figures(report: &ClaimsReport) -> Vec<Figure> {
     let mut units: Vec<&str> = vec!["points"];
-    for claim in verdicts.groups.iter().flat_map(|row| &row.claims) {
+    for claim in report.groups.iter().flat_map(|group| &group.claims) {
         if !units.contains(&claim.unit.as_str()) {
             units.push(&claim.unit);
         }
     }
-    let figure = |unit: &str| {
-        let rows = forest_rows(verdicts, unit);
-        (!rows.is_empty()).then(|| Figure {
-            id: if unit == "points" { "forest".to_owned() } else { format!("forest-{unit}") },
+    units
+        .into_iter()
+        .map(|unit| (unit, forest_rows(report, unit)))
+        .filter(|(_, rows)| !rows.is_empty())
+        .map(|(unit, rows)| Figure {
+            id: if unit == "points" {
+                "forest".to_owned()
+            } else {
+                format!("forest-{unit}")
+            },
             section: ReportSection::Main,
             title: format!("Every claim that was run, in {unit}"),
             caption: format!(
-                "Each row is a claim in a regime: the paired difference in {unit} with its 95 % interval, the mark by \
-                 the verdict; the bar is the claim's margin, the veil beside it what would be too small to matter."
+                "Each row is a claim in a regime: the paired difference in {unit} with its 95 % \
+                 interval, marked by its verdict. The line is the margin; the shaded band holds \
+                 effects too small to matter."
             ),
-            chart: Chart::Forest { x: format!("difference, {unit}"), rows },
+            chart: Chart::Forest {
+                x: format!("difference, {unit}"),
+                rows,
+            },
         })
-    };
-    units.into_iter().filter_map(figure).collect()
+        .collect()
 }
 
-fn forest_rows(verdicts: &ClaimsReport, unit: &str) -> Vec<ForestRow> {
+fn forest_rows(report: &ClaimsReport, unit: &str) -> Vec<ForestRow> {
     let mut rows: Vec<ForestRow> = Vec::new();
-    for row in &verdicts.groups {
-        let mut heading = Some(format!("{} {}", row.id, row.title));
-        for claim in row.claims.iter().filter(|claim| claim.unit == unit) {
-            let (scale, sign) = (
-                format::claim_unit(claim).display_factor(),
-                claim.direction.sign(),
-            );
+    for group in &report.groups {
+        let mut heading = Some(format!("{} {}", group.id, group.title));
+        for claim in group.claims.iter().filter(|claim| claim.unit == unit) {
             for outcome in &claim.outcomes {
-                let tested = outcome
-                    .decisive_comparison()
-                    .and_then(|part| part.test.as_ref());
-                let Some(tested) = tested.filter(|_| outcome.verdict != ClaimVerdict::NotRun)
-                else {
-                    continue;
-                };
-                let MeanEstimate {
-                    value, low, high, ..
-                } = tested.difference;
-                let regime = outcome.regime_label();
-                rows.push(ForestRow {
-                    heading: heading.take(),
-                    label: if regime.is_empty() {
-                        claim.id.clone()
-                    } else {
-                        format!("{} · {regime}", claim.id)
-                    },
-                    estimate: [value, low, high].map(|end| end * scale),
-                    margin: sign * claim.margin,
-                    effect_threshold: sign * (claim.margin + claim.smallest_effect),
-                    verdict: outcome.verdict.label().to_owned(),
-                });
+                if let Some(row) = forest_row(claim, outcome) {
+                    rows.push(ForestRow {
+                        heading: heading.take(),
+                        ..row
+                    });
+                }
             }
         }
     }
     rows
+}
+
+/// The row of an outcome; none if it was not run.
+fn forest_row(claim: &ClaimResult, outcome: &ClaimOutcome) -> Option<ForestRow> {
+    let comparison = outcome
+        .decisive_comparison()
+        .filter(|_| outcome.verdict != ClaimVerdict::NotRun)?;
+    let MeanEstimate {
+        value, low, high, ..
+    } = comparison.test.as_ref()?.difference;
+    let scale = claim.display_unit().display_factor();
+    let sign = claim.direction.sign();
+    let regime = outcome.regime_label();
+    Some(ForestRow {
+        heading: None,
+        label: if regime.is_empty() {
+            claim.id.clone()
+        } else {
+            format!("{} · {regime}", claim.id)
+        },
+        estimate: [value, low, high].map(|end| end * scale).into(),
+        margin: sign * claim.margin,
+        effect_threshold: sign * (claim.margin + claim.smallest_effect),
+        verdict: outcome.verdict.label().to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -296,15 +302,15 @@ mod tests {
     #[test]
     fn the_page_as_markdown() {
         let page = text("index.md");
-        // Rows without claims look alike.
+        // Groups without claims look alike.
         let (start, rest) = page.split_once("\n## E2").unwrap();
         let (_, end) = rest.split_once("\n## E16").unwrap();
         insta::assert_snapshot!(format!("{start}\n...\n## E16{end}"), @r#"
             # Claims
 
-            What the runs in the store say of the claims that were stated: 2 hold, 1 fails, 3 under-powered, 1 not run.
+            The verdicts of the stored runs on the claims: 2 hold, 1 fails, 3 under-powered, 1 not run.
 
-            A claim *holds* where the interval of the difference passes its margin, *fails* where the interval leaves no room for a difference of interest, and is *under-powered* where the data cannot tell. Differences are paired by problem and seed; intervals are 95 % percentile bootstrap intervals over problems with seeds held fixed; p values come from two-sided sign-flip tests over problems, are corrected by Holm over all claims and regimes of a row, and must agree with the interval. *Seeds* says how many seeds have a difference of the same sign as all together, and the standard deviation between them.
+            A claim *holds* if the interval of the difference passes its margin. It *fails* if the interval excludes every effect that would matter. It is *under-powered* if the data allow both. Differences are paired by problem and seed. Intervals are 95 % percentile bootstrap intervals over problems, with seeds fixed. P values come from two-sided sign-flip tests over problems, corrected by Holm over all claims and regimes of a group; they must agree with the interval. *Seeds* counts the seeds whose difference has the sign of the mean, and gives the standard deviation between seeds.
 
             - E1 Main result on a weak base: E1-improves (holds, under-powered); E1-base-does-not (holds, under-powered)
             - E2 Main result on a strong base: no claim
@@ -323,9 +329,9 @@ mod tests {
             - E15 Retry texts: no claim
             - E16 The systems it is compared with: E16-above-sft (under-powered)
 
-            ![Every claim that was run, in points](figures/forest.png)
+            ![Every claim that was run, in points](figures/forest.svg)
 
-            Each row is a claim in a regime: the paired difference in points with its 95 % interval, the mark by the verdict; the bar is the claim's margin, the veil beside it what would be too small to matter.
+            Each row is a claim in a regime: the paired difference in points with its 95 % interval, marked by its verdict. The line is the margin; the shaded band holds effects too small to matter.
 
             ## E1 Main result on a weak base
 
@@ -333,18 +339,18 @@ mod tests {
 
             RISE improves over its own turns. (Table 1, caption.)
 
-            m1@t5 of the last checkpoint where method = rise, above its m1@t1; of interest from 2 points on. Experiment ablations; 60 made-up problems.
+            m1@t5 of the last checkpoint where method = rise, above its m1@t1; smallest effect 2 points. Experiment ablations; 60 made-up problems.
 
             | regime | verdict | difference, points | p (Holm) | problems | seeds | by seed | compared | runs |
             |---|---|---:|---:|---:|---|---|---|---|
             | base = weak | **holds** | +25.8 [18.3, 34.2] | \< 0.001 | 60 | 2/2, sd 13.0 | +35.0 · +16.7 | m1@t5 at round 2: 76.7; m1@t1 at round 2: 50.8 | 77ff8202 c4530143 |
-            | base = strong | **under-powered**: clear by its interval, not after correction over the row | +15.0 [3.3, 28.3] | 0.070 | 60 | 1/1 | +15.0 | m1@t5 at round 2: 86.7; m1@t1 at round 2: 71.7 | 1d7eefde |
+            | base = strong | **under-powered**: clear by its interval, not after correction over the group | +15.0 [3.3, 28.3] | 0.070 | 60 | 1/1 | +15.0 | m1@t5 at round 2: 86.7; m1@t1 at round 2: 71.7 | 1d7eefde |
 
             ### E1-base-does-not
 
             The base does not improve over its own turns. (Table 1, direction only.)
 
-            m1@t5 of checkpoint base where method = rise, not above its m1@t1; of interest from 2 points on. Experiment ablations.
+            m1@t5 of checkpoint base where method = rise, not above its m1@t1; smallest effect 2 points. Experiment ablations.
 
             | regime | verdict | difference, points | p (Holm) | problems | seeds | by seed | compared | runs |
             |---|---|---:|---:|---:|---|---|---|---|
@@ -358,30 +364,30 @@ mod tests {
 
             RISE is above SFT on \| any metric. (ours.)
 
-            m1@t5 of the last checkpoint where base = weak, method = rise, weighting = exp(0.4), above each of m1@t1 of the last checkpoint where base = weak, method = sft; m5@t1 of the last checkpoint where base = weak, method = sft; of interest from 2 points on. Experiment ablations.
+            m1@t5 of the last checkpoint where base = weak, method = rise, weighting = exp(0.4), above each of m1@t1 of the last checkpoint where base = weak, method = sft; m5@t1 of the last checkpoint where base = weak, method = sft; smallest effect 2 points. Experiment ablations.
 
             | regime | verdict | difference, points | p (Holm) | problems | seeds | by seed | compared | runs |
             |---|---|---:|---:|---:|---|---|---|---|
             |  | **under-powered** | −3.3 [−15.0, 8.3] | 0.774 | 60 | 1/1 | −3.3 | m1@t5 at round 2: 76.7; m5@t1 at sft: 86.7 | 77ff8202 c4530143 56699860 |
 
-            ## Where it comes from
+            ## Experiments
 
             - ablations: 6 runs: 6 done, 0 failed, 0 missing
             - pass-at-b: not in this store
 
-            Every number with its whole keys and selections is in `claims.json`.
+            `claims.json` has every number, with whole keys and exact selections.
         "#);
     }
 
     #[test]
-    fn the_page_is_one_file_that_needs_no_network_and_shows_every_row() {
+    fn the_page_is_one_file_that_needs_no_network_and_shows_every_group() {
         let page = text("index.html");
         let outside = page.replace("http://www.w3.org/2000/svg", "");
         assert!(
             !outside.contains("http") && !outside.contains("src=") && !outside.contains("@import")
         );
-        for row in 1..=16 {
-            assert!(page.contains(&format!("id=\"E{row}\"")), "E{row}");
+        for group in 1..=16 {
+            assert!(page.contains(&format!("id=\"E{group}\"")), "E{group}");
         }
         assert!(page.contains("<svg class=\"figure\"") && page.contains("under-powered"));
     }
@@ -399,7 +405,7 @@ mod tests {
             ["E1-improves · base = weak", "E1-improves · base = strong"]
         );
         assert_eq!(rows.len(), 6);
-        // 1 point to pass, of interest from 3 on.
+        // 1 point to pass, the smallest effect ends at 3.
         assert_eq!((rows[4].margin, rows[4].effect_threshold), (1.0, 3.0));
         assert_eq!(rows.iter().filter(|row| row.heading.is_some()).count(), 3);
     }

@@ -1,257 +1,275 @@
-//! Which runs, checkpoint and metric a claim means, among those of its experiment.
-//!
-//! Responsible for finding one setting per side and regime, and for telling names that do not exist.
-//! Must not know what is made of the scores.
+//! The runs, checkpoint and metric that a claim names, among those of its experiment.
 
 use std::collections::BTreeSet;
 
 use crate::config::{AxisLabels, Diagnostic};
-use crate::report::Analysis;
+use crate::report::{Analysis, ConditionId};
 
-use super::claim::{Claim, Comparator, MeasuredQuantity};
+use super::file::{Claim, MeasuredQuantity, join_path};
 
-/// A value on each axis that a claim is settled per.
+/// A value on each axis of the claim's `per`.
 pub type RegimeValues = Vec<(String, String)>;
 
-/// What is wrong with a claim's axes, values, checkpoints and metrics, given the runs that there are.
-pub fn check_references(claim: &Claim, study: &Analysis<'_>) -> Vec<Diagnostic> {
-    let mut faults = check_operand(claim, study, &["left"], &claim.left);
-    for (at, right) in claim.right.iter().enumerate() {
-        if let Comparator::Quantity(quantity) = right {
-            let steps = claim.right_side_path(at);
-            faults.extend(check_operand(
-                claim,
-                study,
-                &steps.iter().map(String::as_str).collect::<Vec<_>>(),
-                quantity,
-            ));
-        }
+/// The axes, values, checkpoints and metrics of a claim that its experiment does not have.
+pub fn check_references(claim: &Claim, analysis: &Analysis<'_>) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    for (path, quantity) in claim.quantities() {
+        diagnostics.extend(check_selector(claim, analysis, &path, quantity));
+        diagnostics.extend(check_names(claim, analysis, &path, quantity));
     }
-    for (at, axis) in claim.per_axes.iter().enumerate() {
-        if axis_values(study, axis).is_empty() {
-            let complaint = format!("no run of `{}` has an axis `{axis}`", claim.experiment);
-            faults.push(claim.toml.unknown_value(
-                &["per", &at.to_string()],
-                complaint,
+    for (index, axis) in claim.per_axes.iter().enumerate() {
+        if axis_values(analysis, axis).is_empty() {
+            diagnostics.push(claim.table.unknown_value(
+                &["per", &index.to_string()],
+                unknown_axis_message(claim, axis),
                 axis,
-                &axis_names(study),
+                &axis_names(analysis),
             ));
         }
     }
-    faults
+    diagnostics
 }
 
-/// What is wrong with what is written on one side.
-fn check_operand(
+fn check_selector(
     claim: &Claim,
-    study: &Analysis<'_>,
-    side: &[&str],
+    analysis: &Analysis<'_>,
+    side: &[String],
     quantity: &MeasuredQuantity,
 ) -> Vec<Diagnostic> {
-    let (written, experiment) = (&claim.toml, &claim.experiment);
-    let steps = |more: &[&'static str]| [side, more].concat();
-    let mut faults = Vec::new();
+    let mut diagnostics = Vec::new();
     for (axis, label) in &quantity.selector {
-        let place = [side, &["where", axis.as_str()]].concat();
-        if !written.contains(&place) {
-            continue; // It is told where it is written, on the left.
+        let path = join_path(side, &["where", axis.as_str()]);
+        if !claim.table.contains(&path) {
+            continue; // The left side, which it comes from, has the diagnostic.
         }
-        let labels = axis_values(study, axis);
+        let labels = axis_values(analysis, axis);
         if labels.is_empty() {
-            let complaint = format!("no run of `{experiment}` has an axis `{axis}`");
-            faults.push(written.unknown_key(&place, complaint, &axis_names(study)));
+            let message = unknown_axis_message(claim, axis);
+            let known = axis_names(analysis);
+            diagnostics.push(claim.table.unknown_key(&path, message, &known));
         } else if !labels.contains(label) {
-            let complaint = format!("no run of `{experiment}` has `{axis}` = `{label}`");
+            let experiment = &claim.experiment;
+            let message = format!("no run of `{experiment}` has `{axis}` = `{label}`");
             let known: Vec<&str> = labels.iter().map(String::as_str).collect();
-            faults.push(written.unknown_value(&place, complaint, label, &known));
+            diagnostics.push(claim.table.unknown_value(&path, message, label, &known));
         }
     }
-    let known: Vec<&str> = metric_names(study).into_iter().collect();
-    for (field, metric) in [
-        ("metric", Some(&quantity.metric)),
-        ("over", quantity.subtracted_metric.as_ref()),
-    ] {
-        let Some(metric) = metric.filter(|metric| !known.contains(&metric.as_str())) else {
-            continue;
-        };
-        if written.contains(&steps(&[field])) {
-            let complaint = format!("there is no metric `{metric}` in this store");
-            faults.push(written.unknown_value(&steps(&[field]), complaint, metric, &known));
-        }
-    }
-    let checkpoint = &quantity.checkpoint;
-    let known = checkpoint_names(study);
-    if written.contains(&steps(&["checkpoint"])) && !known.contains(&checkpoint.as_str()) {
-        let complaint = format!("no run of `{experiment}` has a checkpoint `{checkpoint}`");
-        faults.push(written.unknown_value(&steps(&["checkpoint"]), complaint, checkpoint, &known));
-    }
-    faults
+    diagnostics
 }
 
-fn metric_names<'f>(study: &Analysis<'f>) -> BTreeSet<&'f str> {
-    study
+/// Checks the names of metrics and of the checkpoint.
+fn check_names(
+    claim: &Claim,
+    analysis: &Analysis<'_>,
+    side: &[String],
+    quantity: &MeasuredQuantity,
+) -> Vec<Diagnostic> {
+    let metrics: BTreeSet<&str> = analysis
         .data
         .metrics
         .iter()
         .map(|row| row.name.as_str())
-        .collect()
+        .collect();
+    let metrics: Vec<&str> = metrics.into_iter().collect();
+    let checkpoints = checkpoint_names(analysis);
+    let missing_metric = "there is no metric `{}` in this store";
+    let missing_checkpoint = format!("no run of `{}` has a checkpoint `{{}}`", claim.experiment);
+    let over = quantity.subtracted_metric.as_ref();
+    [
+        ("metric", Some(&quantity.metric), &metrics, missing_metric),
+        ("over", over, &metrics, missing_metric),
+        (
+            "checkpoint",
+            Some(&quantity.checkpoint),
+            &checkpoints,
+            missing_checkpoint.as_str(),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(field, name, known, message)| {
+        let (name, path) = (name?, join_path(side, &[field]));
+        let is_wrong = claim.table.contains(&path) && !known.contains(&name.as_str());
+        let message = message.replace("{}", name);
+        is_wrong.then(|| claim.table.unknown_value(&path, message, name, known))
+    })
+    .collect()
 }
 
-fn axis_names<'s>(study: &'s Analysis<'_>) -> Vec<&'s str> {
-    study.axes.iter().map(String::as_str).collect()
+fn unknown_axis_message(claim: &Claim, axis: &str) -> String {
+    format!("no run of `{}` has an axis `{axis}`", claim.experiment)
 }
 
-/// The values that settings have on an axis, in order of first appearance.
-fn axis_values(study: &Analysis<'_>, axis: &str) -> Vec<String> {
+fn axis_names<'a>(analysis: &'a Analysis<'_>) -> Vec<&'a str> {
+    analysis.axes.iter().map(String::as_str).collect()
+}
+
+/// The values of all conditions on an axis, in order of first appearance.
+fn axis_values(analysis: &Analysis<'_>, axis: &str) -> Vec<String> {
     let mut values: Vec<String> = Vec::new();
-    for value in (0..study.conditions.len()).filter_map(|at| study.axis_value(at, axis)) {
-        if !values.contains(&value) {
-            values.push(value);
-        }
+    for condition in analysis.conditions() {
+        let value = analysis.axis_value(condition, axis);
+        values.extend(value.filter(|value| !values.contains(value)));
     }
     values
 }
 
-fn checkpoint_names<'f>(study: &Analysis<'f>) -> Vec<&'f str> {
+fn checkpoint_names<'d>(analysis: &Analysis<'d>) -> Vec<&'d str> {
     let mut names = vec!["first", "last"];
-    for checkpoint in study.data.runs.iter().flat_map(|run| &run.checkpoints) {
-        if !names.contains(&checkpoint.name.as_str()) {
+    for checkpoint in analysis.data.runs.iter().flat_map(|run| &run.checkpoints) {
+        if !names.contains(&&*checkpoint.name) {
             names.push(&checkpoint.name);
         }
     }
     names
 }
 
-/// The regimes in which a claim is settled: every combination of values on its `per` axes that some
-/// run has; one without values where it has no such axes.
-pub fn claim_regimes(claim: &Claim, study: &Analysis<'_>) -> Vec<RegimeValues> {
+/// The regimes of a claim: every combination of values on its `per` axes that some run has; one
+/// regime without values if `per` is empty.
+pub fn claim_regimes(claim: &Claim, analysis: &Analysis<'_>) -> Vec<RegimeValues> {
     let mut regimes: Vec<RegimeValues> = Vec::new();
-    for setting in 0..study.conditions.len() {
-        let value = |axis: &String| Some((axis.clone(), study.axis_value(setting, axis)?));
-        let Some(regime) = claim
+    for condition in analysis.conditions() {
+        let regime: Option<RegimeValues> = claim
             .per_axes
             .iter()
-            .map(value)
-            .collect::<Option<RegimeValues>>()
-        else {
-            continue;
-        };
-        // A value that one side names is not a regime of its own.
-        let named = regime.iter().all(|(axis, value)| {
-            claim
-                .left
-                .selector
-                .get(axis)
-                .is_none_or(|label| label == value)
+            .map(|axis| Some((axis.clone(), analysis.axis_value(condition, axis)?)))
+            .collect();
+        // The left side may fix the value of a `per` axis.
+        let fitting = regime.filter(|regime| {
+            regime.iter().all(|(axis, value)| {
+                let fixed = claim.left.selector.get(axis);
+                fixed.is_none_or(|fixed| fixed == value)
+            })
         });
-        if named && !regimes.contains(&regime) {
-            regimes.push(regime);
-        }
+        regimes.extend(fitting.filter(|regime| !regimes.contains(regime)));
     }
     regimes
 }
 
-/// The setting that a side means in a regime; none where no run has these values.
+/// The condition of a side in a regime; none if no run has these values.
 ///
-/// An axis that is named nowhere has the value of the setting `beside` it, where there is such a run,
-/// and else the experiment's baseline value. Regimes are never filled in so: which base model or task is
-/// meant has to be said.
+/// An axis without value takes the value of the `other` side's condition if a run has it, else the
+/// experiment's baseline value. Neither rule chooses between the experiment's regimes: a claim must
+/// name its base model and its task.
 ///
 /// # Errors
-/// The axes in which the settings that could be meant differ, where there are still several.
+/// If several conditions match: the axes in which they differ.
 pub fn select_condition(
-    study: &Analysis<'_>,
-    cells: &AxisLabels,
+    analysis: &Analysis<'_>,
+    selector: &AxisLabels,
     regime: &RegimeValues,
-    beside: Option<usize>,
-) -> Result<Option<usize>, String> {
-    let mut named: AxisLabels = regime.iter().cloned().collect();
-    named.extend(cells.clone());
-    let fits = |&at: &usize| {
-        named
-            .iter()
-            .all(|(axis, label)| study.axis_value(at, axis).as_ref() == Some(label))
-    };
-    let could: Vec<usize> = (0..study.conditions.len()).filter(fits).collect();
-    let open: Vec<&String> = study
-        .axes
-        .iter()
-        .filter(|axis| !named.contains_key(*axis))
-        .collect();
-    let only = |fits: &dyn Fn(usize) -> bool| {
-        let mut found = could.iter().copied().filter(|&at| fits(at));
-        found.next().filter(|_| found.next().is_none())
-    };
-    let same = |at, other| {
-        open.iter()
-            .all(|axis| study.axis_value(at, axis) == study.axis_value(other, axis))
-    };
-    let alike = || only(&|at| beside.is_some_and(|other| same(at, other)));
-    let usual = |axis: &String, at| {
-        study
-            .axis_value(at, axis)
-            .is_none_or(|value| study.baseline.get(axis) == Some(&value))
-    };
-    let separate = open.iter().any(|axis| {
-        study.regime_axes.contains(axis) && distinct_values(study, &could, axis).len() > 1
-    });
-    let at_baseline = || only(&|at| !separate && open.iter().all(|axis| usual(axis, at)));
-    if could.is_empty() {
+    other: Option<ConditionId>,
+) -> Result<Option<ConditionId>, String> {
+    let mut fixed: AxisLabels = regime.iter().cloned().collect();
+    fixed.extend(selector.clone());
+    let matching = matching_conditions(analysis, &fixed);
+    if matching.is_empty() {
         return Ok(None);
     }
-    let found = only(&|_| true).or_else(alike).or_else(at_baseline);
-    found
+    let open: Vec<&String> = analysis
+        .axes
+        .iter()
+        .filter(|axis| !fixed.contains_key(*axis))
+        .collect();
+    only(&matching, |_| true)
+        .or_else(|| {
+            let other = other?;
+            only(&matching, |condition| {
+                open.iter().all(|axis| {
+                    analysis.axis_value(condition, axis) == analysis.axis_value(other, axis)
+                })
+            })
+        })
+        .or_else(|| {
+            let several_regimes = open.iter().any(|axis| {
+                analysis.regime_axes.contains(axis)
+                    && distinct_values(analysis, &matching, axis).len() > 1
+            });
+            only(&matching, |condition| {
+                !several_regimes && is_baseline(analysis, condition, &open)
+            })
+        })
         .map(Some)
-        .ok_or_else(|| ambiguity_message(study, &could, &open))
+        .ok_or_else(|| ambiguity_message(analysis, &matching, &open))
 }
 
-/// The values that some settings have on an axis.
-fn distinct_values(study: &Analysis<'_>, settings: &[usize], axis: &str) -> BTreeSet<String> {
-    settings
-        .iter()
-        .filter_map(|&at| study.axis_value(at, axis))
+fn matching_conditions(analysis: &Analysis<'_>, values: &AxisLabels) -> Vec<ConditionId> {
+    analysis
+        .conditions()
+        .filter(|&condition| {
+            values
+                .iter()
+                .all(|(axis, label)| analysis.axis_value(condition, axis).as_ref() == Some(label))
+        })
         .collect()
 }
 
-fn ambiguity_message(study: &Analysis<'_>, could: &[usize], open: &[&String]) -> String {
-    let of = |axis: &&String| {
-        let labels: Vec<String> = distinct_values(study, could, axis).into_iter().collect();
-        (labels.len() > 1).then(|| format!("`{axis}` ({})", labels.join(", ")))
-    };
-    let axes: Vec<String> = open.iter().filter_map(of).collect();
-    format!(
-        "{} settings fit, which differ in {}",
-        could.len(),
-        axes.join(" and ")
-    )
+/// The only condition that passes.
+fn only(conditions: &[ConditionId], passes: impl Fn(ConditionId) -> bool) -> Option<ConditionId> {
+    let mut passing = conditions.iter().copied().filter(|&at| passes(at));
+    passing.next().filter(|_| passing.next().is_none())
 }
 
-/// The checkpoint that is meant by a name; why there is none, if there is none.
+/// Whether a condition has the experiment's baseline value on some axes.
+fn is_baseline(analysis: &Analysis<'_>, condition: ConditionId, axes: &[&String]) -> bool {
+    axes.iter().all(|axis| {
+        let value = analysis.axis_value(condition, axis);
+        value.is_none_or(|value| analysis.baseline.get(*axis) == Some(&value))
+    })
+}
+
+/// The values of some conditions on an axis.
+fn distinct_values(
+    analysis: &Analysis<'_>,
+    conditions: &[ConditionId],
+    axis: &str,
+) -> BTreeSet<String> {
+    conditions
+        .iter()
+        .filter_map(|&condition| analysis.axis_value(condition, axis))
+        .collect()
+}
+
+fn ambiguity_message(
+    analysis: &Analysis<'_>,
+    matching: &[ConditionId],
+    open: &[&String],
+) -> String {
+    let differences: Vec<String> = open
+        .iter()
+        .filter_map(|axis| {
+            let values = distinct_values(analysis, matching, axis);
+            let labels: Vec<String> = values.into_iter().collect();
+            (labels.len() > 1).then(|| format!("`{axis}` ({})", labels.join(", ")))
+        })
+        .collect();
+    let (count, differences) = (matching.len(), differences.join(" and "));
+    format!("{count} conditions match, which differ in {differences}")
+}
+
+/// The name of a checkpoint of a condition.
+///
+/// # Errors
+/// If there is none: the reason.
 pub fn select_checkpoint(
-    study: &Analysis<'_>,
-    setting: usize,
+    analysis: &Analysis<'_>,
+    condition: ConditionId,
     name: &str,
 ) -> Result<String, String> {
-    let runs = &study.conditions[setting].runs;
-    let names: Vec<&str> = runs[0]
-        .checkpoints
-        .iter()
-        .map(|checkpoint| checkpoint.name.as_str())
-        .collect();
-    let found = match name {
-        "last" => {
-            return study
-                .last_checkpoint(setting)
-                .map(str::to_owned)
-                .ok_or_else(|| "no run is finished".to_owned());
-        }
-        "first" => names.first().copied(),
-        name => names.iter().copied().find(|known| *known == name),
+    if name == "last" {
+        let last = analysis.last_checkpoint(condition);
+        return last
+            .map(|last| last.name.to_string())
+            .ok_or_else(|| "no run is finished".to_owned());
+    }
+    let checkpoints = &analysis.runs(condition)[0].checkpoints;
+    let names: Vec<&str> = checkpoints.iter().map(|c| &*c.name).collect();
+    let found = if name == "first" {
+        names.first()
+    } else {
+        names.iter().find(|known| **known == name)
     };
-    found.map(str::to_owned).ok_or_else(|| {
-        format!(
-            "its runs have no checkpoint `{name}` (they have {})",
-            names.join(", ")
-        )
+    found.map(|&found| found.to_owned()).ok_or_else(|| {
+        let names = names.join(", ");
+        format!("its runs have no checkpoint `{name}` (they have {names})")
     })
 }

@@ -1,40 +1,49 @@
-//! What may be typed: clap's types and the help texts, and nothing that they lead to.
+//! The command line: its commands and the options that they share.
 //!
-//! Hides clap from the rest of the program. What was typed is turned into opened files and
-//! resolved settings by `environment.rs`, `experiment.rs` and the commands.
+//! Hides clap from the rest of the program; a command's own options are in its file.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use crate::model::Precision;
-
-use super::error;
-
-mod model;
-
-pub use model::{
-    ChatArguments, CheckpointArguments, ExportArguments, InspectArguments, ModelCommand,
-};
+use super::commands::backends::BackendsArguments;
+use super::commands::base::BaseArguments;
+use super::commands::claims::ClaimsArguments;
+use super::commands::model::ModelCommand;
+use super::commands::query::QueryArguments;
+use super::commands::report::ReportArguments;
+use super::commands::rescore::RescoreArguments;
+use super::commands::runs::RunsArguments;
+use super::commands::show::ShowArguments;
+use super::commands::sweep::SweepArguments;
+use super::error::EXIT_CODES_HELP;
 
 /// A laboratory for studying how language models learn to correct themselves.
 ///
-/// An experiment file in TOML stands for a sweep of trainings. `rise-lab sweep` performs them,
-/// logs everything to a database, and leaves a report.
+/// An experiment file in TOML describes a sweep of trainings. `rise-lab sweep` runs them, records
+/// everything in a database, and writes a report.
 #[derive(Debug, Parser)]
-#[command(name = "rise-lab", version, arg_required_else_help = true, max_term_width = 100, after_help = error::HELP)]
+#[command(
+    name = "rise-lab",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = EXIT_CODES_HELP
+)]
 pub struct CliArguments {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: CliCommand,
-    /// What goes with every command.
+    /// Options of every command.
     #[command(flatten)]
     pub global: GlobalArguments,
 }
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Options of every command")]
+#[command(next_help_heading = "Global options")]
 pub struct GlobalArguments {
     /// Keep the database and all checkpoints in this folder
     #[arg(
@@ -46,7 +55,7 @@ pub struct GlobalArguments {
         hide_env_values = true
     )]
     pub store: PathBuf,
-    /// Answer for people, or as JSON: one document, or one object with a `reason` per line while work goes on
+    /// Output format: human or json (JSON lines during a sweep)
     #[arg(
         long,
         global = true,
@@ -55,7 +64,7 @@ pub struct GlobalArguments {
         hide_possible_values = true
     )]
     pub format: OutputFormat,
-    /// Say nothing but the answer and errors
+    /// Print only results and errors
     #[arg(long, short, global = true)]
     pub quiet: bool,
     /// Colour the output: auto, always or never
@@ -69,7 +78,7 @@ pub struct GlobalArguments {
     pub color: ColorChoice,
 }
 
-/// How answers are written.
+/// The form of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
     /// Tables and sentences.
@@ -78,7 +87,7 @@ pub enum OutputFormat {
     Json,
 }
 
-/// When colours are used.
+/// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
     /// On a terminal, unless `NO_COLOR` is set.
@@ -92,31 +101,31 @@ pub enum ColorChoice {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum CliCommand {
-    /// Perform every run of an experiment and write its report; the same command goes on after a stop
+    /// Run an experiment and write its report; resumes after a stop
     Sweep(SweepArguments),
-    /// Show an experiment's runs, shared stages, what is done and the time it will take; touches nothing
-    Plan(PlanArguments),
-    /// Show the data of an experiment: files, splits, known errors, leaks; touches nothing
-    Data(DataArguments),
-    /// Write the report of an experiment from the database
+    /// Show an experiment's runs, stages and time; changes nothing
+    Plan(ExperimentArguments),
+    /// Check an experiment's data: files, splits, errors, leaks
+    Data(ExperimentArguments),
+    /// Write an experiment's report from the store
     Report(ReportArguments),
-    /// Grade and score texts that are in the store once more, beside what is there; samples nothing
+    /// Re-grade and re-score stored outputs
     Rescore(RescoreArguments),
-    /// Tell what the runs in the store say of the claims in a file, and write their report
+    /// Check a claims file against stored runs
     Claims(ClaimsArguments),
     /// List runs
     Runs(RunsArguments),
-    /// Show one run: its settings, stages and scores
+    /// Show one run's settings, stages and scores
     Show(ShowArguments),
-    /// Show how far the experiments in this store are
+    /// Show the progress of every experiment
     Status,
-    /// Ask the database in SQL; reads only
+    /// Query the database in SQL; read-only
     Query(QueryArguments),
-    /// Build a base model from its recipe and compare it with the one that is shipped
+    /// Build a base model and compare it with the shipped one
     Base(BaseArguments),
-    /// List backends and their devices, or check that they compute what `flex` computes
+    /// List backends and devices, or check them against `flex`
     Backends(BackendsArguments),
-    /// Look into checkpoints, write them for other programs, and talk to them
+    /// Inspect, export or chat with a checkpoint
     #[command(subcommand)]
     Model(ModelCommand),
     /// Execute stages for a coordinator
@@ -124,228 +133,64 @@ pub enum CliCommand {
     Worker,
 }
 
-/// An experiment file and what replaces parts of it.
+/// An experiment file and the replacements for its settings.
 #[derive(Clone, Debug, Args)]
 pub struct ExperimentArguments {
     /// The experiment file
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Replace a setting of the file, e.g. --set train.epochs=1; may be repeated
+    /// Replace a setting, e.g. --set train.epochs=1; repeatable
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,
     /// Use this backend instead of the file's
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
-    /// Use this seed alone instead of the file's
+    /// Use only this seed instead of the file's
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
-    /// Work on this many cores at a time [default: all]
+    /// Use this many cores [default: all]
     #[arg(long, short, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
 }
 
-/// `rise-lab sweep`.
-#[derive(Debug, Args)]
-pub struct SweepArguments {
-    /// The experiment.
-    #[command(flatten)]
-    pub experiment: ExperimentArguments,
-    /// Write the report into a folder of the experiment's name under this one
-    #[arg(long, value_name = "DIR", default_value = "reports")]
-    pub out: PathBuf,
-    /// Leave the report out
-    #[arg(long)]
-    pub no_report: bool,
-    /// Check everything and show the plan, but do not begin
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Begin even if a run is expected to need more memory than its device has
-    #[arg(long)]
-    pub no_memory_check: bool,
-}
-
-/// `rise-lab plan`.
-#[derive(Debug, Args)]
-pub struct PlanArguments {
-    /// The experiment.
-    #[command(flatten)]
-    pub experiment: ExperimentArguments,
-}
-
-/// `rise-lab data`.
-#[derive(Debug, Args)]
-pub struct DataArguments {
-    /// The experiment.
-    #[command(flatten)]
-    pub experiment: ExperimentArguments,
-}
-
-/// `rise-lab report`.
-#[derive(Debug, Args)]
-pub struct ReportArguments {
-    /// The experiment file, or the name of an experiment in the database
-    #[arg(value_name = "EXPERIMENT")]
-    pub experiment: String,
-    /// Write the report into a folder of the experiment's name under this one
-    #[arg(long, value_name = "DIR", default_value = "reports")]
-    pub out: PathBuf,
-}
-
-/// `rise-lab backends`.
-#[derive(Debug, Args)]
-pub struct BackendsArguments {
-    /// List (the default), or check
-    #[arg(value_enum, default_value = "list")]
-    pub action: BackendsAction,
-    /// Only this one, e.g. vulkan or tch:1 [default: every device of every backend compiled in]
-    #[arg(value_name = "BACKEND")]
-    pub backend: Option<String>,
-    /// Compare in these numbers alone: f32 or bf16
-    #[arg(long, value_name = "NUMBERS", value_parser = precision)]
-    pub precision: Option<Precision>,
-    /// Ask drivers in this very process, which a driver that crashes then ends; for debuggers
-    #[arg(long)]
-    pub in_process: bool,
-}
-
-fn precision(text: &str) -> Result<Precision, String> {
-    let named = Precision::ALL
-        .into_iter()
-        .find(|precision| precision.name() == text);
-    named.ok_or_else(|| "there are f32 and bf16".to_owned())
-}
-
-/// What `rise-lab backends` does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum BackendsAction {
-    /// Which backends are compiled in, and the devices that they find
-    List,
-    /// Run a small model on each device and compare it with `flex`
-    Check,
-}
-
-/// `rise-lab rescore`.
-#[derive(Debug, Args)]
-pub struct RescoreArguments {
-    /// Experiment files, or names of experiments in the database [default: all]
-    #[arg(value_name = "EXPERIMENT")]
-    pub experiments: Vec<String>,
-    /// Only this grader, e.g. rise-compat or 'rise-compat(gold-comma=false)' [default: every one that
-    /// applies]
-    #[arg(long, value_name = "NAME")]
-    pub grader: Option<String>,
-    /// Say what is missing, but add nothing
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-/// `rise-lab claims`.
-#[derive(Debug, Args)]
-pub struct ClaimsArguments {
-    /// Show only the claims about these experiments, by name or file [default: all]
-    #[arg(value_name = "EXPERIMENT")]
-    pub experiments: Vec<String>,
-    /// The file of claims
-    #[arg(long, value_name = "FILE", default_value = "experiments/claims.toml")]
-    pub file: PathBuf,
-    /// Where an experiment is not in this store, keep its verdicts from this claims.json of an earlier report
-    #[arg(long, value_name = "FILE")]
-    pub earlier: Option<PathBuf>,
-    /// Write the report of all claims into the folder `claims` under this one
-    #[arg(long, value_name = "DIR", default_value = "reports")]
-    pub out: PathBuf,
-}
-
-/// `rise-lab runs`.
-#[derive(Debug, Args)]
-pub struct RunsArguments {
-    /// Only runs of this experiment
-    #[arg(long, value_name = "NAME")]
-    pub experiment: Option<String>,
-    /// Only runs in this state: queued, running, done, failed or interrupted
-    #[arg(long, value_name = "STATUS", hide_possible_values = true)]
-    pub status: Option<StatusArgument>,
-    /// Only runs with this value on an axis, e.g. --where weighting=uniform; may be repeated
-    #[arg(long, value_name = "AXIS=VALUE")]
-    pub r#where: Vec<String>,
-}
-
-/// The states of a run, as typed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum StatusArgument {
-    /// Not begun.
-    Queued,
-    /// Being worked on.
-    Running,
-    /// Finished.
-    Done,
-    /// Ended with an error.
-    Failed,
-    /// Left unfinished.
-    Interrupted,
-}
-
-/// `rise-lab show`.
-#[derive(Debug, Args)]
-pub struct ShowArguments {
-    /// A run's label, the first digits of its key, or experiment/label
-    #[arg(value_name = "RUN")]
-    pub run: String,
-}
-
-/// `rise-lab query`.
-#[derive(Debug, Args)]
-pub struct QueryArguments {
-    /// One SELECT statement; `SELECT name, sql FROM sqlite_schema` lists every table and view
-    #[arg(value_name = "SQL")]
-    pub sql: String,
-    /// Give at most this many rows
-    #[arg(long, value_name = "ROWS", default_value_t = 1000)]
-    pub limit: usize,
-}
-
-/// `rise-lab base`.
-#[derive(Debug, Args)]
-pub struct BaseArguments {
-    /// The base model's recipe
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// Train it anew even if a checkpoint is shipped or in the store
-    #[arg(long)]
-    pub rebuild: bool,
-    /// Write checkpoint and tokenizer into this folder
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Write checkpoint, tokenizer and their hashes beside the recipe, to be shipped with it
-    #[arg(long, conflicts_with = "out")]
-    pub ship: bool,
+/// Reads a name as an experiment file spells it, e.g. `bf16` or `neutral`.
+///
+/// # Errors
+/// If there is no such name: the names to use.
+pub fn parse_name<T: DeserializeOwned>(typed: &str) -> Result<T, String> {
+    serde_json::from_value(Value::String(typed.to_owned())).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{Command, CommandFactory};
 
     use super::*;
 
-    /// The long help of a command, as on a terminal of 100 columns.
-    fn help(path: &[&str]) -> String {
-        let mut command = CliArguments::command().term_width(100);
-        command.build();
-        let found = path.iter().fold(&mut command, |command, name| {
-            command
-                .find_subcommand_mut(name)
-                .expect("the command exists")
-        });
-        found.render_help().to_string()
+    /// The help of a command on a terminal of 100 columns, without the global options.
+    fn help(command: &mut Command) -> String {
+        let text = command.render_help().to_string();
+        let own = text.split("\nGlobal options:").next().unwrap_or_default();
+        own.trim_end().to_owned()
+    }
+
+    /// The help of a command and of all commands below it.
+    fn all_help(command: &mut Command) -> Vec<String> {
+        let mut pages = vec![help(command)];
+        for below in command
+            .get_subcommands_mut()
+            .filter(|below| below.get_name() != "help" && !below.is_hide_set())
+        {
+            pages.extend(all_help(below));
+        }
+        pages
     }
 
     #[test]
     fn every_option_is_well_formed_and_explained() {
         CliArguments::command().debug_assert();
         let all = CliArguments::command();
-        let nested = all
-            .get_subcommands()
-            .flat_map(clap::Command::get_subcommands);
+        let nested = all.get_subcommands().flat_map(Command::get_subcommands);
         for command in all.get_subcommands().chain(nested) {
             for argument in command.get_arguments() {
                 assert!(
@@ -359,58 +204,60 @@ mod tests {
     }
 
     #[test]
-    fn the_program_tells_its_commands_and_exit_codes() {
-        insta::assert_snapshot!(help(&[]), @"
-            A laboratory for studying how language models learn to correct themselves
+    fn the_program_shows_its_global_options_and_exit_codes() {
+        let mut command = CliArguments::command().term_width(100);
+        let text = command.render_help().to_string();
+        let end = text.split("\n\n").skip(4).collect::<Vec<_>>().join("\n\n");
+        insta::assert_snapshot!(end, @"
+        Global options:
+              --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
+                                 [default: .rise-lab]
+              --format <FORMAT>  Output format: human or json (JSON lines during a sweep) [default: human]
+          -q, --quiet            Print only results and errors
+              --color <WHEN>     Colour the output: auto, always or never [default: auto]
 
-            Usage: rise-lab [OPTIONS] <COMMAND>
-
-            Commands:
-              sweep     Perform every run of an experiment and write its report; the same command goes on after
-                        a stop
-              plan      Show an experiment's runs, shared stages, what is done and the time it will take;
-                        touches nothing
-              data      Show the data of an experiment: files, splits, known errors, leaks; touches nothing
-              report    Write the report of an experiment from the database
-              rescore   Grade and score texts that are in the store once more, beside what is there; samples
-                        nothing
-              claims    Tell what the runs in the store say of the claims in a file, and write their report
-              runs      List runs
-              show      Show one run: its settings, stages and scores
-              status    Show how far the experiments in this store are
-              query     Ask the database in SQL; reads only
-              base      Build a base model from its recipe and compare it with the one that is shipped
-              backends  List backends and their devices, or check that they compute what `flex` computes
-              model     Look into checkpoints, write them for other programs, and talk to them
-              help      Print this message or the help of the given subcommand(s)
-
-            Options:
-              -h, --help     Print help (see more with '--help')
-              -V, --version  Print version
-
-            Options of every command:
-                  --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
-                                     [default: .rise-lab]
-                  --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
-                                     per line while work goes on [default: human]
-              -q, --quiet            Say nothing but the answer and errors
-                  --color <WHEN>     Colour the output: auto, always or never [default: auto]
-
-            Exit codes:
-              0  everything is fine
-              1  a bug in rise-lab
-              2  wrong usage, or a file that cannot be used; nothing was begun
-              3  some runs failed; the others are done
-              4  interrupted; the same command goes on
-              5  the store is in use, of a newer version, or not ours
-              6  something could not be written (no space, no permission)
+        Exit codes:
+          0  success
+          1  a bug in rise-lab
+          2  wrong usage or an unusable file; nothing was started
+          3  some runs failed; the others are done
+          4  interrupted; the same command resumes
+          5  the store is busy, newer than rise-lab, or not a store
+          6  a file cannot be written (no space, no permission)
         ");
     }
 
     #[test]
-    fn sweep_is_explained() {
-        insta::assert_snapshot!(help(&["sweep"]), @r"
-        Perform every run of an experiment and write its report; the same command goes on after a stop
+    fn every_command_is_explained() {
+        let mut command = CliArguments::command().term_width(100);
+        command.build();
+        insta::assert_snapshot!(all_help(&mut command).join("\n\n\n"), @"
+        A laboratory for studying how language models learn to correct themselves
+
+        Usage: rise-lab [OPTIONS] <COMMAND>
+
+        Commands:
+          sweep     Run an experiment and write its report; resumes after a stop
+          plan      Show an experiment's runs, stages and time; changes nothing
+          data      Check an experiment's data: files, splits, errors, leaks
+          report    Write an experiment's report from the store
+          rescore   Re-grade and re-score stored outputs
+          claims    Check a claims file against stored runs
+          runs      List runs
+          show      Show one run's settings, stages and scores
+          status    Show the progress of every experiment
+          query     Query the database in SQL; read-only
+          base      Build a base model and compare it with the shipped one
+          backends  List backends and devices, or check them against `flex`
+          model     Inspect, export or chat with a checkpoint
+          help      Print this message or the help of the given subcommand(s)
+
+        Options:
+          -h, --help     Print help (see more with '--help')
+          -V, --version  Print version
+
+
+        Run an experiment and write its report; resumes after a stop
 
         Usage: rise-lab sweep [OPTIONS] <FILE>
 
@@ -418,31 +265,18 @@ mod tests {
           <FILE>  The experiment file
 
         Options:
-              --set <PATH=VALUE>  Replace a setting of the file, e.g. --set train.epochs=1; may be repeated
+              --set <PATH=VALUE>  Replace a setting, e.g. --set train.epochs=1; repeatable
               --backend <NAME>    Use this backend instead of the file's
-              --seed <NUMBER>     Use this seed alone instead of the file's
-          -j, --jobs <NUMBER>     Work on this many cores at a time [default: all]
-              --out <DIR>         Write the report into a folder of the experiment's name under this one
-                                  [default: reports]
-              --no-report         Leave the report out
-              --dry-run           Check everything and show the plan, but do not begin
-              --no-memory-check   Begin even if a run is expected to need more memory than its device has
+              --seed <NUMBER>     Use only this seed instead of the file's
+          -j, --jobs <NUMBER>     Use this many cores [default: all]
+              --out <DIR>         Write the report into DIR/EXPERIMENT [default: reports]
+              --no-report         Skip the report
+              --dry-run           Check everything and show the plan, but run nothing
+              --no-memory-check   Start even if a run may not fit its device's memory
           -h, --help              Print help
 
-        Options of every command:
-              --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
-                                 [default: .rise-lab]
-              --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
-                                 per line while work goes on [default: human]
-          -q, --quiet            Say nothing but the answer and errors
-              --color <WHEN>     Colour the output: auto, always or never [default: auto]
-        ");
-    }
 
-    #[test]
-    fn plan_is_explained() {
-        insta::assert_snapshot!(help(&["plan"]), @r"
-        Show an experiment's runs, shared stages, what is done and the time it will take; touches nothing
+        Show an experiment's runs, stages and time; changes nothing
 
         Usage: rise-lab plan [OPTIONS] <FILE>
 
@@ -450,168 +284,112 @@ mod tests {
           <FILE>  The experiment file
 
         Options:
-              --set <PATH=VALUE>  Replace a setting of the file, e.g. --set train.epochs=1; may be repeated
+              --set <PATH=VALUE>  Replace a setting, e.g. --set train.epochs=1; repeatable
               --backend <NAME>    Use this backend instead of the file's
-              --seed <NUMBER>     Use this seed alone instead of the file's
-          -j, --jobs <NUMBER>     Work on this many cores at a time [default: all]
+              --seed <NUMBER>     Use only this seed instead of the file's
+          -j, --jobs <NUMBER>     Use this many cores [default: all]
           -h, --help              Print help
 
-        Options of every command:
-              --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
-                                 [default: .rise-lab]
-              --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
-                                 per line while work goes on [default: human]
-          -q, --quiet            Say nothing but the answer and errors
-              --color <WHEN>     Colour the output: auto, always or never [default: auto]
-        ");
-    }
 
-    #[test]
-    fn report_is_explained() {
-        insta::assert_snapshot!(help(&["report"]), @r"
-        Write the report of an experiment from the database
+        Check an experiment's data: files, splits, errors, leaks
 
-        Usage: rise-lab report [OPTIONS] <EXPERIMENT>
+        Usage: rise-lab data [OPTIONS] <FILE>
 
         Arguments:
-          <EXPERIMENT>  The experiment file, or the name of an experiment in the database
+          <FILE>  The experiment file
 
         Options:
-              --out <DIR>  Write the report into a folder of the experiment's name under this one [default:
-                           reports]
-          -h, --help       Print help
+              --set <PATH=VALUE>  Replace a setting, e.g. --set train.epochs=1; repeatable
+              --backend <NAME>    Use this backend instead of the file's
+              --seed <NUMBER>     Use only this seed instead of the file's
+          -j, --jobs <NUMBER>     Use this many cores [default: all]
+          -h, --help              Print help
 
-        Options of every command:
-              --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
-                                 [default: .rise-lab]
-              --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
-                                 per line while work goes on [default: human]
-          -q, --quiet            Say nothing but the answer and errors
-              --color <WHEN>     Colour the output: auto, always or never [default: auto]
-        ");
-    }
 
-    #[test]
-    fn rescore_is_explained() {
-        insta::assert_snapshot!(help(&["rescore"]), @r"
-        Grade and score texts that are in the store once more, beside what is there; samples nothing
+        Write an experiment's report from the store
+
+        Usage: rise-lab report [OPTIONS] [EXPERIMENT]
+
+        Arguments:
+          [EXPERIMENT]  The experiment file, or the name of an experiment in the store
+
+        Options:
+              --from <FILE>  Render a report's context.json; needs no store
+              --out <DIR>    Write into DIR/EXPERIMENT [default: reports], or with --from into DIR
+                             [default: FILE's]
+          -h, --help         Print help
+
+
+        Re-grade and re-score stored outputs
 
         Usage: rise-lab rescore [OPTIONS] [EXPERIMENT]...
 
         Arguments:
-          [EXPERIMENT]...  Experiment files, or names of experiments in the database [default: all]
+          [EXPERIMENT]...  Experiment files or names [default: all in the store]
 
         Options:
-              --grader <NAME>  Only this grader, e.g. rise-compat or 'rise-compat(gold-comma=false)'
-                               [default: every one that applies]
-              --dry-run        Say what is missing, but add nothing
+              --grader <NAME>  Use only this grader, e.g. rise-compat [default: all]
+              --dry-run        Show the missing rows, but add nothing
           -h, --help           Print help
 
-        Options of every command:
-              --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
-                                 [default: .rise-lab]
-              --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
-                                 per line while work goes on [default: human]
-          -q, --quiet            Say nothing but the answer and errors
-              --color <WHEN>     Colour the output: auto, always or never [default: auto]
-        ");
-    }
 
-    #[test]
-    fn runs_is_explained() {
-        insta::assert_snapshot!(help(&["runs"]), @r"
+        Check a claims file against stored runs
+
+        Usage: rise-lab claims [OPTIONS] [EXPERIMENT]...
+
+        Arguments:
+          [EXPERIMENT]...  Show only claims about these experiments [default: all]
+
+        Options:
+              --file <FILE>     The claims file [default: experiments/claims.toml]
+              --earlier <FILE>  Reuse this claims.json for experiments the store lacks
+              --out <DIR>       Write the report of all claims into DIR/claims [default: reports]
+          -h, --help            Print help
+
+
         List runs
 
         Usage: rise-lab runs [OPTIONS]
 
         Options:
-              --experiment <NAME>   Only runs of this experiment
-              --status <STATUS>     Only runs in this state: queued, running, done, failed or interrupted
-              --where <AXIS=VALUE>  Only runs with this value on an axis, e.g. --where weighting=uniform;
-                                    may be repeated
+              --experiment <NAME>   List only runs of this experiment
+              --status <STATUS>     List only queued, running, done, failed or interrupted runs
+              --where <AXIS=VALUE>  List only runs with this value on an axis; repeatable
           -h, --help                Print help
 
-        Options of every command:
-              --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
-                                 [default: .rise-lab]
-              --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
-                                 per line while work goes on [default: human]
-          -q, --quiet            Say nothing but the answer and errors
-              --color <WHEN>     Colour the output: auto, always or never [default: auto]
-        ");
-    }
 
-    #[test]
-    fn show_is_explained() {
-        insta::assert_snapshot!(help(&["show"]), @r"
-        Show one run: its settings, stages and scores
+        Show one run's settings, stages and scores
 
         Usage: rise-lab show [OPTIONS] <RUN>
 
         Arguments:
-          <RUN>  A run's label, the first digits of its key, or experiment/label
+          <RUN>  A run's label, its key's first digits, or experiment/label
 
         Options:
           -h, --help  Print help
 
-        Options of every command:
-              --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
-                                 [default: .rise-lab]
-              --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
-                                 per line while work goes on [default: human]
-          -q, --quiet            Say nothing but the answer and errors
-              --color <WHEN>     Colour the output: auto, always or never [default: auto]
-        ");
-    }
 
-    #[test]
-    fn status_is_explained() {
-        insta::assert_snapshot!(help(&["status"]), @r"
-        Show how far the experiments in this store are
+        Show the progress of every experiment
 
         Usage: rise-lab status [OPTIONS]
 
         Options:
           -h, --help  Print help
 
-        Options of every command:
-              --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
-                                 [default: .rise-lab]
-              --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
-                                 per line while work goes on [default: human]
-          -q, --quiet            Say nothing but the answer and errors
-              --color <WHEN>     Colour the output: auto, always or never [default: auto]
-        ");
-    }
 
-    #[test]
-    fn query_is_explained() {
-        insta::assert_snapshot!(help(&["query"]), @r"
-        Ask the database in SQL; reads only
+        Query the database in SQL; read-only
 
         Usage: rise-lab query [OPTIONS] <SQL>
 
         Arguments:
-          <SQL>  One SELECT statement; `SELECT name, sql FROM sqlite_schema` lists every table and view
+          <SQL>  One SELECT statement; sqlite_schema lists the tables
 
         Options:
-              --limit <ROWS>  Give at most this many rows [default: 1000]
+              --limit <ROWS>  Print at most this many rows [default: 1000]
           -h, --help          Print help
 
-        Options of every command:
-              --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
-                                 [default: .rise-lab]
-              --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
-                                 per line while work goes on [default: human]
-          -q, --quiet            Say nothing but the answer and errors
-              --color <WHEN>     Colour the output: auto, always or never [default: auto]
-        ");
-    }
 
-    #[test]
-    fn base_is_explained() {
-        insta::assert_snapshot!(help(&["base"]), @r"
-        Build a base model from its recipe and compare it with the one that is shipped
+        Build a base model and compare it with the shipped one
 
         Usage: rise-lab base [OPTIONS] <FILE>
 
@@ -619,19 +397,86 @@ mod tests {
           <FILE>  The base model's recipe
 
         Options:
-              --rebuild    Train it anew even if a checkpoint is shipped or in the store
+              --rebuild    Retrain it, even if it is shipped or in the store
               --out <DIR>  Write checkpoint and tokenizer into this folder
-              --ship       Write checkpoint, tokenizer and their hashes beside the recipe, to be shipped
-                           with it
+              --ship       Write checkpoint, tokenizer and hash next to the recipe
           -h, --help       Print help
 
-        Options of every command:
-              --store <DIR>      Keep the database and all checkpoints in this folder [env: RISE_LAB_STORE]
-                                 [default: .rise-lab]
-              --format <FORMAT>  Answer for people, or as JSON: one document, or one object with a `reason`
-                                 per line while work goes on [default: human]
-          -q, --quiet            Say nothing but the answer and errors
-              --color <WHEN>     Colour the output: auto, always or never [default: auto]
+
+        List backends and devices, or check them against `flex`
+
+        Usage: rise-lab backends [OPTIONS] [ACTION] [BACKEND]
+
+        Arguments:
+          [ACTION]   List backends, or check them [default: list] [possible values: list, check]
+          [BACKEND]  Use only this one, e.g. vulkan or tch:1 [default: all]
+
+        Options:
+              --precision <PRECISION>  Compare only in this precision: f32 or bf16
+              --in-process             Probe devices in this process (a crash ends rise-lab)
+          -h, --help                   Print help (see more with '--help')
+
+
+        Inspect, export or chat with a checkpoint
+
+        Usage: rise-lab model [OPTIONS] <COMMAND>
+
+        Commands:
+          inspect  Show a checkpoint's sizes, files, errors and memory needs
+          export   Write a checkpoint for transformers, vLLM and others
+          chat     Chat with a checkpoint over several turns
+          help     Print this message or the help of the given subcommand(s)
+
+        Options:
+          -h, --help  Print help
+
+
+        Show a checkpoint's sizes, files, errors and memory needs
+
+        Usage: rise-lab model inspect [OPTIONS] <PATH|RUN>
+
+        Arguments:
+          <PATH|RUN>  A checkpoint folder, a base-model recipe, or a run
+
+        Options:
+              --checkpoint <NAME>   Use this checkpoint of a run [default: the last finished]
+              --sequences <NUMBER>  Estimate memory for this many sequences at a time [default: 32]
+              --length <TOKENS>     Estimate memory for sequences this long [default: 1024]
+          -h, --help                Print help
+
+
+        Write a checkpoint for transformers, vLLM and others
+
+        Usage: rise-lab model export [OPTIONS] --to <DIR> <PATH|RUN>
+
+        Arguments:
+          <PATH|RUN>  A checkpoint folder, a base-model recipe, or a run
+
+        Options:
+              --checkpoint <NAME>      Use this checkpoint of a run [default: the last finished]
+              --to <DIR>               Write into this folder, which must be new or empty
+              --precision <PRECISION>  Store the weights in this precision: f32 or bf16 [default: f32]
+              --shard-size <SIZE>      Limit one file's size, e.g. 500MB (1 MB = 10^6 bytes) [default: 5GB]
+          -h, --help                   Print help
+
+
+        Chat with a checkpoint over several turns
+
+        Usage: rise-lab model chat [OPTIONS] <PATH|RUN>
+
+        Arguments:
+          <PATH|RUN>  A checkpoint folder, a base-model recipe, or a run
+
+        Options:
+              --checkpoint <NAME>       Use this checkpoint of a run [default: the last finished]
+              --temperature <NUMBER>    Sample at this temperature; 0 is greedy [default: its own]
+              --max-tokens <NUMBER>     Limit the tokens of one answer [default: its own, or 512]
+              --retry <TEXT>            Set the text of /retry: incorrect, neutral or none
+              --repeat-question <BOOL>  Set whether /retry repeats the question: true or false
+              --seed <NUMBER>           Seed the random numbers [default: 0]
+              --precision <PRECISION>   Compute in f32 or bf16 [default: its own, else f32]
+              --backend <NAME>          Compute on this backend [default: flex]
+          -h, --help                    Print help
         ");
     }
 }

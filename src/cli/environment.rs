@@ -1,4 +1,4 @@
-//! What goes with every command, resolved: where the store is and where words go.
+//! The store and the output of a command.
 
 use std::path::PathBuf;
 
@@ -9,17 +9,17 @@ use super::args::GlobalArguments;
 use super::error::CliError;
 use super::output::CliOutput;
 
-/// What goes with every command.
+/// The store and the output of a command.
 #[derive(Clone, Debug)]
 pub struct CliEnvironment {
     /// The store folder.
     pub store_dir: PathBuf,
-    /// Where words go.
+    /// The output.
     pub output: CliOutput,
 }
 
 impl CliEnvironment {
-    /// Resolves what was typed.
+    /// The environment of the global options.
     pub fn new(global: &GlobalArguments) -> Self {
         Self {
             store_dir: global.store.clone(),
@@ -27,7 +27,7 @@ impl CliEnvironment {
         }
     }
 
-    /// The folders of stages.
+    /// The stages' folders.
     pub fn workspace(&self) -> Workspace {
         Workspace::new(&self.store_dir)
     }

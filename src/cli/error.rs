@@ -1,6 +1,4 @@
-//! How the program ends: its exit codes, and the one shape in which every error reaches the user.
-//!
-//! Responsible for which error means which code. Must not know how errors are printed.
+//! Exit codes, and the error type that every command returns.
 
 use std::fmt::Display;
 use std::io;
@@ -14,26 +12,26 @@ use crate::report::ReportError;
 use crate::store::StoreError;
 use crate::sweep::SweepError;
 
-/// The exit codes as `--help` tells them.
-pub const HELP: &str = "\
+/// The exit codes in `--help`.
+pub const EXIT_CODES_HELP: &str = "\
 Exit codes:
-  0  everything is fine
+  0  success
   1  a bug in rise-lab
-  2  wrong usage, or a file that cannot be used; nothing was begun
+  2  wrong usage or an unusable file; nothing was started
   3  some runs failed; the others are done
-  4  interrupted; the same command goes on
-  5  the store is in use, of a newer version, or not ours
-  6  something could not be written (no space, no permission)";
+  4  interrupted; the same command resumes
+  5  the store is busy, newer than rise-lab, or not a store
+  6  a file cannot be written (no space, no permission)";
 
-/// Why the program ends.
+/// The exit code of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitReason {
-    /// Everything is fine.
+    /// Success.
     Success = 0,
     /// A bug.
     Bug = 1,
-    /// Wrong usage, or a file that cannot be used.
+    /// Wrong usage or an unusable file.
     Usage = 2,
     /// Some runs failed.
     RunsFailed = 3,
@@ -41,7 +39,7 @@ pub enum ExitReason {
     Interrupted = 4,
     /// The store is busy, newer, or foreign.
     StoreUnusable = 5,
-    /// Something cannot be written.
+    /// A file cannot be written.
     WriteFailed = 6,
 }
 
@@ -50,14 +48,14 @@ pub enum ExitReason {
 pub struct CliError {
     /// The exit code.
     pub exit: ExitReason,
-    /// What is wrong, with its causes.
+    /// The error with its causes.
     pub error: anyhow::Error,
-    /// What to do, where the error does not say so itself.
+    /// The way out, if the error does not name it.
     pub hint: Option<String>,
 }
 
 impl CliError {
-    /// A fault with this exit code.
+    /// An error with this exit code.
     pub fn new(exit: ExitReason, error: impl Into<anyhow::Error>) -> Self {
         Self {
             exit,
@@ -66,19 +64,19 @@ impl CliError {
         }
     }
 
-    /// A mistake in what was typed.
+    /// A wrong command line.
     pub fn usage(message: impl Display) -> Self {
         Self::new(ExitReason::Usage, anyhow::anyhow!("{message}"))
     }
 
-    /// Something that cannot be written.
+    /// A file or folder that cannot be written.
     pub fn cannot_write(path: &Path, error: io::Error) -> Self {
         let error = anyhow::Error::new(error).context(format!("cannot write {}", path.display()));
         Self::new(ExitReason::WriteFailed, error)
-            .with_hint("check that the place exists, is writable and has room")
+            .with_hint("check that the folder exists, is writable and has free space")
     }
 
-    /// The same fault with a hint.
+    /// The same error with a hint.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -111,7 +109,9 @@ impl From<ReportError> for CliError {
             ReportError::Write { .. } | ReportError::FolderOccupied { .. } => {
                 ExitReason::WriteFailed
             }
-            ReportError::InvalidName(_) | ReportError::InvalidOptions { .. } => ExitReason::Usage,
+            ReportError::InvalidName(_)
+            | ReportError::InvalidOptions { .. }
+            | ReportError::InvalidContext { .. } => ExitReason::Usage,
             ReportError::Figure { .. } | ReportError::Template(_) => ExitReason::Bug,
         };
         Self::new(exit, error)
@@ -124,9 +124,7 @@ impl From<ClaimError> for CliError {
             ClaimError::Config(error) => error.into(),
             ClaimError::Store(error) => error.into(),
             ClaimError::Report(error) => error.into(),
-            ClaimError::UnknownExperiment { .. } | ClaimError::UnusableEarlierReport { .. } => {
-                Self::new(ExitReason::Usage, error)
-            }
+            ClaimError::UnknownExperiment { .. } => Self::new(ExitReason::Usage, error),
         }
     }
 }
@@ -139,7 +137,7 @@ impl From<SweepError> for CliError {
             SweepError::Config(error) => error.into(),
             SweepError::Plan { .. } => Self::new(ExitReason::Usage, error),
             SweepError::SpawnWorker(_) => Self::new(ExitReason::WriteFailed, error).with_hint(
-                "the program file may have been moved or the machine may be out of processes or memory",
+                "check that the program file was not moved, and that processes and memory are left",
             ),
             SweepError::BadResults { .. } => Self::new(ExitReason::RunsFailed, error),
         }
@@ -175,8 +173,8 @@ const fn workspace_exit_reason(error: &WorkspaceError) -> ExitReason {
     }
 }
 
-/// A store that cannot be used as it is has a code of its own, so that a script can wait for a
-/// busy one; mistakes in a query or a name are usage.
+/// An unusable store has its own code, so that a script can wait for a busy one; a wrong query or
+/// name is usage.
 const fn store_exit_reason(error: &StoreError) -> ExitReason {
     match error {
         StoreError::NewerSchema { .. }
@@ -210,19 +208,22 @@ mod tests {
 
     use super::*;
 
+    fn exit_code(error: StoreError) -> u8 {
+        CliError::from(error).exit as u8
+    }
+
     #[test]
     fn a_script_can_tell_a_busy_store_from_a_full_disk_and_a_typo() {
         let path = PathBuf::from("s");
-        let code = |error: StoreError| CliError::from(error).exit as u8;
         assert_eq!(
-            code(StoreError::Busy {
+            exit_code(StoreError::Busy {
                 path: path.clone(),
                 pid: None
             }),
             5
         );
         assert_eq!(
-            code(StoreError::NewerSchema {
+            exit_code(StoreError::NewerSchema {
                 found: 2,
                 known: 1,
                 path: path.clone()
@@ -230,15 +231,15 @@ mod tests {
             5
         );
         assert_eq!(
-            code(StoreError::CannotWrite {
+            exit_code(StoreError::CannotWrite {
                 path: path.clone(),
                 source: "full".into()
             }),
             6
         );
-        assert_eq!(code(StoreError::Missing { path }), 2);
+        assert_eq!(exit_code(StoreError::Missing { path }), 2);
         assert_eq!(
-            code(StoreError::UnknownRun {
+            exit_code(StoreError::UnknownRun {
                 given: "x".into(),
                 nearest: None
             }),
@@ -248,7 +249,7 @@ mod tests {
 
     #[test]
     fn every_code_is_told_in_the_help() {
-        let told: Vec<u8> = HELP
+        let listed: Vec<u8> = EXIT_CODES_HELP
             .lines()
             .filter_map(|line| line.trim().split("  ").next()?.parse().ok())
             .collect();
@@ -261,7 +262,7 @@ mod tests {
             ExitReason::StoreUnusable,
             ExitReason::WriteFailed,
         ];
-        assert_eq!(told, codes.map(|exit| exit as u8));
+        assert_eq!(listed, codes.map(|exit| exit as u8));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! How far a sweep is and how long the rest will take.
+//! Estimates the remaining time of a sweep.
 //!
-//! Expected times are for some laptop; what has been seen so far scales them to this machine. A
-//! plain value that is told the time: it looks at no clock.
+//! Expected times are for a laptop; measured times scale them to this machine. Callers pass the
+//! time, so that tests need no clock.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,11 +13,11 @@ use crate::sweep::forecast_seconds;
 
 use super::format::{format_duration, format_rate};
 
-/// Seconds of expected work that what was seen must outweigh; keeps the first short stages from
-/// throwing the forecast about.
+/// Seconds of expected work that count as measured, so that the first short stages barely move the
+/// forecast.
 const PRIOR_SECONDS: f64 = 20.0;
 
-/// A sweep's stages and what is left of them.
+/// A sweep's stages and its remaining time.
 #[derive(Clone, Debug)]
 pub struct EtaEstimator {
     stages: Vec<StageNode>,
@@ -26,15 +26,15 @@ pub struct EtaEstimator {
     total: usize,
     done: usize,
     jobs: usize,
-    /// Seconds that finished stages took, and were expected to take.
+    /// Seconds that finished stages took, and their expected seconds.
     elapsed_seconds: f64,
     expected_seconds: f64,
     activity_by_slot: BTreeMap<usize, WorkerActivity>,
-    /// Threads of the workers that were told to use more than one.
+    /// Threads of the workers that use more than one.
     threads_by_slot: BTreeMap<usize, usize>,
 }
 
-/// What one worker is doing.
+/// The stage of one worker.
 #[derive(Clone, Debug)]
 pub struct WorkerActivity {
     key: Key,
@@ -52,54 +52,50 @@ struct StageProgress {
     unit: String,
     tokens: u64,
     loss: Option<f64>,
-    /// When progress was first heard of, and where it stood: a resumed stage does not begin at 0.
+    /// Time, units and tokens of the first report: a resumed stage does not start at 0.
     first_report: (Instant, u64, u64),
     last_report: Instant,
 }
 
 impl EtaEstimator {
-    /// The pace of a sweep that is about to begin, with the expected seconds of its open stages.
+    /// The estimator of a sweep that starts, with the expected seconds of its open stages.
     pub fn new(stages: &[StageNode], open: BTreeMap<Key, f64>, jobs: usize) -> Self {
-        let total = stages.len();
-        let done = total - open.len();
-        let stages = stages.to_vec();
-        let (busy, threads) = (BTreeMap::new(), BTreeMap::new());
         Self {
-            stages,
+            stages: stages.to_vec(),
+            total: stages.len(),
+            done: stages.len() - open.len(),
             remaining_seconds: open,
-            total,
-            done,
             jobs,
             elapsed_seconds: 0.0,
             expected_seconds: 0.0,
-            activity_by_slot: busy,
-            threads_by_slot: threads,
+            activity_by_slot: BTreeMap::new(),
+            threads_by_slot: BTreeMap::new(),
         }
     }
 
-    /// A worker has begun a stage.
-    pub fn stage_started(&mut self, seat: usize, stage: &StageNode, now: Instant) {
+    /// A worker has started a stage.
+    pub fn stage_started(&mut self, slot: usize, stage: &StageNode, now: Instant) {
         let activity = WorkerActivity {
             key: stage.key.clone(),
             label: stage.label.clone(),
             expected_seconds: stage.estimated_seconds,
             started: now,
-            threads: self.threads_by_slot.get(&seat).copied().unwrap_or(1),
+            threads: self.threads_by_slot.get(&slot).copied().unwrap_or(1),
             progress: None,
         };
-        self.activity_by_slot.insert(seat, activity);
+        self.activity_by_slot.insert(slot, activity);
     }
 
-    /// A worker uses so many threads from now on.
-    pub fn set_threads(&mut self, seat: usize, threads: usize) {
-        self.threads_by_slot.insert(seat, threads);
-        if let Some(activity) = self.activity_by_slot.get_mut(&seat) {
+    /// A worker uses another number of threads from now on.
+    pub fn set_threads(&mut self, slot: usize, threads: usize) {
+        self.threads_by_slot.insert(slot, threads);
+        if let Some(activity) = self.activity_by_slot.get_mut(&slot) {
             activity.threads = threads;
         }
     }
 
-    /// Something happened inside a worker's stage.
-    pub fn update_progress(&mut self, seat: usize, event: &StageEvent, now: Instant) {
+    /// A worker's stage reports progress.
+    pub fn update_progress(&mut self, slot: usize, event: &StageEvent, now: Instant) {
         let (
             Some(activity),
             StageEvent::Progress {
@@ -109,7 +105,7 @@ impl EtaEstimator {
                 tokens,
                 loss,
             },
-        ) = (self.activity_by_slot.get_mut(&seat), event)
+        ) = (self.activity_by_slot.get_mut(&slot), event)
         else {
             return;
         };
@@ -128,9 +124,9 @@ impl EtaEstimator {
         });
     }
 
-    /// A worker has finished its stage in so many seconds.
-    pub fn stage_finished(&mut self, seat: usize, seconds: f64) {
-        if let Some(activity) = self.activity_by_slot.remove(&seat) {
+    /// A worker has finished its stage in `seconds`.
+    pub fn stage_finished(&mut self, slot: usize, seconds: f64) {
+        if let Some(activity) = self.activity_by_slot.remove(&slot) {
             self.done += usize::from(self.remaining_seconds.remove(&activity.key).is_some());
             self.elapsed_seconds += seconds;
             self.expected_seconds += activity.expected_seconds;
@@ -138,11 +134,11 @@ impl EtaEstimator {
     }
 
     /// A worker has left its stage unfinished.
-    pub fn stage_abandoned(&mut self, seat: usize) {
-        self.activity_by_slot.remove(&seat);
+    pub fn stage_abandoned(&mut self, slot: usize) {
+        self.activity_by_slot.remove(&slot);
     }
 
-    /// A stage will not be finished.
+    /// A stage has failed.
     pub fn remove_stage(&mut self, key: &Key) {
         self.remaining_seconds.remove(key);
     }
@@ -152,12 +148,12 @@ impl EtaEstimator {
         (self.done, self.total)
     }
 
-    /// What the worker in a seat is doing.
-    pub fn activity(&self, seat: usize) -> Option<&WorkerActivity> {
-        self.activity_by_slot.get(&seat)
+    /// The stage of the worker in a slot.
+    pub fn activity(&self, slot: usize) -> Option<&WorkerActivity> {
+        self.activity_by_slot.get(&slot)
     }
 
-    /// What each busy worker is doing, by seat.
+    /// The stage of each busy worker, by slot.
     pub fn activities(&self) -> impl Iterator<Item = &WorkerActivity> {
         self.activity_by_slot.values()
     }
@@ -180,7 +176,7 @@ impl EtaEstimator {
         forecast_seconds(&self.stages, &left, self.jobs)
     }
 
-    /// How much longer than expected work takes here.
+    /// The ratio of measured to expected time on this machine.
     fn time_scale(&self, now: Instant) -> f64 {
         let running = self
             .activity_by_slot
@@ -188,19 +184,19 @@ impl EtaEstimator {
             .filter_map(|activity| activity.elapsed_and_expected(now));
         let (took, expected) = running.fold(
             (self.elapsed_seconds, self.expected_seconds),
-            |(took, expected), pace| (took + pace.0, expected + pace.1),
+            |(took, expected), activity| (took + activity.0, expected + activity.1),
         );
         (took + PRIOR_SECONDS) / (expected + PRIOR_SECONDS)
     }
 }
 
 impl WorkerActivity {
-    /// Which stage it is.
+    /// The stage's label.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// How far it is, from 0 to 1.
+    /// The finished fraction, from 0 to 1.
     pub fn fraction_done(&self) -> f64 {
         self.progress.as_ref().map_or(0.0, |progress| {
             if progress.total == 0 {
@@ -211,7 +207,7 @@ impl WorkerActivity {
         })
     }
 
-    /// Everything about it that fits on a line: units, tokens per second, loss, time left, threads.
+    /// One line: units, threads, tokens per second, loss, time left.
     pub fn details(&self, now: Instant) -> String {
         let Some(progress) = &self.progress else {
             return "starting".to_owned();
@@ -240,10 +236,10 @@ impl WorkerActivity {
 
     fn seconds_left(&self, now: Instant) -> Option<f64> {
         let progress = self.progress.as_ref()?;
-        let (begun, first, _) = progress.first_report;
+        let (start, first, _) = progress.first_report;
         let (units, elapsed) = (
             progress.done.saturating_sub(first) as f64,
-            progress.last_report - begun,
+            progress.last_report - start,
         );
         let silent = now
             .saturating_duration_since(progress.last_report)
@@ -253,7 +249,7 @@ impl WorkerActivity {
         (units > 0.0).then(|| (left - silent).max(0.0))
     }
 
-    /// Seconds that its part done so far took, and was expected to take.
+    /// Seconds that its finished part took, and its expected seconds.
     fn elapsed_and_expected(&self, now: Instant) -> Option<(f64, f64)> {
         let progress = self
             .progress
@@ -272,8 +268,8 @@ impl WorkerActivity {
 
 impl StageProgress {
     fn tokens_per_second(&self) -> Option<f64> {
-        let (begun, _, tokens) = self.first_report;
-        let elapsed = self.last_report - begun;
+        let (start, _, tokens) = self.first_report;
+        let elapsed = self.last_report - start;
         (self.tokens > tokens && elapsed > Duration::from_millis(100))
             .then(|| (self.tokens - tokens) as f64 / elapsed.as_secs_f64())
     }
@@ -281,31 +277,15 @@ impl StageProgress {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::domain::Seed;
-    use crate::pipeline::{StageKind, TrainStage};
+    use crate::cli::fixtures;
+    use crate::pipeline::StageKind;
 
     fn stage(label: &str, inputs: Vec<Key>, estimate: f64) -> StageNode {
-        let spec = TrainStage {
-            start: Key::from_value("start"),
-            examples: Vec::new(),
-            train: serde_json::from_value(json!({})).unwrap(),
-            seed: Seed(0),
-            backend: "flex".to_owned(),
-        };
-        StageNode {
-            key: Key::from_value(label),
-            kind: StageKind::Train,
-            label: label.to_owned(),
-            spec: spec.into(),
-            inputs,
-            estimated_seconds: estimate,
-        }
+        fixtures::stage(StageKind::Train, label, inputs, estimate)
     }
 
-    fn pace(stages: &[StageNode], jobs: usize) -> EtaEstimator {
+    fn estimator(stages: &[StageNode], jobs: usize) -> EtaEstimator {
         let open = stages
             .iter()
             .map(|stage| (stage.key.clone(), stage.estimated_seconds))
@@ -324,33 +304,34 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_line_tells_rate_loss_and_time_left_since_it_went_on() {
+    fn a_worker_line_shows_rate_loss_and_time_left_since_it_resumed() {
         let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
+        let [at_1, at_2, at_12, at_17, at_20] =
+            [1, 2, 12, 17, 20].map(|seconds| start + Duration::from_secs(seconds));
         let stages = [stage("a", vec![], 10.0)];
-        let mut pace = pace(&stages, 1);
-        pace.stage_started(0, &stages[0], start);
-        assert_eq!(pace.activity(0).unwrap().details(at(1)), "starting");
-        pace.update_progress(0, &progress(40, 0), at(2));
-        pace.update_progress(0, &progress(60, 50_000), at(12));
-        let activity = pace.activity(0).unwrap();
+        let mut eta = estimator(&stages, 1);
+        eta.stage_started(0, &stages[0], start);
+        assert_eq!(eta.activity(0).unwrap().details(at_1), "starting");
+        eta.update_progress(0, &progress(40, 0), at_2);
+        eta.update_progress(0, &progress(60, 50_000), at_12);
+        let activity = eta.activity(0).unwrap();
         assert_eq!(
-            activity.details(at(12)),
+            activity.details(at_12),
             "60/100 steps, 5.0k tok/s, loss 1.250, 20 s left"
         );
         assert_eq!(
-            activity.details(at(17)),
+            activity.details(at_17),
             "60/100 steps, 5.0k tok/s, loss 1.250, 15 s left"
         );
         assert!((activity.fraction_done() - 0.6).abs() < 1e-12);
-        pace.set_threads(0, 2);
+        eta.set_threads(0, 2);
         let shown = "60/100 steps, 2 threads, 5.0k tok/s, loss 1.250, 20 s left";
-        assert_eq!(pace.activity(0).unwrap().details(at(12)), shown);
-        pace.stage_finished(0, 12.0);
-        pace.stage_started(0, &stages[0], at(20));
-        pace.update_progress(0, &progress(1, 0), at(20));
+        assert_eq!(eta.activity(0).unwrap().details(at_12), shown);
+        eta.stage_finished(0, 12.0);
+        eta.stage_started(0, &stages[0], at_20);
+        eta.update_progress(0, &progress(1, 0), at_20);
         assert_eq!(
-            pace.activity(0).unwrap().details(at(20)),
+            eta.activity(0).unwrap().details(at_20),
             "1/100 steps, 2 threads, loss 1.250"
         );
     }
@@ -361,30 +342,27 @@ mod tests {
         let first = stage("a", vec![], 1000.0);
         let second = stage("b", vec![first.key.clone()], 500.0);
         let stages = [first, second];
-        let mut pace = pace(&stages, 2);
-        assert!((pace.seconds_left(start) - 1500.0).abs() < 1e-9);
-        pace.stage_started(0, &stages[0], start);
-        pace.stage_finished(0, 2000.0);
+        let mut eta = estimator(&stages, 2);
+        assert!((eta.seconds_left(start) - 1500.0).abs() < 1e-9);
+        eta.stage_started(0, &stages[0], start);
+        eta.stage_finished(0, 2000.0);
         // (2000 + 20) / (1000 + 20) of 500 s.
         assert!(
-            (pace.seconds_left(start) - 990.196).abs() < 0.01,
+            (eta.seconds_left(start) - 990.196).abs() < 0.01,
             "{}",
-            pace.seconds_left(start)
+            eta.seconds_left(start)
         );
-        assert_eq!(pace.stage_counts(), (1, 2));
+        assert_eq!(eta.stage_counts(), (1, 2));
     }
 
     #[test]
     fn a_failed_stage_is_neither_done_nor_left() {
         let stages = [stage("a", vec![], 10.0)];
-        let mut pace = pace(&stages, 1);
-        pace.stage_started(0, &stages[0], Instant::now());
-        pace.stage_abandoned(0);
-        pace.remove_stage(&stages[0].key);
-        assert_eq!(
-            (pace.stage_counts(), pace.activities().count()),
-            ((0, 1), 0)
-        );
-        assert!(pace.seconds_left(Instant::now()).abs() < 1e-9);
+        let mut eta = estimator(&stages, 1);
+        eta.stage_started(0, &stages[0], Instant::now());
+        eta.stage_abandoned(0);
+        eta.remove_stage(&stages[0].key);
+        assert_eq!((eta.stage_counts(), eta.activities().count()), ((0, 1), 0));
+        assert!(eta.seconds_left(Instant::now()).abs() < 1e-9);
     }
 }

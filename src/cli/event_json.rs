@@ -1,4 +1,4 @@
-//! A sweep's news as JSON objects, one per line, for machines.
+//! Sweep events as JSON objects, one per line.
 
 use serde_json::{Value, json};
 
@@ -6,71 +6,73 @@ use crate::domain::StageEvent;
 use crate::pipeline::StageNode;
 use crate::sweep::SweepEvent;
 
-/// The reason and the content of a line; none for news that machines do not need.
-pub fn json_event(news: &SweepEvent<'_>) -> Option<(&'static str, Value)> {
-    Some(match news {
+/// The reason and the content of a line; none for events that machines do not need.
+pub fn json_event(event: &SweepEvent<'_>) -> Option<(&'static str, Value)> {
+    Some(match event {
         SweepEvent::SweepStarted { stages, open, jobs } => (
             "sweep-started",
             json!({ "stages": stages.len(), "open": open.len(), "workers": jobs }),
         ),
-        SweepEvent::StageStarted { slot: seat, stage } => (
-            "stage-started",
-            stage_fields(stage, json!({ "worker": seat })),
-        ),
-        SweepEvent::ThreadsChanged {
-            slot: seat,
-            threads,
-        } => (
+        SweepEvent::ThreadsChanged { slot, threads } => (
             "worker-threads",
-            json!({ "worker": seat, "threads": threads }),
+            json!({ "worker": slot, "threads": threads }),
         ),
-        SweepEvent::StageEvent {
-            slot: seat,
-            stage,
-            event,
-        } => return json_stage_event(*seat, stage, event),
+        SweepEvent::StopRequested { at_once } => ("stopping", json!({ "at-once": at_once })),
+        other => {
+            let (reason, stage, fields) = json_stage(other)?;
+            (reason, stage_fields(stage, fields))
+        }
+    })
+}
+
+/// The reason, the stage and further fields of an event that is about one stage.
+fn json_stage<'a>(event: &SweepEvent<'a>) -> Option<(&'static str, &'a StageNode, Value)> {
+    Some(match event {
+        SweepEvent::StageStarted { slot, stage } => {
+            ("stage-started", stage, json!({ "worker": slot }))
+        }
+        SweepEvent::StageEvent { slot, stage, event } => {
+            let (reason, fields) = json_stage_event(*slot, event)?;
+            (reason, stage, fields)
+        }
         SweepEvent::StageFinished {
-            slot: seat,
+            slot,
             stage,
             manifest,
         } => {
-            let more = json!({ "worker": seat, "seconds": manifest.seconds, "peak_bytes": manifest.peak_bytes,
+            let fields = json!({
+                "worker": slot, "seconds": manifest.seconds, "peak_bytes": manifest.peak_bytes,
                 "counts": manifest.counts,
             });
-            ("stage-finished", stage_fields(stage, more))
+            ("stage-finished", stage, fields)
         }
-        SweepEvent::StageAdopted { stage } => ("stage-found", stage_fields(stage, json!({}))),
+        SweepEvent::StageAdopted { stage } => ("stage-found", stage, json!({})),
         SweepEvent::StageFailed {
-            slot: seat,
+            slot,
             stage,
             reason,
             lost,
         } => {
-            let more = json!({ "worker": seat, "error": reason, "stages-lost": lost });
-            ("stage-failed", stage_fields(stage, more))
+            let fields = json!({ "worker": slot, "error": reason, "stages-lost": lost });
+            ("stage-failed", stage, fields)
         }
         SweepEvent::WorkerDied {
-            slot: seat,
+            slot,
             stage,
             reason,
         } => (
             "worker-died",
-            stage_fields(stage, json!({ "worker": seat, "error": reason })),
+            stage,
+            json!({ "worker": slot, "error": reason }),
         ),
-        SweepEvent::StageInterrupted { slot: seat, stage } => (
-            "stage-interrupted",
-            stage_fields(stage, json!({ "worker": seat })),
-        ),
-        SweepEvent::StopRequested { at_once } => ("stopping", json!({ "at-once": at_once })),
-        SweepEvent::Tick => return None,
+        SweepEvent::StageInterrupted { slot, stage } => {
+            ("stage-interrupted", stage, json!({ "worker": slot }))
+        }
+        _ => return None,
     })
 }
 
-fn json_stage_event(
-    seat: usize,
-    stage: &StageNode,
-    event: &StageEvent,
-) -> Option<(&'static str, Value)> {
+fn json_stage_event(slot: usize, event: &StageEvent) -> Option<(&'static str, Value)> {
     match event {
         StageEvent::Progress {
             done,
@@ -79,23 +81,22 @@ fn json_stage_event(
             tokens,
             loss,
         } => {
-            let more = json!({
-                "worker": seat, "done": done, "total": total, "unit": unit, "tokens": tokens, "loss": loss,
+            let fields = json!({
+                "worker": slot, "done": done, "total": total, "unit": unit, "tokens": tokens,
+                "loss": loss,
             });
-            Some(("stage-progress", stage_fields(stage, more)))
+            Some(("stage-progress", fields))
         }
-        StageEvent::Note(note) => Some((
-            "note",
-            stage_fields(stage, json!({ "worker": seat, "text": note })),
-        )),
+        StageEvent::Note(note) => Some(("note", json!({ "worker": slot, "text": note }))),
         StageEvent::Point(_) => None,
     }
 }
 
-fn stage_fields(stage: &StageNode, more: Value) -> Value {
+/// The fields that name a stage, followed by others.
+fn stage_fields(stage: &StageNode, fields: Value) -> Value {
     let mut value = json!({ "stage": stage.key, "kind": stage.kind, "label": stage.label });
-    if let (Some(value), Value::Object(more)) = (value.as_object_mut(), more) {
-        value.extend(more);
+    if let (Some(value), Value::Object(fields)) = (value.as_object_mut(), fields) {
+        value.extend(fields);
     }
     value
 }

@@ -1,4 +1,4 @@
-//! Hands a sweep's news on: drawn for people, as JSON lines for machines.
+//! Shows the events of a sweep: as progress for people, as JSON lines for machines.
 
 use crate::sweep::SweepEvent;
 
@@ -7,7 +7,7 @@ use super::event_json;
 use super::output::CliOutput;
 use super::progress::SweepProgress;
 
-/// Listens to a sweep.
+/// Receives the events of a sweep.
 pub struct EventSink {
     output: CliOutput,
     progress: Option<SweepProgress>,
@@ -16,7 +16,7 @@ pub struct EventSink {
 }
 
 impl EventSink {
-    /// A watcher that tells `output`.
+    /// A sink that shows events on `output`.
     pub const fn new(output: CliOutput) -> Self {
         Self {
             output,
@@ -25,9 +25,9 @@ impl EventSink {
         }
     }
 
-    /// Hands on some news.
-    pub fn on_event(&mut self, told: &SweepEvent<'_>) {
-        if let SweepEvent::SweepStarted { stages, open, jobs } = told {
+    /// Shows an event.
+    pub fn on_event(&mut self, event: &SweepEvent<'_>) {
+        if let SweepEvent::SweepStarted { stages, open, jobs } = event {
             self.progress = Some(SweepProgress::new(
                 self.output,
                 stages,
@@ -36,18 +36,18 @@ impl EventSink {
             ));
         }
         if let Some(progress) = &mut self.progress {
-            progress.on_event(told);
+            progress.on_event(event);
         }
         if self.write_error.is_none() {
-            self.write_error = event_json::json_event(told)
-                .and_then(|(reason, about)| self.output.print_event(reason, about).err());
+            self.write_error = event_json::json_event(event)
+                .and_then(|(reason, fields)| self.output.print_event(reason, fields).err());
         }
     }
 
-    /// Clears the screen of what was drawn.
+    /// Removes the progress from the screen.
     ///
     /// # Errors
-    /// If news could not be written.
+    /// If an event could not be written.
     pub fn finish(self) -> Result<(), CliError> {
         if let Some(progress) = self.progress {
             progress.clear();

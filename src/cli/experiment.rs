@@ -1,4 +1,4 @@
-//! From a typed experiment to a checked plan, before any work begins.
+//! Turns the experiment on the command line into a checked plan.
 
 use std::fs;
 use std::path::Path;
@@ -14,19 +14,19 @@ use super::environment::CliEnvironment;
 use super::error::CliError;
 use super::format::format_bytes;
 
-/// An experiment that can be begun.
+/// A checked experiment.
 #[derive(Debug)]
 pub struct PreparedExperiment {
     /// Its runs and stages.
     pub plan: SweepPlan,
-    /// Cores to work on at a time.
+    /// Cores to use.
     pub jobs: usize,
 }
 
 /// Reads, expands and plans an experiment; changes nothing.
 ///
 /// # Errors
-/// If anything about it is wrong: a setting, a base model, a data file, a backend, the key of an API.
+/// If a setting, base model, data file, backend or API key is wrong.
 pub fn prepare_experiment(
     arguments: &ExperimentArguments,
     environment: &CliEnvironment,
@@ -35,12 +35,10 @@ pub fn prepare_experiment(
     let models =
         BaseModelRegistry::new(experiment.models_folder()).with_hash_cache(&environment.store_dir);
     let plan = SweepPlan::from_experiment(experiment, &models, &environment.workspace())?;
-    for cell in &plan.runs {
-        check_backend(&cell.cell.spec.backend)
-            .and_then(|()| check_endpoints(&cell.cell.spec))
-            .map_err(|complaint| {
-                CliError::usage(format!("run `{}`: {complaint}", cell.cell.label))
-            })?;
+    for run in &plan.runs {
+        check_backend(&run.cell.spec.backend)
+            .and_then(|()| check_endpoints(&run.cell.spec))
+            .map_err(|error| CliError::usage(format!("run `{}`: {error}", run.cell.label)))?;
     }
     let jobs = arguments
         .jobs
@@ -48,62 +46,56 @@ pub fn prepare_experiment(
     Ok(PreparedExperiment { plan, jobs })
 }
 
-/// As many workers as there are cores and as fit the memory; on a graphics card one, since each
-/// holds a model of its own there.
+/// As many workers as cores, or as fit the memory; one on a graphics card, since each worker holds
+/// its own model there.
 fn default_jobs(plan: &SweepPlan, capacity: &dyn Fn(&str) -> Option<u64>) -> usize {
-    if plan
-        .runs
-        .iter()
-        .any(|cell| cell.resources.backend != "flex")
-    {
+    if plan.runs.iter().any(|run| run.resources.backend != "flex") {
         return 1;
     }
     let need = plan
         .largest_run()
-        .map_or(1, |cell| cell.resources.peak_memory().0.max(1));
-    let room = capacity("flex").map_or(usize::MAX, |bytes| (bytes / need) as usize);
-    available_cores().min(room).max(1)
+        .map_or(1, |run| run.resources.peak_memory().0.max(1));
+    let fitting = capacity("flex").map_or(usize::MAX, |bytes| (bytes / need) as usize);
+    available_cores().min(fitting).max(1)
 }
 
-/// Makes sure that every run fits the memory of its device, as far as that is known.
+/// Checks that every run fits the memory of its device, if that is known.
 ///
 /// # Errors
-/// If one does not: what it needs, what there is, and what to do.
+/// If a run does not fit: its need, the capacity, and the ways out.
 pub fn check_memory(plan: &SweepPlan) -> Result<(), CliError> {
-    match plan
-        .runs
+    plan.runs
         .iter()
-        .find_map(|cell| memory_error(cell, &device_memory))
-    {
-        Some(fault) => Err(fault),
-        None => Ok(()),
-    }
+        .find_map(|run| memory_error(run, &device_memory))
+        .map_or(Ok(()), Err)
 }
 
-fn memory_error(cell: &SweepRun, capacity: &dyn Fn(&str) -> Option<u64>) -> Option<CliError> {
-    let (need, during) = cell.resources.peak_memory();
-    let held = capacity(&cell.resources.backend).filter(|held| *held < need)?;
-    let (need, held, backend) = (
+fn memory_error(run: &SweepRun, capacity: &dyn Fn(&str) -> Option<u64>) -> Option<CliError> {
+    let (need, activity) = run.resources.peak_memory();
+    let backend = &run.resources.backend;
+    let held = capacity(backend).filter(|held| *held < need)?;
+    let message = format!(
+        "run `{}` needs about {} while {activity}, and the device of `{backend}` has {}",
+        run.cell.label,
         format_bytes(need),
         format_bytes(held),
-        &cell.resources.backend,
     );
-    let label = &cell.cell.label;
-    let complaint = format!(
-        "run `{label}` needs about {need} while {during}, and the device of `{backend}` has {held}"
-    );
-    Some(CliError::usage(complaint).with_hint("train adapters (`train.lora = {}`), use 16 bits (`base = { hf = ..., precision = \"bf16\" }`), or lower `train.batch` or `max_tokens`; `rise-lab plan` shows what needs how much; `--no-memory-check` begins anyway"))
+    Some(CliError::usage(message).with_hint(
+        "train adapters (`train.lora = {}`), use 16 bits (`base = { hf = ..., precision = \"bf16\" }`), \
+         or lower `train.batch` or `max_tokens`; `rise-lab plan` lists the needs; `--no-memory-check` \
+         starts anyway",
+    ))
 }
 
-/// How many processes or threads can work at a time here.
+/// The number of processes or threads that can work at a time.
 pub fn available_cores() -> usize {
     available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Reads an experiment with what replaces parts of it.
+/// Reads an experiment with the replacements on the command line.
 ///
 /// # Errors
-/// If anything in the file or in the replacements is wrong.
+/// If the file or a replacement is wrong.
 pub fn read_experiment(arguments: &ExperimentArguments) -> Result<ExperimentSpec, CliError> {
     let mut overrides = arguments
         .set
@@ -131,10 +123,10 @@ fn parse_override(text: &str) -> Result<(String, String), CliError> {
     }
 }
 
-/// Makes sure that a report can be written into `folder` hours before it is.
+/// Checks that a report can be written into `folder`, hours before it is.
 ///
 /// # Errors
-/// If the folder cannot be made, or nothing can be written into it.
+/// If the folder cannot be created or written.
 pub fn check_writable(folder: &Path) -> Result<(), CliError> {
     let probe = folder.join(format!(".rise-lab-{}", std::process::id()));
     fs::create_dir_all(folder)
@@ -165,8 +157,8 @@ mod tests {
     #[test]
     fn a_run_that_cannot_fit_is_refused_with_what_it_needs() {
         let plan = crate::cli::fixtures::plan();
-        let fault = memory_error(&plan.runs[0], &|_| Some(100 << 20)).unwrap();
-        insta::assert_snapshot!(fault.error, @"run `weighting=uniform seed=0` needs about 102 MB while training, and the device of `flex` has 100 MB");
+        let error = memory_error(&plan.runs[0], &|_| Some(100 << 20)).unwrap();
+        insta::assert_snapshot!(error.error, @"run `weighting=uniform seed=0` needs about 102 MB while training, and the device of `flex` has 100 MB");
         assert!(memory_error(&plan.runs[0], &|_| Some(200 << 20)).is_none());
         assert!(memory_error(&plan.runs[0], &|_| None).is_none());
         assert_eq!(default_jobs(&plan, &|_| Some(110 << 20)), 1);

@@ -3,54 +3,27 @@
 use serde_json::{Value, json};
 
 use crate::config::read_experiment;
-use crate::domain::{Key, Seed};
-use crate::model::footprint::Footprint;
-use crate::pipeline::{
-    ResourceEstimate, RunStages, StageGraph, StageKind, StageManifest, StageNode, TrainStage,
-};
+use crate::pipeline::{StageGraph, StageKind};
 use crate::store::{
-    CheckpointRow, ExperimentRow, MetricRow, PlannedRunRow as RunToStore, PlannedStageRow,
-    ScoreRow, StageResults, Status, Store,
+    CheckpointRow, ExperimentRow, MetricRow, PlannedRunRow, PlannedStageRow, ScoreRow,
+    StageResults, Status, Store, StoreError,
 };
-use crate::sweep::{SweepPlan, SweepRun, expand_experiment};
+use crate::sweep::fixtures::{manifest, sweep_run};
+use crate::sweep::{SweepPlan, expand_experiment};
+
+pub use crate::sweep::fixtures::{key_for, stage};
 
 use super::args::{ColorChoice, GlobalArguments, OutputFormat};
 use super::output::CliOutput;
 
 /// Output without colours.
 pub fn plain_output() -> CliOutput {
-    let store = ".rise-lab".into();
     CliOutput::new(&GlobalArguments {
-        store,
+        store: ".rise-lab".into(),
         format: OutputFormat::Human,
         quiet: true,
         color: ColorChoice::Never,
     })
-}
-
-/// A key made of a name.
-pub fn key_for(name: &str) -> Key {
-    Key::from_bytes(name.as_bytes())
-}
-
-/// A stage of any kind.
-pub fn stage(kind: StageKind, label: &str, inputs: Vec<Key>, estimate: f64) -> StageNode {
-    let spec = TrainStage {
-        start: key_for("start"),
-        examples: Vec::new(),
-        train: serde_json::from_value(json!({}))
-            .expect("every setting of a training has a default"),
-        seed: Seed(0),
-        backend: "flex".to_owned(),
-    };
-    StageNode {
-        key: key_for(label),
-        kind,
-        label: label.to_owned(),
-        spec: spec.into(),
-        inputs,
-        estimated_seconds: estimate,
-    }
 }
 
 /// A plan of two runs that share a base model, which is finished.
@@ -64,86 +37,44 @@ pub fn plan() -> SweepPlan {
     let experiment = read_experiment(&file, &[]).expect("the experiment is right");
     let mut graph = StageGraph::default();
     let base = graph.add(stage(StageKind::Base, "base weak", vec![], 120.0));
-    let cells = expand_experiment(&experiment)
+    let runs = expand_experiment(&experiment)
         .expect("the experiment expands")
         .into_iter()
         .map(|cell| {
-            let train = graph.add(stage(
-                StageKind::Train,
-                &format!("train {}", cell.label),
-                vec![base.clone()],
-                40.0,
-            ));
-            let run = RunStages {
-                stages: vec![base.clone(), train],
-                checkpoints: vec![],
-            };
-            let sampling = Footprint {
-                weights: 4 << 20,
-                cache: 60 << 20,
-                ..Footprint::default()
-            };
-            let training = Footprint {
-                weights: 4 << 20,
-                moments: 8 << 20,
-                activations: 90 << 20,
-                ..Footprint::default()
-            };
-            let needs = ResourceEstimate {
-                backend: "flex".to_owned(),
-                sampling,
-                training: Some(training),
-                checkpoint_bytes: 4 << 20,
-            };
-            SweepRun {
-                key: key_for(&cell.label),
-                cell,
-                stages: run,
-                resources: needs,
-            }
-        });
-    let cells = cells.collect();
-    let finished = [(base.clone(), manifest(&base))].into();
+            let label = format!("train {}", cell.label);
+            let train = graph.add(stage(StageKind::Train, &label, vec![base.clone()], 40.0));
+            sweep_run(cell, vec![base.clone(), train])
+        })
+        .collect();
     SweepPlan {
         experiment,
-        runs: cells,
+        runs,
         graph,
-        finished,
-    }
-}
-
-fn manifest(key: &Key) -> StageManifest {
-    let (counts, origin) = (json!({}), json!({}));
-    StageManifest {
-        key: key.clone(),
-        artifacts: Vec::new(),
-        seconds: 100.0,
-        peak_bytes: None,
-        counts,
-        origin,
+        finished: [(base.clone(), manifest(&base, 100.0))].into(),
     }
 }
 
 /// A store with one run that is done and one that failed.
 pub fn store(folder: &tempfile::TempDir) -> Store {
-    let mut store = Store::open(folder.path()).expect("a new store can be opened");
-    let metric = MetricRow {
+    fill_store(folder).expect("a new store takes sound rows")
+}
+
+fn fill_store(folder: &tempfile::TempDir) -> Result<Store, StoreError> {
+    let mut store = Store::open(folder.path())?;
+    store.record_metrics(&[MetricRow {
         name: "m1@t1".to_owned(),
         version: 1,
         unit: "fraction".to_owned(),
         higher_is_better: Some(true),
         meaning: "First-turn accuracy.".to_owned(),
-    };
-    store
-        .record_metrics(&[metric])
-        .expect("a new metric is recorded");
+    }])?;
     let stages = ["base", "evaluate", "train"].map(|label| PlannedStageRow {
         key: key_for(label),
         kind: label.to_owned(),
         label: format!("{label} weak"),
         inputs: Vec::new(),
     });
-    let row = ExperimentRow {
+    let experiment = ExperimentRow {
         name: "weights".to_owned(),
         question: "Which weighting is best?".to_owned(),
         toml: String::new(),
@@ -153,9 +84,7 @@ pub fn store(folder: &tempfile::TempDir) -> Store {
         run("uniform", 0, &["base", "evaluate"]),
         run("exp(0.4)", 1, &["base", "train"]),
     ];
-    store
-        .record_experiment(&row, &runs, &stages)
-        .expect("the experiment is recorded");
+    store.record_experiment(&experiment, &runs, &stages)?;
     let scores = (0..10).map(|problem| ScoreRow {
         metric: "m1@t1".to_owned(),
         problem: format!("p{problem}"),
@@ -166,29 +95,15 @@ pub fn store(folder: &tempfile::TempDir) -> Store {
         grader: Some(("numeric".to_owned(), 1)),
         ..results()
     };
-    store
-        .record_stage_start(&key_for("base"))
-        .expect("the stage is known");
-    store
-        .record_stage_results(&key_for("base"), &results())
-        .expect("the results are sound");
-    store
-        .record_stage_start(&key_for("evaluate"))
-        .expect("the stage is known");
-    store
-        .record_stage_results(&key_for("evaluate"), &evaluation)
-        .expect("the results are sound");
-    store
-        .record_stage_failure(&key_for("train"), "out of memory")
-        .expect("the stage is known");
-    store
-        .set_run_status("weights", &key_for("uniform"), Status::Done, None)
-        .expect("the run is known");
+    for (label, results) in [("base", results()), ("evaluate", evaluation)] {
+        store.record_stage_start(&key_for(label))?;
+        store.record_stage_results(&key_for(label), &results)?;
+    }
+    store.record_stage_failure(&key_for("train"), "out of memory")?;
+    store.set_run_status("weights", &key_for("uniform"), Status::Done, None)?;
     let error = Some("stage `train weak` failed: out of memory");
-    store
-        .set_run_status("weights", &key_for("exp(0.4)"), Status::Failed, error)
-        .expect("the run is known");
-    store
+    store.set_run_status("weights", &key_for("exp(0.4)"), Status::Failed, error)?;
+    Ok(store)
 }
 
 fn results() -> StageResults {
@@ -200,7 +115,7 @@ fn results() -> StageResults {
     }
 }
 
-fn run(weighting: &str, position: u32, stages: &[&str]) -> RunToStore {
+fn run(weighting: &str, position: u32, stages: &[&str]) -> PlannedRunRow {
     let checkpoint = CheckpointRow {
         run: key_for(weighting),
         position: 0,
@@ -208,7 +123,7 @@ fn run(weighting: &str, position: u32, stages: &[&str]) -> RunToStore {
         weights: key_for("base"),
         evaluation: key_for("evaluate"),
     };
-    RunToStore {
+    PlannedRunRow {
         key: key_for(weighting),
         label: format!("weighting={weighting} seed=0"),
         position,

@@ -1,6 +1,8 @@
-//! Quantities in a few characters: durations, rates, counts, parts.
+//! Formats durations, rates, bytes, counts and proportions.
 
-/// A duration as a person says it: `8 s`, `3 min 20 s`, `1 h 05 min`.
+pub use crate::domain::plural;
+
+/// A duration: `8 s`, `3 min 20 s`, `1 h 05 min`.
 pub fn format_duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
     match whole {
@@ -31,15 +33,22 @@ pub fn format_bytes(bytes: u64) -> String {
     }
 }
 
-/// `1 run`, `3 runs`.
-pub fn plural(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+/// A number with its thousands separated: `6,738,415`.
+pub fn with_thousands_separators(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .filter_map(|group| std::str::from_utf8(group).ok())
+        .collect();
+    groups.join(",")
 }
 
-/// The mean of scores in [0, 1] with its 95 % interval, in per cent.
+/// The mean of scores in [0, 1] with its 95 % interval; none without scores.
 ///
-/// Wilson's score interval for a binomial proportion (Wilson 1927): it stays inside [0, 1] and is
-/// sound near both ends, where a small model's accuracies often are.
+/// Wilson's score interval for a binomial proportion (Wilson 1927) stays inside [0, 1] and holds
+/// near both ends, where a small model's accuracies often are.
 pub fn wilson_interval(scores: &[f64]) -> Option<ProportionEstimate> {
     const Z: f64 = 1.959_963_984_540_054;
     if scores.is_empty() {
@@ -66,7 +75,7 @@ pub struct ProportionEstimate {
     pub low: f64,
     /// Upper end of the 95 % interval.
     pub high: f64,
-    /// How many scores it is made of.
+    /// The number of scores.
     pub n: usize,
 }
 
@@ -109,10 +118,18 @@ mod tests {
 
     #[test]
     fn memory_is_short() {
-        let told = [0, 860_160, 412 << 20, 1_400_000_000]
+        let shown = [0, 860_160, 412 << 20, 1_400_000_000]
             .map(format_bytes)
             .join(", ");
-        assert_eq!(told, "0 kB, 840 kB, 412 MB, 1.3 GB");
+        assert_eq!(shown, "0 kB, 840 kB, 412 MB, 1.3 GB");
+    }
+
+    #[test]
+    fn thousands_stand_apart() {
+        assert_eq!(
+            [0, 999, 1000, 6_738_415_616].map(with_thousands_separators),
+            ["0", "999", "1,000", "6,738,415,616"]
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Ctrl-C and its kin: a request to stop while there is work, the end of the program afterwards.
+//! Handles Ctrl-C: it stops a sweep, and ends the program afterwards.
 
 use std::process;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use crate::sweep::StopSignal;
 
 use super::error::{CliError, ExitReason};
 
-/// Listens for signals from the time it is made.
+/// Handles signals as soon as it is installed.
 pub struct InterruptHandler {
     stop_signal: Arc<StopSignal>,
     is_working: Arc<AtomicBool>,
 }
 
 impl InterruptHandler {
-    /// Begins to listen; once in a process.
+    /// Installs the handler; once per process.
     ///
     /// # Errors
-    /// If the system does not let us.
+    /// If the system refuses it.
     pub fn install() -> Result<Self, CliError> {
         let interrupt = Self {
             stop_signal: Arc::default(),
@@ -39,12 +39,12 @@ impl InterruptHandler {
         Ok(interrupt)
     }
 
-    /// How the work is told.
+    /// The signal that stops the work.
     pub fn stop_signal(&self) -> &StopSignal {
         &self.stop_signal
     }
 
-    /// The work that can be resumed is over: from now on a signal ends the program.
+    /// Ends the resumable work: from now on a signal ends the program.
     pub fn disarm(&self) {
         self.is_working.store(false, Ordering::SeqCst);
     }

@@ -1,9 +1,9 @@
-//! The command line: what is typed, what is answered, how the program ends.
+//! The command line: arguments, results and exit codes.
 //!
-//! How data flows: `args` is what was typed; `environment` and `experiment` resolve it into opened
-//! stores and checked plans; each file in `commands` does one command; `output` is the only place
-//! that prints, `progress` the only one that draws; `exit` is where every error ends. Knows the
-//! parts of the program that do the work, and does none of it.
+//! How data flows: `args` parses the command line; `environment` and `experiment` turn it into open
+//! stores and checked plans; each file in `commands` holds one command with its options; only
+//! `output` prints, and only `progress` draws; `error` gives every error its exit code. The modules
+//! below do the work.
 
 mod args;
 mod commands;
@@ -30,7 +30,7 @@ use self::args::{CliArguments, CliCommand};
 use self::environment::CliEnvironment;
 use self::error::{CliError, ExitReason};
 
-/// Does what the command line asks and tells how it ended; see `rise-lab --help` for the codes.
+/// Runs the command line; `rise-lab --help` lists the exit codes.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = match CliArguments::try_parse() {
@@ -38,22 +38,20 @@ pub fn main() -> ExitCode {
         Err(error) => return print_usage_error(&error),
     };
     let environment = CliEnvironment::new(&arguments.global);
-    let ended = catch_unwind(AssertUnwindSafe(|| {
+    let result = catch_unwind(AssertUnwindSafe(|| {
         run_command(arguments.command, &environment)
     }));
-    let exit = match ended {
+    let exit = match result {
         Ok(Ok(exit)) => exit,
-        Ok(Err(fault)) => {
-            environment.output.print_error(&fault);
-            fault.exit
+        Ok(Err(error)) => {
+            environment.output.print_error(&error);
+            error.exit
         }
         Err(_) => {
-            let fault = CliError::new(
-                ExitReason::Bug,
-                anyhow::anyhow!("rise-lab stumbled over itself, see above"),
-            );
-            environment.output.print_error(&fault);
-            fault.exit
+            let error = anyhow::anyhow!("internal error, see above");
+            let error = CliError::new(ExitReason::Bug, error);
+            environment.output.print_error(&error);
+            error.exit
         }
     };
     ExitCode::from(exit as u8)
@@ -78,9 +76,9 @@ fn run_command(command: CliCommand, environment: &CliEnvironment) -> Result<Exit
     }
 }
 
-/// Help and version are asked for; anything else is wrong usage.
+/// Prints help or version, or the error of a wrong command line.
 fn print_usage_error(error: &clap::Error) -> ExitCode {
-    // Nowhere is left to tell of a failure to.
+    // A failure to print cannot be reported.
     let _ = error.print();
     ExitCode::from(if error.use_stderr() {
         ExitReason::Usage as u8

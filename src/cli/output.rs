@@ -1,6 +1,4 @@
-//! The only place that prints: answers on standard output, everything else on standard error.
-//!
-//! Hides colours and terminals. Must not know what is printed.
+//! Prints: results on standard output, everything else on standard error.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -10,7 +8,7 @@ use serde_json::{Value, json};
 use super::args::{ColorChoice, GlobalArguments, OutputFormat};
 use super::error::{CliError, ExitReason};
 
-/// How a piece of text stands out.
+/// The style of a text.
 #[derive(Clone, Copy, Debug)]
 pub enum TextStyle {
     /// A heading.
@@ -42,7 +40,7 @@ impl TextStyle {
     }
 }
 
-/// Where the program's words go, and in which form.
+/// The output of the program in the chosen form.
 #[derive(Clone, Copy, Debug)]
 pub struct CliOutput {
     format: OutputFormat,
@@ -52,42 +50,35 @@ pub struct CliOutput {
 }
 
 impl CliOutput {
-    /// The output that was asked for.
+    /// The output of the global options.
     pub fn new(global: &GlobalArguments) -> Self {
-        let colour = |terminal: bool| match global.color {
-            ColorChoice::Always => true,
-            ColorChoice::Never => false,
-            ColorChoice::Auto => {
-                terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-            }
-        };
         Self {
             format: global.format,
             quiet: global.quiet,
-            color_stdout: colour(io::stdout().is_terminal()),
-            color_stderr: colour(io::stderr().is_terminal()),
+            color_stdout: use_color(global.color, io::stdout().is_terminal()),
+            color_stderr: use_color(global.color, io::stderr().is_terminal()),
         }
     }
 
-    /// Whether machines read the answers.
+    /// Whether results are JSON.
     pub fn is_json(self) -> bool {
         self.format == OutputFormat::Json
     }
 
-    /// Whether nothing but answers and errors is wanted.
+    /// Whether only results and errors are printed.
     pub const fn is_quiet(self) -> bool {
         self.quiet
     }
 
-    /// Whether standard error is a terminal that may be drawn on.
+    /// Whether progress may be drawn on standard error.
     pub fn can_draw_progress(self) -> bool {
         !self.quiet && io::stderr().is_terminal()
     }
 
-    /// Gives the answer: `text` to people, `document` as one JSON document to machines.
+    /// Prints the result: `text` for people, or `document` as one JSON document.
     ///
     /// # Errors
-    /// If standard output cannot be written; a reader that has seen enough is none.
+    /// If standard output cannot be written; a closed pipe is not an error.
     pub fn print_result(
         self,
         text: impl FnOnce() -> String,
@@ -101,22 +92,22 @@ impl CliOutput {
         write_stdout(&text())
     }
 
-    /// Tells machines that something happened; people are told otherwise.
+    /// Prints an event as a JSON line; nothing for people.
     ///
     /// # Errors
     /// As for [`CliOutput::print_result`].
-    pub fn print_event(self, reason: &str, about: Value) -> Result<(), CliError> {
+    pub fn print_event(self, reason: &str, fields: Value) -> Result<(), CliError> {
         if !self.is_json() {
             return Ok(());
         }
         let mut line = json!({ "reason": reason });
-        if let (Some(line), Value::Object(about)) = (line.as_object_mut(), about) {
-            line.extend(about);
+        if let (Some(line), Value::Object(fields)) = (line.as_object_mut(), fields) {
+            line.extend(fields);
         }
         write_stdout(&format!("{line}\n"))
     }
 
-    /// Gives a piece of an answer to people, as it comes.
+    /// Prints a piece of a result for people.
     ///
     /// # Errors
     /// As for [`CliOutput::print_result`].
@@ -128,31 +119,31 @@ impl CliOutput {
         }
     }
 
-    /// Asks for a line on a terminal, unless people want quiet.
+    /// Prints a prompt, unless quiet.
     pub fn print_prompt(self, text: &str) {
         if self.quiet {
             return;
         }
         let mut stderr = io::stderr().lock();
-        // There is no further place to tell of a failure to.
+        // A failure to print cannot be reported.
         let _ = stderr
             .write_all(text.as_bytes())
             .and_then(|()| stderr.flush());
     }
 
-    /// Talks to people, unless they want quiet.
+    /// Prints a note on standard error, unless quiet.
     pub fn print_note(self, text: &str) {
         if !self.quiet {
             write_stderr_line(text);
         }
     }
 
-    /// Tells how the program ends badly: what is wrong, why, and what to do.
-    pub fn print_error(self, fault: &CliError) {
-        write_stderr_line(&self.format_error(fault));
+    /// Prints an error with its causes and the way out.
+    pub fn print_error(self, error: &CliError) {
+        write_stderr_line(&self.format_error(error));
     }
 
-    /// The text for an answer in a style, if colours are wanted there.
+    /// The text in a style, if standard output has colours.
     pub fn style_stdout(self, style: TextStyle, text: &str) -> String {
         if self.color_stdout {
             style.paint(text)
@@ -161,7 +152,7 @@ impl CliOutput {
         }
     }
 
-    /// The text for standard error in a style, if colours are wanted there.
+    /// The text in a style, if standard error has colours.
     pub fn style_stderr(self, style: TextStyle, text: &str) -> String {
         if self.color_stderr {
             style.paint(text)
@@ -170,26 +161,38 @@ impl CliOutput {
         }
     }
 
-    fn format_error(self, fault: &CliError) -> String {
-        let hint = |hint: &str| format!("{} {hint}", self.style_stderr(TextStyle::Yellow, "hint:"));
+    fn format_error(self, error: &CliError) -> String {
+        let hint = self.style_stderr(TextStyle::Yellow, "hint:");
         let mut lines = vec![format!(
             "{} {}",
             self.style_stderr(TextStyle::Red, "error:"),
-            fault.error
+            error.error
         )];
-        for cause in fault.error.chain().skip(1).map(ToString::to_string) {
-            // Some errors tell their cause themselves; once is enough.
+        for cause in error.error.chain().skip(1).map(ToString::to_string) {
+            // Some errors name their cause themselves.
             if !lines.iter().any(|line| line.contains(&cause)) {
                 lines.push(format!("  because: {cause}"));
             }
         }
-        lines.extend(fault.hint.as_deref().map(hint));
-        if fault.exit == ExitReason::Bug {
-            lines.push(hint(
-                "this is a bug in rise-lab; please report it with the command and the file",
+        if let Some(text) = &error.hint {
+            lines.push(format!("{hint} {text}"));
+        }
+        if error.exit == ExitReason::Bug {
+            lines.push(format!(
+                "{hint} please report this bug in rise-lab with the command and the file"
             ));
         }
         lines.join("\n")
+    }
+}
+
+fn use_color(choice: ColorChoice, is_terminal: bool) -> bool {
+    match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => {
+            is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
     }
 }
 
@@ -199,7 +202,7 @@ fn write_stdout(text: &str) -> Result<(), CliError> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
     {
-        // Whoever reads (`head`, a closed pager) has seen enough.
+        // The reader (`head`, a pager) has closed the pipe, which is fine.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(CliError::cannot_write("standard output".as_ref(), error)),
         Ok(()) => Ok(()),
@@ -207,7 +210,7 @@ fn write_stdout(text: &str) -> Result<(), CliError> {
 }
 
 fn write_stderr_line(text: &str) {
-    // There is no further place to tell of a failure to.
+    // A failure to print cannot be reported.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
@@ -226,16 +229,16 @@ mod tests {
 
     #[test]
     fn errors_tell_their_causes_and_what_to_do() {
-        let fault = CliError::cannot_write("reports/a".as_ref(), io::Error::other("no space left"));
-        insta::assert_snapshot!(plain().format_error(&fault), @r"
+        let error = CliError::cannot_write("reports/a".as_ref(), io::Error::other("no space left"));
+        insta::assert_snapshot!(plain().format_error(&error), @r"
         error: cannot write reports/a
           because: no space left
-        hint: check that the place exists, is writable and has room
+        hint: check that the folder exists, is writable and has free space
         ");
-        let told = anyhow::Error::new(io::Error::other("no space left"));
+        let cause = anyhow::Error::new(io::Error::other("no space left"));
         let twice = CliError::new(
             ExitReason::WriteFailed,
-            told.context("cannot write a: no space left"),
+            cause.context("cannot write a: no space left"),
         );
         assert_eq!(
             plain().format_error(&twice),
@@ -244,7 +247,7 @@ mod tests {
         let bug = CliError::new(ExitReason::Bug, anyhow::anyhow!("lost count"));
         insta::assert_snapshot!(plain().format_error(&bug), @r"
         error: lost count
-        hint: this is a bug in rise-lab; please report it with the command and the file
+        hint: please report this bug in rise-lab with the command and the file
         ");
     }
 

@@ -1,7 +1,7 @@
-//! What a person sees on standard error while a sweep goes on.
+//! Draws the progress of a sweep on standard error.
 //!
-//! On a terminal: one bar for the sweep and a line per worker. Elsewhere: a line per stage, and a
-//! sign of life now and then. Hides the drawing; how far things are comes from `pace.rs`.
+//! A terminal gets one bar for the sweep and a line per worker; other outputs get a line per stage
+//! and a heartbeat.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,19 +13,19 @@ use crate::pipeline::StageNode;
 use crate::sweep::SweepEvent;
 
 use super::eta::EtaEstimator;
-use super::format::format_duration;
+use super::format::{format_duration, plural};
 use super::output::{CliOutput, TextStyle};
 
-/// How often there is a sign of life where no bars are drawn.
+/// Time between two heartbeats without bars.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
-/// How often the forecast is made anew.
+/// Time between two forecasts.
 const FORECAST_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Steps of a bar; what is shown in it is a part, not a count.
+/// Steps of a bar, which shows a fraction.
 const BAR_STEPS: u64 = 1000;
 
-/// Shows a sweep's news to whoever sits at the terminal.
+/// The progress of a sweep.
 pub struct SweepProgress {
     output: CliOutput,
     eta: EtaEstimator,
@@ -42,7 +42,7 @@ struct ProgressBars {
 }
 
 impl SweepProgress {
-    /// Progress of a sweep over `stages`, of which those in `open` are to be executed.
+    /// The progress of a sweep over `stages`; those in `open` are to be executed.
     pub fn new(
         output: CliOutput,
         stages: &[StageNode],
@@ -63,99 +63,106 @@ impl SweepProgress {
         progress
     }
 
-    /// Shows some news.
-    pub fn on_event(&mut self, news: &SweepEvent<'_>) {
+    /// Shows an event.
+    pub fn on_event(&mut self, event: &SweepEvent<'_>) {
         let now = Instant::now();
-        match news {
-            SweepEvent::StageStarted { slot: seat, stage } => {
-                self.eta.stage_started(*seat, stage, now);
-                self.log_line(&format!("begin   {}", stage.label));
-                self.draw_slot(*seat, now);
-            }
-            SweepEvent::ThreadsChanged {
-                slot: seat,
-                threads,
-            } => {
-                self.eta.set_threads(*seat, *threads);
-                self.draw_slot(*seat, now);
-            }
-            SweepEvent::StageEvent {
-                slot: seat,
-                stage,
-                event,
-            } => {
-                self.eta.update_progress(*seat, event, now);
-                if let StageEvent::Note(note) = event {
-                    self.print_note(
-                        TextStyle::Yellow,
-                        "note",
-                        &format!("{}: {note}", stage.label),
-                    );
-                }
-                self.draw_slot(*seat, now);
-            }
-            SweepEvent::StageFinished {
-                slot: seat,
-                stage,
-                manifest,
-            } => {
-                self.eta.stage_finished(*seat, manifest.seconds);
-                self.log_line(&format!(
-                    "done    {} in {}",
-                    stage.label,
-                    format_duration(manifest.seconds)
-                ));
-                self.draw_slot(*seat, now);
-                self.draw_completed();
-            }
-            SweepEvent::StageAdopted { stage } => {
-                self.log_line(&format!("found   {}", stage.label))
-            }
-            SweepEvent::StageFailed {
-                slot: seat,
-                stage,
-                reason,
-                lost,
-            } => {
-                self.on_stage_lost(*seat, &stage.key, now);
-                let lost = if *lost > 0 {
-                    format!(" ({lost} more stages wait for it in vain)")
-                } else {
-                    String::new()
-                };
-                self.print_note(
-                    TextStyle::Red,
-                    "failed",
-                    &format!("{}: {reason}{lost}", stage.label),
-                );
-            }
-            SweepEvent::WorkerDied {
-                slot: seat,
-                stage,
-                reason,
-            } => {
-                self.eta.stage_abandoned(*seat);
-                self.print_note(
-                    TextStyle::Yellow,
-                    "lost",
-                    &format!("{}: {reason}", stage.label),
-                );
-                self.draw_slot(*seat, now);
-            }
-            SweepEvent::StageInterrupted { slot: seat, stage } => {
-                self.eta.stage_abandoned(*seat);
-                self.log_line(&format!("stopped {}", stage.label));
-                self.draw_slot(*seat, now);
-            }
-            SweepEvent::StopRequested { at_once } => {
-                self.print_note(TextStyle::Yellow, "stopping", stopping_message(*at_once))
-            }
-            SweepEvent::SweepStarted { .. } | SweepEvent::Tick => {}
+        self.update_estimate(event, now);
+        self.log_event(event);
+        if let Some(slot) = event_slot(event) {
+            self.draw_slot(slot, now);
+        }
+        if matches!(event, SweepEvent::StageFinished { .. }) {
+            self.draw_completed();
         }
         self.refresh(now);
     }
 
-    /// Removes the bars, so that what is said next stands on clean lines.
+    fn update_estimate(&mut self, event: &SweepEvent<'_>, now: Instant) {
+        match event {
+            SweepEvent::StageStarted { slot, stage } => self.eta.stage_started(*slot, stage, now),
+            SweepEvent::ThreadsChanged { slot, threads } => self.eta.set_threads(*slot, *threads),
+            SweepEvent::StageEvent { slot, event, .. } => {
+                self.eta.update_progress(*slot, event, now);
+            }
+            SweepEvent::StageFinished { slot, manifest, .. } => {
+                self.eta.stage_finished(*slot, manifest.seconds);
+            }
+            SweepEvent::StageFailed { slot, stage, .. } => {
+                self.eta.remove_stage(&stage.key);
+                if let Some(slot) = slot {
+                    self.eta.stage_abandoned(*slot);
+                }
+            }
+            SweepEvent::WorkerDied { slot, .. } | SweepEvent::StageInterrupted { slot, .. } => {
+                self.eta.stage_abandoned(*slot);
+            }
+            SweepEvent::SweepStarted { .. }
+            | SweepEvent::StageAdopted { .. }
+            | SweepEvent::StopRequested { .. }
+            | SweepEvent::Tick => {}
+        }
+    }
+
+    fn log_event(&mut self, event: &SweepEvent<'_>) {
+        match event {
+            SweepEvent::StageStarted { stage, .. } => {
+                self.log_line(&format!("begin   {}", stage.label));
+            }
+            SweepEvent::StageFinished {
+                stage, manifest, ..
+            } => {
+                let time = format_duration(manifest.seconds);
+                self.log_line(&format!("done    {} in {time}", stage.label));
+            }
+            SweepEvent::StageAdopted { stage } => {
+                self.log_line(&format!("found   {}", stage.label));
+            }
+            SweepEvent::StageInterrupted { stage, .. } => {
+                self.log_line(&format!("stopped {}", stage.label));
+            }
+            other => self.note_event(other),
+        }
+    }
+
+    fn note_event(&self, event: &SweepEvent<'_>) {
+        let (style, word, text) = match event {
+            SweepEvent::StageEvent {
+                stage,
+                event: StageEvent::Note(note),
+                ..
+            } => (
+                TextStyle::Yellow,
+                "note",
+                format!("{}: {note}", stage.label),
+            ),
+            SweepEvent::StageFailed {
+                stage,
+                reason,
+                lost,
+                ..
+            } => {
+                let skipped = match lost {
+                    0 => String::new(),
+                    lost => format!(" ({} skipped)", plural(*lost, "dependent stage")),
+                };
+                let text = format!("{}: {reason}{skipped}", stage.label);
+                (TextStyle::Red, "failed", text)
+            }
+            SweepEvent::WorkerDied { stage, reason, .. } => (
+                TextStyle::Yellow,
+                "lost",
+                format!("{}: {reason}", stage.label),
+            ),
+            SweepEvent::StopRequested { at_once } => {
+                let text = stopping_message(*at_once).to_owned();
+                (TextStyle::Yellow, "stopping", text)
+            }
+            _ => return,
+        };
+        self.print_note(style, word, &text);
+    }
+
+    /// Removes the bars, so that later output starts on clean lines.
     pub fn clear(self) {
         if let Some(bars) = self.bars {
             bars.slots.iter().for_each(ProgressBar::finish_and_clear);
@@ -163,28 +170,20 @@ impl SweepProgress {
         }
     }
 
-    fn on_stage_lost(&mut self, seat: Option<usize>, key: &Key, now: Instant) {
-        self.eta.remove_stage(key);
-        if let Some(seat) = seat {
-            self.eta.stage_abandoned(seat);
-            self.draw_slot(seat, now);
-        }
-    }
-
-    /// What no bar can say, above the bars or as a line of its own.
+    /// Prints a line above the bars, or without bars a plain line.
     fn print_note(&self, style: TextStyle, word: &str, text: &str) {
         if self.output.is_quiet() {
             return;
         }
         let line = format!("{}: {text}", self.output.style_stderr(style, word));
         match &self.bars {
-            // A terminal that is gone is told nothing.
+            // It fails only if the terminal is gone.
             Some(bars) => drop(bars.screen.println(line)),
             None => self.output.print_note(&line),
         }
     }
 
-    /// A line where there are no bars.
+    /// Prints a line if there are no bars.
     fn log_line(&mut self, text: &str) {
         if self.bars.is_none() {
             let (done, total) = self.eta.stage_counts();
@@ -208,11 +207,11 @@ impl SweepProgress {
     }
 
     fn describe_activities(&self, now: Instant) -> String {
-        let told = self
-            .eta
+        self.eta
             .activities()
-            .map(|activity| format!("{} ({})", activity.label(), activity.details(now)));
-        told.collect::<Vec<_>>().join("; ")
+            .map(|activity| format!("{} ({})", activity.label(), activity.details(now)))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     fn draw_overall(&mut self, now: Instant) {
@@ -225,18 +224,18 @@ impl SweepProgress {
             .set_message(format!("{done}/{total} stages, about {left} left"));
     }
 
-    /// Moves the bar on without a new forecast, which looks at every stage that is left.
+    /// Moves the bar without a new forecast, which costs a pass over all open stages.
     fn draw_completed(&self) {
         if let Some(bars) = &self.bars {
             bars.overall.set_position(self.eta.stage_counts().0 as u64);
         }
     }
 
-    fn draw_slot(&self, seat: usize, now: Instant) {
-        let Some(bar) = self.bars.as_ref().and_then(|bars| bars.slots.get(seat)) else {
+    fn draw_slot(&self, slot: usize, now: Instant) {
+        let Some(bar) = self.bars.as_ref().and_then(|bars| bars.slots.get(slot)) else {
             return;
         };
-        if let Some(activity) = self.eta.activity(seat) {
+        if let Some(activity) = self.eta.activity(slot) {
             bar.set_prefix(activity.label().to_owned());
             bar.set_position((activity.fraction_done() * BAR_STEPS as f64) as u64);
             bar.set_message(activity.details(now));
@@ -249,22 +248,22 @@ impl SweepProgress {
 }
 
 impl ProgressBars {
-    fn new(seats: usize, stages: usize) -> Self {
+    fn new(slots: usize, stages: usize) -> Self {
         let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
-        let whole = screen.add(ProgressBar::new(stages as u64));
-        whole.set_style(bar_style("{elapsed_precise} {wide_bar:.green/dim} {msg}"));
-        let seats = (0..seats).map(|_| {
+        let overall = screen.add(ProgressBar::new(stages as u64));
+        overall.set_style(bar_style("{elapsed_precise} {wide_bar:.green/dim} {msg}"));
+        let slots = (0..slots).map(|_| {
             let bar = screen.add(ProgressBar::new(BAR_STEPS));
             bar.set_style(bar_style("  {prefix:34!} {bar:18.cyan/dim} {wide_msg}"));
             bar.set_prefix("idle");
             bar
         });
-        let seats = seats.collect();
-        whole.enable_steady_tick(Duration::from_secs(1));
+        let slots = slots.collect();
+        overall.enable_steady_tick(Duration::from_secs(1));
         Self {
             screen,
-            overall: whole,
-            slots: seats,
+            overall,
+            slots,
         }
     }
 }
@@ -275,10 +274,27 @@ fn bar_style(template: &str) -> ProgressStyle {
     style.progress_chars("━╸─")
 }
 
+/// The slot of the worker that an event is about.
+const fn event_slot(event: &SweepEvent<'_>) -> Option<usize> {
+    match event {
+        SweepEvent::StageStarted { slot, .. }
+        | SweepEvent::ThreadsChanged { slot, .. }
+        | SweepEvent::StageEvent { slot, .. }
+        | SweepEvent::StageFinished { slot, .. }
+        | SweepEvent::WorkerDied { slot, .. }
+        | SweepEvent::StageInterrupted { slot, .. } => Some(*slot),
+        SweepEvent::StageFailed { slot, .. } => *slot,
+        SweepEvent::SweepStarted { .. }
+        | SweepEvent::StageAdopted { .. }
+        | SweepEvent::StopRequested { .. }
+        | SweepEvent::Tick => None,
+    }
+}
+
 const fn stopping_message(at_once: bool) -> &'static str {
     if at_once {
-        "workers are ended at once; what they have saved is kept"
+        "killing workers; saved progress is kept"
     } else {
-        "workers finish what they are at and save it; once more (Ctrl-C) ends them at once"
+        "saving progress; press Ctrl-C again to stop now"
     }
 }

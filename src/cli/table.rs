@@ -1,4 +1,4 @@
-//! Plain tables for the terminal: columns as wide as they need to be, numbers to the right.
+//! Plain tables for the terminal; numbers are aligned to the right.
 
 use std::fmt;
 
@@ -14,14 +14,14 @@ impl TextTable {
     /// A table with these columns; a name that begins with `#` is a column of numbers.
     pub fn new<T: Into<String>>(columns: impl IntoIterator<Item = T>) -> Self {
         let columns: Vec<String> = columns.into_iter().map(Into::into).collect();
-        let numbers = columns.iter().map(|name| name.starts_with('#')).collect();
-        let head = columns
+        let is_numeric = columns.iter().map(|name| name.starts_with('#')).collect();
+        let header = columns
             .iter()
             .map(|name| name.strip_prefix('#').unwrap_or(name).to_owned())
             .collect();
         Self {
-            header: head,
-            is_numeric: numbers,
+            header,
+            is_numeric,
             rows: Vec::new(),
         }
     }
@@ -62,20 +62,20 @@ impl TextTable {
     }
 }
 
-/// Characters that take room on the screen; colours do not.
+/// The characters on the screen, without colours.
 fn display_width(cell: &str) -> usize {
     let mut pieces = cell.split('\u{1b}');
     let plain = pieces.next().map_or(0, |piece| piece.chars().count());
-    let painted = pieces.map(|piece| {
+    let styled = pieces.map(|piece| {
         piece
             .split_once('m')
             .map_or(0, |(_, rest)| rest.chars().count())
     });
-    plain + painted.sum::<usize>()
+    plain + styled.sum::<usize>()
 }
 
 impl fmt::Display for TextTable {
-    /// Head, rule and rows, each with its line's end.
+    /// Header, rule and rows.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widths = self.column_widths();
         writeln!(f, "{}", self.format_row(&self.header, &widths))?;

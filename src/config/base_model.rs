@@ -1,7 +1,4 @@
 //! Which base model a run starts from: a recipe by name, or a checkpoint in Hugging Face's layout.
-//!
-//! Responsible for both forms in experiment files, and for the files of base models that say where a
-//! checkpoint lies. Must not read a checkpoint.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -31,7 +28,7 @@ pub enum BaseModelRef {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HfCheckpoint {
-    /// What reports call it; the folder's name if it is not given.
+    /// Its name in reports; the folder's name by default.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// One sentence for people.
@@ -65,7 +62,7 @@ pub enum BaseModel {
 }
 
 impl HfCheckpoint {
-    /// What is wrong with these settings, if anything, as (field, complaint).
+    /// The first fault of these settings, as field and complaint.
     #[must_use]
     pub fn first_error(&self) -> Option<(&'static str, &'static str)> {
         if self.hf.as_os_str().is_empty() {
@@ -77,7 +74,7 @@ impl HfCheckpoint {
         (self.positions == Some(0)).then_some(("positions", "a sequence has at least 1 token"))
     }
 
-    /// What reports call it.
+    /// Its name in reports.
     #[must_use]
     pub fn label(&self) -> String {
         if !self.name.is_empty() {
@@ -168,8 +165,8 @@ pub fn read_base_model(models_folder: &Path, name: &str) -> Result<BaseModel, Co
     }
     let mut checkpoint: HfCheckpoint = deserialize_all(&tree, "").map_err(ConfigError::Invalid)?;
     if let Some((field, complaint)) = checkpoint.first_error() {
-        let fault = Diagnostic::new(field, complaint).with_span(tree.innermost_span(field));
-        return Err(ConfigError::Invalid(vec![fault]));
+        let diagnostic = Diagnostic::new(field, complaint).with_span(tree.innermost_span(field));
+        return Err(ConfigError::Invalid(vec![diagnostic]));
     }
     if checkpoint.name.is_empty() {
         let file = model_file_path(models_folder, name);

@@ -1,6 +1,4 @@
 //! Base models: how one is pre-trained, and the checkpoint that comes with it, if any.
-//!
-//! Responsible for the files in the folder of base models. Must not know how a model is trained.
 
 use std::path::{Path, PathBuf};
 
@@ -12,9 +10,13 @@ use crate::model::ModelConfig;
 
 use super::canonical::canonical_json;
 use super::deserialize::deserialize_all;
-use super::diagnostic::{ConfigError, Diagnostic, nearest_name};
+use super::diagnostic::{ConfigError, Diagnostic};
 use super::experiment::read_text_file;
+use super::nearest_name;
 use super::spanned_value::SpannedValue;
+use super::validate::{
+    below_zero, field_diagnostic, not_a_decay, not_a_part, not_above_zero, wrong,
+};
 
 /// A base model's recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,7 +32,7 @@ pub struct BaseModelSpec {
     pub task: TaskConfig,
     /// How many problems the corpus is made of.
     pub problems: usize,
-    /// What the documents look like.
+    /// The form of the documents.
     #[serde(default)]
     pub corpus: CorpusConfig,
     /// The wording of the dialogues in the corpus.
@@ -71,7 +73,7 @@ impl Default for TokenizerConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PretrainConfig {
-    /// How many slices; what decides how strong the model becomes.
+    /// Number of slices; more of them make a stronger model.
     pub slices: u32,
     /// Documents in a slice.
     pub documents_per_slice: usize,
@@ -79,7 +81,7 @@ pub struct PretrainConfig {
     pub batch: usize,
     /// Peak learning rate of the first slice.
     pub learning_rate: f64,
-    /// What the peak is multiplied by from slice to slice.
+    /// Factor on the peak from slice to slice.
     pub decay: f64,
     /// Part of a slice's steps over which the rate rises from 0; in the first slice only.
     pub warmup: f64,
@@ -113,7 +115,7 @@ impl Default for PretrainConfig {
     }
 }
 
-/// A checkpoint that was made from the recipe and is kept beside it.
+/// A checkpoint that was made from the recipe and lies next to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundledCheckpoint {
@@ -144,7 +146,7 @@ impl BaseModelSpec {
         Key::from_value(&canonical_json(&plain))
     }
 
-    /// The wording of the corpus, with what its task says about the form of answers.
+    /// The wording of the corpus, with its task's sentence about the form of answers.
     #[must_use]
     pub fn corpus_prompt(&self) -> PromptConfig {
         let form = self
@@ -157,88 +159,37 @@ impl BaseModelSpec {
         }
     }
 
-    /// All that is wrong with the recipe.
+    /// All faults of the recipe.
     #[must_use]
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
-        let train = &self.train;
-        let rules = [
-            (self.problems == 0, "problems", "0 problems make no corpus"),
-            (
-                self.tokenizer.vocabulary < 260,
-                "tokenizer.vocabulary",
-                "256 bytes and 4 control tokens need at least 260",
-            ),
-            (train.slices == 0, "train.slices", "0 slices train nothing"),
-            (
-                train.documents_per_slice == 0,
+        let (train, vocabulary) = (&self.train, self.tokenizer.vocabulary);
+        let (documents, batch) = (train.documents_per_slice, train.batch);
+        let small = "256 bytes and 4 control tokens need at least 260";
+        let task = self.task.validate().err();
+        let diagnostics = [
+            wrong(self.problems == 0, "problems", "0 problems make no corpus"),
+            wrong(vocabulary < 260, "tokenizer.vocabulary", small),
+            wrong(train.slices == 0, "train.slices", "0 slices train nothing"),
+            wrong(
+                documents == 0,
                 "train.documents_per_slice",
                 "0 documents train nothing",
             ),
-            (
-                train.batch == 0,
-                "train.batch",
-                "a batch has at least 1 document",
-            ),
-            (
-                !is_positive(train.learning_rate),
-                "train.learning_rate",
-                "not above 0",
-            ),
-            (!is_positive(train.decay), "train.decay", "not above 0"),
-            (
-                !(0.0..=1.0).contains(&train.warmup),
-                "train.warmup",
-                "not between 0 and 1",
-            ),
-            (
-                !(0.0..=1.0).contains(&train.final_rate),
-                "train.final_rate",
-                "not between 0 and 1",
-            ),
-            (
-                !(0.0..1.0).contains(&train.beta1),
-                "train.beta1",
-                "not in [0, 1)",
-            ),
-            (
-                !(0.0..1.0).contains(&train.beta2),
-                "train.beta2",
-                "not in [0, 1)",
-            ),
-            (
-                !(0.0..f64::INFINITY).contains(&train.weight_decay),
-                "train.weight_decay",
-                "not a number of at least 0",
-            ),
-            (
-                !(0.0..f64::INFINITY).contains(&train.clip),
-                "train.clip",
-                "not a number of at least 0",
-            ),
+            wrong(batch == 0, "train.batch", "a batch has at least 1 document"),
+            not_above_zero("train.learning_rate", train.learning_rate),
+            not_above_zero("train.decay", train.decay),
+            not_a_part("train.warmup", train.warmup),
+            not_a_part("train.final_rate", train.final_rate),
+            not_a_decay("train.beta1", train.beta1),
+            not_a_decay("train.beta2", train.beta2),
+            below_zero("train.weight_decay", train.weight_decay),
+            below_zero("train.clip", train.clip),
+            field_diagnostic("model", self.model.first_error()),
+            field_diagnostic("corpus", self.corpus.first_error()),
+            task.map(|error| Diagnostic::new("task", error.to_string())),
         ];
-        let faults = rules
-            .into_iter()
-            .filter(|rule| rule.0)
-            .map(|(_, path, complaint)| Diagnostic::new(path, complaint));
-        let sizes = self
-            .model
-            .first_error()
-            .map(|(field, complaint)| Diagnostic::new(format!("model.{field}"), complaint));
-        let corpus = self
-            .corpus
-            .first_error()
-            .map(|(field, complaint)| Diagnostic::new(format!("corpus.{field}"), complaint));
-        let task = self
-            .task
-            .validate()
-            .err()
-            .map(|error| Diagnostic::new("task", error.to_string()));
-        faults.chain(sizes).chain(corpus).chain(task).collect()
+        diagnostics.into_iter().flatten().collect()
     }
-}
-
-fn is_positive(number: f64) -> bool {
-    number.is_finite() && number > 0.0
 }
 
 /// Reads a base model's recipe: `models_folder/<name>.toml`, or a path that ends in `.toml`,
@@ -260,28 +211,28 @@ pub fn read_base_model_spec(
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let mut faults = base.diagnostics();
+    let mut diagnostics = base.diagnostics();
     if base.name.is_empty() {
         base.name = stem;
     } else if base.name != stem {
-        faults.push(Diagnostic::new(
+        diagnostics.push(Diagnostic::new(
             "name",
             format!("is \"{}\" in a file called {stem}.toml", base.name),
         ));
     }
-    let placed = faults.into_iter().map(|fault| {
-        let place = tree.innermost_span(&fault.path);
-        fault.with_span(place)
+    let placed = diagnostics.into_iter().map(|diagnostic| {
+        let span = tree.innermost_span(&diagnostic.path);
+        diagnostic.with_span(span)
     });
-    let faults: Vec<_> = placed.collect();
-    if faults.is_empty() {
+    let diagnostics: Vec<_> = placed.collect();
+    if diagnostics.is_empty() {
         Ok(base)
     } else {
-        Err(ConfigError::Invalid(faults))
+        Err(ConfigError::Invalid(diagnostics))
     }
 }
 
-/// What the file of a base model says, untyped.
+/// The file of a base model as a tree of values.
 pub(super) fn read_model_file(
     models_folder: &Path,
     name: &str,
@@ -305,7 +256,7 @@ pub(super) fn model_file_path(models_folder: &Path, name: &str) -> PathBuf {
     models_folder.join(format!("{name}.toml"))
 }
 
-/// What to do about a base model that is not there.
+/// Advice about a base model that is missing.
 fn missing_model_advice(models_folder: &Path, name: &str) -> String {
     let entries = std::fs::read_dir(models_folder)
         .into_iter()

@@ -1,14 +1,12 @@
 //! Settings put into a run specification by path.
-//!
-//! Hides how a path is laid over the baseline's table and which part is to blame when the result
-//! cannot be read. Must not know about axes.
 
 use serde_json::Value;
 
 use super::deserialize::{deserialize, deserialize_all};
-use super::diagnostic::{Diagnostic, DiagnosticKind, SourceSpan, nearest_name};
+use super::diagnostic::{Diagnostic, DiagnosticKind, SourceSpan};
 use super::spanned_value::SpannedValue;
-use super::{RunSpec, value_label};
+use super::spelling::{kept_path, kept_settings};
+use super::{RunSpec, nearest_name, value_label};
 
 /// A value for the field at a dotted path.
 #[derive(Clone, Debug)]
@@ -45,15 +43,26 @@ impl FieldOverride {
         self.value.key_span.as_ref().or(self.value.span.as_ref())
     }
 
+    /// Whether its own path lies in the field at `path`, or is it.
+    fn is_within(&self, path: &str) -> bool {
+        self.path.starts_with(path) || kept_path(&self.path).starts_with(path)
+    }
+
     /// Whether this setting decides the field at `path`, lies in it, or holds it.
     fn affects(&self, path: &str) -> bool {
-        let within = |inner: &str, outer: &str| {
-            inner
-                .strip_prefix(outer)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        };
-        within(path, &self.path) || within(&self.path, path)
+        let kept = kept_settings(&self.path, &self.value).unwrap_or_default();
+        let paths = kept.iter().map(|(kept, _)| kept.as_str());
+        paths
+            .chain([self.path.as_str()])
+            .any(|own| lies_within(path, own) || lies_within(own, path))
     }
+}
+
+/// Whether a path is another one, or leads to a part of it.
+fn lies_within(inner: &str, outer: &str) -> bool {
+    inner
+        .strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// The baseline of an experiment, to which settings can be applied.
@@ -66,17 +75,17 @@ pub struct Baseline {
 impl Baseline {
     pub(super) fn new(table: SpannedValue) -> Result<Self, Vec<Diagnostic>> {
         let spec = deserialize_all(&table, "run")?;
-        let template = Self { table, spec };
-        let faults = template
+        let baseline = Self { table, spec };
+        let diagnostics = baseline
             .spec
             .diagnostics()
             .into_iter()
-            .map(|fault| template.locate_in_baseline(fault))
+            .map(|diagnostic| baseline.locate_in_baseline(diagnostic))
             .collect::<Vec<_>>();
-        if faults.is_empty() {
-            Ok(template)
+        if diagnostics.is_empty() {
+            Ok(baseline)
         } else {
-            Err(faults)
+            Err(diagnostics)
         }
     }
 
@@ -89,7 +98,8 @@ impl Baseline {
     /// The baseline's value at a path in a few characters, or `-` where it has no such field.
     #[must_use]
     pub fn label(&self, path: &str) -> String {
-        if let Some(node) = self.table.find(path) {
+        let path = kept_path(path);
+        if let Some(node) = self.table.find(&path) {
             return value_label(&node.to_json());
         }
         let spec = serde_json::to_value(&self.spec).expect("settings are plain data");
@@ -105,16 +115,16 @@ impl Baseline {
     pub fn with_overrides(&self, settings: &[FieldOverride]) -> Result<RunSpec, Vec<Diagnostic>> {
         let spec = self
             .apply_overrides(settings)
-            .map_err(|fault| vec![fault])?;
-        let faults = spec
+            .map_err(|diagnostic| vec![diagnostic])?;
+        let diagnostics = spec
             .diagnostics()
             .into_iter()
-            .map(|fault| self.attribute_to(fault, settings))
+            .map(|diagnostic| self.attribute_to(diagnostic, settings))
             .collect::<Vec<_>>();
-        if faults.is_empty() {
+        if diagnostics.is_empty() {
             Ok(spec)
         } else {
-            Err(faults)
+            Err(diagnostics)
         }
     }
 
@@ -134,13 +144,13 @@ impl Baseline {
         all.push(wanted.clone());
         match self.apply_overrides(&all) {
             Ok(after) => Ok(after == before),
-            Err(fault)
+            Err(diagnostic)
                 if matches!(
-                    fault.kind,
+                    diagnostic.kind,
                     DiagnosticKind::UnknownField | DiagnosticKind::UnknownVariant
                 ) =>
             {
-                Err(fault)
+                Err(diagnostic)
             }
             Err(_) => Ok(false),
         }
@@ -155,45 +165,53 @@ impl Baseline {
                     .diagnostic("`seed` is not set here")
                     .with_hint(SEEDS_HINT));
             }
-            let laid = table.overlay(&setting.path, &setting.value, &is_struct_path);
-            laid.map_err(|fault| self.attribute_to(fault, settings))?;
+            kept_settings(&setting.path, &setting.value)
+                .and_then(|kept| {
+                    kept.iter()
+                        .try_for_each(|(path, value)| table.overlay(path, value, &is_struct_path))
+                })
+                .map_err(|diagnostic| self.attribute_to(diagnostic, settings))?;
         }
-        deserialize(&table).map_err(|fault| self.attribute_to(fault, settings))
+        deserialize(&table).map_err(|diagnostic| self.attribute_to(diagnostic, settings))
     }
 
     /// Shows a fault of the baseline where it is written.
-    fn locate_in_baseline(&self, fault: Diagnostic) -> Diagnostic {
-        let place = self.table.innermost_span(&fault.path);
-        let fault = fault.with_span(place);
+    fn locate_in_baseline(&self, diagnostic: Diagnostic) -> Diagnostic {
+        let span = self.table.innermost_span(&diagnostic.path);
+        let diagnostic = diagnostic.with_span(span);
         Diagnostic {
-            path: super::spanned_value::join_path("run", &fault.path),
-            ..fault
+            path: super::spanned_value::join_path("run", &diagnostic.path),
+            ..diagnostic
         }
     }
 
     /// Shows a fault at the last setting that concerns it, or else in the baseline.
-    fn attribute_to(&self, fault: Diagnostic, settings: &[FieldOverride]) -> Diagnostic {
+    fn attribute_to(&self, diagnostic: Diagnostic, settings: &[FieldOverride]) -> Diagnostic {
         let Some(setting) = settings
             .iter()
             .rev()
-            .find(|setting| setting.affects(&fault.path))
+            .find(|setting| setting.affects(&diagnostic.path))
         else {
-            return self.locate_in_baseline(fault);
+            return self.locate_in_baseline(diagnostic);
         };
         let unknown =
-            fault.kind == DiagnosticKind::UnknownField && setting.path.starts_with(&fault.path);
-        let mut fault = fault.with_span(setting.value.span.as_ref());
+            diagnostic.kind == DiagnosticKind::UnknownField && setting.is_within(&diagnostic.path);
+        let mut diagnostic = diagnostic.with_span(setting.value.span.as_ref());
         if unknown {
-            fault.message = format!("{} names no field of a run", setting.origin);
+            diagnostic.message = format!("{} names no field of a run", setting.origin);
             if let Some(path) = self.nearest_path(&setting.path) {
-                fault.hints.retain(|hint| !hint.starts_with("did you mean"));
-                fault.hints.insert(0, format!("did you mean `{path}`?"));
+                diagnostic
+                    .hints
+                    .retain(|hint| !hint.starts_with("did you mean"));
+                diagnostic
+                    .hints
+                    .insert(0, format!("did you mean `{path}`?"));
             }
-            fault.path.clone_from(&setting.path);
-            return fault;
+            diagnostic.path.clone_from(&setting.path);
+            return diagnostic;
         }
         let hint = format!("set by {} to `{}`.", setting.origin, setting.label());
-        fault.with_hint(hint)
+        diagnostic.with_hint(hint)
     }
 
     /// The path that was most likely meant.
@@ -201,17 +219,17 @@ impl Baseline {
         let spec = serde_json::to_value(&self.spec).expect("settings are plain data");
         let mut paths = vec![];
         list_paths("", &spec, &mut paths);
-        let last = |path: &str| path.rsplit('.').next().map(str::to_owned);
         // The right name in the wrong table is a closer miss than a similar path.
+        let name = path.rsplit('.').next();
         let moved = paths
             .iter()
-            .find(|other| last(other) == last(path))
+            .find(|other| other.rsplit('.').next() == name)
             .cloned();
         moved.or_else(|| nearest_name(path, paths.iter().map(String::as_str)).map(str::to_owned))
     }
 }
 
-/// What to do with a seed that stands in the wrong place.
+/// Advice about a seed in the wrong place.
 pub(super) const SEEDS_HINT: &str =
     "seeds are listed at the top of the experiment: seeds = [0, 1].";
 
@@ -233,8 +251,10 @@ pub(super) fn is_struct_path(path: &str) -> bool {
     probe
         .overlay(path, &SpannedValue::empty(), &|_| false)
         .is_ok()
-        && deserialize::<RunSpec>(&probe)
-            .map_or_else(|fault| fault.kind == DiagnosticKind::MissingField, |_| true)
+        && deserialize::<RunSpec>(&probe).map_or_else(
+            |diagnostic| diagnostic.kind == DiagnosticKind::MissingField,
+            |_| true,
+        )
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The shortest form of some settings that still means the same; what keys are made of.
+//! The shortest form of some settings that still means the same; keys are made of it.
 //!
 //! A member whose removal changes nothing is equal to its default. Leaving it out means that a
 //! new setting whose default means "as before" keeps every older key.

@@ -1,13 +1,12 @@
-//! What is wrong with a file, said so that a person can mend it: place, excerpt, nearest name.
-//!
-//! Hides how a complaint is laid out. Must not know what the files mean.
+//! Faults of files as people see them: place, excerpt, cause, nearest name.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Why a file or a setting cannot be used. Always a matter of usage, never a defect of the
-/// program: whoever wrote the file can mend it.
+use crate::domain::nearest_name;
+
+/// Why a file or a setting cannot be used. The file is at fault, never the program.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file cannot be read at all.
@@ -15,12 +14,12 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         cause: String,
-        /// What to do about it.
+        /// The way out.
         advice: String,
     },
-    /// What was read is wrong in one or more places.
+    /// The file is wrong in one or more places.
     #[error("{}", listed(.0))]
     Invalid(Vec<Diagnostic>),
 }
@@ -31,19 +30,19 @@ impl ConfigError {
     pub fn diagnostics(&self) -> &[Diagnostic] {
         match self {
             Self::Unreadable { .. } => &[],
-            Self::Invalid(faults) => faults,
+            Self::Invalid(diagnostics) => diagnostics,
         }
     }
 }
 
 impl From<Diagnostic> for ConfigError {
-    fn from(fault: Diagnostic) -> Self {
-        Self::Invalid(vec![fault])
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Invalid(vec![diagnostic])
     }
 }
 
-fn listed(faults: &[Diagnostic]) -> String {
-    faults
+fn listed(diagnostics: &[Diagnostic]) -> String {
+    diagnostics
         .iter()
         .map(ToString::to_string)
         .collect::<Vec<_>>()
@@ -102,7 +101,8 @@ impl SourceSpan {
     }
 }
 
-/// A line of a file without what of a URL may be a key: what stands before its host or behind its path.
+/// A line of a file without the parts of a URL that may be a key: those before its host and behind
+/// its path.
 fn redact_url(line: &str) -> String {
     let quotes = ['"', '\''];
     let url = line
@@ -118,14 +118,17 @@ fn redact_url(line: &str) -> String {
     let behind = url.find(['?', '#']).map_or(url.len(), |at| at + 1);
     let before = url[..behind].rfind('@').unwrap_or(0);
     let scheme = url.find("://").map_or(0, |at| at + 3).min(before);
-    let hidden = |part: &str| "*".repeat(part.chars().count());
     let parts = [
         &url[..scheme],
-        &hidden(&url[scheme..before]),
+        &hide(&url[scheme..before]),
         &url[before..behind],
-        &hidden(&url[behind..]),
+        &hide(&url[behind..]),
     ];
     format!("{}{}{}", &line[..from], parts.concat(), &line[to..])
+}
+
+fn hide(text: &str) -> String {
+    "*".repeat(text.chars().count())
 }
 
 impl fmt::Display for SourceSpan {
@@ -135,7 +138,7 @@ impl fmt::Display for SourceSpan {
     }
 }
 
-/// What sort of fault it is, where that decides what happens next.
+/// The sort of fault, where it decides the next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DiagnosticKind {
     /// A field that does not exist at this place.
@@ -148,14 +151,14 @@ pub(super) enum DiagnosticKind {
     Other,
 }
 
-/// One thing that is wrong: which field, why, where it is written, and what to do.
+/// One fault: its field, cause and place, and the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// The field, as a dotted path; empty where no field is meant.
     pub path: String,
-    /// What is wrong with it.
+    /// The cause.
     pub message: String,
-    /// What to do, or where else to look; one sentence each.
+    /// Ways out, or other places to look; one sentence each.
     pub hints: Vec<String>,
     pub(super) kind: DiagnosticKind,
     pub(super) span: Option<SourceSpan>,
@@ -187,8 +190,8 @@ impl Diagnostic {
     }
 
     /// Says where it is written, unless a more exact place is known already.
-    pub(super) fn with_span(mut self, place: Option<&SourceSpan>) -> Self {
-        self.span = self.span.or_else(|| place.cloned());
+    pub(super) fn with_span(mut self, span: Option<&SourceSpan>) -> Self {
+        self.span = self.span.or_else(|| span.cloned());
         self
     }
 
@@ -212,20 +215,20 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = &self.span {
-            write!(f, "{place}: ")?;
+        if let Some(span) = &self.span {
+            write!(f, "{span}: ")?;
         }
         if !self.path.is_empty() {
             write!(f, "`{}`: ", self.path)?;
         }
         write!(f, "{}", self.message)?;
-        if let Some(place) = &self.span {
-            write!(f, "\n{}", place.excerpt())?;
+        if let Some(span) = &self.span {
+            write!(f, "\n{}", span.excerpt())?;
         }
         let margin = self
             .span
             .as_ref()
-            .map_or(1, |place| place.line_and_column().0.to_string().len());
+            .map_or(1, |span| span.line_and_column().0.to_string().len());
         self.hints
             .iter()
             .try_for_each(|hint| write!(f, "\n{} = {hint}", " ".repeat(margin)))
@@ -233,22 +236,6 @@ impl fmt::Display for Diagnostic {
 }
 
 impl std::error::Error for Diagnostic {}
-
-/// The name that was most likely meant, if any is close.
-#[must_use]
-pub fn nearest_name<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    const MIN_SIMILARITY: f64 = 0.8;
-    let plain = |text: &str| text.to_lowercase().replace('_', "-");
-    let scored = names
-        .into_iter()
-        .map(|other| (strsim::jaro_winkler(&plain(name), &plain(other)), other));
-    let best = scored.fold(None, |best: Option<(f64, &str)>, next| match best {
-        Some(best) if best.0 >= next.0 => Some(best),
-        _ => Some(next),
-    });
-    best.filter(|(score, _)| *score >= MIN_SIMILARITY)
-        .map(|(_, name)| name)
-}
 
 /// Hints for a name that does not exist: the nearest one, and all of them.
 pub(super) fn suggestions(name: &str, names: &[&str]) -> Vec<String> {
@@ -269,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_key_in_a_url_is_not_repeated() {
-        for (line, told) in [
+        for (line, message) in [
             (
                 "base_url = \"http://host/v1?key=SECRET\", model = \"m?\"",
                 "base_url = \"http://host/v1?**********\", model = \"m?\"",
@@ -285,11 +272,11 @@ mod tests {
             ),
             ("base = \"a?b\"", "base = \"a?b\""),
         ] {
-            assert_eq!(redact_url(line), told);
+            assert_eq!(redact_url(line), message);
         }
     }
 
-    fn place(text: &str, start: usize, end: usize) -> SourceSpan {
+    fn span(text: &str, start: usize, end: usize) -> SourceSpan {
         let source = SourceText {
             name: "a.toml".to_owned(),
             text: text.to_owned(),
@@ -303,10 +290,10 @@ mod tests {
 
     #[test]
     fn a_fault_shows_its_line_and_the_nearest_name() {
-        let mut fault =
+        let mut diagnostic =
             Diagnostic::new("run.colect", "unknown field").with_hint("did you mean `collect`?");
-        fault.span = Some(place("name = \"ä\"\n[run.colect]\n", 16, 22));
-        insta::assert_snapshot!(fault, @r"
+        diagnostic.span = Some(span("name = \"ä\"\n[run.colect]\n", 16, 22));
+        insta::assert_snapshot!(diagnostic, @r"
         a.toml:2:5: `run.colect`: unknown field
           |
         2 | [run.colect]
@@ -317,17 +304,9 @@ mod tests {
 
     #[test]
     fn carets_stay_on_the_line() {
-        let long = place("a = [\n 1,\n 2]", 4, 14);
+        let long = span("a = [\n 1,\n 2]", 4, 14);
         assert_eq!(long.excerpt(), "  |\n1 | a = [\n  |     ^");
-        let end = place("a =", 3, 3);
+        let end = span("a =", 3, 3);
         assert_eq!(end.excerpt(), "  |\n1 | a =\n  |    ^");
-    }
-
-    #[test]
-    fn only_close_names_are_suggested() {
-        let names = ["uniform", "exp", "success-only"];
-        assert_eq!(nearest_name("unifrom", names), Some("uniform"));
-        assert_eq!(nearest_name("success_only", names), Some("success-only"));
-        assert_eq!(nearest_name("zebra", names), None);
     }
 }

@@ -1,5 +1,5 @@
 //! One cell of a sweep: everything that can change a number, composed from the configs that live
-//! beside the code they configure. Holds no behaviour beyond checking that settings fit together.
+//! beside the code they configure.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use crate::train::{
 
 use super::BaseModelRef;
 
-/// What is trained.
+/// The method of training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
@@ -51,6 +51,23 @@ impl Method {
     #[must_use]
     pub const fn collects_trajectories(self) -> bool {
         matches!(self, Self::Rise | Self::SftRight | Self::SftRightAndWrong)
+    }
+
+    /// The settings of a run that this method reads and most others do not. Its value in an experiment
+    /// file holds them, and directly those of the table with the method's own name.
+    #[must_use]
+    pub const fn own_settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Rise | Self::Sft | Self::SftRight | Self::SftRightAndWrong | Self::SelfRefine => {
+                &[]
+            }
+            Self::Rft | Self::Star | Self::PairSft => &["candidates"],
+            Self::SelfRewarding => &["candidates", "preference"],
+            Self::VStar => &["candidates", "preference", "verifier"],
+            Self::Glore => &["candidates", "glore"],
+            Self::Grpo => &["grpo"],
+            Self::Score => &["score"],
+        }
     }
 
     /// Whether it consists of rounds.
@@ -146,7 +163,7 @@ pub struct RunSpec {
     /// How many problems each split has.
     #[serde(default)]
     pub data: SplitSizes,
-    /// What is trained.
+    /// The method of training.
     #[serde(default)]
     pub method: Method,
     /// The preliminary supervised round.
@@ -157,7 +174,7 @@ pub struct RunSpec {
     pub rounds: RoundsConfig,
     /// First-turn samples per training problem, for the methods that filter them.
     #[serde(default = "candidates")]
-    #[serde(rename = "candidates", alias = "samples_per_problem")]
+    #[serde(rename = "candidates")]
     pub samples_per_problem: u32,
     /// How preferences are trained on, for the methods that have any.
     #[serde(default)]
@@ -195,10 +212,10 @@ pub struct RunSpec {
     /// How checkpoints are evaluated.
     #[serde(default)]
     pub evaluate: EvaluateConfig,
-    /// What else is asked of every evaluated checkpoint.
+    /// Further analyses of every evaluated checkpoint.
     #[serde(default)]
     pub analyses: AnalysesConfig,
-    /// The grader behind rewards and scores; the task's own if none is named.
+    /// The grader behind rewards and scores; the task's own by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grader: Option<GraderConfig>,
     /// Where tensors live: `flex`, or another backend that is compiled in.
@@ -270,7 +287,7 @@ impl RunSpec {
         self.evaluate.data_seed.unwrap_or(self.data.seed)
     }
 
-    /// What is said about the form of answers to the run's own task.
+    /// The sentence about the form of answers to the run's own task.
     #[must_use]
     pub fn answer_form(&self) -> Option<AnswerForm> {
         self.collect
@@ -278,8 +295,8 @@ impl RunSpec {
             .or_else(|| self.task.answer_form(self.grader()))
     }
 
-    /// The same where checkpoints are evaluated. A model that was told a form and is asked another
-    /// task is told it there too, if the grader reads it.
+    /// The same where checkpoints are evaluated. A model that learnt one form meets it again on
+    /// another task, if the grader there reads it.
     #[must_use]
     pub fn eval_answer_form(&self) -> Option<AnswerForm> {
         let own = self.answer_form();
@@ -287,8 +304,8 @@ impl RunSpec {
             return own;
         };
         let grader = self.grader.unwrap_or_else(|| asked.grader());
-        let read = |form: &AnswerForm| *form == AnswerForm::Unsaid || *form == grader.answer_form();
-        own.filter(read).or_else(|| asked.answer_form(grader))
+        own.filter(|form: &AnswerForm| *form == AnswerForm::Unsaid || *form == grader.answer_form())
+            .or_else(|| asked.answer_form(grader))
     }
 }
 

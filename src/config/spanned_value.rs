@@ -1,8 +1,6 @@
 //! TOML as a tree that remembers where each part was written.
-//!
-//! Hides the TOML parser. Must not know which fields exist; only that tables can be laid over
-//! one another and that settings can be put at a path.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::{Map, Number, Value, json};
@@ -40,6 +38,19 @@ impl SpannedValue {
         }
     }
 
+    /// Whether it is a table.
+    pub(super) const fn is_table(&self) -> bool {
+        matches!(self.content, TomlValue::Table(_))
+    }
+
+    /// A table without members, written at the same place.
+    pub(super) fn without_members(&self) -> Self {
+        Self {
+            content: TomlValue::Table(vec![]),
+            ..self.clone()
+        }
+    }
+
     /// Reads a TOML text.
     pub(super) fn parse(name: &str, text: &str) -> Result<Self, Diagnostic> {
         let source = Arc::new(SourceText {
@@ -47,23 +58,17 @@ impl SpannedValue {
             text: text.to_owned(),
         });
         let table = DeTable::parse(text).map_err(|error| {
-            let span = error.span().unwrap_or(0..0);
-            let place = SourceSpan {
-                source: Arc::clone(&source),
-                start: span.start,
-                end: span.end,
-            };
+            let span = source_span(&source, &error.span().unwrap_or(0..0));
             Diagnostic::new(
                 "",
                 format!("not valid TOML: {}", error.message().replace('\n', "; ")),
             )
-            .with_span(Some(&place))
+            .with_span(Some(&span))
         })?;
-        let (start, end) = (table.span().start, table.span().end);
-        let content = table_from_toml(table.into_inner(), &source)?;
+        let span = source_span(&source, &table.span());
         Ok(Self {
-            content,
-            span: Some(SourceSpan { source, start, end }),
+            content: table_from_toml(table.into_inner(), &source)?,
+            span: Some(span),
             key_span: None,
         })
     }
@@ -84,14 +89,18 @@ impl SpannedValue {
         }
     }
 
+    /// The items of the list with that name; none without such a list.
+    pub(super) fn list(&self, name: &str) -> &[Self] {
+        self.get(name).map_or(&[], Self::items)
+    }
+
     /// The member of that name, or the item of that number.
     pub(super) fn get(&self, name: &str) -> Option<&Self> {
-        let item = || self.items().get(name.parse::<usize>().ok()?);
         self.members()
             .iter()
             .find(|(other, _)| other == name)
             .map(|(_, node)| node)
-            .or_else(item)
+            .or_else(|| self.items().get(name.parse::<usize>().ok()?))
     }
 
     /// Where the value at a dotted path is written, or else the innermost table around it.
@@ -126,7 +135,7 @@ impl SpannedValue {
         true
     }
 
-    /// Lays `to_json` over whatever is at a dotted path, making tables on the way.
+    /// Lays a value over the one at a dotted path, making tables on the way.
     ///
     /// Where `is_record` says that a path holds named fields, a table changes only the fields it
     /// names; anywhere else the new value takes the place of the old one.
@@ -146,33 +155,18 @@ impl SpannedValue {
         value: &Self,
         is_record: &dyn Fn(&str) -> bool,
     ) -> Result<(), Diagnostic> {
-        let (step, rest) = path
-            .split_once('.')
-            .map_or((path, None), |(step, rest)| (step, Some(rest)));
-        let label = super::value_label(&self.to_json());
-        let TomlValue::Table(members) = &mut self.content else {
+        let (step, rest) = path.split_once('.').unwrap_or((path, ""));
+        if !self.is_table() {
+            let label = super::value_label(&self.to_json());
             let complaint = format!("`{above}` is `{label}` here, so nothing can be set inside it");
             return Err(Diagnostic::new(join_path(above, path), complaint)
                 .with_span(value.key_span.as_ref()));
-        };
-        let index = members
-            .iter()
-            .position(|(name, _)| name == step)
-            .unwrap_or_else(|| {
-                members.push((
-                    step.to_owned(),
-                    Self {
-                        key_span: value.key_span.clone(),
-                        ..Self::empty()
-                    },
-                ));
-                members.len() - 1
-            });
+        }
         let here = join_path(above, step);
-        let member = &mut members[index].1;
-        match (rest, &value.content, &member.content) {
-            (Some(rest), _, _) => member.overlay_at(&here, rest, value, is_record),
-            (None, TomlValue::Table(fields), TomlValue::Table(_)) if is_record(&here) => fields
+        let member = self.member_or_empty(step, value.key_span.as_ref());
+        match (&value.content, &member.content) {
+            _ if !rest.is_empty() => member.overlay_at(&here, rest, value, is_record),
+            (TomlValue::Table(fields), TomlValue::Table(_)) if is_record(&here) => fields
                 .iter()
                 .try_for_each(|(name, field)| member.overlay_at(&here, name, field, is_record)),
             _ => {
@@ -180,6 +174,30 @@ impl SpannedValue {
                 Ok(())
             }
         }
+    }
+
+    /// The member of a table, which becomes an empty table there if it is missing.
+    ///
+    /// # Panics
+    /// If this is no table.
+    pub(super) fn member_or_empty(
+        &mut self,
+        name: &str,
+        key_span: Option<&SourceSpan>,
+    ) -> &mut Self {
+        let TomlValue::Table(members) = &mut self.content else {
+            unreachable!("only tables have members");
+        };
+        let index = members.iter().position(|(other, _)| other == name);
+        let index = index.unwrap_or_else(|| {
+            let empty = Self {
+                key_span: key_span.cloned(),
+                ..Self::empty()
+            };
+            members.push((name.to_owned(), empty));
+            members.len() - 1
+        });
+        &mut members[index].1
     }
 
     /// The same value without places.
@@ -215,16 +233,11 @@ fn table_from_toml(table: DeTable<'_>, source: &Arc<SourceText>) -> Result<TomlV
     let mut members: Vec<_> = table.into_iter().collect();
     members.sort_by_key(|(name, _)| name.span().start);
     let members = members.into_iter().map(|(name, value)| {
-        let span = name.span();
-        let place = SourceSpan {
-            source: Arc::clone(source),
-            start: span.start,
-            end: span.end,
-        };
+        let span = source_span(source, &name.span());
         Ok((
             name.into_inner().into_owned(),
             SpannedValue {
-                key_span: Some(place),
+                key_span: Some(span),
                 ..value_from_toml(value, source)?
             },
         ))
@@ -238,48 +251,40 @@ fn value_from_toml(
     value: Spanned<DeValue<'_>>,
     source: &Arc<SourceText>,
 ) -> Result<SpannedValue, Diagnostic> {
-    let span = value.span();
-    let place = Some(SourceSpan {
-        source: Arc::clone(source),
-        start: span.start,
-        end: span.end,
-    });
-    let wrong = |complaint: String| Diagnostic::new("", complaint).with_span(place.as_ref());
+    let span = source_span(source, &value.span());
     let content = match value.into_inner() {
-        DeValue::String(text) => TomlValue::String(text.into_owned()),
-        DeValue::Boolean(flag) => TomlValue::Boolean(flag),
-        DeValue::Integer(number) => TomlValue::Integer(
-            i64::from_str_radix(number.as_str(), number.radix()).map_err(|_| {
-                wrong(format!(
-                    "{} is too large for a whole number",
-                    number.as_str()
-                ))
-            })?,
-        ),
-        DeValue::Float(number) => TomlValue::Float(
-            number
-                .as_str()
-                .parse()
-                .map_err(|_| wrong(format!("{} is not a number", number.as_str())))?,
-        ),
+        DeValue::String(text) => Ok(TomlValue::String(text.into_owned())),
+        DeValue::Boolean(flag) => Ok(TomlValue::Boolean(flag)),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map(TomlValue::Integer)
+            .map_err(|_| format!("{} is too large for a whole number", number.as_str())),
+        DeValue::Float(number) => (number.as_str().parse())
+            .map(TomlValue::Float)
+            .map_err(|_| format!("{} is not a number", number.as_str())),
         DeValue::Datetime(_) => {
-            return Err(wrong(
-                "dates have no meaning here; put quotes around a text".to_owned(),
-            ));
+            Err("dates have no meaning here; put quotes around a text".to_owned())
         }
-        DeValue::Array(items) => TomlValue::Array(
-            items
-                .into_iter()
-                .map(|item| value_from_toml(item, source))
-                .collect::<Result<_, Diagnostic>>()?,
-        ),
-        DeValue::Table(table) => table_from_toml(table, source)?,
+        DeValue::Array(items) => {
+            let items = items.into_iter().map(|item| value_from_toml(item, source));
+            Ok(TomlValue::Array(items.collect::<Result<_, _>>()?))
+        }
+        DeValue::Table(table) => Ok(table_from_toml(table, source)?),
     };
+    let content =
+        content.map_err(|complaint| Diagnostic::new("", complaint).with_span(Some(&span)))?;
     Ok(SpannedValue {
         content,
-        span: place,
+        span: Some(span),
         key_span: None,
     })
+}
+
+fn source_span(source: &Arc<SourceText>, bytes: &Range<usize>) -> SourceSpan {
+    SourceSpan {
+        source: Arc::clone(source),
+        start: bytes.start,
+        end: bytes.end,
+    }
 }
 
 #[cfg(test)]
@@ -319,14 +324,14 @@ mod tests {
     fn nothing_is_set_inside_a_text() {
         let mut node = tree("weighting = \"uniform\"");
         let value = tree("x = 1");
-        let fault = node
+        let diagnostic = node
             .overlay(
                 "weighting.exp.temperature",
                 value.get("x").unwrap(),
                 &|_| true,
             )
             .unwrap_err();
-        insta::assert_snapshot!(fault, @r"
+        insta::assert_snapshot!(diagnostic, @r"
         a.toml:1:1: `weighting.exp.temperature`: `weighting` is `uniform` here, so nothing can be set inside it
           |
         1 | x = 1

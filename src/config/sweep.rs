@@ -1,6 +1,4 @@
-//! What an experiment file says about its sweep, before it is expanded.
-//!
-//! Responsible for the form of `[sweep]`. Must not know how cells are made of it.
+//! `[sweep]` of an experiment file, before its expansion into cells.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -10,6 +8,7 @@ use super::deserialize::deserialize_all;
 use super::diagnostic::{Diagnostic, SourceSpan};
 use super::experiment::seeds_error;
 use super::spanned_value::{SpannedValue, TomlValue, join_path};
+use super::spelling::is_same_setting;
 use super::value_label;
 
 /// How the values of several axes are combined.
@@ -24,7 +23,7 @@ pub enum SweepMode {
     /// The first values together, the second values together, and so on.
     Zip,
     /// The baseline, and one axis changed at a time.
-    #[serde(rename = "around", alias = "one-at-a-time")]
+    #[serde(rename = "around")]
     OneAtATime,
 }
 
@@ -33,7 +32,7 @@ pub enum SweepMode {
 pub struct AxisValue {
     /// Its short name.
     pub label: String,
-    /// What it sets.
+    /// The settings that it gives.
     pub overrides: Vec<FieldOverride>,
     pub(super) span: Option<SourceSpan>,
 }
@@ -91,19 +90,34 @@ pub struct SeedOverride {
     pub seeds: Vec<u64>,
 }
 
-/// What varies between the runs of an experiment.
+/// The differences between the runs of an experiment.
 #[derive(Clone, Debug, Default)]
 pub struct SweepSpec {
     /// How axes are combined.
     pub mode: SweepMode,
-    /// What varies; axes with names of their own come first.
+    /// The axes; those with a name come first.
     pub axes: Vec<SweepAxis>,
-    /// Cells beside those that the axes make.
+    /// Cells besides those that the axes make.
     pub list: Vec<ListedCell>,
     /// Cells to leave out.
     pub exclude: Vec<ListedCell>,
     /// Cells with other seeds than the rest; the last rule that fits a cell counts.
     pub seed_overrides: Vec<SeedOverride>,
+}
+
+impl SweepSpec {
+    /// Gives the settings of cells the names that their axes have, where the file has another one.
+    fn use_names_of_axes(&mut self) {
+        let rules = self.seed_overrides.iter_mut().map(|rule| &mut rule.cells);
+        let cells = self.list.iter_mut().chain(&mut self.exclude).chain(rules);
+        for setting in cells.flat_map(|cell| &mut cell.overrides) {
+            let axis = self.axes.iter().filter(|axis| !axis.is_named);
+            let mut same = axis.filter(|axis| is_same_setting(&axis.name, &setting.path));
+            if let Some(axis) = same.next() {
+                setting.path.clone_from(&axis.name);
+            }
+        }
+    }
 }
 
 /// Fields and values that are looked at later.
@@ -154,72 +168,66 @@ struct SeedOverrideTable {
 /// Reads `[sweep]`.
 pub(super) fn parse_sweep(node: &SpannedValue) -> Result<SweepSpec, Vec<Diagnostic>> {
     let form: SweepTable = deserialize_all(node, "sweep")?;
-    let items = |name: &str| node.get(name).map_or(&[][..], SpannedValue::items);
-    let mut axes: Vec<SweepAxis> = items("axis").iter().map(named_axis).collect();
+    let mut axes: Vec<SweepAxis> = node.list("axis").iter().map(named_axis).collect();
     if let Some(table) = node.get("axes") {
         path_axes("", table, &mut axes)?;
     }
-    let rules: Vec<SeedOverride> = items("seeds")
+    let rules: Vec<SeedOverride> = node
+        .list("seeds")
         .iter()
         .zip(form.seeds)
-        .map(|(node, form)| seed_override(node, form))
+        .map(|(node, form)| SeedOverride {
+            cells: member_cell(node, "where", "this rule"),
+            seeds: form.seeds,
+        })
         .collect();
-    let wrong = rules
+    let diagnostics: Vec<Diagnostic> = rules
         .iter()
-        .filter_map(|rule| Some(rule.cells.diagnostic(seeds_error(&rule.seeds)?)));
-    let wrong: Vec<Diagnostic> = wrong.collect();
-    if !wrong.is_empty() {
-        return Err(wrong);
+        .filter_map(|rule| Some(rule.cells.diagnostic(seeds_error(&rule.seeds)?)))
+        .collect();
+    if !diagnostics.is_empty() {
+        return Err(diagnostics);
     }
-    Ok(SweepSpec {
+    let mut sweep = SweepSpec {
         mode: form.mode,
         axes,
-        list: items("list")
-            .iter()
-            .map(|cell| listed_cell("this cell", cell))
-            .collect(),
-        exclude: items("exclude")
-            .iter()
-            .map(|cell| listed_cell("this exclusion", cell))
-            .collect(),
+        list: listed_cells(node, "list", "this cell"),
+        exclude: listed_cells(node, "exclude", "this exclusion"),
         seed_overrides: rules,
-    })
+    };
+    sweep.use_names_of_axes();
+    Ok(sweep)
 }
 
-fn seed_override(node: &SpannedValue, form: SeedOverrideTable) -> SeedOverride {
-    SeedOverride {
-        cells: member_cell(node, "where", "this rule"),
-        seeds: form.seeds,
-    }
+fn listed_cells(node: &SpannedValue, name: &str, origin: &str) -> Vec<ListedCell> {
+    let cells = node.list(name).iter();
+    cells.map(|cell| listed_cell(origin, cell)).collect()
 }
 
 fn named_axis(node: &SpannedValue) -> SweepAxis {
-    let text = |node: &SpannedValue, name: &str| {
-        node.get(name)
-            .map(|node| value_label(&node.to_json()))
-            .unwrap_or_default()
-    };
-    let name = text(node, "name");
-    let values = node
-        .get("values")
-        .map_or(&[][..], SpannedValue::items)
-        .iter()
-        .map(|value| {
-            let label = text(value, "label");
-            let origin = format!("axis `{name}`, value `{label}`,");
-            AxisValue {
-                overrides: member_cell(value, "set", &origin).overrides,
-                label,
-                span: value.span.clone(),
-            }
-        });
-    let place = node.get("name").and_then(|name| name.span.clone());
+    let name = member_label(node, "name");
+    let values = node.list("values").iter().map(|value| {
+        let label = member_label(value, "label");
+        let origin = format!("axis `{name}`, value `{label}`,");
+        AxisValue {
+            overrides: member_cell(value, "set", &origin).overrides,
+            label,
+            span: value.span.clone(),
+        }
+    });
+    let span = node.get("name").and_then(|name| name.span.clone());
     SweepAxis {
         values: values.collect(),
         name,
         is_named: true,
-        span: place,
+        span: span,
     }
+}
+
+fn member_label(node: &SpannedValue, name: &str) -> String {
+    node.get(name)
+        .map(|node| value_label(&node.to_json()))
+        .unwrap_or_default()
 }
 
 /// Axes by path; a path may be written in quotes or as tables within tables.
@@ -236,9 +244,9 @@ fn path_axes(
             _ => {
                 let complaint =
                     format!("axis `{path}` has one value where a list of values is expected");
-                let fault = Diagnostic::new(format!("sweep.axes.{path}"), complaint)
+                let diagnostic = Diagnostic::new(format!("sweep.axes.{path}"), complaint)
                     .with_span(node.span.as_ref());
-                return Err(vec![fault.with_hint("put brackets around it: [...].")]);
+                return Err(vec![diagnostic.with_hint("put brackets around it: [...].")]);
             }
         }
     }
@@ -247,26 +255,28 @@ fn path_axes(
 
 fn path_axis(path: &str, node: &SpannedValue, values: &[SpannedValue]) -> SweepAxis {
     let origin = format!("axis `{path}`");
-    let value = |value: &SpannedValue| {
-        // The name is where a wrong path is shown, the place where a wrong value is.
-        let setting = FieldOverride::new(
-            path,
-            &origin,
-            &SpannedValue {
-                key_span: node.key_span.clone(),
-                ..value.clone()
-            },
-        );
-        AxisValue {
-            label: setting.label(),
-            overrides: vec![setting],
-            span: value.span.clone(),
-        }
-    };
     SweepAxis {
         name: path.to_owned(),
         is_named: false,
-        values: values.iter().map(value).collect(),
+        values: values
+            .iter()
+            .map(|value: &SpannedValue| {
+                // The name is where a wrong path is shown, the place where a wrong value is.
+                let setting = FieldOverride::new(
+                    path,
+                    &origin,
+                    &SpannedValue {
+                        key_span: node.key_span.clone(),
+                        ..value.clone()
+                    },
+                );
+                AxisValue {
+                    label: setting.label(),
+                    overrides: vec![setting],
+                    span: value.span.clone(),
+                }
+            })
+            .collect(),
         span: node.key_span.clone(),
     }
 }

@@ -1,14 +1,11 @@
-//! What a person sees who writes an experiment file with a mistake in it.
+//! The messages that a person sees after a mistake in an experiment file.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::json;
 
-use super::{
-    ConfigError, ExperimentSpec, Method, RunSpec, canonical_json, deserialize, read_experiment,
-    required_models,
-};
+use super::{ExperimentSpec, Method, RunSpec, canonical_json, read_experiment, required_models};
 
 const PLAIN: &str = r#"name = "plain"
 question = "Does it read?"
@@ -31,12 +28,9 @@ fn read_in(files: &[(&str, &str)], overrides: &[(&str, &str)]) -> Result<Experim
         .iter()
         .map(|&(path, value)| (path.to_owned(), value.to_owned()))
         .collect();
-    let told = |error: ConfigError| {
-        error
-            .to_string()
-            .replace(&format!("{}/", folder.path().display()), "")
-    };
-    read_experiment(&folder.path().join("a.toml"), &overrides).map_err(told)
+    let prefix = format!("{}/", folder.path().display());
+    read_experiment(&folder.path().join("a.toml"), &overrides)
+        .map_err(|error| error.to_string().replace(&prefix, ""))
 }
 
 fn good(text: &str) -> ExperimentSpec {
@@ -82,7 +76,7 @@ fn seeds_are_one_zero_by_default() {
 }
 
 #[test]
-fn misspelt_names_are_told_with_the_nearest_one() {
+fn misspelt_fields_are_shown_with_the_nearest_one() {
     insta::assert_snapshot!(message(&PLAIN.replace("question", "qestion")), @r#"
     a.toml:2:1: `qestion`: unknown field
       |
@@ -97,7 +91,7 @@ fn misspelt_names_are_told_with_the_nearest_one() {
         9 | [run.colect.sampling]
           |      ^^^^^^
           = did you mean `collect`?
-          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `samples_per_problem`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
     ");
     insta::assert_snapshot!(message(&PLAIN.replace("temperature", "temprature")), @r"
     a.toml:10:1: `run.collect.sampling.temprature`: unknown field
@@ -107,6 +101,30 @@ fn misspelt_names_are_told_with_the_nearest_one() {
        = did you mean `temperature`?
        = valid here: `temperature`, `top_k`, `top_p`, `max_tokens`.
     ");
+    insta::assert_snapshot!(with("[sweeps]\n"), @r"
+    a.toml:11:2: `sweeps`: unknown field
+       |
+    11 | [sweeps]
+       |  ^^^^^^
+       = did you mean `sweep`?
+       = valid here: `name`, `question`, `extends`, `seeds`, `run`, `sweep`, `report`.
+    ");
+}
+
+#[test]
+fn misspelt_options_of_the_report_are_shown_with_the_nearest_one() {
+    insta::assert_snapshot!(with("[report]\nheadlines = []\n"), @r"
+    a.toml:12:1: `report.headlines`: unknown field
+       |
+    12 | headlines = []
+       | ^^^^^^^^^
+       = did you mean `headline`?
+       = valid here: `headline`, `baseline`, `regimes`.
+    ");
+}
+
+#[test]
+fn misspelt_choices_are_shown_with_the_nearest_one() {
     insta::assert_snapshot!(message(&PLAIN.replace("word-problems", "word_problem")), @r"
     a.toml:7:10: `run.task`: unknown choice `word_problem`
       |
@@ -123,14 +141,6 @@ fn misspelt_names_are_told_with_the_nearest_one() {
        = did you mean `base`?
        = valid here: `base`, `previous`.
     "#);
-    insta::assert_snapshot!(with("[sweeps]\n"), @r"
-    a.toml:11:2: `sweeps`: unknown field
-       |
-    11 | [sweeps]
-       |  ^^^^^^
-       = did you mean `sweep`?
-       = valid here: `name`, `question`, `extends`, `seeds`, `run`, `sweep`, `report`.
-    ");
     insta::assert_snapshot!(with("[sweep]\nmode = \"arround\"\n"), @r#"
     a.toml:12:8: `sweep.mode`: unknown choice `arround`
        |
@@ -139,14 +149,6 @@ fn misspelt_names_are_told_with_the_nearest_one() {
        = did you mean `around`?
        = valid here: `grid`, `list`, `zip`, `around`.
     "#);
-    insta::assert_snapshot!(with("[report]\nheadlines = []\n"), @r"
-    a.toml:12:1: `report.headlines`: unknown field
-       |
-    12 | headlines = []
-       | ^^^^^^^^^
-       = did you mean `headline`?
-       = valid here: `headline`, `baseline`, `regimes`.
-    ");
 }
 
 #[test]
@@ -171,6 +173,10 @@ fn wrong_types_say_what_is_expected() {
     12 | train = 1.5
        |         ^^^
     ");
+}
+
+#[test]
+fn wrong_lengths_say_how_many_are_expected() {
     insta::assert_snapshot!(message(&PLAIN.replace("[3, 4]", "3")), @r"
     a.toml:7:36: `run.task.word-problems.steps`: expected an array of length 2, found integer `3`
       |
@@ -183,6 +189,10 @@ fn wrong_types_say_what_is_expected() {
     7 | task = { word-problems = { steps = [3] } }
       |                                    ^^^
     ");
+}
+
+#[test]
+fn a_choice_without_its_setting_shows_how_to_write_it() {
     insta::assert_snapshot!(message(&PLAIN.replace("[run.collect.sampling]\ntemperature = 0.7", "[run.collect]\nteacher = \"self\"")), @r#"
     a.toml:10:11: `run.collect.teacher`: `self` needs a setting
        |
@@ -193,7 +203,7 @@ fn wrong_types_say_what_is_expected() {
 }
 
 #[test]
-fn what_is_missing_is_told() {
+fn what_is_missing_is_shown() {
     insta::assert_snapshot!(message(&PLAIN.replace("base = \"weak\"\n", "")), @r"
     a.toml:5:1: `run.base`: this field is required
       |
@@ -247,21 +257,12 @@ fn seeds_must_be_a_set() {
 }
 
 #[test]
-fn contradictions_are_all_told() {
-    insta::assert_snapshot!(with(r"
-[run.evaluate]
-turns = 0
-samples = 0
-window = { last = 0 }
-[run.rounds]
-count = 0
-[run.boost]
-problems = 4000
-[run.train]
-epochs = 0
-batch = 0
-learning_rate = -1e-3
-"), @r"
+fn all_contradictions_are_shown() {
+    insta::assert_snapshot!(with(&[
+        "\n[run.evaluate]\nturns = 0\nsamples = 0\nwindow = { last = 0 }\n",
+        "[run.rounds]\ncount = 0\n[run.boost]\nproblems = 4000\n",
+        "[run.train]\nepochs = 0\nbatch = 0\nlearning_rate = -1e-3\n",
+    ].concat()), @r"
     a.toml:19:12: `run.boost.problems`: 4000 is more than `data.train`, 3000
        |
     19 | problems = 4000
@@ -291,6 +292,10 @@ learning_rate = -1e-3
     15 | window = { last = 0 }
        |          ^^^^^^^^^^^^
     ");
+}
+
+#[test]
+fn nothing_to_train_on_is_refused() {
     insta::assert_snapshot!(with("[run.data]\ntest = 0\ntrain = 0\n"), @r"
     a.toml:13:9: `run.data.train`: 0 leaves nothing to train on
        |
@@ -307,6 +312,10 @@ learning_rate = -1e-3
     12 | count = 0
        |         ^
     ");
+}
+
+#[test]
+fn values_out_of_range_are_refused() {
     insta::assert_snapshot!(message(&PLAIN.replace("base =", "weighting = { centered = { temperature = 0 } }\nbase =")), @r"
     a.toml:6:42: `run.weighting.centered.temperature`: 0 is not a number above 0
       |
@@ -362,6 +371,87 @@ fn problems_from_files_have_no_seed() {
 }
 
 #[test]
+fn a_methods_value_holds_the_settings_that_it_reads() {
+    let in_value = run_with_method("method = { grpo = { kl = 0.1, samples = 4 } }\n");
+    let beside = run("[run.grpo]\nkl = 0.1\nsamples = 4\n");
+    assert_eq!(
+        (in_value.method, &in_value.grpo),
+        (Method::Grpo, &beside.grpo)
+    );
+    let v_star =
+        run_with_method("method.v-star = { candidates = 3, verifier = { samples = 2 } }\n");
+    assert_eq!(
+        (v_star.samples_per_problem, v_star.verifier.samples),
+        (3, 2)
+    );
+    insta::assert_snapshot!(message(&with_method("method = { grpo = { kl = -0.1 } }\n")), @r"
+    a.toml:6:26: `run.grpo.kl`: -0.1 is not a number of at least 0
+      |
+    6 | method = { grpo = { kl = -0.1 } }
+      |                          ^^^^
+    ");
+    insta::assert_snapshot!(message(&with_method("method = { score = { clip = 1 } }\n")), @r"
+    a.toml:6:22: `run.score.clip`: unknown field
+      |
+    6 | method = { score = { clip = 1 } }
+      |                      ^^^^
+      = valid here: `stage_one`, `stage_two`, `problems`, `samples`, `learning_rate`, `kl`, `kl_first`, `shaping`, `discount`, `unreadable`.
+    ");
+}
+
+#[test]
+fn a_setting_that_the_method_does_not_read_is_refused_in_its_value() {
+    insta::assert_snapshot!(message(&with_method("method = { rise = { kl = 1 } }\n")), @r"
+    a.toml:6:21: `run.method.rise.kl`: unknown field
+      |
+    6 | method = { rise = { kl = 1 } }
+      |                     ^^
+    ");
+    insta::assert_snapshot!(message(&with_method("method = { gropo = { kl = 1 } }\n")), @r"
+    a.toml:6:12: `run.method`: unknown choice `gropo`
+      |
+    6 | method = { gropo = { kl = 1 } }
+      |            ^^^^^
+      = did you mean `grpo`?
+      = valid here: `rise`, `sft`, `sft-right`, `sft-right-and-wrong`, `rft`, `star`, `pair-sft`, `self-refine`, `self-rewarding`, `v-star`, `glore`, `grpo`, `score`.
+    ");
+}
+
+#[test]
+fn the_command_line_and_a_file_may_use_different_names() {
+    let text =
+        with_method("samples_per_problem = 3\ntrain = { batch_size = 5, max_grad_norm = 2 }\n");
+    let files = [("a.toml", text.as_str())];
+    let over = [
+        ("candidates", "4"),
+        ("train.batch", "6"),
+        ("method.grpo.updates_per_batch", "7"),
+        ("method", "{ grpo = { kl = 0.5 } }"),
+    ];
+    let run = read_in(&files, &over).unwrap().baseline.run_spec().clone();
+    assert_eq!(
+        (
+            run.samples_per_problem,
+            run.train.batch_size,
+            run.train.max_grad_norm
+        ),
+        (4, 6, 2.0)
+    );
+    assert_eq!(
+        (run.method, run.grpo.updates_per_batch, run.grpo.kl),
+        (Method::Grpo, 7, 0.5)
+    );
+}
+
+fn with_method(lines: &str) -> String {
+    PLAIN.replace("base =", &format!("{lines}base ="))
+}
+
+fn run_with_method(lines: &str) -> RunSpec {
+    good(&with_method(lines)).baseline.run_spec().clone()
+}
+
+#[test]
 fn online_settings_are_checked() {
     insta::assert_snapshot!(with("[run.grpo]\nsamples = 1\nkl = -0.1\npasses = 0\n[run.score]\nstage_one = 0\nstage_two = 0\n"), @r"
     a.toml:12:11: `run.grpo.samples`: an advantage needs at least 2 episodes to compare
@@ -372,14 +462,14 @@ fn online_settings_are_checked() {
        |
     14 | passes = 0
        |          ^
-    a.toml:16:13: `run.score.stage_one`: 0 iterations in both stages train nothing
-       |
-    16 | stage_one = 0
-       |             ^
     a.toml:13:6: `run.grpo.kl`: -0.1 is not a number of at least 0
        |
     13 | kl = -0.1
        |      ^^^^
+    a.toml:16:13: `run.score.stage_one`: 0 iterations in both stages train nothing
+       |
+    16 | stage_one = 0
+       |             ^
     ");
 }
 
@@ -517,32 +607,15 @@ fn overrides_reach_any_field_of_the_run() {
 #[test]
 fn only_what_changes_numbers_changes_the_key() {
     let plain = run("");
-    assert_eq!(
-        plain.key(),
-        RunSpec {
-            backend: "wgpu".to_owned(),
-            ..plain.clone()
-        }
-        .key()
-    );
+    let mut elsewhere = plain.clone();
+    elsewhere.backend = "wgpu".to_owned();
+    assert_eq!(plain.key(), elsewhere.key());
     assert_eq!(plain.key(), run("[run.train]\nepochs = 3\n").key());
     assert_ne!(plain.key(), run("[run.train]\nepochs = 4\n").key());
-    assert_ne!(
-        plain.key(),
-        RunSpec {
-            seed: 1,
-            ..plain.clone()
-        }
-        .key()
-    );
-    assert_ne!(
-        plain.key(),
-        RunSpec {
-            method: Method::Sft,
-            ..plain.clone()
-        }
-        .key()
-    );
+    let (mut seeded, mut tuned) = (plain.clone(), plain.clone());
+    (seeded.seed, tuned.method) = (1, Method::Sft);
+    assert_ne!(plain.key(), seeded.key());
+    assert_ne!(plain.key(), tuned.key());
     let read_from = |path: &str| {
         let task =
             serde_json::from_value(serde_json::json!({ "gsm8k": { "path": path } })).unwrap();
@@ -560,7 +633,7 @@ fn only_what_changes_numbers_changes_the_key() {
 }
 
 /// A key that moves here makes every stored run a stranger: raise a version instead, or accept
-/// that all runs are made anew.
+/// that all runs are made again.
 #[test]
 fn keys_do_not_move_by_accident() {
     let defaults = good("name = \"a\"\n[run]\nbase = \"weak\"\ntask = { word-problems = {} }\n");

@@ -1,7 +1,6 @@
 //! Any TOML file as settings that remember where each of them is written.
 //!
-//! For files that are neither experiments nor base models: hides the tree of values, and says what is
-//! wrong with a value as experiment files do. Must not know what such a file means.
+//! For files that are neither experiments nor base models.
 
 use std::path::Path;
 
@@ -40,15 +39,24 @@ impl TomlFile {
         })
     }
 
+    /// A file without settings.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self {
+            path: String::new(),
+            node: SpannedValue::empty(),
+        }
+    }
+
     /// The settings.
     ///
     /// # Errors
-    /// All faults that can be told apart, each with its place.
+    /// All separate faults, each with its place.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, Vec<Diagnostic>> {
         deserialize_all(&self.node, &self.path)
     }
 
-    /// The items of a list at the top of this part, each as a part of its own; none where there is no such list.
+    /// The items of a list at the top of this part, each as a part; empty without such a list.
     #[must_use]
     pub fn items(&self, name: &str) -> Vec<Self> {
         let items = self
@@ -56,11 +64,14 @@ impl TomlFile {
             .get(name)
             .map(SpannedValue::items)
             .unwrap_or_default();
-        let part = |(at, node): (usize, &SpannedValue)| Self {
-            path: super::spanned_value::join_path(&self.path, &format!("{name}[{at}]")),
-            node: node.clone(),
-        };
-        items.iter().enumerate().map(part).collect()
+        items
+            .iter()
+            .enumerate()
+            .map(|(at, node): (usize, &SpannedValue)| Self {
+                path: super::spanned_value::join_path(&self.path, &format!("{name}[{at}]")),
+                node: node.clone(),
+            })
+            .collect()
     }
 
     /// Whether there is a value at the end of these steps.
@@ -69,16 +80,16 @@ impl TomlFile {
         self.walk(steps, |_| {}).is_some()
     }
 
-    /// A fault of the value that is reached by these steps (names of members, numbers of items), or of the
+    /// A fault of the value at the end of these steps (names of members, numbers of items), or of the
     /// innermost part around it.
     #[must_use]
     pub fn diagnostic(&self, steps: &[&str], complaint: impl Into<String>) -> Diagnostic {
-        let mut place = self.node.span.as_ref();
-        self.walk(steps, |node| place = node.span.as_ref().or(place));
-        Diagnostic::new(self.dotted_path(steps), complaint).with_span(place)
+        let mut span = self.node.span.as_ref();
+        self.walk(steps, |node| span = node.span.as_ref().or(span));
+        Diagnostic::new(self.dotted_path(steps), complaint).with_span(span)
     }
 
-    /// A fault of the value that is reached by these steps, which is none of those that are possible.
+    /// A fault of the value at the end of these steps, which is not one of the possible values.
     #[must_use]
     pub fn unknown_value(
         &self,
@@ -87,10 +98,10 @@ impl TomlFile {
         given: &str,
         known: &[&str],
     ) -> Diagnostic {
-        let fault = self.diagnostic(steps, complaint);
+        let diagnostic = self.diagnostic(steps, complaint);
         suggestions(given, known)
             .into_iter()
-            .fold(fault, Diagnostic::with_hint)
+            .fold(diagnostic, Diagnostic::with_hint)
     }
 
     /// The same of the *name* of a member, which does not exist.
@@ -103,12 +114,12 @@ impl TomlFile {
     ) -> Diagnostic {
         let node = self.walk(steps, |_| {});
         let given = steps.last().copied().unwrap_or_default();
-        let fault = Diagnostic::new(self.dotted_path(steps), complaint)
+        let diagnostic = Diagnostic::new(self.dotted_path(steps), complaint)
             .with_span(node.and_then(|node| node.key_span.as_ref()))
             .with_span(self.node.span.as_ref());
         suggestions(given, known)
             .into_iter()
-            .fold(fault, Diagnostic::with_hint)
+            .fold(diagnostic, Diagnostic::with_hint)
     }
 
     /// The node at the end of the steps, telling of each one on the way.

@@ -6,8 +6,6 @@
 //! at its second turn, and RISE has nothing to build on. Half of the repeated attempts are wrong,
 //! and a first wrong attempt is never a target: the model learns to stay with a mistake, not to
 //! make one.
-//!
-//! Hides how documents are drawn. Must not know about tokens or the model.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +13,7 @@ use crate::domain::{Message, Problem, Role, Seed, SeededRng, TrainingExample};
 
 use super::PromptConfig;
 
-/// What the pre-training documents are like.
+/// The form of the pre-training documents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CorpusConfig {
@@ -49,7 +47,7 @@ impl Default for CorpusConfig {
 }
 
 impl CorpusConfig {
-    /// What is wrong with these settings, if anything, as (field, complaint).
+    /// The first fault of these settings, as field and complaint.
     #[must_use]
     pub fn first_error(&self) -> Option<(&'static str, String)> {
         let shares = [
@@ -241,7 +239,7 @@ mod tests {
         answer_form: None,
     };
 
-    fn made(problems: &[Problem], config: &CorpusConfig) -> Vec<TrainingExample> {
+    fn corpus_of(problems: &[Problem], config: &CorpusConfig) -> Vec<TrainingExample> {
         corpus_documents(problems, config, &PROMPT, Seed(3))
     }
 
@@ -267,7 +265,7 @@ mod tests {
             dialogue_share: 0.0,
             ..CorpusConfig::default()
         };
-        let documents = made(&problems, &config);
+        let documents = corpus_of(&problems, &config);
         assert_eq!(
             documents
                 .iter()
@@ -304,7 +302,7 @@ mod tests {
             corrupt_share: 1.0,
             ..CorpusConfig::default()
         };
-        for (document, problem) in made(&problems, &config).iter().zip(&problems) {
+        for (document, problem) in corpus_of(&problems, &config).iter().zip(&problems) {
             let attempts = attempts(document);
             let first = attempts[0].0;
             assert_ne!(Some(first), problem.solution.as_deref());
@@ -324,7 +322,7 @@ mod tests {
             repeats: vec![3],
             ..CorpusConfig::default()
         };
-        for (document, problem) in made(&problems, &config).iter().zip(&problems) {
+        for (document, problem) in corpus_of(&problems, &config).iter().zip(&problems) {
             let solution = problem.solution.as_deref().unwrap();
             let attempts = attempts(document);
             assert_ne!(attempts[0].0, solution);
@@ -335,7 +333,7 @@ mod tests {
     #[test]
     fn documents_come_in_their_shares() {
         let problems = problems(4000);
-        let documents = made(&problems, &CorpusConfig::default());
+        let documents = corpus_of(&problems, &CorpusConfig::default());
         let dialogues: Vec<_> = documents
             .iter()
             .filter(|document| is_dialogue(document))
@@ -369,9 +367,9 @@ mod tests {
     fn documents_depend_on_the_seed_alone() {
         let problems = problems(40);
         let config = CorpusConfig::default();
-        assert_eq!(made(&problems, &config), made(&problems, &config));
+        assert_eq!(corpus_of(&problems, &config), corpus_of(&problems, &config));
         assert_ne!(
-            made(&problems, &config),
+            corpus_of(&problems, &config),
             corpus_documents(&problems, &config, &PROMPT, Seed(4))
         );
     }
@@ -380,7 +378,7 @@ mod tests {
     fn problems_without_a_solution_are_passed_over() {
         let mut problems = problems(2);
         problems[0].solution = None;
-        let documents = made(
+        let documents = corpus_of(
             &problems,
             &CorpusConfig {
                 dialogue_share: 0.0,
@@ -394,7 +392,7 @@ mod tests {
                 problems[1].solution.as_ref().unwrap()
             )]
         );
-        assert_eq!(made(&[], &CorpusConfig::default()), []);
+        assert_eq!(corpus_of(&[], &CorpusConfig::default()), []);
     }
 
     #[test]

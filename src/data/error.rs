@@ -1,4 +1,4 @@
-//! Why a task cannot give its problems: the file, the place in it, what is wrong, what to do.
+//! Why a task cannot give its problems: the file, the place in it, the cause, the way out.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub enum DataError {
         task: &'static str,
         /// The setting.
         field: &'static str,
-        /// The value and what is wrong with it.
+        /// The value and its fault.
         fault: String,
     },
     /// A file cannot be read at all.
@@ -23,9 +23,9 @@ pub enum DataError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the task takes as its path.
+        /// The meaning of the task's path.
         expected: &'static str,
-        /// What the system says.
+        /// The system's message.
         source: io::Error,
     },
     /// A file is not text.
@@ -49,7 +49,7 @@ pub enum DataError {
         path: PathBuf,
         /// Where in the file, e.g. `line 7`.
         place: String,
-        /// What is wrong and what to do.
+        /// The cause and the way out.
         fault: String,
     },
     /// Two problems have the same question, so that one split could give away another's answers.
@@ -62,12 +62,12 @@ pub enum DataError {
         /// The question as the second has it.
         question: String,
     },
-    /// A folder does not hold what it should.
+    /// A folder lacks a part.
     #[error("{}: {fault}", path.display())]
     Layout {
         /// The folder.
         path: PathBuf,
-        /// What is missing and what to do.
+        /// The missing part and the way out.
         fault: String,
     },
     /// A question is both trained on and evaluated on, in two sets.
@@ -85,18 +85,18 @@ pub enum DataError {
         /// Other questions that are in both.
         others: usize,
     },
-    /// A split is to be larger than what is there.
-    #[error("split `{}` asks for {asked} problems, and {place} has {available} for it; {remedy}", split.name())]
+    /// A split is larger than its source.
+    #[error("split `{}` asks for {requested} problems, and {place} has {available} for it; {remedy}", split.name())]
     TooFew {
         /// The split.
         split: Split,
-        /// Problems asked for.
-        asked: usize,
-        /// Problems that there are for it.
+        /// Size of the split in the settings.
+        requested: usize,
+        /// Problems that the source has for it.
         available: usize,
         /// The task or file that they come from.
         place: String,
-        /// What to do.
+        /// The way out.
         remedy: &'static str,
     },
 }

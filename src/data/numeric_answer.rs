@@ -1,10 +1,9 @@
 //! Reading a number from text, in one canonical form.
 //!
-//! Hides which ways of writing a number are understood. Numbers stay text from end to end: no
-//! floating point and no evaluation, so that `0.1` and `1080` are compared exactly and an attempt
-//! can never run anything.
+//! Numbers stay text from end to end: no floating point and no evaluation, so that `0.1` and `1080`
+//! are compared exactly and an attempt can never run anything.
 
-/// What stands before the final answer, as GSM8K's solutions have it (Cobbe et al. 2021).
+/// The mark before the final answer, as GSM8K's solutions have it (Cobbe et al. 2021).
 pub(super) const ANSWER_MARKER: &str = "####";
 
 /// The answer that a text states: the first number after the last `####`, on the same line.
@@ -51,7 +50,7 @@ fn number_start(line: &str) -> Option<usize> {
     })
 }
 
-/// The number that a text begins with, without sign and in canonical form, and what follows it.
+/// The number at the beginning of a text, without sign and in canonical form, and the rest.
 fn leading_number(text: &str) -> Option<(String, &str)> {
     let (mut whole, mut rest) = split_digits(text);
     let mut digits = whole.to_owned();
@@ -77,7 +76,7 @@ fn leading_number(text: &str) -> Option<(String, &str)> {
     Some((number, rest))
 }
 
-/// The digits that a text begins with, and what follows them.
+/// The digits at the beginning of a text, and the rest.
 fn split_digits(text: &str) -> (&str, &str) {
     text.split_at(
         text.find(|c: char| !c.is_ascii_digit())
@@ -91,7 +90,7 @@ fn thousands_group(text: &str) -> Option<&str> {
     (digits.len() == 3).then_some(digits)
 }
 
-/// Whether what stands before a number makes it negative: `-5`, `-$5`, `$-5`, `- 5`, but not the
+/// Whether the text before a number makes it negative: `-5`, `-$5`, `$-5`, `- 5`, but not the
 /// hyphen of `catch-22`.
 fn is_negative(before: &str) -> bool {
     let minus = ['-', '\u{2212}'];

@@ -1,7 +1,4 @@
-//! How a problem is put to a policy: the question, and what is said after an attempt.
-//!
-//! Hides the templates in `templates/prompt/` and the template language. Must not know how many
-//! attempts a policy is shown, nor whether an attempt was right.
+//! Prompts: the question, and the retry text after an attempt.
 
 use std::sync::LazyLock;
 
@@ -43,7 +40,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     templates
 });
 
-/// What is said after an attempt, whether it was right or wrong.
+/// The retry text after an attempt, right or wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RetryMessage {
@@ -56,7 +53,7 @@ pub enum RetryMessage {
     None,
 }
 
-/// What a policy is told, after each question, about the form of its answer.
+/// The sentence after each question about the form of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnswerForm {
@@ -78,17 +75,17 @@ impl AnswerForm {
     }
 }
 
-/// What a policy is asked about its own attempt before it goes on.
+/// The question to a policy about its own attempt, before its next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SelfReview {
-    /// To find its mistakes, which it is then told to use (Self-Refine, Madaan et al. 2023).
+    /// To find its mistakes, and then to use them (Self-Refine, Madaan et al. 2023).
     Critique,
     /// Whether it is right; the answer is `yes` or `no` (verifiers, and self-rewarding correction).
     Verify,
 }
 
-/// What a verification says of a right attempt, and of a wrong one.
+/// The verdicts of a verification on a right attempt and on a wrong one.
 const VERIFICATION_ANSWERS: [&str; 2] = ["yes", "no"];
 
 impl SelfReview {
@@ -120,7 +117,7 @@ impl SelfReview {
     }
 }
 
-/// An attempt, and what the policy said about it where it was asked.
+/// An attempt, and the policy's own review of it, if there is one.
 #[derive(Clone, Copy, Debug)]
 pub struct ReviewedAttempt<'a> {
     /// The attempt's text.
@@ -133,7 +130,7 @@ pub struct ReviewedAttempt<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PromptConfig {
-    /// What is said after an attempt.
+    /// The retry text after an attempt.
     pub retry: RetryMessage,
     /// Whether the question follows on the next line, as in the official code.
     pub repeat_question: bool,
@@ -168,7 +165,7 @@ impl PromptConfig {
 
     /// The question, then each attempt with the retry text after it; ends with a user message.
     ///
-    /// All the given attempts are shown: whoever limits the history does so before.
+    /// The prompt shows all the given attempts: the caller limits the history.
     #[must_use]
     pub fn dialogue(&self, question: &str, attempts: &[&str]) -> Dialogue {
         let mut dialogue = Dialogue(vec![self.opening_message(question)]);
@@ -226,10 +223,11 @@ impl PromptConfig {
     /// counts from 1 (GLoRe's local refinement, Havrilla et al. 2024).
     #[must_use]
     pub fn refinement_dialogue(&self, question: &str, attempt: &str, step: usize) -> Dialogue {
-        let (repeat_question, asked) = (self.repeat_question, self.question_with_form(question));
+        let (repeat_question, requested) =
+            (self.repeat_question, self.question_with_form(question));
         let request = Self::render_template(
             REFINE_FROM_STEP,
-            context! { question => asked, repeat_question, step },
+            context! { question => requested, repeat_question, step },
         );
         Dialogue(vec![self.opening_message(question)])
             .assistant(attempt)
@@ -274,13 +272,13 @@ impl PromptConfig {
         self.templates_key(&[OPENING, self.retry_template()])
     }
 
-    /// The key of some templates with what is said about the form of the answer.
+    /// The key of some templates and of the sentence about the form of the answer.
     fn templates_key(self, templates: &[&str]) -> Key {
         let form = self.answer_form.and_then(AnswerForm::text);
         Key::from_value(&templates.iter().copied().chain(form).collect::<Vec<_>>())
     }
 
-    /// The question with what is said about the form of its answer.
+    /// The question with the sentence about the form of its answer.
     fn question_with_form(self, question: &str) -> String {
         match self.answer_form.and_then(AnswerForm::text) {
             None => question.to_owned(),
@@ -320,7 +318,7 @@ impl PromptConfig {
 mod tests {
     use super::*;
 
-    fn shown(dialogue: &Dialogue) -> String {
+    fn transcript(dialogue: &Dialogue) -> String {
         let lines = dialogue.0.iter().map(|message| match message.role {
             Role::User => format!("user: {}", message.text),
             Role::Assistant => format!("assistant: {}", message.text),
@@ -331,7 +329,7 @@ mod tests {
     #[test]
     fn a_dialogue_reads_like_the_official_one() {
         let dialogue = PromptConfig::default().dialogue("How many?", &["1+1=3\n#### 3", "#### 2"]);
-        insta::assert_snapshot!(shown(&dialogue), @r"
+        insta::assert_snapshot!(transcript(&dialogue), @r"
         user: How many?
         --
         assistant: 1+1=3
@@ -410,7 +408,7 @@ mod tests {
             answer_form: Some(AnswerForm::Boxed),
             ..PromptConfig::default()
         };
-        insta::assert_snapshot!(shown(&prompt.dialogue("How many?", &["\\boxed{3}"])), @r"
+        insta::assert_snapshot!(transcript(&prompt.dialogue("How many?", &["\\boxed{3}"])), @r"
         user: How many?
         Put the final answer into \boxed{}.
         --
@@ -420,7 +418,7 @@ mod tests {
         How many?
         Put the final answer into \boxed{}.
         ");
-        insta::assert_snapshot!(shown(&prompt.hinted_dialogue("How many?", "3")), @r"
+        insta::assert_snapshot!(transcript(&prompt.hinted_dialogue("How many?", "3")), @r"
         user: How many?
         Put the final answer into \boxed{}.
         The answer is 3.
@@ -430,7 +428,7 @@ mod tests {
             repeat_question: false,
             ..prompt
         };
-        insta::assert_snapshot!(shown(&marked.dialogue("How many?", &["3"])), @r"
+        insta::assert_snapshot!(transcript(&marked.dialogue("How many?", &["3"])), @r"
         user: How many?
         End with a line that has #### and then the final answer.
         --

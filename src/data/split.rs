@@ -1,8 +1,6 @@
 //! Which split a problem belongs to, and how large the splits are.
 //!
-//! Responsible for splits that share no question and do not move: a split's problems depend on
-//! its own size alone. A question is told from another by its normalised text. Hides how both
-//! are done. Must not know about file formats or the generator.
+//! Two questions are the same if their normalised texts are.
 
 use std::collections::HashMap;
 
@@ -16,11 +14,11 @@ use super::DataError;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TrainDraw {
-    /// All the same, so that what they share is made once; what a comparison owes to these problems is
+    /// All the same, so that seeds share stages; the part of a comparison that is due to these problems is
     /// then neither in its interval nor in the spread between seeds.
     #[default]
     Shared,
-    /// Every training seed its own, so that their draw is among what seeds differ by.
+    /// Every training seed its own, so that the draw is among the differences between seeds.
     PerSeed,
 }
 
@@ -108,13 +106,13 @@ impl SplitSizes {
 /// A task's problems; no question is in two splits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskSplits {
-    /// What base models are pre-trained on.
+    /// Base models are pre-trained on it.
     pub corpus: Vec<Problem>,
-    /// What RISE collects its rollouts on.
+    /// RISE collects its rollouts on it.
     pub train: Vec<Problem>,
-    /// What settings may be chosen by.
+    /// Settings may be chosen by it.
     pub validation: Vec<Problem>,
-    /// What reports are made from.
+    /// Reports are made from it.
     pub test: Vec<Problem>,
 }
 
@@ -183,43 +181,50 @@ impl SeenQuestions {
     }
 }
 
-/// What a question asks: its words in lower case and the signs that mean something in mathematics, one
+/// A question's content: its words in lower case and the signs that mean something in mathematics, one
 /// space between them, without punctuation. Two questions are the same if this is.
 pub(super) fn question_identity(question: &str) -> String {
     let tokens = question_tokens(question);
-    // A hyphen or a dash of prose stands between words, a minus sign at a number or a variable.
-    let is_word = |token: Option<&&str>| {
-        token.is_some_and(|token| token.len() > 1 && token.chars().all(char::is_alphabetic))
-    };
-    let is_dash = |at: usize| {
-        let (before, after) = (
-            at.checked_sub(1).and_then(|at| tokens.get(at)),
-            tokens.get(at + 1),
-        );
-        let doubled = before == Some(&"-") || after == Some(&"-");
-        tokens[at] == "-" && (doubled || after.is_none() || (is_word(before) && is_word(after)))
-    };
-    let kept = (0..tokens.len()).filter(|&at| !is_dash(at));
-    kept.map(|at| tokens[at].to_lowercase())
+    let kept = (0..tokens.len()).filter(|&index| !is_dash(&tokens, index));
+    kept.map(|index| tokens[index].to_lowercase())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// Whether a token is a hyphen or a dash of prose, which is between words; a minus sign is at a
+/// number or a variable.
+fn is_dash(tokens: &[&str], index: usize) -> bool {
+    let before = index.checked_sub(1).and_then(|index| tokens.get(index));
+    let after = tokens.get(index + 1);
+    let doubled = before == Some(&"-") || after == Some(&"-");
+    let between_words = [before, after].into_iter().all(|token| {
+        token.is_some_and(|token| token.len() > 1 && token.chars().all(char::is_alphabetic))
+    });
+    tokens[index] == "-" && (doubled || after.is_none() || between_words)
 }
 
 /// Signs that make another question in mathematics; all else that is no letter or digit is punctuation.
 const MATH_SIGNS: &str = "+-*/^=<>%|()[]";
 
+fn is_math_sign(c: char) -> bool {
+    MATH_SIGNS.contains(c)
+}
+
 /// The words and signs of a text.
 fn question_tokens(text: &str) -> Vec<&str> {
-    let is_sign = |c: char| MATH_SIGNS.contains(c);
     let mut tokens = Vec::new();
     let mut rest = text;
-    while let Some(start) = rest.find(|c: char| c.is_alphanumeric() || is_sign(c)) {
+    while let Some(start) = rest.find(|c: char| c.is_alphanumeric() || is_math_sign(c)) {
         let begun = &rest[start..];
         let word = begun
             .find(|c: char| !c.is_alphanumeric())
             .unwrap_or(begun.len());
         // Every sign is one byte.
-        let end = if begun.starts_with(is_sign) { 1 } else { word };
+        let end = if begun.starts_with(is_math_sign) {
+            1
+        } else {
+            word
+        };
         tokens.push(&begun[..end]);
         rest = &begun[end..];
     }
@@ -252,7 +257,7 @@ pub(super) fn assigned_split(normalised: &str) -> Split {
     }
 }
 
-/// A fixed number for a question, which has nothing to do with what it asks.
+/// A fixed number for a question, unrelated to its content.
 pub(super) fn shuffle_key(normalised: &str) -> u64 {
     Seed(0).derive(normalised).0
 }

@@ -1,7 +1,4 @@
 //! Dealing the rows of a file out to splits.
-//!
-//! Responsible for splits whose problems depend on their own size alone. Hides the order in which
-//! rows are dealt. Must not know what the rows are or where they come from.
 
 use crate::domain::{Problem, Split};
 
@@ -11,7 +8,7 @@ use super::split::{SplitSizes, TaskSplits, normalize_question, shuffle_key};
 /// Where in a file's shuffled rows each split takes its problems. No place depends on a size, so
 /// neither does any split on another one's.
 pub(super) struct SplitLayout {
-    /// Splits that run forward, each from so many eighths of the rows; in ascending order.
+    /// Splits that run forward, each from this many eighths of the rows; in ascending order.
     pub(super) forward: &'static [(Split, usize)],
     /// The split that runs backward from the last row, if any.
     pub(super) backward: Option<Split>,
@@ -19,7 +16,7 @@ pub(super) struct SplitLayout {
 
 /// Deals out the rows of the file that errors call `place`.
 ///
-/// The order is a hash of what each row asks: it is the same in every run, and rows that are
+/// The order is a hash of each row's question: it is the same in every run, and rows that are
 /// added to a file leave the others in order. A larger split begins with the smaller one.
 ///
 /// # Errors
@@ -41,13 +38,13 @@ pub(super) fn assign_splits(
     let mut taken = 0;
     for (at, &(split, start)) in starts.iter().enumerate() {
         let limit = starts.get(at + 1).map_or(rows.len(), |&(_, next)| next);
-        let asked = checked_size(split, sizes, limit - start, place, rows.len())?;
-        taken = start + asked;
+        let requested = checked_size(split, sizes, limit - start, place, rows.len())?;
+        taken = start + requested;
         splits.set_problems(split, rows[start..taken].to_vec());
     }
     if let Some(split) = layout.backward {
-        let asked = checked_size(split, sizes, rows.len() - taken, place, rows.len())?;
-        splits.set_problems(split, rows.iter().rev().take(asked).cloned().collect());
+        let requested = checked_size(split, sizes, rows.len() - taken, place, rows.len())?;
+        splits.set_problems(split, rows.iter().rev().take(requested).cloned().collect());
     }
     Ok(splits)
 }
@@ -60,13 +57,13 @@ fn checked_size(
     place: &str,
     rows: usize,
 ) -> Result<usize, DataError> {
-    let asked = sizes.get(split);
-    if asked <= room {
-        return Ok(asked);
+    let requested = sizes.get(split);
+    if requested <= room {
+        return Ok(requested);
     }
     Err(DataError::TooFew {
         split,
-        asked,
+        requested,
         available: room,
         place: format!("{place} ({rows} rows)"),
         remedy: "ask for fewer, here or in the other splits that it is dealt out to",

@@ -1,7 +1,4 @@
 //! The registry of tasks: one enum variant each.
-//!
-//! Responsible for what every task can do. Hides which task does it how. Must not know any file
-//! format or sentence.
 
 use std::path::PathBuf;
 
@@ -46,16 +43,16 @@ pub enum TaskConfig {
 /// A file, or a folder as a whole, that a task is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataFile {
-    /// What the data set calls it.
+    /// Its name in the data set.
     pub name: &'static str,
     /// Where it is.
     pub path: PathBuf,
-    /// The SHA-256 of its bytes; of a folder, that of what `sha256sum` says of its files.
+    /// The SHA-256 of its bytes; of a folder, that of the lines that `sha256sum` prints for its files.
     pub sha256: Key,
 }
 
 impl TaskConfig {
-    /// The same task without the place of its files, which is not part of what it is.
+    /// The same task without the place of its files, which is not part of its identity.
     #[must_use]
     pub fn without_path(&self) -> Self {
         match self {
@@ -75,7 +72,7 @@ impl TaskConfig {
     }
 
     /// The same task, read from where `other` is read if both are the same data set. Files of the
-    /// user's own are told by their places alone, so they stay where they are.
+    /// user's own differ in their places alone, so these stay.
     #[must_use]
     pub fn with_path_of(&self, other: &Self) -> Self {
         match (self, other) {
@@ -157,7 +154,7 @@ impl TaskConfig {
         }
     }
 
-    /// What decides the problems, besides the sizes: name, version, and the generator's settings
+    /// All that decides the problems, besides the sizes: name, version, and the generator's settings
     /// or the SHA-256 of each data file. Paths are not in it, so moved data stays the same data.
     ///
     /// # Errors
@@ -198,7 +195,7 @@ impl TaskConfig {
             .collect())
     }
 
-    /// What is there of each part of a known data set.
+    /// The size of each part of a known data set.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -211,7 +208,7 @@ impl TaskConfig {
         }
     }
 
-    /// What else a person should know of the files.
+    /// Further notes on the files for people.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -230,7 +227,7 @@ impl TaskConfig {
     ///
     /// # Errors
     /// If a setting makes no sense, a file or row is at fault, a question occurs twice, or a
-    /// split is to be larger than what there is.
+    /// split is larger than its source.
     pub fn load(&self, sizes: &SplitSizes) -> Result<TaskSplits, DataError> {
         self.validate()?;
         let splits = match self.source() {
@@ -274,9 +271,9 @@ impl TaskConfig {
         }
     }
 
-    /// What a policy is told about the form of its answer, unless a run says otherwise: what `grader`
+    /// The sentence about the form of answers, unless a run says otherwise: the form that `grader`
     /// reads. Models that are pre-trained here know the form of the older tasks from their corpus, and
-    /// are told nothing.
+    /// get no sentence.
     #[must_use]
     pub const fn answer_form(&self, grader: GraderConfig) -> Option<AnswerForm> {
         match self.source() {

@@ -1,4 +1,4 @@
-//! What must hold for every task; a new one is added to [`tasks`] and to nothing else here.
+//! Rules for every task; a new task has a line in [`tasks`] and nothing else here.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -26,35 +26,22 @@ fn tasks() -> Vec<(TaskConfig, SplitSizes)> {
         test,
         ..SplitSizes::empty(0)
     };
-    let generated = sizes(300, 200, 100, 100);
-    vec![
-        (
-            TaskConfig::WordProblems(WordProblems::default()),
-            generated.clone(),
-        ),
-        (
-            TaskConfig::WordProblemsLarger(WordProblems::larger()),
-            generated.clone(),
-        ),
-        (
-            TaskConfig::WordProblemsLonger(WordProblems::longer()),
-            generated.clone(),
-        ),
-        (
-            TaskConfig::WordProblemsReworded(WordProblems::default()),
-            generated,
-        ),
+    let generated = [
+        TaskConfig::WordProblems(WordProblems::default()),
+        TaskConfig::WordProblemsLarger(WordProblems::larger()),
+        TaskConfig::WordProblemsLonger(WordProblems::longer()),
+        TaskConfig::WordProblemsReworded(WordProblems::default()),
+    ];
+    let math = TaskConfig::Math(math(fixture("math/MATH").path));
+    let jsonl = TaskConfig::Jsonl(jsonl(&fixture("jsonl").path));
+    let read = [
         (TaskConfig::Gsm8k(fixture("gsm8k")), sizes(8, 10, 2, 10)),
         (TaskConfig::Svamp(fixture("svamp")), sizes(2, 3, 1, 6)),
-        (
-            TaskConfig::Math(math(fixture("math/MATH").path)),
-            sizes(4, 6, 1, 7),
-        ),
-        (
-            TaskConfig::Jsonl(jsonl(&fixture("jsonl").path)),
-            sizes(4, 8, 2, 6),
-        ),
-    ]
+        (math, sizes(4, 6, 1, 7)),
+        (jsonl, sizes(4, 8, 2, 6)),
+    ];
+    let generated = generated.map(|task| (task, sizes(300, 200, 100, 100)));
+    generated.into_iter().chain(read).collect()
 }
 
 fn math(path: PathBuf) -> MathTaskConfig {

@@ -1,4 +1,4 @@
-//! What a policy is shown: messages in alternating roles.
+//! The input of a policy: messages in alternating roles.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ pub enum Role {
 pub struct Message {
     /// Who speaks.
     pub role: Role,
-    /// What is said, without any control token.
+    /// The text, without any control token.
     pub text: String,
 }
 

@@ -1,4 +1,4 @@
-//! What happened on one problem: turns, candidates, grades.
+//! The record of one problem: turns, candidates, grades.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub enum CandidateAuthor {
     Teacher,
 }
 
-/// What one grader made of one text.
+/// One grader's result on one text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grade {
@@ -54,7 +54,7 @@ const fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
-/// What a policy said about its own attempt before it went on: a critique or a verification.
+/// A policy's words about its own attempt before its next one: a critique or a verification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttemptReview {
@@ -77,7 +77,7 @@ pub struct Turn {
     pub candidates: Vec<Candidate>,
     /// Index into `candidates`.
     pub chosen: usize,
-    /// What the policy said about the chosen candidate, where it was asked.
+    /// The policy's review of the chosen candidate, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<AttemptReview>,
 }

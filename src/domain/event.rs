@@ -1,4 +1,4 @@
-//! What long work tells whoever watches it.
+//! Events that long work reports to its observer.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ pub enum StageEvent {
         done: u64,
         /// Units in all.
         total: u64,
-        /// What a unit is, in the plural, e.g. `steps` or `problems`.
+        /// The unit in the plural, e.g. `steps` or `problems`.
         unit: String,
         /// Tokens trained on or sampled so far, in this process.
         tokens: u64,
@@ -37,7 +37,7 @@ pub enum StageEvent {
     Note(String),
 }
 
-/// Whoever listens to events, and may ask for a stop.
+/// A listener to events, which may ask for a stop.
 pub trait Observer {
     /// Takes notice of an event.
     fn on_event(&mut self, event: StageEvent);

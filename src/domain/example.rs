@@ -1,4 +1,4 @@
-//! What a model is trained on: a dialogue in which some attempts are targets.
+//! Training examples: a dialogue in which some attempts are targets.
 
 use serde::{Deserialize, Serialize};
 
@@ -38,15 +38,13 @@ impl TrainingExample {
     /// A question answered once, as plain supervised fine-tuning has it.
     #[must_use]
     pub fn single_turn(question: &str, answer: &str) -> Self {
-        let message = |role, text: &str| Message {
-            role,
-            text: text.to_owned(),
-        };
+        let messages =
+            [(Role::User, question), (Role::Assistant, answer)].map(|(role, text)| Message {
+                role,
+                text: text.to_owned(),
+            });
         Self {
-            messages: vec![
-                message(Role::User, question),
-                message(Role::Assistant, answer),
-            ],
+            messages: messages.into(),
             weights: vec![0.0, 1.0],
         }
     }

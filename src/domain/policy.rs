@@ -1,4 +1,4 @@
-//! Whoever turns dialogues into attempts.
+//! Policies, which turn dialogues into attempts.
 
 use std::collections::HashMap;
 
@@ -32,7 +32,7 @@ impl Default for SamplingConfig {
 }
 
 impl SamplingConfig {
-    /// What is wrong with these settings, if anything, as (field, complaint).
+    /// The first fault of these settings, as field and complaint.
     #[must_use]
     pub fn first_error(&self) -> Option<(&'static str, String)> {
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
@@ -51,11 +51,11 @@ impl SamplingConfig {
 /// One dialogue to answer, once per seed.
 #[derive(Clone, Debug)]
 pub struct PolicyRequest {
-    /// What the policy is shown; ends with a user message.
+    /// The policy's input; ends with a user message.
     pub dialogue: Dialogue,
     /// One seed per wanted sample.
     pub seeds: Vec<Seed>,
-    /// How the answer begins; the policy goes on from there. Mostly empty.
+    /// The beginning of the answer, which the policy continues. Mostly empty.
     pub prefix: String,
 }
 
@@ -94,12 +94,12 @@ pub enum PolicyError {
     TooLong {
         /// Tokens of the dialogue.
         tokens: usize,
-        /// Tokens of answer asked for.
+        /// Tokens of answer that the caller wants.
         room: usize,
         /// Positions of the model.
         limit: usize,
     },
-    /// A stop was asked for.
+    /// The caller wants a stop.
     #[error("stopped on request")]
     Stopped,
     /// A script has no line for this dialogue.
@@ -112,8 +112,8 @@ pub enum PolicyError {
 
 /// Turns dialogues into attempts.
 ///
-/// Samples are independent: each depends only on its dialogue and its seed, never on what else
-/// is in the batch.
+/// Samples are independent: each depends only on its dialogue and its seed, never on the others
+/// in the batch.
 pub trait Policy {
     /// Answers every request once per seed, in order.
     ///
@@ -133,7 +133,7 @@ pub trait Policy {
 #[derive(Clone, Debug, Default)]
 pub struct ScriptedPolicy {
     lines: HashMap<(String, usize), Vec<String>>,
-    /// How many attempts were asked for so far.
+    /// Number of attempts so far.
     pub attempts_requested: usize,
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainingExample;
 
-/// A pair to learn a preference from. Messages with a weight other than 0 are what is compared;
+/// A pair to learn a preference from. It compares the messages with a weight other than 0;
 /// how much they weigh does not matter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

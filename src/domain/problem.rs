@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Problem {
     /// Unique within its task, stable across runs, e.g. `word-problems/test/17`.
     pub id: String,
-    /// What the policy is asked, as plain text.
+    /// The question, as plain text.
     pub question: String,
     /// The reference answer: a number in canonical form, e.g. `35` or `-1080`, or LaTeX.
     pub answer: String,
@@ -22,13 +22,13 @@ pub struct Problem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
-    /// What base models are pre-trained on.
+    /// Base models are pre-trained on it.
     Corpus,
-    /// What RISE collects its rollouts on.
+    /// RISE collects its rollouts on it.
     Train,
-    /// What settings may be chosen by.
+    /// Settings may be chosen by it.
     Validation,
-    /// What reports are made from; nothing may be chosen by it.
+    /// Reports are made from it; nothing may be chosen by it.
     Test,
 }
 

@@ -1,4 +1,4 @@
-//! What an attempt earned, and the one mapping between verdicts and rewards.
+//! The reward of an attempt, and the one mapping between verdicts and rewards.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! An attempt cut into steps, with what became of going on after each of them.
+//! An attempt cut into steps, with the outcome of continuations after each of them.
 
 use serde::{Deserialize, Serialize};
 

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::MetricName;
+
 use super::metric::{Metric, MetricUnit};
 
 /// How a verifier is put to use.
@@ -58,7 +60,7 @@ pub fn ranking_metrics(samples: usize) -> Vec<Metric> {
         let meaning = format!(
             "The attempt that a verifier ranks first among {count} first attempts is right."
         );
-        metric(format!("best-of-{count}"), meaning)
+        metric(MetricName::best_of(count).into(), meaning)
     };
     let area = "Chance that a verifier ranks a right first attempt above a wrong one of the same problem; \
                 problems without both are left out.";
@@ -77,7 +79,7 @@ pub fn ranking_metrics(samples: usize) -> Vec<Metric> {
 pub fn ranking_scores(samples: &[RankedAttempt]) -> Vec<(String, f64)> {
     let best = |count: usize| {
         (
-            format!("best-of-{count}"),
+            MetricName::best_of(count).into(),
             f64::from(best_is_right(&samples[..count])),
         )
     };

@@ -3,6 +3,8 @@
 //!
 //! Responsible for the metrics of such an evaluation. Must not know where approvals come from.
 
+use crate::domain::MetricName;
+
 use super::metric::{Metric, MetricUnit};
 
 /// From this approval on an attempt counts as right.
@@ -52,7 +54,7 @@ const REFINEMENT_METRICS: [RefinementMetric; 6] = [
         |refined| refined.right[2],
     ),
     (
-        "reranked-of-3",
+        MetricName::RERANKED,
         "Of the draft and its two refinements the one that an outcome model approves most is right.",
         |refined| refined.right[refined.most_probable()],
     ),

@@ -1,9 +1,7 @@
-//! What checkpoints cost: the counts of all stages that they descend from, each stage once.
+//! The compute of a checkpoint: the counts of all stages that it descends from, each stage once.
 //!
-//! Responsible for the split between what it took to make the weights and what it took to evaluate
-//! them, and for operations where stages do not count them themselves. A base model's own
-//! pre-training is left out: it is given, as in the paper. Must not know what a kind of stage does,
-//! beyond which of its counts are tokens.
+//! Training and evaluation are counted apart. A base model's own pre-training is given, as in the
+//! paper, and not counted.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -21,10 +19,10 @@ const EXCLUDED_KINDS: [&str; 3] = ["prepare", "tokenize", "base"];
 /// Operations per parameter and token read or sampled: a multiplication and an addition.
 const FORWARD_FLOPS: f64 = 2.0;
 
-/// Operations per parameter and token trained: forward, and twice as much backward (Kaplan et al. 2020).
+/// Operations per parameter and trained token: forward, twice that backward (Kaplan et al. 2020).
 const TRAINING_FLOPS: f64 = 6.0;
 
-/// What some stages took together.
+/// The compute of some stages together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct ComputeUsage {
     /// Tokens sampled from models.
@@ -33,15 +31,15 @@ pub struct ComputeUsage {
     /// Tokens trained on, once per epoch.
     #[serde(rename = "trained")]
     pub trained_tokens: f64,
-    /// Questions put to a teacher.
+    /// Questions to a teacher.
     pub teacher_calls: f64,
     /// Floating-point operations; none where neither they nor a model's size were counted.
     pub flops: Option<f64>,
-    /// Tokens shown to and answered by models behind an API, whose operations are not known.
+    /// Prompt and answer tokens of API models, whose operations are unknown.
     #[serde(skip_serializing_if = "is_nothing")]
     #[serde(rename = "remote")]
     pub api_tokens: f64,
-    /// What those tokens cost at the prices that the experiment names.
+    /// The price of those tokens, where the experiment names prices.
     #[serde(skip_serializing_if = "is_nothing")]
     #[serde(rename = "price")]
     pub api_price: f64,
@@ -49,7 +47,7 @@ pub struct ComputeUsage {
     pub seconds: f64,
 }
 
-/// Only some experiments ask a model behind an API.
+/// Only some experiments use an API model.
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde hands out references"
@@ -88,16 +86,16 @@ impl ComputeUsage {
     }
 }
 
-/// What a checkpoint took.
+/// The compute of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct CheckpointUsage {
-    /// To make its weights from the base model, and whatever else was trained for its evaluation.
+    /// To make its weights from the base model, and to train verifiers for its evaluation.
     pub training: ComputeUsage,
     /// To evaluate it.
     pub evaluation: ComputeUsage,
 }
 
-/// The stages of some runs, and what reads what.
+/// The stages of some runs and their inputs.
 #[derive(Clone, Debug)]
 pub struct ComputeAccount<'s> {
     stages: BTreeMap<&'s Key, &'s StageRow>,
@@ -105,7 +103,7 @@ pub struct ComputeAccount<'s> {
 }
 
 impl<'s> ComputeAccount<'s> {
-    /// A ledger of these stages.
+    /// An account of these stages.
     #[must_use]
     pub fn new(stages: &'s [StageRow], inputs: &'s BTreeMap<Key, Vec<Key>>) -> Self {
         Self {
@@ -114,7 +112,7 @@ impl<'s> ComputeAccount<'s> {
         }
     }
 
-    /// What a checkpoint took; none before all of its stages are done.
+    /// The compute of a checkpoint; none before all of its stages are done.
     #[must_use]
     pub fn checkpoint_usage(&self, checkpoint: &EvaluatedCheckpoint) -> Option<CheckpointUsage> {
         let all = self.ancestor_stages(&checkpoint.evaluation);
@@ -132,7 +130,7 @@ impl<'s> ComputeAccount<'s> {
         })
     }
 
-    /// A stage and all that it was made from, without what is given.
+    /// A stage and all its ancestors, without the stages that are given.
     fn ancestor_stages(&self, key: &Key) -> BTreeSet<&'s Key> {
         let mut found = BTreeSet::new();
         let mut open: Vec<&Key> = vec![key];
@@ -194,8 +192,7 @@ impl<'s> ComputeAccount<'s> {
             .and_then(Value::as_f64)
     }
 
-    /// The size of the model that a stage works with: its own count, or that of the nearest stage
-    /// that it was made from.
+    /// The size of a stage's model: its own count, or that of its nearest ancestor.
     fn model_size(&self, key: &Key) -> Option<f64> {
         let mut seen: BTreeSet<&Key> = BTreeSet::new();
         let mut open: VecDeque<&Key> = VecDeque::from([key]);
@@ -231,7 +228,7 @@ mod tests {
         }
     }
 
-    /// A model of 100 parameters: two rounds on the union of their data, the second from the base again.
+    /// A model of 100 parameters: two rounds from the base on the union of their data.
     fn graph(size: &Value) -> (Vec<StageRow>, BTreeMap<Key, Vec<Key>>) {
         let stages = vec![
             stage("problems", "prepare", 1.0, json!({})),
@@ -290,7 +287,7 @@ mod tests {
 
     fn second() -> EvaluatedCheckpoint {
         EvaluatedCheckpoint {
-            name: "round 2".to_owned(),
+            name: "round 2".into(),
             weights: Key::from_value("round 2"),
             evaluation: Key::from_value("evaluate 2"),
         }
@@ -302,7 +299,7 @@ mod tests {
         let cost = ComputeAccount::new(&stages, &inputs)
             .checkpoint_usage(&second())
             .unwrap();
-        // Collections 1 and 2; rounds 1 and 2 and the verifier; 900 seconds of pre-training are given.
+        // Collections 1 and 2; rounds 1 and 2 and the verifier; without 900 seconds of pre-training.
         // Operations: 100 * 2 * 1,500, then 7 as counted, then 100 * 6 * 9,100.
         let expected = ComputeUsage {
             sampled_tokens: 3_000.0,

@@ -3,6 +3,9 @@
 //! Holds no times, hosts or worker counts: the same database content gives the same bytes.
 
 use std::collections::BTreeSet;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
@@ -16,7 +19,7 @@ use super::format::round_to_nine_decimals;
 use super::metric_columns::MetricColumns;
 use super::provenance::{ReportProvenance, collect_provenance};
 use super::tables::{self, ReportTable};
-use super::{Analysis, ReportData};
+use super::{Analysis, ReportData, ReportError};
 
 /// Raised when the meaning of a field changes.
 const CONTEXT_VERSION: u32 = 1;
@@ -30,7 +33,7 @@ pub struct ReportContext {
     pub experiment: String,
     /// The question it asks.
     pub question: String,
-    /// What was run.
+    /// The runs behind it.
     pub summary: ReportSummary,
     /// The names of the main metrics.
     #[serde(rename = "measures")]
@@ -49,19 +52,19 @@ pub struct ReportContext {
     pub provenance: ReportProvenance,
 }
 
-/// What was run.
+/// The conditions, runs and problems of an experiment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportSummary {
-    /// Settings, seeds not counted.
+    /// Conditions, seeds not counted.
     #[serde(rename = "cells")]
     pub conditions: usize,
-    /// Runs: settings times seeds.
+    /// Runs: conditions times seeds.
     pub runs: usize,
     /// Finished runs.
     pub done: usize,
     /// Runs that ended with an error.
     pub failed: usize,
-    /// Runs that are not there yet.
+    /// Runs that have not ended yet.
     pub missing: usize,
     /// The training seeds.
     pub seeds: Vec<u64>,
@@ -72,25 +75,25 @@ pub struct ReportSummary {
 }
 
 impl ReportContext {
-    /// The context of a frame, its numbers rounded to nine decimals.
+    /// The context of an experiment, its numbers rounded to nine decimals.
     ///
     /// # Panics
     /// Never: a context is plain data.
     #[must_use]
-    pub fn from_data(frame: &ReportData) -> Self {
-        let study = Analysis::new(frame);
+    pub fn from_data(data: &ReportData) -> Self {
+        let analysis = Analysis::new(data);
         let context = Self {
             version: CONTEXT_VERSION,
-            experiment: frame.name.clone(),
-            question: frame.question.clone(),
-            summary: report_summary(&study),
-            metric_columns: study.metric_columns.clone(),
-            answers: headline_answers(&study),
-            tables: tables::build_tables(&study),
-            figures: figures::build_figures(&study),
-            findings: report_findings(&study),
-            dialogues: dialogues::choose_dialogues(&study),
-            provenance: collect_provenance(frame),
+            experiment: data.name.clone(),
+            question: data.question.clone(),
+            summary: report_summary(&analysis),
+            metric_columns: analysis.metric_columns.clone(),
+            answers: headline_answers(&analysis),
+            tables: tables::build_tables(&analysis),
+            figures: figures::build_figures(&analysis),
+            findings: report_findings(&analysis),
+            dialogues: dialogues::choose_dialogues(&analysis),
+            provenance: collect_provenance(data),
         };
         serde_json::from_value(context.to_value()).expect("a context is what it was written from")
     }
@@ -100,43 +103,70 @@ impl ReportContext {
         round_numbers(serde_json::to_value(self).expect("a context is plain data"))
     }
 
-    /// The context as pretty JSON.
+    /// The context as one line of JSON.
     ///
     /// # Panics
     /// Never: a context is plain data.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut text =
-            serde_json::to_string_pretty(&self.to_value()).expect("plain data is valid JSON");
-        text.push('\n');
-        text
+        format!("{}\n", self.to_value())
+    }
+
+    /// Reads a `context.json`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no context, or is one of another version.
+    pub fn read(path: &Path) -> Result<Self, ReportError> {
+        Self::parse(path).map_err(|problem| ReportError::InvalidContext {
+            path: path.to_owned(),
+            problem: problem.to_string(),
+        })
+    }
+
+    fn parse(path: &Path) -> Result<Self, Box<dyn Error>> {
+        let value: Value = serde_json::from_str(&fs::read_to_string(path)?)?;
+        let version = value["version"].as_u64();
+        if let Some(version) = version.filter(|&found| found != u64::from(CONTEXT_VERSION)) {
+            return Err(format!(
+                "it has version {version}, and this program reads version {CONTEXT_VERSION}"
+            )
+            .into());
+        }
+        Ok(serde_json::from_value(value)?)
     }
 }
 
-fn report_summary(study: &Analysis<'_>) -> ReportSummary {
-    let runs = &study.data.runs;
-    let with = |status: Status| runs.iter().filter(|run| run.status == status).count();
-    let (done, failed) = (with(Status::Done), with(Status::Failed));
+fn report_summary(analysis: &Analysis<'_>) -> ReportSummary {
+    let runs = &analysis.data.runs;
+    let [done, failed] = [Status::Done, Status::Failed]
+        .map(|status| runs.iter().filter(|run| run.status == status).count());
     let seeds: BTreeSet<u64> = runs.iter().map(|run| run.seed).collect();
-    let values = |path: &String| {
-        let mut values: Vec<String> = Vec::new();
-        for value in (0..study.conditions.len()).filter_map(|at| study.axis_value(at, path)) {
-            if !values.contains(&value) {
-                values.push(value);
-            }
-        }
-        (path.clone(), values)
-    };
     ReportSummary {
-        conditions: study.conditions.len(),
+        conditions: analysis.conditions().count(),
         runs: runs.len(),
         done,
         failed,
         missing: runs.len() - done - failed,
         seeds: seeds.into_iter().collect(),
-        problems: study.data.problems.len(),
-        axes: study.axes.iter().map(values).collect(),
+        problems: analysis.data.problems.len(),
+        axes: axis_values(analysis),
     }
+}
+
+fn axis_values(analysis: &Analysis<'_>) -> Vec<(String, Vec<String>)> {
+    let axes = analysis.axes.iter().map(|path| {
+        let mut values: Vec<String> = Vec::new();
+        for value in analysis
+            .conditions()
+            .filter_map(|id| analysis.axis_value(id, path))
+        {
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        (path.clone(), values)
+    });
+    axes.collect()
 }
 
 /// The value with its numbers rounded to nine decimals.
@@ -165,8 +195,8 @@ mod tests {
 
     #[test]
     fn the_same_content_gives_the_same_bytes_whatever_the_way_there() {
-        let frame = fixtures::sample_data();
-        let mut other = frame.clone();
+        let data = fixtures::sample_data();
+        let mut other = data.clone();
         other.stages.reverse();
         for stage in &mut other.stages {
             stage.seconds = Some(99.0);
@@ -174,7 +204,7 @@ mod tests {
             stage.peak_bytes = Some(5 << 30);
         }
         assert_eq!(
-            ReportContext::from_data(&frame).to_json(),
+            ReportContext::from_data(&data).to_json(),
             ReportContext::from_data(&other).to_json()
         );
     }
@@ -186,6 +216,20 @@ mod tests {
         let back: ReportContext = serde_json::from_str(&json).unwrap();
         assert_eq!(back.to_json(), json);
         assert_eq!(back.summary, context.summary);
+    }
+
+    #[test]
+    fn a_file_that_is_no_context_is_refused_with_its_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("context.json");
+        let refused = |text: &str| {
+            fs::write(&path, text).unwrap();
+            ReportContext::read(&path).unwrap_err().to_string()
+        };
+        assert!(refused("{").contains("EOF"));
+        assert!(refused("{\"version\":7}").contains("it has version 7"));
+        assert!(refused("{\"version\":1}").contains("missing field"));
+        assert!(refused("[]").contains("context.json"));
     }
 
     #[test]

@@ -4,25 +4,29 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Episode, GradeVerdict};
+use crate::domain::{Candidate, Episode, GradeVerdict, Problem};
 
 use super::Analysis;
+use super::analysis::HeadlineGroup;
 
-/// How many corrected and how many lost dialogues a group shows.
-const DIALOGUES_PER_GROUP: (usize, usize) = (2, 1);
+/// Corrected dialogues per group.
+const MAX_CORRECTED: usize = 2;
 
-/// A dialogue as shown.
+/// Lost dialogues per group.
+const MAX_LOST: usize = 1;
+
+/// A dialogue on the page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DialogueExcerpt {
     /// The headline group.
     pub group: String,
-    /// The checkpoint that spoke.
+    /// The checkpoint.
     pub checkpoint: String,
-    /// What happened: `is_corrected` or `is_lost`.
+    /// `corrected` or `lost`.
     pub outcome: String,
     /// The problem's id.
     pub problem: String,
-    /// What was asked; none where the database holds no text.
+    /// The question; none where the database holds no text.
     pub question: Option<String>,
     /// The reference answer.
     pub answer: Option<String>,
@@ -33,9 +37,9 @@ pub struct DialogueExcerpt {
 /// One attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExcerptAttempt {
-    /// What was said.
+    /// The text of the attempt.
     pub text: String,
-    /// The answer that was read.
+    /// The answer that the grader read.
     #[serde(rename = "read")]
     pub parsed_answer: Option<String>,
     /// `right`, `wrong` or `unreadable`.
@@ -44,68 +48,67 @@ pub struct ExcerptAttempt {
 
 /// A few dialogues per headline group, the first of each outcome by problem id.
 #[must_use]
-pub fn choose_dialogues(study: &Analysis<'_>) -> Vec<DialogueExcerpt> {
-    study
+pub fn choose_dialogues(analysis: &Analysis<'_>) -> Vec<DialogueExcerpt> {
+    analysis
         .headline_groups()
         .iter()
-        .flat_map(|group| group_dialogues(study, group))
+        .flat_map(|group| group_dialogues(analysis, group))
         .collect()
 }
 
-fn group_dialogues(
-    study: &Analysis<'_>,
-    group: &super::analysis::HeadlineGroup,
-) -> Vec<DialogueExcerpt> {
-    let Some((setting, last)) = group
-        .condition
-        .and_then(|at| Some((at, study.last_checkpoint(at)?)))
-    else {
+fn group_dialogues(analysis: &Analysis<'_>, group: &HeadlineGroup) -> Vec<DialogueExcerpt> {
+    let last = group.condition.and_then(|id| analysis.last_checkpoint(id));
+    let source = group.condition.and_then(|id| analysis.dialogue_source(id));
+    let Some((last, evaluation)) = last.zip(source) else {
         return Vec::new();
     };
-    let Some(evaluation) = study.dialogue_source(setting) else {
-        return Vec::new();
-    };
-    let episodes = study.data.episodes.get(&evaluation).into_iter().flatten();
+    let episodes = analysis
+        .data
+        .episodes
+        .get(&evaluation)
+        .into_iter()
+        .flatten();
     let by_problem: BTreeMap<&str, &Episode> = episodes
         .filter(|episode| episode.sample == 0)
-        .map(|e| (e.problem.as_str(), e))
+        .map(|episode| (episode.problem.as_str(), episode))
         .collect();
-    let shown = |outcome: &str, episode: &Episode| {
-        let text = study
-            .data
-            .problem_texts
-            .get(&(evaluation.clone(), episode.problem.clone()));
-        DialogueExcerpt {
-            group: group.title.clone(),
-            checkpoint: last.to_owned(),
-            outcome: outcome.to_owned(),
-            problem: episode.problem.clone(),
-            question: text.map(|problem| problem.question.clone()),
-            answer: text.map(|problem| problem.answer.clone()),
-            turns: episode
-                .turns
-                .iter()
-                .map(|turn| excerpt_attempt(turn.chosen()))
-                .collect(),
-        }
-    };
-    let pick = |outcome: &'static str, fits: fn(&[GradeVerdict]) -> bool, count: usize| {
+    let kinds: [(&str, fn(&[GradeVerdict]) -> bool, usize); 2] = [
+        ("corrected", is_corrected, MAX_CORRECTED),
+        ("lost", is_lost, MAX_LOST),
+    ];
+    let mut dialogues = Vec::new();
+    for (outcome, fits, count) in kinds {
         let fitting = by_problem
             .values()
-            .filter(move |episode| fits(&episode.verdicts()));
-        fitting
-            .take(count)
-            .map(|episode| shown(outcome, episode))
-            .collect::<Vec<_>>()
-    };
-    [
-        pick("corrected", is_corrected, DIALOGUES_PER_GROUP.0),
-        pick("lost", is_lost, DIALOGUES_PER_GROUP.1),
-    ]
-    .concat()
+            .filter(|episode| fits(&episode.verdicts()));
+        dialogues.extend(fitting.take(count).map(|episode| {
+            let problem = (evaluation.clone(), episode.problem.clone());
+            let problem = analysis.data.problem_texts.get(&problem);
+            DialogueExcerpt {
+                group: group.title.clone(),
+                checkpoint: last.name.to_string(),
+                ..excerpt(outcome, episode, problem)
+            }
+        }));
+    }
+    dialogues
 }
 
-fn excerpt_attempt(candidate: &crate::domain::Candidate) -> ExcerptAttempt {
+/// The excerpt of a dialogue of no group and checkpoint.
+fn excerpt(outcome: &str, episode: &Episode, problem: Option<&Problem>) -> DialogueExcerpt {
+    let turns = episode.turns.iter();
+    DialogueExcerpt {
+        group: String::new(),
+        checkpoint: String::new(),
+        outcome: outcome.to_owned(),
+        problem: episode.problem.clone(),
+        question: problem.map(|problem| problem.question.clone()),
+        answer: problem.map(|problem| problem.answer.clone()),
+        turns: turns.map(|turn| excerpt_attempt(turn.chosen())).collect(),
+    }
+}
+
+fn excerpt_attempt(candidate: &Candidate) -> ExcerptAttempt {
     ExcerptAttempt {
         text: candidate.text.clone(),
         parsed_answer: candidate.grade.answer.clone(),
@@ -151,9 +154,9 @@ mod tests {
 
     #[test]
     fn the_first_problems_are_shown_with_their_questions() {
-        let frame = fixtures::sample_data();
-        let shown = choose_dialogues(&Analysis::new(&frame));
-        let outcomes: Vec<&str> = shown.iter().map(|shown| shown.outcome.as_str()).collect();
+        let data = fixtures::sample_data();
+        let dialogues = choose_dialogues(&Analysis::new(&data));
+        let outcomes: Vec<&str> = dialogues.iter().map(|d| d.outcome.as_str()).collect();
         assert_eq!(
             outcomes,
             [
@@ -165,9 +168,9 @@ mod tests {
                 "lost"
             ]
         );
-        assert!(shown[0].problem < shown[1].problem);
+        assert!(dialogues[0].problem < dialogues[1].problem);
         assert!(
-            shown[0]
+            dialogues[0]
                 .question
                 .as_ref()
                 .is_some_and(|question| question.contains("cards"))

@@ -11,45 +11,54 @@ pub enum ReportError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The name cannot be a folder.
-    #[error(
-        "'{0}' cannot name the report's folder; rename the experiment with letters, digits, '-' and '_'"
-    )]
+    #[error("cannot name a folder '{0}'; rename the experiment with letters, digits, '-' and '_'")]
     InvalidName(String),
-    /// The `[report]` part of the experiment file is not understood.
+    /// The `[report]` table of the experiment file is invalid.
     #[error(
-        "the report wishes of '{experiment}' are not understood: {problem}; see `[report]` in the experiment file"
+        "cannot read the `[report]` table of '{experiment}': {problem}; correct it in the experiment file"
     )]
     InvalidOptions {
         /// The experiment.
         experiment: String,
-        /// What is wrong.
+        /// The reason.
         problem: String,
     },
-    /// The place is taken by something else.
-    #[error("{} exists and is not a report (it has no {mark}); move it away or choose another place", place.display())]
+    /// A `context.json` that this program cannot render.
+    #[error(
+        "cannot read {}: {problem}; write it again with `rise-lab report EXPERIMENT`",
+        path.display()
+    )]
+    InvalidContext {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        problem: String,
+    },
+    /// The folder holds something else.
+    #[error("cannot replace {}: it is not a report (it has no {mark}); move it away or choose another folder", place.display())]
     FolderOccupied {
-        /// The place.
+        /// The folder.
         place: PathBuf,
-        /// The file by which such a report is told.
+        /// The file that every such report has.
         mark: String,
     },
     /// A file could not be written.
-    #[error("cannot write {}: {source}; check that the place exists, is writable and has room", path.display())]
+    #[error("cannot write {}: {source}; check that the folder exists, is writable and has room", path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         source: std::io::Error,
     },
     /// A figure could not be drawn.
-    #[error("figure '{figure}' could not be drawn: {problem}")]
+    #[error("cannot draw figure '{figure}': {problem}; please report it")]
     Figure {
         /// The figure.
         figure: String,
-        /// What is wrong.
+        /// The reason.
         problem: String,
     },
     /// A template could not be rendered.
-    #[error("a report template could not be rendered: {0:#}")]
+    #[error("cannot render a report template: {0:#}; please report it")]
     Template(#[from] minijinja::Error),
 }

@@ -1,16 +1,19 @@
-//! Computed sentences: what a headline group shows, and where RISE wins and loses. Every word is
-//! chosen by the numbers; a bad result reads as bad.
+//! Computed sentences: the headline of each group, and where RISE wins and loses. The numbers
+//! choose every word; a bad result reads as bad.
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::{CheckpointName, MetricName, plural};
 use crate::stats::{ComparisonVerdict, MeanEstimate};
 
 use super::Analysis;
-use super::analysis::HeadlineGroup;
-use super::format::{above_or_below, count_noun, format_percent, format_points};
+use super::analysis::{CheckpointId, HeadlineGroup};
+use super::format::{
+    above_or_below, format_percent, format_points, lowercase_first, uppercase_first,
+};
 use super::tables::{HeadlineComparison, headline_comparisons};
 
-/// Below this fraction, upper end included, next to nothing is solved.
+/// Next to nothing is solved if the whole interval is below this fraction.
 const NEXT_TO_NOTHING: f64 = 0.02;
 
 /// The headline of one group.
@@ -20,8 +23,8 @@ pub struct HeadlineAnswer {
     pub title: String,
     /// One to four sentences.
     pub sentences: Vec<String>,
-    /// `better`, `worse` or `no-clear-difference`: whether voting over turns gains on the first turn;
-    /// `missing` where nothing can be said.
+    /// `better`, `worse` or `no-clear-difference` for the vote over turns against the first turn;
+    /// `missing` without a finished run.
     pub tone: String,
 }
 
@@ -38,63 +41,58 @@ pub struct ReportFinding {
 
 /// The headline of every group.
 #[must_use]
-pub fn headline_answers(study: &Analysis<'_>) -> Vec<HeadlineAnswer> {
-    study
-        .headline_groups()
-        .iter()
-        .map(|group| headline_answer(study, group))
+pub fn headline_answers(analysis: &Analysis<'_>) -> Vec<HeadlineAnswer> {
+    let groups = analysis.headline_groups().into_iter();
+    groups
+        .map(|group| headline_answer(analysis, group))
         .collect()
 }
 
-fn headline_answer(study: &Analysis<'_>, group: &HeadlineGroup) -> HeadlineAnswer {
-    let known = group
-        .condition
-        .and_then(|setting| Some((setting, study.last_checkpoint(setting)?)));
-    let said = known.and_then(|(setting, last)| headline_sentences(study, setting, last));
-    let (sentences, tone) = said.unwrap_or_else(|| {
-        let why = match group.condition {
+fn headline_answer(analysis: &Analysis<'_>, group: HeadlineGroup) -> HeadlineAnswer {
+    let last = group.condition.and_then(|id| analysis.last_checkpoint(id));
+    let answer = last.and_then(|last| headline_sentences(analysis, &last));
+    let (sentences, tone) = answer.unwrap_or_else(|| {
+        let reason = match group.condition {
             None => "No run of this experiment belongs to this group.",
-            Some(_) => "No run of this group has finished yet, so nothing can be said.",
+            Some(_) => "No run of this group has finished yet.",
         };
-        (vec![why.to_owned()], "missing".to_owned())
+        (vec![reason.to_owned()], "missing")
     });
     HeadlineAnswer {
-        title: group.title.clone(),
+        title: group.title,
         sentences,
-        tone,
+        tone: tone.to_owned(),
     }
 }
 
 fn headline_sentences(
-    study: &Analysis<'_>,
-    setting: usize,
-    last: &str,
-) -> Option<(Vec<String>, String)> {
-    let measures = &study.metric_columns;
-    let (sequential, parallel, first) = (&measures.sequential, &measures.parallel, &measures.first);
-    let estimate = study.estimate(setting, last, sequential)?;
-    let against = |checkpoint: &str, metric: &str| {
-        let comparison = study.compare(
-            (setting, checkpoint, sequential),
-            (setting, checkpoint, metric),
-        );
+    analysis: &Analysis<'_>,
+    last: &CheckpointId,
+) -> Option<(Vec<String>, &'static str)> {
+    let columns = &analysis.metric_columns;
+    let (sequential, parallel, first) = (&columns.sequential, &columns.parallel, &columns.first);
+    let estimate = analysis.estimate(&last.metric(sequential))?;
+    let against = |checkpoint: &CheckpointId, metric: &MetricName| {
+        let comparison =
+            analysis.compare(&checkpoint.metric(sequential), &checkpoint.metric(metric));
         comparison.map(|comparison| comparison.difference)
     };
     let gain = against(last, first)?;
-    let solved = solved_clause(&estimate, last, sequential, measures.turns);
+    let solved = solved_clause(&estimate, &last.name, sequential, columns.turns);
     let mut sentences = vec![format!(
         "{solved}: {} the same model's first turn ({first}).",
         above_or_below(&gain)
     )];
     if let Some(votes) = against(last, parallel) {
-        let samples = measures.samples;
+        let samples = columns.samples;
         sentences.push(format!(
             "That is {} its own vote over {samples} parallel first turns ({parallel}).",
             above_or_below(&votes)
         ));
     }
-    if let Some(base) = (last != "base").then(|| against("base", first)).flatten() {
-        sentences.push(base_sentence(&base));
+    if !last.name.is_base() {
+        let base = CheckpointId::new(last.condition, CheckpointName::BASE);
+        sentences.extend(against(&base, first).map(|gain| base_sentence(&gain)));
     }
     sentences.push(sample_size_sentence(&estimate));
     let tone = match ComparisonVerdict::from_estimate(&gain, None) {
@@ -102,40 +100,30 @@ fn headline_sentences(
         ComparisonVerdict::Worse => "worse",
         ComparisonVerdict::NoClearDifference => "no-clear-difference",
     };
-    Some((sentences, tone.to_owned()))
+    Some((sentences, tone))
 }
 
-fn solved_clause(estimate: &MeanEstimate, last: &str, sequential: &str, turns: u32) -> String {
-    let state = if last == "base" {
+fn solved_clause(
+    estimate: &MeanEstimate,
+    last: &CheckpointName,
+    sequential: &MetricName,
+    turns: u32,
+) -> String {
+    let state = if last.is_base() {
         "Untrained".to_owned()
     } else {
         format!("After {last}")
     };
-    if estimate.value == 0.0 {
-        format!(
-            "Nothing is solved: {} ({sequential}) {}",
-            format_percent(estimate),
-            lowercase_first(&state)
-        )
+    let solved = format_percent(estimate);
+    let little = if estimate.value == 0.0 {
+        "Nothing"
     } else if estimate.high < NEXT_TO_NOTHING {
-        format!(
-            "Next to nothing is solved: {} ({sequential}) {}",
-            format_percent(estimate),
-            lowercase_first(&state)
-        )
+        "Next to nothing"
     } else {
-        format!(
-            "{state}, voting over {turns} turns ({sequential}) solves {}",
-            format_percent(estimate)
-        )
-    }
-}
-
-fn lowercase_first(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| {
-        first.to_lowercase().chain(letters).collect()
-    })
+        return format!("{state}, voting over {turns} turns ({sequential}) solves {solved}");
+    };
+    let state = lowercase_first(&state);
+    format!("{little} is solved: {solved} ({sequential}) {state}")
 }
 
 fn base_sentence(gain: &MeanEstimate) -> String {
@@ -150,11 +138,11 @@ fn base_sentence(gain: &MeanEstimate) -> String {
 }
 
 fn sample_size_sentence(estimate: &MeanEstimate) -> String {
-    let problems = count_noun(estimate.problems, "test problem");
+    let problems = plural(estimate.problems, "test problem");
     match estimate.std_between_seeds() {
         Some(spread) => format!(
             "{problems}, {} (standard deviation between seeds {:.1} points).",
-            count_noun(estimate.seeds, "training seed"),
+            plural(estimate.seeds, "training seed"),
             spread * 100.0
         ),
         None => {
@@ -165,51 +153,36 @@ fn sample_size_sentence(estimate: &MeanEstimate) -> String {
 
 /// Every comparison of every group in a sentence, wins and losses alike.
 #[must_use]
-pub fn report_findings(study: &Analysis<'_>) -> Vec<ReportFinding> {
-    let of_group = |group: &HeadlineGroup| {
-        let duels = group
-            .condition
-            .map(|setting| headline_comparisons(study, setting, group.sft_condition))
-            .unwrap_or_default();
-        duels
-            .into_iter()
-            .map(|duel| report_finding(&group.title, &duel))
-            .collect::<Vec<_>>()
-    };
-    study.headline_groups().iter().flat_map(of_group).collect()
+pub fn report_findings(analysis: &Analysis<'_>) -> Vec<ReportFinding> {
+    let mut findings = Vec::new();
+    for group in analysis.headline_groups() {
+        let comparisons = headline_comparisons(analysis, &group);
+        findings.extend(
+            comparisons
+                .iter()
+                .map(|comparison| report_finding(&group.title, comparison)),
+        );
+    }
+    findings
 }
 
-fn report_finding(group: &str, duel: &HeadlineComparison) -> ReportFinding {
-    let verdict = duel.outcome.verdict;
-    let (outcome, relation) = match verdict {
-        ComparisonVerdict::Better => (
-            "wins",
-            format!("is {}", above_or_below(&duel.outcome.difference)),
-        ),
-        ComparisonVerdict::Worse => (
-            "loses",
-            format!("is {}", above_or_below(&duel.outcome.difference)),
-        ),
+fn report_finding(group: &str, comparison: &HeadlineComparison) -> ReportFinding {
+    let difference = &comparison.outcome.difference;
+    let (outcome, relation) = match comparison.outcome.verdict {
+        ComparisonVerdict::Better => ("wins", above_or_below(difference)),
+        ComparisonVerdict::Worse => ("loses", above_or_below(difference)),
+        // The interval alone may be clear of zero where the corrected p value is not.
         ComparisonVerdict::NoClearDifference => (
             "undecided",
-            format!(
-                "is not clearly different ({}) from",
-                format_points(&duel.outcome.difference)
-            ),
+            format!("not clearly different ({}) from", format_points(difference)),
         ),
     };
+    let own = uppercase_first(&comparison.own);
     ReportFinding {
         group: group.to_owned(),
         outcome: outcome.to_owned(),
-        sentence: format!("{} {relation} {}.", capitalize_first(&duel.own), duel.other),
+        sentence: format!("{own} is {relation} {}.", comparison.other),
     }
-}
-
-fn capitalize_first(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
 }
 
 #[cfg(test)]
@@ -219,8 +192,8 @@ mod tests {
 
     #[test]
     fn the_headline_is_computed() {
-        let frame = fixtures::sample_data();
-        let answers = headline_answers(&Analysis::new(&frame));
+        let data = fixtures::sample_data();
+        let answers = headline_answers(&Analysis::new(&data));
         insta::assert_snapshot!(answers[0].sentences.join("\n"), @"
             After round 2, voting over 5 turns (m1@t5) solves 76.7 % [70.0, 83.3]: 25.8 points [18.3, 34.2] above the same model's first turn (m1@t1).
             That is not clearly different (−2.5 points [−11.7, 6.7]) from its own vote over 5 parallel first turns (m5@t1).
@@ -232,15 +205,15 @@ mod tests {
 
     #[test]
     fn a_bad_result_reads_as_bad() {
-        let mut frame = fixtures::sample_data();
-        for (metric, scores) in frame.scores.values_mut().flatten() {
+        let mut data = fixtures::sample_data();
+        for (metric, scores) in data.scores.values_mut().flatten() {
             if metric.contains("@t") {
                 for score in scores {
                     score.1 = 0.0;
                 }
             }
         }
-        let answers = headline_answers(&Analysis::new(&frame));
+        let answers = headline_answers(&Analysis::new(&data));
         assert!(
             answers[0].sentences[0].starts_with("Nothing is solved: 0.0 % [0.0, "),
             "{:?}",
@@ -251,13 +224,13 @@ mod tests {
 
     #[test]
     fn nothing_finished_means_nothing_said() {
-        let mut frame = fixtures::sample_data();
-        frame.scores.clear();
-        let answers = headline_answers(&Analysis::new(&frame));
+        let mut data = fixtures::sample_data();
+        data.scores.clear();
+        let answers = headline_answers(&Analysis::new(&data));
         assert_eq!(
             answers[0].sentences,
-            ["No run of this group has finished yet, so nothing can be said."]
+            ["No run of this group has finished yet."]
         );
-        assert!(report_findings(&Analysis::new(&frame)).is_empty());
+        assert!(report_findings(&Analysis::new(&data)).is_empty());
     }
 }

@@ -9,12 +9,9 @@ use crate::domain::{
     Candidate, CandidateAuthor, Episode, Grade, GradeVerdict, Key, MetricPoint, Problem, Turn,
 };
 use crate::stats::ResampleRng;
-use crate::store::{MetricRow, StageRow, Status};
+use crate::store::{MetricRow, StageRow, StageSharing, Status};
 
-use super::{
-    EvaluatedCheckpoint, MetricScores, RegradedEvaluation, ReportData, ReportRun,
-    StoredReportOptions,
-};
+use super::{EvaluatedCheckpoint, MetricScores, RegradedEvaluation, ReportData, ReportRun};
 
 /// How a made-up model behaves: right at turn 1, wrong to right, right to wrong.
 type TransitionRates = (f64, f64, f64);
@@ -53,14 +50,16 @@ pub(crate) fn sample_data() -> ReportData {
     sample_data_with(60)
 }
 
-/// The experiment on so many problems.
+/// The experiment on this number of problems.
 pub(crate) fn sample_data_with(problems: usize) -> ReportData {
-    let mut frame = ReportData {
+    let mut data = ReportData {
         name: "ablations".to_owned(),
         question: "Does recursive introspection teach a small model to correct itself?".to_owned(),
-        options: StoredReportOptions::default(),
-        stage_counts: (48, 20),
-        graders: [("numeric".to_owned(), 1)].into(),
+        stage_counts: StageSharing {
+            requested: 48,
+            distinct: 20,
+        },
+        graders: [("numeric".to_owned(), 1).into()].into(),
         problems: (0..problems)
             .map(|at| format!("word-problems/test/{at:04}"))
             .collect(),
@@ -81,33 +80,33 @@ pub(crate) fn sample_data_with(problems: usize) -> ReportData {
     for (base, weighting, method, seeds, checkpoints) in cells {
         for &seed in seeds {
             let axes = [("base", base), ("weighting", weighting), ("method", method)];
-            add_run(&mut frame, &axes, seed, checkpoints, problems);
+            add_run(&mut data, &axes, seed, checkpoints, problems);
         }
     }
-    frame.regraded = [(("rise-compat".to_owned(), 1), regraded_evaluations(&frame))].into();
-    frame
+    data.regraded = [(
+        ("rise-compat".to_owned(), 1).into(),
+        regraded_evaluations(&data),
+    )]
+    .into();
+    data
 }
 
 /// A further grader that finds nothing right.
-fn regraded_evaluations(frame: &ReportData) -> BTreeMap<Key, RegradedEvaluation> {
-    let nothing = |scores: &MetricScores| -> MetricScores {
-        let zeros =
-            |column: &Vec<(u32, f64)>| column.iter().map(|&(problem, _)| (problem, 0.0)).collect();
-        scores
-            .iter()
-            .map(|(metric, column)| (metric.clone(), zeros(column)))
-            .collect()
-    };
-    let other = |scores| RegradedEvaluation {
-        scores: nothing(scores),
-        attempts: 20,
-        disagreements: 5,
-    };
-    frame
-        .scores
-        .iter()
-        .map(|(evaluation, scores)| (evaluation.clone(), other(scores)))
-        .collect()
+fn regraded_evaluations(data: &ReportData) -> BTreeMap<Key, RegradedEvaluation> {
+    let mut regraded = BTreeMap::new();
+    for (evaluation, scores) in &data.scores {
+        let mut scores = scores.clone();
+        for score in scores.values_mut().flatten() {
+            score.1 = 0.0;
+        }
+        let other = RegradedEvaluation {
+            scores,
+            attempts: 20,
+            disagreements: 5,
+        };
+        regraded.insert(evaluation.clone(), other);
+    }
+    regraded
 }
 
 fn nll_metrics() -> [MetricRow; 3] {
@@ -128,7 +127,7 @@ fn metric_row(name: &str) -> MetricRow {
 }
 
 fn add_run(
-    frame: &mut ReportData,
+    data: &mut ReportData,
     axes: &[(&str, &str)],
     seed: u64,
     habits: &[(&str, TransitionRates)],
@@ -150,47 +149,44 @@ fn add_run(
             Key::from_value(&format!("evaluate {label} {name}")),
         );
         let verdicts = simulate_verdicts(*habits, &format!("{label} {name}"), problems);
-        frame
-            .scores
+        data.scores
             .insert(evaluation.clone(), sample_scores(&verdicts));
-        frame.episodes.insert(
+        data.episodes.insert(
             evaluation.clone(),
-            sample_episodes(&frame.problems, &verdicts),
+            sample_episodes(&data.problems, &verdicts),
         );
         if *name != "base" {
-            frame
-                .curves
+            data.curves
                 .insert(weights.clone(), loss_curve(&format!("{label} {name}")));
         }
         let kind = if *name == "base" { "base" } else { "train" };
-        frame.stages.push(stage_row(
+        data.stages.push(stage_row(
             &weights,
             kind,
             json!({ "trained_tokens": 61_200, "parameters": 450_000 }),
         ));
-        frame.stages.push(stage_row(
+        data.stages.push(stage_row(
             &evaluation,
             "evaluate",
             json!({ "sampled_tokens": 9_300 }),
         ));
-        frame
-            .inputs
+        data.inputs
             .insert(evaluation.clone(), vec![weights.clone()]);
         checkpoints.push(EvaluatedCheckpoint {
-            name: (*name).to_owned(),
+            name: (*name).into(),
             weights,
             evaluation,
         });
     }
-    for id in &frame.problems {
+    for id in &data.problems {
         for checkpoint in &checkpoints {
-            frame.problem_texts.insert(
+            data.problem_texts.insert(
                 (checkpoint.evaluation.clone(), id.clone()),
                 sample_problem(id),
             );
         }
     }
-    frame.runs.push(ReportRun {
+    data.runs.push(ReportRun {
         key: Key::from_value(&label),
         label,
         seed,
@@ -232,39 +228,43 @@ fn stage_row(key: &Key, kind: &str, counts: serde_json::Value) -> StageRow {
 }
 
 /// Right or wrong by problem and turn; five turns, then four further first turns.
-fn simulate_verdicts(
-    (first, gain, loss): TransitionRates,
-    name: &str,
-    problems: usize,
-) -> Vec<[bool; 9]> {
+fn simulate_verdicts(rates: TransitionRates, name: &str, problems: usize) -> Vec<[bool; 9]> {
     let mut stream = ResampleRng::from_name(name);
-    let one = |difficulty: f64, stream: &mut ResampleRng| {
-        let mut right = [false; 9];
-        // The problem's difficulty is shared by all its attempts, as in life.
-        let chance =
-            (first + 0.6 * (0.5 - difficulty) * first * (1.0 - first) * 4.0).clamp(0.0, 1.0);
-        right[0] = stream.uniform() < chance;
-        for turn in 1..5 {
-            let draw = stream.uniform();
-            right[turn] = if right[turn - 1] {
-                draw >= loss
-            } else {
-                draw < gain
-            };
-        }
-        right[5..]
-            .iter_mut()
-            .for_each(|sample| *sample = stream.uniform() < chance);
-        right
-    };
-    (0..problems)
-        .map(|at| one((at as f64 * 0.618_034).fract(), &mut stream))
+    let difficulties = (0..problems).map(|at| (at as f64 * 0.618_034).fract());
+    difficulties
+        .map(|difficulty| simulate_problem(rates, difficulty, &mut stream))
         .collect()
 }
 
-/// What the analyses of a checkpoint give, roughly.
+fn simulate_problem(
+    (first, gain, loss): TransitionRates,
+    difficulty: f64,
+    stream: &mut ResampleRng,
+) -> [bool; 9] {
+    let mut right = [false; 9];
+    // All attempts share the problem's difficulty.
+    let chance = (first + 0.6 * (0.5 - difficulty) * first * (1.0 - first) * 4.0).clamp(0.0, 1.0);
+    right[0] = stream.uniform() < chance;
+    for turn in 1..5 {
+        let draw = stream.uniform();
+        right[turn] = if right[turn - 1] {
+            draw >= loss
+        } else {
+            draw < gain
+        };
+    }
+    for sample in &mut right[5..] {
+        *sample = stream.uniform() < chance;
+    }
+    right
+}
+
+const fn one_if(holds: bool) -> f64 {
+    if holds { 1.0 } else { 0.0 }
+}
+
+/// Scores like those of the analyses of a checkpoint.
 fn add_analysis_scores(right: &[bool; 9], problem: u32, put: &mut impl FnMut(&str, f64)) {
-    let truth = |holds: bool| f64::from(u8::from(holds));
     for turn in 2..=5 {
         let (before, now) = (right[turn - 2], right[turn - 1]);
         put(
@@ -273,110 +273,108 @@ fn add_analysis_scores(right: &[bool; 9], problem: u32, put: &mut impl FnMut(&st
         );
         put(
             &format!("same@t{turn}"),
-            truth(before == now && problem.is_multiple_of(2)),
+            one_if(before == now && problem.is_multiple_of(2)),
         );
         put(
             &format!("corrected-small@t{turn}"),
-            truth(!before && now && problem.is_multiple_of(3)),
+            one_if(!before && now && problem.is_multiple_of(3)),
         );
-        put(&format!("right-to-right@t{turn}"), truth(before && now));
+        put(&format!("right-to-right@t{turn}"), one_if(before && now));
     }
     let unsolved = !right[0] && !right[5..].contains(&true);
-    put("unsolved@5", truth(unsolved));
+    put("unsolved@5", one_if(unsolved));
     if unsolved {
-        put("unsolved-any@5", truth(right[1..5].contains(&true)));
-        put("unsolved-more@5", truth(problem.is_multiple_of(7)));
-        put("unsolved-vote@5", truth(right[3] && right[4]));
+        put("unsolved-any@5", one_if(right[1..5].contains(&true)));
+        put("unsolved-more@5", one_if(problem.is_multiple_of(7)));
+        put("unsolved-vote@5", one_if(right[3] && right[4]));
         put("unsolved-more-vote@5", 0.0);
     }
     for (turn, less) in [(1, 0.0), (2, 0.1), (3, 0.15)] {
-        put(&format!("nll@t{turn}"), 0.4 - less + 0.2 * truth(!right[0]));
+        put(
+            &format!("nll@t{turn}"),
+            0.4 - less + 0.2 * one_if(!right[0]),
+        );
     }
 }
 
 fn sample_scores(verdicts: &[[bool; 9]]) -> MetricScores {
-    let mut scores: BTreeMap<String, Vec<(u32, f64)>> = BTreeMap::new();
+    let mut scores: MetricScores = BTreeMap::new();
     for (right, problem) in verdicts.iter().zip(0..) {
         let mut put = |metric: &str, value: f64| {
             scores
-                .entry(metric.to_owned())
+                .entry(metric.into())
                 .or_default()
                 .push((problem, value))
         };
         let sequential = right[..5].iter().filter(|&&right| right).count();
         let parallel = usize::from(right[0]) + right[5..].iter().filter(|&&right| right).count();
-        let truth = |holds: bool| f64::from(u8::from(holds));
-        put("m1@t1", truth(right[0]));
-        put("m5@t1", truth(parallel >= 2));
-        put("m1@t5", truth(sequential >= 2));
-        put("m1@t5-low", truth(sequential >= 3));
-        put("m1@t5-high", truth(sequential >= 2));
-        put("p1@t5", truth(sequential >= 1));
-        put("tie@t5", truth(sequential == 2));
+        put("m1@t1", one_if(right[0]));
+        put("m5@t1", one_if(parallel >= 2));
+        put("m1@t5", one_if(sequential >= 2));
+        put("m1@t5-low", one_if(sequential >= 3));
+        put("m1@t5-high", one_if(sequential >= 2));
+        put("p1@t5", one_if(sequential >= 1));
+        put("tie@t5", one_if(sequential == 2));
         put("unreadable", 0.0);
         put("tokens", 28.0 + f64::from(problem % 5));
         for turns in 2..5 {
             put(
                 &format!("m1@t{turns}"),
-                truth(right[..turns].iter().filter(|&&right| right).count() * 2 > turns),
+                one_if(right[..turns].iter().filter(|&&right| right).count() * 2 > turns),
             );
         }
         add_analysis_scores(right, problem, &mut put);
         for (turn, &right) in (1..=5).zip(right) {
-            put(&format!("accuracy@t{turn}"), truth(right));
+            put(&format!("accuracy@t{turn}"), one_if(right));
         }
         for turn in 1..5 {
             let (was, is) = (right[turn - 1], right[turn]);
-            put(&format!("wrong-to-right@t{}", turn + 1), truth(!was && is));
-            put(&format!("right-to-wrong@t{}", turn + 1), truth(was && !is));
-            put(&format!("unchanged@t{}", turn + 1), truth(was == is));
+            put(&format!("wrong-to-right@t{}", turn + 1), one_if(!was && is));
+            put(&format!("right-to-wrong@t{}", turn + 1), one_if(was && !is));
+            put(&format!("unchanged@t{}", turn + 1), one_if(was == is));
         }
     }
     scores
 }
 
 fn sample_episodes(ids: &[String], verdicts: &[[bool; 9]]) -> Vec<Episode> {
-    let candidate = |right: bool| {
-        let (text, answer) = if right {
-            ("8-6=2\n2+16=18\n#### 18", "18")
-        } else {
-            ("8-6=2\n2+16=19\n#### 19", "19")
-        };
-        let verdict = if right {
-            GradeVerdict::Right
-        } else {
-            GradeVerdict::Wrong
-        };
-        Candidate {
-            author: CandidateAuthor::Policy,
-            text: text.to_owned(),
-            tokens: 28,
-            prompt_tokens: 40,
-            finished: true,
-            grade: Grade {
-                answer: Some(answer.to_owned()),
-                verdict,
-            },
-        }
-    };
-    let episode = |(id, right): (&String, &[bool; 9])| Episode {
+    let episodes = ids.iter().zip(verdicts).map(|(id, right)| Episode {
         problem: id.clone(),
         sample: 0,
         turns: right[..5]
             .iter()
-            .map(|&right| Turn::single(candidate(right)))
+            .map(|&right| Turn::single(sample_candidate(right)))
             .collect(),
+    });
+    episodes.collect()
+}
+
+fn sample_candidate(right: bool) -> Candidate {
+    let (text, answer, verdict) = if right {
+        ("8-6=2\n2+16=18\n#### 18", "18", GradeVerdict::Right)
+    } else {
+        ("8-6=2\n2+16=19\n#### 19", "19", GradeVerdict::Wrong)
     };
-    ids.iter().zip(verdicts).map(episode).collect()
+    Candidate {
+        author: CandidateAuthor::Policy,
+        text: text.to_owned(),
+        tokens: 28,
+        prompt_tokens: 40,
+        finished: true,
+        grade: Grade {
+            answer: Some(answer.to_owned()),
+            verdict,
+        },
+    }
 }
 
 fn loss_curve(name: &str) -> Vec<MetricPoint> {
     let mut stream = ResampleRng::from_name(name);
     let level = 0.15 + 0.3 * stream.uniform();
-    let point = |step: u64| MetricPoint {
+    let points = (0..300).map(|step: u64| MetricPoint {
         series: "loss".to_owned(),
         step,
         value: level + 0.9 * (-(step as f64) / 90.0).exp() + 0.08 * stream.uniform(),
-    };
-    (0..300).map(point).collect()
+    });
+    points.collect()
 }

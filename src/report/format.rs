@@ -1,4 +1,4 @@
-//! How numbers are written for people: percent, points, intervals, p values, with a real minus sign.
+//! Numbers for people: percent, points, intervals, p values, with a real minus sign.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::stats::MeanEstimate;
 
-/// What a number counts.
+/// The unit in which a number is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DisplayUnit {
@@ -58,7 +58,7 @@ impl DisplayUnit {
         }
     }
 
-    /// What differences in this unit are counted in.
+    /// The name of a difference in this unit.
     #[must_use]
     pub const fn difference_unit(self) -> &'static str {
         match self {
@@ -68,7 +68,7 @@ impl DisplayUnit {
         }
     }
 
-    /// How many of those make 1 of what is stored.
+    /// The factor from a stored number to this unit.
     #[must_use]
     pub const fn display_factor(self) -> f64 {
         match self {
@@ -98,8 +98,7 @@ impl DisplayUnit {
     }
 }
 
-/// The number without the last digits of a floating-point number, which mean nothing and may differ
-/// between processors, and between two ways of taking the same mean.
+/// The number without its last digits, which differ between processors and orders of summation.
 #[must_use]
 pub fn round_to_nine_decimals(number: f64) -> f64 {
     // Adding 0 turns -0 into 0.
@@ -126,7 +125,7 @@ pub fn format_points(difference: &MeanEstimate) -> String {
     )
 }
 
-/// Where something stands against something else: `16.8 points [13.1, 20.6] above`.
+/// A difference in words: `16.8 points [13.1, 20.6] above`.
 #[must_use]
 pub fn above_or_below(difference: &MeanEstimate) -> String {
     let unit = DisplayUnit::Fraction;
@@ -173,7 +172,7 @@ pub fn format_amount(number: f64) -> String {
     format!("{text}{}", PREFIXES[place])
 }
 
-/// An amount of money: two decimals, or three digits of what is less than a unit.
+/// An amount of money: two decimals, or three digits below one unit.
 #[must_use]
 pub fn format_money(amount: f64) -> String {
     if amount >= 1.0 || amount <= 0.0 {
@@ -193,14 +192,22 @@ pub fn format_p_value(p: f64) -> String {
     }
 }
 
-/// `1 problem`, `2 problems`.
+/// The text with its first letter in lower case.
 #[must_use]
-pub fn count_noun(count: usize, word: &str) -> String {
-    if count == 1 {
-        format!("1 {word}")
-    } else {
-        format!("{count} {word}s")
-    }
+pub fn lowercase_first(text: &str) -> String {
+    map_first(text, |letter| letter.to_lowercase().collect())
+}
+
+/// The text with its first letter in upper case.
+#[must_use]
+pub fn uppercase_first(text: &str) -> String {
+    map_first(text, |letter| letter.to_uppercase().collect())
+}
+
+fn map_first(text: &str, map: impl Fn(char) -> String) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(map).unwrap_or_default();
+    first + letters.as_str()
 }
 
 /// A name for files and anchors: lower-case letters, digits and single dashes.
@@ -233,16 +240,15 @@ pub fn deduplicate_names<'n>(names: impl Iterator<Item = &'n mut String>) {
     }
 }
 
-fn use_minus_sign(text: &str) -> String {
-    let text = text.replace('-', "\u{2212}");
-    if text
-        .trim_start_matches('+')
-        .chars()
-        .all(|c| "0.".contains(c))
-    {
-        return text.trim_start_matches('+').to_owned();
+/// The text of a number with a real minus sign, and without a sign if it reads as zero.
+#[must_use]
+pub fn use_minus_sign(text: &str) -> String {
+    let digits = text.trim_start_matches(['+', '-']);
+    if digits.chars().all(|c| "0.".contains(c)) {
+        digits.to_owned()
+    } else {
+        text.replace('-', "\u{2212}")
     }
-    text
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! Answers that were given before: tables, figures and sentences ask for the same numbers, and a
-//! number with its interval takes a million draws.
+//! A memo of computed answers: tables, figures and sentences need the same numbers, and an interval
+//! takes a million draws.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// Answers by question, found when they are first asked for.
+/// Answers by question, each computed once.
 #[derive(Clone, Debug)]
 pub struct Memo<Q, A>(RefCell<BTreeMap<Q, A>>);
 
@@ -15,12 +15,12 @@ impl<Q, A> Default for Memo<Q, A> {
 }
 
 impl<Q: Ord, A: Clone> Memo<Q, A> {
-    /// The answer, which `find` finds if it is not known.
+    /// The known answer, or the result of `find`.
     pub fn get_or_compute(&self, question: Q, find: impl FnOnce() -> A) -> A {
         if let Some(answer) = self.0.borrow().get(&question) {
             return answer.clone();
         }
-        // Nothing is borrowed while it is found: finding may ask in turn.
+        // No borrow is held here, since `find` may use the memo itself.
         let answer = find();
         self.0.borrow_mut().insert(question, answer.clone());
         answer

@@ -1,25 +1,20 @@
-//! Which metrics there are, by name: turn and sample counts are read off the names.
-
-use std::collections::BTreeSet;
+//! The metrics of the paper's four columns, at the turns and samples that were measured.
 
 use serde::{Deserialize, Serialize};
 
-/// The parallel vote that costs what the sequential turns cost.
-pub const EQUAL_TOKENS: &str = "equal-tokens@t1";
-/// On what share of the problems that vote has fewer samples than it could afford.
-pub const EQUAL_TOKENS_SHORTAGE: &str = "equal-tokens-short";
+use crate::domain::MetricName;
 
-/// The names of the metrics behind the paper's four columns.
+/// The metrics behind the paper's four columns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricColumns {
     /// One sample, one turn.
-    pub first: String,
+    pub first: MetricName,
     /// The vote over parallel first turns, without oracle.
-    pub parallel: String,
+    pub parallel: MetricName,
     /// The vote over sequential turns, without oracle.
-    pub sequential: String,
+    pub sequential: MetricName,
     /// Right at any turn, with oracle.
-    pub oracle: String,
+    pub oracle: MetricName,
     /// Turns of the sequential log.
     pub turns: u32,
     /// Parallel samples.
@@ -27,50 +22,40 @@ pub struct MetricColumns {
 }
 
 impl MetricColumns {
-    /// The measures that these metric names contain; the paper's five turns and samples where a
-    /// name is missing.
+    /// The columns for these metrics; the paper's five turns and samples where a vote is missing.
     #[must_use]
-    pub fn from_names<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
-        let shapes: BTreeSet<(char, u32, u32)> =
-            names.into_iter().filter_map(parse_metric_name).collect();
-        let votes = || shapes.iter().filter(|(kind, _, _)| *kind == 'm');
-        let turns = votes()
-            .filter(|vote| vote.1 == 1 && vote.2 > 1)
-            .map(|vote| vote.2)
-            .max();
-        let turns = turns.unwrap_or(5);
+    pub fn from_names<'n>(names: impl IntoIterator<Item = &'n MetricName>) -> Self {
+        let votes = names.into_iter().filter_map(MetricName::vote_shape);
+        let votes: Vec<(u32, u32)> = votes.collect();
+        let sequential = votes.iter().filter(|(samples, _)| *samples == 1);
+        let turns = sequential.map(|vote| vote.1).filter(|&turns| turns > 1);
+        let turns = turns.max().unwrap_or(5);
+        let parallel = votes.iter().filter(|(_, turns)| *turns == 1);
+        let parallel = parallel.map(|vote| vote.0).filter(|&samples| samples > 1);
         // As many samples as turns is the fair baseline; there may be more for other purposes.
-        let parallel = || {
-            votes()
-                .filter(|vote| vote.1 > 1 && vote.2 == 1)
-                .map(|vote| vote.1)
-        };
-        let samples = parallel()
-            .find(|&samples| samples == turns)
-            .or_else(|| parallel().max())
-            .unwrap_or(turns);
+        let samples = parallel.max_by_key(|&samples| (samples == turns, samples));
+        let samples = samples.unwrap_or(turns);
         Self {
-            first: "m1@t1".to_owned(),
-            parallel: format!("m{samples}@t1"),
-            sequential: format!("m1@t{turns}"),
-            oracle: format!("p1@t{turns}"),
+            first: MetricName::vote(1, 1),
+            parallel: MetricName::vote(samples, 1),
+            sequential: MetricName::vote(1, turns),
+            oracle: MetricName::any_turn(turns),
             turns,
             samples,
         }
     }
 
-    /// The four columns in the paper's order.
+    /// The four metrics in the paper's order.
     #[must_use]
-    pub fn column_names(&self) -> [&str; 4] {
+    pub const fn metrics(&self) -> [&MetricName; 4] {
         [&self.first, &self.parallel, &self.sequential, &self.oracle]
     }
-}
 
-/// `m5@t1` as (m, 5, 1); none for any other name.
-fn parse_metric_name(name: &str) -> Option<(char, u32, u32)> {
-    let kind = name.chars().next().filter(|kind| "mp".contains(*kind))?;
-    let (samples, turns) = name[1..].split_once("@t")?;
-    Some((kind, samples.parse().ok()?, turns.parse().ok()?))
+    /// The names of the four metrics as column headers.
+    #[must_use]
+    pub fn headers(&self) -> Vec<String> {
+        self.metrics().map(ToString::to_string).to_vec()
+    }
 }
 
 #[cfg(test)]
@@ -79,7 +64,9 @@ mod tests {
 
     #[test]
     fn counts_are_read_off_the_names() {
-        let names = [
+        let names =
+            |names: &[&str]| -> Vec<MetricName> { names.iter().map(|&name| name.into()).collect() };
+        let known = names(&[
             "m1@t1",
             "m8@t1",
             "m1@t3",
@@ -87,16 +74,13 @@ mod tests {
             "p1@t3",
             "accuracy@t10",
             "tokens",
-        ];
-        let measures = MetricColumns::from_names(names);
+        ]);
+        let columns = MetricColumns::from_names(&known);
+        assert_eq!(columns.headers(), ["m1@t1", "m8@t1", "m1@t3", "p1@t3"]);
+        let known = names(&["m1@t1", "m1@t3", "m3@t1", "m8@t1"]);
+        assert_eq!(MetricColumns::from_names(&known).parallel, "m3@t1");
         assert_eq!(
-            measures.column_names(),
-            ["m1@t1", "m8@t1", "m1@t3", "p1@t3"]
-        );
-        let names = ["m1@t1", "m1@t3", "m3@t1", "m8@t1"];
-        assert_eq!(MetricColumns::from_names(names).parallel, "m3@t1");
-        assert_eq!(
-            MetricColumns::from_names([]).column_names(),
+            MetricColumns::from_names([]).headers(),
             ["m1@t1", "m5@t1", "m1@t5", "p1@t5"]
         );
     }

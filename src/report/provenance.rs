@@ -1,5 +1,4 @@
-//! Where the numbers come from: runs, stages, programs, versions. Leaves out whatever depends on when,
-//! where or by how many workers the work was done.
+//! The runs, stages, programs and versions behind the numbers, without times, hosts and workers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,15 +7,15 @@ use serde_json::Value;
 
 use crate::store::Status;
 
-use super::ReportData;
+use super::{GraderVersion, ReportData};
 
-/// The fields of a stage's origin that can be shown; others name hosts or depend on chance.
+/// The fields of a stage's origin on the page; others name hosts or depend on chance.
 const ORIGIN_FIELDS: [&str; 4] = ["backend", "instruction_set", "program", "shipped"];
 
-/// Where the numbers come from.
+/// The origin of the numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportProvenance {
-    /// Stages asked for, summed over runs.
+    /// Stages that the runs need, summed over runs.
     #[serde(rename = "asked")]
     pub requested_stages: u64,
     /// Different stages among them, each executed once.
@@ -27,15 +26,15 @@ pub struct ReportProvenance {
     pub stages_by_kind: BTreeMap<String, u64>,
     /// Different origins of finished stages as `name: value` lists.
     pub origins: Vec<Vec<(String, String)>>,
-    /// Name and version of the graders behind the scores.
-    pub graders: Vec<(String, u64)>,
+    /// The graders behind the scores.
+    pub graders: Vec<GraderVersion>,
     /// Metrics that occur here: name, version, meaning.
     pub metrics: Vec<MetricMeaning>,
     /// Every run.
     pub runs: Vec<RunSummary>,
 }
 
-/// A metric and what it means.
+/// A metric with its meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricMeaning {
     /// Its name.
@@ -61,65 +60,61 @@ pub struct RunSummary {
     pub error: Option<String>,
 }
 
-/// Gathers the provenance of a frame.
+/// Gathers the provenance of a report.
 #[must_use]
-pub fn collect_provenance(frame: &ReportData) -> ReportProvenance {
-    let done = || {
-        frame
-            .stages
-            .iter()
-            .filter(|stage| stage.status == Status::Done)
-    };
-    let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
-    done().for_each(|stage| *kinds.entry(stage.kind.clone()).or_default() += 1);
-    let origins: BTreeSet<Vec<(String, String)>> = done()
-        .map(|stage| reportable_origin(&stage.origin))
-        .filter(|origin| !origin.is_empty())
-        .collect();
-    let used: BTreeSet<&str> = frame
-        .scores
-        .values()
-        .flat_map(|scores| scores.keys().map(String::as_str))
-        .collect();
-    // The newest version of a name is the one that scores are read under.
-    let newest: BTreeMap<&str, MetricMeaning> = frame
-        .metrics
-        .iter()
-        .filter(|metric| used.contains(metric.name.as_str()))
-        .map(|metric| {
-            let (name, version, meaning) =
-                (metric.name.clone(), metric.version, metric.meaning.clone());
-            (
-                metric.name.as_str(),
-                MetricMeaning {
-                    name,
-                    version,
-                    meaning,
-                },
-            )
-        })
-        .collect();
+pub fn collect_provenance(data: &ReportData) -> ReportProvenance {
+    let mut stages_by_kind: BTreeMap<String, u64> = BTreeMap::new();
+    let mut origins = BTreeSet::new();
+    for stage in &data.stages {
+        if stage.status == Status::Done {
+            *stages_by_kind.entry(stage.kind.clone()).or_default() += 1;
+            origins.insert(reportable_origin(&stage.origin));
+        }
+    }
+    origins.remove(&Vec::new());
     ReportProvenance {
-        requested_stages: frame.stage_counts.0,
-        distinct_stages: frame.stage_counts.1,
-        stages_by_kind: kinds,
+        requested_stages: data.stage_counts.requested,
+        distinct_stages: data.stage_counts.distinct,
+        stages_by_kind,
         origins: origins.into_iter().collect(),
-        graders: frame.graders.iter().cloned().collect(),
-        metrics: newest.into_values().collect(),
-        runs: frame.runs.iter().map(run_summary).collect(),
+        graders: data.graders.iter().cloned().collect(),
+        metrics: metric_meanings(data),
+        runs: data.runs.iter().map(run_summary).collect(),
     }
 }
 
-fn reportable_origin(value: &Value) -> Vec<(String, String)> {
-    let text = |value: &Value| {
-        value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned)
-    };
-    ORIGIN_FIELDS
+/// The metrics with scores, at their newest version.
+fn metric_meanings(data: &ReportData) -> Vec<MetricMeaning> {
+    let used: BTreeSet<&str> = data
+        .scores
+        .values()
+        .flat_map(|scores| scores.keys().map(|name| &**name))
+        .collect();
+    let metrics = data
+        .metrics
         .iter()
-        .filter_map(|&name| Some((name.to_owned(), text(value.get(name)?))))
-        .collect()
+        .filter(|metric| used.contains(metric.name.as_str()));
+    // The newest version of a name is the one that scores are read under.
+    let newest: BTreeMap<&str, MetricMeaning> = metrics
+        .map(|metric| {
+            let meaning = MetricMeaning {
+                name: metric.name.clone(),
+                version: metric.version,
+                meaning: metric.meaning.clone(),
+            };
+            (metric.name.as_str(), meaning)
+        })
+        .collect();
+    newest.into_values().collect()
+}
+
+fn reportable_origin(value: &Value) -> Vec<(String, String)> {
+    let fields = ORIGIN_FIELDS.iter().filter_map(|&name| {
+        let value = value.get(name)?;
+        let text = value.as_str().map(str::to_owned);
+        Some((name.to_owned(), text.unwrap_or_else(|| value.to_string())))
+    });
+    fields.collect()
 }
 
 fn run_summary(run: &super::ReportRun) -> RunSummary {
@@ -132,7 +127,7 @@ fn run_summary(run: &super::ReportRun) -> RunSummary {
     }
 }
 
-/// A run's state as a report sees it: whatever is neither done nor failed is missing.
+/// The state of a run in a report; a run that is neither done nor failed is missing.
 #[must_use]
 pub const fn run_state(status: Status) -> &'static str {
     match status {
@@ -149,14 +144,14 @@ mod tests {
 
     #[test]
     fn hosts_and_durations_stay_out() {
-        let frame = fixtures::sample_data();
-        let provenance = collect_provenance(&frame);
+        let data = fixtures::sample_data();
+        let provenance = collect_provenance(&data);
         let expected: [&[(&str, &str)]; 1] = [&[
             ("backend", "flex"),
             ("instruction_set", "avx2"),
             ("program", "0.1.0"),
         ]];
-        let shown: Vec<Vec<(&str, &str)>> = provenance
+        let origins: Vec<Vec<(&str, &str)>> = provenance
             .origins
             .iter()
             .map(|origin| {
@@ -166,7 +161,7 @@ mod tests {
                     .collect()
             })
             .collect();
-        assert_eq!(shown, expected);
+        assert_eq!(origins, expected);
         assert!(
             !serde_json::to_string(&provenance)
                 .unwrap()
@@ -176,11 +171,11 @@ mod tests {
 
     #[test]
     fn a_failed_run_keeps_its_error() {
-        let mut frame = fixtures::sample_data();
-        frame.runs[0].status = Status::Failed;
-        frame.runs[0].error = Some("no space left".to_owned());
-        frame.runs[1].status = Status::Interrupted;
-        let runs = collect_provenance(&frame).runs;
+        let mut data = fixtures::sample_data();
+        data.runs[0].status = Status::Failed;
+        data.runs[0].error = Some("no space left".to_owned());
+        data.runs[1].status = Status::Interrupted;
+        let runs = collect_provenance(&data).runs;
         assert_eq!(
             (runs[0].state.as_str(), runs[0].error.as_deref()),
             ("failed", Some("no space left"))

@@ -1,4 +1,4 @@
-//! Puts a report in place: written beside it first, then swapped in.
+//! Writes a report to another folder first, and then swaps it in.
 
 use std::fs;
 use std::io;
@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 
 use super::{ReportError, ReportFile};
 
-/// The file that tells an experiment's report from any other folder.
+/// The file by which rise-lab recognises an experiment's report.
 pub const SENTINEL: &str = "context.json";
 
-/// The place of a report, `out/<experiment>/`, which holds an earlier one or nothing.
+/// The folder of a report, `out/<experiment>/`, with an earlier one or nothing in it.
 ///
 /// # Errors
-/// If the name is no folder name, or the place holds something else.
+/// If the name is no folder name, or the folder holds something else.
 pub fn report_folder(experiment: &str, out: &Path) -> Result<PathBuf, ReportError> {
     checked_folder(experiment, out, SENTINEL)
 }
 
-/// The same for a report that is told by another file.
+/// The same for a report with another sentinel file.
 fn checked_folder(experiment: &str, out: &Path, mark: &str) -> Result<PathBuf, ReportError> {
     let plain = !experiment.is_empty()
         && !experiment.starts_with('.')
@@ -26,17 +26,42 @@ fn checked_folder(experiment: &str, out: &Path, mark: &str) -> Result<PathBuf, R
         return Err(ReportError::InvalidName(experiment.to_owned()));
     }
     let place = out.join(experiment);
-    if place.exists() && !place.join(mark).exists() && !is_empty(&place) {
-        return Err(ReportError::FolderOccupied {
-            place,
-            mark: mark.to_owned(),
-        });
-    }
+    check_vacant(&place, mark)?;
     Ok(place)
 }
 
-/// Writes the files into `out/<experiment>/`, in place of an earlier report, which is told from other
-/// folders by the file `mark`, one of `files`.
+/// Refuses a folder that holds something else than a report with the file `mark`.
+fn check_vacant(place: &Path, mark: &str) -> Result<(), ReportError> {
+    if place.exists() && !place.join(mark).exists() && !is_empty(place) {
+        return Err(ReportError::FolderOccupied {
+            place: place.to_owned(),
+            mark: mark.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Writes the files into a folder that is empty, new, or holds a report already.
+///
+/// # Errors
+/// If the folder holds something else, or a file cannot be written.
+pub fn write_files(files: &[ReportFile], folder: &Path) -> Result<(), ReportError> {
+    check_vacant(folder, SENTINEL)?;
+    create_files(files, folder)
+}
+
+fn create_files(files: &[ReportFile], folder: &Path) -> Result<(), ReportError> {
+    for file in files {
+        let path = folder.join(&file.path);
+        let parent = path.parent().unwrap_or(folder);
+        with_path(fs::create_dir_all(parent), parent)?;
+        with_path(fs::write(&path, &file.bytes), &path)?;
+    }
+    Ok(())
+}
+
+/// Writes the files into `out/<experiment>/` instead of an earlier report. The file `mark`, one of
+/// `files`, tells a report from other folders.
 ///
 /// # Errors
 /// If there is no [`report_folder`] for it, or a file cannot be written.
@@ -52,16 +77,11 @@ pub fn publish(
         out.join(format!(".{experiment}.old")),
     );
     if !place.exists() && old.join(mark).exists() {
-        // A crash between the two renames below left the earlier report aside.
+        // A crash between the two renames below left the earlier report in `old`.
         with_path(fs::rename(&old, &place), &place)?;
     }
     remove_folder(&fresh)?;
-    for file in files {
-        let path = fresh.join(&file.path);
-        let folder = path.parent().unwrap_or(&fresh);
-        with_path(fs::create_dir_all(folder), folder)?;
-        with_path(fs::write(&path, &file.bytes), &path)?;
-    }
+    create_files(files, &fresh)?;
     remove_folder(&old)?;
     if place.exists() {
         with_path(fs::rename(&place, &old), &old)?;

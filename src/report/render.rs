@@ -1,13 +1,15 @@
-//! From a context, and nothing else, to files: pages and LaTeX through templates, CSV, figures.
+//! Renders files from a context alone: pages and LaTeX through templates, CSV, figures.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::domain::plural;
+
 use super::ReportContext;
 use super::ReportError;
-use super::figures::{FONT_BOLD, FONT_REGULAR, figure_svg, inline_svg, png};
+use super::figures::{FONT_BOLD, FONT_REGULAR, Figure, figure_svg, inline_svg, png};
 use super::tables::{CSV_COLUMNS, RenderedCell, ReportSection, ReportTable, TableCell};
 
 /// A file of a report.
@@ -15,7 +17,7 @@ use super::tables::{CSV_COLUMNS, RenderedCell, ReportSection, ReportTable, Table
 pub struct ReportFile {
     /// Its path inside the report's folder.
     pub path: String,
-    /// What it holds.
+    /// Its content.
     pub bytes: Vec<u8>,
 }
 
@@ -50,6 +52,15 @@ struct RenderedFigure<'c> {
     svg: String,
 }
 
+/// A figure as files and for use inside a page.
+#[derive(Clone, Debug)]
+pub struct FigureFiles {
+    /// The picture for use inside a page.
+    pub inline_svg: String,
+    /// The picture as files, `figures/<id>.svg` and `.png`.
+    pub files: [ReportFile; 2],
+}
+
 /// All files of a report.
 ///
 /// # Errors
@@ -58,54 +69,63 @@ pub fn render(context: &ReportContext) -> Result<Vec<ReportFile>, ReportError> {
     let mut files = vec![text_file("context.json", context.to_json())];
     let mut figures = Vec::new();
     for figure in &context.figures {
-        let drawn = figure_svg(figure)?;
-        files.push(ReportFile {
-            path: format!("figures/{}.png", figure.id),
-            bytes: png(&figure.id, &drawn)?,
-        });
+        let drawn = render_figure(figure)?;
         figures.push(RenderedFigure {
             id: &figure.id,
             section: figure.section,
             title: &figure.title,
             caption: &figure.caption,
-            svg: inline_svg(&drawn, &format!("{}. {}", figure.title, figure.caption)),
+            svg: drawn.inline_svg,
         });
-        files.push(text_file(&format!("figures/{}.svg", figure.id), drawn));
+        files.extend(drawn.files);
     }
     let tables: Vec<RenderedTable<'_>> = context.tables.iter().map(rendered_table).collect();
     let environment = template_environment()?;
     for (table, raw) in tables.iter().zip(&context.tables) {
-        let tex = environment
-            .get_template("table.tex")?
-            .render(context! { table => template_value(table) })?;
-        files.push(text_file(&format!("tables/{}.tex", table.id), tex));
-        files.push(text_file(
-            &format!("tables/{}.csv", table.id),
-            table_csv(raw),
-        ));
+        let values = context! { table => template_value(table) };
+        let tex = environment.get_template("table.tex")?.render(values)?;
+        let path = format!("tables/{}", table.id);
+        files.push(text_file(&format!("{path}.tex"), tex));
+        files.push(text_file(&format!("{path}.csv"), table_csv(raw)));
     }
+    let values = context! {
+        report => template_value(context), tables => template_value(&tables),
+        figures => template_value(&figures), fonts => template_value(&base64_fonts())
+    };
     for page in ["index.html", "index.md"] {
-        let values = context! {
-            report => template_value(context), tables => template_value(&tables), figures => template_value(&figures), fonts => template_value(&base64_fonts())
-        };
-        files.push(text_file(
-            page,
-            environment.get_template(page)?.render(values)?,
-        ));
+        let text = environment.get_template(page)?.render(&values)?;
+        files.push(text_file(page, text));
     }
     Ok(files)
 }
 
-/// A template of another part of the program, filled with `view` and the fonts.
-pub(super) fn render_template(
-    template: &str,
-    view: &impl Serialize,
-) -> Result<String, ReportError> {
+/// Draws a figure.
+///
+/// # Errors
+/// If it cannot be drawn.
+pub fn render_figure(figure: &Figure) -> Result<FigureFiles, ReportError> {
+    let drawing = figure_svg(figure)?;
+    let path = format!("figures/{}", figure.id);
+    let image = ReportFile {
+        path: format!("{path}.png"),
+        bytes: png(&figure.id, &drawing)?,
+    };
+    Ok(FigureFiles {
+        inline_svg: inline_svg(&drawing, &format!("{}. {}", figure.title, figure.caption)),
+        files: [text_file(&format!("{path}.svg"), drawing), image],
+    })
+}
+
+/// The page `claims/<name>` in the style of a report, filled with `view`.
+///
+/// # Errors
+/// If the template is broken.
+pub fn page(name: &str, view: &impl Serialize) -> Result<ReportFile, ReportError> {
     let values =
         context! { view => template_value(view), fonts => template_value(&base64_fonts()) };
-    Ok(template_environment()?
-        .get_template(template)?
-        .render(values)?)
+    let environment = template_environment()?;
+    let template = environment.get_template(&format!("claims/{name}"))?;
+    Ok(text_file(name, template.render(values)?))
 }
 
 /// The regular and the bold weight of the embedded font, in base 64.
@@ -137,6 +157,34 @@ fn rendered_table(table: &ReportTable) -> RenderedTable<'_> {
     }
 }
 
+/// The templates by name; the ending decides how text is escaped.
+const TEMPLATES: [(&str, &str); 6] = [
+    (
+        "index.html",
+        include_str!("../../templates/report/index.html.jinja"),
+    ),
+    (
+        "style.css",
+        include_str!("../../templates/report/style.css"),
+    ),
+    (
+        "index.md",
+        include_str!("../../templates/report/index.md.jinja"),
+    ),
+    (
+        "table.tex",
+        include_str!("../../templates/report/table.tex.jinja"),
+    ),
+    (
+        "claims/index.html",
+        include_str!("../../templates/claims/index.html.jinja"),
+    ),
+    (
+        "claims/index.md",
+        include_str!("../../templates/claims/index.md.jinja"),
+    ),
+];
+
 /// The templates, with undefined values as errors and escaping by kind of file.
 fn template_environment() -> Result<Environment<'static>, ReportError> {
     let mut environment = Environment::new();
@@ -152,35 +200,11 @@ fn template_environment() -> Result<Environment<'static>, ReportError> {
         Some("html" | "css") => AutoEscape::Html,
         _ => AutoEscape::None,
     });
+    environment.add_filter("plural", |count: usize, noun: String| plural(count, &noun));
     environment.add_filter("md", |text: String| escape_markdown(&text));
     environment.add_filter("tex", |text: String| escape_latex(&text));
     environment.add_filter("fence", |text: String| fenced_block(&text));
-    for (name, template) in [
-        (
-            "index.html",
-            include_str!("../../templates/report/index.html.jinja"),
-        ),
-        (
-            "style.css",
-            include_str!("../../templates/report/style.css"),
-        ),
-        (
-            "index.md",
-            include_str!("../../templates/report/index.md.jinja"),
-        ),
-        (
-            "table.tex",
-            include_str!("../../templates/report/table.tex.jinja"),
-        ),
-        (
-            "claims/index.html",
-            include_str!("../../templates/claims/index.html.jinja"),
-        ),
-        (
-            "claims/index.md",
-            include_str!("../../templates/claims/index.md.jinja"),
-        ),
-    ] {
+    for (name, template) in TEMPLATES {
         environment.add_template(name, template)?;
     }
     Ok(environment)
@@ -220,13 +244,10 @@ fn table_csv(table: &ReportTable) -> String {
         group = row.heading.as_deref().unwrap_or(group);
         for (column, cell) in table.columns.iter().zip(&row.cells) {
             let numbers = cell.csv_values();
-            let find = |name: &str| {
+            let values = CSV_COLUMNS.map(|name| {
                 let found = numbers.iter().find(|(known, _)| *known == name);
-                found
-                    .map(|(_, number)| csv_field(number))
-                    .unwrap_or_default()
-            };
-            let values: Vec<String> = CSV_COLUMNS.iter().map(|name| find(name)).collect();
+                found.map_or_else(String::new, |(_, number)| csv_field(number))
+            });
             let names = [group, &row.label, column].map(csv_field).join(",");
             lines.push(format!("{names},{}", values.join(",")));
         }
@@ -381,9 +402,9 @@ mod tests {
 
     #[test]
     fn what_runs_say_cannot_become_markup() {
-        let mut frame = fixtures::sample_data();
-        frame.question = "Is <script>alert(1)</script> a *question* | or not?".to_owned();
-        let files = render(&ReportContext::from_data(&frame)).unwrap();
+        let mut data = fixtures::sample_data();
+        data.question = "Is <script>alert(1)</script> a *question* | or not?".to_owned();
+        let files = render(&ReportContext::from_data(&data)).unwrap();
         assert!(!text(&files, "index.html").contains("<script>alert"));
         assert!(
             text(&files, "index.md")
@@ -404,7 +425,7 @@ mod tests {
             % base = weak; needs \usepackage{booktabs}.
             \begin{table}[t]
             \centering\small
-            \caption{base = weak. Percent of problems solved, with the 95 \% interval below and the paired gain over the row's own m1@t1 in parentheses (60 problems, 2 seeds in the last row); m1@t5 votes over 5 turns of one dialogue, m5@t1 over 5 independent first turns, and p1@t5 counts a problem as solved if any turn is right.}
+            \caption{base = weak. Percent of problems solved, with the 95 \% interval below and the paired gain over the row's own m1@t1 in parentheses (60 problems, 2 seeds in the last row). m1@t5 votes over 5 turns of one dialogue, and m5@t1 votes over 5 independent first turns. p1@t5 counts a problem as solved if any turn is right.}
             \label{tab:main-base-weak}
             \begin{tabular}{lrrrrrr}
             \toprule
@@ -449,7 +470,7 @@ mod tests {
             > **base = strong.** After round 2, voting over 5 turns (m1@t5) solves 86.7 % [78.3, 95.0]: 15.0 points [3.3, 28.3] above the same model's first turn (m1@t1). That is not clearly different (−8.3 points [−18.3, 0.0]) from its own vote over 5 parallel first turns (m5@t1). The base shows no clear change over its turns (0.0 points [0.0, 0.0]). 60 test problems, one training seed, so the spread between trainings is unknown.
 
 
-            5 settings, 6 runs: 6 done, 0 failed, 0 missing; 2 training seeds, 60 test problems.
+            5 conditions, 6 runs: 6 done, 0 failed, 0 missing; 2 training seeds, 60 test problems.
 
             ## Main results
 
@@ -462,7 +483,7 @@ mod tests {
             | round 1 | 40.8 [31.7, 50.8] | 56.7 (+15.8) [46.6, 66.7] | 60.8 (+20.0) [51.7, 70.0] | 75.8 (+35.0) [68.3, 83.3] | +20.0 [10.8, 29.2] | +4.2 [−7.5, 16.7] |
             | round 2 | 50.8 [41.7, 60.8] | 79.2 (+28.3) [70.0, 87.5] | 76.7 (+25.8) [70.0, 83.3] | 81.7 (+30.8) [75.0, 88.3] | +25.8 [18.3, 34.2] | −2.5 [−11.7, 6.7] |
 
-            Percent of problems solved, with the 95 % interval below and the paired gain over the row's own m1@t1 in parentheses (60 problems, 2 seeds in the last row); m1@t5 votes over 5 turns of one dialogue, m5@t1 over 5 independent first turns, and p1@t5 counts a problem as solved if any turn is right.
+            Percent of problems solved, with the 95 % interval below and the paired gain over the row's own m1@t1 in parentheses (60 problems, 2 seeds in the last row). m1@t5 votes over 5 turns of one dialogue, and m5@t1 votes over 5 independent first turns. p1@t5 counts a problem as solved if any turn is right.
         ");
     }
 }

@@ -111,7 +111,7 @@ pub struct CollectConfig {
     pub teacher: TeacherConfig,
     /// How often a degenerate attempt is drawn again before it is kept after all. The official code
     /// draws for ever.
-    #[serde(rename = "redraws", alias = "max_resamples")]
+    #[serde(rename = "redraws")]
     pub max_resamples: u32,
     /// How the policy samples.
     pub sampling: SamplingConfig,

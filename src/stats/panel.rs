@@ -1,4 +1,4 @@
-//! Scores by seed and problem: the shape in which every comparison is made.
+//! Scores by seed and problem, the input of every comparison.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct SeedScores {
     /// The training seed.
     pub seed: u64,
-    /// What was evaluated; two seeds that share an evaluation carry the same word here and count once.
+    /// Name of the evaluation; two seeds that share one count once.
     pub source: String,
     /// (problem number, score), sorted by problem number.
     pub scores: Vec<(u32, f64)>,
@@ -27,9 +27,8 @@ impl ScorePanel {
             .collect()
     }
 
-    /// One number per problem: its mean over the distinct sources that have it, by problem number.
-    #[must_use]
-    pub fn by_problem(&self) -> Vec<(u32, f64)> {
+    /// The mean of each problem over the distinct sources that have it, by problem number.
+    fn by_problem(&self) -> Vec<(u32, f64)> {
         let mut sums: BTreeMap<u32, (f64, u32)> = BTreeMap::new();
         for &(problem, score) in self.distinct_rows().iter().flat_map(|row| &row.scores) {
             let (sum, count) = sums.entry(problem).or_default();
@@ -41,32 +40,37 @@ impl ScorePanel {
             .collect()
     }
 
-    /// One number per distinct source: its mean over problems.
+    /// The mean of each problem over the distinct sources that have it, in order of the problems.
     #[must_use]
-    pub fn by_seed(&self) -> Vec<f64> {
-        let mean = |row: &&SeedScores| {
-            row.scores.iter().map(|score| score.1).sum::<f64>() / row.scores.len() as f64
-        };
-        self.distinct_rows().iter().map(mean).collect()
+    pub fn problem_means(&self) -> Vec<f64> {
+        self.by_problem()
+            .into_iter()
+            .map(|(_, mean)| mean)
+            .collect()
     }
 
-    /// What this panel has above the other on the same seeds and problems.
+    /// The mean of each distinct source over its problems.
+    #[must_use]
+    pub fn by_seed(&self) -> Vec<f64> {
+        self.distinct_rows()
+            .iter()
+            .map(|row| {
+                row.scores.iter().map(|score| score.1).sum::<f64>() / row.scores.len() as f64
+            })
+            .collect()
+    }
+
+    /// This panel minus the other on the same seeds and problems.
     ///
-    /// Where the two share no seed at all, each is averaged over its seeds first and only the problems
-    /// are paired.
+    /// If the two share no seed, it averages each over its seeds and pairs the problems alone.
     #[must_use]
     pub fn paired_difference(&self, other: &Self) -> Self {
         let shared: Vec<SeedScores> = self
             .0
             .iter()
             .filter_map(|row| {
-                Some(row_difference(
-                    row,
-                    other
-                        .0
-                        .iter()
-                        .find(|candidate| candidate.seed == row.seed)?,
-                ))
+                let partner = other.0.iter().find(|partner| partner.seed == row.seed)?;
+                Some(row_difference(row, partner))
             })
             .collect();
         if shared.iter().any(|row| !row.scores.is_empty()) {

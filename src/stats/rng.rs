@@ -1,18 +1,17 @@
-//! The random numbers of resampling: a stream that follows from the numbers that are resampled, so
-//! that the same data have the same interval wherever they are shown. Hides the generator.
+//! Random numbers for resampling, seeded by the data, so equal data always get equal intervals.
 
-/// A stream of random numbers that depends on its name, or its numbers, alone.
+/// A random generator that depends only on its seed, a name or numbers.
 #[derive(Clone, Debug)]
 pub struct ResampleRng(u64);
 
 impl ResampleRng {
-    /// The stream of this name.
+    /// Seeds the generator with a name.
     #[must_use]
     pub fn from_name(name: &str) -> Self {
         Self::from_hash(name.bytes())
     }
 
-    /// The stream of these numbers.
+    /// Seeds the generator with numbers.
     #[must_use]
     pub fn from_values(values: &[f64]) -> Self {
         Self::from_hash(
@@ -22,7 +21,7 @@ impl ResampleRng {
         )
     }
 
-    /// FNV-1a; the generator mixes it further.
+    /// FNV-1a suffices, since the generator mixes it further.
     fn from_hash(bytes: impl Iterator<Item = u8>) -> Self {
         Self(bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -43,7 +42,7 @@ impl ResampleRng {
         ((u128::from(self.next_u64()) * limit as u128) >> 64) as usize
     }
 
-    /// A coin.
+    /// True or false with equal chance.
     pub fn coin_flip(&mut self) -> bool {
         self.next_u64() >> 63 == 1
     }
@@ -59,22 +58,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_gives_its_stream_and_another_name_another() {
-        assert_eq!(
-            ResampleRng::from_name("a").next_u64(),
-            ResampleRng::from_name("a").next_u64()
-        );
-        assert_ne!(
-            ResampleRng::from_name("a").next_u64(),
-            ResampleRng::from_name("b").next_u64()
-        );
+    fn numbers_follow_from_the_name() {
+        let first = |name| ResampleRng::from_name(name).next_u64();
+        assert_eq!(first("a"), first("a"));
+        assert_ne!(first("a"), first("b"));
     }
 
     #[test]
     fn numbers_below_a_limit_are_even() {
-        let mut stream = ResampleRng::from_name("even");
+        let mut rng = ResampleRng::from_name("even");
         let mut counts = [0_u32; 7];
-        (0..70_000).for_each(|_| counts[stream.below(7)] += 1);
+        (0..70_000).for_each(|_| counts[rng.below(7)] += 1);
         assert!(
             counts.iter().all(|&count| (9_600..10_400).contains(&count)),
             "{counts:?}"

@@ -283,31 +283,9 @@ impl DatabaseError {
     }
 }
 
-/// The known name that is closest to what was given, if any is close enough to be meant.
-pub(super) fn nearest_name<'a>(
-    given: &str,
-    known: impl Iterator<Item = &'a str>,
-) -> Option<String> {
-    known
-        .map(|name| (strsim::normalized_damerau_levenshtein(given, name), name))
-        .filter(|&(likeness, _)| likeness >= 0.5)
-        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
-        .map(|(_, name)| name.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_nearest_name_is_close_or_none() {
-        let known = ["quickstart", "ablations"];
-        assert_eq!(
-            nearest_name("quikstart", known.into_iter()),
-            Some("quickstart".to_owned())
-        );
-        assert_eq!(nearest_name("zzz", known.into_iter()), None);
-    }
 
     #[test]
     fn messages_name_the_place_and_the_way_out() {

@@ -8,11 +8,11 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
-use crate::domain::Key;
+use crate::domain::{Key, nearest_name};
 
 use super::column_types::JsonColumn;
 use super::database::{Store, StoreReader};
-use super::error::{DatabaseError, StoreError, nearest_name};
+use super::error::{DatabaseError, StoreError};
 use super::rows::{CheckpointRow, ExperimentRow};
 use super::stages::stage_id;
 
@@ -264,7 +264,7 @@ fn unknown_experiment_error(connection: &Connection, given: &str) -> rusqlite::R
     let names: Vec<String> = names
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    let nearest = nearest_name(given, names.iter().map(String::as_str));
+    let nearest = nearest_name(given, names.iter().map(String::as_str)).map(str::to_owned);
     Ok(StoreError::UnknownExperiment {
         given: given.to_owned(),
         nearest,

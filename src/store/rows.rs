@@ -253,7 +253,7 @@ pub struct ArtifactRow {
 }
 
 /// How much work an experiment saves by sharing stages between its runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StageSharing {
     /// Stages asked for: the sum over runs.
     #[serde(rename = "asked")]

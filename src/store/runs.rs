@@ -3,12 +3,12 @@
 //! Responsible for reading runs back and for their status; knows nothing about how a run is made
 //! of stages beyond the order of its checkpoints.
 
-use crate::domain::Key;
+use crate::domain::{Key, nearest_name};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::column_types::{AxesColumn, JsonColumn};
 use super::database::{Store, StoreReader};
-use super::error::{DatabaseError, StoreError, nearest_name};
+use super::error::{DatabaseError, StoreError};
 use super::rows::{CheckpointRow, RunListRow, RunRow, Status};
 
 /// The columns of a run, in the order of [`run_row`].
@@ -190,7 +190,7 @@ fn unknown_run_error(
     let labels: Vec<String> = labels
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    let nearest = nearest_name(given, labels.iter().map(String::as_str));
+    let nearest = nearest_name(given, labels.iter().map(String::as_str)).map(str::to_owned);
     Ok(StoreError::UnknownRun {
         given: given.to_owned(),
         nearest,

@@ -1,8 +1,4 @@
-//! Questions to device drivers, each asked in a process of its own: a driver that crashes takes that
-//! process with it, and every other device is still looked at.
-//!
-//! Hides how the question is put and how an end without an answer is told. Must not know what a
-//! device computes, nor how answers are shown.
+//! Probes each device in its own process, so that a crashing driver ends only that process.
 
 use std::ffi::OsString;
 use std::io;
@@ -18,27 +14,27 @@ use crate::pipeline::{
     backend_precisions, check_backend, check_device,
 };
 
-/// Signals that the system sends to a program that breaks its rules: SIGILL, SIGBUS, SIGFPE, SIGSEGV.
+/// Signals that the system sends to a faulty program: SIGILL, SIGBUS, SIGFPE, SIGSEGV.
 const CRASH_SIGNALS: [i32; 4] = [4, 7, 8, 11];
 
-/// Where drivers are asked.
+/// The process that probes devices.
 #[derive(Clone, Debug)]
 pub enum DeviceProbe {
-    /// In this very process, which a crash then ends.
+    /// This process, which a crash ends.
     InProcess,
-    /// In processes of a program of their own.
+    /// A new process for each device.
     Subprocess(ProbeProgram),
 }
 
-/// A program that answers questions about backends.
+/// A program that probes devices.
 #[derive(Clone, Debug)]
 pub struct ProbeProgram {
     path: PathBuf,
-    /// Arguments before those of a question.
+    /// Arguments before those of a probe.
     args: Vec<OsString>,
 }
 
-/// How a process ended that gave no answer.
+/// The end of a process that printed no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ProbeFailure {
     crashed: bool,
@@ -46,10 +42,10 @@ struct ProbeFailure {
 }
 
 impl DeviceProbe {
-    /// Processes of this very program.
+    /// Probes in processes of this program.
     ///
     /// # Errors
-    /// If the system does not tell where this program lies.
+    /// If the system does not know this program's path.
     pub fn in_subprocesses() -> io::Result<Self> {
         Ok(Self::Subprocess(ProbeProgram {
             path: std::env::current_exe()?,
@@ -57,21 +53,23 @@ impl DeviceProbe {
         }))
     }
 
-    /// Every device of every backend, or of the one that is named.
+    /// Every device of every backend, or of the named one.
     ///
     /// # Errors
-    /// If the one that is named has none: why.
+    /// If the named backend has no device: the reason.
     pub fn list(&self, only: Option<&str>) -> Result<Vec<DeviceListing>, String> {
         let Some(name) = only else {
-            let devices = |name| match check_backend(name) {
-                Ok(()) => self.probe_devices(name),
-                Err(_) => backend_devices(name),
-            };
-            return Ok(backend_names().into_iter().flat_map(devices).collect());
+            return Ok(backend_names()
+                .into_iter()
+                .flat_map(|name| match check_backend(name) {
+                    Ok(()) => self.probe_devices(name),
+                    Err(_) => backend_devices(name),
+                })
+                .collect());
         };
         check_backend(name)?;
         let listed = self.probe_devices(name);
-        // Who asks from another process is told all that there is to tell.
+        // The coordinating process decides about a missing device.
         if matches!(self, Self::InProcess) {
             Ok(listed)
         } else {
@@ -79,11 +77,11 @@ impl DeviceProbe {
         }
     }
 
-    /// Compares every device, or those of the backend that is named, with the default backend; in one
-    /// precision, or in all that the backend has.
+    /// Compares every device, or those of the named backend, with the default backend; in one
+    /// precision, or in all of the backend.
     ///
     /// # Errors
-    /// If the one that is named has no device: why.
+    /// If the named backend has no device: the reason.
     pub fn check(
         &self,
         only: Option<&str>,
@@ -111,12 +109,12 @@ impl DeviceProbe {
                 .map(|precision| self.compare_device(&listed.backend, precision))
                 .collect(),
             DeviceAvailability::Crashed => {
-                let death = ProbeFailure {
+                let failure = ProbeFailure {
                     crashed: true,
                     reason: listed.description.clone(),
                 };
                 wanted
-                    .map(|precision| failed_check(&listed.backend, precision, death.clone()))
+                    .map(|precision| failed_check(&listed.backend, precision, failure.clone()))
                     .collect()
             }
             DeviceAvailability::NoDevice | DeviceAvailability::NotCompiledIn => Vec::new(),
@@ -127,41 +125,38 @@ impl DeviceProbe {
         let Some(program) = self.program_for(name) else {
             return backend_devices(name);
         };
-        program.run_probe(&["list", name]).unwrap_or_else(
-            |ProbeFailure {
-                 crashed,
-                 reason: how,
-             }| {
-                let availability = if crashed {
-                    DeviceAvailability::Crashed
-                } else {
-                    DeviceAvailability::NoDevice
-                };
+        program
+            .run_probe(&["list", name])
+            .unwrap_or_else(|failure| {
                 vec![DeviceListing {
                     backend: name.to_owned(),
-                    availability,
+                    availability: if failure.crashed {
+                        DeviceAvailability::Crashed
+                    } else {
+                        DeviceAvailability::NoDevice
+                    },
                     software: false,
-                    description: how,
+                    description: failure.reason,
                 }]
-            },
-        )
+            })
     }
 
     fn compare_device(&self, name: &str, precision: Precision) -> DeviceCheck {
         let Some(program) = self.program_for(name) else {
             return check_device(name, precision);
         };
-        let none = || ProbeFailure {
-            crashed: false,
-            reason: "the process compared nothing".to_owned(),
-        };
         program
             .run_probe(&["check", name, "--precision", precision.name()])
-            .and_then(|mut checked| checked.pop().ok_or_else(none))
-            .unwrap_or_else(|death| failed_check(name, precision, death))
+            .and_then(|mut checks| {
+                checks.pop().ok_or_else(|| ProbeFailure {
+                    crashed: false,
+                    reason: "the process compared nothing".to_owned(),
+                })
+            })
+            .unwrap_or_else(|failure| failed_check(name, precision, failure))
     }
 
-    /// The program to ask about a backend; none if this process asks, as it does where no driver is.
+    /// The program that probes a backend; none for the default backend, which needs no driver.
     fn program_for(&self, name: &str) -> Option<&ProbeProgram> {
         match self {
             Self::Subprocess(program) if name != backend_names()[0] => Some(program),
@@ -171,11 +166,11 @@ impl DeviceProbe {
 }
 
 impl ProbeProgram {
-    /// Puts one question to a process of its own.
-    fn run_probe<T: DeserializeOwned>(&self, question: &[&str]) -> Result<Vec<T>, ProbeFailure> {
+    /// Runs one probe in a new process.
+    fn run_probe<T: DeserializeOwned>(&self, probe: &[&str]) -> Result<Vec<T>, ProbeFailure> {
         let output = Command::new(&self.path)
             .args(&self.args)
-            .args(question)
+            .args(probe)
             .args(["--in-process", "--format", "json"])
             .stdin(Stdio::null())
             .output()
@@ -183,59 +178,53 @@ impl ProbeProgram {
                 crashed: false,
                 reason: format!("cannot start a process: {error}"),
             })?;
-        parse_answer(&output.stdout).ok_or_else(|| failure_from_exit(output.status, &output.stderr))
+        parse_output(&output.stdout).ok_or_else(|| failure_from_exit(output.status, &output.stderr))
     }
 }
 
-/// The devices of a backend that is named, if there is one.
+/// The devices of a named backend; an error if it has none.
 fn require_device(name: &str, listed: Vec<DeviceListing>) -> Result<Vec<DeviceListing>, String> {
     match listed.as_slice() {
         [
             DeviceListing {
                 availability: DeviceAvailability::NoDevice,
-                description: about,
+                description,
                 ..
             },
-        ] => Err(format!("there is no `{name}` here: {about}")),
+        ] => Err(format!("there is no `{name}` here: {description}")),
         _ => Ok(listed),
     }
 }
 
-/// The list that a process printed, between whatever a driver printed.
-fn parse_answer<T: DeserializeOwned>(printed: &[u8]) -> Option<Vec<T>> {
+/// The list in a process's output, between lines that a driver printed.
+fn parse_output<T: DeserializeOwned>(printed: &[u8]) -> Option<Vec<T>> {
     let text = String::from_utf8_lossy(printed);
-    let begins = text.split_inclusive('\n').scan(0, |end, line| {
-        *end += line.len();
-        Some((*end - line.len(), line))
-    });
-    let mut places = begins
-        .filter(|(_, line)| line.starts_with('['))
-        .map(|(place, _)| place);
-    places.find_map(|place| {
-        Deserializer::from_str(&text[place..])
-            .into_iter()
-            .next()?
-            .ok()
-    })
+    let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(end, _)| end + 1));
+    starts
+        .map(|start| &text[start..])
+        .filter(|rest| rest.starts_with('['))
+        .find_map(|rest| Deserializer::from_str(rest).into_iter().next()?.ok())
 }
 
-/// How a process ended, as its status and its last words tell.
+/// The failure that an exit status and the last line of standard error describe.
 fn failure_from_exit(status: ExitStatus, errors: &[u8]) -> ProbeFailure {
     if let Some(signal) = signal(status) {
-        let breaks = CRASH_SIGNALS.contains(&signal);
-        let how = if breaks { "crashed" } else { "was ended" };
-        let place = if breaks { " inside the driver" } else { "" };
+        let reason = if CRASH_SIGNALS.contains(&signal) {
+            format!("crashed (signal {signal}) inside the driver")
+        } else {
+            format!("was killed (signal {signal})")
+        };
         return ProbeFailure {
             crashed: true,
-            reason: format!("{how} (signal {signal}){place}"),
+            reason,
         };
     }
     let errors = String::from_utf8_lossy(errors);
     let last = errors.lines().map(str::trim).rfind(|line| !line.is_empty());
-    let words = last.map_or_else(String::new, |last| format!(": {last}"));
+    let last = last.map_or_else(String::new, |last| format!(": {last}"));
     ProbeFailure {
         crashed: false,
-        reason: format!("the process gave no answer ({status}){words}"),
+        reason: format!("the process printed no result ({status}){last}"),
     }
 }
 
@@ -244,28 +233,20 @@ fn signal(status: ExitStatus) -> Option<i32> {
     std::os::unix::process::ExitStatusExt::signal(&status)
 }
 
-/// Elsewhere a crash is an exit code, which the status tells.
+/// Elsewhere a crash is an exit code.
 #[cfg(not(unix))]
 const fn signal(_status: ExitStatus) -> Option<i32> {
     None
 }
 
-fn failed_check(
-    backend: &str,
-    precision: Precision,
-    ProbeFailure {
-        crashed,
-        reason: how,
-    }: ProbeFailure,
-) -> DeviceCheck {
-    let backend = backend.to_owned();
+fn failed_check(backend: &str, precision: Precision, failure: ProbeFailure) -> DeviceCheck {
     DeviceCheck {
-        backend,
+        backend: backend.to_owned(),
         precision,
         conforms: false,
         differences: None,
-        error: Some(how),
-        crashed,
+        error: Some(failure.reason),
+        crashed: failure.crashed,
     }
 }
 
@@ -273,7 +254,7 @@ fn failed_check(
 mod tests {
     use super::*;
 
-    /// A program that runs a shell script instead of asking a driver.
+    /// A program that runs a shell script instead of a probe.
     fn script(text: &str) -> DeviceProbe {
         DeviceProbe::Subprocess(ProbeProgram {
             path: "/bin/sh".into(),
@@ -294,7 +275,7 @@ mod tests {
         let killed = script("kill -KILL $$").compare_device("vulkan:0", Precision::F32);
         assert_eq!(
             (killed.crashed, killed.error.unwrap().as_str()),
-            (true, "was ended (signal 9)")
+            (true, "was killed (signal 9)")
         );
         let listed = script("kill -BUS $$").probe_devices("cuda");
         assert_eq!(
@@ -334,20 +315,20 @@ mod tests {
         );
     }
 
+    /// The error of a device whose process runs this script.
+    fn probe_error(text: &str) -> String {
+        let check = script(text).compare_device("tch:cpu", Precision::F32);
+        check.error.unwrap()
+    }
+
     #[test]
     fn an_end_without_an_answer_tells_its_last_words() {
-        let told = |text| {
-            script(text)
-                .compare_device("tch:cpu", Precision::F32)
-                .error
-                .unwrap()
-        };
         insta::assert_snapshot!(
-            told("echo libtorch.so: cannot open >&2; echo >&2; exit 127"),
-            @"the process gave no answer (exit status: 127): libtorch.so: cannot open"
+            probe_error("echo libtorch.so: cannot open >&2; echo >&2; exit 127"),
+            @"the process printed no result (exit status: 127): libtorch.so: cannot open"
         );
-        insta::assert_snapshot!(told("echo '['; echo 1"), @"the process gave no answer (exit status: 0)");
-        insta::assert_snapshot!(told("echo '[]'"), @"the process compared nothing");
+        insta::assert_snapshot!(probe_error("echo '['; echo 1"), @"the process printed no result (exit status: 0)");
+        insta::assert_snapshot!(probe_error("echo '[]'"), @"the process compared nothing");
         let nowhere = DeviceProbe::Subprocess(ProbeProgram {
             path: "/no/such/program".into(),
             args: vec![],
@@ -367,12 +348,12 @@ mod tests {
         let json = serde_json::to_string_pretty(&[&listed]).unwrap();
         let noisy = format!("[mesa] hello\nMESA: warning\n{json}\nMESA: bye\n");
         assert_eq!(
-            parse_answer::<DeviceListing>(noisy.as_bytes()),
+            parse_output::<DeviceListing>(noisy.as_bytes()),
             Some(vec![listed.clone()])
         );
-        assert_eq!(parse_answer::<DeviceListing>(b"[mesa] hello\n"), None);
-        let asked = script(&format!("echo '{}'", json.replace('\n', " "))).probe_devices("wgpu");
-        assert_eq!(asked, vec![listed]);
+        assert_eq!(parse_output::<DeviceListing>(b"[mesa] hello\n"), None);
+        let probed = script(&format!("echo '{}'", json.replace('\n', " "))).probe_devices("wgpu");
+        assert_eq!(probed, vec![listed]);
     }
 
     #[test]
@@ -382,14 +363,15 @@ mod tests {
             .check(Some("opencl"), None)
             .unwrap_err();
         assert!(error.starts_with("there is no backend `opencl`"), "{error}");
-        let none = |about: &str| DeviceListing {
+        let missing = DeviceListing {
             backend: "vulkan:7".to_owned(),
             availability: DeviceAvailability::NoDevice,
             software: false,
-            description: about.to_owned(),
+            description: "backend `vulkan` has one device, `vulkan:0`, and not `vulkan:7`"
+                .to_owned(),
         };
         insta::assert_snapshot!(
-            require_device("vulkan:7", vec![none("backend `vulkan` has one device, `vulkan:0`, and not `vulkan:7`")]).unwrap_err(),
+            require_device("vulkan:7", vec![missing]).unwrap_err(),
             @"there is no `vulkan:7` here: backend `vulkan` has one device, `vulkan:0`, and not `vulkan:7`"
         );
         assert_eq!(

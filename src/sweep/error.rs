@@ -1,4 +1,4 @@
-//! Why a sweep cannot begin or go on.
+//! Errors that end a sweep.
 
 use std::io;
 
@@ -6,18 +6,18 @@ use crate::config::ConfigError;
 use crate::pipeline::{PlanError, WorkspaceError};
 use crate::store::StoreError;
 
-/// Why a sweep cannot begin or go on. A single stage's failure is none of these: the sweep goes on.
+/// An error that ends a sweep; a stage's failure does not.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
     /// The experiment does not expand into runs.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A run cannot be planned.
-    #[error("run `{label}` cannot be planned")]
+    #[error("cannot plan run `{label}`")]
     Plan {
         /// The run.
         label: String,
-        /// What is wrong.
+        /// The cause.
         source: Box<PlanError>,
     },
     /// The database cannot be read or written.
@@ -29,12 +29,12 @@ pub enum SweepError {
     /// No worker process can be started.
     #[error("cannot start a worker process")]
     SpawnWorker(#[source] io::Error),
-    /// What a stage left behind cannot be taken into the database.
-    #[error("the results of stage `{label}` cannot be used: {reason}")]
+    /// A stage's results cannot be recorded.
+    #[error("cannot use the results of stage `{label}`: {reason}")]
     BadResults {
         /// The stage.
         label: String,
-        /// What is wrong with them.
+        /// The cause.
         reason: String,
     },
 }

@@ -1,92 +1,89 @@
-//! What happens while stages are executed, as a watcher is told it.
-//!
-//! Responsible for naming everything that progress can be shown from. Must not know who watches, nor how
-//! it is shown.
+//! The events of a sweep, for progress displays.
 
 use std::collections::BTreeMap;
 
 use crate::domain::{Key, StageEvent};
 use crate::pipeline::{StageManifest, StageNode};
 
-/// What a watcher is told, while it happens.
+/// An event of a sweep.
 #[derive(Clone, Debug)]
 pub enum SweepEvent<'a> {
-    /// Work is about to begin.
+    /// The sweep starts.
     SweepStarted {
         /// Every stage, inputs first.
         stages: &'a [StageNode],
-        /// Expected seconds of the stages that are to be executed.
+        /// Expected seconds of the stages to execute.
         open: &'a BTreeMap<Key, f64>,
-        /// Workers at a time.
+        /// The number of workers.
         jobs: usize,
     },
-    /// A worker has begun a stage.
+    /// A worker has started a stage.
     StageStarted {
-        /// The worker's seat, from 0.
+        /// The worker's slot, from 0.
         slot: usize,
         /// The stage.
         stage: &'a StageNode,
     },
-    /// A worker uses so many threads from now on.
+    /// A worker uses another number of threads from now on.
     ThreadsChanged {
-        /// The worker's seat.
+        /// The worker's slot.
         slot: usize,
-        /// How many.
+        /// The number of threads.
         threads: usize,
     },
     /// Something happened inside a stage.
     StageEvent {
-        /// The worker's seat.
+        /// The worker's slot.
         slot: usize,
         /// The stage.
         stage: &'a StageNode,
-        /// What happened.
+        /// The event.
         event: StageEvent,
     },
     /// A stage is finished.
     StageFinished {
-        /// The worker's seat.
+        /// The worker's slot.
         slot: usize,
         /// The stage.
         stage: &'a StageNode,
-        /// What it left behind.
+        /// Its files and counts.
         manifest: &'a StageManifest,
     },
-    /// A stage that was published before the last sweep was killed is now in the ledger.
+    /// A stage that a killed sweep published is now recorded.
     StageAdopted {
         /// The stage.
         stage: &'a StageNode,
     },
     /// A stage has failed for good.
     StageFailed {
-        /// The worker's seat, if one was at work.
+        /// The worker's slot, if a worker had it.
         slot: Option<usize>,
         /// The stage.
         stage: &'a StageNode,
         /// Why.
         reason: &'a str,
-        /// How many stages cannot be executed because of it.
+        /// The number of stages that depend on it and are skipped.
         lost: usize,
     },
-    /// A worker has died; its stage is tried again, or fails with the next news.
+    /// A worker has died; its stage is retried, or fails with the next event.
     WorkerDied {
-        /// The worker's seat.
+        /// The worker's slot.
         slot: usize,
         /// The stage.
         stage: &'a StageNode,
         /// How it ended.
         reason: &'a str,
     },
-    /// A stage was left unfinished on request.
+    /// A stage was stopped on request and is unfinished.
     StageInterrupted {
-        /// The worker's seat.
+        /// The worker's slot.
         slot: usize,
         /// The stage.
         stage: &'a StageNode,
     },
-    /// A stop was asked for.
+    /// A stop was requested.
     StopRequested {
-        /// Whether workers are killed rather than asked.
+        /// Whether workers are killed.
         at_once: bool,
     },
     /// Nothing happened for a while.

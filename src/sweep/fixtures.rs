@@ -1,4 +1,4 @@
-//! Small stage graphs for the tests of this module.
+//! Small stage graphs for the tests of `sweep` and `cli`.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,36 @@ use serde_json::json;
 
 use crate::domain::{Key, Seed};
 use crate::model::footprint::Footprint;
-use crate::pipeline::{ResourceEstimate, StageGraph, StageKind, StageNode, TrainStage};
+use crate::pipeline::{
+    ResourceEstimate, RunStages, StageGraph, StageKind, StageManifest, StageNode, TrainStage,
+};
+
+use super::{SweepCell, SweepRun};
 
 /// Stages from (label, labels of the inputs, expected seconds), inputs first.
 pub fn stages(rows: &[(&str, &str, f64)]) -> Vec<StageNode> {
     rows.iter()
-        .map(|&(label, inputs, estimate)| stage(label, inputs, estimate))
+        .map(|&(label, inputs, estimate)| {
+            let inputs = inputs.split_whitespace().map(key_for).collect();
+            stage(StageKind::Train, label, inputs, estimate)
+        })
         .collect()
 }
 
-/// What a small run needs.
-pub fn resource_estimate() -> ResourceEstimate {
+/// A small run with these stages.
+pub fn sweep_run(cell: SweepCell, stages: Vec<Key>) -> SweepRun {
+    SweepRun {
+        key: key_for(&cell.label),
+        cell,
+        stages: RunStages {
+            stages,
+            checkpoints: vec![],
+        },
+        resources: resource_estimate(),
+    }
+}
+
+fn resource_estimate() -> ResourceEstimate {
     let sampling = Footprint {
         weights: 4 << 20,
         cache: 60 << 20,
@@ -26,7 +45,7 @@ pub fn resource_estimate() -> ResourceEstimate {
         weights: 4 << 20,
         moments: 8 << 20,
         activations: 90 << 20,
-        ..sampling
+        ..Footprint::default()
     };
     ResourceEstimate {
         backend: "flex".to_owned(),
@@ -58,10 +77,23 @@ pub fn key_for(label: &str) -> Key {
     Key::from_bytes(label.as_bytes())
 }
 
-fn stage(label: &str, inputs: &str, estimate: f64) -> StageNode {
+/// The manifest of a finished stage.
+pub fn manifest(key: &Key, seconds: f64) -> StageManifest {
+    StageManifest {
+        key: key.clone(),
+        artifacts: Vec::new(),
+        seconds,
+        peak_bytes: None,
+        counts: json!({}),
+        origin: json!({}),
+    }
+}
+
+/// A stage of any kind.
+pub fn stage(kind: StageKind, label: &str, inputs: Vec<Key>, estimate: f64) -> StageNode {
     StageNode {
         key: key_for(label),
-        kind: StageKind::Train,
+        kind,
         label: label.to_owned(),
         spec: TrainStage {
             start: key_for("start"),
@@ -72,7 +104,7 @@ fn stage(label: &str, inputs: &str, estimate: f64) -> StageNode {
             backend: "flex".to_owned(),
         }
         .into(),
-        inputs: inputs.split_whitespace().map(key_for).collect(),
+        inputs,
         estimated_seconds: estimate,
     }
 }

@@ -1,31 +1,28 @@
-//! From an experiment to executed stages: which runs it stands for, what they share, who does
-//! what when.
+//! From an experiment to executed stages: its runs, the stages that they share, and their workers.
 //!
-//! How data flows: [`expand`] turns an experiment into cells; [`SweepPlan`] turns cells into one
-//! graph of stages and knows what is finished; [`perform`] lets worker processes execute the rest
-//! and writes down what happens. The same steps, repeated after any kill, end in the same database.
+//! How data flows: [`expand_experiment`] turns an experiment into cells; [`SweepPlan`] turns cells
+//! into one graph of stages and finds the finished ones; [`run_sweep`] has worker processes execute
+//! the rest and records what happens. The same steps, repeated after any kill, end in the same
+//! database.
 //!
-//! The coordinator alone opens the database; [`serve`] is the other end, a worker's life. [`DeviceProbe`]
-//! asks device drivers, in processes that may die of it. Must not know what a stage computes, nor how progress is shown.
+//! Only the coordinator opens the database; [`serve`] is the loop of a worker process.
+//! [`DeviceProbe`] probes device drivers in processes that may crash. Must not know the
+//! work of a stage, nor how progress is shown.
 
-mod axis;
 mod device_probe;
 mod error;
 mod event;
 mod expand;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod plan;
 mod pool;
 mod protocol;
 mod queue;
 mod recorder;
 mod rescore;
-mod run_statuses;
 mod run_sweep;
 mod schedule;
-mod stop_signal;
-mod thread_allocation;
 mod worker;
 
 pub use device_probe::DeviceProbe;
@@ -37,6 +34,5 @@ pub use pool::WorkerCommand;
 pub use queue::forecast_seconds;
 pub use rescore::{MissingScores, RescorePlan, RescoreTotals};
 pub use run_sweep::{SweepOutcome, SweepSession, execute_graph, run_sweep};
-pub use schedule::ScheduleOutcome;
-pub use stop_signal::StopSignal;
+pub use schedule::{ScheduleOutcome, StopSignal};
 pub use worker::serve;

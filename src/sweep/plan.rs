@@ -1,6 +1,4 @@
-//! What an experiment comes to: its runs, the stages they share, and what of it is done.
-//!
-//! Reads the workspace and changes nothing; what the database knows is not looked at.
+//! The plan of a sweep: its runs, the stages that they share, and the finished ones in the workspace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,53 +20,54 @@ pub struct SweepPlan {
     pub runs: Vec<SweepRun>,
     /// Every stage once, inputs first.
     pub graph: StageGraph,
-    /// The stages that are finished already.
+    /// The finished stages.
     pub finished: BTreeMap<Key, StageManifest>,
 }
 
-/// One run and the stages it stands for.
+/// One run with its stages.
 #[derive(Clone, Debug)]
 pub struct SweepRun {
     /// Its identity.
     pub key: Key,
-    /// Its settings.
+    /// Its label, axes and settings.
     pub cell: SweepCell,
     /// Its stages.
     pub stages: RunStages,
-    /// What it needs of a machine.
+    /// Its memory and disk needs.
     pub resources: ResourceEstimate,
 }
 
 impl SweepPlan {
-    /// Expands an experiment, plans every run, and looks for what is finished in `workspace`.
+    /// Expands an experiment, plans every run, and looks for finished stages in `workspace`.
     ///
     /// # Errors
-    /// If the experiment does not expand, a base model or a data file is not there or not usable,
-    /// or the workspace cannot be read.
+    /// If the experiment does not expand, a base model or a data file is missing or unusable, or
+    /// the workspace cannot be read.
     pub fn from_experiment(
         experiment: ExperimentSpec,
         models: &BaseModelRegistry,
         workspace: &Workspace,
     ) -> Result<Self, SweepError> {
         let mut graph = StageGraph::default();
-        let mut cells = Vec::new();
+        let mut runs = Vec::new();
         for cell in expand_experiment(&experiment)? {
-            let failed = |source| SweepError::Plan {
+            let stages = plan_run(&cell.spec, models, &mut graph);
+            let planned = stages
+                .and_then(|stages| Ok((stages, ResourceEstimate::for_run(&cell.spec, models)?)));
+            let (stages, resources) = planned.map_err(|source| SweepError::Plan {
                 label: cell.label.clone(),
                 source: Box::new(source),
-            };
-            let run = plan_run(&cell.spec, models, &mut graph).map_err(failed)?;
-            let needs = ResourceEstimate::for_run(&cell.spec, models).map_err(failed)?;
-            cells.push(SweepRun {
+            })?;
+            runs.push(SweepRun {
                 key: cell.spec.key(),
                 cell,
-                stages: run,
-                resources: needs,
+                stages,
+                resources,
             });
         }
         let mut plan = Self {
             experiment,
-            runs: cells,
+            runs,
             graph,
             finished: BTreeMap::new(),
         };
@@ -76,7 +75,7 @@ impl SweepPlan {
         Ok(plan)
     }
 
-    /// Looks again for what is finished.
+    /// Looks again for finished stages.
     ///
     /// # Errors
     /// If the workspace cannot be read.
@@ -90,18 +89,19 @@ impl SweepPlan {
         Ok(())
     }
 
-    /// Stages that the runs ask for, shared ones counted once per run.
+    /// The number of stages that the runs need; a shared one counts once per run.
     #[must_use]
     pub fn requested_stages(&self) -> usize {
         self.runs
             .iter()
-            .map(|cell| count_distinct(&cell.stages.stages))
+            .map(|run| run.stages.stages.iter().collect::<BTreeSet<_>>().len())
             .sum()
     }
 
-    /// Expected seconds of the stages that must be executed, given those whose results are
-    /// `recorded`: a recorded stage is executed again only if its files are gone and another
-    /// stage that must be executed reads them.
+    /// Expected seconds of the stages to execute, given those with `recorded` results.
+    ///
+    /// A recorded stage is executed again only if its files are gone and another stage to execute
+    /// reads them.
     #[must_use]
     pub fn open_stages(&self, recorded: &BTreeSet<Key>) -> BTreeMap<Key, f64> {
         let mut open = BTreeMap::new();
@@ -116,32 +116,27 @@ impl SweepPlan {
         open
     }
 
-    /// Bytes on disk of the checkpoints that are not there yet.
+    /// Disk bytes of the checkpoints to train.
     #[must_use]
     pub fn new_checkpoint_bytes(&self) -> u64 {
         let mut checkpoints: BTreeMap<&Key, u64> = BTreeMap::new();
-        for cell in &self.runs {
-            for key in cell
-                .stages
-                .stages
-                .iter()
-                .filter(|key| self.will_write_checkpoint(key))
-            {
-                checkpoints.insert(key, cell.resources.checkpoint_bytes);
+        for run in &self.runs {
+            let stages = run.stages.stages.iter();
+            for key in stages.filter(|key| self.will_write_checkpoint(key)) {
+                checkpoints.insert(key, run.resources.checkpoint_bytes);
             }
         }
         checkpoints.values().sum()
     }
 
     fn will_write_checkpoint(&self, key: &Key) -> bool {
-        let trains = |kind| {
+        let trains = self.graph.get(key).is_some_and(|stage| {
             matches!(
-                kind,
+                stage.kind,
                 StageKind::Train | StageKind::Prefer | StageKind::TrainOnline
             )
-        };
-        self.graph.get(key).is_some_and(|stage| trains(stage.kind))
-            && !self.finished.contains_key(key)
+        });
+        trains && !self.finished.contains_key(key)
     }
 
     /// The run that needs the most memory on its device.
@@ -149,10 +144,10 @@ impl SweepPlan {
     pub fn largest_run(&self) -> Option<&SweepRun> {
         self.runs
             .iter()
-            .max_by_key(|cell| cell.resources.peak_memory().0)
+            .max_by_key(|run| run.resources.peak_memory().0)
     }
 
-    /// Expected seconds for everything that is not finished, with so many workers.
+    /// Expected seconds of everything that is not finished, with `jobs` workers.
     #[must_use]
     pub fn estimated_seconds(&self, jobs: usize) -> f64 {
         forecast_seconds(
@@ -163,17 +158,11 @@ impl SweepPlan {
     }
 }
 
-fn count_distinct(stages: &[Key]) -> usize {
-    stages.iter().collect::<BTreeSet<_>>().len()
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::config::read_experiment;
-    use crate::sweep::fixtures::{graph, key_for, stages};
+    use crate::sweep::fixtures::{graph, key_for, manifest, stages, sweep_run};
 
     /// Two runs over `prepare -> base -> train a, train b`, with some stages finished.
     fn plan(finished: &[&str]) -> SweepPlan {
@@ -189,37 +178,20 @@ mod tests {
             ("a", "base", 2.0),
             ("b", "base", 4.0),
         ]);
-        let cells = expand_experiment(&experiment)
+        let runs = expand_experiment(&experiment)
             .unwrap()
             .into_iter()
             .zip(["a", "b"])
             .map(|(cell, own)| {
                 let stages = ["prepare", "base", "base", own].map(key_for).to_vec();
-                let run = RunStages {
-                    stages,
-                    checkpoints: vec![],
-                };
-                SweepRun {
-                    key: key_for(&cell.label),
-                    cell,
-                    stages: run,
-                    resources: crate::sweep::fixtures::resource_estimate(),
-                }
+                sweep_run(cell, stages)
             });
-        let manifest = |label: &&str| StageManifest {
-            key: key_for(label),
-            artifacts: vec![],
-            seconds: 1.0,
-            peak_bytes: None,
-            counts: json!({}),
-            origin: json!({}),
-        };
         let finished = finished
             .iter()
-            .map(|label| (key_for(label), manifest(label)))
+            .map(|label| (key_for(label), manifest(&key_for(label), 1.0)))
             .collect();
         SweepPlan {
-            runs: cells.collect(),
+            runs: runs.collect(),
             experiment,
             graph: graph(&stages),
             finished,

@@ -1,7 +1,4 @@
-//! Worker processes: how they are started, spoken to, listened to and ended.
-//!
-//! Hides processes, pipes and threads behind one queue of what workers say. Must not know which
-//! stage should come next or what a death means for the sweep.
+//! Starts worker processes, sends them requests, and collects their replies in one queue.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -14,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use super::protocol::{WorkerReply, WorkerRequest, receive, send};
 
-/// How many lines of a worker's standard error are kept to explain its death.
+/// Lines of a worker's standard error to keep as an explanation of its death.
 const MAX_STDERR_LINES: usize = 4;
 
-/// How long a process may take to end after its output has ended.
+/// Time for a process to exit after its output has ended.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The program that serves as a worker.
+/// The program of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerCommand {
     /// The program.
@@ -30,10 +27,10 @@ pub struct WorkerCommand {
 }
 
 impl WorkerCommand {
-    /// This very program, serving the store folder `store`.
+    /// This program as a worker on the store folder `store`.
     ///
     /// # Errors
-    /// If the system does not tell where this program lies.
+    /// If the system does not know this program's path.
     pub fn this_program(store: &Path) -> io::Result<Self> {
         let args = vec![
             "worker".into(),
@@ -50,50 +47,49 @@ impl WorkerCommand {
         let mut command = Command::new(&self.program);
         command
             .args(&self.args)
-            // The coordinator divides the cores between the workers, and tells each how many
-            // threads it may use; burn's and gemm's own threads would compete with them.
+            // The coordinator divides the cores between the workers; burn's and gemm's own
+            // threads would compete with theirs.
             .env("RAYON_NUM_THREADS", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        apart(&mut command);
+        isolate_from_ctrl_c(&mut command);
         command.spawn()
     }
 }
 
-/// Keeps a terminal's Ctrl-C away from workers: the coordinator decides what it means for them.
+/// Keeps a terminal's Ctrl-C away from workers; the coordinator decides how they stop.
 #[cfg(unix)]
-fn apart(command: &mut Command) {
+fn isolate_from_ctrl_c(command: &mut Command) {
     std::os::unix::process::CommandExt::process_group(command, 0);
 }
 
-/// Keeps a terminal's Ctrl-C away from workers: the coordinator decides what it means for them.
+/// Keeps a terminal's Ctrl-C away from workers; the coordinator decides how they stop.
 #[cfg(windows)]
-fn apart(command: &mut Command) {
+fn isolate_from_ctrl_c(command: &mut Command) {
     const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
     std::os::windows::process::CommandExt::creation_flags(command, CREATE_NEW_PROCESS_GROUP);
 }
 
-/// What is heard from a worker.
+/// A message from a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WorkerMessage {
-    /// It said something.
+    /// A reply.
     Reply(WorkerReply),
-    /// It ended; the text tells how.
+    /// Its end, and how it came.
     Exited(String),
 }
 
 struct WorkerProcess {
     child: Child,
-    /// None once its input was closed.
+    /// None after its input was closed.
     stdin: Option<ChildStdin>,
-    /// Which process of this seat it is, so that a dead one's late words are not taken for those
-    /// of the next.
+    /// The number of this process, so that a dead one's late replies do not count for the next.
     generation: u64,
     stderr_lines: Option<thread::JoinHandle<VecDeque<String>>>,
 }
 
-/// A fixed number of seats, each with at most one worker process.
+/// A fixed number of slots, each with at most one worker process.
 pub struct WorkerPool {
     command: WorkerCommand,
     slots: Vec<Option<WorkerProcess>>,
@@ -103,78 +99,76 @@ pub struct WorkerPool {
 }
 
 impl WorkerPool {
-    /// A pool of so many seats; processes are started when they are needed.
+    /// A pool of `slots` slots; requests start the processes.
     #[must_use]
-    pub fn new(command: WorkerCommand, seats: usize) -> Self {
+    pub fn new(command: WorkerCommand, slots: usize) -> Self {
         let (sender, receiver) = channel();
-        let seats = (0..seats).map(|_| None).collect();
+        let slots = (0..slots).map(|_| None).collect();
         Self {
             command,
-            slots: seats,
+            slots,
             sender,
             receiver,
             last_generation: 0,
         }
     }
 
-    /// Gives an order to a seat's worker, starting one if there is none. A worker that is
-    /// just dying is heard of as [`WorkerMessage::SweepSummary`].
+    /// Sends a request to a slot's worker, which is started if there is none. A dying worker
+    /// answers with [`WorkerMessage::Exited`].
     ///
     /// # Errors
     /// If the worker program cannot be started.
-    pub fn send_request(&mut self, seat: usize, order: &WorkerRequest) -> io::Result<()> {
-        if self.slots[seat].is_none() {
-            self.slots[seat] = Some(self.start_worker(seat)?);
+    pub fn send_request(&mut self, slot: usize, request: &WorkerRequest) -> io::Result<()> {
+        if self.slots[slot].is_none() {
+            self.slots[slot] = Some(self.start_worker(slot)?);
         }
-        if let Some(input) = self.slots[seat]
+        if let Some(input) = self.slots[slot]
             .as_mut()
             .and_then(|worker| worker.stdin.as_mut())
         {
-            // A closed pipe means that the process is dead, which its output will tell.
-            let _ = send(input, order);
+            // A closed pipe means that the process is dead; its output ends as well.
+            let _ = send(input, request);
         }
         Ok(())
     }
 
-    /// Waits at most `patience` for something from any worker, as (seat, what).
-    pub fn recv(&mut self, patience: Duration) -> Option<(usize, WorkerMessage)> {
+    /// Waits at most `timeout` for a message of any worker, as (slot, message).
+    pub fn recv(&mut self, timeout: Duration) -> Option<(usize, WorkerMessage)> {
         loop {
-            let (seat, generation, answer) = match self.receiver.recv_timeout(patience) {
-                Ok(heard) => heard,
+            let (slot, generation, reply) = match self.receiver.recv_timeout(timeout) {
+                Ok(message) => message,
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
             };
-            if self.slots[seat]
+            if self.slots[slot]
                 .as_ref()
                 .is_none_or(|worker| worker.generation != generation)
             {
                 continue;
             }
-            return Some(match (answer, self.slots[seat].take()) {
-                (Some(answer), worker) => {
-                    self.slots[seat] = worker;
-                    (seat, WorkerMessage::Reply(answer))
-                }
-                (None, Some(worker)) => (seat, WorkerMessage::Exited(wait_for_exit(worker))),
-                (None, None) => continue,
-            });
+            if let Some(reply) = reply {
+                return Some((slot, WorkerMessage::Reply(reply)));
+            }
+            if let Some(worker) = self.slots[slot].take() {
+                return Some((slot, WorkerMessage::Exited(wait_for_exit(worker))));
+            }
         }
     }
 
-    /// Ends a seat's process at once. Its end is still heard of.
-    pub fn kill(&mut self, seat: usize) {
-        if let Some(worker) = &mut self.slots[seat] {
+    /// Kills a slot's process; [`WorkerMessage::Exited`] still follows.
+    pub fn kill(&mut self, slot: usize) {
+        if let Some(worker) = &mut self.slots[slot] {
             // It fails only if the process has ended already.
             let _ = worker.child.kill();
         }
     }
 
-    fn start_worker(&mut self, seat: usize) -> io::Result<WorkerProcess> {
+    fn start_worker(&mut self, slot: usize) -> io::Result<WorkerProcess> {
         let mut child = self.command.spawn()?;
         self.last_generation += 1;
         let generation = self.last_generation;
         let input = child.stdin.take();
         if let Some(output) = child.stdout.take() {
-            read_replies(output, seat, generation, self.sender.clone());
+            read_replies(output, slot, generation, self.sender.clone());
         }
         let errors = child
             .stderr
@@ -190,13 +184,13 @@ impl WorkerPool {
 }
 
 impl Drop for WorkerPool {
-    /// No worker outlives its coordinator, whichever way the latter leaves.
+    /// Ends every worker, so that none outlives its coordinator.
     fn drop(&mut self) {
         for worker in self.slots.iter_mut().flatten() {
             drop(worker.stdin.take());
         }
         for mut worker in self.slots.iter_mut().filter_map(Option::take) {
-            // Idle workers end by themselves when their input does; busy ones are told to.
+            // Idle workers end when their input does; busy ones need a kill.
             let _ = worker.child.kill();
             let _ = worker.child.wait();
         }
@@ -205,19 +199,19 @@ impl Drop for WorkerPool {
 
 fn read_replies(
     output: ChildStdout,
-    seat: usize,
+    slot: usize,
     generation: u64,
     sender: Sender<(usize, u64, Option<WorkerReply>)>,
 ) {
     thread::spawn(move || {
         let mut output = BufReader::new(output);
-        while let Some(answer) = receive(&mut output) {
-            if sender.send((seat, generation, Some(answer))).is_err() {
+        while let Some(reply) = receive(&mut output) {
+            if sender.send((slot, generation, Some(reply))).is_err() {
                 return;
             }
         }
-        // Nobody listens any more when this fails, which is fine.
-        let _ = sender.send((seat, generation, None));
+        // It fails only when nobody listens any more.
+        let _ = sender.send((slot, generation, None));
     });
 }
 
@@ -236,16 +230,16 @@ fn last_stderr_lines(errors: ChildStderr) -> VecDeque<String> {
     lines
 }
 
-/// Waits for the end of a process whose output has ended, and tells how it came.
+/// Waits for the end of a process after that of its output; returns the exit status and last words.
 fn wait_for_exit(mut worker: WorkerProcess) -> String {
     drop(worker.stdin.take());
-    let patience = Instant::now();
-    while matches!(worker.child.try_wait(), Ok(None)) && patience.elapsed() < EXIT_TIMEOUT {
+    let start = Instant::now();
+    while matches!(worker.child.try_wait(), Ok(None)) && start.elapsed() < EXIT_TIMEOUT {
         thread::sleep(Duration::from_millis(5));
     }
-    // A process that closed its output and lives on is of no use.
+    // A process without output is useless, even if it is still alive.
     let _ = worker.child.kill();
-    let how = worker
+    let status = worker
         .child
         .wait()
         .map_or_else(|error| error.to_string(), |status| status.to_string());
@@ -253,11 +247,10 @@ fn wait_for_exit(mut worker: WorkerProcess) -> String {
         .stderr_lines
         .and_then(|errors| errors.join().ok())
         .unwrap_or_default();
-    if words.is_empty() {
-        return format!("the worker process ended ({how})");
+    let mut message = format!("the worker process ended ({status})");
+    if !words.is_empty() {
+        message += ": ";
+        message += &Vec::from(words).join(" | ");
     }
-    format!(
-        "the worker process ended ({how}): {}",
-        Vec::from(words).join(" | ")
-    )
+    message
 }

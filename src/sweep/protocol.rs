@@ -1,5 +1,4 @@
-//! What coordinator and worker say to each other: one JSON value per line, over the worker's
-//! standard input and output.
+//! The messages of coordinator and worker: one JSON value per line over standard input and output.
 //!
 //! Both ends are the same program, so the form may change with any version.
 
@@ -11,23 +10,23 @@ use serde::{Deserialize, Serialize};
 use crate::domain::StageEvent;
 use crate::pipeline::{StageManifest, StageNode};
 
-/// What a coordinator asks of a worker.
+/// A coordinator's request to a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WorkerRequest {
     /// Execute this stage.
     Stage(Box<StageNode>),
-    /// From now on, work with so many threads; sent at any time, also in the middle of a stage.
+    /// Use this many threads from now on, even in the middle of a stage.
     Threads(usize),
-    /// Stop at the next safe place and keep what is half done.
+    /// Stop at the next safe place and keep the partial work.
     Stop,
 }
 
-/// What a worker says.
+/// A worker's reply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WorkerReply {
-    /// Something happened inside the stage.
+    /// An event inside the stage.
     Event(StageEvent),
     /// The stage is finished and published.
     Done(StageManifest),
@@ -48,8 +47,9 @@ pub fn send<T: Serialize>(output: &mut impl Write, message: &T) -> io::Result<()
     output.flush()
 }
 
-/// Reads the next message; none when the other end is gone. Lines that are no message (a
-/// library's own output, a line cut by a kill) are passed over.
+/// Reads the next message; none when the other end is gone.
+///
+/// It skips other lines: a library's own output, a line cut by a kill.
 pub fn receive<T: DeserializeOwned>(input: &mut impl BufRead) -> Option<T> {
     let mut line = String::new();
     loop {
@@ -71,12 +71,12 @@ mod tests {
 
     #[test]
     fn a_stage_survives_the_way_to_a_worker() {
-        let order = WorkerRequest::Stage(Box::new(stages(&[("a", "b", 0.1 + 0.2)]).remove(0)));
+        let request = WorkerRequest::Stage(Box::new(stages(&[("a", "b", 0.1 + 0.2)]).remove(0)));
         let mut wire = Vec::new();
-        send(&mut wire, &order).unwrap();
+        send(&mut wire, &request).unwrap();
         send(&mut wire, &WorkerRequest::Stop).unwrap();
         let mut input = wire.as_slice();
-        assert_eq!(receive(&mut input), Some(order));
+        assert_eq!(receive(&mut input), Some(request));
         assert_eq!(receive(&mut input), Some(WorkerRequest::Stop));
         assert_eq!(receive::<WorkerRequest>(&mut input), None);
     }

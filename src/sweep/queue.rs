@@ -1,7 +1,4 @@
-//! Which stage comes next: inputs before dependants, the longest remaining path first.
-//!
-//! A plain value without processes or clocks, used alike by the schedule and by forecasts of its
-//! time. Hides how readiness is tracked; must not know what a stage does.
+//! Decides which stage comes next and how many threads it gets, without processes or clocks.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -9,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use crate::domain::Key;
 use crate::pipeline::StageNode;
 
-/// The stages that are still to be executed, by their place in the graph's list.
+/// The unfinished stages, by their index in the graph's list.
 #[derive(Clone, Debug)]
 pub struct StageQueue {
     dependants: Vec<Vec<usize>>,
@@ -21,14 +18,13 @@ pub struct StageQueue {
 }
 
 impl StageQueue {
-    /// The open stages among `stages` (inputs first), which are those that have an entry in
-    /// `seconds`: the time that each is expected to take.
+    /// A queue of the stages (inputs first) that have an entry in `seconds`, their expected time.
     #[must_use]
     pub fn new(stages: &[StageNode], seconds: &BTreeMap<Key, f64>) -> Self {
-        let places: BTreeMap<&Key, usize> = stages
+        let indices: BTreeMap<&Key, usize> = stages
             .iter()
             .enumerate()
-            .map(|(place, stage)| (&stage.key, place))
+            .map(|(index, stage)| (&stage.key, index))
             .collect();
         let mut queue = Self {
             dependants: vec![Vec::new(); stages.len()],
@@ -36,38 +32,30 @@ impl StageQueue {
             longest_path_ms: vec![0; stages.len()],
             ready: BTreeSet::new(),
         };
-        for (place, stage) in stages
-            .iter()
-            .enumerate()
-            .filter(|(_, stage)| seconds.contains_key(&stage.key))
-        {
+        for (index, stage) in stages.iter().enumerate() {
+            if !seconds.contains_key(&stage.key) {
+                continue;
+            }
             let inputs: BTreeSet<usize> = stage
                 .inputs
                 .iter()
-                .filter_map(|input| places.get(input).copied())
+                .filter_map(|input| indices.get(input).copied())
                 .collect();
             let open = inputs
                 .iter()
-                .filter(|&&input| seconds.contains_key(&stages[input].key))
-                .count();
-            queue.open_inputs[place] = Some(open);
+                .filter(|&&input| seconds.contains_key(&stages[input].key));
+            queue.open_inputs[index] = Some(open.count());
             for input in inputs {
-                queue.dependants[input].push(place);
+                queue.dependants[input].push(index);
             }
         }
-        for (place, stage) in stages.iter().enumerate().rev() {
-            let own = seconds
-                .get(&stage.key)
-                .map_or(0, |&seconds| (seconds.max(0.0) * 1e3) as u64);
-            let after = queue.dependants[place]
-                .iter()
-                .map(|&next| queue.longest_path_ms[next])
-                .max()
-                .unwrap_or(0);
-            queue.longest_path_ms[place] = own + after;
+        for (index, stage) in stages.iter().enumerate().rev() {
+            let dependants = queue.dependants[index].iter();
+            let after = dependants.map(|&next| queue.longest_path_ms[next]).max();
+            queue.longest_path_ms[index] = milliseconds(stage, seconds) + after.unwrap_or(0);
         }
-        for place in 0..stages.len() {
-            queue.push_if_ready(place);
+        for index in 0..stages.len() {
+            queue.push_if_ready(index);
         }
         queue
     }
@@ -76,24 +64,24 @@ impl StageQueue {
     ///
     /// Named unlike an iterator's method because stages become ready between two calls.
     pub fn pop(&mut self) -> Option<usize> {
-        self.ready.pop_first().map(|(_, place)| place)
+        self.ready.pop_first().map(|(_, index)| index)
     }
 
     /// Milliseconds of the longest path that begins with a stage.
     #[must_use]
-    pub fn longest_path_ms(&self, place: usize) -> u64 {
-        self.longest_path_ms[place]
+    pub fn longest_path_ms(&self, index: usize) -> u64 {
+        self.longest_path_ms[index]
     }
 
-    /// Gives back a stage that was taken and not finished.
-    pub fn put_back(&mut self, place: usize) {
-        self.push_if_ready(place);
+    /// Returns a stage that was taken and not finished.
+    pub fn put_back(&mut self, index: usize) {
+        self.push_if_ready(index);
     }
 
-    /// Takes note that a stage is finished, which may make its dependants ready.
-    pub fn mark_finished(&mut self, place: usize) {
-        self.open_inputs[place] = None;
-        for dependant in self.dependants[place].clone() {
+    /// Marks a stage as finished, which may make its dependants ready.
+    pub fn mark_finished(&mut self, index: usize) {
+        self.open_inputs[index] = None;
+        for dependant in self.dependants[index].clone() {
             if let Some(waits) = &mut self.open_inputs[dependant] {
                 *waits -= 1;
                 self.push_if_ready(dependant);
@@ -101,16 +89,16 @@ impl StageQueue {
         }
     }
 
-    /// Gives up a stage and all that depends on it; returns the latter, inputs first.
-    pub fn mark_failed(&mut self, place: usize) -> Vec<usize> {
+    /// Gives up a stage and all its dependants; returns the dependants, inputs first.
+    pub fn mark_failed(&mut self, index: usize) -> Vec<usize> {
         let mut lost = BTreeSet::new();
-        let mut open = vec![place];
-        while let Some(place) = open.pop() {
-            self.open_inputs[place] = None;
+        let mut open = vec![index];
+        while let Some(index) = open.pop() {
+            self.open_inputs[index] = None;
             self.ready
-                .remove(&(Reverse(self.longest_path_ms[place]), place));
+                .remove(&(Reverse(self.longest_path_ms[index]), index));
             open.extend(
-                self.dependants[place]
+                self.dependants[index]
                     .iter()
                     .copied()
                     .filter(|&next| lost.insert(next)),
@@ -119,18 +107,24 @@ impl StageQueue {
         lost.into_iter().collect()
     }
 
-    /// How many stages are neither finished nor given up.
+    /// The number of stages that are neither finished nor given up.
     #[must_use]
     pub fn open_count(&self) -> usize {
         self.open_inputs.iter().flatten().count()
     }
 
-    fn push_if_ready(&mut self, place: usize) {
-        if self.open_inputs[place] == Some(0) {
+    fn push_if_ready(&mut self, index: usize) {
+        if self.open_inputs[index] == Some(0) {
             self.ready
-                .insert((Reverse(self.longest_path_ms[place]), place));
+                .insert((Reverse(self.longest_path_ms[index]), index));
         }
     }
+}
+
+/// The expected time of a stage; 0 if it is not open.
+fn milliseconds(stage: &StageNode, seconds: &BTreeMap<Key, f64>) -> u64 {
+    let seconds = seconds.get(&stage.key).copied().unwrap_or(0.0);
+    (seconds.max(0.0) * 1e3) as u64
 }
 
 /// Seconds until all stages in `seconds` are finished by `jobs` workers that follow a `StageQueue`.
@@ -141,28 +135,52 @@ pub fn forecast_seconds(stages: &[StageNode], seconds: &BTreeMap<Key, f64>, jobs
     let mut now = 0_u64;
     loop {
         while busy.len() < jobs.max(1) {
-            let Some(place) = queue.pop() else { break };
-            let takes = (seconds[&stages[place].key].max(0.0) * 1e3) as u64;
-            busy.push(Reverse((now + takes, place)));
+            let Some(index) = queue.pop() else { break };
+            busy.push(Reverse((
+                now + milliseconds(&stages[index], seconds),
+                index,
+            )));
         }
-        let Some(Reverse((end, place))) = busy.pop() else {
+        let Some(Reverse((end, index))) = busy.pop() else {
             break;
         };
         now = end;
-        queue.mark_finished(place);
+        queue.mark_finished(index);
     }
     now as f64 / 1e3
 }
 
+/// Threads for the stage in every slot, 0 for an empty slot: one each, and the remaining `cores`
+/// evenly, the first to the stage with the longest path behind it.
+///
+/// `paths` holds the milliseconds of that path for every busy slot. The sum never exceeds `cores`
+/// unless there are more stages than cores.
+#[must_use]
+pub fn allocate_threads(cores: usize, paths: &[Option<u64>]) -> Vec<usize> {
+    let mut busy: Vec<(Reverse<u64>, usize)> = (0..)
+        .zip(paths)
+        .filter_map(|(slot, path)| Some((Reverse((*path)?), slot)))
+        .collect();
+    busy.sort_unstable();
+    let mut threads = vec![0; paths.len()];
+    for (rank, &(_, slot)) in busy.iter().enumerate() {
+        let (each, over) = (cores / busy.len(), cores % busy.len());
+        threads[slot] = (each + usize::from(rank < over)).max(1);
+    }
+    threads
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::sweep::fixtures::{seconds, stages};
 
-    fn labels(stages: &[StageNode], places: &[usize]) -> String {
-        places
+    fn labels(stages: &[StageNode], indices: &[usize]) -> String {
+        indices
             .iter()
-            .map(|&place| stages[place].label.as_str())
+            .map(|&index| stages[index].label.as_str())
             .collect::<Vec<_>>()
             .join(" ")
     }
@@ -239,5 +257,44 @@ mod tests {
         assert!((forecast_seconds(&stages, &seconds, 2) - 7.0).abs() < 1e-9);
         assert!((forecast_seconds(&stages, &seconds, 8) - 7.0).abs() < 1e-9);
         assert!(forecast_seconds(&stages, &BTreeMap::new(), 2).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_lone_stage_gets_every_core() {
+        assert_eq!(allocate_threads(2, &[None, Some(5)]), [0, 2]);
+        assert_eq!(allocate_threads(8, &[Some(0)]), [8]);
+        assert_eq!(allocate_threads(1, &[Some(5)]), [1]);
+    }
+
+    #[test]
+    fn a_full_house_gets_one_each() {
+        assert_eq!(allocate_threads(2, &[Some(5), Some(9)]), [1, 1]);
+    }
+
+    #[test]
+    fn what_is_left_goes_to_the_longest_path_and_of_equals_to_the_first_seat() {
+        assert_eq!(allocate_threads(3, &[Some(5), Some(9), None]), [1, 2, 0]);
+        assert_eq!(allocate_threads(8, &[Some(1), Some(7), Some(7)]), [2, 3, 3]);
+        assert_eq!(allocate_threads(4, &[Some(7), Some(7), Some(7)]), [2, 1, 1]);
+    }
+
+    #[test]
+    fn nobody_is_nobody() {
+        assert_eq!(allocate_threads(4, &[None, None]), [0, 0]);
+        assert!(allocate_threads(4, &[]).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn every_core_is_given_once_and_every_stage_gets_one(
+            cores in 1..20_usize,
+            paths in prop::collection::vec(prop::option::of(0..9_u64), 0..20),
+        ) {
+            let busy = paths.iter().flatten().count();
+            let threads = allocate_threads(cores, &paths);
+            let given: usize = threads.iter().sum();
+            prop_assert_eq!(given, if busy == 0 { 0 } else { cores.max(busy) });
+            prop_assert!(paths.iter().zip(&threads).all(|(path, &threads)| path.is_some() == (threads > 0)));
+        }
     }
 }

@@ -1,15 +1,11 @@
-//! Graders and metrics over texts that are in the store already; nothing is sampled.
-//!
-//! Responsible for what a store lacks (a grader's grades of a stage's texts, the scores they come
-//! to, scores of metrics that are newer than the evaluation) and for adding it. Rows that are there
-//! stay. Must not know how anything is shown.
+//! Adds missing grades and scores to stored outputs; samples nothing and keeps existing rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::data::{GraderConfig, TaskConfig};
-use crate::domain::{Key, Problem};
+use crate::domain::{Episode, Key, Problem};
 use crate::pipeline::{EvalScorer, StageKind, regrade};
 use crate::store::{
     GraderCoverage, InsertedCounts, RegradeResults, RunRow, StageRow, Status, Store, StoreReader,
@@ -17,22 +13,22 @@ use crate::store::{
 
 use super::SweepError;
 
-/// What one stage lacks.
+/// The grades and scores that one stage lacks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MissingScores {
     /// The stage.
     pub stage: Key,
     /// Its readable name.
     pub label: String,
-    /// The grader whose grades are there and whose scores are not.
+    /// The stage's own grader, if its grades are stored and its scores are not.
     unscored_grader: Option<(String, u32)>,
-    /// Graders that have not graded every text, or not scored every problem.
+    /// Graders that have not graded every text or not scored every problem.
     missing_graders: Vec<GraderConfig>,
     scorer: Option<EvalScorer>,
 }
 
 impl MissingScores {
-    /// The graders whose rows are to be added, by name and version.
+    /// The graders with missing rows, by name and version.
     pub fn graders(&self) -> impl Iterator<Item = (String, u32)> {
         self.unscored_grader
             .iter()
@@ -41,16 +37,16 @@ impl MissingScores {
     }
 }
 
-/// What was looked at, and what of it lacks something.
+/// The stages that lack grades or scores.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RescorePlan {
-    /// Finished stages with texts.
+    /// The number of finished stages with texts.
     pub stages: usize,
-    /// Those that lack rows, in the order in which runs need them.
+    /// The stages that lack rows, in the order in which runs need them.
     pub missing: Vec<MissingScores>,
 }
 
-/// Rows that were added under one grader.
+/// The number of new rows of one grader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RescoreTotals {
     /// Stages with new rows.
@@ -59,27 +55,23 @@ pub struct RescoreTotals {
     pub grades: u64,
     /// New scores.
     pub scores: u64,
-    /// Stages in which the grader was found to read no answer at all.
+    /// Stages in which the grader reads no answer at all.
     pub unread: u64,
 }
 
 impl RescoreTotals {
     fn add(&mut self, added: InsertedCounts) {
-        let InsertedCounts {
-            grades,
-            scores,
-            reads_nothing: unread,
-        } = added;
-        self.stages += u64::from(grades > 0 || scores > 0 || unread);
-        self.grades += grades;
-        self.scores += scores;
-        self.unread += u64::from(unread);
+        let changed = added.grades > 0 || added.scores > 0 || added.reads_nothing;
+        self.stages += u64::from(changed);
+        self.grades += added.grades;
+        self.scores += added.scores;
+        self.unread += u64::from(added.reads_nothing);
     }
 }
 
 impl RescorePlan {
-    /// What the finished stages of some experiments lack: of `grader`, or else of every grader that
-    /// applies to their tasks.
+    /// The missing rows in the finished stages of some experiments: of `grader`, or else of every
+    /// grader that applies to their tasks.
     ///
     /// # Errors
     /// If an experiment is unknown, or the database cannot be read.
@@ -88,17 +80,17 @@ impl RescorePlan {
         experiments: &[String],
         grader: Option<GraderConfig>,
     ) -> Result<Self, SweepError> {
-        let (mut seen, mut rescoring) = (BTreeSet::new(), Self::default());
+        let (mut seen, mut plan) = (BTreeSet::new(), Self::default());
         for experiment in experiments {
             for run in reader.runs(&reader.find_experiment(experiment)?.name)? {
                 let wanted = grader.map_or_else(|| applicable_graders(&run), |grader| vec![grader]);
                 for stage in reader.run_stages(experiment, &run.key)? {
-                    let fresh = stage.status == Status::Done
+                    let is_new = stage.status == Status::Done
                         && has_texts(&stage)
                         && seen.insert(stage.key.clone());
-                    if fresh {
-                        rescoring.stages += 1;
-                        rescoring.missing.extend(find_missing(
+                    if is_new {
+                        plan.stages += 1;
+                        plan.missing.extend(find_missing(
                             reader,
                             &stage,
                             &wanted,
@@ -108,55 +100,64 @@ impl RescorePlan {
                 }
             }
         }
-        Ok(rescoring)
+        Ok(plan)
     }
 
-    /// Adds what is lacking; `watch` is told of each stage before its turn. Returns the rows that
-    /// are new, by name and version of the grader.
+    /// Adds the missing rows; `watch` receives each stage before its turn. Returns the totals by
+    /// name and version of the grader.
     ///
     /// # Errors
-    /// If the problem of a text is not in the database, or the database fails. What was added to
-    /// earlier stages stays, and the same call goes on.
+    /// If the problem of a text is not in the database, or the database fails. Rows of earlier
+    /// stages stay, and the same call resumes.
     pub fn execute(
         &self,
         store: &mut Store,
         watch: &mut dyn FnMut(usize, &MissingScores),
     ) -> Result<BTreeMap<(String, u32), RescoreTotals>, SweepError> {
-        let mut sums: BTreeMap<(String, u32), RescoreTotals> = BTreeMap::new();
-        for (number, lack) in self.missing.iter().enumerate() {
-            watch(number, lack);
-            if let Some(scoring) = lack.scorer {
-                store.record_metrics(&scoring.metric_rows())?;
-            }
-            let mut episodes = store.episodes(&lack.stage)?;
-            let problems = store.ancestor_problems(&lack.stage)?;
-            let problems: BTreeMap<&str, &Problem> = problems
-                .iter()
-                .map(|(id, problem)| (id.as_str(), problem))
-                .collect();
-            let own = lack
-                .unscored_grader
-                .iter()
-                .zip(lack.scorer)
-                .map(|(grader, scoring)| RegradeResults {
-                    grader: grader.clone(),
-                    grades: Vec::new(),
-                    scores: scoring.score_rows(&episodes),
-                });
-            let mut all: Vec<RegradeResults> = own.collect();
-            for grader in &lack.missing_graders {
-                let regraded = regrade(grader, &problems, &mut episodes, lack.scorer);
-                all.push(regraded.ok_or_else(|| SweepError::BadResults {
-                    label: lack.label.clone(),
-                    reason: "a problem behind its texts is not in the database".to_owned(),
-                })?);
-            }
-            for under in all {
-                let added = store.add_regrade(&lack.stage, &episodes, &under)?;
-                sums.entry(under.grader).or_default().add(added);
+        let mut totals: BTreeMap<(String, u32), RescoreTotals> = BTreeMap::new();
+        for (number, missing) in self.missing.iter().enumerate() {
+            watch(number, missing);
+            let mut episodes = store.episodes(&missing.stage)?;
+            for results in missing.regrade(store, &mut episodes)? {
+                let added = store.add_regrade(&missing.stage, &episodes, &results)?;
+                totals.entry(results.grader).or_default().add(added);
             }
         }
-        Ok(sums)
+        Ok(totals)
+    }
+}
+
+impl MissingScores {
+    /// Grades and scores the texts of the stage with every missing grader.
+    fn regrade(
+        &self,
+        store: &mut Store,
+        episodes: &mut [Episode],
+    ) -> Result<Vec<RegradeResults>, SweepError> {
+        if let Some(scorer) = self.scorer {
+            store.record_metrics(&scorer.metric_rows())?;
+        }
+        let problems = store.ancestor_problems(&self.stage)?;
+        let problems: BTreeMap<&str, &Problem> = problems
+            .iter()
+            .map(|(id, problem)| (id.as_str(), problem))
+            .collect();
+        let mut results = Vec::new();
+        for (grader, scorer) in self.unscored_grader.iter().zip(self.scorer) {
+            results.push(RegradeResults {
+                grader: grader.clone(),
+                grades: Vec::new(),
+                scores: scorer.score_rows(episodes),
+            });
+        }
+        for grader in &self.missing_graders {
+            let regraded = regrade(grader, &problems, episodes, self.scorer);
+            results.push(regraded.ok_or_else(|| SweepError::BadResults {
+                label: self.label.clone(),
+                reason: "a problem of its texts is not in the database".to_owned(),
+            })?);
+        }
+        Ok(results)
     }
 }
 
@@ -186,45 +187,47 @@ fn find_missing(
     wanted: &[GraderConfig],
     only: bool,
 ) -> Result<Option<MissingScores>, SweepError> {
-    let rows = reader.grader_coverage(&stage.key)?;
-    let extent = if stage.kind == StageKind::Evaluate.name() {
+    let coverage = reader.grader_coverage(&stage.key)?;
+    let shape = if stage.kind == StageKind::Evaluate.name() {
         reader.eval_shape(&stage.key)?
     } else {
         None
     };
-    let scoring = extent.map(EvalScorer::from_stored);
-    let problems = extent.map_or(0, |extent| extent.problems);
-    let scored = |rows: &GraderCoverage| {
-        let has = |metric: (String, u32)| {
-            rows.scores
-                .get(&metric)
-                .is_some_and(|&count| count >= problems)
-        };
-        let metrics = scoring.map(EvalScorer::metric_rows).unwrap_or_default();
-        metrics
-            .into_iter()
-            .all(|metric| has((metric.name, metric.version)))
-    };
-    let complete = |rows: &GraderCoverage| {
-        rows.reads_nothing || (rows.graded >= rows.attempts && scored(rows))
-    };
-    let named = |grader: &(String, u32)| wanted.iter().any(|wanted| wanted.identity() == *grader);
-    let own = rows
-        .iter()
-        .find(|rows| rows.is_stage_grader && (!only || named(&rows.grader)));
-    let scores_of = own.filter(|own| !scored(own)).map(|own| own.grader.clone());
-    let present = |grader: &GraderConfig| rows.iter().find(|rows| rows.grader == grader.identity());
-    let missing = |grader: &&GraderConfig| {
-        !present(grader).is_some_and(|rows| rows.is_stage_grader || complete(rows))
-    };
-    let graders: Vec<GraderConfig> = wanted.iter().filter(missing).copied().collect();
-    let lack = MissingScores {
+    let scorer = shape.map(EvalScorer::from_stored);
+    let problems = shape.map_or(0, |shape| shape.problems);
+    let own = coverage.iter().find(|rows| {
+        rows.is_stage_grader
+            && (!only || wanted.iter().any(|grader| grader.identity() == rows.grader))
+    });
+    let missing_graders = wanted.iter().filter(|grader| {
+        let rows = coverage
+            .iter()
+            .find(|rows| rows.grader == grader.identity());
+        !rows.is_some_and(|rows| {
+            rows.is_stage_grader
+                || rows.reads_nothing
+                || (rows.graded >= rows.attempts && has_all_scores(rows, scorer, problems))
+        })
+    });
+    let missing = MissingScores {
         stage: stage.key.clone(),
         label: stage.label.clone(),
-        unscored_grader: scores_of,
-        missing_graders: graders,
-        scorer: scoring,
+        unscored_grader: own
+            .filter(|own| !has_all_scores(own, scorer, problems))
+            .map(|own| own.grader.clone()),
+        missing_graders: missing_graders.copied().collect(),
+        scorer,
     };
-    let lacking = lack.graders().next().is_some();
-    Ok(lacking.then_some(lack))
+    let is_missing = missing.graders().next().is_some();
+    Ok(is_missing.then_some(missing))
+}
+
+/// Whether a grader has scored every problem with every metric.
+fn has_all_scores(rows: &GraderCoverage, scorer: Option<EvalScorer>, problems: u64) -> bool {
+    let metrics = scorer.map(EvalScorer::metric_rows).unwrap_or_default();
+    metrics.into_iter().all(|metric| {
+        rows.scores
+            .get(&(metric.name, metric.version))
+            .is_some_and(|&count| count >= problems)
+    })
 }

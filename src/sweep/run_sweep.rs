@@ -1,17 +1,16 @@
-//! A whole sweep: write down what was asked for, execute what is open, say what came of it.
+//! Runs a whole sweep: records the plan, executes the open stages, returns the outcome.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::Key;
-use crate::pipeline::{StageGraph, StageManifest, StageNode, Workspace, stage_metrics};
+use crate::pipeline::{StageGraph, Workspace, stage_metrics};
 use crate::store::{CheckpointRow, ExperimentRow, PlannedRunRow, PlannedStageRow, Status, Store};
 
-use super::recorder::StoreRecorder;
-use super::run_statuses::RunStatuses;
-use super::schedule::{self, Recorder, ScheduleInput, ScheduleOutcome};
+use super::recorder::{NullRecorder, RunStatuses, StoreRecorder};
+use super::schedule::{self, ScheduleInput, ScheduleOutcome};
 use super::{StopSignal, SweepError, SweepEvent, SweepPlan, SweepRun, WorkerCommand};
 
-/// With what, and how, a sweep is performed.
+/// The means of a sweep.
 #[derive(Debug)]
 pub struct SweepSession<'a> {
     /// The run database, opened for writing.
@@ -20,26 +19,28 @@ pub struct SweepSession<'a> {
     pub workspace: &'a Workspace,
     /// The program that serves as a worker.
     pub worker_command: WorkerCommand,
-    /// Cores to work on: so many worker processes at a time, or fewer with more threads each.
+    /// Cores to use: one worker process each, or fewer with more threads each.
     pub jobs: usize,
-    /// How the sweep is told to stop.
+    /// The signal that stops the sweep.
     pub stop_signal: &'a StopSignal,
 }
 
-/// What a sweep came to.
+/// The outcome of a sweep.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepOutcome {
-    /// What was executed.
-    pub schedule: ScheduleOutcome,
-    /// Stages that were to be executed; the others were finished or not needed.
+    /// The number of stages that were executed to their end.
+    pub executed: usize,
+    /// The number of stages to execute; the others were finished or not needed.
     pub open_stages: usize,
-    /// Runs that are done, from this sweep or an earlier one.
+    /// The number of done runs, from this sweep or an earlier one.
     pub runs_done: usize,
-    /// Runs that failed.
+    /// The number of failed runs.
     pub runs_failed: usize,
+    /// Whether a stop left stages open.
+    pub interrupted: bool,
 }
 
-/// Executes everything in `plan` that is not done; `watch` is told what happens.
+/// Executes everything in `plan` that is not done; `watch` receives the events.
 ///
 /// # Errors
 /// If the database or the workspace cannot be read or written, or no worker can be started.
@@ -48,51 +49,51 @@ pub fn run_sweep(
     session: SweepSession<'_>,
     watch: &mut dyn FnMut(SweepEvent<'_>),
 ) -> Result<SweepOutcome, SweepError> {
-    let SweepSession {
-        store,
-        workspace,
-        worker_command: command,
-        jobs,
-        stop_signal: stop,
-    } = session;
     let experiment = &plan.experiment.name;
-    register_plan(plan, store)?;
-    let recorded = recorded_stages(store, experiment)?;
-    let published: BTreeMap<_, _> = plan
-        .finished
-        .iter()
-        .filter(|(key, _)| !recorded.contains(key))
-        .map(|(key, manifest)| (key.clone(), manifest.clone()))
-        .collect();
-    let work = ScheduleInput {
-        stages: plan.graph.stages(),
-        open_seconds: plan.open_stages(&recorded),
-        published,
-    };
-    // A run is done when its results are recorded, whether or not the files are still there.
-    let runs = RunStatuses::new(
-        plan.runs
-            .iter()
-            .map(|cell| (&cell.key, cell.stages.stages.as_slice())),
-        &recorded,
-    );
-    let standing = runs.current_statuses();
-    let mut ledger = StoreRecorder {
-        store,
-        workspace,
+    register_plan(plan, session.store)?;
+    let recorded = recorded_stages(session.store, experiment)?;
+    let input = schedule_input(plan, &recorded);
+    let mut recorder = StoreRecorder {
+        store: session.store,
+        workspace: session.workspace,
         experiment,
-        runs,
+        // A run is done when its results are recorded, even if its files are gone.
+        runs: RunStatuses::new(
+            plan.runs
+                .iter()
+                .map(|run| (&run.key, run.stages.stages.as_slice())),
+            &recorded,
+        ),
         recorded,
     };
-    ledger.record_run_changes(&standing)?;
-    let outcome = schedule::run(&work, &mut ledger, command, jobs, stop, watch)?;
-    ledger.finish()?;
+    recorder.start()?;
+    let outcome = schedule::run(
+        &input,
+        &mut recorder,
+        session.worker_command,
+        session.jobs,
+        session.stop_signal,
+        watch,
+    )?;
+    recorder.finish()?;
     Ok(SweepOutcome {
-        schedule: outcome,
-        open_stages: work.open_seconds.len(),
-        runs_done: ledger.count_runs(Status::Done),
-        runs_failed: ledger.count_runs(Status::Failed),
+        executed: outcome.executed,
+        open_stages: input.open_seconds.len(),
+        runs_done: recorder.count_runs(Status::Done),
+        runs_failed: recorder.count_runs(Status::Failed),
+        interrupted: outcome.interrupted,
     })
+}
+
+/// The stages of a plan, given those with recorded results.
+fn schedule_input<'a>(plan: &'a SweepPlan, recorded: &BTreeSet<Key>) -> ScheduleInput<'a> {
+    let mut published = plan.finished.clone();
+    published.retain(|key, _| !recorded.contains(key));
+    ScheduleInput {
+        stages: plan.graph.stages(),
+        open_seconds: plan.open_stages(recorded),
+        published,
+    }
 }
 
 /// Executes the stages of a graph that are not finished with `jobs` workers, without a database.
@@ -113,36 +114,15 @@ pub fn execute_graph(
             open.insert(stage.key.clone(), stage.estimated_seconds);
         }
     }
-    let work = ScheduleInput {
+    let input = ScheduleInput {
         stages: graph.stages(),
         open_seconds: open,
         published: BTreeMap::new(),
     };
-    schedule::run(&work, &mut NullRecorder, command, jobs, stop, watch)
+    schedule::run(&input, &mut NullRecorder, command, jobs, stop, watch)
 }
 
-/// A ledger for work whose files are all that is wanted.
-struct NullRecorder;
-
-impl Recorder for NullRecorder {
-    fn stage_started(&mut self, _: &StageNode) -> Result<(), SweepError> {
-        Ok(())
-    }
-
-    fn stage_done(&mut self, _: &StageNode, _: &StageManifest) -> Result<(), SweepError> {
-        Ok(())
-    }
-
-    fn stage_failed(&mut self, _: &StageNode, _: &str) -> Result<(), SweepError> {
-        Ok(())
-    }
-
-    fn stage_interrupted(&mut self, _: &StageNode) -> Result<(), SweepError> {
-        Ok(())
-    }
-}
-
-/// Makes the database agree with the plan.
+/// Records the plan in the database.
 fn register_plan(plan: &SweepPlan, store: &mut Store) -> Result<(), SweepError> {
     let experiment = &plan.experiment;
     let row = ExperimentRow {
@@ -153,7 +133,7 @@ fn register_plan(plan: &SweepPlan, store: &mut Store) -> Result<(), SweepError> 
     };
     let runs: Vec<PlannedRunRow> = (0..)
         .zip(&plan.runs)
-        .map(|(position, cell)| run_row(position, cell))
+        .map(|(position, run)| run_row(position, run))
         .collect();
     let stages: Vec<PlannedStageRow> = plan
         .graph
@@ -170,29 +150,29 @@ fn register_plan(plan: &SweepPlan, store: &mut Store) -> Result<(), SweepError> 
     Ok(store.record_experiment(&row, &runs, &stages)?)
 }
 
-fn run_row(position: u32, cell: &SweepRun) -> PlannedRunRow {
+fn run_row(position: u32, run: &SweepRun) -> PlannedRunRow {
     let checkpoints = (0..)
-        .zip(&cell.stages.checkpoints)
+        .zip(&run.stages.checkpoints)
         .map(|(position, checkpoint)| CheckpointRow {
-            run: cell.key.clone(),
+            run: run.key.clone(),
             position,
             name: checkpoint.name.clone(),
             weights: checkpoint.weights.clone(),
             evaluation: checkpoint.evaluation.clone(),
         });
     PlannedRunRow {
-        key: cell.key.clone(),
-        label: cell.cell.label.clone(),
+        key: run.key.clone(),
+        label: run.cell.label.clone(),
         position,
-        seed: cell.cell.spec.seed,
-        axes: cell.cell.axes.clone(),
-        spec: serde_json::to_value(&cell.cell.spec).expect("settings are plain data"),
-        stages: cell.stages.stages.clone(),
+        seed: run.cell.spec.seed,
+        axes: run.cell.axes.clone(),
+        spec: serde_json::to_value(&run.cell.spec).expect("settings are plain data"),
+        stages: run.stages.stages.clone(),
         checkpoints: checkpoints.collect(),
     }
 }
 
-/// The experiment's stages whose results are in the database.
+/// The experiment's stages with results in the database.
 fn recorded_stages(store: &Store, experiment: &str) -> Result<BTreeSet<Key>, SweepError> {
     let stages = store.experiment_stages(experiment)?;
     Ok(stages

@@ -1,10 +1,7 @@
-//! The coordinator: hands ready stages to workers, keeps the ledger, and outlives both.
-//!
-//! Hides retries, stops and the bookkeeping around them. It is the only part that decides what a
-//! worker's death or a stage's failure means. Must not know how workers are spoken to, how the
-//! ledger is kept, or who watches.
+//! The coordinator hands ready stages to workers and decides about deaths, failures and stops.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::domain::Key;
@@ -14,104 +11,91 @@ use super::SweepError;
 use super::event::SweepEvent;
 use super::pool::{WorkerCommand, WorkerMessage, WorkerPool};
 use super::protocol::{WorkerReply, WorkerRequest};
-use super::queue::StageQueue;
-use super::stop_signal::StopSignal;
-use super::thread_allocation::allocate_threads;
+use super::queue::{StageQueue, allocate_threads};
+use super::recorder::Recorder;
 
-/// How often a stage's worker may die before the stage counts as failed.
-const DEATHS: u32 = 3;
+/// Deaths of its worker that fail a stage.
+const MAX_WORKER_DEATHS: u32 = 3;
 
-/// How long the coordinator listens before it looks at the stop signal again.
+/// Time between two looks at the stop signal.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Where the coordinator writes down what happens; in earnest the run database.
-pub trait Recorder {
-    /// A stage is begun.
-    ///
-    /// # Errors
-    /// If it cannot be written down; the sweep ends then.
-    fn stage_started(&mut self, stage: &StageNode) -> Result<(), SweepError>;
+/// A request to stop, from a signal handler or another thread: once, work stops at the next safe
+/// index; twice, at once.
+#[derive(Debug, Default)]
+pub struct StopSignal(AtomicUsize);
 
-    /// A stage is finished and its files are published.
-    ///
-    /// # Errors
-    /// With [`SweepError::Results`] if the stage's files make no sense, which fails that stage
-    /// alone; otherwise the sweep ends.
-    fn stage_done(&mut self, stage: &StageNode, manifest: &StageManifest)
-    -> Result<(), SweepError>;
+impl StopSignal {
+    /// Requests a stop, or a quicker one.
+    pub fn request(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 
-    /// A stage has failed for good.
-    ///
-    /// # Errors
-    /// If it cannot be written down; the sweep ends then.
-    fn stage_failed(&mut self, stage: &StageNode, reason: &str) -> Result<(), SweepError>;
-
-    /// A stage was left unfinished; its partial work is kept.
-    ///
-    /// # Errors
-    /// If it cannot be written down; the sweep ends then.
-    fn stage_interrupted(&mut self, stage: &StageNode) -> Result<(), SweepError>;
+    /// The number of requests.
+    pub fn request_count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
 }
 
-/// What a schedule came to.
+/// The outcome of a schedule.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScheduleOutcome {
-    /// Stages that were executed to their end.
+    /// The number of stages that were executed to their end.
     pub executed: usize,
-    /// Stages that were found published and only written down.
+    /// The number of stages that were found published and only recorded.
     pub adopted: usize,
     /// Stages that failed, with the reason.
     pub failed: BTreeMap<Key, String>,
-    /// Whether work is left because a stop was asked for.
+    /// Whether a stop left stages open.
     pub interrupted: bool,
 }
 
-/// What is to be done.
+/// The stages of a schedule.
 #[derive(Clone, Debug)]
 pub struct ScheduleInput<'a> {
     /// Every stage, inputs first.
     pub stages: &'a [StageNode],
-    /// Expected seconds of the stages that are to be executed.
+    /// Expected seconds of the stages to execute.
     pub open_seconds: BTreeMap<Key, f64>,
-    /// Stages that are published and not in the ledger yet.
+    /// Stages that are published and not recorded yet.
     pub published: BTreeMap<Key, StageManifest>,
 }
 
 /// Executes all open stages with `jobs` workers.
 ///
 /// # Errors
-/// If the ledger cannot be kept or no worker can be started; a stage's failure is part of the
+/// If the record cannot be written or no worker can be started; a stage's failure is part of the
 /// outcome instead.
 pub fn run(
-    work: &ScheduleInput<'_>,
-    ledger: &mut dyn Recorder,
+    input: &ScheduleInput<'_>,
+    recorder: &mut dyn Recorder,
     command: WorkerCommand,
     jobs: usize,
     stop: &StopSignal,
     watch: &mut dyn FnMut(SweepEvent<'_>),
 ) -> Result<ScheduleOutcome, SweepError> {
     let cores = jobs.max(1);
-    let seats = cores.min(work.open_seconds.len().max(1));
+    let slots = cores.min(input.open_seconds.len().max(1));
     let mut coordinator = Coordinator {
-        stages: work.stages,
-        queue: StageQueue::new(work.stages, &work.open_seconds),
-        pool: WorkerPool::new(command, seats),
+        stages: input.stages,
+        queue: StageQueue::new(input.stages, &input.open_seconds),
+        pool: WorkerPool::new(command, slots),
         cores,
-        stage_by_slot: vec![None; seats],
-        threads_by_slot: vec![1; seats],
+        stage_by_slot: vec![None; slots],
+        threads_by_slot: vec![1; slots],
         deaths_by_stage: BTreeMap::new(),
         handled_stops: 0,
         stop_signal: stop,
-        recorder: ledger,
+        recorder,
         on_event: watch,
         outcome: ScheduleOutcome::default(),
     };
     (coordinator.on_event)(SweepEvent::SweepStarted {
-        stages: work.stages,
-        open: &work.open_seconds,
-        jobs: seats,
+        stages: input.stages,
+        open: &input.open_seconds,
+        jobs: slots,
     });
-    coordinator.adopt_published(&work.published)?;
+    coordinator.adopt_published(&input.published)?;
     coordinator.run_until_done()?;
     Ok(coordinator.outcome)
 }
@@ -122,12 +106,12 @@ struct Coordinator<'a> {
     pool: WorkerPool,
     /// Threads of all stages together.
     cores: usize,
-    /// The stage in each seat, by its place.
+    /// The index of the stage in each slot.
     stage_by_slot: Vec<Option<usize>>,
-    /// How many threads the worker in each seat was last told to use.
+    /// Threads of the worker in each slot.
     threads_by_slot: Vec<usize>,
     deaths_by_stage: BTreeMap<usize, u32>,
-    /// Requests to stop that were acted on.
+    /// Requests to stop that were handled.
     handled_stops: usize,
     stop_signal: &'a StopSignal,
     recorder: &'a mut dyn Recorder,
@@ -136,12 +120,12 @@ struct Coordinator<'a> {
 }
 
 impl Coordinator<'_> {
-    /// Writes down what a killed coordinator did not come to.
+    /// Records the stages that a killed coordinator left published.
     fn adopt_published(
         &mut self,
         published: &BTreeMap<Key, StageManifest>,
     ) -> Result<(), SweepError> {
-        for (place, stage) in self.stages.iter().enumerate() {
+        for (index, stage) in self.stages.iter().enumerate() {
             let Some(manifest) = published.get(&stage.key) else {
                 continue;
             };
@@ -151,7 +135,7 @@ impl Coordinator<'_> {
                     (self.on_event)(SweepEvent::StageAdopted { stage });
                 }
                 Err(SweepError::BadResults { reason, .. }) => {
-                    self.on_stage_failed(None, place, &reason)?
+                    self.on_stage_failed(None, index, &reason)?
                 }
                 Err(error) => return Err(error),
             }
@@ -162,16 +146,16 @@ impl Coordinator<'_> {
     fn run_until_done(&mut self) -> Result<(), SweepError> {
         loop {
             self.on_stop_request();
-            let begun = if self.handled_stops == 0 {
+            let assigned = if self.handled_stops == 0 {
                 self.assign_stages()?
             } else {
                 Vec::new()
             };
             self.rebalance_threads()?;
-            for (seat, place) in begun {
+            for (slot, index) in assigned {
                 self.send_request(
-                    seat,
-                    &WorkerRequest::Stage(Box::new(self.stages[place].clone())),
+                    slot,
+                    &WorkerRequest::Stage(Box::new(self.stages[index].clone())),
                 )?;
             }
             if self.stage_by_slot.iter().all(Option::is_none) {
@@ -179,136 +163,126 @@ impl Coordinator<'_> {
                 return Ok(());
             }
             match self.pool.recv(POLL_INTERVAL) {
-                Some((seat, heard)) => self.on_message(seat, heard)?,
+                Some((slot, message)) => self.on_message(slot, message)?,
                 None => (self.on_event)(SweepEvent::Tick),
             }
         }
     }
 
-    /// Gives ready stages to empty seats; their workers are yet to be told.
+    /// Assigns ready stages to empty slots, as (slot, index), without sending them.
     fn assign_stages(&mut self) -> Result<Vec<(usize, usize)>, SweepError> {
-        let mut begun = Vec::new();
-        for seat in 0..self.stage_by_slot.len() {
-            if self.stage_by_slot[seat].is_some() {
+        let mut assigned = Vec::new();
+        for slot in 0..self.stage_by_slot.len() {
+            if self.stage_by_slot[slot].is_some() {
                 continue;
             }
-            let Some(place) = self.queue.pop() else {
+            let Some(index) = self.queue.pop() else {
                 break;
             };
-            let stage = &self.stages[place];
+            let stage = &self.stages[index];
             self.recorder.stage_started(stage)?;
-            self.stage_by_slot[seat] = Some(place);
-            begun.push((seat, place));
-            (self.on_event)(SweepEvent::StageStarted { slot: seat, stage });
+            self.stage_by_slot[slot] = Some(index);
+            assigned.push((slot, index));
+            (self.on_event)(SweepEvent::StageStarted { slot, stage });
         }
-        Ok(begun)
+        Ok(assigned)
     }
 
-    /// Divides the cores anew between the busy workers, in the middle of their stages too.
+    /// Divides the cores between the busy workers, even in the middle of their stages.
     fn rebalance_threads(&mut self) -> Result<(), SweepError> {
         let paths: Vec<Option<u64>> = self
             .stage_by_slot
             .iter()
-            .map(|doing| doing.map(|place| self.queue.longest_path_ms(place)))
+            .map(|stage| stage.map(|index| self.queue.longest_path_ms(index)))
             .collect();
         let shares = allocate_threads(self.cores, &paths);
-        let changed =
-            |seat: &usize| shares[*seat] > 0 && shares[*seat] != self.threads_by_slot[*seat];
-        let mut changed: Vec<usize> = (0..shares.len()).filter(changed).collect();
-        // Who gives threads back is told first, so that together they never have more than the cores.
-        changed.sort_by_key(|&seat| shares[seat] > self.threads_by_slot[seat]);
-        for seat in changed {
-            let threads = shares[seat];
-            self.send_request(seat, &WorkerRequest::Threads(threads))?;
-            self.threads_by_slot[seat] = threads;
-            (self.on_event)(SweepEvent::ThreadsChanged {
-                slot: seat,
-                threads,
-            });
+        let mut changed: Vec<usize> = (0..shares.len())
+            .filter(|&slot| shares[slot] > 0 && shares[slot] != self.threads_by_slot[slot])
+            .collect();
+        // Workers that lose threads come first, so the sum never exceeds the cores.
+        changed.sort_by_key(|&slot| shares[slot] > self.threads_by_slot[slot]);
+        for slot in changed {
+            let threads = shares[slot];
+            self.send_request(slot, &WorkerRequest::Threads(threads))?;
+            self.threads_by_slot[slot] = threads;
+            (self.on_event)(SweepEvent::ThreadsChanged { slot, threads });
         }
         Ok(())
     }
 
-    fn send_request(&mut self, seat: usize, order: &WorkerRequest) -> Result<(), SweepError> {
+    fn send_request(&mut self, slot: usize, request: &WorkerRequest) -> Result<(), SweepError> {
         self.pool
-            .send_request(seat, order)
+            .send_request(slot, request)
             .map_err(SweepError::SpawnWorker)
     }
 
     fn on_stop_request(&mut self) {
-        let asked = self.stop_signal.request_count().min(2);
-        if asked == self.handled_stops {
+        let requests = self.stop_signal.request_count().min(2);
+        if requests == self.handled_stops {
             return;
         }
-        self.handled_stops = asked;
-        let at_once = asked == 2;
-        for seat in (0..self.stage_by_slot.len()).filter(|&seat| self.stage_by_slot[seat].is_some())
+        self.handled_stops = requests;
+        let at_once = requests == 2;
+        for slot in (0..self.stage_by_slot.len()).filter(|&slot| self.stage_by_slot[slot].is_some())
         {
             if at_once {
-                self.pool.kill(seat);
+                self.pool.kill(slot);
             } else {
-                // The seat has a worker, so none is started and nothing can go wrong.
-                let _ = self.pool.send_request(seat, &WorkerRequest::Stop);
+                // It fails only if it has to start a worker, and this slot has one.
+                let _ = self.pool.send_request(slot, &WorkerRequest::Stop);
             }
         }
         (self.on_event)(SweepEvent::StopRequested { at_once });
     }
 
-    fn on_message(&mut self, seat: usize, heard: WorkerMessage) -> Result<(), SweepError> {
-        if matches!(heard, WorkerMessage::Exited(_)) && self.threads_by_slot[seat] != 1 {
-            // The next process in this seat begins with one thread, like every process.
-            self.threads_by_slot[seat] = 1;
-            (self.on_event)(SweepEvent::ThreadsChanged {
-                slot: seat,
-                threads: 1,
-            });
+    fn on_message(&mut self, slot: usize, message: WorkerMessage) -> Result<(), SweepError> {
+        if matches!(message, WorkerMessage::Exited(_)) && self.threads_by_slot[slot] != 1 {
+            // The next process in this slot starts with one thread, like every process.
+            self.threads_by_slot[slot] = 1;
+            (self.on_event)(SweepEvent::ThreadsChanged { slot, threads: 1 });
         }
-        // An idle worker that ends is replaced when its seat is needed again.
-        let Some(place) = self.stage_by_slot[seat] else {
+        // An idle worker that ends is replaced when its slot is needed again.
+        let Some(index) = self.stage_by_slot[slot] else {
             return Ok(());
         };
-        let stage = &self.stages[place];
-        if let WorkerMessage::Reply(WorkerReply::Event(event)) = heard {
-            (self.on_event)(SweepEvent::StageEvent {
-                slot: seat,
-                stage,
-                event,
-            });
+        let stage = &self.stages[index];
+        if let WorkerMessage::Reply(WorkerReply::Event(event)) = message {
+            (self.on_event)(SweepEvent::StageEvent { slot, stage, event });
             return Ok(());
         }
-        self.stage_by_slot[seat] = None;
-        match heard {
+        self.stage_by_slot[slot] = None;
+        match message {
             WorkerMessage::Reply(WorkerReply::Event(_)) => Ok(()),
             WorkerMessage::Reply(WorkerReply::Done(manifest)) => {
-                self.on_stage_done(seat, place, &manifest)
+                self.on_stage_done(slot, index, &manifest)
             }
             WorkerMessage::Reply(WorkerReply::Failed(reason)) => {
-                self.on_stage_failed(Some(seat), place, &reason)
+                self.on_stage_failed(Some(slot), index, &reason)
             }
-            WorkerMessage::Reply(WorkerReply::Stopped) => self.release(seat, place),
-            WorkerMessage::Exited(_) if self.handled_stops > 0 => self.release(seat, place),
-            WorkerMessage::Exited(reason) => self.on_worker_death(seat, place, &reason),
+            WorkerMessage::Reply(WorkerReply::Stopped) => self.release(slot, index),
+            WorkerMessage::Exited(_) if self.handled_stops > 0 => self.release(slot, index),
+            WorkerMessage::Exited(reason) => self.on_worker_death(slot, index, &reason),
         }
     }
 
     fn on_stage_done(
         &mut self,
-        seat: usize,
-        place: usize,
+        slot: usize,
+        index: usize,
         manifest: &StageManifest,
     ) -> Result<(), SweepError> {
-        let stage = &self.stages[place];
+        let stage = &self.stages[index];
         match self.recorder.stage_done(stage, manifest) {
             Ok(()) => {}
             Err(SweepError::BadResults { reason, .. }) => {
-                return self.on_stage_failed(Some(seat), place, &reason);
+                return self.on_stage_failed(Some(slot), index, &reason);
             }
             Err(error) => return Err(error),
         }
-        self.queue.mark_finished(place);
+        self.queue.mark_finished(index);
         self.outcome.executed += 1;
         (self.on_event)(SweepEvent::StageFinished {
-            slot: seat,
+            slot,
             stage,
             manifest,
         });
@@ -317,18 +291,18 @@ impl Coordinator<'_> {
 
     fn on_stage_failed(
         &mut self,
-        seat: Option<usize>,
-        place: usize,
+        slot: Option<usize>,
+        index: usize,
         reason: &str,
     ) -> Result<(), SweepError> {
-        let stage = &self.stages[place];
-        let lost = self.queue.mark_failed(place).len();
+        let stage = &self.stages[index];
+        let lost = self.queue.mark_failed(index).len();
         self.recorder.stage_failed(stage, reason)?;
         self.outcome
             .failed
             .insert(stage.key.clone(), reason.to_owned());
         (self.on_event)(SweepEvent::StageFailed {
-            slot: seat,
+            slot,
             stage,
             reason,
             lost,
@@ -336,34 +310,38 @@ impl Coordinator<'_> {
         Ok(())
     }
 
-    fn release(&mut self, seat: usize, place: usize) -> Result<(), SweepError> {
-        let stage = &self.stages[place];
+    fn release(&mut self, slot: usize, index: usize) -> Result<(), SweepError> {
+        let stage = &self.stages[index];
         self.recorder.stage_interrupted(stage)?;
-        (self.on_event)(SweepEvent::StageInterrupted { slot: seat, stage });
+        (self.on_event)(SweepEvent::StageInterrupted { slot, stage });
         Ok(())
     }
 
-    /// A worker died in the middle of a stage, which is tried again a few times: the machine may
-    /// have been out of memory, or somebody killed the process.
+    /// Retries the stage of a dead worker a few times: the machine may have been out of memory, or
+    /// somebody killed the process.
     fn on_worker_death(
         &mut self,
-        seat: usize,
-        place: usize,
+        slot: usize,
+        index: usize,
         reason: &str,
     ) -> Result<(), SweepError> {
-        let stage = &self.stages[place];
+        let stage = &self.stages[index];
         (self.on_event)(SweepEvent::WorkerDied {
-            slot: seat,
+            slot,
             stage,
             reason,
         });
-        let deaths = self.deaths_by_stage.entry(place).or_default();
+        let deaths = self.deaths_by_stage.entry(index).or_default();
         *deaths += 1;
-        if *deaths >= DEATHS {
-            return self.on_stage_failed(Some(seat), place, &format!("{reason}, {DEATHS} times"));
+        if *deaths >= MAX_WORKER_DEATHS {
+            return self.on_stage_failed(
+                Some(slot),
+                index,
+                &format!("{reason}, {MAX_WORKER_DEATHS} times"),
+            );
         }
         self.recorder.stage_interrupted(stage)?;
-        self.queue.put_back(place);
+        self.queue.put_back(index);
         Ok(())
     }
 }
@@ -371,12 +349,10 @@ impl Coordinator<'_> {
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::sweep::fixtures::{key_for, seconds, stages};
+    use crate::sweep::fixtures::{key_for, manifest, seconds, stages};
 
-    /// Writes down what it is told, one word per call.
+    /// Records one line per call.
     #[derive(Default)]
     struct TestRecorder {
         lines: Vec<String>,
@@ -384,8 +360,8 @@ mod tests {
     }
 
     impl TestRecorder {
-        fn note(&mut self, what: &str, stage: &StageNode) {
-            self.lines.push(format!("{what} {}", stage.label));
+        fn note(&mut self, event: &str, stage: &StageNode) {
+            self.lines.push(format!("{event} {}", stage.label));
         }
     }
 
@@ -422,7 +398,7 @@ mod tests {
         }
     }
 
-    /// A worker that does what a stage's label says.
+    /// A worker that acts by a stage's label.
     const SCRIPT: &str = r#"
         while read -r line; do
             key=$(printf '%s' "$line" | sed 's/^{"stage":{"key":"\([^"]*\)".*/\1/')
@@ -446,22 +422,31 @@ mod tests {
         }
     }
 
-    /// Runs the stages with one job; asks for `stops` stops as soon as a worker waits.
-    fn diary(rows: &[(&str, &str, f64)], stops: usize) -> (String, ScheduleOutcome) {
+    /// Runs all stages with `jobs` workers.
+    fn run_all(
+        stages: &[StageNode],
+        recorder: &mut TestRecorder,
+        jobs: usize,
+        stop: &StopSignal,
+        watch: &mut dyn FnMut(SweepEvent<'_>),
+    ) -> ScheduleOutcome {
         let folder = tempfile::tempdir().unwrap();
-        let stages = stages(rows);
-        let work = ScheduleInput {
-            stages: &stages,
-            open_seconds: seconds(&stages),
+        let input = ScheduleInput {
+            stages,
+            open_seconds: seconds(stages),
             published: BTreeMap::new(),
         };
+        run(&input, recorder, command(&folder), jobs, stop, watch).unwrap()
+    }
+
+    /// Runs the stages with one job; requests `stops` stops as soon as a worker waits.
+    fn diary(rows: &[(&str, &str, f64)], stops: usize) -> (String, ScheduleOutcome) {
         let (stop, mut diary) = (StopSignal::default(), TestRecorder::default());
-        let mut watch = |news: SweepEvent<'_>| {
-            if matches!(news, SweepEvent::StageEvent { .. }) {
+        let outcome = run_all(&stages(rows), &mut diary, 1, &stop, &mut |event| {
+            if matches!(event, SweepEvent::StageEvent { .. }) {
                 (0..stops).for_each(|_| stop.request());
             }
-        };
-        let outcome = run(&work, &mut diary, command(&folder), 1, &stop, &mut watch).unwrap();
+        });
         (diary.lines.join("\n"), outcome)
     }
 
@@ -486,7 +471,6 @@ mod tests {
 
     #[test]
     fn several_workers_respect_the_order_too() {
-        let folder = tempfile::tempdir().unwrap();
         let stages = stages(&[
             ("a", "", 1.0),
             ("b", "a", 1.0),
@@ -494,84 +478,65 @@ mod tests {
             ("d", "b c", 1.0),
             ("e", "", 1.0),
         ]);
-        let work = ScheduleInput {
-            stages: &stages,
-            open_seconds: seconds(&stages),
-            published: BTreeMap::new(),
-        };
         let mut diary = TestRecorder::default();
-        let outcome = run(
-            &work,
-            &mut diary,
-            command(&folder),
-            3,
-            &StopSignal::default(),
-            &mut |_| {},
-        )
-        .unwrap();
+        let outcome = run_all(&stages, &mut diary, 3, &StopSignal::default(), &mut |_| {});
         assert_eq!(outcome.executed, 5);
-        let at = |line: &str| diary.lines.iter().position(|found| found == line).unwrap();
-        assert!(at("done a") < at("started b") && at("done a") < at("started c"));
-        assert!(at("done b").max(at("done c")) < at("started d"));
+        let [a_done, b_started, c_started, b_done, c_done, d_started] = [
+            "done a",
+            "started b",
+            "started c",
+            "done b",
+            "done c",
+            "started d",
+        ]
+        .map(|line| diary.lines.iter().position(|other| other == line).unwrap());
+        assert!(a_done < b_started && a_done < c_started);
+        assert!(b_done.max(c_done) < d_started);
     }
 
     #[test]
     fn a_lone_stage_has_all_cores_and_gives_them_back() {
-        let folder = tempfile::tempdir().unwrap();
         let stages = stages(&[
             ("a", "", 1.0),
             ("b", "a", 1.0),
             ("c", "a", 1.0),
             ("d", "b c", 1.0),
         ]);
-        let work = ScheduleInput {
-            stages: &stages,
-            open_seconds: seconds(&stages),
-            published: BTreeMap::new(),
-        };
         let (mut lines, mut threads, mut busy) = (Vec::new(), [1, 1], [false, false]);
-        let mut watch = |news: SweepEvent<'_>| match news {
-            SweepEvent::StageStarted { slot: seat, stage } => {
-                busy[seat] = true;
-                lines.push(format!("{seat} begins {}", stage.label));
-            }
-            SweepEvent::StageFinished { slot: seat, .. } => busy[seat] = false,
-            SweepEvent::ThreadsChanged {
-                slot: seat,
-                threads: count,
-            } => {
-                threads[seat] = count;
-                let used: usize = (0..2)
-                    .filter(|&seat| busy[seat])
-                    .map(|seat| threads[seat])
-                    .sum();
-                assert!(used <= 2, "{used} threads on 2 cores");
-                lines.push(format!("{seat} has {count}"));
-            }
-            _ => {}
-        };
-        let mut diary = TestRecorder::default();
-        let outcome = run(
-            &work,
-            &mut diary,
-            command(&folder),
+        let outcome = run_all(
+            &stages,
+            &mut TestRecorder::default(),
             2,
             &StopSignal::default(),
-            &mut watch,
-        )
-        .unwrap();
-        assert_eq!(outcome.executed, 4);
-        assert_eq!(
-            lines[..5],
-            [
-                "0 begins a",
-                "0 has 2",
-                "0 begins b",
-                "1 begins c",
-                "0 has 1"
-            ]
+            &mut |event| match event {
+                SweepEvent::StageStarted { slot, stage } => {
+                    busy[slot] = true;
+                    lines.push(format!("{slot} begins {}", stage.label));
+                }
+                SweepEvent::StageFinished { slot, .. } => busy[slot] = false,
+                SweepEvent::ThreadsChanged {
+                    slot,
+                    threads: count,
+                } => {
+                    threads[slot] = count;
+                    let in_use = (0..2).filter(|&slot| busy[slot]);
+                    let used: usize = in_use.map(|slot| threads[slot]).sum();
+                    assert!(used <= 2, "{used} threads on 2 cores");
+                    lines.push(format!("{slot} has {count}"));
+                }
+                _ => {}
+            },
         );
-        // Before `d`, while `b` goes on without `c`, or with it.
+        assert_eq!(outcome.executed, 4);
+        let first = [
+            "0 begins a",
+            "0 has 2",
+            "0 begins b",
+            "1 begins c",
+            "0 has 1",
+        ];
+        assert_eq!(lines[..5], first);
+        // Before `d`, while `b` runs without `c`, or with it.
         assert!(lines[5..].contains(&"0 has 2".to_owned()), "{lines:?}");
     }
 
@@ -636,18 +601,10 @@ mod tests {
     fn what_was_published_before_a_kill_is_written_down_and_not_executed() {
         let folder = tempfile::tempdir().unwrap();
         let stages = stages(&[("a", "", 1.0), ("b", "a", 1.0)]);
-        let manifest = StageManifest {
-            key: key_for("a"),
-            artifacts: Vec::new(),
-            seconds: 1.0,
-            peak_bytes: None,
-            counts: json!({}),
-            origin: json!({}),
-        };
         let work = ScheduleInput {
             stages: &stages,
             open_seconds: seconds(&stages[1..]),
-            published: BTreeMap::from([(key_for("a"), manifest)]),
+            published: BTreeMap::from([(key_for("a"), manifest(&key_for("a"), 1.0))]),
         };
         let mut diary = TestRecorder::default();
         let outcome = run(
@@ -665,26 +622,12 @@ mod tests {
 
     #[test]
     fn results_that_cannot_be_read_fail_their_stage_alone() {
-        let folder = tempfile::tempdir().unwrap();
         let stages = stages(&[("a", "", 2.0), ("b", "a", 1.0), ("c", "", 1.0)]);
-        let work = ScheduleInput {
-            stages: &stages,
-            open_seconds: seconds(&stages),
-            published: BTreeMap::new(),
-        };
         let mut diary = TestRecorder {
             unreadable: Some("a"),
             ..TestRecorder::default()
         };
-        let outcome = run(
-            &work,
-            &mut diary,
-            command(&folder),
-            1,
-            &StopSignal::default(),
-            &mut |_| {},
-        )
-        .unwrap();
+        let outcome = run_all(&stages, &mut diary, 1, &StopSignal::default(), &mut |_| {});
         assert_eq!(
             diary.lines,
             ["started a", "failed a: cut short", "started c", "done c"]

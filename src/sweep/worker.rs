@@ -1,7 +1,4 @@
-//! The life of a worker process: take an order, execute the stage, say what came of it.
-//!
-//! Hides how orders arrive while a stage is being executed. Opens no database and knows nothing
-//! of the other workers.
+//! The loop of a worker process: receive a request, execute the stage, reply.
 
 use std::any::Any;
 use std::io::{self, BufRead, Write};
@@ -18,13 +15,13 @@ use crate::pipeline::{StageError, StageManifest, StageNode, Workspace, execute_s
 
 use super::protocol::{WorkerReply, WorkerRequest, receive, send};
 
-/// Progress is told at most this often; a terminal shows no more.
+/// Shortest time between two progress events; a terminal shows no more.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Serves orders from `input` until it ends, answering on `output`.
+/// Serves requests from `input` until it ends; replies on `output`.
 ///
-/// `orphaned` is called on another thread as soon as `input` ends, even in the middle of a stage:
-/// the coordinator is gone then, and a worker that went on would race with that of the next sweep.
+/// Another thread calls `orphaned` as soon as `input` ends, even in the middle of a stage: the
+/// coordinator is gone then, and this worker would race with that of the next sweep.
 ///
 /// # Errors
 /// If `output` is closed.
@@ -34,16 +31,19 @@ pub fn serve(
     output: &mut impl Write,
     orphaned: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
-    // One number for the life of the process: whoever works reads it, the listener changes it.
+    // One number for the whole process: stages read it, the reader of requests changes it.
     let threads = Threads::default();
-    let perform = |stage: &StageNode, observer: &mut dyn Observer| {
-        execute_stage(stage, workspace, &threads, observer)
-    };
-    serve_with(perform, &threads, input, output, orphaned)
+    serve_with(
+        |stage, observer| execute_stage(stage, workspace, &threads, observer),
+        &threads,
+        input,
+        output,
+        orphaned,
+    )
 }
 
 fn serve_with<W: Write>(
-    mut perform: impl FnMut(&StageNode, &mut dyn Observer) -> Result<StageManifest, StageError>,
+    mut execute: impl FnMut(&StageNode, &mut dyn Observer) -> Result<StageManifest, StageError>,
     threads: &Threads,
     input: impl BufRead + Send + 'static,
     output: &mut W,
@@ -51,13 +51,13 @@ fn serve_with<W: Write>(
 ) -> io::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     for stage in read_requests(input, Arc::clone(&stop), threads.clone(), orphaned) {
-        let mut voice = EventSender {
+        let mut events = EventSender {
             output: &mut *output,
             stop: &stop,
             last_progress: None,
             write_error: None,
         };
-        let answer = match catch_unwind(AssertUnwindSafe(|| perform(&stage, &mut voice))) {
+        let reply = match catch_unwind(AssertUnwindSafe(|| execute(&stage, &mut events))) {
             Ok(Ok(manifest)) => WorkerReply::Done(manifest),
             Ok(Err(StageError::Stopped)) => WorkerReply::Stopped,
             Ok(Err(error)) => WorkerReply::Failed(error.to_string()),
@@ -65,16 +65,16 @@ fn serve_with<W: Write>(
                 WorkerReply::Failed(format!("this is a bug: {}", panic_message(panic.as_ref())))
             }
         };
-        if let Some(error) = voice.write_error {
+        if let Some(error) = events.write_error {
             return Err(error);
         }
-        send(output, &answer)?;
+        send(output, &reply)?;
     }
     Ok(())
 }
 
-/// Reads orders on a thread of its own, so that a stop, another number of threads and the
-/// coordinator's end are noticed while a stage is being executed.
+/// Reads requests on another thread, so that a stop, another number of threads and the end of the
+/// coordinator have an effect in the middle of a stage.
 fn read_requests(
     mut input: impl BufRead + Send + 'static,
     stop: Arc<AtomicBool>,
@@ -83,8 +83,8 @@ fn read_requests(
 ) -> Receiver<StageNode> {
     let (sender, stages) = channel();
     thread::spawn(move || {
-        while let Some(order) = receive(&mut input) {
-            match order {
+        while let Some(request) = receive(&mut input) {
+            match request {
                 WorkerRequest::Stop => stop.store(true, Ordering::SeqCst),
                 WorkerRequest::Threads(count) => threads.set_count(count),
                 WorkerRequest::Stage(stage) => {
@@ -99,7 +99,7 @@ fn read_requests(
     stages
 }
 
-/// Hands a stage's events to the coordinator.
+/// Sends a stage's events to the coordinator.
 struct EventSender<'a, W> {
     output: &'a mut W,
     stop: &'a AtomicBool,
@@ -108,8 +108,8 @@ struct EventSender<'a, W> {
 }
 
 impl<W> EventSender<'_, W> {
-    /// Whether an event is worth a line: points are read from the stage's files afterwards, and
-    /// progress is told at intervals, its end always.
+    /// Whether to send an event: notes always, progress at intervals and at its end, points never,
+    /// since the stage's files hold them.
     fn should_send(&mut self, event: &StageEvent) -> bool {
         match event {
             StageEvent::Point(_) => false,
@@ -117,7 +117,7 @@ impl<W> EventSender<'_, W> {
             StageEvent::Progress { done, total, .. } => {
                 let due = self
                     .last_progress
-                    .is_none_or(|told| told.elapsed() >= PROGRESS_INTERVAL);
+                    .is_none_or(|last| last.elapsed() >= PROGRESS_INTERVAL);
                 if due {
                     self.last_progress = Some(Instant::now());
                 }
@@ -152,12 +152,10 @@ mod tests {
     use std::io::{BufReader, Read};
     use std::sync::mpsc::Sender;
 
-    use serde_json::json;
-
     use super::*;
-    use crate::sweep::fixtures::stages;
+    use crate::sweep::fixtures::{manifest, stages};
 
-    /// An input that gives what is sent to it and ends when the sender is dropped.
+    /// An input that yields the sent bytes and ends when the sender is dropped.
     struct ChannelReader(Receiver<Vec<u8>>, Vec<u8>);
 
     impl Read for ChannelReader {
@@ -172,48 +170,49 @@ mod tests {
         }
     }
 
-    fn order(sender: &Sender<Vec<u8>>, order: &WorkerRequest) {
+    fn request(sender: &Sender<Vec<u8>>, request: &WorkerRequest) {
         let mut line = Vec::new();
-        send(&mut line, order).unwrap();
+        send(&mut line, request).unwrap();
         sender.send(line).unwrap();
     }
 
-    fn manifest(stage: &StageNode) -> StageManifest {
-        StageManifest {
-            key: stage.key.clone(),
-            artifacts: Vec::new(),
-            seconds: 1.0,
-            peak_bytes: None,
-            counts: json!({}),
-            origin: json!({}),
-        }
+    fn request_stage(sender: &Sender<Vec<u8>>, label: &str) {
+        let stage = stages(&[(label, "", 1.0)]).remove(0);
+        request(sender, &WorkerRequest::Stage(Box::new(stage)));
+    }
+
+    /// Serves `execute` until `requests` end; returns the replies.
+    fn serve_all(
+        execute: impl FnMut(&StageNode, &mut dyn Observer) -> Result<StageManifest, StageError>,
+        threads: &Threads,
+        requests: Receiver<Vec<u8>>,
+        orphaned: impl FnOnce() + Send + 'static,
+    ) -> Vec<WorkerReply> {
+        let mut output = Vec::new();
+        let input = BufReader::new(ChannelReader(requests, Vec::new()));
+        serve_with(execute, threads, input, &mut output, orphaned).unwrap();
+        let mut output = output.as_slice();
+        std::iter::from_fn(|| receive(&mut output)).collect()
     }
 
     /// Serves stages with the given labels, one after the other, and returns the answers.
     fn answers(
         labels: &[&str],
-        perform: impl FnMut(&StageNode, &mut dyn Observer) -> Result<StageManifest, StageError>,
+        execute: impl FnMut(&StageNode, &mut dyn Observer) -> Result<StageManifest, StageError>,
     ) -> Vec<WorkerReply> {
-        let (sender, receiver) = channel();
+        let (sender, requests) = channel();
         for label in labels {
-            order(
-                &sender,
-                &WorkerRequest::Stage(Box::new(stages(&[(label, "", 1.0)]).remove(0))),
-            );
+            request_stage(&sender, label);
         }
         drop(sender);
-        let mut output = Vec::new();
-        let input = BufReader::new(ChannelReader(receiver, Vec::new()));
-        serve_with(perform, &Threads::default(), input, &mut output, || {}).unwrap();
-        let mut output = output.as_slice();
-        std::iter::from_fn(|| receive(&mut output)).collect()
+        serve_all(execute, &Threads::default(), requests, || {})
     }
 
     #[test]
     fn a_panic_is_an_answer_and_the_worker_lives_on() {
         let answers = answers(&["bad", "good"], |stage, _| {
             assert!(stage.label != "bad", "the number was {}", 3);
-            Ok(manifest(stage))
+            Ok(manifest(&stage.key, 1.0))
         });
         assert_eq!(
             answers[0],
@@ -221,23 +220,26 @@ mod tests {
         );
         assert_eq!(
             answers[1],
-            WorkerReply::Done(manifest(&stages(&[("good", "", 1.0)])[0]))
+            WorkerReply::Done(manifest(&stages(&[("good", "", 1.0)])[0].key, 1.0))
         );
     }
 
-    #[test]
-    fn progress_is_thinned_out_but_its_end_is_told() {
-        let progress = |done| StageEvent::Progress {
+    fn progress(done: u64) -> StageEvent {
+        StageEvent::Progress {
             done,
             total: 50,
             unit: "steps".to_owned(),
             tokens: 0,
             loss: None,
-        };
+        }
+    }
+
+    #[test]
+    fn progress_is_thinned_out_but_its_end_is_told() {
         let answers = answers(&["a"], |stage, observer| {
             (1..=50).for_each(|done| observer.on_event(progress(done)));
             observer.on_event(StageEvent::Note("slow disk".to_owned()));
-            Ok(manifest(stage))
+            Ok(manifest(&stage.key, 1.0))
         });
         assert_eq!(answers.first(), Some(&WorkerReply::Event(progress(1))));
         assert_eq!(answers[answers.len() - 3], WorkerReply::Event(progress(50)));
@@ -251,71 +253,69 @@ mod tests {
     #[test]
     fn a_stop_reaches_a_stage_that_is_being_executed() {
         let (sender, receiver) = channel();
-        order(
-            &sender,
-            &WorkerRequest::Stage(Box::new(stages(&[("endless", "", 1.0)]).remove(0))),
-        );
+        request_stage(&sender, "endless");
         let mut sender = Some(sender);
-        let mut output = Vec::new();
-        let endless = |_: &StageNode, observer: &mut dyn Observer| {
-            if let Some(sender) = sender.take() {
-                order(&sender, &WorkerRequest::Stop);
-            }
-            while !observer.stop_requested() {
-                thread::yield_now();
-            }
-            Err(StageError::Stopped)
-        };
-        let input = BufReader::new(ChannelReader(receiver, Vec::new()));
-        serve_with(endless, &Threads::default(), input, &mut output, || {}).unwrap();
-        assert_eq!(receive(&mut output.as_slice()), Some(WorkerReply::Stopped));
+        let replies = serve_all(
+            |_, observer| {
+                if let Some(sender) = sender.take() {
+                    request(&sender, &WorkerRequest::Stop);
+                }
+                while !observer.stop_requested() {
+                    thread::yield_now();
+                }
+                Err(StageError::Stopped)
+            },
+            &Threads::default(),
+            receiver,
+            || {},
+        );
+        assert_eq!(replies.first(), Some(&WorkerReply::Stopped));
     }
 
     #[test]
     fn another_number_of_threads_reaches_a_stage_that_is_being_executed() {
         let (sender, receiver) = channel();
-        order(&sender, &WorkerRequest::Threads(2));
-        order(
-            &sender,
-            &WorkerRequest::Stage(Box::new(stages(&[("long", "", 1.0)]).remove(0))),
-        );
+        request(&sender, &WorkerRequest::Threads(2));
+        request_stage(&sender, "long");
         let mut sender = Some(sender);
         let (threads, mut seen) = (Threads::default(), Vec::new());
         let shared = threads.clone();
-        let long = |stage: &StageNode, _: &mut dyn Observer| {
-            seen.push(shared.count());
-            if let Some(sender) = sender.take() {
-                order(&sender, &WorkerRequest::Threads(3));
-            }
-            while shared.count() == 2 {
-                thread::yield_now();
-            }
-            seen.push(shared.count());
-            Ok(manifest(stage))
-        };
-        let input = BufReader::new(ChannelReader(receiver, Vec::new()));
-        serve_with(long, &threads, input, &mut Vec::new(), || {}).unwrap();
+        serve_all(
+            |stage, _| {
+                seen.push(shared.count());
+                if let Some(sender) = sender.take() {
+                    request(&sender, &WorkerRequest::Threads(3));
+                }
+                while shared.count() == 2 {
+                    thread::yield_now();
+                }
+                seen.push(shared.count());
+                Ok(manifest(&stage.key, 1.0))
+            },
+            &threads,
+            receiver,
+            || {},
+        );
         assert_eq!(seen, [2, 3]);
     }
 
     #[test]
     fn the_end_of_the_coordinator_is_noticed_in_the_middle_of_a_stage() {
         let (sender, receiver) = channel();
-        order(
-            &sender,
-            &WorkerRequest::Stage(Box::new(stages(&[("endless", "", 1.0)]).remove(0))),
-        );
+        request_stage(&sender, "endless");
         let (orphaned, noticed) = channel();
         let mut sender = Some(sender);
-        let wait = |stage: &StageNode, _: &mut dyn Observer| {
-            drop(sender.take());
-            noticed
-                .recv_timeout(Duration::from_secs(20))
-                .expect("orphaned is called at once");
-            Ok(manifest(stage))
-        };
-        let input = BufReader::new(ChannelReader(receiver, Vec::new()));
-        let orphaned = move || orphaned.send(()).unwrap();
-        serve_with(wait, &Threads::default(), input, &mut Vec::new(), orphaned).unwrap();
+        serve_all(
+            |stage, _| {
+                drop(sender.take());
+                noticed
+                    .recv_timeout(Duration::from_secs(20))
+                    .expect("orphaned is called at once");
+                Ok(manifest(&stage.key, 1.0))
+            },
+            &Threads::default(),
+            receiver,
+            move || orphaned.send(()).unwrap(),
+        );
     }
 }

@@ -11,12 +11,12 @@ pub struct TrainConfig {
     /// Passes over the examples.
     pub epochs: u32,
     /// Targets per optimizer step (a dialogue with two trained attempts counts as two).
-    #[serde(rename = "batch", alias = "batch_size")]
+    #[serde(rename = "batch")]
     pub batch_size: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Part of all steps over which the rate rises from 0.
-    #[serde(rename = "warmup", alias = "warmup_ratio")]
+    #[serde(rename = "warmup")]
     pub warmup_ratio: f64,
     /// The rate at the end of the cosine, as a part of the peak.
     pub final_rate: f64,
@@ -27,7 +27,7 @@ pub struct TrainConfig {
     /// `AdamW` beta 2.
     pub beta2: f64,
     /// Global gradient norm is clipped to this; 0 switches clipping off.
-    #[serde(rename = "clip", alias = "max_grad_norm")]
+    #[serde(rename = "clip")]
     pub max_grad_norm: f64,
     /// Low-rank adapters that are trained in place of all weights.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -16,15 +16,15 @@ pub struct GrpoConfig {
     /// How often problems are drawn and answered.
     pub iterations: u32,
     /// Problems of one iteration.
-    #[serde(rename = "problems", alias = "batch_problems")]
+    #[serde(rename = "problems")]
     pub batch_problems: usize,
     /// G: episodes of each problem.
-    #[serde(rename = "samples", alias = "group_size")]
+    #[serde(rename = "samples")]
     pub group_size: u32,
     /// Turns of each episode.
     pub turns: u32,
     /// Optimizer steps on the episodes of one iteration.
-    #[serde(rename = "passes", alias = "updates_per_batch")]
+    #[serde(rename = "passes")]
     pub updates_per_batch: u32,
     /// Peak learning rate.
     pub learning_rate: f64,
@@ -37,7 +37,7 @@ pub struct GrpoConfig {
     /// γ: how much a turn is credited with the next turn's credit.
     pub discount: f64,
     /// What an attempt earns in which no answer can be read.
-    #[serde(rename = "unreadable", alias = "unreadable_reward")]
+    #[serde(rename = "unreadable")]
     pub unreadable_reward: f64,
 }
 
@@ -89,10 +89,10 @@ pub struct ScoreConfig {
     /// The same in stage II.
     pub stage_two: u32,
     /// Problems of one iteration.
-    #[serde(rename = "problems", alias = "batch_problems")]
+    #[serde(rename = "problems")]
     pub batch_problems: usize,
     /// G: episodes of each problem.
-    #[serde(rename = "samples", alias = "group_size")]
+    #[serde(rename = "samples")]
     pub group_size: u32,
     /// Peak learning rate of both stages.
     pub learning_rate: f64,
@@ -105,7 +105,7 @@ pub struct ScoreConfig {
     /// γ: how much turn 1 is credited with the reward of turn 2.
     pub discount: f64,
     /// What an attempt earns in which no answer can be read.
-    #[serde(rename = "unreadable", alias = "unreadable_reward")]
+    #[serde(rename = "unreadable")]
     pub unreadable_reward: f64,
 }
 

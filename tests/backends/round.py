@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""Whether a backend does what `flex` does: conformance, then small RISE rounds on both.
+"""Compares a backend with `flex`: conformance, then small RISE rounds on both.
 
     cargo build --release --features wgpu
     python3 tests/backends/round.py --backend wgpu [--gsm8k FOLDER]
 
-The first round is on generated problems. With the folder of GSM8K's `train.jsonl` and `test.jsonl` there is a second one
-on these, as a user has it: a model is trained on `flex` and exported, and both sides begin with the folder in Hugging
-Face's layout that comes of it.
+The first round is on generated problems. `--gsm8k` adds a round on GSM8K's `train.jsonl` and `test.jsonl`, as a user
+would run it: `flex` trains and exports a model, and both sides start from the exported folder in Hugging Face's layout.
 
-Needs nothing but Python and a program with the backend. Without a graphics card, `wgpu` takes Mesa's
-software driver; on Debian and Ubuntu that is `apt-get install mesa-vulkan-drivers libvulkan1`.
+It needs only Python and a program with the backend. Without a graphics card, `wgpu` uses Mesa's software driver
+(`apt-get install mesa-vulkan-drivers libvulkan1` on Debian and Ubuntu).
 
-Sums are rounded in another order there, so a sampled token may differ, and from then on a whole
-attempt, and what is trained on it. Scores are shares of 100 problems (of 200 samples each), or 40 of GSM8K, and may be
-TOLERANCE apart; the loss of the first training step, before anything has drifted far, LOSS of itself. A model as small as
-this solves next to nothing of GSM8K: what is compared there is above all how often an answer can be read, and the loss. `--backend flex` compares `flex` with itself, which has to give no difference at all.
+Another backend rounds sums in another order, so a sampled token may differ. Then the attempt and its training differ
+too. Scores are shares of 100 problems (200 samples each), or of 40 of GSM8K, and may differ by TOLERANCE. The loss of the
+first training step may differ by the fraction LOSS, because little has drifted by then. So small a model solves almost
+nothing of GSM8K: that round compares the share of readable answers, and the loss. `--backend flex` compares `flex` with
+itself and must find no difference.
 """
 
 import argparse
@@ -33,7 +33,7 @@ KINDS = ["base", "collect", "train", "evaluate"]
 
 
 def run(program, *arguments, folder=HERE):
-    """Runs the program and passes on its words, with paths as seen from `folder`; whether it ended well."""
+    """Runs the program and prints its output, with paths relative to `folder`; returns whether it succeeded."""
     print(f"$ rise-lab {' '.join(arguments)}".replace(f"{folder}/", ""), flush=True)
     ran = subprocess.run([program, *arguments], stdout=subprocess.PIPE, text=True)
     print(ran.stdout.replace(f"{folder}/", ""), end="", flush=True)
@@ -48,7 +48,7 @@ def query(program, store, sql):
 
 
 def sweep(program, store, backend, file, settings=()):
-    """One RISE round on a backend: its scores, its first loss, seconds and tokens of its stages."""
+    """One RISE round on a backend: scores, first loss, and seconds and tokens of its stages."""
     print(f"$ rise-lab sweep tests/backends/{file} --backend {backend} --jobs 1", flush=True)
     began = time.monotonic()
     command = [program, "--store", store, "sweep", str(HERE / file), "--backend", backend, "--jobs", "1", "--no-report"]
@@ -66,7 +66,7 @@ def sweep(program, store, backend, file, settings=()):
 
 
 def exported(program, folder, data):
-    """A checkpoint in Hugging Face's layout that was trained here on GSM8K."""
+    """A checkpoint in Hugging Face's layout, trained here on GSM8K."""
     recipe, checkpoint = folder / "reader.toml", folder / "checkpoint"
     text = (HERE / "models" / "reader.toml").read_text()
     recipe.write_text(text.replace('path = "data"', f"path = {json.dumps(data)}"))
@@ -78,7 +78,7 @@ def exported(program, folder, data):
 
 
 def compare(ours, theirs, backend):
-    """Prints both side by side; whether everything is within its tolerance."""
+    """Prints both sides; returns whether every difference is within its tolerance."""
     fine = True
     print(f"\n{'checkpoint':12}{'metric':14}{'flex':>8}{backend:>10}{'apart':>8}")
     for place in sorted(ours["scores"]):
@@ -100,10 +100,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", default=str(HERE.parents[1] / "target/release/rise-lab"))
     parser.add_argument("--backend", default="wgpu")
-    parser.add_argument("--gsm8k", type=Path, help="the folder of GSM8K's files")
+    parser.add_argument("--gsm8k", type=Path, help="folder of GSM8K's files")
     arguments = parser.parse_args()
     program = str(Path(arguments.program).resolve())
-    # The rounds are in 32 bits; whether the device has 16 as well decides nothing here.
+    # The rounds are in 32 bits, so 16-bit support does not matter here.
     fine = run(program, "backends") and run(program, "backends", "check", arguments.backend, "--precision", "f32")
     sides = ["flex", arguments.backend]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,12 +1,12 @@
 """Trains adapters on an exported base with the program, and compares them in PEFT with the merged export.
 
-Run from the root of the repository, in the environment that README.md describes (and peft), with a program that is built:
+Run it in the root of the repository, in the environment of README.md with peft, on a built program:
 
     /tmp/golden/bin/python tests/golden/adapters.py target/release/rise-lab
 
-The base is `weak`, exported; one small RISE round trains adapters of rank 8 on all projections. PEFT loads them from the folder of the
-training's stage onto the exported base; `rise-lab model export` merges them. Both give logits for the same dialogue. What is printed is
-`adapters.log`.
+The base is `weak`, exported; one small RISE round trains adapters of rank 8 on all projections. PEFT loads them from the
+folder of the training stage onto the exported base, and `rise-lab model export` merges them. The program compares their
+logits on one dialogue. Its output is `adapters.log`.
 """
 
 import json

@@ -1,12 +1,12 @@
-"""Makes tiny checkpoints of every architecture with transformers, and what transformers computes with them.
+"""Writes tiny checkpoints of every architecture with transformers, and the results that transformers computes with them.
 
-Run from the root of the repository, in the environment that README.md describes:
+Run it in the root of the repository, in the environment of README.md:
 
     /tmp/golden/bin/python tests/golden/architectures.py
 
-Each folder in `architectures/` is what `save_pretrained` writes, with `golden.json` and `gradients.safetensors` beside it.
+Each folder in `architectures/` is what `save_pretrained` writes, with `golden.json` and `gradients.safetensors` added.
 Seeds are fixed and everything runs on the CPU in float32. Matrices have a standard deviation of 0.3, so that attention is
-far from uniform; gains and biases are random too, so that leaving one out is seen.
+far from uniform; gains and biases are random too, so that a missing one shows.
 """
 
 import json

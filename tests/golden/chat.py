@@ -1,14 +1,14 @@
-"""Makes small tokenizers with chat templates, and what transformers makes of dialogues with them.
+"""Writes small tokenizers with chat templates, and the tokens that transformers makes of dialogues with them.
 
-Run from the root of the repository, in the environment that README.md describes:
+Run it in the root of the repository, in the environment of README.md:
 
     /tmp/golden/bin/python tests/golden/chat.py
 
-The templates are in the forms that the models named here are known by: with and without the end of sequence behind an
-answer, with and without a system text of their own, with refusals, with what is said about tools, and with line ends
-between blocks. The vocabularies are tiny; special tokens have the models' names, and tokenizers are of the models' kinds:
-bytes that are merged, or SentencePiece's, which writes spaces as `\u2581`, puts one before a text, falls back to bytes, and
-puts the first token before whatever is not a dialogue.
+The templates have the forms of the named models: with and without an end of sequence after an answer, with and without
+a default system text, with exceptions, with text about tools, and with line ends between blocks. The vocabularies are
+tiny. Special tokens have the models' names, and tokenizers have the models' kinds: merged bytes, or SentencePiece.
+SentencePiece writes spaces as `\u2581`, puts one before a text, falls back to bytes, and puts the first token before a text
+that is not a dialogue.
 """
 
 import json
@@ -177,7 +177,7 @@ def sentencepiece(special, bos, spaces):
     return inner
 
 
-# How a space gets before a text: before each stretch between special tokens, or before the first one alone.
+# The space before a text: before each span between special tokens, or before the first span only.
 MARKED = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
 SPACES = {
     "llama-2": lambda: {"normalizer": MARKED},

@@ -1,14 +1,14 @@
-"""Exports the shipped base with the program and writes down what transformers computes with it.
+"""Exports the shipped base with the program, and writes the results that transformers computes with it.
 
-Run from the root of the repository, in the environment that README.md describes, with a program that is built:
+Run it in the root of the repository, in the environment of README.md, on a built program:
 
     /tmp/golden/bin/python tests/golden/export.py target/release/rise-lab
 
-Three things are compared on the way, and told: the conversations of `rise-lab model chat` with transformers' own greedy
-ones, texts and lengths of prompts, over several turns, for the export in one file, in shards, and in 16 bits; the token
-ids of `apply_chat_template` with those of rise-lab; and, where llama-cpp-python is there, llama.cpp's greedy
-continuations of the same token ids. `export.json` is for the Rust tests: ids, log-probabilities and logits of the plain
-model, and those of the same model with the adapters of `export.safetensors`, which are merged here by `W + scale B A`.
+It prints three comparisons. The first is between `rise-lab model chat` and transformers' greedy conversations, in texts
+and prompt lengths over several turns, for the export in one file, in shards, and in 16 bits. The second is between token
+ids of `apply_chat_template` and of rise-lab. The third needs llama-cpp-python: llama.cpp's greedy continuations of the same
+token ids. `export.json` is for the Rust tests: ids, log-probabilities and logits of the plain model, and of the same model
+with the adapters of `export.safetensors`, merged by `W + scale B A`.
 """
 
 import copy
@@ -47,7 +47,7 @@ def ids_of(tokenizer, messages):
 
 @torch.no_grad()
 def greedy(model, ids):
-    """The continuation, up to a token that ends an attempt as `generation_config.json` says."""
+    """The continuation, up to a stop token of `generation_config.json`."""
     config = copy.deepcopy(model.generation_config)
     config.update(do_sample=False, max_new_tokens=NEW, temperature=None, top_k=None, top_p=None)
     out = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), generation_config=config)
@@ -55,7 +55,7 @@ def greedy(model, ids):
 
 
 def dialogues(model, tokenizer):
-    """Every conversation turn by turn: messages, ids, what is written, and its text."""
+    """Every conversation turn by turn: messages, ids, continuation, and its text."""
     for question in QUESTIONS:
         messages = [{"role": "user", "content": question.strip().splitlines()[0]}]
         for _ in range(TURNS):
@@ -67,7 +67,7 @@ def dialogues(model, tokenizer):
 
 
 def spoken(program, source):
-    """What `rise-lab model chat` answers, and how many tokens it was shown."""
+    """The answer of `rise-lab model chat`, and the number of prompt tokens."""
     lines = "".join(q.strip().splitlines()[0] + "\n" + "/retry\n" * (TURNS - 1) + "/new\n" for q in QUESTIONS)
     arguments = ["model", "chat", str(source), "--temperature", "0", "--max-tokens", str(NEW), "--format", "json", "--retry", "incorrect"]
     arguments += ["--repeat-question", "false"]
@@ -78,7 +78,7 @@ def spoken(program, source):
 
 @torch.no_grad()
 def numbers(model, sequences):
-    """Log-probabilities of the tokens that came, and the logits behind the last one."""
+    """Log-probabilities of the tokens, and the logits after the last one."""
     out = []
     for ids in sequences:
         logits = model.double()(torch.tensor([ids])).logits[0]
@@ -93,7 +93,7 @@ def rounded(values):
 
 
 def adapted(model):
-    """Adds random adapters to every projection; gives them in PEFT's shapes."""
+    """Adds random adapters to every projection; returns them in PEFT's shapes."""
     draws = torch.Generator().manual_seed(SEED)
     adapters = {}
     for name, parameter in model.named_parameters():
@@ -108,7 +108,7 @@ def adapted(model):
 
 
 def llama_cpp(folder, model, sequences, expected):
-    """Greedy continuations by llama.cpp of the same token ids."""
+    """llama.cpp's greedy continuations of the same token ids."""
     try:
         import llama_cpp
     except ImportError:

@@ -1,16 +1,16 @@
 """Makes the golden numbers in this directory with PyTorch.
 
-Run from the root of the repository (any place for the environment will do):
+Run it in the root of the repository (the environment may be in any folder):
 
     python3 -m venv /tmp/golden
     /tmp/golden/bin/pip install torch==2.9.1 numpy safetensors==0.8.0 transformers==5.23.0
     /tmp/golden/bin/python tests/golden/make.py
 
 Everything runs on the CPU with fixed seeds. Each number is computed twice, in float64 and in float32, from the
-same float32 inputs. The float64 result is written, rounded to 7 significant digits, so that every digit stated
-is true; `float32_gap` says how far PyTorch's own float32 result is from it, which is the accuracy that another
-float32 implementation can be asked for. The decoder below is written out in plain PyTorch and compared with
-`LlamaForCausalLM` of the transformers package, so that a misreading of the architecture cannot pass unseen.
+same float32 inputs. The program writes the float64 result, rounded to 7 significant digits, so every digit is
+true. `float32_gap` is the distance of PyTorch's float32 result: the accuracy that a float32 implementation can reach.
+The decoder below is plain PyTorch. The program compares it with `LlamaForCausalLM` of transformers, to catch a misread
+architecture.
 """
 
 import json
@@ -40,7 +40,7 @@ PAD = 0
 
 
 def normal(shape, random, scale=1.0, mean=0.0):
-    """Random float32 numbers of four decimals: a file holds them exactly, and every processor draws the same."""
+    """Random float32 numbers of four decimals: exact in a file, and the same on every processor."""
     return torch.round(mean + scale * torch.randn(shape, dtype=torch.float64, generator=random), decimals=4).float()
 
 
@@ -141,7 +141,7 @@ def decoder(weights, ids, positions=None, visible=None):
 
 
 def llama(weights, dtype):
-    """The same model as an independent implementation has it."""
+    """The same model in an independent implementation."""
     config = transformers.LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=CONFIG["width"],
@@ -191,7 +191,7 @@ def global_norm(tensors):
     return torch.sqrt(sum(t.detach().pow(2).sum() for t in tensors))
 
 
-# What goes into the files.
+# The contents of the files.
 
 
 def rounded(number):
@@ -205,14 +205,14 @@ def tensor(t):
 
 
 def exact(t):
-    """A float32 input, which must read back from the file as the very value computed with."""
+    """A float32 input. The file must hold its exact value."""
     written = tensor(t)
     assert torch.equal(torch.tensor(written["data"]).view(t.shape), t)
     return written
 
 
 def gap(single, double):
-    """Largest difference, as a part of the largest magnitude in the tensor."""
+    """Largest difference, as a fraction of the largest magnitude in the tensor."""
     difference = (single.detach().double() - double.detach()).abs().max()
     return (difference / double.detach().abs().max().clamp_min(1e-30)).item()
 
@@ -282,11 +282,11 @@ def model_file(weights):
 
 
 def padding_leaves_no_trace(weights, left, right, margin, expected):
-    """Padded on either side, and wherever its positions start, a row has the logits it has alone."""
+    """Padding and start position do not change the logits of a row."""
     cast = {name: weight.double() for name, weight in weights.items()}
     time = left.shape[1]
     real = torch.arange(time) >= margin
-    # A padded query sees itself, so that no softmax is over nothing.
+    # A padded query sees itself, because an empty softmax is undefined.
     visible = (causal(time) & real) | torch.eye(time, dtype=torch.bool)
     from_zero = (torch.arange(time) - margin).clamp_min(0)[None]
     for positions in (from_zero, torch.arange(time)[None]):
@@ -328,7 +328,7 @@ def loss_file(weights):
 
 
 def by_message(weights, ids):
-    """The same loss from its definition: one message at a time, its row cut off after it."""
+    """The same loss from its definition: one message at a time, with its row cut after it."""
     cast = {name: weight.double() for name, weight in weights.items()}
     total = 0.0
     for row, start, end, weight in MESSAGES:
@@ -415,7 +415,7 @@ def operation(function, inputs, upstream=None):
 def rms_norm_case(random):
     epsilon = 1e-5
     x = normal((2, 3, 6), random)
-    x[1, 1] = normal((6,), random, 0.003)  # The mean square is near epsilon, which shows where epsilon is added.
+    x[1, 1] = normal((6,), random, 0.003)  # The mean square is near epsilon, so that the place of epsilon matters.
     x[1, 2] = 0.0
     weight, upstream = normal((6,), random, 0.2, mean=1.0), normal((2, 3, 6), random)
     case = operation(lambda x, weight: rms_norm(x, weight, epsilon), {"x": x, "weight": weight}, upstream)
@@ -434,7 +434,7 @@ def rotary_case(random, offset):
 
 def swiglu_case(random):
     gate, up, upstream = normal((3, 6), random, 2.0), normal((3, 6), random), normal((3, 6), random)
-    gate[2, :3] = torch.tensor([0.0, 90.0, -90.0])  # exp(90) is no float32.
+    gate[2, :3] = torch.tensor([0.0, 90.0, -90.0])  # exp(90) overflows float32.
     case = operation(swiglu, {"gate": gate, "up": up}, upstream)
     assert gap(swiglu(gate.double(), up.double()), F.silu(gate.double()) * up.double()) < 1e-14
     return case
@@ -453,7 +453,7 @@ def attention_case(random):
 
 def cross_entropy_case(random):
     logits = normal((2, 4, 7), random, 2.0)
-    logits[1, 1, 3] = 95.0  # exp(95) is no float32.
+    logits[1, 1, 3] = 95.0  # exp(95) overflows float32.
     targets = torch.randint(0, 7, (2, 4), generator=random)
     token_weights = torch.tensor([[0.0, 0.5, 0.5, 0.75], [0.75, -0.25, 0.0, -0.25]])
     weight_sum = 3.0

@@ -1,12 +1,12 @@
-"""Asks the official RISE code for rewards on made-up solutions and attempts.
+"""Computes rewards of the official RISE code on random solutions and attempts.
 
     python rise_compat.py CHECKOUT > rise_compat.json
 
 CHECKOUT is a folder with github.com/cmu-mind/RISE at commit 4a2806e53546f04586177b8396b59a19840c0240,
-of which only `environments/` is used. The inputs are drawn here from small alphabets with a fixed
-seed, so nothing of any data set is in them; the packages that the environments import and do not
-need for grading are replaced by empty ones. A pair on which the official code stops with an error
-(an integer beyond all floats) is left out. Made with Python 3.11.
+of which only `environments/` is used. Inputs are random, from small alphabets and a fixed seed, and
+contain nothing of any data set. Empty packages replace imports that grading does not need. A pair
+that stops the official code with an error (an integer beyond all floats) is left out. Made with
+Python 3.11.
 """
 
 import contextlib

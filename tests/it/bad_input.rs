@@ -64,7 +64,7 @@ fn a_misspelt_key_is_shown_with_the_nearest_name() {
     let lab = Lab::finished();
     lab.edit(MODEL, "kv_heads", "kvheads");
     insta::assert_snapshot!(refused_sweep(&lab, &[]), @"
-        error: run `baseline seed=0` cannot be planned
+        error: cannot plan run `baseline seed=0`
           because: models/mini.toml:13:1: `model.kvheads`: unknown field
            |
         13 | kvheads = 1
@@ -121,7 +121,7 @@ fn duplicate_cells_are_refused() {
 fn settings_that_contradict_each_other_are_refused() {
     let refused = |setting: &str| refused_sweep(&Lab::finished(), &["--set", setting]);
     insta::assert_snapshot!(refused(r#"collect.teacher={ model = "mnii" }"#), @r"
-    error: run `baseline seed=0` cannot be planned
+    error: cannot plan run `baseline seed=0`
       because: models/mnii.toml: No such file or directory (os error 2); did you mean `mini`? base models there: mini, reader
     ");
     insta::assert_snapshot!(refused("evaluate.window={ last = 0 }"), @r"
@@ -157,7 +157,7 @@ fn a_checkpoint_that_is_missing_or_of_another_recipe_is_refused() {
     lab.edit(MODEL, "[train]", shipped);
     let complaint = refused_sweep(&lab, &[]);
     insta::assert_snapshot!(complaint.replace(&key_in(&complaint), "[key]"), @r"
-    error: run `baseline seed=0` cannot be planned
+    error: cannot plan run `baseline seed=0`
       because: the checkpoint of base model `mini` was made from another recipe (11) than the one in its file ([key]); make it again with `rise-lab base models/mini.toml --ship`, or remove `[checkpoint]` from the file
     ");
     lab.edit(
@@ -166,7 +166,7 @@ fn a_checkpoint_that_is_missing_or_of_another_recipe_is_refused() {
         &format!("recipe = \"{}\"", key_in(&complaint)),
     );
     insta::assert_snapshot!(refused_sweep(&lab, &[]), @r"
-    error: run `baseline seed=0` cannot be planned
+    error: cannot plan run `baseline seed=0`
       because: base model `mini` comes with models/mini.safetensors, which is not there; fetch it again, or make it anew with `rise-lab base models/mini.toml --ship`
     ");
 }
@@ -233,7 +233,7 @@ fn a_missing_data_file_is_named() {
     let complaint =
         damaged(|data| fs::remove_file(data.join("test.jsonl")).expect("the sample is there"));
     insta::assert_snapshot!(complaint, @r"
-    error: run `baseline seed=0` cannot be planned
+    error: cannot plan run `baseline seed=0`
       because: cannot read data/test.jsonl: No such file or directory (os error 2); `path` must be the folder that holds GSM8K's train.jsonl and test.jsonl
     ");
 }
@@ -247,11 +247,11 @@ fn a_cut_data_file_is_noticed() {
         });
     });
     insta::assert_snapshot!(complaint, @r"
-    error: run `baseline seed=0` cannot be planned
+    error: cannot plan run `baseline seed=0`
       because: data/train.jsonl, line 12: the text ends in the middle of a row; the file is cut, fetch it again
     ");
     insta::assert_snapshot!(damaged(|data| fs::write(data.join("test.jsonl"), "").unwrap()), @r"
-    error: run `baseline seed=0` cannot be planned
+    error: cannot plan run `baseline seed=0`
       because: data/test.jsonl holds no row; fetch it again
     ");
 }
@@ -265,7 +265,7 @@ fn a_data_file_in_another_encoding_is_refused() {
         fs::write(file, bytes).unwrap();
     });
     insta::assert_snapshot!(complaint, @r"
-    error: run `baseline seed=0` cannot be planned
+    error: cannot plan run `baseline seed=0`
       because: data/test.jsonl is not UTF-8 from byte 20 on; convert it, or fetch it again
     ");
 }
@@ -278,7 +278,7 @@ fn a_row_without_an_answer_is_named() {
         });
     });
     insta::assert_snapshot!(complaint, @r"
-    error: run `baseline seed=0` cannot be planned
+    error: cannot plan run `baseline seed=0`
       because: data/train.jsonl, line 3: the row has no `answer`; fill it in, or take the row out
     ");
     let complaint = damaged(|data| {
@@ -287,7 +287,7 @@ fn a_row_without_an_answer_is_named() {
         });
     });
     insta::assert_snapshot!(complaint, @r"
-    error: run `baseline seed=0` cannot be planned
+    error: cannot plan run `baseline seed=0`
       because: data/train.jsonl, line 7: `answer` does not end with `#### number`; mend it, or take the row out
     ");
 }
@@ -304,7 +304,7 @@ fn a_question_in_train_and_test_is_refused() {
         });
     });
     insta::assert_snapshot!(complaint, @r#"
-    error: run `baseline seed=0` cannot be planned
+    error: cannot plan run `baseline seed=0`
       because: data/train.jsonl line 1 and data/test.jsonl line 5 ask the same question, "NATALIA SOLD CLIPS TO 48 OF HER FRIENDS IN APRIL, AND THEN SHE SOLD HALF AS MANY CLIPS IN MAY. HOW MANY CLIPS DID NATALIA SELL ALTOGETHER IN APRIL AND MAY?"; take one of them out
     "#);
 }
@@ -332,18 +332,18 @@ fn a_place_that_cannot_be_written_is_noticed_before_any_work() {
     insta::assert_snapshot!(out("file"), @r"
     error: cannot write file
       because: File exists (os error 17)
-    hint: check that the place exists, is writable and has room
+    hint: check that the folder exists, is writable and has free space
     ");
     insta::assert_snapshot!(out("file/reports"), @r"
     error: cannot write file/reports
       because: Not a directory (os error 20)
-    hint: check that the place exists, is writable and has room
+    hint: check that the folder exists, is writable and has free space
     ");
     let store = |place| refused(&lab, 6, &["sweep", FILE, "--no-report", "--store", place]);
     insta::assert_snapshot!(store("file"), @"error: file: cannot write here (File exists (os error 17)); free space, allow writing, or name another store with `--store`");
     insta::assert_snapshot!(store("file/store"), @"error: file/store: cannot write here (Not a directory (os error 20)); free space, allow writing, or name another store with `--store`");
     lab.write("kept/minirise/thesis.txt", "mine");
-    insta::assert_snapshot!(out("kept"), @"error: kept/minirise exists and is not a report (it has no context.json); move it away or choose another place");
+    insta::assert_snapshot!(out("kept"), @"error: cannot replace kept/minirise: it is not a report (it has no context.json); move it away or choose another folder");
 }
 
 fn execute(database: &Path, sql: &str) {

@@ -1,4 +1,4 @@
-//! Claims are settled by the runs in the store, by the real binary, and written down.
+//! The real binary evaluates claims on the stored runs and writes their report.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ fn claims_get_their_verdicts_and_a_report() {
     let lab = lab();
     let ran = lab.on_store(&["claims", "--file", FILE]);
     ran.expect_exit(0);
-    // Which verdicts the tiny models earn is for the numbers to say; that each claim has one is not.
+    // The verdicts depend on the tiny models; each claim has one.
     for id in [
         "E1-improves",
         "E5-weighted-above-uniform",
@@ -48,7 +48,7 @@ fn claims_get_their_verdicts_and_a_report() {
         let written = fs::read(lab.path("reports/claims").join(&file.path)).unwrap();
         assert!(written == file.bytes, "{} differs", file.path);
     }
-    // The same again gives the same bytes, in place of the earlier report.
+    // A second run writes the same bytes in place of the first report.
     let before = lab.files("reports/claims");
     lab.on_store(&["claims", "--file", FILE]).expect_exit(0);
     assert_eq!(lab.files("reports/claims"), before);
@@ -56,7 +56,7 @@ fn claims_get_their_verdicts_and_a_report() {
 }
 
 #[test]
-fn what_is_shown_may_be_limited_to_an_experiment() {
+fn the_output_may_be_limited_to_an_experiment() {
     let lab = lab();
     let all = lab.json(&["claims", "--file", FILE]);
     let some = lab.json(&["claims", "--file", FILE, "minirise.toml"]);
@@ -84,7 +84,7 @@ fn what_is_shown_may_be_limited_to_an_experiment() {
 }
 
 #[test]
-fn a_mistake_is_told_and_nothing_is_written() {
+fn a_mistake_is_an_error_and_writes_nothing() {
     let lab = lab();
     lab.edit(FILE, "weighting = \"uniform\"", "weighting = \"unifrom\"");
     let ran = lab.on_store(&["claims", "--file", FILE]);
@@ -107,10 +107,13 @@ fn a_mistake_is_told_and_nothing_is_written() {
 }
 
 #[test]
-fn the_claims_of_the_laboratory_can_be_read_and_every_row_has_one() {
+fn every_group_has_a_claim_in_the_committed_file() {
     let file = ClaimsFile::read(&manifest("experiments/claims.toml")).unwrap();
-    for (row, _) in CLAIM_GROUPS {
-        assert!(file.claims.iter().any(|claim| claim.group == row), "{row}");
+    for (group, _) in CLAIM_GROUPS {
+        assert!(
+            file.claims.iter().any(|claim| claim.group == group),
+            "{group}"
+        );
     }
     for claim in &file.claims {
         assert!(
@@ -127,9 +130,9 @@ fn the_claims_of_the_laboratory_can_be_read_and_every_row_has_one() {
 }
 
 #[test]
-fn the_committed_report_is_what_its_verdicts_say() {
+fn the_committed_report_follows_from_its_verdicts() {
     let folder = manifest("reports/claims");
-    // There is none before the experiments have been run.
+    // It exists only after the experiments have run.
     let Ok(json) = fs::read_to_string(folder.join("claims.json")) else {
         return;
     };

@@ -107,9 +107,9 @@ fn the_data_of_an_experiment_are_shown() {
       train/geometry holds 2 problems, the original 870
       train/intermediate_algebra holds 2 problems, the original 1295
       train/number_theory holds 2 problems, the original 869
-      and 2 more; --format json lists all
+      and 2 more; `--format json` lists all
 
-    No question that is trained on is evaluated on.
+    No training question is also an evaluation question.
     ");
     insta::assert_snapshot!(shown(&lab(JSONL), &["--set", "data.train=8"]), @"
     own: 1 task
@@ -117,9 +117,9 @@ fn the_data_of_an_experiment_are_shown() {
     task lamps
 
     file               SHA-256                                                           official
-    -----------------  ----------------------------------------------------------------  ---------
-    lamps/train.jsonl  0c5ebcdce1f554f6b4a0e9d15b094b48d29f7073c20e94ca7b866b3716a56ad8  not known
-    lamps/test.jsonl   cb6631344ad4264428ebb342e3ba3230b1b2257cfd37a8dcc4f9992739f826ab  not known
+    -----------------  ----------------------------------------------------------------  --------
+    lamps/train.jsonl  0c5ebcdce1f554f6b4a0e9d15b094b48d29f7073c20e94ca7b866b3716a56ad8  unknown
+    lamps/test.jsonl   cb6631344ad4264428ebb342e3ba3230b1b2257cfd37a8dcc4f9992739f826ab  unknown
 
     split   problems  longest question  characters, in  fingerprint
     ------  --------  ----------------  --------------  ----------------------------------------------------------------
@@ -127,7 +127,7 @@ fn the_data_of_an_experiment_are_shown() {
     train          8                62  lamps/p1000-11  [own]
     test           4                59  lamps/p20-1     [own]
 
-    No question that is trained on is evaluated on.
+    No training question is also an evaluation question.
     ");
     let document = lab(JSONL).json(&["data", "own.toml"]);
     assert_eq!(document["tasks"][0]["splits"][1]["split"], "train");
@@ -178,7 +178,7 @@ fn a_question_that_is_trained_on_is_not_evaluated_on_unless_that_is_wanted() {
     let shown = lab.run(&[&["data", "gsm8k.toml"], &set[..]].concat());
     shown.expect_exit(2);
     assert!(
-        shown.stdout.contains("leaks, trained on and evaluated on"),
+        shown.stdout.contains("leaks from training into evaluation"),
         "{}",
         shown.stdout
     );
@@ -200,7 +200,7 @@ fn a_question_that_is_trained_on_is_not_evaluated_on_unless_that_is_wanted() {
     assert!(
         allowed
             .stdout
-            .contains("leaks, trained on and evaluated on"),
+            .contains("leaks from training into evaluation"),
         "{}",
         allowed.stdout
     );

@@ -520,7 +520,7 @@ fn a_bare_base_model_is_no_fault_and_a_template_that_cannot_be_trained_with_is_w
     assert!(
         shown
             .stdout
-            .contains("Worth knowing\n- cannot read the tokenizer"),
+            .contains("Remarks\n- cannot read the tokenizer"),
         "{}",
         shown.stdout
     );
@@ -641,7 +641,7 @@ fn a_base_is_shown_with_its_sizes_and_needs() {
     architecture  llama
     sizes         4 layers, width 96, 4 heads of 24, 4 for keys, hidden 256
     positions     512, rope 10000
-    vocabulary    367 tokens, head of its own
+    vocabulary    367 tokens, separate head
     parameters    513,696
     tensors       39 F32 (513,696 values)
     files         1 of 1, 2 MB
@@ -660,7 +660,7 @@ fn a_base_is_shown_with_its_sizes_and_needs() {
                  f32, fused        2 MB    2 MB      31 MB     4 MB        27 MB       -  734 kB   67 MB
 
     32 sequences of 512 tokens; sampling writes the second half of each. Adapters have rank 16 on all
-    projections. Products of 16 bits train weights of 32. What a device keeps for itself comes on top.
+    projections. `bf16 products` trains 32-bit weights. Each device needs some more for itself.
     ");
 }
 
@@ -684,11 +684,11 @@ fn a_checkpoint_with_a_template_is_shown() {
     architecture  llama
     sizes         2 layers, width 32, 4 heads of 8, 2 for keys, hidden 64
     positions     512, rope 10000
-    vocabulary    303 tokens, head of its own
+    vocabulary    303 tokens, separate head
     parameters    37,984
     tensors       21 F32 (37,984 values)
     files         1 of 1, 150 kB
-    tokenizer     300 tokens, chat template of tokenizer_config.json with a system's role, answers end with `</s>`
+    tokenizer     300 tokens, chat template of tokenizer_config.json with a system role, answers end with `</s>`
 
     Memory
     work         numbers        weights  copies  gradients  moments  activations  cache  logits     all
@@ -703,7 +703,7 @@ fn a_checkpoint_with_a_template_is_shown() {
                  f32, fused      148 kB  110 kB     148 kB   297 kB       738 kB      -  152 kB    2 MB
 
     2 sequences of 64 tokens; sampling writes the second half of each. Adapters have rank 16 on all
-    projections. Products of 16 bits train weights of 32. What a device keeps for itself comes on top.
+    projections. `bf16 products` trains 32-bit weights. Each device needs some more for itself.
     ");
     let json = lab.json(&["model", "inspect", "model"]);
     assert_eq!(json["found"]["config"]["width"], 32);
@@ -718,7 +718,7 @@ fn everything_that_is_wrong_with_a_checkpoint_is_told() {
         let ran = lab.run(&["model", "inspect", name]);
         ran.expect_exit(2);
         ran.stdout
-            .split_once("What is wrong\n")
+            .split_once("Errors\n")
             .map_or_else(String::new, |(_, faults)| faults.to_owned())
     };
     copy(
@@ -847,10 +847,10 @@ fn a_conversation_says_when_positions_run_out() {
     ran.expect_exit(0);
     assert_eq!(ran.stdout, "");
     insta::assert_snapshot!(ran.stderr, @"
-    there is no answer yet to try again
-    the conversation has 2004 tokens with this, and the model 512 positions: nothing is left for an answer; /undo takes the last exchange back, /new begins again
-    there is no `/fly`: /retry asks for another attempt, /undo takes the last exchange back, /new begins again, /quit ends
-    there is nothing to take back
+    no answer to retry yet
+    the conversation needs 2004 tokens, and the model has 512 positions; /undo removes the last exchange, /new starts over
+    unknown command `/fly`; /retry requests another attempt, /undo removes the last exchange, /new starts over, /quit ends
+    nothing to undo
     ");
     let ran = lab.run_saying(&["model", "chat", &weak(), "--max-tokens", "3"], QUESTION);
     assert_eq!(
@@ -871,25 +871,25 @@ fn what_cannot_be_meant_is_refused() {
         ran.stderr.replace(&manifest("").display().to_string(), "")
     };
     insta::assert_snapshot!(refused(&["inspect", "nowhere"]), @"
-    error: there is no folder and no file `nowhere`, and no store in which it could be a run
-    hint: name a checkpoint's folder, a base model's recipe, or a run and its store with --store
+    error: `nowhere` is not a checkpoint folder, a recipe or a run (no store at .rise-lab)
+    hint: name a checkpoint folder, a base-model recipe, or a run and its store with --store
     ");
     insta::assert_snapshot!(refused(&["inspect", "full"]), @"
-    error: full is no checkpoint: it has no config.json
+    error: full is not a checkpoint: it has no config.json
     hint: name a folder with config.json, model.safetensors and tokenizer.json
     ");
     insta::assert_snapshot!(refused(&["inspect", "file"]), @"
-    error: file is a file, and no base model's recipe
-    hint: name the folder that the checkpoint's files are in
+    error: file is not a base-model recipe
+    hint: name the folder of the checkpoint's files
     ");
     insta::assert_snapshot!(refused(&["inspect", "models/mini.toml"]), @"
-    error: no checkpoint comes with models/mini.toml
+    error: models/mini.toml has no shipped checkpoint
     hint: make one with `rise-lab base models/mini.toml --ship`
     ");
-    insta::assert_snapshot!(refused(&["inspect", &weak(), "--checkpoint", "base"]), @"error: --checkpoint is for runs, and experiments/models/weak.toml is none");
+    insta::assert_snapshot!(refused(&["inspect", &weak(), "--checkpoint", "base"]), @"error: --checkpoint needs a run, and experiments/models/weak.toml is not a run");
     insta::assert_snapshot!(refused(&["export", &weak(), "--to", "full"]), @"
     error: full is not empty
-    hint: name a new folder; nothing that is there is written over
+    hint: choose a new folder; an export overwrites nothing
     ");
     insta::assert_snapshot!(refused(&["export", &weak(), "--to", "file"]), @"error: file is a file, not a folder");
     insta::assert_snapshot!(refused(&["chat", &weak(), "--temperature", "-1"]), @"
@@ -903,7 +903,7 @@ fn what_cannot_be_meant_is_refused() {
     ");
     insta::assert_snapshot!(refused(&["chat", &weak(), "--precision", "bf16"]), @r"
     error: --precision does not apply to weak
-    hint: what a base model's `precision` says goes for its runs
+    hint: the `precision` of the base model decides
     ");
     insta::assert_snapshot!(refused(&["chat", &weak(), "--max-tokens", "0"]), @"error: --max-tokens: 0 leaves no room for an answer");
     insta::assert_snapshot!(refused(&["chat", &weak(), "--backend", "opencl"]), @"error: there is no backend `opencl`; use one of: flex, vulkan, wgpu, cuda, tch (compiled in: flex)");

@@ -222,7 +222,7 @@ fn wrong_edges_and_names_are_found() {
     );
     assert_eq!(
         one("data/task.rs", "use minijinja::Environment;"),
-        "src/data/task.rs: names `minijinja::`, which belongs in report/ and data/prompt.rs and model/chat.rs"
+        "src/data/task.rs: names `minijinja::`, which belongs in report/ and data/prompt.rs and model/chat_template.rs"
     );
     assert_eq!(
         one("sweep/pool.rs", "std::process::exit(1)"),

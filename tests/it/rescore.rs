@@ -118,7 +118,7 @@ fn what_an_older_program_left_out_is_added() {
     told.expect_exit(0);
     assert_eq!(
         told.stdout,
-        "6 finished stages with texts; every grade and score is there\n"
+        "6 finished stages with texts; no grade or score is missing\n"
     );
 }
 

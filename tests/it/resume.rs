@@ -156,7 +156,7 @@ mod processes {
         signal("-INT", sweep.id());
         let stopped = sweep.finish();
         stopped.expect_exit(4);
-        insta::assert_snapshot!(stopped.stderr.lines().last().unwrap_or_default(), @"stopped; the same command goes on where this one stopped");
+        insta::assert_snapshot!(stopped.stderr.lines().last().unwrap_or_default(), @"stopped; run the same command to resume");
         assert_eq!(stopped.news().last().unwrap()["interrupted"], true);
         let training = progress["stage"].as_str().unwrap();
         let sql = format!("SELECT status, attempts FROM stages WHERE key = '{training}'");

@@ -215,7 +215,8 @@ impl Lab {
     }
 }
 
-fn list(folder: &Path, files: &mut BTreeMap<PathBuf, Key>) {
+/// Adds every file under a folder with a fingerprint of its content.
+pub fn list(folder: &Path, files: &mut BTreeMap<PathBuf, Key>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {

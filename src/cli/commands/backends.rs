@@ -1,46 +1,78 @@
-//! `rise-lab backends`: which backends are compiled in, their devices, and whether they compute
-//! what `flex` computes.
+//! `rise-lab backends` lists backends and their devices, or compares them with `flex`.
 
-use anyhow::Error;
+use clap::{Args, ValueEnum};
 
-use crate::cli::args::{BackendsAction, BackendsArguments};
+use crate::cli::args::parse_name;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::output::{CliOutput, TextStyle};
 use crate::cli::table::TextTable;
+use crate::model::Precision;
 use crate::pipeline::{DeviceAvailability, DeviceCheck, DeviceListing};
 use crate::sweep::DeviceProbe;
 
-/// What may be done about a driver that crashes.
+/// `rise-lab backends`.
+#[derive(Debug, Args)]
+pub struct BackendsArguments {
+    /// List backends, or check them
+    #[arg(value_enum, default_value = "list")]
+    pub action: BackendsAction,
+    /// Use only this one, e.g. vulkan or tch:1 [default: all]
+    #[arg(value_name = "BACKEND")]
+    pub backend: Option<String>,
+    /// Compare only in this precision: f32 or bf16
+    #[arg(long, value_name = "PRECISION", value_parser = parse_name::<Precision>)]
+    pub precision: Option<Precision>,
+    /// Probe devices in this process (a crash ends rise-lab)
+    #[arg(long)]
+    pub in_process: bool,
+}
+
+/// The actions of `rise-lab backends`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BackendsAction {
+    /// List the compiled-in backends and their devices
+    List,
+    /// Run a small model on each device and compare with `flex`
+    Check,
+}
+
+/// The way out after a driver crash.
 const CRASH_HINT: &str = "\
-hint: update the driver of what crashed. `vulkan` needs a driver with VK_KHR_workgroup_memory_explicit_layout,
-      which Mesa's software driver lacks: there, take a program that was built with `--features wgpu` alone.
+hint: update the driver that crashed. `vulkan` needs a driver with VK_KHR_workgroup_memory_explicit_layout,
+      which Mesa's software driver lacks; build with `--features wgpu` alone there.
       `--in-process` crashes under a debugger.
 ";
+
+/// The legend of the comparison.
+const COMPARISON_LEGEND: &str = "\
+largest differences from `flex`: absolute for a token's log-probability; relative for losses and
+gradient norms over some optimizer steps";
 
 /// Lists or checks backends.
 ///
 /// # Errors
-/// If the backend that is named cannot be opened.
+/// If the named backend cannot be opened.
 pub fn backends(
     arguments: &BackendsArguments,
     environment: &CliEnvironment,
 ) -> Result<ExitReason, CliError> {
     let (only, output) = (arguments.backend.as_deref(), environment.output);
-    let wrong = |error: String| CliError::usage(Error::msg(error));
-    let drivers = if arguments.in_process {
+    let probe = if arguments.in_process {
         DeviceProbe::InProcess
     } else {
         DeviceProbe::in_subprocesses().map_err(|error| CliError::new(ExitReason::Bug, error))?
     };
     match arguments.action {
         BackendsAction::List => {
-            let all = drivers.list(only).map_err(wrong)?;
+            let all = probe.list(only).map_err(CliError::usage)?;
             output.print_result(|| device_table(&all), &all)?;
             Ok(ExitReason::Success)
         }
         BackendsAction::Check => {
-            let all = drivers.check(only, arguments.precision).map_err(wrong)?;
+            let all = probe
+                .check(only, arguments.precision)
+                .map_err(CliError::usage)?;
             output.print_result(|| comparison_table(&all, output), &all)?;
             Ok(if all.iter().all(|checked| checked.conforms) {
                 ExitReason::Success
@@ -63,10 +95,10 @@ fn device_table(all: &[DeviceListing]) -> String {
         };
         table.add_row([listed.backend.as_str(), here, listed.description.as_str()]);
     }
-    let crashed = all
+    let has_crash = all
         .iter()
         .any(|listed| listed.availability == DeviceAvailability::Crashed);
-    format!("{table}{}", if crashed { CRASH_HINT } else { "" })
+    format!("{table}{}", if has_crash { CRASH_HINT } else { "" })
 }
 
 fn comparison_table(all: &[DeviceCheck], output: CliOutput) -> String {
@@ -80,39 +112,46 @@ fn comparison_table(all: &[DeviceCheck], output: CliOutput) -> String {
         "#same continuations",
         "#seconds",
     ]);
-    for checked in all {
-        let (style, said) = if checked.conforms {
-            (TextStyle::Green, "yes")
-        } else {
-            (TextStyle::Red, "no")
-        };
-        let mut cells = vec![checked.backend.clone(), checked.precision.name().to_owned()];
-        if let Some(found) = &checked.differences {
-            cells.push(output.style_stdout(style, said));
-            cells.extend(
-                [found.log_probability, found.loss, found.norm].map(|value| format!("{value:.1e}")),
-            );
-            cells.push(format!("{:.0} %", 100.0 * found.matching_share));
-            cells.push(format!("{:.1}", found.seconds));
-        } else {
-            cells.push(
-                output.style_stdout(style, if checked.crashed { "crashed" } else { "failed" }),
-            );
-            cells.extend([""; 5].map(str::to_owned));
-        }
-        table.add_row(cells);
+    for check in all {
+        table.add_row(comparison_cells(check, output));
     }
-    let legend = "greatest differences from `flex`: of a token's log-probability; of losses and gradient norms over some\n\
-                  optimizer steps, as parts of them";
-    let failed: String = all.iter().filter_map(failure_line).collect();
-    let crashed = all.iter().any(|checked| checked.crashed);
+    let failures: String = all.iter().filter_map(failure_line).collect();
+    let has_crash = all.iter().any(|check| check.crashed);
     format!(
-        "{table}{failed}\n{legend}\n{}",
-        if crashed { CRASH_HINT } else { "" }
+        "{table}{failures}\n{COMPARISON_LEGEND}\n{}",
+        if has_crash { CRASH_HINT } else { "" }
     )
 }
 
-/// Why a device could not be compared, as a line of its own.
+fn comparison_cells(check: &DeviceCheck, output: CliOutput) -> Vec<String> {
+    let (style, verdict) = match (&check.differences, check.conforms) {
+        (Some(_), true) => (TextStyle::Green, "yes"),
+        (Some(_), false) => (TextStyle::Red, "no"),
+        (None, _) if check.crashed => (TextStyle::Red, "crashed"),
+        (None, _) => (TextStyle::Red, "failed"),
+    };
+    let mut cells = vec![
+        check.backend.clone(),
+        check.precision.name().to_owned(),
+        output.style_stdout(style, verdict),
+    ];
+    match &check.differences {
+        Some(differences) => {
+            let values = [
+                differences.log_probability,
+                differences.loss,
+                differences.norm,
+            ];
+            cells.extend(values.map(|value| format!("{value:.1e}")));
+            cells.push(format!("{:.0} %", 100.0 * differences.matching_share));
+            cells.push(format!("{:.1}", differences.seconds));
+        }
+        None => cells.extend([""; 5].map(str::to_owned)),
+    }
+    cells
+}
+
+/// The line with the error of a device.
 fn failure_line(checked: &DeviceCheck) -> Option<String> {
     let error = checked.error.as_ref()?;
     Some(format!(
@@ -126,7 +165,6 @@ fn failure_line(checked: &DeviceCheck) -> Option<String> {
 mod tests {
     use super::*;
     use crate::cli::fixtures::plain_output;
-    use crate::model::Precision;
 
     fn listed(
         backend: &str,
@@ -143,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_says_which_devices_are_software_and_which_crash() {
+    fn the_list_shows_which_devices_are_software() {
         let all = [
             listed(
                 "wgpu:0",
@@ -171,6 +209,10 @@ mod tests {
         wgpu:1   yes               NVIDIA H100 PCIe
         cuda     no device         needs an NVIDIA driver and CUDA's NVRTC
         ");
+    }
+
+    #[test]
+    fn the_list_shows_which_devices_crash() {
         let crashed = [listed(
             "vulkan",
             DeviceAvailability::Crashed,
@@ -181,8 +223,8 @@ mod tests {
         backend  here     device
         -------  -------  -------------------------------------
         vulkan   crashed  crashed (signal 11) inside the driver
-        hint: update the driver of what crashed. `vulkan` needs a driver with VK_KHR_workgroup_memory_explicit_layout,
-              which Mesa's software driver lacks: there, take a program that was built with `--features wgpu` alone.
+        hint: update the driver that crashed. `vulkan` needs a driver with VK_KHR_workgroup_memory_explicit_layout,
+              which Mesa's software driver lacks; build with `--features wgpu` alone there.
               `--in-process` crashes under a debugger.
         ");
     }
@@ -204,10 +246,10 @@ mod tests {
 
         vulkan:0, f32: crashed (signal 11) inside the driver
 
-        greatest differences from `flex`: of a token's log-probability; of losses and gradient norms over some
-        optimizer steps, as parts of them
-        hint: update the driver of what crashed. `vulkan` needs a driver with VK_KHR_workgroup_memory_explicit_layout,
-              which Mesa's software driver lacks: there, take a program that was built with `--features wgpu` alone.
+        largest differences from `flex`: absolute for a token's log-probability; relative for losses and
+        gradient norms over some optimizer steps
+        hint: update the driver that crashed. `vulkan` needs a driver with VK_KHR_workgroup_memory_explicit_layout,
+              which Mesa's software driver lacks; build with `--features wgpu` alone there.
               `--in-process` crashes under a debugger.
         ");
     }

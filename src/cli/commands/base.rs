@@ -1,13 +1,13 @@
-//! `rise-lab base`: a base model from its recipe, by the stages that a sweep would use.
+//! `rise-lab base` builds a base model from its recipe, with the stages of a sweep.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde_json::{Value, json};
 use toml_edit::{DocumentMut, Item, Table, value};
 
-use crate::cli::args::BaseArguments;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::event_sink::EventSink;
@@ -24,13 +24,30 @@ use crate::sweep::{SweepError, WorkerCommand, execute_graph};
 
 use super::show::paper_metrics;
 
-/// Name of the tokenizer's file, in a stage's folder and as the end of a shipped one's.
-const TOKENIZER: &str = "tokenizer.json";
+/// `rise-lab base`.
+#[derive(Debug, Args)]
+pub struct BaseArguments {
+    /// The base model's recipe
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Retrain it, even if it is shipped or in the store
+    #[arg(long)]
+    pub rebuild: bool,
+    /// Write checkpoint and tokenizer into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Write checkpoint, tokenizer and hash next to the recipe
+    #[arg(long, conflicts_with = "out")]
+    pub ship: bool,
+}
 
-/// End of the name of the weights' file.
-const WEIGHTS: &str = "safetensors";
+/// The tokenizer's file name, and the end of a shipped one's.
+const TOKENIZER_FILE: &str = "tokenizer.json";
 
-/// Builds a base model, evaluates it, and compares it with the one that is shipped.
+/// The end of the weights' file name.
+const WEIGHTS_EXTENSION: &str = "safetensors";
+
+/// Builds a base model, evaluates it, and compares it with the shipped one.
 ///
 /// # Errors
 /// If the recipe is wrong, a stage fails, or a file cannot be written.
@@ -40,11 +57,11 @@ pub fn base(
 ) -> Result<ExitReason, CliError> {
     let (folder, name) = recipe_folder_and_name(&arguments.file)?;
     let mut spec = read_base_model_spec(&folder, &name)?;
-    // Held while stages are executed: nobody else may work on them.
+    // The lock on the store keeps others from working on the same stages.
     let _store = environment.open_store()?;
-    // A model trained anew has the key of the shipped one, so it needs a place of its own.
-    let anew = arguments.rebuild || arguments.ship;
-    let (models, workspace) = if anew {
+    // A retrained model has the key of the shipped one, so it needs another workspace.
+    let retrains = arguments.rebuild || arguments.ship;
+    let (models, workspace) = if retrains {
         (
             BaseModelRegistry::without_shipped_checkpoints(&folder),
             Workspace::new(environment.store_dir.join("rebuild")),
@@ -53,7 +70,7 @@ pub fn base(
         (BaseModelRegistry::new(&folder), environment.workspace())
     };
     let plan = BaseModelPlan::for_base_model(&spec, &name, &models)?;
-    if anew {
+    if retrains {
         remove_weights(&workspace, &plan.weights)?;
     }
     if let Some(exit) = execute_open_stages(&plan.graph, &workspace, environment)? {
@@ -72,7 +89,7 @@ pub fn base(
     Ok(ExitReason::Success)
 }
 
-/// The folder of base models and the name of the one in this file.
+/// The folder and the name of the base model in this file.
 fn recipe_folder_and_name(file: &Path) -> Result<(PathBuf, String), CliError> {
     let name = file.file_stem().filter(|_| {
         file.extension()
@@ -103,8 +120,8 @@ impl BaseModelPlan {
         name: &str,
         models: &BaseModelRegistry,
     ) -> Result<Self, CliError> {
-        let bug = |error: anyhow::Error| CliError::new(ExitReason::Bug, error);
-        let mut run = evaluation_run(spec, name).map_err(|error| bug(error.into()))?;
+        let mut run =
+            evaluation_run(spec, name).map_err(|error| CliError::new(ExitReason::Bug, error))?;
         let mut graph = StageGraph::default();
         let mut planned = plan_run(&run, models, &mut graph);
         if let Some(available) = planned
@@ -123,26 +140,31 @@ impl BaseModelPlan {
                 weights: checkpoint.weights,
                 evaluation: checkpoint.evaluation,
             }),
-            None => Err(bug(anyhow::anyhow!(
-                "a run without rounds has no base model"
-            ))),
+            None => Err(CliError::new(
+                ExitReason::Bug,
+                anyhow::anyhow!("a run without rounds has no base model"),
+            )),
         }
     }
 }
 
-/// A run without rounds: nothing but the base model and its evaluation, in the words that it was
-/// trained on. Nothing is trained on, so no more than one problem is asked for that.
+/// A run without rounds: only the base model and its evaluation, with the prompts of its training.
+/// It needs no training problems, so it requests the minimum.
 fn evaluation_run(spec: &BaseModelSpec, name: &str) -> serde_json::Result<RunSpec> {
     serde_json::from_value(json!({
         "base": name,
         "task": spec.task,
         "rounds": { "count": 0 },
         "data": { "train": 1, "validation": 0 },
-        "collect": { "retry": spec.prompt.retry, "repeat_question": spec.prompt.repeat_question, "answer_form": spec.prompt.answer_form },
+        "collect": {
+            "retry": spec.prompt.retry,
+            "repeat_question": spec.prompt.repeat_question,
+            "answer_form": spec.prompt.answer_form,
+        },
     }))
 }
 
-/// Removes finished weights, so that they are made once more; half-done ones are gone on with.
+/// Removes finished weights, so that they are trained again; partial training resumes.
 fn remove_weights(workspace: &Workspace, weights: &Key) -> Result<(), CliError> {
     let folder = workspace.stage_folder(weights);
     if folder.exists() {
@@ -151,7 +173,7 @@ fn remove_weights(workspace: &Workspace, weights: &Key) -> Result<(), CliError> 
     Ok(())
 }
 
-/// Executes what is not finished; gives the exit code if it did not come to its end.
+/// Executes the open stages; returns the exit code if a stop interrupts it.
 fn execute_open_stages(
     graph: &StageGraph,
     workspace: &Workspace,
@@ -159,22 +181,22 @@ fn execute_open_stages(
 ) -> Result<Option<ExitReason>, CliError> {
     let interrupt = InterruptHandler::install()?;
     let command = WorkerCommand::this_program(workspace.root()).map_err(SweepError::SpawnWorker)?;
-    let mut watcher = EventSink::new(environment.output);
+    let mut events = EventSink::new(environment.output);
     let outcome = execute_graph(
         graph,
         workspace,
         command,
         available_cores(),
         interrupt.stop_signal(),
-        &mut |news| watcher.on_event(&news),
+        &mut |event| events.on_event(&event),
     );
     interrupt.disarm();
-    watcher.finish()?;
+    events.finish()?;
     let outcome = outcome?;
     if outcome.interrupted {
         environment
             .output
-            .print_note("stopped; the same command goes on where this one stopped");
+            .print_note("stopped; run the same command to resume");
         return Ok(Some(ExitReason::Interrupted));
     }
     match outcome.failed.into_values().next() {
@@ -197,23 +219,19 @@ struct BuiltBaseModel {
 
 impl BuiltBaseModel {
     fn read(workspace: &Workspace, plan: &BaseModelPlan) -> Result<Self, CliError> {
-        let lost = |what: &str| {
-            CliError::new(
-                ExitReason::Bug,
-                anyhow::anyhow!("the base model has no {what}"),
-            )
+        let manifest = workspace.find_manifest(&plan.weights)?;
+        let weights = manifest.as_ref().and_then(|manifest| {
+            let mut files = manifest.artifacts.iter();
+            files.find(|file| file.name.ends_with(WEIGHTS_EXTENSION))
+        });
+        let weights = weights.cloned();
+        let Some((manifest, weights)) = manifest.zip(weights) else {
+            let error = anyhow::anyhow!("the base model's stage left no weights");
+            return Err(CliError::new(ExitReason::Bug, error));
         };
-        let manifest = workspace
-            .find_manifest(&plan.weights)?
-            .ok_or_else(|| lost("stage"))?;
-        let mut files = manifest.artifacts.iter();
-        let weights = files
-            .find(|file| file.name.ends_with(WEIGHTS))
-            .ok_or_else(|| lost("weights"))?;
-        let (file, sha256) = (weights.name.clone(), weights.sha256.clone());
         Ok(Self {
-            weights_file: file,
-            sha256,
+            weights_file: weights.name,
+            sha256: weights.sha256,
             manifest,
             scores: evaluation_scores(workspace, plan)?,
         })
@@ -227,7 +245,7 @@ impl BuiltBaseModel {
             .unwrap_or("unknown")
     }
 
-    /// Whether it has the bytes of the shipped one; none if nothing is shipped.
+    /// Whether it has the bytes of the shipped one; none without a shipped one.
     fn matches_bundled(&self, spec: &BaseModelSpec) -> Option<bool> {
         spec.checkpoint
             .as_ref()
@@ -243,8 +261,8 @@ impl BuiltBaseModel {
     ) -> Result<(PathBuf, PathBuf), CliError> {
         fs::create_dir_all(folder).map_err(|error| CliError::cannot_write(folder, error))?;
         let files = (
-            PathBuf::from(format!("{name}.{WEIGHTS}")),
-            PathBuf::from(format!("{name}.{TOKENIZER}")),
+            PathBuf::from(format!("{name}.{WEIGHTS_EXTENSION}")),
+            PathBuf::from(format!("{name}.{TOKENIZER_FILE}")),
         );
         let pairs = [
             (
@@ -252,7 +270,7 @@ impl BuiltBaseModel {
                 &files.0,
             ),
             (
-                workspace.stage_file(&self.manifest.key, TOKENIZER),
+                workspace.stage_file(&self.manifest.key, TOKENIZER_FILE),
                 &files.1,
             ),
         ];
@@ -263,7 +281,7 @@ impl BuiltBaseModel {
         Ok(files)
     }
 
-    /// Puts weights and tokenizer beside the recipe and their hash into it.
+    /// Copies weights and tokenizer next to the recipe and writes their hash into it.
     fn ship(
         &self,
         workspace: &Workspace,
@@ -288,8 +306,8 @@ impl BuiltBaseModel {
         let verdict = match (&spec.checkpoint, self.matches_bundled(spec)) {
             (Some(_), Some(true)) => "the same bytes as the shipped checkpoint".to_owned(),
             (Some(shipped), _) => format!(
-                "other bytes than the shipped checkpoint ({}, made on {}), which is to be expected on another \
-                 instruction set alone",
+                "other bytes than the shipped checkpoint ({}, made on {}); \
+                 only another instruction set explains this",
                 shipped.sha256, shipped.instruction_set
             ),
             (None, _) => "no checkpoint is shipped with this recipe".to_owned(),
@@ -323,7 +341,7 @@ impl BuiltBaseModel {
     }
 }
 
-/// What the model scores on its own task, by metric, in [0, 1] with 95 % intervals.
+/// The scores on the model's own task, by metric, in [0, 1] with 95 % intervals.
 fn evaluation_scores(
     workspace: &Workspace,
     plan: &BaseModelPlan,

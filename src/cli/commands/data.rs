@@ -1,8 +1,8 @@
-//! `rise-lab data`: what is known of the data behind an experiment, before any work.
+//! `rise-lab data` checks the data of an experiment.
 
 use serde_json::{Value, json};
 
-use crate::cli::args::DataArguments;
+use crate::cli::args::ExperimentArguments;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::experiment::read_experiment;
@@ -15,50 +15,49 @@ use crate::pipeline::{
 };
 use crate::sweep::{SweepError, expand_experiment};
 
-/// Leaks, known errors and notes that are shown of each sort; machines get all of them.
+/// Leaks, known errors and notes to list of each kind; JSON holds all of them.
 const MAX_LISTED: usize = 12;
 
-/// Shows the data of every task of an experiment. The exit code is that of a file that cannot be used
-/// if a sweep would refuse the data.
+/// Shows the data of every task of an experiment; exits as for an unusable file if a sweep would
+/// refuse the data.
 ///
 /// # Errors
 /// If the experiment is wrong, or a file cannot be read.
 pub fn data(
-    arguments: &DataArguments,
+    arguments: &ExperimentArguments,
     environment: &CliEnvironment,
 ) -> Result<ExitReason, CliError> {
-    let experiment = read_experiment(&arguments.experiment)?;
+    let experiment = read_experiment(arguments)?;
     let models =
         BaseModelRegistry::new(experiment.models_folder()).with_hash_cache(&environment.store_dir);
     let cells = expand_experiment(&experiment)?;
-    let found =
+    let report =
         build_data_report(cells.iter().map(|cell| &cell.spec), &models).map_err(|source| {
-            let label = experiment.name.clone();
-            CliError::from(SweepError::Plan {
-                label,
+            SweepError::Plan {
+                label: experiment.name.clone(),
                 source: Box::new(source),
-            })
+            }
         })?;
     let output = environment.output;
     output.print_result(
-        || text(&experiment.name, &found, output),
-        &document(&experiment.name, &found),
+        || text(&experiment.name, &report, output),
+        &document(&experiment.name, &report),
     )?;
-    Ok(if found.refusal.is_some() {
+    Ok(if report.refusal.is_some() {
         ExitReason::Usage
     } else {
         ExitReason::Success
     })
 }
 
-fn document(name: &str, survey: &DataReport) -> Value {
-    json!({ "experiment": name, "tasks": survey.tasks, "leaks": survey.leaks, "refusal": survey.refusal })
+fn document(name: &str, report: &DataReport) -> Value {
+    json!({ "experiment": name, "tasks": report.tasks, "leaks": report.leaks, "refusal": report.refusal })
 }
 
-fn text(name: &str, survey: &DataReport, output: CliOutput) -> String {
-    let mut parts = vec![format!("{name}: {}\n", plural(survey.tasks.len(), "task"))];
-    parts.extend(survey.tasks.iter().map(|task| task_section(task, output)));
-    parts.push(leak_section(survey, output));
+fn text(name: &str, report: &DataReport, output: CliOutput) -> String {
+    let mut parts = vec![format!("{name}: {}\n", plural(report.tasks.len(), "task"))];
+    parts.extend(report.tasks.iter().map(|task| task_section(task, output)));
+    parts.push(leak_section(report, output));
     parts.join("\n")
 }
 
@@ -90,11 +89,13 @@ fn task_section(task: &TaskReport, output: CliOutput) -> String {
     }
     parts.push(table.to_string());
     parts.push(list_section("Notes", &task.notes));
-    let known =
-        |known: &KnownError| format!("{}: {}, {}", known.id, known.kind.name(), known.about);
-    let known: Vec<String> = task.known_errors.iter().map(known).collect();
+    let known: Vec<String> = task
+        .known_errors
+        .iter()
+        .map(|error| format!("{}: {}, {}", error.id, error.kind.name(), error.about))
+        .collect();
     parts.push(list_section(
-        "Known of references in these splits (listed, not changed)",
+        "Known errors of references in these splits (listed, not changed)",
         &known,
     ));
     parts.concat()
@@ -106,7 +107,7 @@ fn file_table(files: &[TaskFileReport], output: CliOutput) -> TextTable {
         let official = match file.official {
             Some(true) => output.style_stdout(TextStyle::Green, "yes"),
             Some(false) => output.style_stdout(TextStyle::Yellow, "no"),
-            None => "not known".to_owned(),
+            None => "unknown".to_owned(),
         };
         table.add_row([
             file.path.display().to_string(),
@@ -117,7 +118,7 @@ fn file_table(files: &[TaskFileReport], output: CliOutput) -> TextTable {
     table
 }
 
-/// A heading and what stands under it, the first of it; nothing where there is nothing.
+/// A heading with the first of its lines; nothing without lines.
 fn list_section(heading: &str, lines: &[String]) -> String {
     if lines.is_empty() {
         return String::new();
@@ -132,38 +133,40 @@ fn list_section(heading: &str, lines: &[String]) -> String {
         .collect();
     if lines.len() > MAX_LISTED {
         parts.push(format!(
-            "  and {} more; --format json lists all\n",
+            "  and {} more; `--format json` lists all\n",
             lines.len() - MAX_LISTED
         ));
     }
     parts.concat()
 }
 
-fn leak_section(survey: &DataReport, output: CliOutput) -> String {
-    let DataReport { leaks, refusal, .. } = survey;
+fn leak_section(report: &DataReport, output: CliOutput) -> String {
+    let DataReport { leaks, refusal, .. } = report;
     if leaks.is_empty() && refusal.is_none() {
-        return "No question that is trained on is evaluated on.\n".to_owned();
+        return "No training question is also an evaluation question.\n".to_owned();
     }
-    let line = |leak: &LeakedQuestion| {
-        let (trained, evaluated) = (&leak.trained, &leak.evaluated);
-        format!(
-            "{} in {trained} is {} in {evaluated}",
-            leak.trained_id, leak.evaluated_id
-        )
-    };
+    let lines: Vec<String> = leaks
+        .iter()
+        .map(|leak| {
+            let (trained, evaluated) = (&leak.trained, &leak.evaluated);
+            format!(
+                "{} in {trained} is {} in {evaluated}",
+                leak.trained_id, leak.evaluated_id
+            )
+        })
+        .collect();
     let heading = format!(
-        "{}, trained on and evaluated on",
+        "{} from training into evaluation",
         plural(leaks.len(), "leak")
     );
-    let list = list_section(&heading, &leaks.iter().map(line).collect::<Vec<_>>());
-    let error = output.style_stdout(TextStyle::Red, "error:");
-    let refusal = refusal
-        .iter()
-        .map(|refusal| format!("{error} a sweep refuses this: {refusal}\n"));
-    [list.trim_start_matches('\n').to_owned()]
-        .into_iter()
-        .chain(refusal)
-        .collect()
+    let mut text = list_section(&heading, &lines)
+        .trim_start_matches('\n')
+        .to_owned();
+    if let Some(refusal) = refusal {
+        let error = output.style_stdout(TextStyle::Red, "error:");
+        text += &format!("{error} a sweep refuses this: {refusal}\n");
+    }
+    text
 }
 
 #[cfg(test)]
@@ -174,27 +177,30 @@ mod tests {
     use crate::domain::Split;
     use crate::pipeline::TaskSplitReport;
 
-    fn sample() -> DataReport {
-        let file = |name: &str, official| TaskFileReport {
+    fn file(name: &str, official: bool) -> TaskFileReport {
+        TaskFileReport {
             name: name.to_owned(),
             path: format!("data/{name}").into(),
             sha256: key_for(name),
-            official,
-        };
-        let split = |split, problems, longest| TaskSplitReport {
+            official: Some(official),
+        }
+    }
+
+    fn split(split: Split, problems: usize, longest_question: usize) -> TaskSplitReport {
+        TaskSplitReport {
             split,
             problems,
-            longest_question: longest,
+            longest_question,
             longest_id: "gsm8k/train.jsonl/7".to_owned(),
             fingerprint: key_for("fingerprint"),
             fingerprints: vec![("gsm8k/train.jsonl/7".to_owned(), key_for("7"))],
-        };
+        }
+    }
+
+    fn sample() -> DataReport {
         let task = TaskReport {
             task: "gsm8k".to_owned(),
-            files: vec![
-                file("train.jsonl", Some(true)),
-                file("test.jsonl", Some(false)),
-            ],
+            files: vec![file("train.jsonl", true), file("test.jsonl", false)],
             splits: vec![split(Split::Train, 3000, 985), split(Split::Test, 500, 80)],
             notes: vec!["test.jsonl holds 20 problems, the original 1319".to_owned()],
             known_errors: vec![KnownError {
@@ -203,23 +209,22 @@ mod tests {
                 about: "the final answer is 66, the working gives 64".to_owned(),
             }],
         };
-        let leak = |number: usize| LeakedQuestion {
+        let leaks = (1..=13).map(|number| LeakedQuestion {
             trained: "the train split of gsm8k".to_owned(),
             trained_id: format!("gsm8k/train.jsonl/{number}"),
             evaluated: "the test split of mine".to_owned(),
             evaluated_id: format!("mine/test/{number}"),
             question: "How many?".to_owned(),
-        };
-        let refusal = Some("two places ask the same question".to_owned());
+        });
         DataReport {
             tasks: vec![task],
-            leaks: (1..=13).map(leak).collect(),
-            refusal,
+            leaks: leaks.collect(),
+            refusal: Some("two places ask the same question".to_owned()),
         }
     }
 
     #[test]
-    fn a_survey_is_one_screen() {
+    fn a_data_report_is_one_screen() {
         insta::assert_snapshot!(text("study", &sample(), plain_output()), @"
         study: 1 task
 
@@ -238,10 +243,10 @@ mod tests {
         Notes:
           test.jsonl holds 20 problems, the original 1319
 
-        Known of references in these splits (listed, not changed):
+        Known errors of references in these splits (listed, not changed):
           gsm8k/train.jsonl/357: wrong answer, the final answer is 66, the working gives 64
 
-        13 leaks, trained on and evaluated on:
+        13 leaks from training into evaluation:
           gsm8k/train.jsonl/1 in the train split of gsm8k is mine/test/1 in the test split of mine
           gsm8k/train.jsonl/2 in the train split of gsm8k is mine/test/2 in the test split of mine
           gsm8k/train.jsonl/3 in the train split of gsm8k is mine/test/3 in the test split of mine
@@ -254,7 +259,7 @@ mod tests {
           gsm8k/train.jsonl/10 in the train split of gsm8k is mine/test/10 in the test split of mine
           gsm8k/train.jsonl/11 in the train split of gsm8k is mine/test/11 in the test split of mine
           gsm8k/train.jsonl/12 in the train split of gsm8k is mine/test/12 in the test split of mine
-          and 1 more; --format json lists all
+          and 1 more; `--format json` lists all
         error: a sweep refuses this: two places ask the same question
         ");
         let fine = DataReport {
@@ -264,7 +269,7 @@ mod tests {
         };
         assert!(
             text("study", &fine, plain_output())
-                .ends_with("\n\nNo question that is trained on is evaluated on.\n")
+                .ends_with("\n\nNo training question is also an evaluation question.\n")
         );
     }
 

@@ -1,4 +1,6 @@
-//! One file per command: from typed arguments to an answer and an exit code.
+//! One file per command: its options, its run and its text.
+//!
+//! Must not know how another command works.
 
 pub mod backends;
 pub mod base;

@@ -1,50 +1,61 @@
-//! `rise-lab query`: any one question in SQL.
+//! `rise-lab query` queries the database in SQL.
 
+use clap::Args;
 use serde_json::Value;
 
-use crate::cli::args::QueryArguments;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::table::TextTable;
-use crate::store::QueryResult as Answer;
+use crate::store::QueryResult;
 
-/// Answers a query.
+/// `rise-lab query`.
+#[derive(Debug, Args)]
+pub struct QueryArguments {
+    /// One SELECT statement; sqlite_schema lists the tables
+    #[arg(value_name = "SQL")]
+    pub sql: String,
+    /// Print at most this many rows
+    #[arg(long, value_name = "ROWS", default_value_t = 1000)]
+    pub limit: usize,
+}
+
+/// Runs a query.
 ///
 /// # Errors
-/// If there is no database, or the query cannot be understood or might write.
+/// If there is no database, or the query is wrong or might write.
 pub fn query(
     arguments: &QueryArguments,
     environment: &CliEnvironment,
 ) -> Result<ExitReason, CliError> {
-    let answer = environment
+    let result = environment
         .open_reader()?
         .query(&arguments.sql, arguments.limit)?;
     environment
         .output
-        .print_result(|| result_table(&answer).to_string(), &answer)?;
-    if answer.truncated {
+        .print_result(|| result_table(&result).to_string(), &result)?;
+    if result.truncated {
         environment.output.print_note(&format!(
-            "only the first {} rows; ask for more with --limit",
+            "showing the first {} rows; raise --limit for more",
             arguments.limit
         ));
     }
     Ok(ExitReason::Success)
 }
 
-fn result_table(answer: &Answer) -> TextTable {
-    let columns = answer.columns.iter().enumerate().map(|(column, name)| {
-        let numbers = answer
+fn result_table(result: &QueryResult) -> TextTable {
+    let columns = result.columns.iter().enumerate().map(|(column, name)| {
+        let is_numeric = result
             .rows
             .iter()
             .all(|row| row[column].is_number() || row[column].is_null());
-        if numbers && !answer.rows.is_empty() {
+        if is_numeric && !result.rows.is_empty() {
             format!("#{name}")
         } else {
             name.clone()
         }
     });
     let mut table = TextTable::new(columns);
-    for row in &answer.rows {
+    for row in &result.rows {
         table.add_row(row.iter().map(cell_text));
     }
     table
@@ -66,7 +77,7 @@ mod tests {
 
     #[test]
     fn numbers_stand_to_the_right_and_nothing_is_a_dash() {
-        let answer = Answer {
+        let result = QueryResult {
             columns: vec!["label".to_owned(), "mean".to_owned()],
             rows: vec![
                 vec![json!("base=weak"), json!(0.25)],
@@ -74,7 +85,7 @@ mod tests {
             ],
             truncated: false,
         };
-        insta::assert_snapshot!(result_table(&answer), @r"
+        insta::assert_snapshot!(result_table(&result), @r"
         label      mean
         ---------  ----
         base=weak  0.25

@@ -1,30 +1,47 @@
-//! `rise-lab report`: pages, tables and figures from what is in the database.
+//! `rise-lab report` writes pages, tables and figures from the store or from a `context.json`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde_json::json;
 
-use crate::cli::args::ReportArguments;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::format::plural;
 use crate::config::read_experiment;
-use crate::report::{PublishedReport, write_report};
+use crate::report::{PublishedReport, write_report, write_report_from};
+
+/// `rise-lab report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// The experiment file, or the name of an experiment in the store
+    #[arg(value_name = "EXPERIMENT", required_unless_present = "from")]
+    pub experiment: Option<String>,
+    /// Render a report's context.json; needs no store
+    #[arg(long, value_name = "FILE", conflicts_with = "experiment")]
+    pub from: Option<PathBuf>,
+    /// Write into DIR/EXPERIMENT [default: reports], or with --from into DIR [default: FILE's]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
 
 /// Writes a report.
 ///
 /// # Errors
-/// If the experiment is not in the database, or the report cannot be written.
+/// If the experiment is not in the store, the `context.json` cannot be used, or the report cannot
+/// be written.
 pub fn report(
     arguments: &ReportArguments,
     environment: &CliEnvironment,
 ) -> Result<ExitReason, CliError> {
-    let reader = environment.open_reader()?;
-    let written = write_report(
-        &reader,
-        &experiment_name(&arguments.experiment)?,
-        &arguments.out,
-    )?;
+    let out = arguments.out.as_deref();
+    let written = if let Some(context) = &arguments.from {
+        write_report_from(context, out)?
+    } else {
+        let reader = environment.open_reader()?;
+        let name = experiment_name(arguments.experiment.as_deref().unwrap_or_default())?;
+        write_report(&reader, &name, out.unwrap_or(Path::new("reports")))?
+    };
     let document = json!({
         "folder": written.folder, "index": written.index, "files": written.files, "headline": written.headline,
     });
@@ -34,7 +51,7 @@ pub fn report(
     Ok(ExitReason::Success)
 }
 
-/// What is told of a report that was written.
+/// The headline of a written report and the page to open.
 pub fn report_summary(written: &PublishedReport) -> String {
     let mut lines: Vec<String> = written
         .headline

@@ -1,11 +1,11 @@
-//! `rise-lab rescore`: graders and metrics over texts that are in the store already.
+//! `rise-lab rescore` adds missing grades and scores to stored outputs.
 
 use std::collections::BTreeMap;
 
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::cli::args::RescoreArguments;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::format::plural;
@@ -16,6 +16,20 @@ use crate::store::{StoreError, StoreReader};
 use crate::sweep::{MissingScores, RescorePlan, RescoreTotals};
 
 use super::report::experiment_name;
+
+/// `rise-lab rescore`.
+#[derive(Debug, Args)]
+pub struct RescoreArguments {
+    /// Experiment files or names [default: all in the store]
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiments: Vec<String>,
+    /// Use only this grader, e.g. rise-compat [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub grader: Option<String>,
+    /// Show the missing rows, but add nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
 
 type TotalsByGrader = BTreeMap<(String, u32), RescoreTotals>;
 
@@ -35,27 +49,27 @@ pub fn rescore(
     let grader = grader.map_err(CliError::usage)?;
     if arguments.dry_run {
         let reader = environment.open_reader()?;
-        let rescoring =
-            RescorePlan::for_experiments(&reader, &experiment_names(arguments, &reader)?, grader)?;
-        return print_rescoring(&rescoring, None, environment.output);
+        let names = experiment_names(arguments, &reader)?;
+        let plan = RescorePlan::for_experiments(&reader, &names, grader)?;
+        return print_rescoring(&plan, None, environment.output);
     }
-    // A store that is not there is a slip of the pen; it would be made otherwise.
+    // A missing store is probably a typo, and opening it for writing would create it.
     if let Err(error @ StoreError::Missing { .. }) = StoreReader::open(&environment.store_dir) {
         return Err(error.into());
     }
     let mut store = environment.open_store()?;
-    let rescoring =
-        RescorePlan::for_experiments(&store, &experiment_names(arguments, &store)?, grader)?;
-    let bar = progress_bar(rescoring.missing.len(), environment.output);
-    let sums = rescoring.execute(&mut store, &mut |number, lack| {
+    let names = experiment_names(arguments, &store)?;
+    let plan = RescorePlan::for_experiments(&store, &names, grader)?;
+    let bar = progress_bar(plan.missing.len(), environment.output);
+    let totals = plan.execute(&mut store, &mut |number, missing| {
         bar.set_position(number as u64);
-        bar.set_message(lack.label.clone());
+        bar.set_message(missing.label.clone());
     });
     bar.finish_and_clear();
-    print_rescoring(&rescoring, Some(&sums?), environment.output)
+    print_rescoring(&plan, Some(&totals?), environment.output)
 }
 
-/// The experiments that are meant; all of them if none is named.
+/// The named experiments, or all of them.
 fn experiment_names(
     arguments: &RescoreArguments,
     reader: &StoreReader,
@@ -84,73 +98,80 @@ fn progress_bar(stages: usize, output: CliOutput) -> ProgressBar {
 }
 
 fn print_rescoring(
-    rescoring: &RescorePlan,
-    sums: Option<&TotalsByGrader>,
+    plan: &RescorePlan,
+    totals: Option<&TotalsByGrader>,
     output: CliOutput,
 ) -> Result<ExitReason, CliError> {
-    output.print_result(|| text(rescoring, sums), &document(rescoring, sums))?;
+    output.print_result(|| text(plan, totals), &document(plan, totals))?;
     Ok(ExitReason::Success)
 }
 
-fn text(rescoring: &RescorePlan, sums: Option<&TotalsByGrader>) -> String {
-    let looked = plural(rescoring.stages, "finished stage");
-    if rescoring.missing.is_empty() {
-        return format!("{looked} with texts; every grade and score is there\n");
+fn text(plan: &RescorePlan, totals: Option<&TotalsByGrader>) -> String {
+    let stages = plural(plan.stages, "finished stage");
+    if plan.missing.is_empty() {
+        return format!("{stages} with texts; no grade or score is missing\n");
     }
-    let lacking = format!(
-        "{looked} with texts, {} of them lacking something",
-        rescoring.missing.len()
-    );
-    let table = match sums {
-        None => {
-            let mut table = TextTable::new(["grader", "#version", "#stages"]);
-            for ((name, version), stages) in stages_by_grader(rescoring) {
-                table.add_row([name, version.to_string(), stages.to_string()]);
-            }
-            table
-        }
-        Some(sums) => {
-            let mut table = TextTable::new([
-                "grader",
-                "#version",
-                "#stages",
-                "#new grades",
-                "#new scores",
-                "#without any answer",
-            ]);
-            for ((name, version), sum) in sums {
-                let counts =
-                    [sum.stages, sum.grades, sum.scores, sum.unread].map(|count| count.to_string());
-                table.add_row(
-                    [name.clone(), version.to_string()]
-                        .into_iter()
-                        .chain(counts),
-                );
-            }
-            table
-        }
+    let table = match totals {
+        None => missing_table(plan),
+        Some(totals) => totals_table(totals),
     };
-    format!("{lacking}\n\n{table}")
+    let incomplete = plan.missing.len();
+    format!("{stages} with texts, {incomplete} of them incomplete\n\n{table}")
 }
 
-fn stages_by_grader(rescoring: &RescorePlan) -> BTreeMap<(String, u32), u64> {
+fn missing_table(plan: &RescorePlan) -> TextTable {
+    let mut table = TextTable::new(["grader", "#version", "#stages"]);
+    for ((name, version), stages) in stages_by_grader(plan) {
+        table.add_row([name, version.to_string(), stages.to_string()]);
+    }
+    table
+}
+
+fn totals_table(totals: &TotalsByGrader) -> TextTable {
+    let mut table = TextTable::new([
+        "grader",
+        "#version",
+        "#stages",
+        "#new grades",
+        "#new scores",
+        "#without any answer",
+    ]);
+    for ((name, version), total) in totals {
+        let counts = [total.stages, total.grades, total.scores, total.unread];
+        table.add_row(
+            [name.clone(), version.to_string()]
+                .into_iter()
+                .chain(counts.map(|count| count.to_string())),
+        );
+    }
+    table
+}
+
+fn stages_by_grader(plan: &RescorePlan) -> BTreeMap<(String, u32), u64> {
     let mut stages = BTreeMap::new();
-    for grader in rescoring.missing.iter().flat_map(MissingScores::graders) {
+    for grader in plan.missing.iter().flat_map(MissingScores::graders) {
         *stages.entry(grader).or_default() += 1;
     }
     stages
 }
 
-fn document(rescoring: &RescorePlan, sums: Option<&TotalsByGrader>) -> Value {
-    let lacking = stages_by_grader(rescoring).into_iter().map(
-        |((name, version), stages)| json!({ "grader": name, "version": version, "stages": stages }),
-    );
-    let added = sums.map(|sums| {
-        let line = |((name, version), sum): (&(String, u32), &RescoreTotals)| {
-            json!({ "grader": name, "version": version, "stages": sum.stages, "grades": sum.grades,
-                    "scores": sum.scores, "unread": sum.unread })
-        };
-        sums.iter().map(line).collect::<Vec<_>>()
+fn document(plan: &RescorePlan, totals: Option<&TotalsByGrader>) -> Value {
+    let missing: Vec<Value> = stages_by_grader(plan)
+        .into_iter()
+        .map(|((name, version), stages)| {
+            json!({ "grader": name, "version": version, "stages": stages })
+        })
+        .collect();
+    let added: Option<Vec<Value>> = totals.map(|totals| {
+        totals
+            .iter()
+            .map(|((name, version), total)| {
+                json!({
+                    "grader": name, "version": version, "stages": total.stages,
+                    "grades": total.grades, "scores": total.scores, "unread": total.unread,
+                })
+            })
+            .collect()
     });
-    json!({ "stages": rescoring.stages, "lacking": lacking.collect::<Vec<_>>(), "added": added })
+    json!({ "stages": plan.stages, "lacking": missing, "added": added })
 }

@@ -1,15 +1,37 @@
-//! `rise-lab runs`: which runs there are and where they stand.
+//! `rise-lab runs` lists runs with their status.
 
 use std::collections::BTreeSet;
 
-use crate::cli::args::{RunsArguments, StatusArgument};
+use clap::Args;
+
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::output::CliOutput;
 use crate::cli::table::TextTable;
 use crate::store::{RunListRow, RunRow, Status, StoreReader};
 
-use super::status::styled_status;
+use super::status::{error_suffix, styled_status};
+
+/// `rise-lab runs`.
+#[derive(Debug, Args)]
+pub struct RunsArguments {
+    /// List only runs of this experiment
+    #[arg(long, value_name = "NAME")]
+    pub experiment: Option<String>,
+    /// List only queued, running, done, failed or interrupted runs
+    #[arg(long, value_name = "STATUS", value_parser = parse_status)]
+    pub status: Option<Status>,
+    /// List only runs with this value on an axis; repeatable
+    #[arg(long, value_name = "AXIS=VALUE")]
+    pub r#where: Vec<String>,
+}
+
+fn parse_status(typed: &str) -> Result<Status, String> {
+    Status::ALL
+        .into_iter()
+        .find(|status| status.name() == typed)
+        .ok_or_else(|| format!("use {}", Status::ALL.map(Status::name).join(", ")))
+}
 
 /// Lists runs.
 ///
@@ -24,13 +46,12 @@ pub fn runs(
         Some(name) => Some(reader.find_experiment(name)?.name),
         None => None,
     };
-    // The lines say which runs are wanted; settings and stages are read of those alone.
+    // The list selects the runs; settings and stages are read only for those.
     let all = reader.list_runs(experiment.as_deref())?;
     let conditions = parse_conditions(&arguments.r#where, &all)?;
-    let status = arguments.status.map(Status::from);
-    let wanted: Vec<RunListRow> = all
+    let selected: Vec<RunListRow> = all
         .into_iter()
-        .filter(|run| status.is_none_or(|status| run.status == status))
+        .filter(|run| arguments.status.is_none_or(|status| run.status == status))
         .filter(|run| {
             conditions
                 .iter()
@@ -38,13 +59,13 @@ pub fn runs(
         })
         .collect();
     if environment.output.is_json() {
-        let rows = wanted
+        let rows = selected
             .iter()
             .map(|run| reader.run_by_key(&run.experiment, &run.key));
         let rows: Vec<RunRow> = rows.collect::<Result<_, _>>()?;
         environment.output.print_result(String::new, &rows)?;
     } else {
-        let table = run_table(&reader, &wanted, environment.output)?;
+        let table = run_table(&reader, &selected, environment.output)?;
         environment.output.print_result(|| table.to_string(), &())?;
     }
     Ok(ExitReason::Success)
@@ -58,11 +79,7 @@ fn run_table(
     let mut table = TextTable::new(["experiment", "run", "key", "#stages", "status"]);
     for run in runs {
         let (done, all) = reader.count_done_stages(&run.experiment, &run.key)?;
-        let error = run
-            .error
-            .as_deref()
-            .map(|error| format!(": {error}"))
-            .unwrap_or_default();
+        let error = error_suffix(run.error.as_deref());
         table.add_row([
             run.experiment.clone(),
             run.label.clone(),
@@ -74,7 +91,7 @@ fn run_table(
     Ok(table)
 }
 
-/// Conditions as (axis, value), each on an axis that some run has.
+/// Conditions as (axis, value) pairs; every axis is that of some run.
 fn parse_conditions(
     given: &[String],
     runs: &[RunListRow],
@@ -85,7 +102,8 @@ fn parse_conditions(
         .map(|(axis, _)| axis.as_str())
         .chain(["seed"])
         .collect();
-    let condition = |text: &String| {
+    let mut conditions = Vec::new();
+    for text in given {
         let Some((axis, value)) = text.split_once('=') else {
             return Err(CliError::usage(format!(
                 "--where `{text}` is not AXIS=VALUE"
@@ -94,11 +112,11 @@ fn parse_conditions(
         if !known.iter().any(|name| axis_matches(name, axis)) {
             let names = known.iter().copied().collect::<Vec<_>>().join(", ");
             return Err(CliError::usage(format!("no run has an axis `{axis}`"))
-                .with_hint(format!("the axes are: {names}")));
+                .with_hint(format!("use one of these axes: {names}")));
         }
-        Ok((axis.to_owned(), value.to_owned()))
-    };
-    given.iter().map(condition).collect()
+        conditions.push((axis.to_owned(), value.to_owned()));
+    }
+    Ok(conditions)
 }
 
 fn has_axis_value(run: &RunListRow, axis: &str, value: &str) -> bool {
@@ -109,21 +127,9 @@ fn has_axis_value(run: &RunListRow, axis: &str, value: &str) -> bool {
             .any(|(name, label)| axis_matches(name, axis) && label == value)
 }
 
-/// Whether an axis is meant by its path or by the last part of it.
+/// Whether `given` is the path of an axis or the last part of it.
 fn axis_matches(name: &str, given: &str) -> bool {
     name == given || name.rsplit('.').next() == Some(given)
-}
-
-impl From<StatusArgument> for Status {
-    fn from(status: StatusArgument) -> Self {
-        match status {
-            StatusArgument::Queued => Self::Queued,
-            StatusArgument::Running => Self::Running,
-            StatusArgument::Done => Self::Done,
-            StatusArgument::Failed => Self::Failed,
-            StatusArgument::Interrupted => Self::Interrupted,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -157,7 +163,10 @@ mod tests {
             assert_eq!(found, [true, false], "{condition}");
         }
         assert!(has_axis_value(&runs[0], "seed", "0") && !has_axis_value(&runs[0], "seed", "1"));
-        let fault = parse_conditions(&["weigthing=uniform".to_owned()], &runs).unwrap_err();
-        assert_eq!(fault.hint.unwrap(), "the axes are: seed, train.weighting");
+        let error = parse_conditions(&["weigthing=uniform".to_owned()], &runs).unwrap_err();
+        assert_eq!(
+            error.hint.unwrap(),
+            "use one of these axes: seed, train.weighting"
+        );
     }
 }

@@ -1,11 +1,11 @@
-//! `rise-lab show`: everything about one run.
+//! `rise-lab show` shows one run: scores, compute, stages and settings.
 
 use std::collections::BTreeMap;
 
+use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cli::args::ShowArguments;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::format::{ProportionEstimate, format_bytes, format_duration, wilson_interval};
@@ -13,15 +13,21 @@ use crate::cli::output::{CliOutput, TextStyle};
 use crate::cli::table::TextTable;
 use crate::domain::Key;
 use crate::report::{
-    CheckpointUsage, ComputeAccount, EvaluatedCheckpoint as Evaluated, format_amount, format_money,
+    CheckpointUsage, ComputeAccount, ComputeUsage, EvaluatedCheckpoint, format_amount, format_money,
 };
-use crate::store::{
-    CheckpointRow, GraderCoverage, RunRow, ScoreRow, StageRow, StoreError, StoreReader,
-};
+use crate::store::{CheckpointRow, RunRow, ScoreRow, StageRow, StoreError, StoreReader};
 
-use super::status::styled_status;
+use super::status::{error_suffix, styled_status};
 
-/// The metrics of the paper's main table, in its order, for so many turns and samples.
+/// `rise-lab show`.
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    /// A run's label, its key's first digits, or experiment/label
+    #[arg(value_name = "RUN")]
+    pub run: String,
+}
+
+/// The metrics of the paper's main table, in its order.
 pub fn paper_metrics(turns: u64, samples: u64) -> Vec<String> {
     let mut names = vec![
         "m1@t1".to_owned(),
@@ -33,16 +39,17 @@ pub fn paper_metrics(turns: u64, samples: u64) -> Vec<String> {
     names
 }
 
-/// The same for a run, by its own settings.
+/// The metrics of the paper's main table for a run's settings.
 fn run_metrics(run: &RunRow) -> Vec<String> {
-    let setting = |name: &str| run.spec["evaluate"][name].as_u64().unwrap_or(5);
-    paper_metrics(setting("turns"), setting("samples"))
+    let [turns, samples] =
+        ["turns", "samples"].map(|name| run.spec["evaluate"][name].as_u64().unwrap_or(5));
+    paper_metrics(turns, samples)
 }
 
 /// Shows a run.
 ///
 /// # Errors
-/// If no run, or more than one, is meant.
+/// If `RUN` names no run, or more than one.
 pub fn show(
     arguments: &ShowArguments,
     environment: &CliEnvironment,
@@ -59,10 +66,10 @@ pub fn show(
     Ok(ExitReason::Success)
 }
 
-/// The run that is meant by a label, a key's first digits, or `experiment/` and one of these.
+/// The run with a label, a key's first digits, or `experiment/` and one of these.
 ///
 /// # Errors
-/// If no run, or more than one, is meant.
+/// If `RUN` names no run, or more than one.
 pub fn find_run(reader: &StoreReader, given: &str) -> Result<RunRow, CliError> {
     let scoped = given
         .split_once('/')
@@ -76,8 +83,11 @@ pub fn find_run(reader: &StoreReader, given: &str) -> Result<RunRow, CliError> {
     let exact = runs
         .iter()
         .find(|run| run.label == rest || run.key.as_str() == rest);
-    let by_key = |run: &&RunRow| rest.len() >= 4 && run.key.as_str().starts_with(rest);
-    match exact.or_else(|| runs.iter().find(by_key)) {
+    let found = exact.or_else(|| {
+        runs.iter()
+            .find(|run| rest.len() >= 4 && run.key.as_str().starts_with(rest))
+    });
+    match found {
         Some(run) => Ok(run.clone()),
         None => Ok(reader.find_run(given)?),
     }
@@ -88,8 +98,8 @@ struct CheckpointScores {
     metrics: BTreeMap<String, ProportionEstimate>,
     /// The same texts under other graders.
     other_graders: Vec<OtherGraderScores>,
-    /// What it took; none before all of its stages are done.
-    cost: Option<CheckpointUsage>,
+    /// Its compute; none before all of its stages are done.
+    usage: Option<CheckpointUsage>,
 }
 
 /// A checkpoint under a grader that it was not evaluated with.
@@ -111,62 +121,63 @@ fn load_checkpoints(
     for stage in stages {
         inputs.insert(stage.key.clone(), reader.stage_inputs(&stage.key)?);
     }
-    let ledger = ComputeAccount::new(stages, &inputs);
-    let rows = reader
-        .checkpoints(&run.experiment)?
-        .into_iter()
-        .filter(|row| row.run == run.key);
+    let account = ComputeAccount::new(stages, &inputs);
     let names = run_metrics(run);
-    rows.map(|row| {
-        let metrics = metric_estimates(&names, &reader.scores(&row.evaluation)?);
-        let further = reader
-            .grader_coverage(&row.evaluation)?
-            .into_iter()
-            .filter(|rows| !rows.is_stage_grader);
-        let other = |rows: GraderCoverage| {
-            let metrics = metric_estimates(
-                &names,
-                &reader.scores_by_grader(&row.evaluation, &rows.grader)?,
-            );
-            let (grader, version) = rows.grader;
-            Ok(OtherGraderScores {
-                grader,
-                version,
-                unread: rows.reads_nothing,
-                metrics,
-            })
-        };
-        let others = further.map(other).collect::<Result<_, CliError>>()?;
-        let (name, weights, evaluation) = (
-            row.name.clone(),
-            row.weights.clone(),
-            row.evaluation.clone(),
-        );
-        let cost = ledger.checkpoint_usage(&Evaluated {
-            name,
-            weights,
-            evaluation,
+    let mut checkpoints = Vec::new();
+    for row in reader.checkpoints(&run.experiment)? {
+        if row.run != run.key {
+            continue;
+        }
+        let usage = account.checkpoint_usage(&EvaluatedCheckpoint {
+            name: row.name.clone().into(),
+            weights: row.weights.clone(),
+            evaluation: row.evaluation.clone(),
         });
-        Ok(CheckpointScores {
+        checkpoints.push(CheckpointScores {
+            metrics: metric_estimates(&names, &reader.scores(&row.evaluation)?),
+            other_graders: load_other_graders(reader, &row.evaluation, &names)?,
+            usage,
             row,
-            metrics,
-            other_graders: others,
-            cost,
-        })
-    })
-    .collect()
+        });
+    }
+    Ok(checkpoints)
+}
+
+/// The scores of an evaluation under all graders but its own.
+fn load_other_graders(
+    reader: &StoreReader,
+    evaluation: &Key,
+    names: &[String],
+) -> Result<Vec<OtherGraderScores>, CliError> {
+    let mut others = Vec::new();
+    for rows in reader.grader_coverage(evaluation)? {
+        if rows.is_stage_grader {
+            continue;
+        }
+        let scores = reader.scores_by_grader(evaluation, &rows.grader)?;
+        let (grader, version) = rows.grader;
+        others.push(OtherGraderScores {
+            grader,
+            version,
+            unread: rows.reads_nothing,
+            metrics: metric_estimates(names, &scores),
+        });
+    }
+    Ok(others)
 }
 
 fn metric_estimates(names: &[String], scores: &[ScoreRow]) -> BTreeMap<String, ProportionEstimate> {
-    let metric = |name: &String| {
-        let values: Vec<f64> = scores
-            .iter()
-            .filter(|score| score.metric == *name)
-            .map(|score| score.value)
-            .collect();
-        wilson_interval(&values).map(|proportion| (name.clone(), proportion))
-    };
-    names.iter().filter_map(metric).collect()
+    names
+        .iter()
+        .filter_map(|name| {
+            let values: Vec<f64> = scores
+                .iter()
+                .filter(|score| score.metric == *name)
+                .map(|score| score.value)
+                .collect();
+            Some((name.clone(), wilson_interval(&values)?))
+        })
+        .collect()
 }
 
 fn text(
@@ -175,174 +186,151 @@ fn text(
     checkpoints: &[CheckpointScores],
     output: CliOutput,
 ) -> String {
-    let heading = |text: &str| output.style_stdout(TextStyle::Bold, text);
-    let error = run
-        .error
-        .as_deref()
-        .map(|error| format!(": {error}"))
-        .unwrap_or_default();
+    let metrics = run_metrics(run);
+    let status = styled_status(run.status, output);
     let mut parts = vec![
-        heading(&run.label),
+        output.style_stdout(TextStyle::Bold, &run.label),
         format!("experiment {}, key {}", run.experiment, run.key),
-        format!("{}{error}\n", styled_status(run.status, output)),
-        heading("Scores, % [95 % interval]"),
-        score_table(&run_metrics(run), checkpoints),
+        format!("{status}{}\n", error_suffix(run.error.as_deref())),
+        output.style_stdout(TextStyle::Bold, "Scores, % [95 % interval]"),
+        score_table(&metrics, checkpoints),
     ];
-    parts.extend(other_grader_table(&run_metrics(run), checkpoints, output));
+    parts.extend(other_grader_table(&metrics, checkpoints, output));
     parts.extend([
-        heading("Compute, from the base model on"),
+        output.style_stdout(TextStyle::Bold, "Compute, from the base model on"),
         compute_table(checkpoints),
-        heading("Stages"),
+        output.style_stdout(TextStyle::Bold, "Stages"),
         stage_table(stages, output),
-        heading("Settings"),
+        output.style_stdout(TextStyle::Bold, "Settings"),
         format_settings(&run.spec),
         String::new(),
     ]);
     parts.join("\n")
 }
 
-/// The same texts under other graders; nothing where there are none.
+/// The same outputs under other graders; none without other graders.
 fn other_grader_table(
     metrics: &[String],
     checkpoints: &[CheckpointScores],
     output: CliOutput,
 ) -> Option<String> {
-    let columns = metrics.iter().map(|metric| format!("#{metric}"));
-    let mut table = TextTable::new(
-        ["checkpoint", "grader"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain(columns)
-            .chain(["note".to_owned()]),
-    );
-    let rows = || {
-        checkpoints.iter().flat_map(|checkpoint| {
-            checkpoint
-                .other_graders
-                .iter()
-                .map(move |o| (checkpoint, o))
-        })
-    };
-    for (checkpoint, other) in rows() {
-        let cells = metrics.iter().map(|metric| {
-            other
-                .metrics
-                .get(metric)
-                .map_or_else(|| "-".to_owned(), ToString::to_string)
-        });
-        let note = if other.unread { "reads no answer" } else { "" };
-        let name = format!("{} {}", other.grader, other.version);
-        table.add_row(
-            [checkpoint.row.name.clone(), name]
-                .into_iter()
-                .chain(cells)
-                .chain([note.to_owned()]),
-        );
+    let mut columns = vec!["checkpoint".to_owned(), "grader".to_owned()];
+    columns.extend(metrics.iter().map(|metric| format!("#{metric}")));
+    columns.push("note".to_owned());
+    let mut table = TextTable::new(columns);
+    let mut is_empty = true;
+    for checkpoint in checkpoints {
+        for other in &checkpoint.other_graders {
+            is_empty = false;
+            let mut cells = vec![
+                checkpoint.row.name.clone(),
+                format!("{} {}", other.grader, other.version),
+            ];
+            cells.extend(metric_cells(metrics, &other.metrics));
+            cells.push(if other.unread { "reads no answer" } else { "" }.to_owned());
+            table.add_row(cells);
+        }
     }
     let title = output.style_stdout(TextStyle::Bold, "The same texts under other graders");
-    rows().next().map(|_| format!("{title}\n{table}"))
+    (!is_empty).then(|| format!("{title}\n{table}"))
 }
 
 fn score_table(metrics: &[String], checkpoints: &[CheckpointScores]) -> String {
-    let columns = metrics.iter().map(|metric| format!("#{metric}"));
-    let mut table = TextTable::new(
-        ["checkpoint".to_owned()]
-            .into_iter()
-            .chain(columns)
-            .chain(["#problems".to_owned()]),
-    );
+    let mut columns = vec!["checkpoint".to_owned()];
+    columns.extend(metrics.iter().map(|metric| format!("#{metric}")));
+    columns.push("#problems".to_owned());
+    let mut table = TextTable::new(columns);
     for checkpoint in checkpoints {
-        let cells = metrics.iter().map(|metric| {
-            checkpoint
-                .metrics
-                .get(metric)
-                .map_or_else(|| "-".to_owned(), ToString::to_string)
-        });
-        let problems = checkpoint
-            .metrics
-            .values()
-            .next()
-            .map_or_else(String::new, |first| first.n.to_string());
-        table.add_row(
-            [checkpoint.row.name.clone()]
-                .into_iter()
-                .chain(cells)
-                .chain([problems]),
-        );
+        let problems = checkpoint.metrics.values().next();
+        let mut cells = vec![checkpoint.row.name.clone()];
+        cells.extend(metric_cells(metrics, &checkpoint.metrics));
+        cells.push(problems.map_or_else(String::new, |first| first.n.to_string()));
+        table.add_row(cells);
     }
     table.to_string()
 }
 
-/// What each checkpoint took to make, and to evaluate.
+fn metric_cells(
+    metrics: &[String],
+    estimates: &BTreeMap<String, ProportionEstimate>,
+) -> impl Iterator<Item = String> {
+    metrics.iter().map(|metric| {
+        estimates
+            .get(metric)
+            .map_or_else(|| "-".to_owned(), ToString::to_string)
+    })
+}
+
+/// The compute of each checkpoint's training and evaluation.
 fn compute_table(checkpoints: &[CheckpointScores]) -> String {
-    let columns = [
+    let mut columns = vec![
+        "checkpoint",
+        "to",
         "#tokens trained",
         "#sampled",
         "#teacher calls",
         "#FLOPs",
         "#time",
     ];
-    let costs = || checkpoints.iter().filter_map(|checkpoint| checkpoint.cost);
-    // Only some runs ask a model behind an API.
-    let asked = costs().any(|cost| cost.training.api_tokens > 0.0);
-    let remote: &[&str] = if asked {
-        &["#API tokens", "#API price"]
-    } else {
-        &[]
-    };
-    let mut table = TextTable::new(
-        ["checkpoint", "to"]
-            .into_iter()
-            .chain(columns)
-            .chain(remote.iter().copied()),
-    );
-    for CheckpointScores { row, cost, .. } in checkpoints {
-        let Some(CheckpointUsage {
-            training,
-            evaluation,
-        }) = cost
-        else {
+    // Only some runs use an API model.
+    let has_api = checkpoints
+        .iter()
+        .filter_map(|checkpoint| checkpoint.usage)
+        .any(|usage| usage.training.api_tokens > 0.0);
+    if has_api {
+        columns.extend(["#API tokens", "#API price"]);
+    }
+    let mut table = TextTable::new(columns);
+    for checkpoint in checkpoints {
+        let Some(usage) = checkpoint.usage else {
             continue;
         };
-        for (name, to, spent) in [
-            (row.name.as_str(), "train", training),
-            ("", "evaluate", evaluation),
+        let name = checkpoint.row.name.as_str();
+        for (name, to, usage) in [
+            (name, "train", usage.training),
+            ("", "evaluate", usage.evaluation),
         ] {
-            let cells = [
-                name.to_owned(),
-                to.to_owned(),
-                format_amount(spent.trained_tokens),
-                format_amount(spent.sampled_tokens),
-                format_amount(spent.teacher_calls),
-                spent.flops.map_or_else(|| "-".to_owned(), format_amount),
-                format_duration(spent.seconds),
-            ];
-            let price = if spent.api_price > 0.0 {
-                format_money(spent.api_price)
-            } else {
-                "-".to_owned()
-            };
-            let remote = [format_amount(spent.api_tokens), price];
-            table.add_row(
-                cells
-                    .into_iter()
-                    .chain(remote.into_iter().filter(|_| asked)),
-            );
+            let mut cells = vec![name.to_owned(), to.to_owned()];
+            cells.extend(usage_cells(&usage, has_api));
+            table.add_row(cells);
         }
     }
     table.to_string()
 }
 
+fn usage_cells(usage: &ComputeUsage, has_api: bool) -> Vec<String> {
+    let mut cells = vec![
+        format_amount(usage.trained_tokens),
+        format_amount(usage.sampled_tokens),
+        format_amount(usage.teacher_calls),
+        usage.flops.map_or_else(|| "-".to_owned(), format_amount),
+        format_duration(usage.seconds),
+    ];
+    if has_api {
+        cells.push(format_amount(usage.api_tokens));
+        cells.push(if usage.api_price > 0.0 {
+            format_money(usage.api_price)
+        } else {
+            "-".to_owned()
+        });
+    }
+    cells
+}
+
 fn stage_table(stages: &[StageRow], output: CliOutput) -> String {
     let mut table = TextTable::new([
-        "stage", "kind", "key", "#time", "#memory", "#begun", "counts", "status",
+        "stage",
+        "kind",
+        "key",
+        "#time",
+        "#memory",
+        "#attempts",
+        "counts",
+        "status",
     ]);
     for stage in stages {
-        let error = stage
-            .error
-            .as_deref()
-            .map(|error| format!(": {error}"))
-            .unwrap_or_default();
+        let status = styled_status(stage.status, output);
+        let error = error_suffix(stage.error.as_deref());
         table.add_row([
             stage.label.clone(),
             stage.kind.clone(),
@@ -355,7 +343,7 @@ fn stage_table(stages: &[StageRow], output: CliOutput) -> String {
                 .map_or_else(|| "-".to_owned(), format_bytes),
             stage.attempts.to_string(),
             format_counts(&stage.counts),
-            format!("{}{error}", styled_status(stage.status, output)),
+            format!("{status}{error}"),
         ]);
     }
     table.to_string()
@@ -363,18 +351,17 @@ fn stage_table(stages: &[StageRow], output: CliOutput) -> String {
 
 /// Counts on one line, e.g. `episodes 500, tokens_sampled 61200`.
 fn format_counts(counts: &Value) -> String {
-    let counts = counts
+    counts
         .as_object()
         .into_iter()
         .flatten()
-        .filter(|(_, count)| count.is_number());
-    counts
+        .filter(|(_, count)| count.is_number())
         .map(|(name, count)| format!("{name} {}", format_count(count)))
         .collect::<Vec<_>>()
         .join(", ")
 }
 
-/// A count as it is; a sum of weights to one place, and less than one to four, as prices are.
+/// A whole count as it is, a sum of weights to one place, and a price below one to four.
 fn format_count(count: &Value) -> String {
     match count.as_f64() {
         Some(number) if count.is_f64() && number.abs() < 1.0 && number != 0.0 => {
@@ -385,7 +372,7 @@ fn format_count(count: &Value) -> String {
     }
 }
 
-/// Settings by path, one per line, as an experiment file would address them.
+/// Settings by path, one per line, as in an experiment file.
 pub fn format_settings(spec: &Value) -> String {
     fn walk(above: &str, value: &Value, lines: &mut Vec<String>) {
         match value {
@@ -406,16 +393,12 @@ pub fn format_settings(spec: &Value) -> String {
 fn document(run: &RunRow, stages: &[StageRow], checkpoints: &[CheckpointScores]) -> Value {
     let checkpoints: Vec<Value> = checkpoints
         .iter()
-        .map(
-            |CheckpointScores {
-                 row,
-                 metrics,
-                 other_graders: others,
-                 cost,
-             }| {
-                json!({ "checkpoint": row, "metrics": metrics, "others": others, "cost": cost })
-            },
-        )
+        .map(|checkpoint| {
+            json!({
+                "checkpoint": checkpoint.row, "metrics": checkpoint.metrics,
+                "others": checkpoint.other_graders, "cost": checkpoint.usage,
+            })
+        })
         .collect();
     json!({ "run": run, "stages": stages, "checkpoints": checkpoints })
 }
@@ -450,10 +433,10 @@ mod tests {
                     evaluate               0        0              0      0  1 min 23 s
 
         Stages
-        stage          kind      key                 time  memory  begun  counts                status
-        -------------  --------  ------------  ----------  ------  -----  --------------------  ------
-        base weak      base      cae662172fd4  1 min 23 s  412 MB      1  tokens_trained 61200  done
-        evaluate weak  evaluate  10aca1d8b724  1 min 23 s  412 MB      1  tokens_trained 61200  done
+        stage          kind      key                 time  memory  attempts  counts                status
+        -------------  --------  ------------  ----------  ------  --------  --------------------  ------
+        base weak      base      cae662172fd4  1 min 23 s  412 MB         1  tokens_trained 61200  done
+        evaluate weak  evaluate  10aca1d8b724  1 min 23 s  412 MB         1  tokens_trained 61200  done
 
         Settings
           base = "weak"
@@ -462,22 +445,21 @@ mod tests {
     }
 
     #[test]
-    fn other_graders_are_shown_beside_the_runs_own() {
+    fn other_graders_have_their_own_table() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = store(&folder);
-        let score = |problem: u32| ScoreRow {
+        let scores = (0..10).map(|problem| ScoreRow {
             metric: "m1@t1".to_owned(),
             problem: format!("p{problem}"),
             value: f64::from(u8::from(problem < 2)),
-        };
-        let scores = (0..10).map(score).collect();
-        let under = RegradeResults {
+        });
+        let results = RegradeResults {
             grader: ("rise-compat".to_owned(), 1),
             grades: Vec::new(),
-            scores,
+            scores: scores.collect(),
         };
         store
-            .add_regrade(&key_for("evaluate"), &[], &under)
+            .add_regrade(&key_for("evaluate"), &[], &results)
             .unwrap();
         let run = find_run(&store, "weights/weighting=uniform seed=0").unwrap();
         let checkpoints = load_checkpoints(&store, &run, &[]).unwrap();

@@ -1,4 +1,4 @@
-//! `rise-lab status`: how far every experiment in the store is.
+//! `rise-lab status` shows the progress of every experiment in the store.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use crate::cli::output::{CliOutput, TextStyle};
 use crate::cli::table::TextTable;
 use crate::store::{ExperimentProgress, StageRow, Status};
 
-/// All states, in the order in which a stage meets them.
-const ALL_STATUSES: [Status; 5] = [
+/// The columns of the table.
+const STATUS_COLUMNS: [Status; 5] = [
     Status::Done,
     Status::Running,
     Status::Queued,
@@ -19,26 +19,26 @@ const ALL_STATUSES: [Status; 5] = [
     Status::Failed,
 ];
 
-/// Shows how far every experiment is.
+/// Shows the progress of every experiment.
 ///
 /// # Errors
 /// If there is no database or it cannot be read.
 pub fn status(environment: &CliEnvironment) -> Result<ExitReason, CliError> {
     let reader = environment.open_reader()?;
-    let alive = reader.is_being_written();
-    let standings: Vec<ExperimentStatus> = reader
+    let is_live = reader.is_being_written();
+    let statuses: Vec<ExperimentStatus> = reader
         .experiment_progress()?
         .into_iter()
-        .map(|written| ExperimentStatus::from_progress(written, alive))
+        .map(|progress| ExperimentStatus::from_progress(progress, is_live))
         .collect();
-    let documents: Vec<Value> = standings.iter().map(ExperimentStatus::document).collect();
+    let documents: Vec<Value> = statuses.iter().map(ExperimentStatus::document).collect();
     environment
         .output
-        .print_result(|| text(&standings, environment.output), &documents)?;
+        .print_result(|| text(&statuses, environment.output), &documents)?;
     Ok(ExitReason::Success)
 }
 
-/// The name of a state, coloured where colours are wanted.
+/// The name of a status in its colour.
 pub fn styled_status(status: Status, output: CliOutput) -> String {
     let style = match status {
         Status::Queued => TextStyle::Dim,
@@ -47,24 +47,18 @@ pub fn styled_status(status: Status, output: CliOutput) -> String {
         Status::Failed => TextStyle::Red,
         Status::Interrupted => TextStyle::Yellow,
     };
-    output.style_stdout(style, status_name(status))
+    output.style_stdout(style, status.name())
 }
 
-/// The name of a state.
-pub const fn status_name(status: Status) -> &'static str {
-    match status {
-        Status::Queued => "queued",
-        Status::Running => "running",
-        Status::Done => "done",
-        Status::Failed => "failed",
-        Status::Interrupted => "interrupted",
-    }
+/// `: ` and the error, or nothing.
+pub fn error_suffix(error: Option<&str>) -> String {
+    error.map_or_else(String::new, |error| format!(": {error}"))
 }
 
-/// What a state means when nobody works on the store: a killed sweep left it at "running".
-const fn effective_status(written: Status) -> Status {
-    match written {
-        Status::Running => Status::Interrupted,
+/// The status now: without a live process, a killed sweep left it at "running".
+const fn effective_status(stored: Status, is_live: bool) -> Status {
+    match stored {
+        Status::Running if !is_live => Status::Interrupted,
         other => other,
     }
 }
@@ -78,75 +72,68 @@ struct ExperimentStatus {
 }
 
 impl ExperimentStatus {
-    /// What is written about an experiment, as it stands while somebody works on the store or not.
-    fn from_progress(written: ExperimentProgress, alive: bool) -> Self {
-        let now = |status: Status| {
-            if alive {
-                status
-            } else {
-                effective_status(status)
-            }
-        };
-        let counts = |written: Vec<(Status, u64)>| {
-            written
-                .into_iter()
-                .fold(BTreeMap::new(), |mut counts, (status, count)| {
-                    *counts.entry(status_name(now(status))).or_insert(0) += count;
-                    counts
-                })
-        };
-        let noteworthy = written.active_or_failed.into_iter();
-        let noteworthy = noteworthy
-            .filter(|stage| now(stage.status) == stage.status)
-            .collect();
+    /// The status of an experiment, while a live process writes to the store or not.
+    fn from_progress(progress: ExperimentProgress, is_live: bool) -> Self {
+        let noteworthy = progress.active_or_failed.into_iter();
         Self {
-            experiment: written.experiment,
-            runs: counts(written.runs),
-            stages: counts(written.stages),
-            noteworthy,
+            experiment: progress.experiment,
+            runs: count_statuses(progress.runs, is_live),
+            stages: count_statuses(progress.stages, is_live),
+            noteworthy: noteworthy
+                .filter(|stage| effective_status(stage.status, is_live) == stage.status)
+                .collect(),
         }
     }
 
     fn document(&self) -> Value {
         json!({
-            "experiment": self.experiment, "runs": self.runs, "stages": self.stages, "noteworthy": self.noteworthy,
+            "experiment": self.experiment, "runs": self.runs, "stages": self.stages,
+            "noteworthy": self.noteworthy,
         })
     }
 }
 
-fn text(standings: &[ExperimentStatus], output: CliOutput) -> String {
+fn count_statuses(stored: Vec<(Status, u64)>, is_live: bool) -> BTreeMap<&'static str, u64> {
+    let mut counts = BTreeMap::new();
+    for (status, count) in stored {
+        *counts
+            .entry(effective_status(status, is_live).name())
+            .or_insert(0) += count;
+    }
+    counts
+}
+
+fn text(statuses: &[ExperimentStatus], output: CliOutput) -> String {
+    let columns = STATUS_COLUMNS.map(|status| format!("#{}", status.name()));
     let mut table = TextTable::new(
         ["experiment", ""]
             .map(str::to_owned)
             .into_iter()
-            .chain(status_columns()),
+            .chain(columns),
     );
-    for standing in standings {
-        for (what, counts) in [("runs", &standing.runs), ("stages", &standing.stages)] {
-            let count = |status| {
+    for status in statuses {
+        for (name, counts) in [("runs", &status.runs), ("stages", &status.stages)] {
+            let counts = STATUS_COLUMNS.map(|status| {
                 counts
-                    .get(status_name(status))
+                    .get(status.name())
                     .map_or_else(|| "-".to_owned(), ToString::to_string)
-            };
+            });
             table.add_row(
-                [standing.experiment.clone(), what.to_owned()]
+                [status.experiment.clone(), name.to_owned()]
                     .into_iter()
-                    .chain(ALL_STATUSES.map(count)),
+                    .chain(counts),
             );
         }
     }
-    let noteworthy = standings.iter().flat_map(|standing| &standing.noteworthy);
-    let mut lines: Vec<String> = noteworthy
+    let mut lines: Vec<String> = statuses
+        .iter()
+        .flat_map(|status| &status.noteworthy)
         .map(|stage| {
-            let error = stage
-                .error
-                .as_deref()
-                .map(|error| format!(": {error}"))
-                .unwrap_or_default();
+            let status = styled_status(stage.status, output);
             format!(
-                "{} {}{error}\n",
-                styled_status(stage.status, output),
-                stage.label
+                "{status} {}{}\n",
+                stage.label,
+                error_suffix(stage.error.as_deref())
             )
         })
         .collect();
@@ -156,12 +143,6 @@ fn text(standings: &[ExperimentStatus], output: CliOutput) -> String {
     table.to_string() + &lines.concat()
 }
 
-fn status_columns() -> impl Iterator<Item = String> {
-    ALL_STATUSES
-        .into_iter()
-        .map(|status| format!("#{}", status_name(status)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,8 +150,12 @@ mod tests {
 
     #[test]
     fn what_a_dead_process_left_running_is_interrupted() {
-        assert_eq!(effective_status(Status::Running), Status::Interrupted);
-        assert_eq!(effective_status(Status::Queued), Status::Queued);
+        assert_eq!(
+            effective_status(Status::Running, false),
+            Status::Interrupted
+        );
+        assert_eq!(effective_status(Status::Running, true), Status::Running);
+        assert_eq!(effective_status(Status::Queued, false), Status::Queued);
     }
 
     #[test]
@@ -180,13 +165,13 @@ mod tests {
         store
             .set_run_status("weights", &key_for("uniform"), Status::Running, None)
             .unwrap();
-        let written = store.experiment_progress().unwrap().remove(0);
+        let progress = store.experiment_progress().unwrap().remove(0);
         assert_eq!(
-            ExperimentStatus::from_progress(written.clone(), true).runs,
+            ExperimentStatus::from_progress(progress.clone(), true).runs,
             BTreeMap::from([("failed", 1), ("running", 1)])
         );
         assert_eq!(
-            ExperimentStatus::from_progress(written, false).runs,
+            ExperimentStatus::from_progress(progress, false).runs,
             BTreeMap::from([("failed", 1), ("interrupted", 1)])
         );
     }
@@ -194,8 +179,8 @@ mod tests {
     #[test]
     fn status_counts_runs_and_stages_and_names_the_failed_ones() {
         let folder = tempfile::tempdir().unwrap();
-        let written = store(&folder).experiment_progress().unwrap().remove(0);
-        insta::assert_snapshot!(text(&[ExperimentStatus::from_progress(written, true)], plain_output()), @r"
+        let progress = store(&folder).experiment_progress().unwrap().remove(0);
+        insta::assert_snapshot!(text(&[ExperimentStatus::from_progress(progress, true)], plain_output()), @r"
         experiment          done  running  queued  interrupted  failed
         ----------  ------  ----  -------  ------  -----------  ------
         weights     runs       1        -       -            -       1

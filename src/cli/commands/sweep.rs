@@ -1,10 +1,12 @@
-//! `rise-lab sweep`: the whole way from an experiment file to its report.
+//! `rise-lab sweep` runs an experiment and writes its report.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::args::SweepArguments;
+use crate::cli::args::ExperimentArguments;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::event_sink::EventSink;
@@ -18,49 +20,69 @@ use crate::report::{self, PublishedReport};
 use crate::store::Store;
 use crate::sweep::{SweepError, SweepOutcome, SweepPlan, SweepSession, WorkerCommand, run_sweep};
 
-/// Performs a sweep and writes its report.
+/// `rise-lab sweep`.
+#[derive(Debug, Args)]
+pub struct SweepArguments {
+    /// The experiment.
+    #[command(flatten)]
+    pub experiment: ExperimentArguments,
+    /// Write the report into DIR/EXPERIMENT
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub out: PathBuf,
+    /// Skip the report
+    #[arg(long)]
+    pub no_report: bool,
+    /// Check everything and show the plan, but run nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Start even if a run may not fit its device's memory
+    #[arg(long)]
+    pub no_memory_check: bool,
+}
+
+/// Runs a sweep and writes its report.
 ///
 /// # Errors
-/// If anything is wrong with the experiment, the store or the places to write to; runs that fail
-/// and a stop on request are told by the exit code instead.
+/// If the experiment, the store or the report folder is unusable; failed runs and a requested stop
+/// have their own exit codes.
 pub fn sweep(
     arguments: &SweepArguments,
     environment: &CliEnvironment,
 ) -> Result<ExitReason, CliError> {
-    let mut opened = prepare_experiment(&arguments.experiment, environment)?;
+    let mut experiment = prepare_experiment(&arguments.experiment, environment)?;
     if arguments.dry_run {
-        super::plan::print_plan(&opened, environment)?;
+        super::plan::print_plan(&experiment, environment)?;
         return Ok(ExitReason::Success);
     }
     if !arguments.no_memory_check {
-        check_memory(&opened.plan)?;
+        check_memory(&experiment.plan)?;
     }
     if !arguments.no_report {
         check_writable(&arguments.out)?;
-        report::report_folder(&opened.plan.experiment.name, &arguments.out)?;
+        report::report_folder(&experiment.plan.experiment.name, &arguments.out)?;
     }
     let mut store = environment.open_store()?;
-    // From here on nobody else writes; what was finished meanwhile counts.
-    opened.plan.refresh_finished(&environment.workspace())?;
-    let begun = Instant::now();
-    let performed = execute_plan(&opened, &mut store, environment)?;
-    let ended = SweepSummary {
-        plan: &opened.plan,
-        outcome: performed,
-        seconds: begun.elapsed().as_secs_f64(),
+    // Nobody else writes from here on, and another process may have finished stages meanwhile.
+    experiment.plan.refresh_finished(&environment.workspace())?;
+    let start = Instant::now();
+    let outcome = execute_plan(&experiment, &mut store, environment)?;
+    let summary = SweepSummary {
+        plan: &experiment.plan,
+        outcome,
+        seconds: start.elapsed().as_secs_f64(),
     };
-    environment.output.print_note(&ended.summary());
-    let wanted = !arguments.no_report
-        && ended.exit_reason() != ExitReason::Interrupted
-        && ended.outcome.runs_done > 0;
-    let written = wanted
-        .then(|| report::write_report(&store, &opened.plan.experiment.name, &arguments.out))
+    environment.output.print_note(&summary.text());
+    let has_report = !arguments.no_report
+        && summary.exit_reason() != ExitReason::Interrupted
+        && summary.outcome.runs_done > 0;
+    let written = has_report
+        .then(|| report::write_report(&store, &experiment.plan.experiment.name, &arguments.out))
         .transpose()?;
-    ended.print_conclusion(written.as_ref(), environment.output)
+    summary.print_conclusion(written.as_ref(), environment.output)
 }
 
 fn execute_plan(
-    opened: &PreparedExperiment,
+    experiment: &PreparedExperiment,
     store: &mut Store,
     environment: &CliEnvironment,
 ) -> Result<SweepOutcome, CliError> {
@@ -70,17 +92,19 @@ fn execute_plan(
         workspace: &environment.workspace(),
         worker_command: WorkerCommand::this_program(&environment.store_dir)
             .map_err(SweepError::SpawnWorker)?,
-        jobs: opened.jobs,
+        jobs: experiment.jobs,
         stop_signal: interrupt.stop_signal(),
     };
-    let mut watcher = EventSink::new(environment.output);
-    let performed = run_sweep(&opened.plan, session, &mut |news| watcher.on_event(&news));
+    let mut events = EventSink::new(environment.output);
+    let outcome = run_sweep(&experiment.plan, session, &mut |event| {
+        events.on_event(&event)
+    });
     interrupt.disarm();
-    watcher.finish()?;
-    Ok(performed?)
+    events.finish()?;
+    Ok(outcome?)
 }
 
-/// What a sweep came to.
+/// The outcome of a sweep with its plan and time.
 struct SweepSummary<'a> {
     plan: &'a SweepPlan,
     outcome: SweepOutcome,
@@ -89,7 +113,7 @@ struct SweepSummary<'a> {
 
 impl SweepSummary<'_> {
     const fn exit_reason(&self) -> ExitReason {
-        if self.outcome.schedule.interrupted {
+        if self.outcome.interrupted {
             ExitReason::Interrupted
         } else if self.outcome.runs_failed > 0 {
             ExitReason::RunsFailed
@@ -98,7 +122,7 @@ impl SweepSummary<'_> {
         }
     }
 
-    /// Says where the report is and where to look next.
+    /// Prints the report's path and the next commands.
     fn print_conclusion(
         &self,
         written: Option<&PublishedReport>,
@@ -111,9 +135,7 @@ impl SweepSummary<'_> {
         }
         match exit {
             ExitReason::RunsFailed => output.print_error(&self.runs_failed_error()),
-            ExitReason::Interrupted => {
-                output.print_note("stopped; the same command goes on where this one stopped")
-            }
+            ExitReason::Interrupted => output.print_note("stopped; run the same command to resume"),
             _ => output.print_note(&format!(
                 "next: rise-lab runs --experiment {}, rise-lab show RUN, rise-lab query SQL",
                 self.plan.experiment.name
@@ -126,7 +148,7 @@ impl SweepSummary<'_> {
         let runs = plural(self.plan.runs.len(), "run");
         let failed = anyhow::anyhow!("{} of {runs} failed", self.outcome.runs_failed);
         CliError::new(ExitReason::RunsFailed, failed).with_hint(format!(
-            "see why with `rise-lab runs --experiment {} --status failed`; the same command tries them again",
+            "`rise-lab runs --experiment {} --status failed` lists the errors; run the same command to retry",
             self.plan.experiment.name
         ))
     }
@@ -135,17 +157,17 @@ impl SweepSummary<'_> {
         self.plan.graph.stages().len() - self.outcome.open_stages
     }
 
-    fn summary(&self) -> String {
+    fn text(&self) -> String {
         let failed = match self.outcome.runs_failed {
             0 => String::new(),
             failed => format!(", {failed} failed"),
         };
         format!(
-            "{}: {} of {} done{failed}; {} executed, {} reused, {} asked for; {}",
+            "{}: {} of {} done{failed}; {} executed, {} reused, {} in all runs; {}",
             self.plan.experiment.name,
             self.outcome.runs_done,
             plural(self.plan.runs.len(), "run"),
-            plural(self.outcome.schedule.executed, "stage"),
+            plural(self.outcome.executed, "stage"),
             self.reused_stages(),
             self.plan.requested_stages(),
             format_duration(self.seconds),
@@ -159,9 +181,9 @@ impl SweepSummary<'_> {
             "runs-done": self.outcome.runs_done,
             "runs-failed": self.outcome.runs_failed,
             "stages-asked": self.plan.requested_stages(),
-            "stages-executed": self.outcome.schedule.executed,
+            "stages-executed": self.outcome.executed,
             "stages-reused": self.reused_stages(),
-            "interrupted": self.outcome.schedule.interrupted,
+            "interrupted": self.outcome.interrupted,
             "seconds": self.seconds,
             "report": written.map(|written| &written.index),
         })

@@ -1,4 +1,4 @@
-//! `rise-lab worker`: the other end of a sweep's coordinator; not for people.
+//! `rise-lab worker` executes stages for the coordinator of a sweep.
 
 use std::io::{self, BufReader};
 use std::path::Path;
@@ -13,14 +13,13 @@ use crate::sweep::serve;
 /// # Errors
 /// If standard output is closed.
 pub fn worker(environment: &CliEnvironment) -> Result<ExitReason, CliError> {
-    // The process ends as soon as its input does, whatever it is doing: see `serve`.
-    let orphaned = || process::exit(i32::from(ExitReason::Success as u8));
     let mut output = io::stdout().lock();
     serve(
         &environment.workspace(),
         BufReader::new(io::stdin()),
         &mut output,
-        orphaned,
+        // The process ends as soon as its input does, even in the middle of a stage.
+        || process::exit(i32::from(ExitReason::Success as u8)),
     )
     .map_err(|error| CliError::cannot_write(Path::new("standard output"), error))?;
     Ok(ExitReason::Success)

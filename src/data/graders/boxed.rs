@@ -1,9 +1,9 @@
 //! Finding `\boxed{…}` with balanced braces.
 //!
-//! Knows braces and nothing of what is in them.
+//! Knows braces and nothing of their content.
 
-/// What follows the last of `commands` that is complete: `{…}` with balanced braces, or, where
-/// `bare` is set, what stands without braces up to the next space, `$` or end of line.
+/// The argument of the last of `commands` that is complete: `{…}` with balanced braces, or, where
+/// `bare` is set, the text without braces up to the next space, `$` or end of line.
 ///
 /// A box that is never closed, as in a text that was cut off, is passed over.
 pub(super) fn last_boxed<'t>(text: &'t str, commands: &[&str], bare: bool) -> Option<&'t str> {
@@ -37,7 +37,7 @@ fn box_content(rest: &str, bare: bool) -> Option<&str> {
     }
 }
 
-/// What stands before the brace that closes an open one; `\{` and `\}` are no braces.
+/// The text before the brace that closes an open one; `\{` and `\}` are no braces.
 fn balanced_content(inside: &str) -> Option<&str> {
     let (mut depth, mut escaped) = (1_usize, false);
     for (at, c) in inside.char_indices() {

@@ -1,6 +1,6 @@
 //! `boxed-latex`: the last box of an attempt, for problems whose answers are LaTeX, as in MATH.
 //!
-//! The answer is what stands in the last complete `\boxed{…}` or `\fbox{…}`, braces balanced, or after
+//! The answer is the content of the last complete `\boxed{…}` or `\fbox{…}`, braces balanced, or after
 //! `\boxed` without braces; without one, the attempt is unreadable. The reference is read from the
 //! problem's solution in the same way, or is its answer where the solution has no box. Two answers
 //! are equal if their canonical forms are:
@@ -46,7 +46,7 @@ pub(super) fn grade(problem: &Problem, text: &str) -> Grade {
     Grade { answer, verdict }
 }
 
-/// What stands in the last complete box.
+/// The content of the last complete box.
 pub(in crate::data) fn last_boxed(text: &str) -> Option<&str> {
     boxed::last_boxed(text, &["\\boxed", "\\fbox"], true)
 }
@@ -54,9 +54,10 @@ pub(in crate::data) fn last_boxed(text: &str) -> Option<&str> {
 /// The one form of all equal answers.
 fn canonical_answer(text: &str) -> String {
     let text = normalize_spelling(text);
-    let inside = |open, close| text.strip_prefix(open)?.strip_suffix(close);
     for (open, close) in [('(', ')'), ('[', ']'), ('(', ']'), ('[', ')')] {
-        let Some(parts) = inside(open, close)
+        let Some(parts) = text
+            .strip_prefix(open)
+            .and_then(|text| text.strip_suffix(close))
             .and_then(split_list)
             .filter(|parts| parts.len() > 1)
         else {
@@ -96,7 +97,7 @@ fn normalize_spelling(text: &str) -> String {
     brace_fractions(&text).unwrap_or(text)
 }
 
-/// What stands between commas that are in no brackets; none where brackets do not fit together.
+/// The parts between commas outside all brackets; `None` where brackets do not fit together.
 fn split_list(text: &str) -> Option<Vec<&str>> {
     let (mut parts, mut depth, mut start) = (Vec::new(), 0_usize, 0);
     for (at, c) in text.char_indices() {
@@ -149,7 +150,7 @@ fn canonical_number(text: &str) -> Option<String> {
     })
 }
 
-/// Whether a minus sign stands first, and the rest.
+/// Whether a minus sign comes first, and the rest.
 fn split_sign(text: &str) -> (bool, &str) {
     match text.strip_prefix(['-', '\u{2212}']) {
         Some(size) => (true, size),
@@ -157,7 +158,7 @@ fn split_sign(text: &str) -> (bool, &str) {
     }
 }
 
-/// What is above and below, of `\frac{a}{b}` and of `a/b`.
+/// The numerator and the denominator of `\frac{a}{b}` and of `a/b`.
 fn split_fraction(text: &str) -> Option<(&str, &str)> {
     match text.strip_prefix("\\frac{") {
         Some(rest) => rest.strip_suffix('}')?.split_once("}{"),
@@ -194,10 +195,16 @@ mod tests {
         canonical_answer(one) == canonical_answer(other)
     }
 
+    fn assert_all_equal(pairs: &[(&str, &str)]) {
+        for (one, other) in pairs {
+            let (first, second) = (canonical_answer(one), canonical_answer(other));
+            assert!(equal(one, other), "{one} {other}: {first} {second}");
+        }
+    }
+
     #[test]
-    fn what_is_equal() {
-        for (one, other) in [
-            // The official code's list.
+    fn forms_that_the_official_code_lists_are_equal() {
+        assert_all_equal(&[
             ("1/2", "\\frac12"),
             ("0.5", "\\frac{1}{2}"),
             (".5", "0.5"),
@@ -209,7 +216,12 @@ mod tests {
             ("x = 5", "5"),
             ("\\sqrt3", "\\sqrt{3}"),
             ("\\left(\\dfrac12, 3\\right)", "(\\frac{1}{2},3)"),
-            // Beyond it.
+        ]);
+    }
+
+    #[test]
+    fn more_forms_of_one_number_or_tuple_are_equal() {
+        assert_all_equal(&[
             ("5", "5.0"),
             ("5", "10/2"),
             ("10,000", "10000"),
@@ -231,14 +243,7 @@ mod tests {
                 "0.10000000000000000000000000000000000000001",
                 "0.100000000000000000000000000000000000000010",
             ),
-        ] {
-            assert!(
-                equal(one, other),
-                "{one} {other}: {} {}",
-                canonical_answer(one),
-                canonical_answer(other)
-            );
-        }
+        ]);
     }
 
     #[test]

@@ -2,13 +2,13 @@
 //!
 //! The steps and their order are those of the normaliser that comes with MATH (Hendrycks et al.
 //! 2021) and that the official RISE code uses. Where that code would end in an exception, a step
-//! says so with [`PythonException`]; what follows from it is the grader's decision.
+//! returns [`PythonException`]; the grader decides its effect.
 
 /// The official code ends in an exception here, which it answers by comparing the raw texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PythonException;
 
-/// What is replaced before units are looked at, in this order: line ends and thin spaces go, double
+/// Replacements before the search for units, in this order: line ends and thin spaces go, double
 /// backslashes become single ones, all fractions have one size, brackets none, and degrees and
 /// dollars go.
 pub(super) const BEFORE_UNITS: [(&str, &str); 10] = [
@@ -24,10 +24,10 @@ pub(super) const BEFORE_UNITS: [(&str, &str); 10] = [
     ("\\$", ""),
 ];
 
-/// What is replaced after units: percent signs go, and decimals get a digit before their point.
+/// Replacements after units: percent signs go, and decimals get a digit before their point.
 pub(super) const AFTER_UNITS: [(&str, &str); 3] = [("\\%", ""), (" .", " 0."), ("{.", "{0.")];
 
-/// What a unit on the right begins with.
+/// The beginning of a unit on the right.
 pub(super) const UNIT_PREFIX: &str = "\\text{ ";
 
 /// Replaces one thing after the other.
@@ -37,7 +37,7 @@ pub(super) fn replace_all(text: &str, pairs: &[(&str, &str)]) -> String {
         .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
-/// What stands right of the only `=`, if no more than two characters stand left of it (`x = 5`).
+/// The text right of the only `=`, if no more than two characters are left of it (`x = 5`).
 pub(super) fn right_side(text: &str) -> &str {
     match text.split_once('=') {
         Some((left, right)) if !right.contains('=') && left.chars().count() <= 2 => right,

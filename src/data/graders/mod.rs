@@ -1,9 +1,8 @@
 //! The registry of graders: one enum variant each, with its settings, its version and its name.
 //!
 //! A grader reads an answer from a text and compares it with a problem's reference. Several of them
-//! may grade the same texts; their grades stand beside each other under the grader's name and
-//! version. Hides how an answer is found and compared. Must not know what a grade is used for, and
-//! never evaluates anything that a text says.
+//! may grade the same texts; the store keeps each grade under the grader's name and
+//! version.
 //!
 //! Where a grader is added: a file here, a variant of [`GraderConfig`] (the compiler then lists the
 //! places to visit), and a line in [`GraderConfig::ALL`].
@@ -121,15 +120,13 @@ impl fmt::Display for GraderConfig {
         let Self::RiseCompat(settings) = self else {
             return Ok(());
         };
-        let plain = |value: &Value| {
-            value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned)
-        };
         let changed: Vec<String> = settings
             .non_default_settings()
             .iter()
-            .map(|(name, value)| format!("{name}={}", plain(value)))
+            .map(|(name, value)| match value.as_str() {
+                Some(text) => format!("{name}={text}"),
+                None => format!("{name}={value}"),
+            })
             .collect();
         if changed.is_empty() {
             Ok(())
@@ -155,7 +152,7 @@ pub enum GraderNameError {
     Settings {
         /// The name with its settings.
         given: String,
-        /// What is wrong with them.
+        /// The fault.
         fault: String,
     },
 }
@@ -166,7 +163,19 @@ fn meant(nearest: Option<&str>) -> String {
         .unwrap_or_default()
 }
 
-/// Reads what [`Display`](fmt::Display) writes.
+fn unknown_grader(name: &str) -> GraderNameError {
+    let similarity = |other: &str| strsim::jaro_winkler(name, other);
+    let nearest = GraderConfig::NAMES
+        .into_iter()
+        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
+        .filter(|nearest| similarity(nearest) > 0.7);
+    GraderNameError::Name {
+        given: name.to_owned(),
+        nearest: nearest.map(str::to_owned),
+    }
+}
+
+/// Reads the output of [`Display`](fmt::Display).
 impl FromStr for GraderConfig {
     type Err = GraderNameError;
 
@@ -175,18 +184,7 @@ impl FromStr for GraderConfig {
             Some((name, rest)) => (name, rest.strip_suffix(')')),
             None => (given, Some("")),
         };
-        let grader = Self::from_name(name).ok_or_else(|| {
-            let near = Self::NAMES.into_iter().max_by(|a, b| {
-                strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b))
-            });
-            let near = near
-                .filter(|near| strsim::jaro_winkler(name, near) > 0.7)
-                .map(str::to_owned);
-            GraderNameError::Name {
-                given: name.to_owned(),
-                nearest: near,
-            }
-        })?;
+        let grader = Self::from_name(name).ok_or_else(|| unknown_grader(name))?;
         let faulty = |fault: String| GraderNameError::Settings {
             given: given.to_owned(),
             fault,
@@ -333,12 +331,12 @@ mod tests {
 
     #[test]
     fn what_means_no_grader_is_told() {
-        let told = |name: &str| name.parse::<GraderConfig>().unwrap_err().to_string();
-        insta::assert_snapshot!(told("numerik"), @"there is no grader `numerik` (did you mean `numeric`?); the graders are: numeric, rise-compat, boxed-latex");
-        insta::assert_snapshot!(told("x"), @"there is no grader `x`; the graders are: numeric, rise-compat, boxed-latex");
-        insta::assert_snapshot!(told("numeric(a=1)"), @"`numeric(a=1)`: `numeric` has no settings; settings are written as in `rise-compat(gold-comma=false)`");
-        insta::assert_snapshot!(told("rise-compat(gold-coma=false)"), @"`rise-compat(gold-coma=false)`: unknown field `gold-coma`, expected one of `environment`, `gold-comma`, `boxed-only`, `flat-braces`, `integers-only`, `none-equals-none`, `unreadable-is-wrong`; settings are written as in `rise-compat(gold-comma=false)`");
-        insta::assert_snapshot!(told("rise-compat(gold-comma=false"), @"`rise-compat(gold-comma=false`: the closing parenthesis is missing; settings are written as in `rise-compat(gold-comma=false)`");
+        let message = |name: &str| name.parse::<GraderConfig>().unwrap_err().to_string();
+        insta::assert_snapshot!(message("numerik"), @"there is no grader `numerik` (did you mean `numeric`?); the graders are: numeric, rise-compat, boxed-latex");
+        insta::assert_snapshot!(message("x"), @"there is no grader `x`; the graders are: numeric, rise-compat, boxed-latex");
+        insta::assert_snapshot!(message("numeric(a=1)"), @"`numeric(a=1)`: `numeric` has no settings; settings are written as in `rise-compat(gold-comma=false)`");
+        insta::assert_snapshot!(message("rise-compat(gold-coma=false)"), @"`rise-compat(gold-coma=false)`: unknown field `gold-coma`, expected one of `environment`, `gold-comma`, `boxed-only`, `flat-braces`, `integers-only`, `none-equals-none`, `unreadable-is-wrong`; settings are written as in `rise-compat(gold-comma=false)`");
+        insta::assert_snapshot!(message("rise-compat(gold-comma=false"), @"`rise-compat(gold-comma=false`: the closing parenthesis is missing; settings are written as in `rise-compat(gold-comma=false)`");
         insta::assert_snapshot!(read("grader = \"numerik\"").unwrap_err(), @"unknown variant `numerik`, expected one of `numeric`, `rise-compat`, `boxed-latex`");
         insta::assert_snapshot!(read("grader = 3").unwrap_err(), @"invalid type: integer `3`, expected the name of a grader, or a table of its name and settings");
         assert!(read("grader = { numeric = {}, boxed-latex = {} }").is_err());

@@ -1,10 +1,12 @@
-//! Settings of a task that is read from the user's files, and errors that name a row.
+//! Settings of a task that reads the user's files, its lines, and errors that name a row.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataError;
+use crate::data::split_assignment::SplitLayout;
+use crate::domain::Split;
 
 /// Settings of a task that is read from files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +17,7 @@ pub struct FileTaskConfig {
 }
 
 impl FileTaskConfig {
-    /// What is wrong with these settings, if anything, as (field, complaint).
+    /// The first fault of these settings, as field and complaint.
     #[must_use]
     pub fn first_error(&self) -> Option<(&'static str, String)> {
         self.path
@@ -30,19 +32,43 @@ impl FileTaskConfig {
 pub(super) struct RowLocation<'a> {
     /// The file.
     pub(super) path: &'a Path,
-    /// What its places are called: `line` or `row`.
+    /// The name of its places: `line` or `row`.
     pub(super) unit: &'static str,
     /// Counts from 1.
     pub(super) number: usize,
 }
 
+/// The lines of a file that hold anything, each with its place.
+pub(super) fn numbered_lines<'a>(
+    path: &'a Path,
+    text: &'a str,
+) -> impl Iterator<Item = (RowLocation<'a>, &'a str)> {
+    let lines = text.split('\n').zip(1..);
+    let lines = lines.filter(|(line, _)| !line.trim().is_empty());
+    lines.map(move |(line, number)| {
+        let unit = "line";
+        (RowLocation { path, unit, number }, line)
+    })
+}
+
+/// How the rows of a training file are dealt out where the test split has its own file: up to an
+/// eighth of them may be validation where there is a corpus.
+pub(super) const TRAIN_FILE_LAYOUT: SplitLayout = SplitLayout {
+    forward: &[(Split::Validation, 0), (Split::Corpus, 1)],
+    backward: Some(Split::Train),
+};
+/// How the rows of that test file are dealt out.
+pub(super) const TEST_FILE_LAYOUT: SplitLayout = SplitLayout {
+    forward: &[(Split::Test, 0)],
+    backward: None,
+};
+
 impl RowLocation<'_> {
     /// The error that something is wrong here.
     pub(super) fn row_error(self, fault: impl Into<String>) -> DataError {
-        let place = format!("{} {}", self.unit, self.number);
         DataError::Row {
             path: self.path.to_owned(),
-            place,
+            place: format!("{} {}", self.unit, self.number),
             fault: fault.into(),
         }
     }

@@ -16,28 +16,18 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::data::DataError;
+use crate::data::fingerprint::{file_sha256, read_text};
 use crate::data::numeric_answer::{ANSWER_MARKER, canonical_number};
-use crate::data::read_file::{file_sha256, read_text};
 use crate::data::split::{SeenQuestions, SplitSizes, TaskSplits};
-use crate::data::split_assignment::{SplitLayout, assign_splits};
-use crate::domain::{Key, Problem, Split};
+use crate::data::split_assignment::assign_splits;
+use crate::domain::{Key, Problem};
 
 use super::PartCount;
-use super::file_task::RowLocation;
+use super::file_task::{RowLocation, TEST_FILE_LAYOUT, TRAIN_FILE_LAYOUT, numbered_lines};
 
 const EXPECTED: &str = "the folder that holds GSM8K's train.jsonl and test.jsonl";
 const TRAIN: &str = "train.jsonl";
 const TEST: &str = "test.jsonl";
-
-/// `train.jsonl`: up to an eighth of the rows may be validation beside a corpus.
-const TRAIN_LAYOUT: SplitLayout = SplitLayout {
-    forward: &[(Split::Validation, 0), (Split::Corpus, 1)],
-    backward: Some(Split::Train),
-};
-const TEST_LAYOUT: SplitLayout = SplitLayout {
-    forward: &[(Split::Test, 0)],
-    backward: None,
-};
 
 #[derive(Deserialize)]
 struct Gsm8kRow {
@@ -54,36 +44,38 @@ impl Gsm8kReader<'_> {
         let mut questions = SeenQuestions::new(sizes);
         let train = read_problems(&self.file(TRAIN), TRAIN, &mut questions)?;
         let test = read_problems(&self.file(TEST), TEST, &mut questions)?;
-        let name = |file| self.file(file).display().to_string();
-        let mut splits = assign_splits(train, &TRAIN_LAYOUT, sizes, &name(TRAIN))?;
-        splits.test = assign_splits(test, &TEST_LAYOUT, sizes, &name(TEST))?.test;
+        let [train_file, test_file] =
+            [TRAIN, TEST].map(|name| self.file(name).display().to_string());
+        let mut splits = assign_splits(train, &TRAIN_FILE_LAYOUT, sizes, &train_file)?;
+        splits.test = assign_splits(test, &TEST_FILE_LAYOUT, sizes, &test_file)?.test;
         Ok(splits)
     }
 
     /// Each file's name, place and the SHA-256 of its bytes.
     pub(in crate::data) fn files(&self) -> Result<Vec<(&'static str, PathBuf, Key)>, DataError> {
-        let entry = |name| {
-            let file = self.file(name);
-            let key = file_sha256(&file, EXPECTED)?;
-            Ok((name, file, key))
-        };
-        [TRAIN, TEST].into_iter().map(entry).collect()
+        [TRAIN, TEST]
+            .into_iter()
+            .map(|name| {
+                let file = self.file(name);
+                let key = file_sha256(&file, EXPECTED)?;
+                Ok((name, file, key))
+            })
+            .collect()
     }
 
     /// The number of rows in each file.
     pub(in crate::data) fn part_counts(&self) -> Result<Vec<PartCount>, DataError> {
-        let count = |(name, official): (&str, usize)| {
-            let text = read_text(&self.file(name), EXPECTED)?;
-            let found = text.lines().filter(|line| !line.trim().is_empty()).count();
-            Ok(PartCount {
-                part: name.to_owned(),
-                found,
-                official,
-            })
-        };
         [(TRAIN, 7473), (TEST, 1319)]
             .into_iter()
-            .map(count)
+            .map(|(name, official): (&str, usize)| {
+                let text = read_text(&self.file(name), EXPECTED)?;
+                let found = text.lines().filter(|line| !line.trim().is_empty()).count();
+                Ok(PartCount {
+                    part: name.to_owned(),
+                    found,
+                    official,
+                })
+            })
             .collect()
     }
 
@@ -99,35 +91,27 @@ fn read_problems(
     questions: &mut SeenQuestions,
 ) -> Result<Vec<Problem>, DataError> {
     let text = read_text(path, EXPECTED)?;
-    let lines = text
-        .split('\n')
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty());
-    lines
-        .map(|(index, line)| {
-            let place = RowLocation {
-                path,
-                unit: "line",
-                number: index + 1,
-            };
-            let problem = parse_problem(line, place, format!("gsm8k/{name}/{}", place.number))?;
-            questions.add(&problem.question, || place.describe())?;
+    numbered_lines(path, &text)
+        .map(|(location, line)| {
+            let problem =
+                parse_problem(line, location, format!("gsm8k/{name}/{}", location.number))?;
+            questions.add(&problem.question, || location.describe())?;
             Ok(problem)
         })
         .collect()
 }
 
 /// One line's problem.
-fn parse_problem(line: &str, place: RowLocation<'_>, id: String) -> Result<Problem, DataError> {
-    let row: Gsm8kRow = serde_json::from_str(line).map_err(|error| place.json_error(&error))?;
-    let question = place.required_text("question", row.question)?;
-    let text = place.required_text("answer", row.answer)?;
+fn parse_problem(line: &str, location: RowLocation<'_>, id: String) -> Result<Problem, DataError> {
+    let row: Gsm8kRow = serde_json::from_str(line).map_err(|error| location.json_error(&error))?;
+    let question = location.required_text("question", row.question)?;
+    let text = location.required_text("answer", row.answer)?;
     let Some((working, stated)) = text.rsplit_once(ANSWER_MARKER) else {
-        return Err(place
+        return Err(location
             .row_error("`answer` does not end with `#### number`; mend it, or take the row out"));
     };
     let answer = canonical_number(stated).ok_or_else(|| {
-        place.row_error(format!(
+        location.row_error(format!(
             "the answer {:?} is not a number; mend it, or take the row out",
             stated.trim()
         ))
@@ -178,12 +162,12 @@ mod tests {
             test: 1,
             ..SplitSizes::empty(0)
         };
-        let shown = |error: DataError| {
+        let message = |error: DataError| {
             error
                 .to_string()
                 .replace(&format!("{}/", folder.path().display()), "")
         };
-        Gsm8kReader(folder.path()).load(&sizes).map_err(shown)
+        Gsm8kReader(folder.path()).load(&sizes).map_err(message)
     }
 
     fn fault(train: impl AsRef<[u8]>, test: impl AsRef<[u8]>) -> String {

@@ -1,4 +1,4 @@
-//! The tasks, one file each: what a problem looks like and where it comes from.
+//! The tasks, one file each: the form of a problem and its source.
 
 mod file_task;
 mod gsm8k;

@@ -11,7 +11,7 @@
 //!
 //! The question is body and question, with a space between. The reference solution is the
 //! equation and its result, `76-25=51`. SVAMP is one set of 1,000 problems made for testing: a
-//! test split alone may have all of them; once other splits are asked for, they share the rows as
+//! test split alone may have all of them; where there are other splits, they share the rows as
 //! in [`LAYOUT`], so do not compare such a test score with one on the full set. Known wrong
 //! labels are kept as they are.
 
@@ -22,8 +22,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::data::DataError;
+use crate::data::fingerprint::{file_sha256, read_text};
 use crate::data::numeric_answer::{ANSWER_MARKER, canonical_number};
-use crate::data::read_file::{file_sha256, read_text};
 use crate::data::split::{SeenQuestions, SplitSizes, TaskSplits};
 use crate::data::split_assignment::{SplitLayout, assign_splits};
 use crate::domain::{Key, Problem, Split};
@@ -119,16 +119,16 @@ fn read_problems(path: &Path, sizes: &SplitSizes) -> Result<Vec<Problem>, DataEr
     rows.into_iter()
         .enumerate()
         .map(|(index, row)| {
-            let place = RowLocation {
+            let location = RowLocation {
                 path,
                 unit: "row",
                 number: index + 1,
             };
-            let problem = parse_problem(row, place)?;
-            questions.add(&problem.question, || place.describe())?;
-            match ids.insert(problem.id.clone(), place.number) {
+            let problem = parse_problem(row, location)?;
+            questions.add(&problem.question, || location.describe())?;
+            match ids.insert(problem.id.clone(), location.number) {
                 None => Ok(problem),
-                Some(row) => Err(place.row_error(format!(
+                Some(row) => Err(location.row_error(format!(
                     "the ID of {} is that of row {row} too; give it another",
                     problem.id
                 ))),
@@ -138,19 +138,19 @@ fn read_problems(path: &Path, sizes: &SplitSizes) -> Result<Vec<Problem>, DataEr
 }
 
 /// One row's problem.
-fn parse_problem(row: Value, place: RowLocation<'_>) -> Result<Problem, DataError> {
-    let row: SvampRow = serde_json::from_value(row).map_err(|error| place.json_error(&error))?;
-    let id = place.required_text("ID", row.id)?;
-    let body = place.required_text("Body", row.body)?;
-    let question = place.required_text("Question", row.question)?;
+fn parse_problem(row: Value, location: RowLocation<'_>) -> Result<Problem, DataError> {
+    let row: SvampRow = serde_json::from_value(row).map_err(|error| location.json_error(&error))?;
+    let id = location.required_text("ID", row.id)?;
+    let body = location.required_text("Body", row.body)?;
+    let question = location.required_text("Question", row.question)?;
     let stated = match row.answer {
         Some(Value::Number(number)) => number.to_string(),
         Some(Value::String(text)) => text,
         _ => String::new(),
     };
-    let stated = place.required_text("Answer", Some(stated))?;
+    let stated = location.required_text("Answer", Some(stated))?;
     let answer = canonical_number(&stated).ok_or_else(|| {
-        place.row_error(format!(
+        location.row_error(format!(
             "the answer {stated:?} is not a number; mend it, or take the row out"
         ))
     })?;
@@ -202,15 +202,15 @@ mod tests {
             test: 1,
             ..SplitSizes::empty(0)
         };
-        let shown = |error: DataError| {
+        let message = |error: DataError| {
             error
                 .to_string()
                 .replace(&format!("{}/", folder.path().display()), "")
         };
-        let from_folder = SvampReader(folder.path()).load(&sizes).map_err(shown);
+        let from_folder = SvampReader(folder.path()).load(&sizes).map_err(message);
         assert_eq!(
             from_folder,
-            SvampReader(&path).load(&sizes).map_err(shown),
+            SvampReader(&path).load(&sizes).map_err(message),
             "a file or its folder"
         );
         from_folder

@@ -10,9 +10,8 @@
 //! #### 36
 //! ```
 //!
-//! Responsible for which stories there are and how often. Hides how they are drawn. The
-//! solution states every step as an equation, because a small model that skips the operands does
-//! not learn the task, and ends the way GSM8K's solutions do.
+//! The solution states every step as an equation, because a small model that skips the operands
+//! does not learn the task, and ends the way GSM8K's solutions do.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -29,7 +28,7 @@ use super::wording::{NAMES_AND_PRONOUNS, NOUNS, StoryScene, StoryWording, TotalC
 /// Steps beyond which the running total might outgrow 64 bits.
 const MAX_STEPS: u32 = 16;
 
-/// So many draws in a row without a new problem mean that there are no more.
+/// After this many draws in a row without a new problem, there are no more.
 const MAX_FAILED_DRAWS: usize = 20_000;
 
 /// Settings of the generated task.
@@ -54,7 +53,7 @@ impl Default for WordProblems {
     }
 }
 
-/// The settings that a file names; the task says what the others are.
+/// The settings that a file names; the task gives the others.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PartialWordProblems {
@@ -107,7 +106,7 @@ impl WordProblems {
             .map(|named| named.with_defaults(Self::longer()))
     }
 
-    /// What is wrong with these settings, if anything, as (field, complaint).
+    /// The first fault of these settings, as field and complaint.
     #[must_use]
     pub fn first_error(&self) -> Option<(&'static str, String)> {
         for (field, [fewest, most]) in [("steps", self.steps), ("corpus_steps", self.corpus_steps)]
@@ -140,7 +139,7 @@ impl WordProblems {
         Ok(splits)
     }
 
-    /// The problems of one split, from a stream of its own: draws whose question is at home in
+    /// The problems of one split, from its own random stream: draws whose question is at home in
     /// another split, or was drawn before, are passed over.
     fn generate(
         &self,
@@ -157,24 +156,22 @@ impl WordProblems {
         let mut draws = Seed(sizes.seed).derive(task).derive(split.name()).rng();
         let mut seen = HashSet::new();
         let mut problems = Vec::with_capacity(sizes.get(split));
-        let mut in_vain = 0;
+        let mut failed_draws = 0;
         while problems.len() < sizes.get(split) {
             let story = WordProblemStory::draw(&mut draws, steps, i64::from(self.largest));
             let question = story.question(wording);
             let key = normalize_question(&question);
             if assigned_split(&key) == split && seen.insert(key) {
-                problems.push(story.problem(
-                    format!("{task}/{}/{}", split.name(), problems.len()),
-                    question,
-                ));
-                in_vain = 0;
+                let id = format!("{task}/{}/{}", split.name(), problems.len());
+                problems.push(story.problem(id, question));
+                failed_draws = 0;
             } else {
-                in_vain += 1;
+                failed_draws += 1;
             }
-            if in_vain == MAX_FAILED_DRAWS {
+            if failed_draws == MAX_FAILED_DRAWS {
                 return Err(DataError::TooFew {
                     split,
-                    asked: sizes.get(split),
+                    requested: sizes.get(split),
                     available: problems.len(),
                     place: format!("task `{task}` with these settings"),
                     remedy: "ask for fewer, or raise `largest` or the number of steps",
@@ -185,11 +182,11 @@ impl WordProblems {
     }
 }
 
-/// A start and what happens to it.
+/// A starting number and its changes.
 struct WordProblemStory {
     scene: StoryScene,
     start: i64,
-    /// Each change, and whether it is told in the second phrasing.
+    /// Each change, and whether the story has it in the second phrasing.
     changes: Vec<(TotalChange, bool)>,
 }
 
@@ -298,7 +295,7 @@ mod tests {
             .unwrap()
     }
 
-    fn told(wording: StoryWording) -> String {
+    fn story_text(wording: StoryWording) -> String {
         let changes = [
             TotalChange::Subtract(6),
             TotalChange::Add(16),
@@ -326,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_story_in_plain_words() {
-        insta::assert_snapshot!(told(StoryWording::Plain), @r"
+        insta::assert_snapshot!(story_text(StoryWording::Plain), @r"
         Ann has 8 cards. She gives away 6. She buys 16 more. She doubles them. She finds 9 more. She loses 3. She triples them. How many cards does Ann have now?
         8-6=2
         2+16=18
@@ -340,7 +337,7 @@ mod tests {
 
     #[test]
     fn the_same_story_in_other_words() {
-        insta::assert_snapshot!(told(StoryWording::Reworded), @r"
+        insta::assert_snapshot!(story_text(StoryWording::Reworded), @r"
         Ann fills a bag with 8 cards. She takes out 6. She adds 16. Soon it holds twice as many. She puts in 9. She removes 3. Soon it holds three times as many. Give the number of cards in the bag.
         8-6=2
         2+16=18
@@ -462,7 +459,7 @@ mod tests {
                 error,
                 DataError::TooFew {
                     split: Split::Test,
-                    asked: 500,
+                    requested: 500,
                     available: 20..80,
                     ..
                 }

@@ -1,22 +1,21 @@
 //! The English of the generated problems.
 //!
-//! Responsible for how a change of the running total is put into words. Hides the words. Must
-//! not know how stories are drawn. Sentences are short and few, because a model of half a
-//! million weights has to learn all of them; the reworded ones need no letter that the plain
-//! ones lack, so that a tokenizer trained on the plain ones reads them.
+//! Sentences are short and few, because a model of half a million weights has to learn all of them;
+//! the reworded ones need no letter that the plain ones lack, so that a tokenizer trained on the
+//! plain ones reads them.
 
 /// One change of the running total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TotalChange {
-    /// So many more.
+    /// This many more.
     Add(i64),
-    /// So many fewer.
+    /// This many fewer.
     Subtract(i64),
-    /// So many times as many; 2 or 3.
+    /// This many times as many; 2 or 3.
     Multiply(i64),
 }
 
-/// Who the story is about, and what is counted.
+/// The person of the story, and the things counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoryScene {
     /// A first name.
@@ -39,7 +38,7 @@ pub(crate) const NAMES_AND_PRONOUNS: [(&str, &str); 8] = [
     ("Hana", "She"),
 ];
 
-/// What is counted.
+/// The things counted.
 pub(crate) const NOUNS: [&str; 8] = [
     "apples", "balls", "beads", "books", "cards", "coins", "pens", "shells",
 ];
@@ -47,7 +46,7 @@ pub(crate) const NOUNS: [&str; 8] = [
 /// The ways of putting a story into words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StoryWording {
-    /// What base models are pre-trained on.
+    /// Base models are pre-trained on it.
     Plain,
     /// Other sentences and another way of asking.
     Reworded,
@@ -93,7 +92,7 @@ impl StoryWording {
         }
     }
 
-    /// What is asked in the end.
+    /// The question at the end.
     pub(crate) fn question(self, scene: StoryScene) -> String {
         let StoryScene {
             name, noun: thing, ..

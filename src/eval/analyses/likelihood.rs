@@ -7,6 +7,7 @@
 //! * after t attempts, marginalised over them: `-log( (1/M) sum_m p(y* | x, y^m_1..t) ) / n`;
 //! * the same with the mean of the logarithms, which is never smaller (Jensen's inequality).
 
+use crate::domain::MetricName;
 use crate::eval::{Metric, MetricUnit};
 
 /// Log-likelihoods of one problem's reference solution.
@@ -25,9 +26,9 @@ impl ReferenceLikelihoods {
     #[must_use]
     pub fn scores(&self) -> Vec<(String, f64)> {
         let per_token = |log: f64| -log / self.tokens as f64;
-        let mut scores = vec![("nll@t1".to_owned(), per_token(self.first_turn))];
+        let mut scores = vec![(MetricName::nll(1).into(), per_token(self.first_turn))];
         for (turn, logs) in (2..).zip(&self.later_turns) {
-            scores.push((format!("nll@t{turn}"), per_token(log_mean_exp(logs))));
+            scores.push((MetricName::nll(turn).into(), per_token(log_mean_exp(logs))));
             let mean = logs.iter().sum::<f64>() / logs.len() as f64;
             scores.push((format!("nll-mean@t{turn}"), per_token(mean)));
         }
@@ -53,14 +54,14 @@ pub fn likelihood_metrics(turns: u32, rollouts: u32) -> Vec<Metric> {
         meaning,
     };
     let mut metrics = vec![metric(
-        "nll@t1".to_owned(),
+        MetricName::nll(1).into(),
         "Negative log-likelihood per token of the reference solution as the first answer."
             .to_owned(),
     )];
     for turn in 2..=turns {
         let before = turn - 1;
         metrics.push(metric(
-            format!("nll@t{turn}"),
+            MetricName::nll(turn).into(),
             format!(
                 "Negative log-likelihood per token of the reference solution as the answer of turn {turn}, \
                  its probability averaged over {rollouts} rollouts of {before} own attempts."

@@ -5,7 +5,7 @@
 //! On `U_B` alone, k sequences of turns (the same budget again) are compared with B further first
 //! attempts: problems that were merely unlucky are solved by those as well.
 
-use crate::domain::{Episode, Turn};
+use crate::domain::{Episode, MetricName, Turn};
 use crate::eval::vote::majority_vote;
 use crate::eval::{Metric, MetricUnit};
 
@@ -38,7 +38,7 @@ impl UnsolvedSamples<'_> {
             .first_attempts
             .split_at(budget.min(self.first_attempts.len()));
         let unsolved = !spent.iter().any(Episode::ends_right);
-        let mut scores = vec![(format!("unsolved@{budget}"), f64::from(unsolved))];
+        let mut scores = vec![(MetricName::unsolved("", budget).into(), f64::from(unsolved))];
         if !unsolved {
             return scores;
         }
@@ -61,9 +61,10 @@ impl UnsolvedSamples<'_> {
                 majority_is_right(further[..self.turns].iter().flat_map(|first| &first.turns)),
             ),
         ];
-        scores.extend(
-            named.map(|(name, holds)| (format!("unsolved-{name}@{budget}"), f64::from(holds))),
-        );
+        scores
+            .extend(named.map(|(name, holds)| {
+                (MetricName::unsolved(name, budget).into(), f64::from(holds))
+            }));
         scores
     }
 }

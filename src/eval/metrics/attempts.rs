@@ -1,11 +1,11 @@
 //! What the attempts of the sequential log are like, whatever they answer. Must not know votes.
 
-use crate::domain::GradeVerdict;
+use crate::domain::{GradeVerdict, MetricName};
 use crate::eval::metric::{EvalShape, Metric, MetricFn, MetricUnit, ProblemEpisodes};
 
 pub(super) fn metric_fns(_: EvalShape) -> Vec<MetricFn> {
     let unreadable = MetricFn::fraction(
-        "unreadable".to_owned(),
+        MetricName::UNREADABLE.to_owned(),
         Some(false),
         "Part of the sequential turns in which no answer can be read.".to_owned(),
         |log| {
@@ -19,7 +19,7 @@ pub(super) fn metric_fns(_: EvalShape) -> Vec<MetricFn> {
 
 fn tokens_metric() -> MetricFn {
     let metric = Metric {
-        name: "tokens".to_owned(),
+        name: MetricName::TOKENS.to_owned(),
         version: 1,
         unit: MetricUnit::Tokens,
         higher_is_better: None,

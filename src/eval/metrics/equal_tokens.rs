@@ -4,6 +4,7 @@
 //! while the dialogue goes on: parallel attempts share their question, a turn shares whatever
 //! its dialogue has in common with the one before. Must not know what is voted for otherwise.
 
+use crate::domain::MetricName;
 use crate::eval::metric::{
     EvalShape, Metric, MetricFn, MetricUnit, ProblemEpisodes, grades_of_candidates,
 };
@@ -17,7 +18,7 @@ pub(super) fn metric_fns(extent: EvalShape) -> Vec<MetricFn> {
         return Vec::new();
     }
     let vote = MetricFn::indicator(
-        "equal-tokens@t1".to_owned(),
+        MetricName::EQUAL_TOKENS.to_owned(),
         Some(true),
         format!(
             "The majority vote over as many first attempts (at most {}) as pass no more tokens through the \
@@ -43,7 +44,7 @@ pub(super) fn metric_fns(extent: EvalShape) -> Vec<MetricFn> {
         score: Box::new(|log| affordable_samples(log) as f64),
     };
     let cut = MetricFn::indicator(
-        "equal-tokens-short".to_owned(),
+        MetricName::EQUAL_TOKENS_SHORTAGE.to_owned(),
         Some(false),
         format!(
             "All {} first attempts cost less than the sequential turns, so that their vote is cut short.",

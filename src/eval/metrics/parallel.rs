@@ -1,6 +1,7 @@
 //! What independent first attempts answer: the baseline that spends as many samples as the
 //! sequential turns do. Must not know later turns.
 
+use crate::domain::MetricName;
 use crate::eval::metric::{EvalShape, MetricFn, grades_of_candidates};
 use crate::eval::vote::majority_vote;
 
@@ -25,7 +26,7 @@ const fn is_reported(count: usize, extent: EvalShape) -> bool {
 
 fn vote_metric(samples: usize) -> MetricFn {
     MetricFn::indicator(
-        format!("m{samples}@t1"),
+        MetricName::vote(samples, 1).into(),
         Some(true),
         format!(
             "The majority vote over {samples} independent first attempts is right; \

@@ -1,12 +1,13 @@
 //! What the sequential log answers: by its first turn, by a vote over its turns, with an oracle,
 //! and turn by turn. Must not know the parallel samples.
 
+use crate::domain::MetricName;
 use crate::eval::metric::{EvalShape, MetricFn, ProblemEpisodes, grades_of_candidates};
 use crate::eval::vote::{MajorityVote, majority_vote};
 
 pub(super) fn metric_fns(extent: EvalShape) -> Vec<MetricFn> {
     let first = MetricFn::indicator(
-        "m1@t1".to_owned(),
+        MetricName::vote(1, 1).into(),
         Some(true),
         "Accuracy of one sampled first attempt.".to_owned(),
         |log| log.is_right(1),
@@ -26,7 +27,7 @@ pub(super) fn metric_fns(extent: EvalShape) -> Vec<MetricFn> {
 
 fn oracle_metric(turns: usize) -> MetricFn {
     MetricFn::indicator(
-        format!("p1@t{turns}"),
+        MetricName::any_turn(turns).into(),
         Some(true),
         format!(
             "At least one of the first {turns} sequential turns is right, as an oracle would stop there."
@@ -39,7 +40,7 @@ fn oracle_metric(turns: usize) -> MetricFn {
 /// The vote over the first turns: what the log would have come to if it had ended there.
 fn vote_metric(turns: usize) -> MetricFn {
     MetricFn::indicator(
-        format!("m1@t{turns}"),
+        MetricName::vote(1, turns).into(),
         Some(true),
         format!(
             "The majority vote over the answers of {turns} sequential turns is right, without an oracle; \
@@ -51,7 +52,7 @@ fn vote_metric(turns: usize) -> MetricFn {
 
 fn accuracy_metric(turn: usize) -> MetricFn {
     MetricFn::indicator(
-        format!("accuracy@t{turn}"),
+        MetricName::at_turn("accuracy", turn).into(),
         Some(true),
         format!("Accuracy of the attempt of turn {turn}."),
         move |log| log.is_right(turn),
@@ -71,19 +72,19 @@ fn tie_metrics(turns: usize) -> Vec<MetricFn> {
     };
     vec![
         measure(
-            format!("m1@t{turns}-low"),
+            MetricName::ties_lost(turns).into(),
             Some(true),
             format!("The {vote} is right even if every tie is lost."),
             |vote| vote.right_if_ties_lost(),
         ),
         measure(
-            format!("m1@t{turns}-high"),
+            MetricName::ties_won(turns).into(),
             Some(true),
             format!("The {vote} is right if every tie is won."),
             |vote| vote.right_if_ties_won,
         ),
         measure(
-            format!("tie@t{turns}"),
+            MetricName::at_turn("tie", turns).into(),
             None,
             format!("Several answers lead the {vote}."),
             |vote| vote.tied,

@@ -1,7 +1,7 @@
 //! The preliminary supervised round (the paper's Boost): reference solutions, or a capable model's
 //! own turns.
 
-use crate::domain::Key;
+use crate::domain::{CheckpointName, Key};
 use crate::pipeline::base_models::PlanError;
 use crate::pipeline::plan::RunPlanner;
 use crate::pipeline::stages::PolicyRef;
@@ -32,7 +32,7 @@ pub(super) fn plan(
         }
     };
     data.push(examples);
-    let boosted = plan.train("boost", base, data);
-    plan.evaluate("boost", &boosted, trained);
+    let boosted = plan.train(CheckpointName::BOOST, base, data);
+    plan.evaluate(CheckpointName::BOOST, &boosted, trained);
     Ok(boosted)
 }

@@ -5,7 +5,7 @@
 //! global refinement answers anew, and a local one from the step it is told. The verifiers are
 //! fine-tuned from the base, the refinements from the generator, all on samples of the generator.
 
-use crate::domain::Key;
+use crate::domain::{CheckpointName, Key};
 use crate::pipeline::base_models::PlanError;
 use crate::pipeline::plan::RunPlanner;
 use crate::pipeline::stages::GloreCheckpoints;
@@ -43,7 +43,7 @@ fn plan_generator(plan: &mut RunPlanner<'_>, base: &Key) -> Result<Key, PlanErro
         return boost::plan(plan, base, &mut Vec::new());
     }
     let solutions = plan.reference_examples(None);
-    let tuned = plan.train("sft", base, &[solutions]);
-    plan.evaluate("sft", &tuned, 1);
+    let tuned = plan.train(CheckpointName::SFT, base, &[solutions]);
+    plan.evaluate(CheckpointName::SFT, &tuned, 1);
     Ok(tuned)
 }

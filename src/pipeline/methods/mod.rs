@@ -17,6 +17,7 @@ mod sft;
 mod v_star;
 
 use crate::config::{Method, RunSpec};
+use crate::domain::CheckpointName;
 
 use super::base_models::{BaseModelRegistry, PlanError};
 use super::plan::RunPlanner;
@@ -33,7 +34,7 @@ pub fn plan_run(
 ) -> Result<RunStages, PlanError> {
     let mut plan = RunPlanner::new(run, models, graph)?;
     let base = plan.base_checkpoint(&run.base)?;
-    plan.evaluate("base", &base, 1);
+    plan.evaluate(CheckpointName::BASE, &base, 1);
     match run.method {
         Method::Rise => rise::plan(&mut plan, &base)?,
         Method::Sft => sft::plan_on_references(&mut plan, &base),

@@ -1,6 +1,6 @@
 //! Recursive introspection: the paper's Algorithm 1 with its options.
 
-use crate::domain::Key;
+use crate::domain::{CheckpointName, Key};
 use crate::pipeline::base_models::PlanError;
 use crate::pipeline::plan::RunPlanner;
 use crate::train::{RoundData, RoundStart};
@@ -24,7 +24,7 @@ pub(super) fn plan_rounds(
     let mut policy = boost::plan(plan, base, &mut data)?;
     let (boosted, mut episodes) = (data.clone(), Vec::new());
     for round in 1..=run.rounds.count {
-        let name = format!("round {round}");
+        let name = CheckpointName::round(round);
         let own_turns = run.collect.own_turns.in_round(round);
         let attempts = plan.collect_rollouts(&name, round, &policy, own_turns)?;
         let improved = plan.improve_episodes(&name, round, &attempts, &policy)?;

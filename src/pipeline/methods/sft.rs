@@ -3,7 +3,7 @@
 //! On the reference solutions, or on the attempts of RISE's own trajectories, improved ones
 //! included: the paper's rows "SFT on oracle data", with only correct data and with both.
 
-use crate::domain::Key;
+use crate::domain::{CheckpointName, Key};
 use crate::pipeline::base_models::PlanError;
 use crate::pipeline::plan::RunPlanner;
 
@@ -12,8 +12,8 @@ use super::rise;
 /// On the reference solutions.
 pub(super) fn plan_on_references(plan: &mut RunPlanner<'_>, base: &Key) {
     let solutions = plan.reference_examples(None);
-    let tuned = plan.train("sft", base, &[solutions]);
-    plan.evaluate("sft", &tuned, 1);
+    let tuned = plan.train(CheckpointName::SFT, base, &[solutions]);
+    plan.evaluate(CheckpointName::SFT, &tuned, 1);
 }
 
 /// On every attempt of the data that RISE's last round trains on, or on the right ones.

@@ -1,94 +1,68 @@
-//! What was measured of a study's settings: scores by seed and problem, estimates, comparisons.
-//!
-//! Hides that an estimate is made once however often it is asked for. Must not know how settings are grouped.
+//! Scores of a condition by seed and problem, estimates and comparisons; each is computed once.
 
+use crate::domain::Key;
+use crate::report::format::DisplayUnit;
+use crate::report::{GraderVersion, MetricScores};
 use crate::stats::{MeanEstimate, PairedComparison, ScorePanel, SeedScores, compare_paired};
 
-use super::{Analysis, MeasurementKey, MeasurementRef};
-use crate::report::ReportRun;
-use crate::report::format::DisplayUnit;
+use super::{Analysis, MeasurementId};
 
-impl Analysis<'_> {
+impl<'f> Analysis<'f> {
     /// Scores of a metric at a checkpoint by seed and problem.
     #[must_use]
-    pub fn score_panel(&self, setting: usize, checkpoint: &str, metric: &str) -> ScorePanel {
-        let row = |run: &&ReportRun| {
-            // A checkpoint has an entry for its evaluation, and one for each analysis of it.
-            let mut found = run.checkpoints.iter().filter(|c| c.name == checkpoint);
-            found.find_map(|c| {
-                let scores = self.data.scores.get(&c.evaluation)?.get(metric)?.clone();
-                Some(SeedScores {
-                    seed: run.seed,
-                    source: c.evaluation.as_str().to_owned(),
-                    scores,
-                })
-            })
-        };
-        ScorePanel(
-            self.conditions[setting]
-                .runs
-                .iter()
-                .filter_map(row)
-                .collect(),
-        )
+    pub fn score_panel(&self, measured: &MeasurementId) -> ScorePanel {
+        self.score_panel_from(measured, |evaluation| self.data.scores.get(evaluation))
     }
 
-    /// The same panel under a further grader.
-    #[must_use]
-    pub fn score_panel_under_grader(
+    fn score_panel_from(
         &self,
-        grader: &(String, u64),
-        measured: MeasurementRef<'_>,
+        measured: &MeasurementId,
+        scores_of: impl Fn(&Key) -> Option<&'f MetricScores>,
     ) -> ScorePanel {
-        let (setting, checkpoint, metric) = measured;
-        let row = |run: &&ReportRun| {
-            let found = run.checkpoints.iter().find(|c| c.name == checkpoint)?;
-            let other = self.data.regraded.get(grader)?.get(&found.evaluation)?;
-            let (source, scores) = (
-                found.evaluation.as_str().to_owned(),
-                other.scores.get(metric)?.clone(),
-            );
-            Some(SeedScores {
-                seed: run.seed,
-                source,
-                scores,
+        let MeasurementId { checkpoint, metric } = measured;
+        let seeds = self.runs(checkpoint.condition).iter().filter_map(|run| {
+            // A checkpoint has an entry for its evaluation, and one for each analysis of it.
+            let mut entries = run.checkpoints.iter().filter(|c| c.name == checkpoint.name);
+            entries.find_map(|entry| {
+                Some(SeedScores {
+                    seed: run.seed,
+                    source: entry.evaluation.as_str().to_owned(),
+                    scores: scores_of(&entry.evaluation)?.get(metric)?.clone(),
+                })
             })
-        };
-        ScorePanel(
-            self.conditions[setting]
-                .runs
-                .iter()
-                .filter_map(row)
-                .collect(),
-        )
+        });
+        ScorePanel(seeds.collect())
     }
 
     /// A metric at a checkpoint under a further grader; none where nothing was scored.
     #[must_use]
     pub fn estimate_under_grader(
         &self,
-        grader: &(String, u64),
-        measured: MeasurementRef<'_>,
+        grader: &GraderVersion,
+        measured: &MeasurementId,
     ) -> Option<MeanEstimate> {
-        MeanEstimate::from_fractions(&self.score_panel_under_grader(grader, measured))
+        let regraded = self.data.regraded.get(grader)?;
+        let panel = self.score_panel_from(measured, |evaluation| {
+            Some(&regraded.get(evaluation)?.scores)
+        });
+        MeanEstimate::from_fractions(&panel)
     }
 
     /// A metric at a checkpoint; none where nothing was measured.
     #[must_use]
-    pub fn estimate(&self, setting: usize, checkpoint: &str, metric: &str) -> Option<MeanEstimate> {
-        self.estimates
-            .get_or_compute(measurement_key((setting, checkpoint, metric)), || {
-                let panel = self.score_panel(setting, checkpoint, metric);
-                // Only a fraction can be told to be certain too early.
-                if self.metric_unit(metric) == DisplayUnit::Fraction {
-                    MeanEstimate::from_fractions(&panel)
-                } else {
-                    MeanEstimate::from_panel(&panel)
-                }
-            })
+    pub fn estimate(&self, measured: &MeasurementId) -> Option<MeanEstimate> {
+        self.estimates.get_or_compute(measured.clone(), || {
+            let panel = self.score_panel(measured);
+            // Only fractions need the correction for scores that are all 0 or all 1.
+            if self.metric_unit(&measured.metric) == DisplayUnit::Fraction {
+                MeanEstimate::from_fractions(&panel)
+            } else {
+                MeanEstimate::from_panel(&panel)
+            }
+        })
     }
 
-    /// What a metric is measured in.
+    /// The unit of a metric.
     #[must_use]
     pub fn metric_unit(&self, metric: &str) -> DisplayUnit {
         let known = self.data.metrics.iter().rfind(|row| row.name == metric);
@@ -98,23 +72,12 @@ impl Analysis<'_> {
         )
     }
 
-    /// What one (setting, checkpoint, metric) has above another, on the problems and seeds both have.
+    /// The difference of two measurements, on the problems and seeds that both have.
     #[must_use]
-    pub fn compare(
-        &self,
-        of: MeasurementRef<'_>,
-        to: MeasurementRef<'_>,
-    ) -> Option<PairedComparison> {
+    pub fn compare(&self, own: &MeasurementId, other: &MeasurementId) -> Option<PairedComparison> {
         self.comparisons
-            .get_or_compute((measurement_key(of), measurement_key(to)), || {
-                compare_paired(
-                    &self.score_panel(of.0, of.1, of.2),
-                    &self.score_panel(to.0, to.1, to.2),
-                )
+            .get_or_compute((own.clone(), other.clone()), || {
+                compare_paired(&self.score_panel(own), &self.score_panel(other))
             })
     }
-}
-
-fn measurement_key(measured: MeasurementRef<'_>) -> MeasurementKey {
-    (measured.0, measured.1.to_owned(), measured.2.to_owned())
 }

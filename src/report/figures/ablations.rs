@@ -3,64 +3,70 @@
 use super::super::Analysis;
 use super::super::format::slug;
 use super::super::tables::{AblationValue, ReportSection, ablation_values, varied_axes};
-use super::{Chart, Figure, IntervalRow};
+use super::{Chart, Figure, IntervalRow, ValueInterval};
+use crate::domain::MetricName;
 
 /// One figure per axis that was varied.
-pub fn build(study: &Analysis<'_>) -> Vec<Figure> {
-    varied_axes(study)
+pub fn build(analysis: &Analysis<'_>) -> Vec<Figure> {
+    varied_axes(analysis)
         .into_iter()
-        .filter_map(|axis| figure(study, axis))
+        .filter_map(|axis| figure(analysis, axis))
         .collect()
 }
 
-fn figure(study: &Analysis<'_>, axis: &str) -> Option<Figure> {
-    let measures = &study.metric_columns;
-    let marks = vec![
-        measures.first.clone(),
-        measures.parallel.clone(),
-        measures.sequential.clone(),
-    ];
+fn figure(analysis: &Analysis<'_>, axis: &str) -> Option<Figure> {
+    let [first, parallel, sequential, _] = analysis.metric_columns.metrics();
+    let marks = [first, parallel, sequential];
     let mut regime = String::new();
-    let mut row = |value: AblationValue| {
-        let heading =
-            (value.regime != regime && !value.regime.is_empty()).then(|| value.regime.clone());
+    let mut rows = Vec::new();
+    for value in ablation_values(analysis, axis) {
+        let is_new = value.regime != regime && !value.regime.is_empty();
         regime.clone_from(&value.regime);
-        let three = |e: &crate::stats::MeanEstimate| [e.value, e.low, e.high];
-        let compared = value.comparisons.get(&measures.sequential);
-        IntervalRow {
-            heading,
-            values: marks
-                .iter()
-                .map(|mark| value.estimates.get(mark).map(three))
-                .collect(),
-            missing_text: if value.checkpoint.is_some() {
-                "no such number"
-            } else {
-                "missing"
-            }
-            .to_owned(),
-            difference: compared.map(|compared| three(&compared.difference)),
-            verdict: compared.map_or(String::new(), |compared| {
-                compared.verdict.label().to_owned()
-            }),
-            label: value.label,
-            baseline: value.baseline,
-        }
-    };
-    let rows: Vec<IntervalRow> = ablation_values(study, axis)
-        .into_iter()
-        .map(&mut row)
-        .collect();
+        rows.push(IntervalRow {
+            heading: is_new.then(|| regime.clone()),
+            ..interval_row(value, &marks, sequential)
+        });
+    }
     let anything = rows.iter().flat_map(|row| &row.values).any(Option::is_some);
     anything.then(|| Figure {
         id: format!("ablation-{}", slug(axis)),
         section: ReportSection::Ablations,
         title: format!("Axis {axis}"),
         caption: format!(
-            "Left: percent solved by each value's last checkpoint with 95 % intervals; right: the paired difference of \
-             {} to the baseline value in points, coloured only where it is clear after correction.",
-            measures.sequential
+            "Left: percent solved by each value's last checkpoint with 95 % intervals. Right: the \
+             paired difference of {sequential} to the baseline value in points, coloured only if \
+             clear after correction."
         ),
-        chart: Chart::Intervals { marks, difference: format!("{} minus baseline, points", measures.sequential), rows },
+        chart: Chart::Intervals {
+            marks: marks.map(ToString::to_string).to_vec(),
+            difference: format!("{sequential} minus baseline, points"),
+            rows,
+        },
     })
+}
+
+fn interval_row(
+    value: AblationValue,
+    marks: &[&MetricName],
+    sequential: &MetricName,
+) -> IntervalRow {
+    let compared = value.comparisons.get(sequential);
+    let estimates = marks.iter().map(|mark| value.estimates.get(*mark));
+    let missing_text = match value.checkpoint {
+        Some(_) => "no such number",
+        None => "missing",
+    };
+    IntervalRow {
+        heading: None,
+        values: estimates
+            .map(|estimate| estimate.map(ValueInterval::from))
+            .collect(),
+        missing_text: missing_text.to_owned(),
+        difference: compared.map(|compared| (&compared.difference).into()),
+        verdict: compared.map_or(String::new(), |compared| {
+            compared.verdict.label().to_owned()
+        }),
+        label: value.label,
+        baseline: value.baseline,
+    }
 }

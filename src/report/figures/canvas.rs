@@ -1,21 +1,21 @@
-//! A drawing area in pixels with the few shapes that figures are made of. Hides how plotters places
-//! text and shapes, and on what grid.
+//! A drawing area in pixels with the few shapes of the figures; hides plotters and its grid.
 
 use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
 use plotters::element::{Circle, PathElement, Polygon};
-use plotters::prelude::{Color, DrawingArea, IntoDrawingArea, RGBColor, ShapeStyle, TextStyle};
+use plotters::prelude::{Color, DrawingArea, IntoDrawingArea, RGBColor, TextStyle};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontDesc, FontFamily, FontStyle};
 
+use super::scale::PixelScale;
 use super::style::{
-    FAMILY, INK, MarkerShape, PAGE, SeriesStyle, hex_color, register_embedded_font,
+    FAMILY, GRID, INK, MUTED, MarkerShape, PAGE, SeriesStyle, hex_color, register_embedded_font,
 };
 
-/// Why a shape was not drawn, in words.
+/// Nothing, or the reason why a shape was not drawn.
 pub type DrawResult = Result<(), String>;
 
-/// Where text stands relative to its point.
+/// The position of a text relative to its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextAnchor {
     /// The point is at its left end.
@@ -26,7 +26,7 @@ pub enum TextAnchor {
     End,
 }
 
-/// How much finer than a pixel shapes are placed; the backend itself knows whole numbers only.
+/// Steps per pixel at which shapes are placed, since the backend takes whole numbers only.
 const SUBPIXELS: i32 = 10;
 
 /// A canvas that becomes an SVG document.
@@ -144,7 +144,7 @@ impl Canvas<'_> {
         self.area.draw(&element).map_err(error_message)
     }
 
-    /// A line through points that is drawn and left out in turns.
+    /// A dashed line through points; solid without `dash`.
     pub fn draw_dashed_line(
         &self,
         points: &[(i32, i32)],
@@ -161,7 +161,7 @@ impl Canvas<'_> {
         }
     }
 
-    /// A filled shape that what lies below shines through.
+    /// A filled, translucent shape.
     pub fn fill_translucent(
         &self,
         points: &[(i32, i32)],
@@ -174,40 +174,65 @@ impl Canvas<'_> {
             .map_err(error_message)
     }
 
+    /// A line from the low to the high end of an interval, with a mark at its value.
+    pub fn draw_whisker(
+        &self,
+        [value, low, high]: [i32; 3],
+        y: i32,
+        style: SeriesStyle,
+    ) -> DrawResult {
+        self.draw_line(&[(low, y), (high, y)], style.color, 2)?;
+        self.draw_marker((value, y), style, 4)
+    }
+
+    /// The ticks of a horizontal axis, with grid lines from `top` to `bottom`.
+    pub fn draw_x_ticks(&self, scale: &PixelScale, (top, bottom): (i32, i32)) -> DrawResult {
+        for tick in scale.ticks() {
+            let (label, x) = (scale.tick_label(tick), scale.pixel(tick));
+            self.draw_line(&[(x, top), (x, bottom)], GRID, 1)?;
+            self.draw_text(&label, (x, bottom + 14), 13, MUTED, TextAnchor::Middle)?;
+        }
+        Ok(())
+    }
+
+    /// The name of a horizontal axis from `begin` to `end`.
+    pub fn draw_x_name(&self, name: &str, (begin, end): (i32, i32), bottom: i32) -> DrawResult {
+        let at = (i32::midpoint(begin, end), bottom + 35);
+        self.draw_text(name, at, 13, MUTED, TextAnchor::Middle)
+    }
+
     /// A mark for a data point.
-    pub fn draw_marker(&self, at: (i32, i32), look: SeriesStyle, size: i32) -> DrawResult {
+    pub fn draw_marker(&self, at: (i32, i32), style: SeriesStyle, size: i32) -> DrawResult {
         let (at, size) = (to_subpixels(at), size * SUBPIXELS);
-        let filled: ShapeStyle = look.color.filled();
-        let shape = |points: &[(i32, i32)]| {
-            let placed: Vec<(i32, i32)> =
-                points.iter().map(|(x, y)| (at.0 + x, at.1 + y)).collect();
-            self.area
-                .draw(&Polygon::new(placed, filled))
-                .map_err(error_message)
-        };
-        let disc = |color: RGBColor, size: i32| {
-            self.area
-                .draw(&Circle::new(at, size, color.filled()))
-                .map_err(error_message)
-        };
-        match look.marker {
-            MarkerShape::Disc => disc(look.color, size),
+        let points = match style.marker {
+            MarkerShape::Disc => return self.draw_disc(at, style.color, size),
             MarkerShape::Ring => {
-                disc(look.color, size + SUBPIXELS).and_then(|()| disc(PAGE, size - SUBPIXELS))
+                self.draw_disc(at, style.color, size + SUBPIXELS)?;
+                return self.draw_disc(at, PAGE, size - SUBPIXELS);
             }
             MarkerShape::Square => {
                 let half = size * 9 / 10;
-                shape(&[(-half, -half), (half, -half), (half, half), (-half, half)])
+                vec![(-half, -half), (half, -half), (half, half), (-half, half)]
             }
             MarkerShape::Triangle => {
                 let half = size * 12 / 10;
-                shape(&[(0, -half), (half, half * 8 / 10), (-half, half * 8 / 10)])
+                vec![(0, -half), (half, half * 8 / 10), (-half, half * 8 / 10)]
             }
             MarkerShape::Diamond => {
                 let half = size * 13 / 10;
-                shape(&[(0, -half), (half, 0), (0, half), (-half, 0)])
+                vec![(0, -half), (half, 0), (0, half), (-half, 0)]
             }
-        }
+        };
+        let points: Vec<_> = points.iter().map(|(x, y)| (at.0 + x, at.1 + y)).collect();
+        self.area
+            .draw(&Polygon::new(points, style.color.filled()))
+            .map_err(error_message)
+    }
+
+    fn draw_disc(&self, at: (i32, i32), color: RGBColor, size: i32) -> DrawResult {
+        self.area
+            .draw(&Circle::new(at, size, color.filled()))
+            .map_err(error_message)
     }
 }
 
@@ -236,15 +261,7 @@ fn split_dashes(points: &[(i32, i32)], (on, off): (i32, i32)) -> Vec<Vec<(i32, i
     let mut gone = 0.0;
     for pair in points.windows(2) {
         let (from, to) = (pair[0], pair[1]);
-        let (dx, dy) = (f64::from(to.0 - from.0), f64::from(to.1 - from.1));
-        let length = dx.hypot(dy);
-        let at = |distance: f64| {
-            let part = (distance / length).clamp(0.0, 1.0);
-            (
-                (f64::from(from.0) + dx * part).round() as i32,
-                (f64::from(from.1) + dy * part).round() as i32,
-            )
-        };
+        let length = f64::from(to.0 - from.0).hypot(f64::from(to.1 - from.1));
         let mut here = 0.0;
         while here < length {
             let phase = (gone + here) % (on + off);
@@ -255,13 +272,22 @@ fn split_dashes(points: &[(i32, i32)], (on, off): (i32, i32)) -> Vec<Vec<(i32, i
                     on + off - phase
                 };
             if phase < on {
-                pieces.push(vec![at(here), at(end)]);
+                let ends = [here, end].map(|distance| point_between(from, to, distance / length));
+                pieces.push(ends.to_vec());
             }
             here = end;
         }
         gone += length;
     }
     pieces
+}
+
+/// The point at a part of the way.
+fn point_between(from: (i32, i32), to: (i32, i32), part: f64) -> (i32, i32) {
+    let part = part.clamp(0.0, 1.0);
+    [(from.0, to.0), (from.1, to.1)]
+        .map(|(from, to)| (f64::from(from) + f64::from(to - from) * part).round() as i32)
+        .into()
 }
 
 fn error_message(error: impl std::fmt::Display) -> String {

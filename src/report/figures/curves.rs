@@ -1,66 +1,50 @@
 //! Training loss by optimizer step.
 
-use std::collections::BTreeMap;
-
 use crate::domain::MetricPoint;
 
 use super::super::Analysis;
 use super::super::analysis::HeadlineGroup;
 use super::super::tables::ReportSection;
-use super::{Chart, Figure, IntervalPoint, LinePanel, LineSeries};
+use super::{Chart, Figure, IntervalPoint, LineSeries, panels_by_group};
 
 /// Points per line at most; longer series are averaged in equal stretches.
 const MAX_POINTS: usize = 120;
 
 /// One figure with a panel per headline group and a line per training stage of its first seed.
-pub fn build(study: &Analysis<'_>) -> Vec<Figure> {
-    let panels: Vec<LinePanel> = study
-        .headline_groups()
-        .iter()
-        .filter_map(|group| panel(study, group))
-        .collect();
-    if panels.is_empty() {
-        return Vec::new();
-    }
-    vec![Figure {
+pub fn build(analysis: &Analysis<'_>) -> Vec<Figure> {
+    Figure {
         id: "training-curves".to_owned(),
         section: ReportSection::Training,
         title: "Training loss by step".to_owned(),
-        caption: "Weighted training loss by optimizer step, averaged over short stretches with a band from the lowest \
-                  to the highest step of each stretch, first seed; steps count from the start of each training stage."
-            .to_owned(),
-        chart: Chart::Lines { x: "optimizer step".to_owned(), y: "loss".to_owned(), percent: false, panels },
-    }]
+        caption:
+            "Weighted training loss of the first seed by optimizer step, counted from the start \
+                  of each training stage. The line is the mean of short stretches; the band spans \
+                  the lowest to the highest step."
+                .to_owned(),
+        chart: Chart::Lines {
+            x: "optimizer step".to_owned(),
+            y: "loss".to_owned(),
+            percent: false,
+            panels: panels_by_group(analysis, |group| lines(analysis, group)),
+        },
+    }
+    .unless_empty()
 }
 
-fn panel(study: &Analysis<'_>, group: &HeadlineGroup) -> Option<LinePanel> {
-    let settings = [group.condition, group.sft_condition];
-    let runs = settings
+fn lines(analysis: &Analysis<'_>, group: &HeadlineGroup) -> Vec<LineSeries> {
+    let conditions = [group.condition, group.sft_condition];
+    let runs = conditions
         .into_iter()
         .flatten()
-        .filter_map(|setting| study.conditions[setting].runs.first());
-    let mut named: BTreeMap<usize, LineSeries> = BTreeMap::new();
-    for (order, checkpoint) in runs.flat_map(|run| &run.checkpoints).enumerate() {
-        let points = study
-            .data
-            .curves
-            .get(&checkpoint.weights)
-            .map(|points| average_stretches(points))
-            .unwrap_or_default();
-        if !points.is_empty() {
-            named.insert(
-                order,
-                LineSeries {
-                    name: checkpoint.name.clone(),
-                    points,
-                },
-            );
+        .filter_map(|condition| analysis.runs(condition).first());
+    let lines = runs.flat_map(|run| &run.checkpoints).map(|checkpoint| {
+        let points = analysis.data.curves.get(&checkpoint.weights);
+        LineSeries {
+            name: checkpoint.name.to_string(),
+            points: points.map_or(Vec::new(), |points| average_stretches(points)),
         }
-    }
-    (!named.is_empty()).then(|| LinePanel {
-        title: group.title.clone(),
-        lines: named.into_values().collect(),
-    })
+    });
+    lines.filter(|line| !line.points.is_empty()).collect()
 }
 
 /// The series `loss`, averaged over equal stretches of its steps.
@@ -71,23 +55,18 @@ fn average_stretches(points: &[MetricPoint]) -> Vec<IntervalPoint> {
         .map(|point| (point.step as f64, point.value))
         .collect();
     let length = loss.len().div_ceil(MAX_POINTS).max(1);
-    let stretch = |points: &[(f64, f64)]| {
-        let mean =
-            |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / points.len() as f64;
-        IntervalPoint {
-            x: mean(|point| point.0),
-            y: mean(|point| point.1),
-            low: points
-                .iter()
-                .map(|point| point.1)
-                .fold(f64::INFINITY, f64::min),
-            high: points
-                .iter()
-                .map(|point| point.1)
-                .fold(f64::NEG_INFINITY, f64::max),
-        }
-    };
-    loss.chunks(length).map(stretch).collect()
+    loss.chunks(length).map(stretch_point).collect()
+}
+
+fn stretch_point(stretch: &[(f64, f64)]) -> IntervalPoint {
+    let (steps, values): (Vec<f64>, Vec<f64>) = stretch.iter().copied().unzip();
+    let count = stretch.len() as f64;
+    IntervalPoint {
+        x: steps.iter().sum::<f64>() / count,
+        y: values.iter().sum::<f64>() / count,
+        low: values.iter().copied().fold(f64::INFINITY, f64::min),
+        high: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Draws a forest: one estimate with its interval per row, the margin it is held against, and what came of it.
+//! Draws a forest: one estimate with its interval per row, its margin and its verdict.
 
 use plotters::style::RGBColor;
 
 use super::ForestRow;
 use super::canvas::{Canvas, DrawResult, TextAnchor, draw_svg, text_width};
 use super::scale::PixelScale;
-use super::style::{BETTER, GRID, INK, MUTED, MarkerShape, SeriesStyle, WORSE};
+use super::style::{BETTER, INK, MUTED, MarkerShape, SeriesStyle, WORSE};
 
 const WIDTH: i32 = 960;
 const TOP: i32 = 54;
@@ -13,10 +13,10 @@ const ROW: i32 = 24;
 const HEADING: i32 = 34;
 const BOTTOM: i32 = 52;
 const VERDICTS: i32 = 120;
-/// Labels may take at most so much of the width.
+/// The widest labels.
 const LABELS: i32 = 460;
 
-/// The words that a row's mark stands for, in the order of the legend.
+/// The verdicts, in the order of the legend.
 const VERDICT_WORDS: [&str; 3] = ["holds", "fails", "under-powered"];
 
 /// Draws the rows over an axis of this name; values are in its unit.
@@ -34,7 +34,10 @@ pub fn draw(name: &str, rows: &[ForestRow]) -> Result<String, String> {
     let scale = forest_scale(rows, (begin, WIDTH - VERDICTS));
     draw_svg((WIDTH, floor + BOTTOM), |canvas| {
         draw_legend(canvas)?;
-        draw_axis(canvas, &scale, name, (begin, floor))?;
+        canvas.draw_x_ticks(&scale, (TOP, floor))?;
+        let zero = scale.pixel(0.0);
+        canvas.draw_line(&[(zero, TOP), (zero, floor)], MUTED, 1)?;
+        canvas.draw_x_name(name, (begin, WIDTH - VERDICTS), floor)?;
         let mut y = TOP;
         for row in rows {
             if let Some(heading) = &row.heading {
@@ -52,7 +55,7 @@ pub fn draw(name: &str, rows: &[ForestRow]) -> Result<String, String> {
 fn forest_scale(rows: &[ForestRow], span: (i32, i32)) -> PixelScale {
     let ends = rows
         .iter()
-        .flat_map(|row| [row.estimate[1], row.estimate[2], row.margin]);
+        .flat_map(|row| [row.estimate.low, row.estimate.high, row.margin]);
     let (low, high) = ends.fold((0.0_f64, 0.0_f64), |(low, high), end| {
         (low.min(end), high.max(end))
     });
@@ -93,34 +96,6 @@ fn draw_legend(canvas: &Canvas<'_>) -> DrawResult {
     )
 }
 
-fn draw_axis(
-    canvas: &Canvas<'_>,
-    scale: &PixelScale,
-    name: &str,
-    (begin, floor): (i32, i32),
-) -> DrawResult {
-    for tick in scale.ticks() {
-        let x = scale.pixel(tick);
-        canvas.draw_line(&[(x, TOP), (x, floor)], GRID, 1)?;
-        canvas.draw_text(
-            &scale.tick_label(tick),
-            (x, floor + 14),
-            13,
-            MUTED,
-            TextAnchor::Middle,
-        )?;
-    }
-    let zero = scale.pixel(0.0);
-    canvas.draw_line(&[(zero, TOP), (zero, floor)], MUTED, 1)?;
-    canvas.draw_text(
-        name,
-        (i32::midpoint(begin, WIDTH - VERDICTS), floor + 35),
-        13,
-        MUTED,
-        TextAnchor::Middle,
-    )
-}
-
 fn draw_row(
     canvas: &Canvas<'_>,
     row: &ForestRow,
@@ -132,28 +107,9 @@ fn draw_row(
         size -= 1;
     }
     canvas.draw_text(&row.label, (begin - 16, y), size, INK, TextAnchor::End)?;
-    let (margin, worth) = (scale.pixel(row.margin), scale.pixel(row.effect_threshold));
-    let (left, right) = (
-        margin.min(worth).max(begin),
-        margin.max(worth).min(WIDTH - VERDICTS),
-    );
-    if left < right {
-        let (top, bottom) = (y - ROW / 2 + 3, y + ROW / 2 - 3);
-        canvas.fill_translucent(
-            &[(left, top), (right, top), (right, bottom), (left, bottom)],
-            MUTED,
-            0.25,
-        )?;
-    }
-    canvas.draw_line(
-        &[(margin, y - ROW / 2 + 2), (margin, y + ROW / 2 - 2)],
-        INK,
-        2,
-    )?;
+    draw_margin(canvas, row, scale, (begin, y))?;
     let look = verdict_style(&row.verdict);
-    let [middle, low, high] = row.estimate.map(|value| scale.pixel(value));
-    canvas.draw_line(&[(low, y), (high, y)], look.color, 2)?;
-    canvas.draw_marker((middle, y), look, 4)?;
+    canvas.draw_whisker(row.estimate.map(|value| scale.pixel(value)), y, look)?;
     canvas.draw_text(
         &row.verdict,
         (WIDTH - VERDICTS + 12, y),
@@ -161,6 +117,25 @@ fn draw_row(
         look.color,
         TextAnchor::Start,
     )
+}
+
+/// The margin as a line, and the effects beyond it that are too small to matter as a band.
+fn draw_margin(
+    canvas: &Canvas<'_>,
+    row: &ForestRow,
+    scale: &PixelScale,
+    (begin, y): (i32, i32),
+) -> DrawResult {
+    let (margin, effect) = (scale.pixel(row.margin), scale.pixel(row.effect_threshold));
+    let left = margin.min(effect).max(begin);
+    let right = margin.max(effect).min(WIDTH - VERDICTS);
+    let half = ROW / 2;
+    if left < right {
+        let (top, bottom) = (y - half + 3, y + half - 3);
+        let band = [(left, top), (right, top), (right, bottom), (left, bottom)];
+        canvas.fill_translucent(&band, MUTED, 0.25)?;
+    }
+    canvas.draw_line(&[(margin, y - half + 2), (margin, y + half - 2)], INK, 2)
 }
 
 #[cfg(test)]
@@ -172,7 +147,7 @@ mod tests {
         let row = |label: &str, value: f64, verdict: &str| ForestRow {
             heading: (label == "a").then(|| "E1 Main result".to_owned()),
             label: label.to_owned(),
-            estimate: [value, value - 3.0, value + 3.0],
+            estimate: [value, value - 3.0, value + 3.0].into(),
             margin: 0.0,
             effect_threshold: 2.0,
             verdict: verdict.to_owned(),

@@ -1,11 +1,11 @@
-//! Draws dots with intervals: absolute values at the left, differences to the baseline at the right.
+//! Draws dots with intervals: values at the left, differences to the baseline at the right.
 
 use plotters::style::RGBColor;
 
-use super::IntervalRow;
 use super::canvas::{Canvas, DrawResult, TextAnchor, draw_svg, text_width};
 use super::scale::PixelScale;
-use super::style::{BETTER, GRID, INK, MUTED, MarkerShape, SeriesStyle, WORSE, mark_style};
+use super::style::{BETTER, INK, MUTED, MarkerShape, SeriesStyle, WORSE, mark_style};
+use super::{IntervalRow, ValueInterval};
 
 const WIDTH: i32 = 920;
 const TOP: i32 = 52;
@@ -14,7 +14,7 @@ const HEADING: i32 = 30;
 const BOTTOM: i32 = 50;
 const VERDICTS: i32 = 130;
 
-/// Where things stand.
+/// The positions of the rows and of both halves.
 struct IntervalLayout {
     /// Vertical middle of each row.
     middles: Vec<i32>,
@@ -58,26 +58,30 @@ impl IntervalLayout {
 /// If a shape cannot be drawn.
 pub fn draw(marks: &[String], difference: &str, rows: &[IntervalRow]) -> Result<String, String> {
     let layout = IntervalLayout::new(rows, label_width(rows)?);
-    let values = percent_range(rows.iter().flat_map(|row| row.values.iter().flatten()));
-    let across = PixelScale::with_round_ends(values.0, values.1, layout.left, 5);
-    let differences = percent_range(rows.iter().filter_map(|row| row.difference.as_ref()));
-    let beside = PixelScale::with_round_ends(
-        differences.0.min(0.0),
-        differences.1.max(0.0),
-        layout.right,
-        4,
-    );
+    let (low, high) = percent_range(rows.iter().flat_map(|row| row.values.iter().flatten()));
+    let values = PixelScale::with_round_ends(low, high, layout.left, 5);
+    let (low, high) = percent_range(rows.iter().filter_map(|row| row.difference.as_ref()));
+    let differences = PixelScale::with_round_ends(low.min(0.0), high.max(0.0), layout.right, 4);
     draw_svg((WIDTH, layout.height), |canvas| {
         draw_legend(canvas, marks, layout.left)?;
-        draw_axis(canvas, &layout, &across, "percent solved", layout.left)?;
-        draw_axis(canvas, &layout, &beside, difference, layout.right)?;
-        let zero = beside.pixel(0.0);
-        canvas.draw_line(&[(zero, TOP), (zero, layout.floor())], MUTED, 1)?;
+        let floor = layout.floor();
+        canvas.draw_x_ticks(&values, (TOP, floor))?;
+        canvas.draw_x_name("percent solved", layout.left, floor)?;
+        canvas.draw_x_ticks(&differences, (TOP, floor))?;
+        canvas.draw_x_name(difference, layout.right, floor)?;
+        let zero = differences.pixel(0.0);
+        canvas.draw_line(&[(zero, TOP), (zero, floor)], MUTED, 1)?;
         rows.iter().enumerate().try_for_each(|(at, row)| {
             if let (Some(y), Some(heading)) = (layout.headings[at], &row.heading) {
                 canvas.draw_bold_text(heading, (8, y), 14, TextAnchor::Start)?;
             }
-            draw_row(canvas, row, layout.middles[at], (&across, &beside), &layout)
+            draw_row(
+                canvas,
+                row,
+                layout.middles[at],
+                (&values, &differences),
+                &layout,
+            )
         })
     })
 }
@@ -94,11 +98,11 @@ fn label_width(rows: &[IntervalRow]) -> Result<i32, String> {
 }
 
 /// Lowest and highest end, in percent.
-fn percent_range<'v>(values: impl Iterator<Item = &'v [f64; 3]>) -> (f64, f64) {
+fn percent_range<'v>(values: impl Iterator<Item = &'v ValueInterval>) -> (f64, f64) {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
         (
-            low.min(value[1].min(value[0])),
-            high.max(value[2].max(value[0])),
+            low.min(value.low.min(value.value)),
+            high.max(value.high.max(value.value)),
         )
     });
     if low.is_finite() {
@@ -118,90 +122,45 @@ fn draw_legend(canvas: &Canvas<'_>, marks: &[String], span: (i32, i32)) -> DrawR
     Ok(())
 }
 
-fn draw_axis(
-    canvas: &Canvas<'_>,
-    layout: &IntervalLayout,
-    scale: &PixelScale,
-    name: &str,
-    span: (i32, i32),
-) -> DrawResult {
-    for tick in scale.ticks() {
-        let x = scale.pixel(tick);
-        canvas.draw_line(&[(x, TOP), (x, layout.floor())], GRID, 1)?;
-        canvas.draw_text(
-            &scale.tick_label(tick),
-            (x, layout.floor() + 14),
-            13,
-            MUTED,
-            TextAnchor::Middle,
-        )?;
-    }
-    canvas.draw_text(
-        name,
-        (i32::midpoint(span.0, span.1), layout.floor() + 35),
-        13,
-        MUTED,
-        TextAnchor::Middle,
-    )
-}
-
 fn draw_row(
     canvas: &Canvas<'_>,
     row: &IntervalRow,
     y: i32,
-    scales: (&PixelScale, &PixelScale),
+    (values, differences): (&PixelScale, &PixelScale),
     layout: &IntervalLayout,
 ) -> DrawResult {
-    let size = fitting_font_size(&row.label, layout.left.0 - 24)?;
-    canvas.draw_text(
-        &row.label,
-        (layout.left.0 - 16, y),
-        size,
-        INK,
-        TextAnchor::End,
-    )?;
+    let (left, right, start) = (layout.left.0, layout.right.1, TextAnchor::Start);
+    let size = fitting_font_size(&row.label, left - 24)?;
+    canvas.draw_text(&row.label, (left - 16, y), size, INK, TextAnchor::End)?;
     let count = row.values.len() as i32;
     for (at, value) in row.values.iter().enumerate() {
         let lane = y + (2 * at as i32 - count + 1) * 11 / 2;
         if let Some(value) = value {
-            draw_whisker(canvas, scales.0, *value, lane, mark_style(at))?;
+            canvas.draw_whisker(percent_pixels(values, *value), lane, mark_style(at))?;
         }
     }
     if row.values.iter().all(Option::is_none) {
-        canvas.draw_text(
-            &row.missing_text,
-            (layout.left.0 + 8, y),
-            13,
-            MUTED,
-            TextAnchor::Start,
-        )?;
+        canvas.draw_text(&row.missing_text, (left + 8, y), 13, MUTED, start)?;
     }
     let color = verdict_color(&row.verdict);
     if let Some(difference) = row.difference {
-        draw_whisker(
-            canvas,
-            scales.1,
-            difference,
-            y,
-            SeriesStyle {
-                color,
-                marker: MarkerShape::Disc,
-                dash: None,
-            },
-        )?;
+        let style = SeriesStyle {
+            color,
+            marker: MarkerShape::Disc,
+            dash: None,
+        };
+        canvas.draw_whisker(percent_pixels(differences, difference), y, style)?;
     }
-    let word = if row.baseline {
-        "baseline"
+    let (word, color) = if row.baseline {
+        ("baseline", MUTED)
     } else {
-        row.verdict.as_str()
+        (row.verdict.as_str(), color)
     };
-    canvas.draw_text(
-        word,
-        (layout.right.1 + 12, y),
-        13,
-        if row.baseline { MUTED } else { color },
-        TextAnchor::Start,
-    )
+    canvas.draw_text(word, (right + 12, y), 13, color, start)
+}
+
+fn percent_pixels(scale: &PixelScale, interval: ValueInterval) -> [i32; 3] {
+    interval.map(|value| scale.pixel(value * 100.0))
 }
 
 /// A font size at which a label has room.
@@ -212,18 +171,6 @@ fn fitting_font_size(label: &str, room: i32) -> Result<i32, String> {
         }
     }
     Ok(10)
-}
-
-fn draw_whisker(
-    canvas: &Canvas<'_>,
-    scale: &PixelScale,
-    value: [f64; 3],
-    y: i32,
-    look: SeriesStyle,
-) -> DrawResult {
-    let [middle, low, high] = value.map(|value| scale.pixel(value * 100.0));
-    canvas.draw_line(&[(low, y), (high, y)], look.color, 2)?;
-    canvas.draw_marker((middle, y), look, 4)
 }
 
 fn verdict_color(verdict: &str) -> RGBColor {
@@ -249,7 +196,10 @@ mod tests {
             difference: None,
             verdict: String::new(),
         };
-        let rows = [row("a", vec![Some([0.5, 0.4, 0.6])]), row("b", vec![None])];
+        let rows = [
+            row("a", vec![Some([0.5, 0.4, 0.6].into())]),
+            row("b", vec![None]),
+        ];
         let svg = draw(&["m1@t5".to_owned()], "difference", &rows).unwrap();
         assert!(svg.contains("missing") && svg.contains("baseline"));
     }

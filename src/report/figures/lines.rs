@@ -1,11 +1,9 @@
 //! Draws lines with bands: small panels side by side, one scale, one legend.
 
-use plotters::style::RGBColor;
-
 use super::canvas::{Canvas, DrawResult, TextAnchor, draw_svg, text_width};
 use super::scale::PixelScale;
 use super::style::{GRID, INK, MUTED, checkpoint_style};
-use super::{IntervalPoint, LinePanel, LineSeries};
+use super::{LinePanel, LineSeries};
 
 const PANEL_SIZE: (i32, i32) = (430, 300);
 const TOP: i32 = 44;
@@ -95,92 +93,74 @@ fn draw_panel(
 ) -> DrawResult {
     let (left, right) = (corner.0 + INSET.0, corner.0 + PANEL_SIZE.0 - INSET.2);
     let (top, bottom) = (corner.1 + INSET.1, corner.1 + PANEL_SIZE.1 - INSET.3);
-    let steps = panel
-        .lines
-        .iter()
-        .flat_map(|line| &line.points)
-        .map(|spot| spot.x);
-    let (first, last) = steps.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| {
-        (a.min(x), b.max(x))
+    let points = panel.lines.iter().flat_map(|line| &line.points);
+    let (first, last) = points.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), point| {
+        (low.min(point.x), high.max(point.x))
     });
-    let across =
-        PixelScale::with_exact_ends(first, last, (left + 10, right - 10), 5).with_min_step(1.0);
-    let up = PixelScale::with_round_ends(range.0, range.1, (bottom, top), 5);
-    canvas.draw_bold_text(&panel.title, (left, corner.1 + 12), 15, TextAnchor::Start)?;
-    for tick in up.ticks() {
-        let y = up.pixel(tick);
+    let scales = PanelScales {
+        x: PixelScale::with_exact_ends(first, last, (left + 10, right - 10), 5).with_min_step(1.0),
+        y: PixelScale::with_round_ends(range.0, range.1, (bottom, top), 5),
+        factor: if axes.percent { 100.0 } else { 1.0 },
+    };
+    let title = corner.1 + 12;
+    canvas.draw_bold_text(&panel.title, (left, title), 15, TextAnchor::Start)?;
+    for tick in scales.y.ticks() {
+        let y = scales.y.pixel(tick);
         canvas.draw_line(&[(left, y), (right, y)], GRID, 1)?;
-        let label = if axes.percent {
-            format!("{} %", up.tick_label(tick))
-        } else {
-            up.tick_label(tick)
-        };
+        let unit = if axes.percent { " %" } else { "" };
+        let label = scales.y.tick_label(tick) + unit;
         canvas.draw_text(&label, (left - 8, y), 13, MUTED, TextAnchor::End)?;
     }
-    for tick in across.ticks() {
-        canvas.draw_text(
-            &across.tick_label(tick),
-            (across.pixel(tick), bottom + 14),
-            13,
-            MUTED,
-            TextAnchor::Middle,
-        )?;
+    let middle = TextAnchor::Middle;
+    for tick in scales.x.ticks() {
+        let (label, x) = (scales.x.tick_label(tick), scales.x.pixel(tick));
+        canvas.draw_text(&label, (x, bottom + 14), 13, MUTED, middle)?;
     }
-    canvas.draw_text(axes.y, (right, corner.1 + 12), 13, MUTED, TextAnchor::End)?;
-    canvas.draw_text(
-        axes.x,
-        (i32::midpoint(left, right), bottom + 33),
-        13,
-        MUTED,
-        TextAnchor::Middle,
-    )?;
-    let factor = if axes.percent { 100.0 } else { 1.0 };
-    let place = |x: f64, y: f64| (across.pixel(x), up.pixel(y * factor));
-    panel
-        .lines
-        .iter()
-        .try_for_each(|line| draw_band(canvas, line, &place))?;
-    panel
-        .lines
-        .iter()
-        .try_for_each(|line| draw_series(canvas, line, &place))
+    canvas.draw_text(axes.y, (right, title), 13, MUTED, TextAnchor::End)?;
+    let x = i32::midpoint(left, right);
+    canvas.draw_text(axes.x, (x, bottom + 33), 13, MUTED, middle)?;
+    let mut lines = panel.lines.iter();
+    lines.try_for_each(|line| draw_band(canvas, line, &scales))?;
+    let mut lines = panel.lines.iter();
+    lines.try_for_each(|line| draw_series(canvas, line, &scales))
 }
 
-type ToPixel<'p> = &'p dyn Fn(f64, f64) -> (i32, i32);
+/// The scales of a panel, and the factor from values to the unit of the vertical one.
+struct PanelScales {
+    x: PixelScale,
+    y: PixelScale,
+    factor: f64,
+}
 
-fn draw_band(canvas: &Canvas<'_>, line: &LineSeries, place: ToPixel<'_>) -> DrawResult {
-    let edge =
-        |of: fn(&IntervalPoint) -> f64| line.points.iter().map(move |spot| place(spot.x, of(spot)));
-    let outline: Vec<(i32, i32)> = edge(|spot| spot.high)
-        .chain(edge(|spot| spot.low).rev())
+impl PanelScales {
+    fn pixel(&self, x: f64, y: f64) -> (i32, i32) {
+        (self.x.pixel(x), self.y.pixel(y * self.factor))
+    }
+}
+
+fn draw_band(canvas: &Canvas<'_>, line: &LineSeries, scales: &PanelScales) -> DrawResult {
+    let (upper, lower) = (line.points.iter(), line.points.iter().rev());
+    let outline: Vec<(i32, i32)> = upper
+        .map(|point| scales.pixel(point.x, point.high))
+        .chain(lower.map(|point| scales.pixel(point.x, point.low)))
         .collect();
     if outline.len() < 4 {
-        Ok(())
-    } else {
-        canvas.fill_translucent(&outline, series_color(line), 0.13)
+        return Ok(());
     }
+    canvas.fill_translucent(&outline, checkpoint_style(&line.name).color, 0.13)
 }
 
-fn draw_series(canvas: &Canvas<'_>, line: &LineSeries, place: ToPixel<'_>) -> DrawResult {
-    let look = checkpoint_style(&line.name);
-    let points: Vec<(i32, i32)> = line
-        .points
-        .iter()
-        .map(|spot| place(spot.x, spot.y))
-        .collect();
-    canvas.draw_dashed_line(&points, look.dash, look.color, 2)?;
+fn draw_series(canvas: &Canvas<'_>, line: &LineSeries, scales: &PanelScales) -> DrawResult {
+    let style = checkpoint_style(&line.name);
+    let points = line.points.iter();
+    let points: Vec<(i32, i32)> = points.map(|point| scales.pixel(point.x, point.y)).collect();
+    canvas.draw_dashed_line(&points, style.dash, style.color, 2)?;
     // Long curves would drown in markers.
     let every = if points.len() > 12 {
         points.len() / 6
     } else {
         1
     };
-    points
-        .iter()
-        .step_by(every)
-        .try_for_each(|&point| canvas.draw_marker(point, look, 4))
-}
-
-fn series_color(line: &LineSeries) -> RGBColor {
-    checkpoint_style(&line.name).color
+    let mut marked = points.iter().step_by(every);
+    marked.try_for_each(|&point| canvas.draw_marker(point, style, 4))
 }

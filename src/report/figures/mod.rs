@@ -1,7 +1,7 @@
 //! Figures as plain data, the registry of those a report has, and their drawing.
 //!
-//! A figure says which points it shows; `lines`, `intervals` and `forest` draw them. To add one: a file here with
-//! a `build` function, and a line in [`FIGURES`].
+//! A figure holds its points; `lines`, `intervals` and `forest` draw them. To add one: a file here
+//! with a `build` function, and a line in [`FIGURES`].
 
 mod ablations;
 mod canvas;
@@ -20,6 +20,10 @@ mod votes;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::MetricName;
+use crate::stats::MeanEstimate;
+
+use super::analysis::{CheckpointId, HeadlineGroup};
 use super::format::deduplicate_names;
 use super::tables::ReportSection;
 use super::{Analysis, ReportError};
@@ -32,18 +36,18 @@ pub use style::{FONT_BOLD, FONT_REGULAR, inline_svg};
 pub struct Figure {
     /// Name of its files.
     pub id: String,
-    /// Where it belongs.
+    /// Its section.
     pub section: ReportSection,
-    /// What it shows.
+    /// Its title.
     pub title: String,
     /// One sentence on how to read it.
     #[serde(rename = "reading")]
     pub caption: String,
-    /// What is drawn.
+    /// Its drawing.
     pub chart: Chart,
 }
 
-/// What is drawn.
+/// The drawing of a figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Chart {
@@ -58,11 +62,11 @@ pub enum Chart {
         /// The panels in order.
         panels: Vec<LinePanel>,
     },
-    /// Dots with intervals: a row per setting, absolute values at the left and differences at the right.
+    /// Dots with intervals: a row per condition, values at the left and differences at the right.
     Intervals {
         /// Names of the marks of the left half, in order of their style.
         marks: Vec<String>,
-        /// What the right half shows.
+        /// Name of the axis of the right half.
         difference: String,
         /// The rows in order.
         rows: Vec<IntervalRow>,
@@ -79,7 +83,7 @@ pub enum Chart {
 /// One panel of lines.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LinePanel {
-    /// What it shows.
+    /// Its title.
     pub title: String,
     /// Its lines.
     pub lines: Vec<LineSeries>,
@@ -88,7 +92,7 @@ pub struct LinePanel {
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LineSeries {
-    /// What the legend calls it; lines of one name share colour, marker and dash in all panels.
+    /// Its name in the legend; lines of one name share colour, marker and dash in all panels.
     pub name: String,
     /// Its points from left to right.
     pub points: Vec<IntervalPoint>,
@@ -107,22 +111,71 @@ pub struct IntervalPoint {
     pub high: f64,
 }
 
+impl IntervalPoint {
+    /// An estimate at a horizontal position.
+    fn new(x: f64, estimate: &MeanEstimate) -> Self {
+        Self {
+            x,
+            y: estimate.value,
+            low: estimate.low,
+            high: estimate.high,
+        }
+    }
+}
+
+/// A value with its interval, written as `[value, low, high]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "[f64; 3]", into = "[f64; 3]")]
+pub struct ValueInterval {
+    /// The value.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+}
+
+impl ValueInterval {
+    /// The three numbers after a change of unit or scale.
+    fn map<T>(self, convert: impl Fn(f64) -> T) -> [T; 3] {
+        [self.value, self.low, self.high].map(convert)
+    }
+}
+
+impl From<[f64; 3]> for ValueInterval {
+    fn from([value, low, high]: [f64; 3]) -> Self {
+        Self { value, low, high }
+    }
+}
+
+impl From<ValueInterval> for [f64; 3] {
+    fn from(interval: ValueInterval) -> Self {
+        [interval.value, interval.low, interval.high]
+    }
+}
+
+impl From<&MeanEstimate> for ValueInterval {
+    fn from(estimate: &MeanEstimate) -> Self {
+        [estimate.value, estimate.low, estimate.high].into()
+    }
+}
+
 /// One row of dots.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IntervalRow {
     /// A heading above this row.
     pub heading: Option<String>,
-    /// What the row is about.
+    /// Its label.
     pub label: String,
     /// Whether the others are compared with it.
     pub baseline: bool,
-    /// One value, low, high per mark; none where it is missing.
-    pub values: Vec<Option<[f64; 3]>>,
-    /// What is said in place of values where there are none.
+    /// One value per mark; none where it is missing.
+    pub values: Vec<Option<ValueInterval>>,
+    /// The text where all values are missing.
     #[serde(rename = "without")]
     pub missing_text: String,
-    /// Difference, low, high; none for the baseline or where it is missing.
-    pub difference: Option<[f64; 3]>,
+    /// The difference to the baseline; none for the baseline itself or where it is missing.
+    pub difference: Option<ValueInterval>,
     /// `better`, `worse`, `no clear difference`, or empty.
     pub verdict: String,
 }
@@ -132,20 +185,62 @@ pub struct IntervalRow {
 pub struct ForestRow {
     /// A heading above this row.
     pub heading: Option<String>,
-    /// What the row is about.
+    /// Its label.
     pub label: String,
-    /// Value, low, high.
-    pub estimate: [f64; 3],
-    /// What it is held against.
+    /// The estimate.
+    pub estimate: ValueInterval,
+    /// The value that it must pass.
     pub margin: f64,
-    /// From here on a difference would be of interest.
+    /// The smallest effect of interest beyond the margin.
     #[serde(rename = "worth")]
     pub effect_threshold: f64,
     /// `holds`, `fails` or `under-powered`.
     pub verdict: String,
 }
 
-/// Builds figures of one kind from a study: none where there is nothing to show.
+impl Figure {
+    /// The figure, unless it is one of lines and has no panel.
+    fn unless_empty(self) -> Vec<Self> {
+        match &self.chart {
+            Chart::Lines { panels, .. } if panels.is_empty() => Vec::new(),
+            _ => vec![self],
+        }
+    }
+}
+
+/// The panel of every headline group with lines.
+fn panels_by_group(
+    analysis: &Analysis<'_>,
+    lines_of: impl Fn(&HeadlineGroup) -> Vec<LineSeries>,
+) -> Vec<LinePanel> {
+    let panels = analysis
+        .headline_groups()
+        .into_iter()
+        .map(|group| LinePanel {
+            lines: lines_of(&group),
+            title: group.title,
+        });
+    panels.filter(|panel| !panel.lines.is_empty()).collect()
+}
+
+/// The line of a checkpoint through metrics at horizontal positions, where they were measured.
+fn series(
+    analysis: &Analysis<'_>,
+    name: &str,
+    checkpoint: &CheckpointId,
+    metrics: impl Iterator<Item = (u32, MetricName)>,
+) -> LineSeries {
+    let points = metrics.filter_map(|(x, metric)| {
+        let estimate = analysis.estimate(&checkpoint.metric(metric))?;
+        Some(IntervalPoint::new(f64::from(x), &estimate))
+    });
+    LineSeries {
+        name: name.to_owned(),
+        points: points.collect(),
+    }
+}
+
+/// Builds the figures of one kind; none where there is nothing to show.
 pub type FigureBuilder = fn(&Analysis<'_>) -> Vec<Figure>;
 
 /// Every kind of figure, in the order of the page.
@@ -159,10 +254,13 @@ pub const FIGURES: &[(&str, FigureBuilder)] = &[
     ("curves", curves::build),
 ];
 
-/// Every figure of a study.
+/// Every figure of a report.
 #[must_use]
-pub fn build_figures(study: &Analysis<'_>) -> Vec<Figure> {
-    let mut figures: Vec<Figure> = FIGURES.iter().flat_map(|(_, build)| build(study)).collect();
+pub fn build_figures(analysis: &Analysis<'_>) -> Vec<Figure> {
+    let mut figures: Vec<Figure> = FIGURES
+        .iter()
+        .flat_map(|(_, build)| build(analysis))
+        .collect();
     deduplicate_names(figures.iter_mut().map(|figure| &mut figure.id));
     figures
 }
@@ -199,8 +297,8 @@ mod tests {
 
     #[test]
     fn every_figure_is_drawn_named_once_and_explained() {
-        let frame = fixtures::sample_data();
-        let figures = build_figures(&Analysis::new(&frame));
+        let data = fixtures::sample_data();
+        let figures = build_figures(&Analysis::new(&data));
         let mut ids: Vec<&str> = figures.iter().map(|figure| figure.id.as_str()).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -221,7 +319,7 @@ mod tests {
         }
         for (kind, build) in FIGURES {
             assert!(
-                !build(&Analysis::new(&frame)).is_empty(),
+                !build(&Analysis::new(&data)).is_empty(),
                 "{kind} shows nothing of the sample"
             );
         }

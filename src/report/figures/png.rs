@@ -16,7 +16,7 @@ const SCALE: f32 = 2.0;
 /// # Errors
 /// If it is not an SVG, or is too large for memory.
 pub fn png(name: &str, svg: &str) -> Result<Vec<u8>, ReportError> {
-    let fault = |problem: String| ReportError::Figure {
+    let error = |problem: String| ReportError::Figure {
         figure: name.to_owned(),
         problem,
     };
@@ -28,19 +28,19 @@ pub fn png(name: &str, svg: &str) -> Result<Vec<u8>, ReportError> {
         font_family: FAMILY.to_owned(),
         ..Options::default()
     };
-    let tree = Tree::from_str(svg, &options).map_err(|error| fault(error.to_string()))?;
+    let tree = Tree::from_str(svg, &options).map_err(|cause| error(cause.to_string()))?;
     let size = tree.size();
-    let pixels = |length: f32| (length * SCALE).ceil() as u32;
-    let (width, height) = (pixels(size.width()), pixels(size.height()));
+    let [width, height] =
+        [size.width(), size.height()].map(|length| (length * SCALE).ceil() as u32);
     let mut image =
-        Pixmap::new(width, height).ok_or_else(|| fault(format!("{width} x {height} pixels")))?;
+        Pixmap::new(width, height).ok_or_else(|| error(format!("{width} x {height} pixels")))?;
     image.fill(resvg::tiny_skia::Color::WHITE);
     resvg::render(
         &tree,
         Transform::from_scale(SCALE, SCALE),
         &mut image.as_mut(),
     );
-    image.encode_png().map_err(|error| fault(error.to_string()))
+    image.encode_png().map_err(|cause| error(cause.to_string()))
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
-//! From values to pixels, and round numbers along the way.
+//! Scales from values to pixels, with round numbers at the ticks.
+
+use super::super::format::use_minus_sign;
 
 /// A linear scale from values to pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -11,8 +13,8 @@ pub struct PixelScale {
 }
 
 impl PixelScale {
-    /// A scale that holds `low` to `high`, widened to round numbers, over the pixels `from` to `to`,
-    /// with about `count` ticks.
+    /// A scale from `low` to `high`, widened to round numbers, over the pixels `from` to `to`, with
+    /// about `count` ticks.
     #[must_use]
     pub fn with_round_ends(low: f64, high: f64, (from, to): (i32, i32), count: u32) -> Self {
         let (low, high) = if high - low < 1e-9 {
@@ -72,16 +74,7 @@ impl PixelScale {
     #[must_use]
     pub fn tick_label(&self, value: f64) -> String {
         let decimals = (-(self.step.log10() + 1e-9).floor()).max(0.0) as usize;
-        let text = format!("{value:.decimals$}").replace('-', "\u{2212}");
-        if text
-            .trim_start_matches('\u{2212}')
-            .chars()
-            .all(|c| "0.".contains(c))
-        {
-            text.trim_start_matches('\u{2212}').to_owned()
-        } else {
-            text
-        }
+        use_minus_sign(&format!("{value:.decimals$}"))
     }
 }
 

@@ -24,9 +24,9 @@ pub const MUTED: RGBColor = RGBColor(0x66, 0x6e, 0x7a);
 pub const GRID: RGBColor = RGBColor(0xe1, 0xe4, 0xe8);
 /// The last of two rounds; too dark for a dark page as it is.
 pub const BLUE: RGBColor = RGBColor(0x00, 0x72, 0xb2);
-/// What is better than the baseline.
+/// A value that is better than the baseline.
 pub const BETTER: RGBColor = RGBColor(0x00, 0x9e, 0x73);
-/// What is worse.
+/// A worse value.
 pub const WORSE: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
 
 /// The shape of a data point.
@@ -44,7 +44,7 @@ pub enum MarkerShape {
     Diamond,
 }
 
-/// How a series looks.
+/// The style of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SeriesStyle {
     /// Line, marker and band.
@@ -56,49 +56,41 @@ pub struct SeriesStyle {
 }
 
 const SERIES_STYLES: [SeriesStyle; 8] = [
-    SeriesStyle {
-        color: INK,
-        marker: MarkerShape::Ring,
-        dash: Some((6, 4)),
-    },
-    SeriesStyle {
-        color: RGBColor(0xe6, 0x9f, 0x00),
-        marker: MarkerShape::Triangle,
-        dash: Some((2, 3)),
-    },
-    SeriesStyle {
-        color: RGBColor(0xcc, 0x79, 0xa7),
-        marker: MarkerShape::Square,
-        dash: Some((9, 3)),
-    },
-    SeriesStyle {
-        color: RGBColor(0x56, 0xb4, 0xe9),
-        marker: MarkerShape::Diamond,
-        dash: None,
-    },
-    SeriesStyle {
-        color: BLUE,
-        marker: MarkerShape::Disc,
-        dash: None,
-    },
-    SeriesStyle {
-        color: RGBColor(0x00, 0x9e, 0x73),
-        marker: MarkerShape::Square,
-        dash: Some((12, 3)),
-    },
-    SeriesStyle {
-        color: RGBColor(0xd5, 0x5e, 0x00),
-        marker: MarkerShape::Triangle,
-        dash: None,
-    },
-    SeriesStyle {
-        color: RGBColor(0x8c, 0x7a, 0x00),
-        marker: MarkerShape::Disc,
-        dash: Some((3, 3)),
-    },
+    series_style(INK, MarkerShape::Ring, Some((6, 4))),
+    series_style(
+        RGBColor(0xe6, 0x9f, 0x00),
+        MarkerShape::Triangle,
+        Some((2, 3)),
+    ),
+    series_style(
+        RGBColor(0xcc, 0x79, 0xa7),
+        MarkerShape::Square,
+        Some((9, 3)),
+    ),
+    series_style(RGBColor(0x56, 0xb4, 0xe9), MarkerShape::Diamond, None),
+    series_style(BLUE, MarkerShape::Disc, None),
+    series_style(
+        RGBColor(0x00, 0x9e, 0x73),
+        MarkerShape::Square,
+        Some((12, 3)),
+    ),
+    series_style(RGBColor(0xd5, 0x5e, 0x00), MarkerShape::Triangle, None),
+    series_style(RGBColor(0x8c, 0x7a, 0x00), MarkerShape::Disc, Some((3, 3))),
 ];
 
-/// The look of a checkpoint, the same in every figure.
+const fn series_style(
+    color: RGBColor,
+    marker: MarkerShape,
+    dash: Option<(i32, i32)>,
+) -> SeriesStyle {
+    SeriesStyle {
+        color,
+        marker,
+        dash,
+    }
+}
+
+/// The style of a checkpoint, the same in every figure.
 #[must_use]
 pub fn checkpoint_style(name: &str) -> SeriesStyle {
     let at = match name {
@@ -120,7 +112,7 @@ pub fn checkpoint_style(name: &str) -> SeriesStyle {
     SERIES_STYLES[at]
 }
 
-/// The look of the `at`-th mark of an interval plot.
+/// The style of the `at`-th mark of an interval plot.
 #[must_use]
 pub fn mark_style(at: usize) -> SeriesStyle {
     const MARKS: [usize; 4] = [0, 1, 4, 5];

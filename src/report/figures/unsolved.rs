@@ -1,73 +1,48 @@
-//! What turns solve beyond parallel samples, by budget: one panel per headline group.
+//! Problems that turns solve beyond parallel samples, by budget: one panel per headline group.
+
+use crate::domain::MetricName;
 
 use super::super::Analysis;
 use super::super::analysis::HeadlineGroup;
 use super::super::tables::{ReportSection, sample_budgets};
-use super::{Chart, Figure, IntervalPoint, LinePanel, LineSeries};
+use super::{Chart, Figure, LineSeries, panels_by_group, series};
 
 /// One figure with a panel per headline group that was analysed.
-pub fn build(study: &Analysis<'_>) -> Vec<Figure> {
-    let panels: Vec<LinePanel> = study
-        .headline_groups()
-        .iter()
-        .filter_map(|group| panel(study, group))
-        .collect();
-    if panels.is_empty() {
-        return Vec::new();
-    }
-    vec![Figure {
+pub fn build(analysis: &Analysis<'_>) -> Vec<Figure> {
+    Figure {
         id: "unsolved".to_owned(),
         section: ReportSection::Analyses,
         title: "Solved among what parallel samples leave unsolved".to_owned(),
-        caption: "Percent of the problems that B first attempts leave unsolved which B attempts in sequences, and B \
-                  further first attempts, solve with an oracle, with 95 % bands; turns find something new where their \
-                  line is the higher one."
+        caption: "Of the problems that B first attempts leave unsolved: the percent that B attempts \
+                  in sequences, or B further first attempts, solve with an oracle, with 95 % bands. \
+                  Turns find something new where their line is higher."
             .to_owned(),
-        chart: Chart::Lines { x: "B".to_owned(), y: "solved of the unsolved".to_owned(), percent: true, panels },
-    }]
+        chart: Chart::Lines {
+            x: "B".to_owned(),
+            y: "solved of the unsolved".to_owned(),
+            percent: true,
+            panels: panels_by_group(analysis, |group| {
+                lines(analysis, group).unwrap_or_default()
+            }),
+        },
+    }
+    .unless_empty()
 }
 
-fn panel(study: &Analysis<'_>, group: &HeadlineGroup) -> Option<LinePanel> {
-    let setting = group.condition?;
-    let last = study.last_checkpoint(setting)?;
-    let base = study.scored_checkpoints(setting).first().copied()?;
+fn lines(analysis: &Analysis<'_>, group: &HeadlineGroup) -> Option<Vec<LineSeries>> {
+    let condition = group.condition?;
+    let last = analysis.last_checkpoint(condition)?;
+    let base = analysis.scored_checkpoints(condition).into_iter().next()?;
+    let budgets = sample_budgets(analysis);
     let mut lines = Vec::new();
-    for (checkpoint, of) in [(last, ""), (base, "base, ")] {
-        for (what, name) in [("any", "turns"), ("more", "parallel samples")] {
-            lines.push(line(
-                study,
-                setting,
-                checkpoint,
-                what,
-                &format!("{of}{name}"),
-            ));
+    for (checkpoint, prefix) in [(last, ""), (base, "base, ")] {
+        for (quantity, name) in [("any", "turns"), ("more", "parallel samples")] {
+            let metrics = budgets.iter();
+            let metrics = metrics.map(|&n| (n, MetricName::unsolved(quantity, n)));
+            let name = format!("{prefix}{name}");
+            lines.push(series(analysis, &name, &checkpoint, metrics));
         }
     }
     lines.retain(|line| !line.points.is_empty());
-    (!lines.is_empty()).then(|| LinePanel {
-        title: group.title.clone(),
-        lines,
-    })
-}
-
-fn line(
-    study: &Analysis<'_>,
-    setting: usize,
-    checkpoint: &str,
-    what: &str,
-    name: &str,
-) -> LineSeries {
-    let spot = |budget: u32| {
-        let e = study.estimate(setting, checkpoint, &format!("unsolved-{what}@{budget}"))?;
-        Some(IntervalPoint {
-            x: f64::from(budget),
-            y: e.value,
-            low: e.low,
-            high: e.high,
-        })
-    };
-    LineSeries {
-        name: name.to_owned(),
-        points: sample_budgets(study).into_iter().filter_map(spot).collect(),
-    }
+    Some(lines)
 }

@@ -1,11 +1,11 @@
-//! What a table cell holds, and its one wording for every kind of output.
+//! Table cells, and their one wording for every kind of output.
 
 use serde::{Deserialize, Serialize};
 
 use super::super::format::{DisplayUnit, format_amount, format_p_value};
 use crate::stats::{ComparisonVerdict, MeanEstimate};
 
-/// What a cell holds.
+/// A table cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum TableCell {
@@ -21,24 +21,24 @@ pub enum TableCell {
         /// The number.
         amount: f64,
     },
-    /// A metric with its interval, and what it has above the first turn of the same row.
+    /// A metric with its interval, and its gain over the first turn of the same row.
     #[serde(rename = "measured")]
     Metric {
         /// The metric.
         estimate: MeanEstimate,
-        /// What it counts.
+        /// Its unit.
         unit: DisplayUnit,
-        /// The paired difference that stands in parentheses.
+        /// The paired difference in parentheses.
         delta: Option<MeanEstimate>,
     },
     /// A paired difference with its interval.
     Difference {
         /// The difference.
         difference: MeanEstimate,
-        /// What it comes down to, where more is better or worse.
+        /// Its verdict, where more is better.
         verdict: Option<ComparisonVerdict>,
     },
-    /// A metric, and how it compares with the baseline's.
+    /// A metric and its comparison with the baseline.
     #[serde(rename = "compared")]
     Comparison {
         /// The metric.
@@ -67,7 +67,7 @@ pub struct CorrectedComparison {
     /// Smallest detectable effect.
     #[serde(rename = "detectable")]
     pub min_detectable_effect: Option<f64>,
-    /// What it comes down to.
+    /// The verdict.
     pub verdict: ComparisonVerdict,
 }
 
@@ -82,8 +82,17 @@ pub struct RenderedCell {
     pub lines: Vec<String>,
     /// `better`, `worse` or empty.
     pub tone: &'static str,
-    /// Whether there is nothing.
+    /// Whether nothing was measured.
     pub missing: bool,
+}
+
+impl RenderedCell {
+    fn new(main: impl Into<String>) -> Self {
+        Self {
+            main: main.into(),
+            ..Self::default()
+        }
+    }
 }
 
 impl TableCell {
@@ -107,12 +116,16 @@ impl TableCell {
         })
     }
 
-    /// What stands where a method has no such number.
+    /// A cell of words.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text { text: text.into() }
+    }
+
+    /// A dash, for a metric that the method does not have.
     #[must_use]
     pub fn dash() -> Self {
-        Self::Text {
-            text: "–".to_owned(),
-        }
+        Self::text("–")
     }
 
     /// A paired difference of which more is better; missing where there is none.
@@ -133,39 +146,30 @@ impl TableCell {
         let unit = DisplayUnit::Fraction;
         match self {
             Self::Missing => RenderedCell {
-                main: "missing".to_owned(),
                 missing: true,
-                ..RenderedCell::default()
+                ..RenderedCell::new("missing")
             },
-            Self::Text { text } => RenderedCell {
-                main: text.clone(),
-                ..RenderedCell::default()
-            },
-            Self::Amount { amount: number } => RenderedCell {
-                main: format_amount(*number),
-                ..RenderedCell::default()
-            },
+            Self::Text { text } => RenderedCell::new(text),
+            Self::Amount { amount } => RenderedCell::new(format_amount(*amount)),
             Self::Metric {
                 estimate,
                 unit,
                 delta,
-            } => RenderedCell {
-                main: unit.format_value(estimate.value),
-                delta: delta
-                    .as_ref()
-                    .map(|d| format!("({})", unit.format_signed(d.value)))
-                    .unwrap_or_default(),
-                lines: vec![unit.format_interval(estimate)],
-                ..RenderedCell::default()
-            },
+            } => {
+                let delta = delta.as_ref().map(|delta| unit.format_signed(delta.value));
+                RenderedCell {
+                    delta: delta.map(|delta| format!("({delta})")).unwrap_or_default(),
+                    lines: vec![unit.format_interval(estimate)],
+                    ..RenderedCell::new(unit.format_value(estimate.value))
+                }
+            }
             Self::Difference {
                 difference,
                 verdict,
             } => RenderedCell {
-                main: unit.format_signed(difference.value),
                 lines: vec![unit.format_interval(difference)],
                 tone: verdict.map_or("", verdict_tone),
-                ..RenderedCell::default()
+                ..RenderedCell::new(unit.format_signed(difference.value))
             },
             Self::Comparison {
                 estimate,
@@ -175,16 +179,9 @@ impl TableCell {
         }
     }
 
-    /// The numbers of the cell by name, as they stand in a CSV file: fractions, not percent.
+    /// The numbers of the cell by name, as a CSV file has them: fractions, not percent.
     #[must_use]
     pub fn csv_values(&self) -> Vec<(&'static str, String)> {
-        let three = |prefix: [&'static str; 3], e: &MeanEstimate| {
-            prefix
-                .into_iter()
-                .zip([e.value, e.low, e.high])
-                .map(|(name, x)| (name, csv_number(x)))
-                .collect::<Vec<_>>()
-        };
         match self {
             Self::Missing => Vec::new(),
             Self::Text { text } => vec![("text", text.clone())],
@@ -192,51 +189,50 @@ impl TableCell {
             Self::Metric {
                 estimate, delta, ..
             } => {
-                let mut numbers = three(VALUE_COLUMNS, estimate);
-                numbers.extend(
-                    delta
-                        .iter()
-                        .flat_map(|delta| three(DIFFERENCE_COLUMNS, delta)),
-                );
-                numbers.extend(sample_sizes(estimate));
-                numbers
+                let mut values = csv_interval(VALUE_COLUMNS, estimate);
+                let delta = delta.iter();
+                values.extend(delta.flat_map(|delta| csv_interval(DIFFERENCE_COLUMNS, delta)));
+                values.extend(sample_sizes(estimate));
+                values
             }
             Self::Difference { difference, .. } => {
-                let mut numbers = three(DIFFERENCE_COLUMNS, difference);
-                numbers.extend(sample_sizes(difference));
-                numbers
+                let mut values = csv_interval(DIFFERENCE_COLUMNS, difference);
+                values.extend(sample_sizes(difference));
+                values
             }
             Self::Comparison {
                 estimate,
                 comparison,
             } => {
-                let mut numbers = three(VALUE_COLUMNS, estimate);
-                if let Some(compared) = comparison {
-                    numbers.extend(three(DIFFERENCE_COLUMNS, &compared.difference));
-                    numbers.push(("p", csv_number(compared.p_value)));
-                    numbers.push(("p_holm", csv_number(compared.corrected_p_value)));
-                    numbers.extend(
-                        compared
-                            .min_detectable_effect
-                            .map(|x| ("detectable", csv_number(x))),
-                    );
-                    numbers.push(("verdict", compared.verdict.label().to_owned()));
-                }
-                numbers.extend(sample_sizes(estimate));
-                numbers
+                let mut values = csv_interval(VALUE_COLUMNS, estimate);
+                values.extend(comparison.iter().flat_map(csv_comparison));
+                values.extend(sample_sizes(estimate));
+                values
             }
             Self::Seeds { estimate } => {
-                let mut numbers = three(VALUE_COLUMNS, estimate);
-                numbers.extend(
-                    estimate
-                        .std_between_seeds()
-                        .map(|sd| ("between_seeds", csv_number(sd))),
-                );
-                numbers.extend(sample_sizes(estimate));
-                numbers
+                let mut values = csv_interval(VALUE_COLUMNS, estimate);
+                let spread = estimate.std_between_seeds();
+                values.extend(spread.map(|spread| ("between_seeds", csv_number(spread))));
+                values.extend(sample_sizes(estimate));
+                values
             }
         }
     }
+}
+
+fn csv_interval(names: [&'static str; 3], e: &MeanEstimate) -> Vec<(&'static str, String)> {
+    let values = [e.value, e.low, e.high].map(csv_number);
+    names.into_iter().zip(values).collect()
+}
+
+fn csv_comparison(compared: &CorrectedComparison) -> Vec<(&'static str, String)> {
+    let mut values = csv_interval(DIFFERENCE_COLUMNS, &compared.difference);
+    values.push(("p", csv_number(compared.p_value)));
+    values.push(("p_holm", csv_number(compared.corrected_p_value)));
+    let detectable = compared.min_detectable_effect;
+    values.extend(detectable.map(|effect| ("detectable", csv_number(effect))));
+    values.push(("verdict", compared.verdict.label().to_owned()));
+    values
 }
 
 const VALUE_COLUMNS: [&str; 3] = ["value", "low", "high"];
@@ -291,33 +287,33 @@ fn render_comparison(
     comparison: Option<&CorrectedComparison>,
 ) -> RenderedCell {
     let unit = DisplayUnit::Fraction;
-    let mut shown = RenderedCell {
+    let mut rendered = RenderedCell {
         main: unit.format_value(estimate.value),
         lines: vec![unit.format_interval(estimate)],
         ..RenderedCell::default()
     };
     match comparison {
-        None => shown.lines.push("baseline".to_owned()),
+        None => rendered.lines.push("baseline".to_owned()),
         Some(compared) => {
             let difference = &compared.difference;
-            shown.lines.push(format!(
+            rendered.lines.push(format!(
                 "{} {}",
                 unit.format_signed(difference.value),
                 unit.format_interval(difference)
             ));
             let detectable = compared
                 .min_detectable_effect
-                .map(|x| format!(", finds ≥ {}", unit.format_value(x)));
-            shown.lines.push(format!(
+                .map(|x| format!(", detects ≥ {}", unit.format_value(x)));
+            rendered.lines.push(format!(
                 "{}{}",
                 format_p_value(compared.corrected_p_value),
                 detectable.unwrap_or_default()
             ));
-            shown.lines.push(compared.verdict.label().to_owned());
-            shown.tone = verdict_tone(compared.verdict);
+            rendered.lines.push(compared.verdict.label().to_owned());
+            rendered.tone = verdict_tone(compared.verdict);
         }
     }
-    shown
+    rendered
 }
 
 fn render_seeds(estimate: &MeanEstimate) -> RenderedCell {
@@ -357,17 +353,17 @@ mod tests {
     #[test]
     fn the_paper_prints_the_gain_in_parentheses() {
         let delta = Some(estimate(0.168, 0.131, 0.206));
-        let shown = TableCell::from_metric(
+        let rendered = TableCell::from_metric(
             Some(estimate(0.665, 0.624, 0.706)),
             DisplayUnit::Fraction,
             delta,
         )
         .render();
         assert_eq!(
-            (shown.main.as_str(), shown.delta.as_str()),
+            (rendered.main.as_str(), rendered.delta.as_str()),
             ("66.5", "(+16.8)")
         );
-        assert_eq!(shown.lines, ["[62.4, 70.6]"]);
+        assert_eq!(rendered.lines, ["[62.4, 70.6]"]);
     }
 
     #[test]
@@ -379,7 +375,7 @@ mod tests {
             min_detectable_effect: Some(0.027),
             verdict: ComparisonVerdict::Worse,
         };
-        let shown = TableCell::Comparison {
+        let rendered = TableCell::Comparison {
             estimate: estimate(0.4, 0.36, 0.44),
             comparison: Some(comparison),
         }
@@ -387,23 +383,23 @@ mod tests {
         let expected = [
             "[36.0, 44.0]",
             "−3.1 [−5.0, −1.2]",
-            "p = 0.004, finds ≥ 2.7",
+            "p = 0.004, detects ≥ 2.7",
             "worse",
         ];
         assert_eq!(
-            (shown.lines, shown.tone),
+            (rendered.lines, rendered.tone),
             (expected.map(str::to_owned).to_vec(), "worse")
         );
     }
 
     #[test]
     fn seeds_show_each_value_and_their_spread() {
-        let shown = TableCell::Seeds {
+        let rendered = TableCell::Seeds {
             estimate: estimate(0.5, 0.4, 0.6),
         }
         .render();
         assert_eq!(
-            (shown.main.as_str(), shown.lines[0].as_str()),
+            (rendered.main.as_str(), rendered.lines[0].as_str()),
             ("49.0 · 51.0", "sd 1.4")
         );
         let single = MeanEstimate {

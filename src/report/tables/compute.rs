@@ -1,91 +1,95 @@
-//! What every checkpoint cost to make and to evaluate.
+//! The cost of making and evaluating every checkpoint.
 
 use super::super::Analysis;
-use super::super::compute_account::{ComputeAccount, ComputeUsage};
+use super::super::analysis::CheckpointId;
+use super::super::compute_account::{CheckpointUsage, ComputeAccount, ComputeUsage};
 use super::super::format::format_money;
-use super::{ReportSection, ReportTable, TableCell, TableRow};
+use super::{ReportSection, ReportTable, TableCell, TableRow, text_columns};
 
-const CAPTION: &str = "What it took to make each checkpoint from its base model, and to evaluate it: the counts of all \
-     stages that it descends from, each once, as the mean over its seeds. FLOPs are 2 per parameter and token read \
-     or sampled and 6 per parameter and token trained; the base model's own pre-training is not counted.";
+const CAPTION: &str = "The cost of making each checkpoint from its base model and of evaluating it, \
+     as the mean over seeds; a shared stage counts once. FLOPs are 2 per parameter and token read or \
+     sampled, and 6 per parameter and token trained. Pre-training the base model is not counted.";
 
-const API_CAPTION: &str = " Models behind an API have their tokens, shown and answered, in a column of their own, with what \
-     they cost at the prices that the experiment names (– where it names none); their operations are not known and \
-     not counted.";
+const API_CAPTION: &str = " Tokens of API models, prompts and answers, have their own column, with \
+     their cost at the experiment's prices (– if it names none). Their FLOPs are unknown and not \
+     counted.";
 
-/// One table of all settings and their evaluated checkpoints.
-pub fn build(study: &Analysis<'_>) -> Vec<ReportTable> {
-    let ledger = ComputeAccount::new(&study.data.stages, &study.data.inputs);
-    let mut rows: Vec<TableRow> = Vec::new();
-    let mut asked = Vec::new();
-    for setting in 0..study.conditions.len() {
-        let mut heading = Some(study.condition_name(setting)).filter(|name| !name.is_empty());
-        for name in study.scored_checkpoints(setting) {
-            let Some((training, row)) = row(study, &ledger, setting, name) else {
-                continue;
-            };
-            rows.push(TableRow {
-                heading: heading.take(),
-                ..row
-            });
-            asked.push((training.api_tokens, training.api_price));
-        }
-    }
+/// One table of all conditions and their evaluated checkpoints.
+pub fn build(analysis: &Analysis<'_>) -> Vec<ReportTable> {
+    let (mut rows, training) = usage_rows(analysis);
     if rows.is_empty() {
         return Vec::new();
     }
-    let mut columns = vec![
+    let mut columns = text_columns([
         "tokens trained",
         "tokens sampled",
         "teacher calls",
         "FLOPs",
         "evaluation: tokens sampled",
         "evaluation: FLOPs",
-    ];
-    let mut reading = CAPTION.to_owned();
-    if asked.iter().any(|(remote, _)| *remote > 0.0) {
-        columns.extend(["API: tokens", "API: price"]);
-        reading += API_CAPTION;
-        for (row, (remote, price)) in rows.iter_mut().zip(asked) {
-            let price = if price > 0.0 {
-                format_money(price)
-            } else {
-                "–".to_owned()
-            };
-            row.cells.extend([
-                TableCell::Amount { amount: remote },
-                TableCell::Text { text: price },
-            ]);
+    ]);
+    let mut caption = CAPTION.to_owned();
+    if training.iter().any(|usage| usage.api_tokens > 0.0) {
+        columns.extend(text_columns(["API: tokens", "API: price"]));
+        caption += API_CAPTION;
+        for (row, usage) in rows.iter_mut().zip(training) {
+            row.cells.extend(api_cells(&usage));
         }
     }
     vec![ReportTable {
         id: "compute".to_owned(),
         section: ReportSection::Diagnostics,
         title: "Compute".to_owned(),
-        caption: reading,
+        caption,
         label_header: "checkpoint".to_owned(),
-        columns: columns.into_iter().map(str::to_owned).collect(),
+        columns,
         rows,
     }]
 }
 
-fn row(
-    study: &Analysis<'_>,
-    ledger: &ComputeAccount<'_>,
-    setting: usize,
-    name: &str,
-) -> Option<(ComputeUsage, TableRow)> {
-    let checkpoints = study.conditions[setting]
-        .runs
-        .iter()
-        .flat_map(|run| &run.checkpoints);
-    let costs: Vec<_> = checkpoints
-        .filter(|c| c.name == name)
-        .filter_map(|checkpoint| ledger.checkpoint_usage(checkpoint))
-        .collect();
-    let training = ComputeUsage::mean(&costs.iter().map(|cost| cost.training).collect::<Vec<_>>())?;
-    let evaluation =
-        ComputeUsage::mean(&costs.iter().map(|cost| cost.evaluation).collect::<Vec<_>>())?;
+/// The rows without columns of API models, and the usage of each row's training.
+fn usage_rows(analysis: &Analysis<'_>) -> (Vec<TableRow>, Vec<ComputeUsage>) {
+    let account = ComputeAccount::new(&analysis.data.stages, &analysis.data.inputs);
+    let (mut rows, mut training) = (Vec::new(), Vec::new());
+    for condition in analysis.conditions() {
+        let mut heading = Some(analysis.condition_name(condition)).filter(|name| !name.is_empty());
+        for checkpoint in analysis.scored_checkpoints(condition) {
+            if let Some(usage) = mean_usage(analysis, &account, &checkpoint) {
+                let cells = usage_cells(&usage);
+                rows.push(TableRow {
+                    heading: heading.take(),
+                    ..TableRow::new(&*checkpoint.name, cells)
+                });
+                training.push(usage.training);
+            }
+        }
+    }
+    (rows, training)
+}
+
+/// The usage of a checkpoint as the mean over its seeds; none before a seed is finished.
+fn mean_usage(
+    analysis: &Analysis<'_>,
+    account: &ComputeAccount<'_>,
+    checkpoint: &CheckpointId,
+) -> Option<CheckpointUsage> {
+    let (training, evaluation): (Vec<_>, Vec<_>) = analysis
+        .evaluated_checkpoints(checkpoint.condition)
+        .filter(|evaluated| evaluated.name == checkpoint.name)
+        .filter_map(|evaluated| account.checkpoint_usage(evaluated))
+        .map(|usage| (usage.training, usage.evaluation))
+        .unzip();
+    Some(CheckpointUsage {
+        training: ComputeUsage::mean(&training)?,
+        evaluation: ComputeUsage::mean(&evaluation)?,
+    })
+}
+
+fn usage_cells(usage: &CheckpointUsage) -> Vec<TableCell> {
+    let CheckpointUsage {
+        training,
+        evaluation,
+    } = usage;
     let amounts = [
         Some(training.trained_tokens),
         Some(training.sampled_tokens),
@@ -94,15 +98,21 @@ fn row(
         Some(evaluation.sampled_tokens),
         evaluation.flops,
     ];
-    let cell = |amount: Option<f64>| {
-        amount.map_or_else(
-            || TableCell::Text {
-                text: "–".to_owned(),
-            },
-            |amount| TableCell::Amount { amount },
-        )
+    let cells = amounts.map(|amount| match amount {
+        Some(amount) => TableCell::Amount { amount },
+        None => TableCell::dash(),
+    });
+    cells.to_vec()
+}
+
+fn api_cells(training: &ComputeUsage) -> [TableCell; 2] {
+    let price = if training.api_price > 0.0 {
+        TableCell::text(format_money(training.api_price))
+    } else {
+        TableCell::dash()
     };
-    Some((training, TableRow::new(name, amounts.map(cell).to_vec())))
+    let amount = training.api_tokens;
+    [TableCell::Amount { amount }, price]
 }
 
 #[cfg(test)]
@@ -112,22 +122,25 @@ mod tests {
 
     #[test]
     fn every_checkpoint_has_its_cost_as_the_mean_over_seeds() {
-        let frame = fixtures::sample_data();
-        let table = build(&Analysis::new(&frame)).remove(0);
-        let shown = |at: usize| {
+        let data = fixtures::sample_data();
+        let table = build(&Analysis::new(&data)).remove(0);
+        let row_text = |at: usize| {
             let row: &TableRow = &table.rows[at];
             let cells: Vec<String> = row.cells.iter().map(|cell| cell.render().main).collect();
             format!("{}: {}", row.label, cells.join(" | "))
         };
-        // In the sample every training takes 61,200 tokens and every evaluation 9,300, with 450,000 parameters.
-        assert_eq!(shown(0), "base: 0 | 0 | 0 | 0 | 9.3 k | 8.37 G");
-        assert_eq!(shown(2), "round 2: 61.2 k | 0 | 0 | 165 G | 9.3 k | 8.37 G");
+        // In the sample every training takes 61,200 tokens, every evaluation 9,300; 450,000 parameters.
+        assert_eq!(row_text(0), "base: 0 | 0 | 0 | 0 | 9.3 k | 8.37 G");
+        assert_eq!(
+            row_text(2),
+            "round 2: 61.2 k | 0 | 0 | 165 G | 9.3 k | 8.37 G"
+        );
         assert_eq!(
             table.rows[0].heading.as_deref(),
             Some("base=weak weighting=exp(0.4) method=rise")
         );
         assert_eq!(table.columns.len(), 6, "nobody was asked behind an API");
-        let mut unknown = frame.clone();
+        let mut unknown = data.clone();
         unknown
             .stages
             .iter_mut()
@@ -138,26 +151,23 @@ mod tests {
 
     #[test]
     fn what_an_api_took_has_columns_of_its_own() {
-        let mut frame = fixtures::sample_data();
-        let trained = frame
-            .stages
-            .iter_mut()
-            .filter(|stage| stage.kind == "train");
+        let mut data = fixtures::sample_data();
+        let trained = data.stages.iter_mut().filter(|stage| stage.kind == "train");
         trained.for_each(|stage| {
             stage.counts["remote_prompt_tokens"] = serde_json::json!(1_500);
             stage.counts["remote_completion_tokens"] = serde_json::json!(500);
             stage.counts["remote_price"] = serde_json::json!(0.0042);
         });
-        let table = build(&Analysis::new(&frame)).remove(0);
+        let table = build(&Analysis::new(&data)).remove(0);
         assert_eq!(table.columns[6..], ["API: tokens", "API: price"]);
         assert!(table.caption.ends_with(API_CAPTION));
-        let shown = |at: usize| -> Vec<String> {
+        let row_text = |at: usize| -> Vec<String> {
             table.rows[at].cells[6..]
                 .iter()
                 .map(|cell| cell.render().main)
                 .collect()
         };
-        assert_eq!(shown(0), ["0", "–"]);
-        assert_eq!(shown(2), ["2 k", "0.00420"]);
+        assert_eq!(row_text(0), ["0", "–"]);
+        assert_eq!(row_text(2), ["2 k", "0.00420"]);
     }
 }

@@ -1,7 +1,7 @@
 //! Tables as plain data, and the registry of those a report has.
 //!
-//! A table says what its numbers are; how they look on paper, on a page or in a file is the renderer's
-//! business. To add one: a file here with a `build` function, and a line in [`TABLES`].
+//! A table holds numbers; the renderer decides how they look on paper, on a page or in a file.
+//! To add one: a file here with a `build` function, and a line in [`TABLES`].
 
 mod ablations;
 mod cell;
@@ -19,26 +19,31 @@ mod unsolved;
 
 use serde::{Deserialize, Serialize};
 
+use crate::stats::{ComparisonVerdict, PairedComparison, holm_correction};
+
 use super::Analysis;
+use super::analysis::{ConditionId, HeadlineGroup};
 use super::format::deduplicate_names;
 
+pub use ablations::{AblationValue, ablation_values, varied_axes};
 pub use cell::{CSV_COLUMNS, CorrectedComparison, RenderedCell, TableCell};
 pub use likelihood::turns as likelihood_turns;
+pub use regimes::{HeadlineComparison, headline_comparisons};
 pub use unsolved::sample_budgets;
 
-/// Where on the page a table or a figure belongs.
+/// The section of the page that a table or a figure belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReportSection {
     /// The paper's main table.
     Main,
-    /// What happens from turn to turn.
+    /// Changes from turn to turn.
     Turns,
     /// One axis at a time.
     Ablations,
     /// Where RISE wins and where it does not.
     Regimes,
-    /// What goes on behind the accuracies.
+    /// Analyses behind the accuracies.
     Analyses,
     /// Training curves.
     Training,
@@ -51,9 +56,9 @@ pub enum ReportSection {
 pub struct ReportTable {
     /// Name of its files.
     pub id: String,
-    /// Where it belongs.
+    /// Its section.
     pub section: ReportSection,
-    /// What it shows.
+    /// Its title.
     pub title: String,
     /// One sentence on how to read it.
     #[serde(rename = "reading")]
@@ -72,7 +77,7 @@ pub struct ReportTable {
 pub struct TableRow {
     /// A heading above this row, where a new group of rows begins.
     pub heading: Option<String>,
-    /// What the row is about.
+    /// Its label.
     pub label: String,
     /// One cell per column.
     pub cells: Vec<TableCell>,
@@ -90,7 +95,7 @@ impl TableRow {
     }
 }
 
-/// Builds tables of one kind from a study: none where there is nothing to show.
+/// Builds the tables of one kind; none where there is nothing to show.
 pub type TableBuilder = fn(&Analysis<'_>) -> Vec<ReportTable>;
 
 /// Every kind of table, in the order of the page.
@@ -109,17 +114,63 @@ pub const TABLES: &[(&str, TableBuilder)] = &[
     ("compute", compute::build),
 ];
 
-/// Every table of a study.
+/// Every table of a report.
 #[must_use]
-pub fn build_tables(study: &Analysis<'_>) -> Vec<ReportTable> {
-    let mut tables: Vec<ReportTable> = TABLES.iter().flat_map(|(_, build)| build(study)).collect();
+pub fn build_tables(analysis: &Analysis<'_>) -> Vec<ReportTable> {
+    let mut tables: Vec<ReportTable> = TABLES
+        .iter()
+        .flat_map(|(_, build)| build(analysis))
+        .collect();
     deduplicate_names(tables.iter_mut().map(|table| &mut table.id));
     tables
 }
 
-pub use ablations::{AblationValue, ablation_values, varied_axes};
-pub use regimes::{HeadlineComparison, headline_comparisons};
-pub use turns::group_checkpoints;
+/// The table of every headline group that has one.
+fn tables_by_group<'f>(
+    analysis: &Analysis<'f>,
+    table: impl Fn(&Analysis<'f>, &HeadlineGroup) -> Option<ReportTable>,
+) -> Vec<ReportTable> {
+    let groups = analysis.headline_groups();
+    let tables = groups.iter();
+    tables.filter_map(|group| table(analysis, group)).collect()
+}
+
+/// The rows of every regime under the regime's name.
+fn rows_by_regime(
+    analysis: &Analysis<'_>,
+    rows_of: impl Fn(&[ConditionId]) -> Vec<TableRow>,
+) -> Vec<TableRow> {
+    let mut rows = Vec::new();
+    for members in analysis.conditions_by_regime() {
+        let first = rows.len();
+        rows.extend(rows_of(&members));
+        let name = analysis.regime_name(members[0]);
+        if let Some(row) = rows.get_mut(first).filter(|_| !name.is_empty()) {
+            row.heading = Some(name);
+        }
+    }
+    rows
+}
+
+/// Comparisons with p values after Holm's correction over all of them, and verdicts.
+fn correct_comparisons(comparisons: Vec<PairedComparison>) -> Vec<CorrectedComparison> {
+    let p_values: Vec<f64> = comparisons.iter().map(|comparison| comparison.p).collect();
+    let corrected = holm_correction(&p_values);
+    let comparisons = comparisons.into_iter().zip(corrected);
+    comparisons
+        .map(|(comparison, corrected)| CorrectedComparison {
+            verdict: ComparisonVerdict::from_estimate(&comparison.difference, Some(corrected)),
+            difference: comparison.difference,
+            p_value: comparison.p,
+            corrected_p_value: corrected,
+            min_detectable_effect: comparison.min_detectable_effect,
+        })
+        .collect()
+}
+
+fn text_columns<const N: usize>(columns: [&str; N]) -> Vec<String> {
+    columns.map(str::to_owned).to_vec()
+}
 
 #[cfg(test)]
 mod tests {
@@ -128,8 +179,8 @@ mod tests {
 
     #[test]
     fn every_table_is_rectangular_named_once_and_explained() {
-        let frame = fixtures::sample_data();
-        let tables = build_tables(&Analysis::new(&frame));
+        let data = fixtures::sample_data();
+        let tables = build_tables(&Analysis::new(&data));
         let mut ids: Vec<&str> = tables.iter().map(|table| table.id.as_str()).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -147,7 +198,7 @@ mod tests {
         }
         for (kind, build) in TABLES {
             assert!(
-                !build(&Analysis::new(&frame)).is_empty(),
+                !build(&Analysis::new(&data)).is_empty(),
                 "{kind} shows nothing of the sample"
             );
         }

@@ -1,56 +1,36 @@
-//! The spread between training seeds, kept apart from the intervals over problems.
+//! The spread between training seeds, apart from the intervals over problems.
 
 use super::super::Analysis;
-use super::super::analysis::HeadlineGroup;
+use super::super::analysis::{CheckpointId, HeadlineGroup};
 use super::super::format::slug;
-use super::{ReportSection, ReportTable, TableCell, TableRow};
+use super::{ReportSection, ReportTable, TableCell, TableRow, tables_by_group};
 
 /// One table per headline group: each seed's value and their standard deviation.
-pub fn build(study: &Analysis<'_>) -> Vec<ReportTable> {
-    study
-        .headline_groups()
-        .iter()
-        .filter_map(|group| table(study, group))
-        .collect()
+pub fn build(analysis: &Analysis<'_>) -> Vec<ReportTable> {
+    tables_by_group(analysis, table)
 }
 
-fn table(study: &Analysis<'_>, group: &HeadlineGroup) -> Option<ReportTable> {
-    let setting = group.condition?;
-    let columns = study
-        .metric_columns
-        .column_names()
-        .map(str::to_owned)
-        .to_vec();
-    let row = |(setting, name): (usize, &str)| {
-        let cell = |metric: &String| {
-            study
-                .estimate(setting, name, metric)
-                .map_or(TableCell::Missing, |estimate| TableCell::Seeds { estimate })
-        };
-        TableRow::new(name, columns.iter().map(cell).collect())
-    };
-    let own = study
-        .scored_checkpoints(setting)
-        .into_iter()
-        .map(|name| (setting, name));
-    let sft = group
-        .sft_condition
-        .filter(|&sft| study.scored_checkpoints(sft).contains(&"sft"))
-        .map(|sft| (sft, "sft"));
-    let rows: Vec<TableRow> = own.chain(sft).map(row).collect();
-    if rows.is_empty() {
-        return None;
-    }
-    Some(ReportTable {
+fn table(analysis: &Analysis<'_>, group: &HeadlineGroup) -> Option<ReportTable> {
+    let checkpoints = analysis.group_checkpoints(group);
+    let rows: Vec<TableRow> = checkpoints.iter().map(|at| row(analysis, at)).collect();
+    (!rows.is_empty()).then(|| ReportTable {
         id: format!("seeds-{}", slug(&group.title)),
         section: ReportSection::Main,
         title: format!("{}: seed by seed", group.title),
-        caption: "Percent of problems solved by each independently trained seed, in order of the seeds, with the \
-                  standard deviation between them; the intervals elsewhere cover the choice of problems, not this \
-                  spread."
+        caption: "Percent of problems solved by each independently trained seed, and the standard \
+                  deviation between seeds. Intervals elsewhere cover the choice of problems, not \
+                  this spread."
             .to_owned(),
         label_header: "checkpoint".to_owned(),
-        columns,
+        columns: analysis.metric_columns.headers(),
         rows,
     })
+}
+
+fn row(analysis: &Analysis<'_>, checkpoint: &CheckpointId) -> TableRow {
+    let cells = analysis.metric_columns.metrics().map(|metric| {
+        let estimate = analysis.estimate(&checkpoint.metric(metric));
+        estimate.map_or(TableCell::Missing, |estimate| TableCell::Seeds { estimate })
+    });
+    TableRow::new(&*checkpoint.name, cells.to_vec())
 }

@@ -139,6 +139,39 @@ fn every_cell_has_a_value_on_every_axis() {
 }
 
 #[test]
+fn axes_and_cells_may_use_other_names_than_the_baseline() {
+    let cells = expanded(
+        r#"
+[run.train]
+batch = 8
+[sweep]
+mode = "one-at-a-time"
+[sweep.axes]
+"train.batch_size" = [8, 16]
+"method" = ["rise", { grpo = { kl = 0.1 } }]
+[[sweep.list]]
+"train.batch" = 32
+"method.grpo.kl" = 0.2
+"#,
+    )
+    .unwrap();
+    let rows: Vec<String> = cells
+        .iter()
+        .map(|cell| {
+            let spec = &cell.spec;
+            let values = (spec.method, spec.train.batch_size, spec.grpo.kl);
+            format!("{} | {values:?}", cell.label)
+        })
+        .collect();
+    insta::assert_snapshot!(rows.join("\n"), @r"
+    baseline seed=0 | (Rise, 8, 0.04)
+    train.batch_size=16 seed=0 | (Rise, 16, 0.04)
+    method=grpo(kl=0.1) seed=0 | (Grpo, 8, 0.1)
+    train.batch_size=32 method.grpo.kl=0.2 seed=0 | (Grpo, 32, 0.2)
+    ");
+}
+
+#[test]
 fn exclusions_remove_cells_even_contradictory_ones() {
     let axes = "\n[sweep.axes]\n\"boost.problems\" = [0, 100]\n\"data.train\" = [50, 500]\n";
     assert!(message(axes).contains("100 is more than"));
@@ -158,7 +191,7 @@ fn wrong_axes_are_told_with_the_nearest_path() {
         6 | "colect.teacher" = ["reference"]
           | ^^^^^^^^^^^^^^^^
           = did you mean `collect.teacher`?
-          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `samples_per_problem`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
           = in cell `colect.teacher=reference`.
     "#);
     insta::assert_snapshot!(message("[sweep.axes]\n\"teacher\" = [\"reference\", \"reference2\"]\n"), @r#"
@@ -167,7 +200,7 @@ fn wrong_axes_are_told_with_the_nearest_path() {
         6 | "teacher" = ["reference", "reference2"]
           | ^^^^^^^^^
           = did you mean `collect.teacher`?
-          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `samples_per_problem`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
           = in cell `teacher=reference`.
     "#);
     insta::assert_snapshot!(message("[sweep.axes]\n\"train.learning_rte\" = [1e-3]\n"), @r#"
@@ -286,7 +319,7 @@ fn repeated_cells_are_refused() {
     5 | [sweep.axes]
       |  ^^^^^
       = leave one of them out.
-      = the backend is not part of what a run is, so it cannot be compared within a sweep.
+      = the backend is not part of a run's key, so a sweep cannot compare backends.
     ");
 }
 
@@ -329,7 +362,7 @@ fn tables_that_fit_no_cell_are_refused() {
         8 | "round.count" = 2
           | ^^^^^^^^^^^^^
           = did you mean `rounds.count`?
-          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `samples_per_problem`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
+          = valid here: `base`, `task`, `data`, `method`, `boost`, `rounds`, `candidates`, `preference`, `verifier`, `glore`, `collect`, `deduplicate`, `only_solved`, `selection`, `weighting`, `train`, `grpo`, `score`, `evaluate`, `analyses`, `grader`, `backend`, `seed`.
     "#);
     insta::assert_snapshot!(message(&format!("{axes}[[sweep.seeds]]\nwhere = {{ base = \"strong\" }}\nseeds = [1]\n")), @r#"
     a.toml:8:9: this rule for seeds fits no cell

@@ -1,76 +1,72 @@
-//! `rise-lab model chat`: several turns with a checkpoint by hand, or with lines from a file.
+//! `rise-lab model chat` runs a dialogue with a checkpoint, typed or from a file.
 
 use std::io::{self, BufRead, IsTerminal};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
+use clap::Args;
 use serde_json::json;
 
-use super::checkpoint_source::CheckpointSource;
+use super::checkpoint_source::{CheckpointArguments, CheckpointSource};
 use super::memory_check::check_chat_memory;
-use crate::cli::args::ChatArguments;
+use crate::cli::args::parse_name;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 use crate::cli::experiment::available_cores;
 use crate::cli::output::CliOutput;
-use crate::data::PromptConfig;
+use crate::data::{PromptConfig, RetryMessage};
 use crate::domain::{Dialogue, PolicyError, SampledAttempt, SamplingConfig, Seed};
-use crate::model::{ExecutionContext, LanguageModel, Threads, device_memory};
+use crate::model::{ExecutionContext, LanguageModel, Precision, Threads, device_memory};
 
-/// What can be typed beside what is said.
-const COMMANDS: &str = "/retry asks for another attempt, /undo takes the last exchange back, /new begins again, /quit ends";
+/// `rise-lab model chat`.
+#[derive(Debug, Args)]
+pub struct ChatArguments {
+    /// The checkpoint.
+    #[command(flatten)]
+    pub source: CheckpointArguments,
+    /// Sample at this temperature; 0 is greedy [default: its own]
+    #[arg(long, value_name = "NUMBER")]
+    pub temperature: Option<f64>,
+    /// Limit the tokens of one answer [default: its own, or 512]
+    #[arg(long, value_name = "NUMBER")]
+    pub max_tokens: Option<usize>,
+    /// Set the text of /retry: incorrect, neutral or none
+    #[arg(long, value_name = "TEXT", value_parser = parse_name::<RetryMessage>)]
+    pub retry: Option<RetryMessage>,
+    /// Set whether /retry repeats the question: true or false
+    #[arg(long, value_name = "BOOL", hide_possible_values = true)]
+    pub repeat_question: Option<bool>,
+    /// Seed the random numbers
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub seed: u64,
+    /// Compute in f32 or bf16 [default: its own, else f32]
+    #[arg(long, value_name = "PRECISION", value_parser = parse_name::<Precision>)]
+    pub precision: Option<Precision>,
+    /// Compute on this backend
+    #[arg(long, value_name = "NAME", default_value = "flex")]
+    pub backend: String,
+}
 
-/// Talks until there is nothing more to say.
+/// The commands of the chat.
+const CHAT_COMMANDS: &str = "/retry requests another attempt, /undo removes the last exchange, /new starts over, /quit ends";
+
+/// Chats until the input ends.
 ///
 /// # Errors
-/// If there is no such checkpoint, or the terminal cannot be read or written.
+/// If the checkpoint is missing or does not fit, or the terminal cannot be read or written.
 pub fn chat(
     arguments: &ChatArguments,
     environment: &CliEnvironment,
 ) -> Result<ExitReason, CliError> {
-    let mut source = CheckpointSource::find(&arguments.source, environment)?;
-    if let Some(precision) = arguments.precision {
-        source = source.with_precision(precision.into())?;
-    }
-    let sampling = chat_sampling(&source, arguments)?;
-    let backend = arguments.backend.as_str();
-    let place = ExecutionContext::open(backend).map_err(CliError::usage)?;
-    let place = ExecutionContext {
-        threads: Threads::new(available_cores()),
-        ..place
-    };
-    check_chat_memory(
-        &source,
-        sampling.max_tokens,
-        (&place, backend),
-        device_memory(backend),
-    )?;
-    let model = source.load(&place)?;
-    let prompt = PromptConfig {
-        retry: arguments.retry.map_or(source.prompt.retry, Into::into),
-        repeat_question: arguments
-            .repeat_question
-            .unwrap_or(source.prompt.repeat_question),
-        ..source.prompt
-    };
     let output = environment.output;
     let is_live = io::stdin().is_terminal();
+    let mut session = ChatSession::start(arguments, environment)?;
     if is_live {
         output.print_note(&format!(
-            "{}, {} positions\n{COMMANDS}",
-            source.name,
-            model.decoder.config().positions
+            "{}, {} positions\n{CHAT_COMMANDS}",
+            session.name,
+            session.model.decoder.config().positions
         ));
     }
-    let seed = Seed(arguments.seed).derive("chat");
-    let mut talk = ChatSession {
-        model,
-        sampling,
-        prompt,
-        output,
-        seed,
-        history: ChatHistory::default(),
-        answer_count: 0,
-    };
     let mut lines = io::stdin().lock().lines();
     loop {
         if is_live {
@@ -79,14 +75,14 @@ pub fn chat(
         let Some(line) = lines.next() else { break };
         let line =
             line.map_err(|error| CliError::usage(format!("cannot read standard input: {error}")))?;
-        if !talk.handle_line(line.trim())? {
+        if !session.handle_line(line.trim())? {
             break;
         }
     }
     Ok(ExitReason::Success)
 }
 
-/// How answers are drawn: as typed, or as the checkpoint is evaluated.
+/// The sampling of answers: the options, else that of the checkpoint's evaluation.
 fn chat_sampling(
     source: &CheckpointSource,
     arguments: &ChatArguments,
@@ -98,8 +94,8 @@ fn chat_sampling(
         ..own
     };
     match sampling.first_error() {
-        Some((field, complaint)) => Err(CliError::usage(format!(
-            "--{}: {complaint}",
+        Some((field, message)) => Err(CliError::usage(format!(
+            "--{}: {message}",
             field.replace('_', "-")
         ))),
         None => Ok(sampling),
@@ -108,6 +104,7 @@ fn chat_sampling(
 
 /// A conversation.
 struct ChatSession {
+    name: String,
     model: LanguageModel,
     sampling: SamplingConfig,
     prompt: PromptConfig,
@@ -117,15 +114,15 @@ struct ChatSession {
     answer_count: u64,
 }
 
-/// What was said so far, in exchanges of two messages.
+/// The dialogue so far, in exchanges of two messages.
 #[derive(Debug, Default, PartialEq)]
 struct ChatHistory {
     dialogue: Dialogue,
-    /// The question behind each exchange: retries are about the question before them.
+    /// The question of each exchange; a retry repeats the question before it.
     questions: Vec<String>,
 }
 
-/// What a line asks for.
+/// A line of input.
 #[derive(Debug, PartialEq)]
 enum ChatInput<'a> {
     Empty,
@@ -178,74 +175,105 @@ impl ChatHistory {
         self.questions.push(question);
     }
 
-    /// Takes the last exchange back; says whether there was one.
+    /// Removes the last exchange; returns whether there was one.
     fn undo(&mut self) -> bool {
-        let there = self.questions.pop().is_some();
+        let was_there = self.questions.pop().is_some();
         self.dialogue.0.truncate(2 * self.questions.len());
-        there
+        was_there
     }
 }
 
 impl ChatSession {
-    /// Does what a line says; false if it ends the conversation.
+    /// Loads the checkpoint if one dialogue fits the device.
+    fn start(arguments: &ChatArguments, environment: &CliEnvironment) -> Result<Self, CliError> {
+        let mut source = CheckpointSource::find(&arguments.source, environment)?;
+        if let Some(precision) = arguments.precision {
+            source = source.with_precision(precision)?;
+        }
+        let sampling = chat_sampling(&source, arguments)?;
+        let backend = arguments.backend.as_str();
+        let context = ExecutionContext {
+            threads: Threads::new(available_cores()),
+            ..ExecutionContext::open(backend).map_err(CliError::usage)?
+        };
+        check_chat_memory(
+            &source,
+            sampling.max_tokens,
+            (&context, backend),
+            device_memory(backend),
+        )?;
+        Ok(Self {
+            model: source.load(&context)?,
+            sampling,
+            prompt: PromptConfig {
+                retry: arguments.retry.unwrap_or(source.prompt.retry),
+                repeat_question: arguments
+                    .repeat_question
+                    .unwrap_or(source.prompt.repeat_question),
+                ..source.prompt
+            },
+            name: source.name,
+            output: environment.output,
+            seed: Seed(arguments.seed).derive("chat"),
+            history: ChatHistory::default(),
+            answer_count: 0,
+        })
+    }
+
+    /// Handles a line; returns false if it ends the chat.
     fn handle_line(&mut self, line: &str) -> Result<bool, CliError> {
         let output = self.output;
-        let asked = match ChatInput::parse(line) {
+        let message = match ChatInput::parse(line) {
             ChatInput::Empty => None,
             ChatInput::Quit => return Ok(false),
             ChatInput::Message(question) => Some(self.history.with_question(self.prompt, question)),
             ChatInput::Retry => {
-                let asked = self.history.with_retry(self.prompt);
-                if asked.is_none() {
-                    output.print_note("there is no answer yet to try again");
+                let retry = self.history.with_retry(self.prompt);
+                if retry.is_none() {
+                    output.print_note("no answer to retry yet");
                 }
-                asked
+                retry
             }
             ChatInput::Undo => {
                 output.print_note(if self.history.undo() {
-                    "(taken back)"
+                    "(removed the last exchange)"
                 } else {
-                    "there is nothing to take back"
+                    "nothing to undo"
                 });
                 None
             }
             ChatInput::NewDialogue => {
                 self.history = ChatHistory::default();
-                output.print_note("(a new conversation)");
+                output.print_note("(new conversation)");
                 None
             }
             ChatInput::UnknownCommand(command) => {
-                output.print_note(&format!("there is no `{command}`: {COMMANDS}"));
+                output.print_note(&format!("unknown command `{command}`; {CHAT_COMMANDS}"));
                 None
             }
         };
-        asked.map_or(Ok(()), |asked| self.generate_answer(asked))?;
+        message.map_or(Ok(()), |message| self.generate_answer(message))?;
         Ok(true)
     }
 
-    fn generate_answer(&mut self, asked: (Dialogue, String)) -> Result<(), CliError> {
-        let wrong = Mutex::new(None);
-        let hear = |piece: &str| {
-            if let Err(fault) = self.output.print_partial(piece) {
-                *wrong
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(fault);
-            }
-        };
+    fn generate_answer(&mut self, message: (Dialogue, String)) -> Result<(), CliError> {
+        let write_error = Mutex::new(None);
         let answer = self.model.generate_answer(
-            &asked.0,
+            &message.0,
             self.seed.derive_indexed(self.answer_count),
             &self.sampling,
-            &hear,
+            &|piece: &str| {
+                if let Err(error) = self.output.print_partial(piece) {
+                    *write_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                }
+            },
         );
-        if let Some(fault) = wrong
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-        {
-            return Err(fault);
+        let write_error = write_error.into_inner();
+        if let Some(error) = write_error.unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
         }
         match answer {
-            Ok(attempt) => self.on_answer(asked, &attempt),
+            Ok(attempt) => self.on_answer(message, &attempt),
             Err(PolicyError::TooLong { tokens, limit, .. }) => {
                 self.print_context_full(tokens, limit)
             }
@@ -255,12 +283,12 @@ impl ChatSession {
 
     fn on_answer(
         &mut self,
-        asked: (Dialogue, String),
+        message: (Dialogue, String),
         attempt: &SampledAttempt,
     ) -> Result<(), CliError> {
         self.answer_count += 1;
         self.output.print_partial("\n")?;
-        self.history.record_exchange(asked, &attempt.text);
+        self.history.record_exchange(message, &attempt.text);
         let positions = self.model.decoder.config().positions;
         let is_full = attempt.prompt_tokens as usize + attempt.tokens as usize >= positions;
         self.output.print_event(
@@ -272,7 +300,7 @@ impl ChatSession {
         )?;
         if !attempt.finished && is_full {
             self.output.print_note(&format!(
-                "(cut: the model's {positions} positions are full; /undo takes the last exchange back, /new begins again)"
+                "(cut: the model's {positions} positions are full; /undo removes the last exchange, /new starts over)"
             ));
         } else if !attempt.finished && attempt.tokens as usize >= self.sampling.max_tokens {
             self.output.print_note(&format!(
@@ -283,13 +311,13 @@ impl ChatSession {
         Ok(())
     }
 
-    /// No position is left for an answer; what was asked is forgotten.
+    /// Reports that no position is left for an answer; the message is dropped.
     fn print_context_full(&self, tokens: usize, limit: usize) -> Result<(), CliError> {
         self.output
             .print_event("full", json!({ "tokens": tokens, "positions": limit }))?;
         self.output.print_note(&format!(
-            "the conversation has {tokens} tokens with this, and the model {limit} positions: nothing is left for an answer; \
-             /undo takes the last exchange back, /new begins again"
+            "the conversation needs {tokens} tokens, and the model has {limit} positions; \
+             /undo removes the last exchange, /new starts over"
         ));
         Ok(())
     }
@@ -300,24 +328,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retries_are_about_the_question_before_them_and_are_taken_back_one_by_one() {
+    fn retries_repeat_the_question_before_them_and_are_undone_one_by_one() {
         let prompt = PromptConfig::default();
-        let mut said = ChatHistory::default();
-        assert_eq!(said.with_retry(prompt), None);
-        let asked = said.with_question(prompt, "How many?");
-        said.record_exchange(asked, "3");
-        let asked = said.with_retry(prompt).unwrap();
-        said.record_exchange(asked, "2");
-        let asked = said.with_retry(prompt).unwrap();
-        assert_eq!(asked.0, prompt.dialogue("How many?", &["3", "2"]));
-        assert!(said.undo());
+        let mut history = ChatHistory::default();
+        assert_eq!(history.with_retry(prompt), None);
+        let message = history.with_question(prompt, "How many?");
+        history.record_exchange(message, "3");
+        let message = history.with_retry(prompt).unwrap();
+        history.record_exchange(message, "2");
+        let message = history.with_retry(prompt).unwrap();
+        assert_eq!(message.0, prompt.dialogue("How many?", &["3", "2"]));
+        assert!(history.undo());
         assert_eq!(
-            said.dialogue,
+            history.dialogue,
             Dialogue::default().user("How many?").assistant("3")
         );
-        assert!(said.undo());
-        assert_eq!(said, ChatHistory::default());
-        assert!(!said.undo());
+        assert!(history.undo());
+        assert_eq!(history, ChatHistory::default());
+        assert!(!history.undo());
     }
 
     #[test]

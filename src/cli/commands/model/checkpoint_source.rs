@@ -1,12 +1,12 @@
-//! Which checkpoint is meant: a folder, a base model's recipe, or a run; and what is known of how it
-//! samples and what it was told.
+//! Finds a checkpoint (a folder, a base-model recipe or a run) with its sampling and its prompts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cli::args::CheckpointArguments;
 use crate::cli::commands::show::find_run;
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
@@ -21,26 +21,37 @@ use crate::model::{CheckpointFolder, ExecutionContext, LanguageModel, ModelConfi
 use crate::pipeline::BaseModelRegistry;
 use crate::store::{CheckpointRow, RunRow, StoreError};
 
-/// The most tokens of an answer of a checkpoint that says nothing of it.
+/// The most tokens of an answer, if the checkpoint sets no limit.
 const DEFAULT_MAX_TOKENS: usize = 512;
 
-/// A checkpoint, and what is known of it.
+/// The checkpoint that a command works on.
+#[derive(Clone, Debug, Args)]
+pub struct CheckpointArguments {
+    /// A checkpoint folder, a base-model recipe, or a run
+    #[arg(value_name = "PATH|RUN")]
+    pub source: String,
+    /// Use this checkpoint of a run [default: the last finished]
+    #[arg(long, value_name = "NAME")]
+    pub checkpoint: Option<String>,
+}
+
+/// A checkpoint with its settings.
 #[derive(Debug)]
 pub struct CheckpointSource {
     files: SourceFiles,
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// Where it comes from, as lines of a name and a value.
+    /// Its origin as (name, value) lines.
     pub origin: Vec<(&'static str, String)>,
     /// The settings of the run, or of the base model.
     pub settings: Option<Value>,
-    /// How it samples where nothing else is said.
+    /// Its default sampling.
     pub sampling: SamplingConfig,
-    /// What it is told after an attempt.
+    /// Its prompts.
     pub prompt: PromptConfig,
 }
 
-/// Where the files are.
+/// The files of a checkpoint.
 #[derive(Debug)]
 enum SourceFiles {
     Folder(PathBuf),
@@ -53,7 +64,7 @@ enum SourceFiles {
 }
 
 impl CheckpointSource {
-    /// Finds what is meant.
+    /// Finds the checkpoint that the arguments name.
     ///
     /// # Errors
     /// If there is no such folder, recipe or run, or it has no such checkpoint.
@@ -62,49 +73,45 @@ impl CheckpointSource {
         environment: &CliEnvironment,
     ) -> Result<Self, CliError> {
         let path = Path::new(&arguments.source);
-        let is_recipe = path.is_file()
-            && path
-                .extension()
-                .is_some_and(|extension| extension == "toml");
-        if (path.is_dir() || path.is_file()) && arguments.checkpoint.is_some() {
-            return Err(CliError::usage(format!(
-                "--checkpoint is for runs, and {} is none",
-                path.display()
-            )));
+        let is_folder = path.is_dir();
+        if !is_folder && !path.is_file() {
+            return Self::from_run(arguments, environment);
         }
-        if is_recipe {
-            Self::from_recipe(path)
-        } else if path.is_dir() {
-            Self::from_folder(path)
-        } else if path.is_file() {
-            Err(CliError::usage(format!(
-                "{} is a file, and no base model's recipe",
-                path.display()
-            ))
-            .with_hint("name the folder that the checkpoint's files are in"))
-        } else {
-            Self::from_run(arguments, environment)
+        let shown = path.display();
+        if arguments.checkpoint.is_some() {
+            let message = format!("--checkpoint needs a run, and {shown} is not a run");
+            return Err(CliError::usage(message));
         }
+        if is_folder {
+            return Self::from_folder(path);
+        }
+        if path.extension().is_some_and(|end| end == "toml") {
+            return Self::from_recipe(path);
+        }
+        Err(
+            CliError::usage(format!("{shown} is not a base-model recipe"))
+                .with_hint("name the folder of the checkpoint's files"),
+        )
     }
 
     /// Reads the model.
     ///
     /// # Errors
     /// If a file is missing or damaged, or the parts do not fit each other.
-    pub fn load(&self, place: &ExecutionContext) -> Result<LanguageModel, CliError> {
+    pub fn load(&self, context: &ExecutionContext) -> Result<LanguageModel, CliError> {
         let model = match &self.files {
-            SourceFiles::Folder(folder) => CheckpointFolder::load(folder, place),
-            SourceFiles::Linked(link) => CheckpointFolder::load_linked(link, place),
+            SourceFiles::Folder(folder) => CheckpointFolder::load(folder, context),
+            SourceFiles::Linked(link) => CheckpointFolder::load_linked(link, context),
             SourceFiles::BaseModel {
                 config,
                 weights,
                 tokenizer,
-            } => CheckpointFolder::load_parts(config, weights, tokenizer, place),
+            } => CheckpointFolder::load_parts(config, weights, tokenizer, context),
         };
         Ok(model?)
     }
 
-    /// The numbers that it computes in; none where another checkpoint, whose adapters these are, says so.
+    /// Its precision; none for adapters, whose base decides.
     pub fn precision(&self) -> Option<Precision> {
         match &self.files {
             SourceFiles::Linked(link) => Some(link.precision),
@@ -114,10 +121,10 @@ impl CheckpointSource {
         }
     }
 
-    /// The same checkpoint, computing in these numbers.
+    /// The same checkpoint in another precision.
     ///
     /// # Errors
-    /// If something else decides: the run that it is of, the base of its adapters, or the kernels of a shipped model.
+    /// If its run, the base of its adapters or the kernels of a shipped model decide.
     pub fn with_precision(mut self, precision: Precision) -> Result<Self, CliError> {
         if self.precision() == Some(precision) {
             return Ok(self);
@@ -132,16 +139,14 @@ impl CheckpointSource {
                 self.files = SourceFiles::Linked(Box::new(link));
             }
             SourceFiles::Folder(_) | SourceFiles::BaseModel { .. } => {
-                let fault = CliError::usage(format!("--precision does not apply to {}", self.name));
-                return Err(
-                    fault.with_hint("what a base model's `precision` says goes for its runs")
-                );
+                let error = CliError::usage(format!("--precision does not apply to {}", self.name));
+                return Err(error.with_hint("the `precision` of the base model decides"));
             }
         }
         Ok(self)
     }
 
-    /// Looks into the files.
+    /// Inspects the files.
     pub fn inspect(&self) -> CheckpointReport {
         match &self.files {
             SourceFiles::Folder(folder) => inspect(folder),
@@ -159,19 +164,17 @@ impl CheckpointSource {
             .iter()
             .any(|name| path.join(name).exists());
         if !is_checkpoint {
-            let fault = CliError::usage(format!(
-                "{} is no checkpoint: it has no {CONFIG_FILE}",
+            let error = CliError::usage(format!(
+                "{} is not a checkpoint: it has no {CONFIG_FILE}",
                 path.display()
             ));
-            return Err(fault.with_hint(
+            return Err(error.with_hint(
                 "name a folder with config.json, model.safetensors and tokenizer.json",
             ));
         }
-        let called = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let name = called.file_name().map_or_else(
-            || path.display().to_string(),
-            |n| n.to_string_lossy().into(),
-        );
+        let absolute = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let name = absolute.file_name().unwrap_or(path.as_os_str());
+        let name = name.to_string_lossy().into_owned();
         Ok(Self {
             files: SourceFiles::Folder(path.to_owned()),
             name,
@@ -182,7 +185,7 @@ impl CheckpointSource {
         })
     }
 
-    /// A checkpoint as a base model's file says that it is used.
+    /// A Hugging Face checkpoint with the settings of a base model's file.
     fn from_hf_checkpoint(given: HfCheckpoint) -> Result<Self, CliError> {
         let mut source = Self::from_folder(&given.hf)?;
         source.name = given.label();
@@ -191,16 +194,10 @@ impl CheckpointSource {
                 .origin
                 .push(("precision", given.precision.name().to_owned()));
         }
-        let HfCheckpoint {
-            hf,
-            precision,
-            chat_template,
-            positions,
-            ..
-        } = given;
-        let mut link = CheckpointLink::to_folder(&hf);
-        (link.precision, link.chat_template, link.positions) =
-            (precision, chat_template, positions);
+        let mut link = CheckpointLink::to_folder(&given.hf);
+        link.precision = given.precision;
+        link.chat_template = given.chat_template;
+        link.positions = given.positions;
         source.files = SourceFiles::Linked(Box::new(link));
         Ok(source)
     }
@@ -217,14 +214,12 @@ impl CheckpointSource {
             .map_err(|error| CliError::new(ExitReason::Usage, error))?
         {
             BaseModel::Recipe(base) => *base,
-            BaseModel::Checkpoint(elsewhere) => return Self::from_hf_checkpoint(elsewhere),
+            BaseModel::Checkpoint(checkpoint) => return Self::from_hf_checkpoint(checkpoint),
         };
         let Some(shipped) = &base.checkpoint else {
-            let fault = CliError::usage(format!("no checkpoint comes with {}", path.display()));
-            return Err(fault.with_hint(format!(
-                "make one with `rise-lab base {} --ship`",
-                path.display()
-            )));
+            let path = path.display();
+            return Err(CliError::usage(format!("{path} has no shipped checkpoint"))
+                .with_hint(format!("make one with `rise-lab base {path} --ship`")));
         };
         Ok(Self {
             files: SourceFiles::BaseModel {
@@ -249,7 +244,7 @@ impl CheckpointSource {
     ) -> Result<Self, CliError> {
         let reader = environment
             .open_reader()
-            .map_err(|fault| not_found(&arguments.source, fault))?;
+            .map_err(|error| not_found(&arguments.source, error, environment))?;
         let run = find_run(&reader, &arguments.source)?;
         let rows = reader
             .checkpoints(&run.experiment)?
@@ -279,38 +274,35 @@ impl CheckpointSource {
     }
 }
 
-/// The numbers that a run computed in, where they were not the usual ones.
+/// The precision of a run's checkpoint, if it is not the default.
 fn configured_precision(folder: &Path) -> Option<Precision> {
     read_checkpoint_config(&folder.join(CONFIG_FILE))
         .ok()?
         .precision
 }
 
-/// Whether a folder's weights, or some of them, lie elsewhere.
+/// Whether some of a folder's weights are in another folder.
 fn has_external_weights(folder: &Path) -> bool {
     [LINK_FILE, ADAPTER_CONFIG_FILE]
         .iter()
         .any(|name| folder.join(name).exists())
 }
 
-/// Nothing of that name, where there is no store to look for a run either.
-fn not_found(given: &str, fault: CliError) -> CliError {
-    let is_missing = fault
-        .error
-        .downcast_ref::<StoreError>()
-        .is_some_and(|error| matches!(error, StoreError::Missing { .. }));
-    if !is_missing {
-        return fault;
+/// The error for a name that is no path, where no store can hold a run of that name.
+fn not_found(given: &str, error: CliError, environment: &CliEnvironment) -> CliError {
+    match error.error.downcast_ref() {
+        Some(StoreError::Missing { .. }) => CliError::usage(format!(
+            "`{given}` is not a checkpoint folder, a recipe or a run (no store at {})",
+            environment.store_dir.display()
+        ))
+        .with_hint(
+            "name a checkpoint folder, a base-model recipe, or a run and its store with --store",
+        ),
+        _ => error,
     }
-    CliError::usage(format!(
-        "there is no folder and no file `{given}`, and no store in which it could be a run"
-    ))
-    .with_hint(
-        "name a checkpoint's folder, a base model's recipe, or a run and its store with --store",
-    )
 }
 
-/// The checkpoint of that name, or the last one whose weights are there.
+/// The finished checkpoint with this name, or the last finished one.
 fn find_checkpoint(
     run: &RunRow,
     rows: Vec<CheckpointRow>,
@@ -318,39 +310,36 @@ fn find_checkpoint(
     environment: &CliEnvironment,
 ) -> Result<(CheckpointRow, PathBuf), CliError> {
     let workspace = environment.workspace();
-    let mut there = Vec::new();
+    let mut finished = Vec::new();
     for row in rows {
         if workspace.find_manifest(&row.weights)?.is_some() {
-            there.push(row);
+            finished.push(row);
         }
     }
-    let names = there
+    let names = finished
         .iter()
         .map(|row| format!("`{}`", row.name))
         .collect::<Vec<_>>()
         .join(", ");
-    let chosen = match name {
-        None => there.pop(),
-        Some(name) => there.into_iter().find(|row| row.name == name),
+    let selected = match name {
+        None => finished.pop(),
+        Some(name) => finished.into_iter().find(|row| row.name == name),
     };
-    match (chosen, name) {
-        (Some(row), _) => {
-            let folder = workspace.stage_folder(&row.weights);
-            Ok((row, folder))
-        }
-        (None, Some(name)) if !names.is_empty() => Err(CliError::usage(format!(
-            "run `{}` has no finished checkpoint `{name}`; it has {names}",
-            run.label
-        ))),
-        (None, _) => Err(CliError::usage(format!(
-            "run `{}` has no finished checkpoint yet",
-            run.label
-        ))
-        .with_hint("perform it with `rise-lab sweep`")),
+    if let Some(row) = selected {
+        let folder = workspace.stage_folder(&row.weights);
+        return Ok((row, folder));
     }
+    let label = &run.label;
+    Err(match name {
+        Some(name) if !names.is_empty() => CliError::usage(format!(
+            "run `{label}` has no finished checkpoint `{name}`; it has {names}"
+        )),
+        _ => CliError::usage(format!("run `{label}` has no finished checkpoint yet"))
+            .with_hint("train it with `rise-lab sweep`"),
+    })
 }
 
-/// What a run says after an attempt, when it is evaluated.
+/// The prompts of a run's evaluation.
 fn run_prompt(spec: &Value) -> PromptConfig {
     let (collect, evaluate) = (&spec["collect"], &spec["evaluate"]);
     let retry: Option<RetryMessage> =
@@ -364,15 +353,12 @@ fn run_prompt(spec: &Value) -> PromptConfig {
     }
 }
 
-fn parse_setting<T: serde::de::DeserializeOwned>(value: &Value) -> Option<T> {
-    if value.is_null() {
-        None
-    } else {
-        serde_json::from_value(value.clone()).ok()
-    }
+fn parse_setting<'a, T: Deserialize<'a>>(value: &'a Value) -> Option<T> {
+    let value = Some(value).filter(|value| !value.is_null())?;
+    T::deserialize(value).ok()
 }
 
-/// How a checkpoint's own configuration samples.
+/// The sampling of a checkpoint's generation config.
 fn configured_sampling(folder: &Path) -> SamplingConfig {
     let text = fs::read_to_string(folder.join(GENERATION_CONFIG_FILE)).unwrap_or_default();
     let json: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -380,13 +366,13 @@ fn configured_sampling(folder: &Path) -> SamplingConfig {
         max_tokens: DEFAULT_MAX_TOKENS,
         ..SamplingConfig::default()
     };
-    let greedy = json["do_sample"] == Value::Bool(false);
+    let temperature = if json["do_sample"] == Value::Bool(false) {
+        Some(0.0)
+    } else {
+        parse_setting(&json["temperature"])
+    };
     let sampling = SamplingConfig {
-        temperature: if greedy {
-            0.0
-        } else {
-            parse_setting(&json["temperature"]).unwrap_or(default.temperature)
-        },
+        temperature: temperature.unwrap_or(default.temperature),
         top_k: parse_setting(&json["top_k"]).unwrap_or(default.top_k),
         top_p: parse_setting(&json["top_p"]).unwrap_or(default.top_p),
         max_tokens: parse_setting(&json["max_new_tokens"]).unwrap_or(default.max_tokens),
@@ -405,7 +391,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_told_what_it_is_told_in_its_evaluation() {
+    fn a_run_has_the_prompts_of_its_evaluation() {
         let spec = json!({ "collect": { "retry": "neutral", "repeat_question": false } });
         assert_eq!(
             run_prompt(&spec),
@@ -435,29 +421,27 @@ mod tests {
             ..SamplingConfig::default()
         };
         assert_eq!(configured_sampling(folder.path()), default);
-        let write = |json: Value| {
-            fs::write(
-                folder.path().join("generation_config.json"),
-                json.to_string(),
-            )
-        };
-        write(json!({ "temperature": 0.7, "top_p": 0.8, "top_k": 20, "do_sample": true })).unwrap();
         let own = SamplingConfig {
             temperature: 0.7,
             top_p: 0.8,
             top_k: 20,
             max_tokens: 512,
         };
-        assert_eq!(configured_sampling(folder.path()), own);
-        write(json!({ "do_sample": false, "temperature": 0.7 })).unwrap();
-        assert_eq!(
-            configured_sampling(folder.path()),
-            SamplingConfig {
-                temperature: 0.0,
-                ..default
-            }
-        );
-        write(json!({ "temperature": -1.0 })).unwrap();
-        assert_eq!(configured_sampling(folder.path()), default);
+        let greedy = SamplingConfig {
+            temperature: 0.0,
+            ..default
+        };
+        for (config, sampling) in [
+            (
+                json!({ "temperature": 0.7, "top_p": 0.8, "top_k": 20, "do_sample": true }),
+                own,
+            ),
+            (json!({ "do_sample": false, "temperature": 0.7 }), greedy),
+            (json!({ "temperature": -1.0 }), default),
+        ] {
+            let file = folder.path().join("generation_config.json");
+            fs::write(file, config.to_string()).unwrap();
+            assert_eq!(configured_sampling(folder.path()), sampling);
+        }
     }
 }

@@ -1,22 +1,36 @@
-//! `rise-lab model inspect`: what a checkpoint is, what is wrong with it, and the memory it needs.
+//! `rise-lab model inspect` shows a checkpoint's sizes, errors and memory.
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::checkpoint_source::CheckpointSource;
-use crate::cli::args::InspectArguments;
+use super::checkpoint_source::{CheckpointArguments, CheckpointSource};
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
-use crate::cli::format::format_bytes;
+use crate::cli::format::{format_bytes, with_thousands_separators};
 use crate::cli::output::{CliOutput, TextStyle};
 use crate::cli::table::TextTable;
 use crate::model::checkpoint::{CheckpointReport, TokenizerSummary};
 use crate::model::footprint::{Footprint, NumericFormat, TrainableParams, Workload, footprint};
 use crate::model::{Engine, ExecutionContext, LoraConfig, ModelConfig, Precision, RopeScaling};
 
-/// Tokens of a sequence where nothing else is said.
+/// `rise-lab model inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArguments {
+    /// The checkpoint.
+    #[command(flatten)]
+    pub source: CheckpointArguments,
+    /// Estimate memory for this many sequences at a time
+    #[arg(long, value_name = "NUMBER", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    pub sequences: u32,
+    /// Estimate memory for sequences this long [default: 1024]
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub length: Option<u32>,
+}
+
+/// Tokens of a sequence without `--length`.
 const DEFAULT_LENGTH: usize = 1024;
 
-/// Shows what is in a checkpoint.
+/// Shows a checkpoint.
 ///
 /// # Errors
 /// If there is no such checkpoint.
@@ -25,21 +39,21 @@ pub fn inspect(
     environment: &CliEnvironment,
 ) -> Result<ExitReason, CliError> {
     let source = CheckpointSource::find(&arguments.source, environment)?;
-    let found = source.inspect();
-    let needs = MemoryTable::new(&found, arguments);
+    let report = source.inspect();
+    let memory = MemoryTable::new(&report, arguments);
     let output = environment.output;
     output.print_result(
-        || text(&source, &found, needs.as_ref(), output),
-        &document(&source, &found, needs.as_ref()),
+        || text(&source, &report, memory.as_ref(), output),
+        &document(&source, &report, memory.as_ref()),
     )?;
-    Ok(if found.errors.is_empty() {
+    Ok(if report.errors.is_empty() {
         ExitReason::Success
     } else {
         ExitReason::Usage
     })
 }
 
-/// The memory of several kinds of work.
+/// The memory of several workloads.
 struct MemoryTable {
     sequences: usize,
     length: usize,
@@ -53,31 +67,29 @@ struct MemoryRow {
 }
 
 impl MemoryTable {
-    fn new(found: &CheckpointReport, arguments: &InspectArguments) -> Option<Self> {
-        let (config, vocabulary) = (found.config.as_ref()?, found.vocabulary?);
+    fn new(report: &CheckpointReport, arguments: &InspectArguments) -> Option<Self> {
+        let (config, vocabulary) = (report.config.as_ref()?, report.vocabulary?);
         let length = arguments
             .length
             .map_or(DEFAULT_LENGTH, |length| length as usize)
             .min(config.positions);
         let sequences = arguments.sequences as usize;
-        let rows =
-            workloads(config, sequences, length)
-                .into_iter()
-                .map(|(work, numbers, done, kept)| MemoryRow {
-                    workload: work,
-                    numeric_format: numbers,
-                    footprint: footprint(config, vocabulary, &done, &kept),
-                });
-        let rows = rows.collect();
+        let rows = workloads(config, sequences, length).into_iter().map(
+            |(workload, numeric_format, work, format)| MemoryRow {
+                workload,
+                numeric_format,
+                footprint: footprint(config, vocabulary, &work, &format),
+            },
+        );
         Some(Self {
             sequences,
             length,
-            rows,
+            rows: rows.collect(),
         })
     }
 }
 
-/// Every kind of work with the numbers that it is done in.
+/// Every workload with its numeric formats.
 fn workloads(
     config: &ModelConfig,
     sequences: usize,
@@ -89,122 +101,125 @@ fn workloads(
         prompt,
         answer: length - prompt,
     };
-    let training = |trained| Workload::Training {
+    let [adapters, all] = [
+        TrainableParams::Adapters(LoraConfig::default()),
+        TrainableParams::All,
+    ]
+    .map(|trainable| Workload::Training {
         sequences,
         length,
-        trainable: trained,
+        trainable,
         has_reference: false,
-    };
-    let adapted = training(TrainableParams::Adapters(LoraConfig::default()));
-    let (full, wide, narrow) = (
-        training(TrainableParams::All),
-        Precision::F32,
-        Precision::Bf16,
-    );
-    let numbers = |kernels, precision, storage| NumericFormat {
-        engine: kernels,
+    });
+    let wide = numeric_format(Engine::Portable, Precision::F32, Precision::F32);
+    let narrow = numeric_format(Engine::Portable, Precision::Bf16, Precision::Bf16);
+    let mixed = numeric_format(Engine::Portable, Precision::Bf16, Precision::F32);
+    let fused = numeric_format(Engine::Cpu, Precision::F32, Precision::F32);
+    let mut workloads = vec![
+        ("sampling", "f32", sampling.clone(), wide),
+        ("", "bf16", sampling.clone(), narrow),
+        ("", "f32, fused", sampling, fused),
+        ("adapters", "f32", adapters.clone(), wide),
+        ("", "bf16", adapters, narrow),
+        ("all weights", "f32", all.clone(), wide),
+        ("", "bf16 products", all.clone(), mixed),
+        ("", "f32, fused", all, fused),
+    ];
+    // The fused kernels do not know every architecture.
+    workloads
+        .retain(|(.., format)| format.engine == Engine::Portable || !config.requires_portable());
+    workloads
+}
+
+const fn numeric_format(engine: Engine, precision: Precision, storage: Precision) -> NumericFormat {
+    NumericFormat {
+        engine,
         precision,
         storage,
         activation_budget: ExecutionContext::DEFAULT_ACTIVATION_BUDGET,
         threads: 1,
-    };
-    let plain = |precision, storage| numbers(Engine::Portable, precision, storage);
-    let fused = numbers(Engine::Cpu, wide, wide);
-    let mut kinds = vec![
-        ("sampling", "f32", sampling.clone(), plain(wide, wide)),
-        ("", "bf16", sampling.clone(), plain(narrow, narrow)),
-        ("", "f32, fused", sampling, fused),
-        ("adapters", "f32", adapted.clone(), plain(wide, wide)),
-        ("", "bf16", adapted, plain(narrow, narrow)),
-        ("all weights", "f32", full.clone(), plain(wide, wide)),
-        ("", "bf16 products", full.clone(), plain(narrow, wide)),
-        ("", "f32, fused", full, fused),
-    ];
-    // What the fused kernels do not know is done on tensors.
-    kinds.retain(|(_, _, _, numbers)| {
-        numbers.engine == Engine::Portable || !config.requires_portable()
-    });
-    kinds
+    }
 }
 
 fn text(
     source: &CheckpointSource,
-    found: &CheckpointReport,
-    needs: Option<&MemoryTable>,
+    report: &CheckpointReport,
+    memory: Option<&MemoryTable>,
     output: CliOutput,
 ) -> String {
     let mut lines = vec![output.style_stdout(TextStyle::Bold, &source.name)];
-    let mut line = |name: &str, value: String| lines.push(format!("{name:<14}{value}"));
-    source
-        .origin
-        .iter()
-        .for_each(|(name, value)| line(name, value.clone()));
-    if let (Some(config), Some(architecture)) = (&found.config, found.architecture) {
-        line("architecture", architecture.to_owned());
-        line("sizes", describe_sizes(config));
-        line("positions", describe_positions(config));
-        let head = if config.tied {
-            "shared with the embedding"
-        } else {
-            "of its own"
-        };
-        let rows = found
-            .vocabulary
-            .map_or_else(|| "?".to_owned(), with_thousands_separators);
-        line("vocabulary", format!("{rows} tokens, head {head}"));
+    for (name, value) in &source.origin {
+        lines.push(property_line(name, value));
     }
-    if let Some(parameters) = found.parameters {
-        line("parameters", with_thousands_separators(parameters));
+    lines.extend(describe_model(report));
+    lines.extend(describe_files(report));
+    if let Some(memory) = memory {
+        let title = output.style_stdout(TextStyle::Bold, "Memory");
+        lines.push(format!("\n{title}\n{}", format_memory_table(memory)));
     }
-    let kinds = found.dtypes.iter();
-    let kinds: Vec<String> = kinds
-        .map(|kind| {
-            format!(
-                "{} {} ({} values)",
-                kind.tensors,
-                kind.dtype,
-                with_thousands_separators(kind.values)
-            )
-        })
-        .collect();
-    if !kinds.is_empty() {
-        line("tensors", kinds.join(", "));
-    }
-    let bytes: u64 = found.shards.iter().filter_map(|shard| shard.bytes).sum();
-    let there = found
-        .shards
-        .iter()
-        .filter(|shard| shard.bytes.is_some())
-        .count();
-    line(
-        "files",
-        format!("{there} of {}, {}", found.shards.len(), format_bytes(bytes)),
-    );
-    if let Some(tokenizer) = &found.tokenizer {
-        line("tokenizer", describe_tokenizer(tokenizer));
-    }
-    if let Some(needs) = needs {
-        lines.push(format!(
-            "\n{}",
-            output.style_stdout(TextStyle::Bold, "Memory")
-        ));
-        lines.push(format_memory_table(needs));
-    }
-    if !found.remarks.is_empty() {
-        lines.push(format!(
-            "\n{}",
-            output.style_stdout(TextStyle::Bold, "Worth knowing")
-        ));
-        lines.extend(found.remarks.iter().map(|remark| format!("- {remark}")));
-    }
-    if !found.errors.is_empty() {
-        lines.push(format!(
-            "\n{}",
-            output.style_stdout(TextStyle::Red, "What is wrong")
-        ));
-        lines.extend(found.errors.iter().map(|fault| format!("- {fault}")));
+    for (style, title, items) in [
+        (TextStyle::Bold, "Remarks", &report.remarks),
+        (TextStyle::Red, "Errors", &report.errors),
+    ] {
+        if !items.is_empty() {
+            lines.push(format!("\n{}", output.style_stdout(style, title)));
+            lines.extend(items.iter().map(|item| format!("- {item}")));
+        }
     }
     lines.join("\n") + "\n"
+}
+
+fn property_line(name: &str, value: &str) -> String {
+    format!("{name:<14}{value}")
+}
+
+fn describe_model(report: &CheckpointReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let (Some(config), Some(architecture)) = (&report.config, report.architecture) {
+        let head = if config.tied {
+            "head shared with the embedding"
+        } else {
+            "separate head"
+        };
+        let tokens = report
+            .vocabulary
+            .map_or_else(|| "?".to_owned(), with_thousands_separators);
+        lines.extend([
+            property_line("architecture", architecture),
+            property_line("sizes", &describe_sizes(config)),
+            property_line("positions", &describe_positions(config)),
+            property_line("vocabulary", &format!("{tokens} tokens, {head}")),
+        ]);
+    }
+    let parameters = report.parameters.map(with_thousands_separators);
+    lines.extend(parameters.map(|count| property_line("parameters", &count)));
+    lines
+}
+
+fn describe_files(report: &CheckpointReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    let dtypes: Vec<String> = report
+        .dtypes
+        .iter()
+        .map(|dtype| {
+            let values = with_thousands_separators(dtype.values);
+            format!("{} {} ({values} values)", dtype.tensors, dtype.dtype)
+        })
+        .collect();
+    if !dtypes.is_empty() {
+        lines.push(property_line("tensors", &dtypes.join(", ")));
+    }
+    let sizes: Vec<u64> = report
+        .shards
+        .iter()
+        .filter_map(|shard| shard.bytes)
+        .collect();
+    let bytes = format_bytes(sizes.iter().sum());
+    let files = format!("{} of {}, {bytes}", sizes.len(), report.shards.len());
+    lines.push(property_line("files", &files));
+    let tokenizer = report.tokenizer.as_ref().map(describe_tokenizer);
+    lines.extend(tokenizer.map(|text| property_line("tokenizer", &text)));
+    lines
 }
 
 fn describe_sizes(config: &ModelConfig) -> String {
@@ -216,18 +231,16 @@ fn describe_sizes(config: &ModelConfig) -> String {
         hidden,
         ..
     } = config;
-    let more = [
-        (config.qkv_bias, "biases"),
-        (config.qk_norm, "norms of heads"),
-    ];
-    let more = more
-        .iter()
-        .filter(|(has, _)| *has)
-        .map(|(_, name)| format!(", {name}"));
-    let more = more.collect::<Vec<_>>().concat();
+    let biases = if config.qkv_bias { ", biases" } else { "" };
+    let norms = if config.qk_norm {
+        ", norms of heads"
+    } else {
+        ""
+    };
     let size = config.head_size();
     format!(
-        "{layers} layers, width {width}, {heads} heads of {size}, {kv_heads} for keys, hidden {hidden}{more}"
+        "{layers} layers, width {width}, {heads} heads of {size}, {kv_heads} for keys, \
+         hidden {hidden}{biases}{norms}"
     )
 }
 
@@ -253,30 +266,30 @@ fn describe_positions(config: &ModelConfig) -> String {
     )
 }
 
-fn describe_tokenizer(facts: &TokenizerSummary) -> String {
-    let tokens = with_thousands_separators(facts.tokens);
-    let ends = facts
+fn describe_tokenizer(summary: &TokenizerSummary) -> String {
+    let tokens = with_thousands_separators(summary.tokens);
+    let ends = summary
         .end_tokens
         .iter()
         .map(|end| format!("`{end}`"))
         .collect::<Vec<_>>()
         .join(", ");
-    let format = match &facts.template {
+    let format = match &summary.template {
         None => "control tokens".to_owned(),
         Some(path) => {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let system = if facts.supports_system {
+            let system = if summary.supports_system {
                 "with"
             } else {
                 "without"
             };
-            format!("chat template of {name} {system} a system's role")
+            format!("chat template of {name} {system} a system role")
         }
     };
     format!("{tokens} tokens, {format}, answers end with {ends}")
 }
 
-fn format_memory_table(needs: &MemoryTable) -> String {
+fn format_memory_table(memory: &MemoryTable) -> String {
     let parts = Footprint::default()
         .parts()
         .map(|(name, _)| format!("#{name}"));
@@ -287,73 +300,52 @@ fn format_memory_table(needs: &MemoryTable) -> String {
             .chain(parts)
             .chain(["#all".to_owned()]),
     );
-    for need in &needs.rows {
-        let bytes = need.footprint.parts().map(|(_, bytes)| {
+    for row in &memory.rows {
+        let bytes = row.footprint.parts().map(|(_, bytes)| {
             if bytes == 0 {
                 "-".to_owned()
             } else {
                 format_bytes(bytes)
             }
         });
-        let cells = [need.workload, need.numeric_format]
+        let cells = [row.workload, row.numeric_format]
             .map(str::to_owned)
             .into_iter()
             .chain(bytes);
-        table.add_row(cells.chain([format_bytes(need.footprint.total())]));
+        table.add_row(cells.chain([format_bytes(row.footprint.total())]));
     }
-    let MemoryTable {
-        sequences, length, ..
-    } = needs;
-    let lora = LoraConfig::default();
     format!(
-        "{table}\n{sequences} sequences of {length} tokens; sampling writes the second half of each. Adapters have rank {} on all\n\
-         projections. Products of 16 bits train weights of 32. What a device keeps for itself comes on top.",
-        lora.rank
+        "{table}\n{} sequences of {} tokens; sampling writes the second half of each. Adapters have rank {} on all\n\
+         projections. `bf16 products` trains 32-bit weights. Each device needs some more for itself.",
+        memory.sequences,
+        memory.length,
+        LoraConfig::default().rank
     )
-}
-
-/// A number with its thousands apart.
-fn with_thousands_separators(number: usize) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .filter_map(|part| std::str::from_utf8(part).ok())
-        .collect();
-    groups.join(",")
 }
 
 fn document(
     source: &CheckpointSource,
-    found: &CheckpointReport,
-    needs: Option<&MemoryTable>,
+    report: &CheckpointReport,
+    memory: Option<&MemoryTable>,
 ) -> Value {
-    let mut last = "";
-    let needs = needs.map(|needs| {
-        let rows = needs.rows.iter().map(|need| {
-            last = if need.workload.is_empty() { last } else { need.workload };
-            json!({ "work": last, "numbers": need.numeric_format, "bytes": need.footprint, "total": need.footprint.total() })
-        });
-        json!({ "sequences": needs.sequences, "length": needs.length, "work": rows.collect::<Vec<_>>() })
+    let memory = memory.map(|memory| {
+        let mut work = "";
+        let mut rows = Vec::new();
+        for row in &memory.rows {
+            if !row.workload.is_empty() {
+                work = row.workload;
+            }
+            rows.push(json!({
+                "work": work, "numbers": row.numeric_format, "bytes": row.footprint,
+                "total": row.footprint.total(),
+            }));
+        }
+        json!({ "sequences": memory.sequences, "length": memory.length, "work": rows })
     });
     let origin: serde_json::Map<String, Value> = source
         .origin
         .iter()
         .map(|(name, value)| ((*name).to_owned(), json!(value)))
         .collect();
-    json!({ "name": source.name, "origin": origin, "found": found, "memory": needs })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_stand_apart() {
-        assert_eq!(
-            [0, 999, 1000, 6_738_415_616].map(with_thousands_separators),
-            ["0", "999", "1,000", "6,738,415,616"]
-        );
-    }
+    json!({ "name": source.name, "origin": origin, "found": report, "memory": memory })
 }

@@ -1,10 +1,10 @@
-//! `rise-lab model`: what is about one checkpoint, whoever made it.
+//! `rise-lab model` works on one checkpoint: a folder, a base-model recipe, or a run.
 //!
 //! ```text
-//! source   which checkpoint is meant, and what is known of it
-//! inspect  what it is, and what it needs
-//! export   as a folder for other programs; card is the text beside it
-//! chat     several turns by hand; room asks first whether the device has any for it
+//! checkpoint_source  finds the checkpoint and its settings
+//! inspect            its sizes, errors and memory
+//! export             a folder for other programs, with a model_card
+//! chat               several turns; memory_check refuses a dialogue that does not fit
 //! ```
 
 mod chat;
@@ -14,14 +14,30 @@ mod inspect;
 mod memory_check;
 mod model_card;
 
-use crate::cli::args::ModelCommand;
+use clap::Subcommand;
+
 use crate::cli::environment::CliEnvironment;
 use crate::cli::error::{CliError, ExitReason};
 
-/// Does what is asked about a checkpoint.
+use self::chat::ChatArguments;
+use self::export::ExportArguments;
+use self::inspect::InspectArguments;
+
+/// The commands of `rise-lab model`.
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Show a checkpoint's sizes, files, errors and memory needs
+    Inspect(InspectArguments),
+    /// Write a checkpoint for transformers, vLLM and others
+    Export(ExportArguments),
+    /// Chat with a checkpoint over several turns
+    Chat(ChatArguments),
+}
+
+/// Runs a command of `rise-lab model`.
 ///
 /// # Errors
-/// If there is no such checkpoint, it cannot be used, or something cannot be written.
+/// If the checkpoint is missing or unusable, or a file cannot be written.
 pub fn model(command: &ModelCommand, environment: &CliEnvironment) -> Result<ExitReason, CliError> {
     match command {
         ModelCommand::Inspect(arguments) => inspect::inspect(arguments, environment),

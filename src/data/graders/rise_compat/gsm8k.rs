@@ -25,7 +25,7 @@ pub(super) fn grade(settings: RiseCompat, problem: &Problem, text: &str) -> Grad
     Grade { answer, verdict }
 }
 
-/// The attempt's answer: what is in the last box, commas deleted, as an integer.
+/// The attempt's answer: the content of the last box, commas deleted, as an integer.
 fn extract_answer(settings: RiseCompat, text: &str) -> Option<String> {
     let content = if settings.flat_braces {
         last_box(text)
@@ -43,12 +43,12 @@ fn extract_answer(settings: RiseCompat, text: &str) -> Option<String> {
     }
 }
 
-/// What is in the last `boxed{…}` that holds at least one character and ends at the first `}`.
+/// The content of the last `boxed{…}` that holds at least one character and ends at the first `}`.
 fn last_box(text: &str) -> Option<&str> {
     let (mut last, mut rest) = (None, text);
     while let Some((_, after)) = rest.split_once("boxed{") {
         match after.find('}') {
-            // Without a character in it there is no match here; the search goes on behind its name.
+            // Without a character in it there is no match here; the search continues behind its name.
             Some(0) => rest = after,
             Some(end) => {
                 last = Some(&after[..end]);
@@ -70,17 +70,20 @@ fn answers_equal(answer: &str, gold: Option<f64>) -> bool {
 /// canonical answer where the solution has none.
 fn gold_answer(settings: RiseCompat, problem: &Problem) -> Option<f64> {
     let solution = problem.solution.as_deref().unwrap_or_default();
-    let read = |solution: &str| {
-        if settings.gold_comma {
-            answer_after_marker(solution)
-        } else {
-            answer_after_marker(&without_commas(solution))
-        }
+    let comma_answer = comma_answer(problem);
+    let mut solution = match comma_answer {
+        Some(written) => format!("{ANSWER_MARKER} {written}"),
+        None => solution.to_owned(),
     };
-    let gold = match comma_answer(problem) {
-        Some(written) => read(&format!("{ANSWER_MARKER} {written}")),
-        None => read(solution).or_else(|| numeric_answer::canonical_number(&problem.answer)),
-    };
+    if !settings.gold_comma {
+        solution = without_commas(&solution);
+    }
+    let gold = answer_after_marker(&solution);
+    if gold.is_none() && comma_answer.is_none() {
+        return numeric_answer::canonical_number(&problem.answer)?
+            .parse()
+            .ok();
+    }
     gold?.parse().ok()
 }
 
@@ -184,9 +187,12 @@ mod tests {
         grade(settings, &problem(solution), text).verdict
     }
 
+    fn verdict_on_18(text: &str) -> GradeVerdict {
+        verdict(RiseCompat::OFFICIAL, "9*2=18\n#### 18", text)
+    }
+
     #[test]
     fn only_an_integer_in_the_last_box_counts() {
-        let verdict = |text| verdict(RiseCompat::OFFICIAL, "9*2=18\n#### 18", text);
         for text in [
             "\\boxed{18}",
             "boxed{18}",
@@ -199,7 +205,7 @@ mod tests {
             "\\boxed{18} \\boxed{19",
             "\\boxed{18\n}",
         ] {
-            assert_eq!(verdict(text), GradeVerdict::Right, "{text:?}");
+            assert_eq!(verdict_on_18(text), GradeVerdict::Right, "{text:?}");
         }
         let huge = format!("\\boxed{{{}}}", "9".repeat(400));
         for text in [
@@ -208,8 +214,12 @@ mod tests {
             "\\boxed{-18}",
             &huge,
         ] {
-            assert_eq!(verdict(text), GradeVerdict::Wrong, "{text:?}");
+            assert_eq!(verdict_on_18(text), GradeVerdict::Wrong, "{text:?}");
         }
+    }
+
+    #[test]
+    fn nothing_else_can_be_read() {
         for text in [
             "18",
             "#### 18",
@@ -226,7 +236,7 @@ mod tests {
             "\\fbox{18}",
             "\\boxed{boxed{18}}",
         ] {
-            assert_eq!(verdict(text), GradeVerdict::Unreadable, "{text:?}");
+            assert_eq!(verdict_on_18(text), GradeVerdict::Unreadable, "{text:?}");
         }
     }
 
@@ -269,44 +279,19 @@ mod tests {
             integers_only: false,
             ..official
         };
-        for (settings, solution, text, with, without) in [
-            (whole, "#### 2,125", "\\boxed{2,125}", Wrong, Right),
-            (whole, "#### 2,125", "\\boxed{2}", Right, Wrong),
-            (
-                nested,
-                "#### 18",
-                "\\boxed{18}, boxed{{18}}",
-                Unreadable,
-                Unreadable,
-            ),
-            (
-                nested,
-                "#### 18",
-                "\\boxed{18} and \\boxed{1{8",
-                Right,
-                Right,
-            ),
-            (nested, "#### 18", "\\boxed{\\boxed{18}}", Unreadable, Right),
-            (decimals, "#### 18", "\\boxed{18.0}", Unreadable, Right),
-            (decimals, "#### 2.5", "\\boxed{2.50}", Unreadable, Right),
-            (
-                decimals,
-                "#### 18",
-                "\\boxed{18 eggs}",
-                Unreadable,
-                Unreadable,
-            ),
+        for (settings, answer, text, verdicts) in [
+            (whole, "2,125", "\\boxed{2,125}", [Wrong, Right]),
+            (whole, "2,125", "\\boxed{2}", [Right, Wrong]),
+            (nested, "18", "\\boxed{18}, boxed{{18}}", [Unreadable; 2]),
+            (nested, "18", "\\boxed{18} and \\boxed{1{8", [Right; 2]),
+            (nested, "18", "\\boxed{\\boxed{18}}", [Unreadable, Right]),
+            (decimals, "18", "\\boxed{18.0}", [Unreadable, Right]),
+            (decimals, "2.5", "\\boxed{2.50}", [Unreadable, Right]),
+            (decimals, "18", "\\boxed{18 eggs}", [Unreadable; 2]),
         ] {
-            assert_eq!(
-                verdict(official, solution, text),
-                with,
-                "{solution:?} {text:?}"
-            );
-            assert_eq!(
-                verdict(settings, solution, text),
-                without,
-                "{settings:?} {text:?}"
-            );
+            let solution = format!("#### {answer}");
+            let found = [official, settings].map(|settings| verdict(settings, &solution, text));
+            assert_eq!(found, verdicts, "{settings:?} {solution:?} {text:?}");
         }
     }
 
@@ -354,17 +339,11 @@ mod tests {
             .flat_map(|&split| splits.problems(split))
             .collect();
         let graded = |settings: RiseCompat, text: &dyn Fn(&Problem) -> String| -> Vec<&str> {
-            let right = |problem: &&&Problem| {
-                GraderConfig::RiseCompat(settings)
-                    .grade(problem, &text(problem))
-                    .verdict
-                    .is_right()
-            };
-            problems
+            let grader = GraderConfig::RiseCompat(settings);
+            let right = problems
                 .iter()
-                .filter(right)
-                .map(|problem| problem.answer.as_str())
-                .collect()
+                .filter(|problem| grader.grade(problem, &text(problem)).verdict.is_right());
+            right.map(|problem| problem.answer.as_str()).collect()
         };
         let correct = |problem: &Problem| format!("\\boxed{{{}}}", problem.answer);
         let whole = RiseCompat {
@@ -381,7 +360,7 @@ mod tests {
         let two = |_: &Problem| "\\boxed{2}".to_owned();
         assert!(
             graded(RiseCompat::OFFICIAL, &two).contains(&"2125"),
-            "what stands before the comma is right"
+            "the digits before the comma are right"
         );
     }
 }

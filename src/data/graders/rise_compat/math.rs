@@ -89,7 +89,7 @@ fn normalize_spelling(text: &str) -> Result<String, PythonException> {
     Ok(slash_to_frac(if half { "\\frac{1}{2}" } else { &text }))
 }
 
-/// What stands before the unit; two units raise an exception.
+/// The text before the unit; two units raise an exception.
 fn strip_unit(text: &str) -> Result<&str, PythonException> {
     match text.split_once(UNIT_PREFIX) {
         None => Ok(text),
@@ -100,13 +100,16 @@ fn strip_unit(text: &str) -> Result<&str, PythonException> {
 
 /// `3/4` as `\frac{3}{4}`, if both are integers as Python writes them.
 fn slash_to_frac(text: &str) -> String {
-    let integer = |part: &str| python::parse_int(part).is_some_and(|integer| integer == part);
     match text.split_once('/') {
-        Some((above, below)) if integer(above) && integer(below) => {
+        Some((above, below)) if [above, below].into_iter().all(is_python_integer) => {
             format!("\\frac{{{above}}}{{{below}}}")
         }
         _ => text.to_owned(),
     }
+}
+
+fn is_python_integer(text: &str) -> bool {
+    python::parse_int(text).is_some_and(|integer| integer == text)
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! `rise-compat`: what the official RISE code makes of an attempt, bit by bit.
+//! `rise-compat`: grades exactly as the official RISE code does.
 //!
 //! For comparison with published numbers (Qu et al. 2024; the code is github.com/cmu-mind/RISE at
 //! commit 4a2806e53546f04586177b8396b59a19840c0240, `environments/`). Its faults are kept, and each
 //! is a setting that switches it off. One difference is left: where that code would stop the whole
 //! run with an error, as for an integer too large for a float, the attempt is wrong.
 //!
-//! `gsm8k.rs` and `math.rs` are the two environments; `python.rs` is what Python takes for a number.
+//! `gsm8k.rs` and `math.rs` are the two environments; `python.rs` reads numbers as Python does.
 //! No code is executed: the official one also evaluates the reference's calculator marks with
 //! Python's `eval` and throws the results away.
 
@@ -76,13 +76,12 @@ impl RiseCompat {
 
     /// The settings that are not the official code's, by name.
     pub(super) fn non_default_settings(self) -> Map<String, Value> {
-        let table = |settings: &Self| match serde_json::to_value(settings) {
-            Ok(Value::Object(table)) => table,
-            _ => unreachable!("settings are a table"),
+        let [official, own] = [Self::OFFICIAL, self]
+            .map(|settings| serde_json::to_value(settings).expect("settings are plain data"));
+        let Value::Object(own) = own else {
+            unreachable!("settings are a table");
         };
-        let official = table(&Self::OFFICIAL);
-        table(&self)
-            .into_iter()
+        own.into_iter()
             .filter(|(name, value)| official.get(name) != Some(value))
             .collect()
     }
@@ -99,21 +98,16 @@ impl RiseCompat {
         if self.environment != RiseEnvironment::Auto {
             return self.environment;
         }
-        let has = |mark: &str| {
-            problem
-                .solution
-                .as_deref()
-                .is_some_and(|solution| solution.contains(mark))
-        };
-        let number = || numeric_answer::canonical_number(&problem.answer).is_some();
-        if has(ANSWER_MARKER) || (!has("boxed") && number()) {
+        let solution = problem.solution.as_deref().unwrap_or_default();
+        let is_number = numeric_answer::canonical_number(&problem.answer).is_some();
+        if solution.contains(ANSWER_MARKER) || (!solution.contains("boxed") && is_number) {
             RiseEnvironment::Gsm8k
         } else {
             RiseEnvironment::Math
         }
     }
 
-    /// What a text without a box states after its last `####`, if that is allowed.
+    /// The answer after the last `####` of a text without a box, if that is allowed.
     fn answer_after_marker(self, text: &str) -> Option<&str> {
         let (_, after) = text
             .rsplit_once(ANSWER_MARKER)
@@ -167,7 +161,7 @@ mod tests {
         );
     }
 
-    /// What the official code itself answered; `tests/golden/README.md` says how it was asked.
+    /// The answers of the official code itself; `tests/golden/README.md` says how to get them.
     #[test]
     fn the_official_code_answers_the_same() {
         #[derive(Deserialize)]

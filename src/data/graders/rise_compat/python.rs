@@ -1,4 +1,4 @@
-//! What Python 3.11 takes for an integer: `int(text)` and the classes of characters behind it.
+//! Integers as Python 3.11 reads them: `int(text)` and the classes of characters behind it.
 //!
 //! Knows characters and digits; nothing of problems.
 
@@ -34,8 +34,7 @@ pub(super) fn is_space(c: char) -> bool {
 /// digits, and digits of any script count.
 pub(super) fn parse_int(text: &str) -> Option<String> {
     // Python skips the separators 1c to 1f in no text, although it takes them for space elsewhere.
-    let around = |c: char| c.is_whitespace();
-    let text = text.trim_matches(around);
+    let text = text.trim_matches(|c: char| c.is_whitespace());
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -80,6 +79,10 @@ mod tests {
         ] {
             assert_eq!(parse_int(text).as_deref(), Some(value), "{text:?}");
         }
+    }
+
+    #[test]
+    fn other_texts_are_no_integers() {
         for text in [
             "",
             " ",

@@ -3,8 +3,7 @@
 //! Rows are dealt out as GSM8K's: the test file gives the test split, the training file all others.
 //! A problem's id names its split's file and its line, `jsonl/train/7`, or has the row's own name.
 //! The reference solution states the answer in the form that the task's grader reads; where the
-//! user's does not, the answer is added in a line of its own. Hides how fields are found. Must not know
-//! who wrote the file.
+//! user's does not, the answer follows on a separate line.
 
 mod row_parser;
 mod settings;
@@ -15,27 +14,17 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::data::DataError;
-use crate::data::read_file::{file_sha256, read_text};
+use crate::data::fingerprint::{file_sha256, read_text};
 use crate::data::split::{SeenQuestions, SplitSizes, TaskSplits};
-use crate::data::split_assignment::{SplitLayout, assign_splits};
+use crate::data::split_assignment::assign_splits;
 use crate::domain::{Key, Problem, Split};
 
 use self::row_parser::JsonlRowParser;
 pub use self::settings::JsonlTaskConfig;
 
-use super::file_task::RowLocation;
+use super::file_task::{RowLocation, TEST_FILE_LAYOUT, TRAIN_FILE_LAYOUT, numbered_lines};
 
 const EXPECTED: &str = "a JSONL file, one object a line";
-
-/// Training rows are dealt out as GSM8K's are.
-const TRAIN_LAYOUT: SplitLayout = SplitLayout {
-    forward: &[(Split::Validation, 0), (Split::Corpus, 1)],
-    backward: Some(Split::Train),
-};
-const TEST_LAYOUT: SplitLayout = SplitLayout {
-    forward: &[(Split::Test, 0)],
-    backward: None,
-};
 
 /// JSONL files with these settings.
 pub(in crate::data) struct JsonlReader<'a>(pub(in crate::data) &'a JsonlTaskConfig);
@@ -43,20 +32,19 @@ pub(in crate::data) struct JsonlReader<'a>(pub(in crate::data) &'a JsonlTaskConf
 impl JsonlReader<'_> {
     /// Reads, checks and deals out both files.
     pub(in crate::data) fn load(&self, sizes: &SplitSizes) -> Result<TaskSplits, DataError> {
-        let setting = |(field, fault)| DataError::Setting {
-            task: "jsonl",
-            field,
-            fault,
-        };
         let mut files = JsonlFiles {
-            parser: JsonlRowParser::new(self.0).map_err(setting)?,
+            parser: JsonlRowParser::new(self.0).map_err(|(field, fault)| DataError::Setting {
+                task: "jsonl",
+                field,
+                fault,
+            })?,
             questions: SeenQuestions::new(sizes),
             ids: HashMap::new(),
         };
         let mut splits = match &self.0.train {
             Some(path) => assign_splits(
                 files.read(path, "train")?,
-                &TRAIN_LAYOUT,
+                &TRAIN_FILE_LAYOUT,
                 sizes,
                 &path.display().to_string(),
             )?,
@@ -65,7 +53,7 @@ impl JsonlReader<'_> {
         let test = files.read(&self.0.test, "test")?;
         splits.test = assign_splits(
             test,
-            &TEST_LAYOUT,
+            &TEST_FILE_LAYOUT,
             sizes,
             &self.0.test.display().to_string(),
         )?
@@ -79,22 +67,24 @@ impl JsonlReader<'_> {
             ("train", self.0.train.as_ref()),
             ("test", Some(&self.0.test)),
         ];
-        let entry = |(name, path): (&'static str, Option<&PathBuf>)| {
-            path.map(|path| Ok((name, path.clone(), file_sha256(path, EXPECTED)?)))
-        };
-        files.into_iter().filter_map(entry).collect()
+        files
+            .into_iter()
+            .filter_map(|(name, path): (&'static str, Option<&PathBuf>)| {
+                path.map(|path| Ok((name, path.clone(), file_sha256(path, EXPECTED)?)))
+            })
+            .collect()
     }
 
     fn load_test_only(&self, sizes: &SplitSizes) -> Result<TaskSplits, DataError> {
-        let asked = [Split::Corpus, Split::Train, Split::Validation].into_iter();
-        match asked
+        let requested = [Split::Corpus, Split::Train, Split::Validation].into_iter();
+        match requested
             .map(|split| (split, sizes.get(split)))
-            .find(|(_, asked)| *asked > 0)
+            .find(|(_, requested)| *requested > 0)
         {
             None => Ok(TaskSplits::default()),
-            Some((split, asked)) => Err(DataError::TooFew {
+            Some((split, requested)) => Err(DataError::TooFew {
                 split,
-                asked,
+                requested,
                 available: 0,
                 place: format!("task `{}`, which has no `train` file,", self.0.name()),
                 remedy: "name its `train` file, or ask for none",
@@ -115,24 +105,16 @@ impl JsonlFiles<'_> {
     /// All problems of one file; `name` goes into ids.
     fn read(&mut self, path: &Path, name: &str) -> Result<Vec<Problem>, DataError> {
         let text = read_text(path, EXPECTED)?;
-        let lines = text
-            .split('\n')
-            .enumerate()
-            .filter(|(_, line)| !line.trim().is_empty());
-        lines
-            .map(|(index, line)| {
-                let place = RowLocation {
-                    path,
-                    unit: "line",
-                    number: index + 1,
-                };
+        numbered_lines(path, &text)
+            .map(|(location, line)| {
                 let problem =
                     self.parser
-                        .parse_problem(&parse_object(line, place)?, place, name)?;
-                self.questions.add(&problem.question, || place.describe())?;
-                match self.ids.insert(problem.id.clone(), place.describe()) {
+                        .parse_problem(&parse_object(line, location)?, location, name)?;
+                self.questions
+                    .add(&problem.question, || location.describe())?;
+                match self.ids.insert(problem.id.clone(), location.describe()) {
                     None => Ok(problem),
-                    Some(first) => Err(place.row_error(format!(
+                    Some(first) => Err(location.row_error(format!(
                         "{} is the id of {first} too; give it another",
                         problem.id
                     ))),
@@ -143,17 +125,17 @@ impl JsonlFiles<'_> {
 }
 
 /// The object on a line.
-fn parse_object(line: &str, place: RowLocation<'_>) -> Result<Value, DataError> {
+fn parse_object(line: &str, location: RowLocation<'_>) -> Result<Value, DataError> {
     match serde_json::from_str(line) {
         Ok(row @ Value::Object(_)) => Ok(row),
-        Err(_) if line.trim_start().starts_with('[') => Err(place.row_error(
+        Err(_) if line.trim_start().starts_with('[') => Err(location.row_error(
             "a JSON array begins here; write one object a line instead, e.g. with `jq -c '.[]' file.json`",
         )),
-        Ok(_) => Err(place.row_error("the line is not a JSON object; write one object a line")),
-        Err(_) if line.trim() == "{" => Err(place.row_error(
+        Ok(_) => Err(location.row_error("the line is not a JSON object; write one object a line")),
+        Err(_) if line.trim() == "{" => Err(location.row_error(
             "an object goes on over several lines; write one object a line instead, e.g. with `jq -c . file.json`",
         )),
-        Err(error) => Err(place.json_error(&error)),
+        Err(error) => Err(location.json_error(&error)),
     }
 }
 

@@ -1,6 +1,4 @@
 //! One row of a JSONL file as a problem.
-//!
-//! Hides where a field is and how the answer is taken out of it. Must not know which file it is in.
 
 use regex::Regex;
 use serde_json::Value;
@@ -20,7 +18,7 @@ pub(super) struct JsonlRowParser<'a> {
 }
 
 impl<'a> JsonlRowParser<'a> {
-    /// A reader, or what is wrong with the pattern, as (field, complaint).
+    /// A reader, or the fault of the pattern, as field and complaint.
     pub(super) fn new(task: &'a JsonlTaskConfig) -> Result<Self, (&'static str, String)> {
         Ok(Self {
             task,
@@ -32,23 +30,24 @@ impl<'a> JsonlRowParser<'a> {
     pub(super) fn parse_problem(
         &self,
         row: &Value,
-        place: RowLocation<'_>,
+        location: RowLocation<'_>,
         file: &str,
     ) -> Result<Problem, DataError> {
-        let question = required_text(row, &self.task.question, place)?
+        let question = required_text(row, &self.task.question, location)?
             .trim()
             .to_owned();
-        let answer = self.extract_answer(&required_text(row, &self.task.answer, place)?, place)?;
+        let answer =
+            self.extract_answer(&required_text(row, &self.task.answer, location)?, location)?;
         let solution = self
             .task
             .solution
             .as_ref()
-            .map(|field| required_text(row, field, place))
+            .map(|field| required_text(row, field, location))
             .transpose()?;
         let solution = solution.map(|solution| self.solution_with_answer(&solution, &answer));
         let name = match &self.task.id {
-            Some(field) => required_text(row, field, place)?.trim().to_owned(),
-            None => format!("{file}/{}", place.number),
+            Some(field) => required_text(row, field, location)?.trim().to_owned(),
+            None => format!("{file}/{}", location.number),
         };
         Ok(Problem {
             id: format!("{}/{name}", self.task.name()),
@@ -59,20 +58,16 @@ impl<'a> JsonlRowParser<'a> {
     }
 
     /// The answer that a field's text holds.
-    fn extract_answer(&self, whole: &str, place: RowLocation<'_>) -> Result<String, DataError> {
+    fn extract_answer(&self, whole: &str, location: RowLocation<'_>) -> Result<String, DataError> {
         let field = &self.task.answer;
         let found = match &self.pattern {
             None => whole,
-            Some(pattern) => {
-                let last = pattern.captures_iter(whole).last();
-                let group = last.ok_or_else(|| {
-                    place.row_error(format!(
-                        "`{field}` is {}, where the pattern `{pattern}` matches nothing; mend the pattern or the row",
-                        truncate(whole)
-                    ))
-                })?;
-                group.get(1).map(|found| found.as_str()).unwrap_or_default()
-            }
+            Some(pattern) => last_match(pattern, whole).ok_or_else(|| {
+                location.row_error(format!(
+                    "`{field}` is {}, where the pattern `{pattern}` matches nothing; mend the pattern or the row",
+                    truncate(whole)
+                ))
+            })?,
         };
         let found = found.trim();
         let unreadable = |what: &str| {
@@ -81,7 +76,7 @@ impl<'a> JsonlRowParser<'a> {
             } else {
                 ""
             };
-            place.row_error(format!(
+            location.row_error(format!(
                 "the answer {} in `{field}` {what}; mend it{remedy}, or take the row out",
                 truncate(found)
             ))
@@ -106,27 +101,33 @@ impl<'a> JsonlRowParser<'a> {
         let solution = solution.trim_end();
         match self.task.grader {
             GraderConfig::Numeric => match extract_answer(solution) {
-                Some(said) if said == answer => solution.to_owned(),
+                Some(stated) if stated == answer => solution.to_owned(),
                 _ => format!("{solution}\n{ANSWER_MARKER} {answer}"),
             },
             GraderConfig::BoxedLatex | GraderConfig::RiseCompat(_) => match last_boxed(solution) {
-                Some(said) if said.trim() == answer => solution.to_owned(),
+                Some(stated) if stated.trim() == answer => solution.to_owned(),
                 _ => format!("{solution}\n\\boxed{{{answer}}}"),
             },
         }
     }
 }
 
+/// The first group of a pattern's last match.
+fn last_match<'t>(pattern: &Regex, text: &'t str) -> Option<&'t str> {
+    let group = pattern.captures_iter(text).last()?;
+    Some(group.get(1).map_or("", |found| found.as_str()))
+}
+
 /// The text of a field that a row must have; a number is its own text.
-fn required_text(row: &Value, field: &str, place: RowLocation<'_>) -> Result<String, DataError> {
+fn required_text(row: &Value, field: &str, location: RowLocation<'_>) -> Result<String, DataError> {
     match lookup_field(row, field) {
-        Some(Value::String(text)) => place.required_text(field, Some(text.clone())),
+        Some(Value::String(text)) => location.required_text(field, Some(text.clone())),
         Some(Value::Number(number)) => Ok(number.to_string()),
-        None | Some(Value::Null) => Err(place.row_error(format!(
+        None | Some(Value::Null) => Err(location.row_error(format!(
             "the row has no `{field}` (it has {}); name another field, fill it in, or take the row out",
             field_names(row)
         ))),
-        Some(_) => Err(place.row_error(format!("`{field}` is neither a text nor a number; name another field"))),
+        Some(_) => Err(location.row_error(format!("`{field}` is neither a text nor a number; name another field"))),
     }
 }
 

@@ -1,6 +1,4 @@
-//! Settings of a task in the user's own JSONL files: which files, and which fields mean what.
-//!
-//! Hides how the settings are checked. Must not know how a file is read.
+//! Settings of a task in the user's own JSONL files: the files, and the meaning of fields.
 
 use std::path::{Path, PathBuf};
 
@@ -36,13 +34,13 @@ pub struct JsonlTaskConfig {
     /// How answers are read: `numeric` or `boxed-latex`.
     #[serde(default)]
     pub grader: GraderConfig,
-    /// What the task is called in ids and reports; `jsonl` if it has no name of its own.
+    /// Its name in ids and reports; `jsonl` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 
 impl JsonlTaskConfig {
-    /// What is wrong with these settings, if anything, as (field, complaint).
+    /// The first fault of these settings, as field and complaint.
     #[must_use]
     pub fn first_error(&self) -> Option<(&'static str, String)> {
         let empty = |text: &str| text.trim().is_empty();
@@ -77,8 +75,11 @@ impl JsonlTaskConfig {
 
     fn name_error(&self) -> Option<(&'static str, String)> {
         let name = self.name.as_ref()?;
-        let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-        let fault = if name.is_empty() || !name.chars().all(plain) {
+        let fault = if name.is_empty()
+            || !name
+                .chars()
+                .all(|c: char| c.is_alphanumeric() || "-_.".contains(c))
+        {
             "use letters, digits, `-`, `_` and `.`"
         } else if RESERVED_NAMES.contains(&name.as_str()) || name.starts_with(GENERATED_PREFIX) {
             "is the name of another task"
@@ -96,14 +97,14 @@ impl JsonlTaskConfig {
         })
     }
 
-    /// The pattern, if there is one, or what is wrong with it.
+    /// The pattern, if there is one, or its fault.
     pub(super) fn answer_regex(&self) -> Result<Option<Regex>, (&'static str, String)> {
         let Some(pattern) = &self.pattern else {
             return Ok(None);
         };
         let fault = |what: String| ("pattern", format!("= {pattern:?}: {what}"));
         let regex = Regex::new(pattern).map_err(|error| {
-            // The message shows the pattern on several lines; its last line says what is wrong.
+            // The message shows the pattern on several lines; its last line has the cause.
             let text = error.to_string();
             let what = text.lines().last().unwrap_or_default();
             fault(format!(
@@ -128,16 +129,19 @@ impl JsonlTaskConfig {
         self.name.as_deref().unwrap_or("jsonl")
     }
 
-    /// The same without the folders of its files, which are not part of what it is.
+    /// The same without the folders of its files, which are not part of its identity.
     #[must_use]
     pub fn without_path(&self) -> Self {
-        let file = |path: &Path| path.file_name().map(PathBuf::from).unwrap_or_default();
         Self {
-            train: self.train.as_deref().map(file),
-            test: file(&self.test),
+            train: self.train.as_deref().map(file_name),
+            test: file_name(&self.test),
             ..self.clone()
         }
     }
+}
+
+fn file_name(path: &Path) -> PathBuf {
+    path.file_name().map(PathBuf::from).unwrap_or_default()
 }
 
 /// The names of other tasks that are read from files.

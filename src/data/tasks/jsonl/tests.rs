@@ -29,12 +29,12 @@ fn load_both(train: &str, test: &str, more: &str) -> Result<TaskSplits, String> 
         test: 1,
         ..SplitSizes::empty(0)
     };
-    let shown = |error: DataError| {
+    let message = |error: DataError| {
         error
             .to_string()
             .replace(&format!("{}/", folder.path().display()), "")
     };
-    task.load(&sizes).map_err(shown)
+    task.load(&sizes).map_err(message)
 }
 
 fn fault(row: &str, more: &str) -> String {

@@ -1,17 +1,15 @@
 //! The folder `MATH`: which files it holds, in an order that no file system decides.
-//!
-//! Hides the layout and what may be wrong with it. Must not know what a file says.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::data::DataError;
-use crate::data::read_file::file_sha256;
+use crate::data::fingerprint::file_sha256;
 use crate::domain::Key;
 
 use super::settings::MathSubject;
 
-/// What `path` must be.
+/// The meaning of `path`, for errors.
 pub(super) const EXPECTED: &str = "the folder MATH, which holds `train` and `test`";
 
 /// The two halves as MATH ships them, and the names of their folders.
@@ -61,7 +59,7 @@ pub(super) struct MathListing {
     pub(super) others: Vec<String>,
 }
 
-/// Looks at what is there.
+/// Lists the files that are there.
 pub(super) fn list_files(root: &Path, subjects: &[MathSubject]) -> Result<MathListing, DataError> {
     check_layout(root)?;
     let mut listing = MathListing::default();
@@ -81,21 +79,19 @@ fn list_subject(
     subject: MathSubject,
     listing: &mut MathListing,
 ) -> Result<(), DataError> {
-    let folder = root.join(half.folder()).join(subject.folder());
+    let part = format!("{}/{}", half.folder(), subject.folder());
+    let folder = root.join(&part);
     let unreadable = |source| DataError::Read {
         path: folder.clone(),
         expected: EXPECTED,
         source,
     };
     if !folder.is_dir() {
-        let fault = format!(
-            "the folder {}/{} is missing; fetch MATH again, or name the subjects that are there in `subjects`",
-            half.folder(),
-            subject.folder()
-        );
         return Err(DataError::Layout {
             path: root.to_owned(),
-            fault,
+            fault: format!(
+                "the folder {part} is missing; fetch MATH again, or name the subjects that are there in `subjects`"
+            ),
         });
     }
     for entry in fs::read_dir(&folder).map_err(unreadable)? {
@@ -104,20 +100,23 @@ fn list_subject(
             .file_name()
             .to_string_lossy()
             .into_owned();
-        let stem = name.strip_suffix(".json").unwrap_or_default();
-        match stem.parse::<u32>() {
-            // `07.json` is not the file of problem 7.
-            Ok(number) if number.to_string() == stem => listing.entries.push(MathEntry {
+        match problem_number(&name) {
+            Some(number) => listing.entries.push(MathEntry {
                 half,
                 subject,
                 number,
             }),
-            _ => listing
-                .others
-                .push(format!("{}/{}/{name}", half.folder(), subject.folder())),
+            None => listing.others.push(format!("{part}/{name}")),
         }
     }
     Ok(())
+}
+
+/// The number in the name of a problem's file; `07.json` is not the file of problem 7.
+fn problem_number(name: &str) -> Option<u32> {
+    let stem = name.strip_suffix(".json")?;
+    let number: u32 = stem.parse().ok()?;
+    (number.to_string() == stem).then_some(number)
 }
 
 /// Refuses a folder that is not `MATH`, and looks for the one that was meant.
@@ -135,25 +134,19 @@ fn check_layout(root: &Path) -> Result<(), DataError> {
         .map(MathHalf::folder)
         .filter(|name| !root.join(name).is_dir())
         .collect();
-    let above = |path: &Path| path.parent().map(Path::to_owned);
-    let near = [
-        Some(root.join("MATH")),
-        above(root),
-        above(root).as_deref().and_then(above),
-    ];
-    let meant: Option<PathBuf> = near
-        .into_iter()
-        .flatten()
-        .find(|place| is_math_folder(place));
-    let what = match meant {
-        Some(place) if place.as_os_str().is_empty() => {
+    let above = root.ancestors().skip(1).take(2).map(Path::to_owned);
+    let meant: Option<PathBuf> = std::iter::once(root.join("MATH"))
+        .chain(above)
+        .find(|folder| is_math_folder(folder));
+    let advice = match meant {
+        Some(folder) if folder.as_os_str().is_empty() => {
             "did you mean the folder above it?".to_owned()
         }
-        Some(place) => format!("did you mean {}?", place.display()),
+        Some(folder) => format!("did you mean {}?", folder.display()),
         None => format!("`path` must be {EXPECTED}"),
     };
     let fault = format!(
-        "there is no folder `{}` in it; {what}",
+        "there is no folder `{}` in it; {advice}",
         missing.join("` and no folder `")
     );
     Err(DataError::Layout {
@@ -169,7 +162,7 @@ fn is_math_folder(root: &Path) -> bool {
         .all(|half| root.join(half.folder()).is_dir())
 }
 
-/// The SHA-256 of what `sha256sum` says of all files, in order of their names: one line each, the
+/// The SHA-256 of the lines that `sha256sum` prints for all files, in order of their names: the
 /// file's SHA-256, two spaces and its name.
 pub(super) fn digest(root: &Path, listing: &MathListing) -> Result<Key, DataError> {
     let mut names: Vec<String> = listing.entries.iter().map(|entry| entry.name()).collect();

@@ -6,11 +6,10 @@
 //! { "problem": "What is $1+1$?", "level": "Level 1", "type": "Algebra", "solution": "It is $\\boxed{2}$." }
 //! ```
 //!
-//! The answer is what stands in the last box of the solution, braces balanced. A problem's id names
+//! The answer is the content of the solution's last box, braces balanced. A problem's id names
 //! its file, e.g. `math/test/algebra/7.json`. The test split is MATH-500, the 1,000 of the official
 //! RISE code, or all of `test`; all other splits come from `train`, or from everything that is not
-//! tested on. Among these, a question that was met before is left out; `rise-lab data` lists it. Hides
-//! layout and lists of names. Must not know how answers are compared.
+//! tested on. Among these, a question that was met before is left out; `rise-lab data` lists it.
 
 mod folder;
 mod settings;
@@ -21,27 +20,17 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::data::DataError;
+use crate::data::fingerprint::read_text;
 use crate::data::graders::last_boxed;
-use crate::data::read_file::read_text;
 use crate::data::split::{SplitSizes, TaskSplits, question_identity};
-use crate::data::split_assignment::{SplitLayout, assign_splits};
-use crate::domain::{Key, Problem, Split};
+use crate::data::split_assignment::assign_splits;
+use crate::domain::{Key, Problem};
 
 use self::folder::{EXPECTED, MathEntry, MathHalf, MathListing, digest, list_files};
 pub use self::settings::{MathSubject, MathTaskConfig, MathTestSet, MathTrainSet};
 
 use super::PartCount;
-use super::file_task::RowLocation;
-
-/// Training problems are dealt out as GSM8K's are.
-const TRAIN_LAYOUT: SplitLayout = SplitLayout {
-    forward: &[(Split::Validation, 0), (Split::Corpus, 1)],
-    backward: Some(Split::Train),
-};
-const TEST_LAYOUT: SplitLayout = SplitLayout {
-    forward: &[(Split::Test, 0)],
-    backward: None,
-};
+use super::file_task::{RowLocation, TEST_FILE_LAYOUT, TRAIN_FILE_LAYOUT};
 
 #[derive(Deserialize)]
 struct MathRow {
@@ -54,24 +43,34 @@ struct MathRow {
 pub(in crate::data) struct MathReader<'a>(pub(in crate::data) &'a MathTaskConfig);
 
 impl MathReader<'_> {
-    /// Reads the files behind the splits that are asked for, and deals them out.
+    /// Reads the files behind the splits in use, and deals them out.
     pub(in crate::data) fn load(&self, sizes: &SplitSizes) -> Result<TaskSplits, DataError> {
         let (train, test) = self.select_entries(&self.listing()?)?;
-        let place = |what: &str| format!("{} ({what})", self.0.path.display());
+        let location = |what: &str| format!("{} ({what})", self.0.path.display());
         let mut splits = TaskSplits::default();
         if sizes.corpus + sizes.train + sizes.validation > 0 {
             let (train, _) = without_repeats(self.read_problems(&train)?);
-            splits = assign_splits(train, &TRAIN_LAYOUT, sizes, &place("training problems"))?;
+            splits = assign_splits(
+                train,
+                &TRAIN_FILE_LAYOUT,
+                sizes,
+                &location("training problems"),
+            )?;
         }
         if sizes.test > 0 {
             let test = self.read_problems(&test)?;
-            splits.test =
-                assign_splits(test, &TEST_LAYOUT, sizes, &place(self.0.test.name()))?.test;
+            splits.test = assign_splits(
+                test,
+                &TEST_FILE_LAYOUT,
+                sizes,
+                &location(self.0.test.name()),
+            )?
+            .test;
         }
         Ok(splits)
     }
 
-    /// The folder's name and the SHA-256 of what `sha256sum` says of its files.
+    /// The folder's name and the SHA-256 of the lines that `sha256sum` prints for its files.
     pub(in crate::data) fn files(&self) -> Result<Vec<(&'static str, PathBuf, Key)>, DataError> {
         let key = digest(&self.0.path, &self.listing()?)?;
         Ok(vec![("MATH", self.0.path.clone(), key)])
@@ -80,30 +79,35 @@ impl MathReader<'_> {
     /// The number of files in each subject of each half.
     pub(in crate::data) fn part_counts(&self) -> Result<Vec<PartCount>, DataError> {
         let listing = self.listing()?;
-        let of = |half: MathHalf, subject: MathSubject| {
-            let here = |entry: &&MathEntry| (entry.half, entry.subject) == (half, subject);
+        let subjects = self.0.selected_subjects();
+        let parts = MathHalf::ALL
+            .into_iter()
+            .flat_map(|half| subjects.iter().map(move |&subject| (half, subject)));
+        let counts = parts.map(|(half, subject)| {
             let (train, test) = subject.official_counts();
+            let entries = listing.entries.iter();
             PartCount {
                 part: format!("{}/{}", half.folder(), subject.folder()),
-                found: listing.entries.iter().filter(here).count(),
+                found: entries
+                    .filter(|entry| (entry.half, entry.subject) == (half, subject))
+                    .count(),
                 official: if half == MathHalf::Train { train } else { test },
             }
-        };
-        let subjects = self.0.selected_subjects();
-        Ok(MathHalf::ALL
-            .iter()
-            .flat_map(|&half| subjects.iter().map(move |&subject| of(half, subject)))
-            .collect())
+        });
+        Ok(counts.collect())
     }
 
-    /// What a person should know of the folder: files that are passed over, and questions that are
-    /// asked again.
+    /// Notes on the folder for people: files that nobody reads, and repeated questions.
     pub(in crate::data) fn notes(&self) -> Result<Vec<String>, DataError> {
         let listing = self.listing()?;
         let (train, _) = self.select_entries(&listing)?;
         let (_, mut notes) = without_repeats(self.read_problems(&train)?);
-        let other = |name| format!("{name} is passed over, since it is not called <number>.json");
-        notes.extend(listing.others.into_iter().map(other));
+        notes.extend(
+            listing
+                .others
+                .into_iter()
+                .map(|name| format!("{name} is passed over, since it is not called <number>.json")),
+        );
         Ok(notes)
     }
 
@@ -118,12 +122,16 @@ impl MathReader<'_> {
     ) -> Result<(Vec<MathEntry>, Vec<MathEntry>), DataError> {
         let test = self.test_entries(listing)?;
         let is_tested: BTreeSet<MathEntry> = test.iter().copied().collect();
-        let trained = |entry: &&MathEntry| match self.0.train {
-            MathTrainSet::Official => entry.half == MathHalf::Train,
-            MathTrainSet::Rest => !is_tested.contains(entry),
-        };
         Ok((
-            listing.entries.iter().filter(trained).copied().collect(),
+            listing
+                .entries
+                .iter()
+                .filter(|entry: &&MathEntry| match self.0.train {
+                    MathTrainSet::Official => entry.half == MathHalf::Train,
+                    MathTrainSet::Rest => !is_tested.contains(entry),
+                })
+                .copied()
+                .collect(),
             test,
         ))
     }
@@ -178,14 +186,14 @@ impl MathReader<'_> {
         let name = entry.name();
         let path = self.0.path.join(&name);
         let text = read_text(&path, EXPECTED)?;
-        let place = |line| RowLocation {
+        let location = |line| RowLocation {
             path: &path,
             unit: "line",
             number: line,
         };
-        let row: MathRow =
-            serde_json::from_str(&text).map_err(|error| place(error.line()).json_error(&error))?;
-        let place = place(1);
+        let row: MathRow = serde_json::from_str(&text)
+            .map_err(|error| location(error.line()).json_error(&error))?;
+        let location = location(1);
         // Two training problems of the original have the level `Level ?`.
         let level = row
             .level
@@ -194,13 +202,13 @@ impl MathReader<'_> {
         if !self.0.levels.is_empty() && level.is_none_or(|level| !self.0.levels.contains(&level)) {
             return Ok(None);
         }
-        let question = place
+        let question = location
             .required_text("problem", row.problem)?
             .trim()
             .to_owned();
-        let solution = place.required_text("solution", row.solution)?;
+        let solution = location.required_text("solution", row.solution)?;
         let answer = last_boxed(&solution).map(str::trim).filter(|answer| !answer.is_empty()).ok_or_else(|| {
-            place.row_error("`solution` has no complete `\\boxed{...}` to take the answer from; mend it, or take the file out")
+            location.row_error("`solution` has no complete `\\boxed{...}` to take the answer from; mend it, or take the file out")
         })?;
         let answer = answer.to_owned();
         Ok(Some(Problem {

@@ -1,6 +1,4 @@
 //! Settings of MATH: where its folder is, which problems are tested on, which are trained on.
-//!
-//! Hides the lists of names behind the usual test sets. Must not know how files are read.
 
 use std::path::PathBuf;
 
@@ -18,10 +16,10 @@ pub struct MathTaskConfig {
     /// Which problems make all other splits.
     #[serde(default)]
     pub train: MathTrainSet,
-    /// Only problems of these levels, 1 to 5; all where none is named.
+    /// Only problems of these levels, 1 to 5; all by default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub levels: Vec<u8>,
-    /// Only problems of these subjects; all where none is named.
+    /// Only problems of these subjects; all by default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<MathSubject>,
 }
@@ -40,7 +38,7 @@ impl MathTaskConfig {
         }
     }
 
-    /// What is wrong with these settings, if anything, as (field, complaint).
+    /// The first fault of these settings, as field and complaint.
     #[must_use]
     pub fn first_error(&self) -> Option<(&'static str, String)> {
         if self.path.as_os_str().is_empty() {
@@ -101,7 +99,7 @@ pub enum MathTrainSet {
     /// The 7,500 of the folder `train`.
     #[default]
     Official,
-    /// Every problem that is not tested on: beside MATH-500 the other 12,000.
+    /// Every problem outside the test split: with MATH-500 the other 12,000.
     Rest,
 }
 

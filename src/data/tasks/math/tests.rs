@@ -56,12 +56,12 @@ fn load(
         test,
         ..SplitSizes::empty(0)
     };
-    let shown = |error: DataError| {
+    let message = |error: DataError| {
         error
             .to_string()
             .replace(&format!("{}/", folder.path().display()), "")
     };
-    TaskConfig::Math(task.clone()).load(&sizes).map_err(shown)
+    TaskConfig::Math(task.clone()).load(&sizes).map_err(message)
 }
 
 fn ids(problems: &[Problem]) -> Vec<&str> {
@@ -128,30 +128,14 @@ fn levels_and_subjects_pick_problems() {
 #[test]
 fn the_test_sets_are_their_lists_and_the_rest_may_be_trained_on() {
     let folder = small();
-    for (number, name) in MathTestSet::Math500
-        .file_names()
-        .unwrap()
-        .into_iter()
-        .enumerate()
-    {
-        put(
-            &folder,
-            name,
-            row(
-                &format!("What is question {number}?"),
-                "Level 1",
-                "\\boxed{1}",
-            ),
-        );
+    let listed = MathTestSet::Math500.file_names().unwrap();
+    for (number, name) in listed.iter().enumerate() {
+        let question = format!("What is question {number}?");
+        put(&folder, name, row(&question, "Level 1", "\\boxed{1}"));
     }
     let task = MathTaskConfig::new(folder.path().join("MATH"));
     let splits = load(&folder, &task, 7, 500).unwrap();
-    let mut names: Vec<String> = MathTestSet::Math500
-        .file_names()
-        .unwrap()
-        .iter()
-        .map(|name| format!("math/{name}"))
-        .collect();
+    let mut names: Vec<String> = listed.iter().map(|name| format!("math/{name}")).collect();
     names.sort_unstable();
     assert_eq!(ids(&splits.test), names);
     assert!(
@@ -161,7 +145,7 @@ fn the_test_sets_are_their_lists_and_the_rest_may_be_trained_on() {
     );
     insta::assert_snapshot!(load(&folder, &task, 8, 500).unwrap_err(), @"split `train` asks for 8 problems, and MATH (training problems) (7 rows) has 7 for it; ask for fewer, here or in the other splits that it is dealt out to");
 
-    // Beside the 7 training problems there are 7 of the test folder, less those that a list names.
+    // Besides the 7 training problems there are 7 of the test folder, less those that a list names.
     let rest = MathTaskConfig {
         train: MathTrainSet::Rest,
         ..task.clone()
@@ -171,12 +155,8 @@ fn the_test_sets_are_their_lists_and_the_rest_may_be_trained_on() {
         .filter(|s| names.contains(&format!("math/test/{}/7.json", s.folder())))
         .count();
     let splits = load(&folder, &rest, 14 - listed, 500).unwrap();
-    assert!(
-        splits
-            .train
-            .iter()
-            .all(|problem| !names.contains(&problem.id))
-    );
+    let mut trained = splits.train.iter();
+    assert!(trained.all(|problem| !names.contains(&problem.id)));
     assert!(load(&folder, &rest, 15 - listed, 500).is_err());
 
     let rise = MathTaskConfig {
@@ -297,8 +277,8 @@ fn faults_name_the_file() {
 #[test]
 fn another_folder_is_refused_with_the_one_that_was_meant() {
     let folder = small();
-    let at = |place: &str| {
-        let path = folder.path().join(place);
+    let at = |location: &str| {
+        let path = folder.path().join(location);
         let task = MathTaskConfig {
             test: MathTestSet::All,
             ..MathTaskConfig::new(path)
