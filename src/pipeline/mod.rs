@@ -46,7 +46,7 @@ pub use methods::plan_run;
 pub use regrade::{EvalScorer, regrade};
 pub use resource_estimate::ResourceEstimate;
 pub use stage::StageKind;
-pub use stage_graph::{EvaluatedCheckpoint, RunStages, StageGraph};
+pub use stage_graph::{RunStages, ScoredCheckpoint, StageGraph};
 pub use stage_node::StageNode;
 pub use stage_results::{read_results, stage_metrics};
 pub use stage_spec::StageSpec;
