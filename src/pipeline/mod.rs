@@ -1,9 +1,10 @@
-//! From a run specification to stages, and from a stage to files.
+//! From a run's settings to stages, and from a stage to files.
 //!
-//! How data flows: [`plan`] writes down, for one run, the stages of its method (`methods`, one file
-//! each) and what each one reads; equal stages of different runs meet in one [`StageGraph`] because a stage's key is made of
-//! what it does and of its inputs' keys. [`execute()`] performs one stage (`stages`, one file per kind) inside a [`Workspace`]
-//! and publishes its files at once; [`results()`] reads them back for the store.
+//! [`plan_run`] writes down the stages of a run's method (`methods`, one file each). A stage is one
+//! struct in one file of `stages`, with its inputs, key, estimate, work and metrics. Equal stages of
+//! different runs meet in one [`StageGraph`], because a key is made of a stage's fields and of its
+//! inputs' keys. [`execute_stage`] performs one stage inside a [`Workspace`] and publishes its files
+//! at once; [`read_results`] reads them back for the store.
 //!
 //! Knows every module that does the work. Must not know about schedules, processes, the terminal
 //! or reports.
@@ -45,7 +46,7 @@ pub use methods::plan_run;
 pub use regrade::{EvalScorer, regrade};
 pub use resource_estimate::ResourceEstimate;
 pub use stage::StageKind;
-pub use stage_graph::{EvaluatedCheckpoint, RunStages, StageGraph};
+pub use stage_graph::{RunStages, ScoredCheckpoint, StageGraph};
 pub use stage_node::StageNode;
 pub use stage_results::{read_results, stage_metrics};
 pub use stage_spec::StageSpec;
@@ -59,10 +60,10 @@ pub use workspace::{StageArtifact, StageManifest, Workspace, WorkspaceError};
 
 use crate::config::RunSpec;
 
-/// Whether the models behind an API that a run asks can be asked from here; asks none of them.
+/// Checks the settings of a run's API models, without a request.
 ///
 /// # Errors
-/// If this program cannot encrypt where it has to, or a key is not there: the field, and what to do.
+/// If this program cannot encrypt where it has to, or a key is missing: the field and the remedy.
 pub fn check_endpoints(run: &RunSpec) -> Result<(), String> {
     run.endpoints().try_for_each(|(path, endpoint)| {
         endpoint
@@ -74,7 +75,7 @@ pub fn check_endpoints(run: &RunSpec) -> Result<(), String> {
 /// Whether a backend of this name can be used.
 ///
 /// # Errors
-/// If it does not exist or is not compiled in: what was asked for, what there is, what to do.
+/// If it does not exist or is not compiled in: its name, the known names and the remedy.
 pub fn check_backend(name: &str) -> Result<(), String> {
     crate::model::ExecutionContext::check_backend(name)
 }

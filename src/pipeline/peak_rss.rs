@@ -1,12 +1,11 @@
-//! How much memory a stage needs at its peak: the largest resident set of the process meanwhile.
+//! The peak memory of a stage: the largest resident set of the process meanwhile.
 //!
-//! Measured by the system, where it can be (Linux), and noted beside the stage's seconds: it is
-//! never part of a key or of a file that is compared. Must not know what a stage does.
+//! Linux measures it. It is never part of a key or of a compared file.
 
 #[cfg(target_os = "linux")]
 use std::fs;
 
-/// A measurement that has begun.
+/// A running measurement.
 #[derive(Debug)]
 pub struct PeakRss {
     /// Whether the system forgot the earlier peak.
@@ -14,8 +13,7 @@ pub struct PeakRss {
 }
 
 impl PeakRss {
-    /// Begins to measure: what earlier stages of this process left unused is given back, and
-    /// their peak is forgotten.
+    /// Starts to measure: frees the unused memory of earlier stages, and forgets their peak.
     pub fn start() -> Self {
         trim_allocator();
         Self {
@@ -23,14 +21,14 @@ impl PeakRss {
         }
     }
 
-    /// Bytes at the peak since then; none where the system does not tell, or would tell of
-    /// earlier stages too.
+    /// Bytes at the peak since then; none if the system does not measure, or could not forget the
+    /// peak of earlier stages.
     pub fn peak_bytes(&self) -> Option<u64> {
         if self.was_reset { read_peak() } else { None }
     }
 }
 
-/// Lets the system count anew (`proc_pid_clear_refs(5)`, since Linux 4.0); it may refuse.
+/// Resets the system's peak (`proc_pid_clear_refs(5)`, since Linux 4.0); it may refuse.
 #[cfg(target_os = "linux")]
 fn reset_peak() -> bool {
     fs::write("/proc/self/clear_refs", "5").is_ok()
@@ -61,8 +59,8 @@ fn parse_vm_hwm(status: &str) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
-/// Returns unused memory to the system. The allocator keeps all it ever had, for speed, and a
-/// small stage after a large one would be told to need as much.
+/// Returns unused memory to the system: the allocator keeps freed memory for speed, and a small
+/// stage after a large one would seem to need as much.
 #[cfg_attr(
     all(target_os = "linux", target_env = "gnu"),
     expect(

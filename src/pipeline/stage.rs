@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::data::{GraderConfig, TaskConfig};
-use crate::domain::Key;
-use crate::eval::{EvalShape, Metric};
+use crate::domain::{EvalShape, Key};
+use crate::eval::Metric;
 
 use super::context::{StageContext, StageError, StageOutput};
 use super::time_estimate::RunSizes;

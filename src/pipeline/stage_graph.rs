@@ -12,12 +12,12 @@ pub struct RunStages {
     /// Its stages in the order of the algorithm, shared ones included.
     pub stages: Vec<Key>,
     /// Its evaluated checkpoints, in the same order.
-    pub checkpoints: Vec<EvaluatedCheckpoint>,
+    pub checkpoints: Vec<ScoredCheckpoint>,
 }
 
 /// A checkpoint and the source of its scores.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EvaluatedCheckpoint {
+pub struct ScoredCheckpoint {
     /// Its name in reports, e.g. `round 2`.
     pub name: String,
     /// The stage with its weights.

@@ -220,7 +220,7 @@ pub struct ArtifactRow {
 }
 
 /// How many stages the runs of an experiment share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StageSharing {
     /// Stages of all runs: the sum over runs.
     #[serde(rename = "asked")]

@@ -9,7 +9,6 @@ use crate::cli::experiment::read_experiment;
 use crate::cli::format::plural;
 use crate::cli::output::{CliOutput, TextStyle};
 use crate::cli::table::TextTable;
-use crate::data::{KnownError, LeakedQuestion};
 use crate::pipeline::{
     BaseModelRegistry, DataReport, TaskFileReport, TaskReport, build_data_report,
 };
@@ -173,9 +172,9 @@ fn leak_section(report: &DataReport, output: CliOutput) -> String {
 mod tests {
     use super::*;
     use crate::cli::fixtures::{key_for, plain_output};
-    use crate::data::KnownErrorKind;
+    use crate::data::{KnownError, KnownErrorKind, LeakedQuestion};
     use crate::domain::Split;
-    use crate::pipeline::{KnownError, LeakedQuestion, TaskSplitReport};
+    use crate::pipeline::TaskSplitReport;
 
     fn file(name: &str, official: bool) -> TaskFileReport {
         TaskFileReport {

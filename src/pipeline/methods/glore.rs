@@ -2,7 +2,7 @@
 //! is refined.
 //!
 //! An outcome model says whether an attempt is right, a stepwise one where it first went wrong, a
-//! global refinement answers anew, and a local one from the step it is told. The verifiers are
+//! global refinement answers again, and a local one from a given step. The verifiers are
 //! fine-tuned from the base, the refinements from the generator, all on samples of the generator.
 
 use crate::domain::{CheckpointName, Key};

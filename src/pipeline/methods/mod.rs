@@ -1,8 +1,8 @@
 //! One file per method: which steps it takes, in which order, and what is evaluated.
 //!
-//! A method is a function on a [`Plan`], which turns each step into a stage; equal steps of
-//! different methods are one stage. To add a method, write its file, a variant of
-//! [`Method`] and an arm in [`plan_run`].
+//! A method is a function on a [`RunPlanner`], which turns each step into a stage; equal steps of
+//! different methods are one stage. To add a method, write its file, a variant of [`Method`] and an
+//! arm in [`plan_run`].
 
 mod boost;
 mod glore;

@@ -1,12 +1,12 @@
 //! Rejection fine-tuning (Yuan et al. 2023) and STaR (Zelikman et al. 2022).
 //!
 //! Sample, keep what is right, fine-tune the base on it at turn 1, and sample again from the result.
-//! Yuan et al. add the right samples to the references; here they are trained on alone, unless
-//! `boost.problems` takes in the references of so many problems: these boost the policy that is
-//! sampled from, and stay among what every round trains on.
+//! Yuan et al. add the right samples to the references. Here the right samples are the only data, unless
+//! `boost.problems` adds the references of that many problems: these boost the sampled policy, and
+//! every round trains on them too.
 //!
-//! One round is RFT, several are ReST-EM (Singh et al. 2024); STaR adds, for problems without a right sample, one
-//! that is shown the answer.
+//! One round is RFT, several are ReST-EM (Singh et al. 2024). STaR adds, for problems without a
+//! right sample, one with the answer as a hint.
 
 use crate::domain::Key;
 use crate::pipeline::base_models::PlanError;

@@ -1,7 +1,7 @@
 //! Self-rewarding correction (Xiong et al. 2025): one model solves, verifies its own attempt, and
 //! corrects it where it finds it wrong.
 //!
-//! First fine-tuning on samples with the verification that is due, then direct preference
+//! First fine-tuning on samples with their right verification, then direct preference
 //! optimisation on its own dialogues, right endings against wrong ones.
 
 use crate::domain::Key;

@@ -1,4 +1,4 @@
-//! Supervised fine-tuning at turn 1: what the data gives without any turns.
+//! Supervised fine-tuning at turn 1: the data without any turns.
 //!
 //! On the reference solutions, or on the attempts of RISE's own trajectories, improved ones
 //! included: the paper's rows "SFT on oracle data", with only correct data and with both.

@@ -2,7 +2,7 @@
 
 use crate::data::{PromptConfig, SelfReview};
 use crate::domain::Key;
-use crate::pipeline::stage_graph::EvaluatedCheckpoint;
+use crate::pipeline::stage_graph::ScoredCheckpoint;
 use crate::pipeline::stages::{
     EvaluateStage, GloreCheckpoints, LikelihoodStage, RankStage, RefineStage, SamplingTask,
     UnsolvedStage,
@@ -114,7 +114,7 @@ impl RunPlanner<'_> {
     /// Notes a checkpoint and the stage of its scores; it is the last one now.
     fn record_checkpoint(&mut self, name: &str, weights: &Key, evaluation: Key) {
         self.pending_evaluation = None;
-        self.run_stages.checkpoints.push(EvaluatedCheckpoint {
+        self.run_stages.checkpoints.push(ScoredCheckpoint {
             name: name.to_owned(),
             weights: weights.clone(),
             evaluation,

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::api::Endpoint;
 use crate::api::ChunkProgress;
+use crate::api::Endpoint;
 use crate::domain::{CandidateAuthor, Episode, Key, Policy, PolicyError, Problem};
 use crate::pipeline::context::{
     CHUNK_PROBLEMS, StageContext, StageError, StageOutput, WORKING_FILE,

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::api::ChunkProgress;
 use crate::api::{Endpoint, TeacherView};
 use crate::config::canonical_json;
-use crate::api::ChunkProgress;
 use crate::domain::{Episode, Key, Policy, Problem, SamplingConfig};
 use crate::pipeline::context::{CHUNK_PROBLEMS, StageContext, StageError, StageOutput};
 use crate::pipeline::stage::{Stage, StageGrading, StageKind};

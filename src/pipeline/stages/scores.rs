@@ -1,7 +1,7 @@
 //! Scores and metrics as rows for the store.
 
-use crate::domain::Episode;
-use crate::eval::{self, EvalShape, Metric};
+use crate::domain::{Episode, EvalShape};
+use crate::eval::{self, Metric};
 use crate::store::{MetricRow, ScoreRow};
 
 /// The scores of one problem by metric as rows.
