@@ -1,70 +1,70 @@
 //! rise-lab: a laboratory for studying how language models learn to correct themselves.
 //!
 //! RISE (Recursive Introspection, arXiv 2407.18219) fine-tunes a language model on its own
-//! multi-turn attempts, improved by a teacher and weighted by reward, so that a second and a third
-//! attempt become better than the first. rise-lab turns an experiment file in TOML into a sweep of
-//! such trainings, performs them with worker processes, keeps everything in a `SQLite` database,
-//! and renders tables and figures with intervals.
+//! multi-turn attempts. A teacher improves them and rewards weight them, so that the second and the
+//! third attempt become better than the first. rise-lab expands an experiment file in TOML into a
+//! sweep of such trainings, executes them with worker processes, records everything in a `SQLite`
+//! database, and renders tables and figures with intervals.
 //!
-//! # The picture
+//! # Modules
 //!
 //! ```text
-//!  level 5   cli ─────────────────────────► claims (uses spec, stats and store too)
+//!  level 5   cli ─────────────────────────► claims (also uses config, stats and store)
 //!             │                                │
 //!  level 4    ├──► sweep                     report
 //!             │      │                         │
-//!  level 3    ├──► pipeline                    │ (a handle that only reads)
+//!  level 3    ├──► pipeline                    │ (a read-only handle)
 //!             │      │    │                    │
-//!  level 2    │    spec   └──────► store ◄─────┤
+//!  level 2    │   config  └──────► store ◄─────┤
 //!             │      │               │         │
 //!  level 1    │    data ◄ rollout    │         │
 //!             │    model ◄ train     │         └──► stats
-//!             │    eval    remote    │
+//!             │    eval    api       │
 //!  level 0    └────────► domain ◄────┘
 //! ```
 //!
-//! An arrow points at what is used; every module may use [`domain`]. The full table of edges is a
-//! test, `tests/it/layers.rs`.
+//! An arrow points at the module that is used; every module may use [`domain`]. The table of all
+//! allowed edges is a test, `tests/it/layers.rs`.
 //!
-//! | module | what it is about |
+//! | module | content |
 //! |---|---|
-//! | [`domain`] | the words of the problem: problems, dialogues, episodes, seeds, keys |
-//! | [`data`] | tasks: problems, prompts, and the reading of answers |
-//! | [`model`] | the decoder, its tokenizer, sampling, checkpoints, backends |
-//! | [`remote`] | models behind an API: asking, trying again, the cache, what it cost |
-//! | [`rollout`] | the multi-turn loop, and the teacher who improves an attempt |
-//! | [`train`] | selection, weighting, the objectives and the optimizer |
-//! | [`eval`] | what each metric means, on one problem |
-//! | [`stats`] | estimates with intervals, and paired differences |
-//! | [`spec`] | what is asked for: experiment files and base models |
+//! | [`domain`] | problems, dialogues, episodes, seeds, keys, names of checkpoints and metrics |
+//! | [`data`] | tasks: problems, prompts and graders |
+//! | [`model`] | decoder, tokenizer, sampling, checkpoints, backends |
+//! | [`api`] | API models: requests, retries, cache, usage |
+//! | [`rollout`] | the multi-turn loop, and the teacher that improves an attempt |
+//! | [`train`] | selection, weighting, objectives and optimizer |
+//! | [`eval`] | metrics of one problem |
+//! | [`stats`] | estimates with intervals, and paired comparisons |
+//! | [`config`] | experiment files and base-model recipes |
 //! | [`store`] | the run database |
-//! | [`pipeline`] | RISE as stages with keys, and the execution of one stage |
-//! | [`sweep`] | an experiment's runs, and the worker processes that perform them |
+//! | [`pipeline`] | stages with keys, methods made of stages, and the execution of one stage |
+//! | [`sweep`] | the runs of an experiment, and the worker processes that execute their stages |
 //! | [`report`] | tables, figures and pages from the database |
-//! | [`claims`] | the claims in a file, and what the runs say of them |
-//! | [`cli`] | what is typed and what is answered |
+//! | [`claims`] | the claims of a file, and the verdicts of the runs on them |
+//! | [`cli`] | the commands |
 //!
-//! # How a run flows through
+//! # From an experiment file to a table cell
 //!
-//! 1. [`spec::read`] reads an experiment; [`sweep::expand_experiment`] makes a [`spec::RunSpec`] of each cell
-//!    and seed. Whatever is wrong is said here, before any work.
-//! 2. [`pipeline::plan`] writes a run of any method down as stages (RISE: `pipeline/methods/rise.rs`). A stage's key
-//!    is made of what it does and of the keys of what it reads, so equal stages of different runs
-//!    are one stage.
-//! 3. [`sweep::perform`] hands unfinished stages to worker processes; [`pipeline::execute`]
-//!    performs one and publishes its files at once. Per run these are
-//!    * *prepare* and *tokenize*: problems, and the base model's vocabulary ([`data`], [`model`]);
-//!    * *base*: a pre-trained model, shipped or trained here ([`train`]);
-//!    * in each round *collect* and *improve* ([`rollout`]), then *weigh* and *train* ([`train`]);
-//!      methods that learn from pairs have *prefer* instead, and online ones *reinforce*, which
-//!      samples and trains in turn;
-//!    * *evaluate* after each training ([`rollout`], [`eval`]).
-//! 4. The coordinator alone writes episodes, scores and curves to the [`store`]. After any
-//!    interruption the same command goes on with what is missing.
-//! 5. [`report::write_report`] reads the database and nothing else; the same content gives the same bytes.
+//! 1. `cli::commands::sweep` calls [`config::read_experiment`], which reads the TOML with spans and
+//!    rejects errors before any work.
+//! 2. [`sweep::expand_experiment`] makes a [`config::RunSpec`] of each condition and seed.
+//! 3. [`pipeline::plan_run`] writes a run as stages, by its method (RISE: `pipeline/methods/rise.rs`).
+//! 4. A stage is a struct in `pipeline/stages/`; its key hashes its fields and the keys of its inputs,
+//!    so runs share equal stages ([`pipeline::StageNode`]).
+//! 5. [`sweep::run_sweep`] gives open stages to worker processes, as soon as their inputs exist.
+//! 6. A worker calls [`pipeline::execute_stage`], which runs the struct and publishes its files: collect
+//!    and improve use [`rollout`], train uses [`train`], evaluate uses [`rollout`] and [`eval`].
+//! 7. The coordinator alone records episodes, grades, scores and curves in the [`store`].
+//! 8. [`report::write_report`] reads them into `ReportData`; [`report::Analysis`] groups runs into
+//!    conditions.
+//! 9. `report/tables/*.rs` ask it for the estimate of (condition, checkpoint, metric), which
+//!    [`stats::MeanEstimate`] computes over problems and seeds.
+//! 10. [`report::TableCell`] holds the estimate, and `report/render.rs` writes it as HTML, Markdown, LaTeX
+//!     and CSV.
 //!
-//! On the default backend the same key gives the same bytes, for any number of workers, on one
-//! instruction set.
+//! The same command resumes after any interruption. On the default backend the same key gives the
+//! same bytes, for any number of workers, on one instruction set.
 
 pub mod api;
 pub mod claims;
