@@ -194,6 +194,32 @@ pub struct LoraAdapter {
     pub up: Tensor<2>,
 }
 
+impl LoraAdapter {
+    /// Makes one projection's adapter, which changes nothing yet.
+    fn init(
+        projection: Projection,
+        rank: usize,
+        config: &ModelConfig,
+        seed: Seed,
+        device: &Device,
+    ) -> Self {
+        let (_, rows, columns) = projection.location(config);
+        let bound = (rows as f64).sqrt().recip();
+        let mut draws = seed.rng();
+        let down: Vec<f32> = (0..rows * rank)
+            .map(|_| ((2.0 * draws.uniform() - 1.0) * bound) as f32)
+            .collect();
+        let down = Tensor::from_data(TensorData::new(down, [rows, rank]), device);
+        let up = Tensor::zeros([rank, columns.len()], device);
+        Self {
+            projection,
+            columns,
+            down,
+            up,
+        }
+    }
+}
+
 /// All adapters of a decoder.
 #[derive(Clone, Debug)]
 pub struct LoraAdapters {
@@ -207,30 +233,20 @@ impl LoraAdapters {
     /// Adapters that change nothing yet: A uniform within `1 / sqrt(in)` as in PEFT, B of 0.
     #[must_use]
     pub fn init(lora: &LoraConfig, config: &ModelConfig, seed: Seed, device: &Device) -> Self {
-        let adapter = |layer: usize, projection: Projection| {
-            let (_, rows, columns) = projection.location(config);
-            let bound = (rows as f64).sqrt().recip();
-            let mut draws = seed.derive(&format!("{layer}.{}", projection.name())).rng();
-            let draw = |_| ((2.0 * draws.uniform() - 1.0) * bound) as f32;
-            let down: Vec<f32> = (0..rows * lora.rank).map(draw).collect();
-            let down = Tensor::from_data(TensorData::new(down, [rows, lora.rank]), device);
-            let up = Tensor::zeros([lora.rank, columns.len()], device);
-            LoraAdapter {
-                projection,
-                columns,
-                down,
-                up,
-            }
-        };
-        let block = |layer| {
-            lora.targets
-                .iter()
-                .map(|&projection| adapter(layer, projection))
-                .collect()
-        };
+        let blocks = (0..config.layers)
+            .map(|layer| {
+                lora.targets
+                    .iter()
+                    .map(|&projection| {
+                        let seed = seed.derive(&format!("{layer}.{}", projection.name()));
+                        LoraAdapter::init(projection, lora.rank, config, seed, device)
+                    })
+                    .collect()
+            })
+            .collect();
         Self {
             lora: lora.clone(),
-            blocks: (0..config.layers).map(block).collect(),
+            blocks,
         }
     }
 

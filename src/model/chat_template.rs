@@ -37,6 +37,15 @@ pub struct ChatError {
     reason: String,
 }
 
+impl ChatError {
+    fn new(path: &Path, reason: &dyn ToString) -> Self {
+        Self {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
 impl ChatTemplate {
     /// The template of a checkpoint's folder; none if it has none.
     ///
@@ -53,26 +62,24 @@ impl ChatTemplate {
     pub fn read_with(folder: &Path, given: Option<&Path>) -> Result<Option<Self>, ChatError> {
         let config = folder.join(TOKENIZER_CONFIG_FILE);
         let file = given.map_or_else(|| folder.join(TEMPLATE_FILE), Path::to_owned);
-        let fail = |path: &Path, reason: &dyn ToString| ChatError {
-            path: path.to_owned(),
-            reason: reason.to_string(),
-        };
         let json: Value = match fs::read_to_string(&config) {
-            Ok(text) => serde_json::from_str(&text).map_err(|error| fail(&config, &error))?,
+            Ok(text) => {
+                serde_json::from_str(&text).map_err(|error| ChatError::new(&config, &error))?
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Value::Null,
-            Err(error) => return Err(fail(&config, &error)),
+            Err(error) => return Err(ChatError::new(&config, &error)),
         };
         let (path, source) = match fs::read_to_string(&file) {
             Ok(text) => (file, Some(text)),
-            Err(error) if given.is_some() => return Err(fail(&file, &error)),
+            Err(error) if given.is_some() => return Err(ChatError::new(&file, &error)),
             Err(_) => (config, template_source(&json["chat_template"])),
         };
         let Some(source) = source else {
             return Ok(None);
         };
         let special = special_tokens(&json);
-        let environment =
-            jinja_environment(source).map_err(|error| fail(&path, &error_text(&error)))?;
+        let environment = jinja_environment(source)
+            .map_err(|error| ChatError::new(&path, &error_text(&error)))?;
         Ok(Some(Self {
             path,
             environment,
@@ -99,14 +106,13 @@ impl ChatTemplate {
     #[must_use]
     pub fn supports_system(&self) -> bool {
         const SAID: &str = "What the system says.";
-        let said = |role: &str, content: &str| {
+        let messages = [("system", SAID), ("user", "A question?")].map(|(role, content)| {
             Jinja::from_pairs([
                 ("role", Jinja::from(role)),
                 ("content", Jinja::from(content)),
             ])
-        };
-        let messages = Jinja::from(vec![said("system", SAID), said("user", "A question?")]);
-        self.render_messages(messages, true)
+        });
+        self.render_messages(Jinja::from(messages.to_vec()), true)
             .is_ok_and(|text| text.contains(SAID))
     }
 
@@ -220,7 +226,6 @@ fn to_json(value: &Jinja, options: Kwargs) -> Result<String, Error> {
 }
 
 fn dump_json(value: &Jinja, indent: Option<usize>, depth: usize) -> Result<String, Error> {
-    let inner = |value: &Jinja| dump_json(value, indent, depth + 1);
     Ok(match value.kind() {
         ValueKind::None => "null".to_owned(),
         ValueKind::Bool | ValueKind::Number => value.to_string(),
@@ -228,21 +233,17 @@ fn dump_json(value: &Jinja, indent: Option<usize>, depth: usize) -> Result<Strin
         ValueKind::Seq => {
             let items = value
                 .try_iter()?
-                .map(|item| inner(&item))
+                .map(|item| dump_json(&item, indent, depth + 1))
                 .collect::<Result<_, _>>()?;
             join_items(['[', ']'], items, indent, depth)
         }
         ValueKind::Map => {
-            let field = |name: Jinja| {
-                let value = inner(&value.get_item(&name)?)?;
+            let fields = value.try_iter()?.map(|name| {
+                let value = dump_json(&value.get_item(&name)?, indent, depth + 1)?;
                 Ok(format!("{}: {value}", Value::String(name.to_string())))
-            };
-            join_items(
-                ['{', '}'],
-                value.try_iter()?.map(field).collect::<Result<_, Error>>()?,
-                indent,
-                depth,
-            )
+            });
+            let fields = fields.collect::<Result<_, Error>>()?;
+            join_items(['{', '}'], fields, indent, depth)
         }
         kind => {
             return Err(Error::new(
@@ -262,15 +263,21 @@ fn join_items(
     if parts.is_empty() {
         return format!("{open}{close}");
     }
-    let line = |depth: usize| {
-        indent.map_or_else(String::new, |by| format!("\n{}", " ".repeat(by * depth)))
-    };
     let comma = if indent.is_some() { "," } else { ", " };
     let parts: Vec<String> = parts
         .into_iter()
-        .map(|part| format!("{}{part}", line(depth + 1)))
+        .map(|part| format!("{}{part}", line_break(indent, depth + 1)))
         .collect();
-    format!("{open}{}{}{close}", parts.join(comma), line(depth))
+    format!(
+        "{open}{}{}{close}",
+        parts.join(comma),
+        line_break(indent, depth)
+    )
+}
+
+/// Begins a line at this depth; gives nothing where all stands on one line.
+fn line_break(indent: Option<usize>, depth: usize) -> String {
+    indent.map_or_else(String::new, |by| format!("\n{}", " ".repeat(by * depth)))
 }
 
 /// The error with its cause, on one line.

@@ -60,32 +60,36 @@ pub struct RaggedBatch {
     pub lengths: Arc<[usize]>,
 }
 
+/// Works out what all blocks of these sizes share, rotary tables included.
+fn block_shape(config: &ModelConfig) -> BlockShape {
+    let heads = AttentionHeads {
+        query_heads: config.heads,
+        kv_heads: config.kv_heads,
+        head_size: config.head_size(),
+    };
+    let rotary = RotaryTables::with_scaling(
+        config.positions,
+        heads.head_size,
+        config.rope_theta,
+        |radian: f64| match &config.rope_scaling {
+            Some(scaling) => scaling.scale_frequency(radian.recip()).recip(),
+            None => radian,
+        },
+    );
+    BlockShape {
+        heads,
+        width: config.width,
+        hidden: config.hidden,
+        epsilon: config.norm_epsilon as f32,
+        rotary,
+    }
+}
+
 impl Decoder {
     /// A decoder with these weights, which must fit the configuration.
     #[must_use]
     pub fn new(config: ModelConfig, weights: Weights, context: &ExecutionContext) -> Self {
-        let heads = AttentionHeads {
-            query_heads: config.heads,
-            kv_heads: config.kv_heads,
-            head_size: config.head_size(),
-        };
-        let slowed = |radian: f64| match &config.rope_scaling {
-            Some(scaling) => scaling.scale_frequency(radian.recip()).recip(),
-            None => radian,
-        };
-        let rotary = RotaryTables::with_scaling(
-            config.positions,
-            heads.head_size,
-            config.rope_theta,
-            slowed,
-        );
-        let shape = Arc::new(BlockShape {
-            heads,
-            width: config.width,
-            hidden: config.hidden,
-            epsilon: config.norm_epsilon as f32,
-            rotary,
-        });
+        let shape = Arc::new(block_shape(&config));
         let engine =
             context
                 .engine

@@ -87,19 +87,13 @@ pub fn generate_streaming(
         return portable::generate(decoder, prompts, sampling, stops, heard);
     }
     let threads = decoder.threads.count();
-    let rows: usize = prompts.iter().map(|prompt| prompt.seeds.len()).sum();
-    let small = decoder.weights().parameter_count() <= SMALL_MODEL_PARAMETERS;
     let work = CpuGeneration {
         decoder,
         prompts,
         sampling,
         stop_tokens: stops,
         on_token: heard,
-        max_rows: rows.div_ceil(threads).min(if small {
-            MAX_ROWS_OF_SMALL_MODEL
-        } else {
-            MAX_ROWS
-        }),
+        max_rows: max_rows_per_thread(decoder, prompts),
         queue: Mutex::new(
             (0..prompts.len())
                 .filter(|&i| !prompts[i].seeds.is_empty())
@@ -120,6 +114,17 @@ pub fn generate_streaming(
     work.samples
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Shares the rows evenly among the threads, up to what a step takes well.
+fn max_rows_per_thread(decoder: &Decoder, prompts: &[GenerationPrompt]) -> usize {
+    let rows: usize = prompts.iter().map(|prompt| prompt.seeds.len()).sum();
+    let small = decoder.weights().parameter_count() <= SMALL_MODEL_PARAMETERS;
+    rows.div_ceil(decoder.threads.count()).min(if small {
+        MAX_ROWS_OF_SMALL_MODEL
+    } else {
+        MAX_ROWS
+    })
 }
 
 impl CpuGeneration<'_> {
@@ -170,6 +175,28 @@ impl CpuGeneration<'_> {
             .iter()
             .map(|&prompt| self.cached_prefix(prompt))
             .collect();
+        let mut logits = self
+            .forward(session, rows, entering, &mut states)
+            .chunks_exact(self.decoder.vocabulary_size());
+        for (row, logits) in rows.iter_mut().zip(logits.by_ref()) {
+            let token = sampler.sample(logits, self.sampling, row.seed, row.tokens.len());
+            (self.on_token)(row.prompt, token);
+            row.tokens.push(token);
+        }
+        for ((&prompt, state), logits) in entering.iter().zip(states).zip(logits) {
+            self.begin_samples(prompt, &state, logits, sampler, rows);
+        }
+    }
+
+    /// Computes the logits behind every running row's last token and every entering prompt's, one
+    /// after the other.
+    fn forward<'s>(
+        &self,
+        session: &'s mut DecodeSession<'_>,
+        rows: &mut [SampleState],
+        entering: &[usize],
+        states: &mut [KvCache],
+    ) -> &'s [f32] {
         let lasts: Vec<[u32; 1]> = rows
             .iter()
             .map(|row| [row.tokens[row.tokens.len() - 1]])
@@ -178,42 +205,38 @@ impl CpuGeneration<'_> {
         news.extend(
             entering
                 .iter()
-                .zip(&states)
+                .zip(&*states)
                 .map(|(&p, state)| &self.prompts[p].tokens[state.token_count()..]),
         );
         let mut all: Vec<&mut KvCache> = rows
             .iter_mut()
             .map(|row| &mut row.cache)
-            .chain(&mut states)
+            .chain(states)
             .collect();
-        let mut logits = session
-            .forward_cached(&news, &mut all)
-            .chunks_exact(self.decoder.vocabulary_size());
-        for (row, logits) in rows.iter_mut().zip(logits.by_ref()) {
-            let token = sampler.sample(logits, self.sampling, row.seed, row.tokens.len());
-            (self.on_token)(row.prompt, token);
-            row.tokens.push(token);
-        }
-        for ((&prompt, state), logits) in entering.iter().zip(states).zip(logits) {
-            rows.extend(
-                self.prompts[prompt]
-                    .seeds
-                    .iter()
-                    .enumerate()
-                    .map(|(sample, &seed)| {
-                        let mut written = Vec::with_capacity(self.sampling.max_tokens);
-                        let token = sampler.sample(logits, self.sampling, seed, 0);
-                        (self.on_token)(prompt, token);
-                        written.push(token);
-                        SampleState {
-                            prompt,
-                            sample,
-                            seed,
-                            cache: state.clone(),
-                            tokens: written,
-                        }
-                    }),
-            );
+        session.forward_cached(&news, &mut all)
+    }
+
+    /// Draws the first token of each of a prompt's samples, which become rows.
+    fn begin_samples(
+        &self,
+        prompt: usize,
+        state: &KvCache,
+        logits: &[f32],
+        sampler: &mut Sampler,
+        rows: &mut Vec<SampleState>,
+    ) {
+        for (sample, &seed) in self.prompts[prompt].seeds.iter().enumerate() {
+            let mut written = Vec::with_capacity(self.sampling.max_tokens);
+            let token = sampler.sample(logits, self.sampling, seed, 0);
+            (self.on_token)(prompt, token);
+            written.push(token);
+            rows.push(SampleState {
+                prompt,
+                sample,
+                seed,
+                cache: state.clone(),
+                tokens: written,
+            });
         }
     }
 

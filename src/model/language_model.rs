@@ -31,27 +31,14 @@ impl LanguageModel {
         sampling: &SamplingConfig,
         hear: &(dyn Fn(&str) + Sync),
     ) -> Result<SampledAttempt, PolicyError> {
-        let tokens = self
-            .tokenizer
-            .encode_prompt(dialogue)
-            .map_err(|error| policy_error(&error))?;
+        let tokens = self.encode_prompt(dialogue)?;
+        self.check_room(tokens.len(), 1)?;
         let limit = self.decoder.config().positions;
-        if tokens.len() >= limit {
-            return Err(PolicyError::TooLong {
-                tokens: tokens.len(),
-                room: 1,
-                limit,
-            });
-        }
         let sampling = SamplingConfig {
             max_tokens: sampling.max_tokens.min(limit - tokens.len()),
             ..*sampling
         };
         let told = Mutex::new(StreamedText::default());
-        let heard = |_, token| {
-            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-            told.push_token(token, &self.tokenizer, hear);
-        };
         let prompts = [GenerationPrompt {
             tokens,
             seeds: vec![seed],
@@ -61,7 +48,10 @@ impl LanguageModel {
             &prompts,
             &sampling,
             &self.tokenizer.stop_tokens(),
-            &heard,
+            &|_, token| {
+                let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                told.push_token(token, &self.tokenizer, hear);
+            },
         )
         .concat();
         let attempt = self.decode_attempt(&prompts[0], written.first().map_or(&[], Vec::as_slice));
@@ -70,24 +60,33 @@ impl LanguageModel {
         Ok(attempt)
     }
 
+    fn encode_prompt(&self, dialogue: &Dialogue) -> Result<Vec<u32>, PolicyError> {
+        self.tokenizer
+            .encode_prompt(dialogue)
+            .map_err(|error| policy_error(&error))
+    }
+
+    /// Refuses a prompt of so many tokens that leaves no positions for `room` more.
+    fn check_room(&self, tokens: usize, room: usize) -> Result<(), PolicyError> {
+        let limit = self.decoder.config().positions;
+        if tokens + room > limit {
+            return Err(PolicyError::TooLong {
+                tokens,
+                room,
+                limit,
+            });
+        }
+        Ok(())
+    }
+
     fn encode_request(
         &self,
         request: &PolicyRequest,
         sampling: &SamplingConfig,
     ) -> Result<GenerationPrompt, PolicyError> {
-        let mut tokens = self
-            .tokenizer
-            .encode_prompt(&request.dialogue)
-            .map_err(|error| policy_error(&error))?;
+        let mut tokens = self.encode_prompt(&request.dialogue)?;
         tokens.extend(self.tokenizer.encode(&request.prefix));
-        let limit = self.decoder.config().positions;
-        if tokens.len() + sampling.max_tokens > limit {
-            return Err(PolicyError::TooLong {
-                tokens: tokens.len(),
-                room: sampling.max_tokens,
-                limit,
-            });
-        }
+        self.check_room(tokens.len(), sampling.max_tokens)?;
         Ok(GenerationPrompt {
             tokens,
             seeds: request.seeds.clone(),
@@ -150,12 +149,12 @@ impl Policy for LanguageModel {
             sampling,
             &self.tokenizer.stop_tokens(),
         );
-        let attempts = |(prompt, samples): (&GenerationPrompt, &Vec<Vec<u32>>)| {
+        let attempts = prompts.iter().zip(&samples).map(|(prompt, samples)| {
             samples
                 .iter()
                 .map(|tokens| self.decode_attempt(prompt, tokens))
                 .collect()
-        };
-        Ok(prompts.iter().zip(&samples).map(attempts).collect())
+        });
+        Ok(attempts.collect())
     }
 }

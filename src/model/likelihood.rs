@@ -165,12 +165,12 @@ impl LanguageModel {
             .decoder
             .log_probabilities(&RaggedBatch { tokens, lengths }, &targets);
         let mut rest = values.as_slice();
-        let sum = |answer: &EncodedAnswer| {
+        let sums = answers.iter().map(|answer| {
             let (mine, others) = rest.split_at(answer.tokens.len() - 1);
             rest = others;
             mine.iter().map(|&value| f64::from(value)).sum()
-        };
-        answers.iter().map(sum).collect()
+        });
+        sums.collect()
     }
 }
 

@@ -45,21 +45,10 @@ impl PrefixCache {
             .previous_call
             .range::<[u32], _>((Bound::Excluded(tokens), Bound::Unbounded))
             .next();
-        let shared = |(kept, state): (&Vec<u32>, _)| {
-            let most = kept.len().min(tokens.len().saturating_sub(1));
-            (
-                kept.iter()
-                    .zip(tokens)
-                    .take(most)
-                    .take_while(|(a, b)| a == b)
-                    .count(),
-                state,
-            )
-        };
-        let (length, state): (usize, &KvCache) = below
+        let (length, state) = below
             .into_iter()
             .chain(above)
-            .map(shared)
+            .map(|(kept, state)| (shared_length(kept, tokens), state))
             .max_by_key(|(length, _)| *length)?;
         (length > 0).then(|| state.prefix(length))
     }
@@ -79,6 +68,16 @@ impl PrefixCache {
             self.bytes += bytes;
         }
     }
+}
+
+/// How many tokens two sequences begin with together; the last one of `tokens` does not count.
+fn shared_length(kept: &[u32], tokens: &[u32]) -> usize {
+    let most = kept.len().min(tokens.len().saturating_sub(1));
+    kept.iter()
+        .zip(tokens)
+        .take(most)
+        .take_while(|(a, b)| a == b)
+        .count()
 }
 
 #[cfg(test)]

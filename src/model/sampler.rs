@@ -55,17 +55,13 @@ impl Sampler {
         // The first sum beyond the point belongs to a token with a mass. Rounding can leave the
         // point at the very end: then it is the last one with a mass.
         let token = self.cumulative.partition_point(|&reached| reached <= point);
-        let last = || {
-            self.weights
-                .iter()
-                .rposition(|&mass| mass > 0.0)
-                .unwrap_or(0)
-        };
         if token < self.weights.len() {
-            token as u32
-        } else {
-            last() as u32
+            return token as u32;
         }
+        self.weights
+            .iter()
+            .rposition(|&mass| mass > 0.0)
+            .unwrap_or(0) as u32
     }
 }
 

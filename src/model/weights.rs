@@ -58,37 +58,29 @@ impl Weights {
         seed: Seed,
         device: &Device,
     ) -> Self {
-        let matrix = |name: String, rows: usize, columns: usize, spread: f64| {
-            let mut draws = seed.derive(&name).rng();
-            let values = (0..rows * columns)
-                .map(|_| (draws.normal() * spread) as f32)
-                .collect();
-            Tensor::<2>::from_data(TensorData::new::<f32, _>(values, [rows, columns]), device)
-        };
-        let linear = |name: String, rows: usize, columns: usize| {
-            matrix(name, rows, columns, (3.0 * rows as f64).sqrt().recip())
-        };
+        let initial = InitialTensors { seed, device };
         let (width, hidden) = (config.width, config.hidden);
         let packed = config.query_width() + 2 * config.key_width();
-        let head = || Tensor::<1>::ones([config.head_size()], device);
-        let ones = || Tensor::<1>::ones([width], device);
+        let head_size = config.head_size();
         let blocks = (0..config.layers)
             .map(|layer| BlockWeights {
-                attention_norm: ones(),
-                qkv: linear(format!("{layer}.packed"), width, packed),
+                attention_norm: initial.gain(width),
+                qkv: initial.linear(&format!("{layer}.packed"), width, packed),
                 qkv_bias: config.qkv_bias.then(|| Tensor::zeros([packed], device)),
-                head_norms: config.qk_norm.then(|| [head(), head()]),
-                output: linear(format!("{layer}.output"), config.query_width(), width),
-                mlp_norm: ones(),
-                gate_up: linear(format!("{layer}.gate_up"), width, 2 * hidden),
-                down: linear(format!("{layer}.down"), hidden, width),
+                head_norms: config
+                    .qk_norm
+                    .then(|| [initial.gain(head_size), initial.gain(head_size)]),
+                output: initial.linear(&format!("{layer}.output"), config.query_width(), width),
+                mlp_norm: initial.gain(width),
+                gate_up: initial.linear(&format!("{layer}.gate_up"), width, 2 * hidden),
+                down: initial.linear(&format!("{layer}.down"), hidden, width),
             })
             .collect();
         Self {
-            embedding: matrix("embedding".to_owned(), vocabulary, width, 0.02),
+            embedding: initial.matrix("embedding", [vocabulary, width], 0.02),
             blocks,
-            norm: ones(),
-            head: (!config.tied).then(|| linear("head".to_owned(), width, vocabulary)),
+            norm: initial.gain(width),
+            head: (!config.tied).then(|| initial.linear("head", width, vocabulary)),
             adapters: None,
         }
     }
@@ -147,5 +139,33 @@ impl Weights {
         let mut count = ParameterCounter(0);
         let _ = self.clone().map_parameters(&mut count);
         count.0
+    }
+}
+
+/// Makes the tensors that training starts from, each drawn by its own name.
+struct InitialTensors<'a> {
+    seed: Seed,
+    device: &'a Device,
+}
+
+impl InitialTensors<'_> {
+    /// Draws a normal matrix with this standard deviation.
+    fn matrix(&self, name: &str, shape: [usize; 2], spread: f64) -> Tensor<2> {
+        let mut draws = self.seed.derive(name).rng();
+        let values = (0..shape[0] * shape[1])
+            .map(|_| (draws.normal() * spread) as f32)
+            .collect();
+        Tensor::from_data(TensorData::new::<f32, _>(values, shape), self.device)
+    }
+
+    /// Draws the matrix of a linear layer.
+    fn linear(&self, name: &str, rows: usize, columns: usize) -> Tensor<2> {
+        let spread = (3.0 * rows as f64).sqrt().recip();
+        self.matrix(name, [rows, columns], spread)
+    }
+
+    /// Makes a normalisation's gain of ones.
+    fn gain(&self, size: usize) -> Tensor<1> {
+        Tensor::ones([size], self.device)
     }
 }

@@ -42,8 +42,8 @@ pub fn read_checkpoint_config(path: &Path) -> Result<CheckpointConfig, Checkpoin
             architecture,
         });
     }
-    let mut taken = |name: &str| json.as_object_mut().and_then(|fields| fields.remove(name));
-    let (vocabulary, precision) = (taken("vocabulary"), taken("precision"));
+    let [vocabulary, precision] = ["vocabulary", "precision"]
+        .map(|name| json.as_object_mut().and_then(|fields| fields.remove(name)));
     let config = serde_json::from_value(json).map_err(|error| file_error("read", path, &error))?;
     Ok(CheckpointConfig {
         config,

@@ -88,10 +88,10 @@ fn model_config_json(
     let (sizes, rows) = (model.decoder.config(), model.decoder.vocabulary_size());
     let came = from.and_then(|from| fs::read_to_string(from.join(CONFIG_FILE)).ok());
     let came: Option<Value> = came.and_then(|text| serde_json::from_str(&text).ok());
-    let holds = |json: &Value| {
+    let holding = came.filter(|json| {
         hugging_face::parse_config(json).is_ok_and(|read| (&read.0, read.1) == (sizes, rows))
-    };
-    let mut json = match came.filter(holds) {
+    });
+    let mut json = match holding {
         Some(json) => json,
         None => hugging_face::config_json(sizes, rows)?,
     };

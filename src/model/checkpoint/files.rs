@@ -34,23 +34,23 @@ pub struct CheckpointFile {
 /// named too.
 #[must_use]
 pub fn checkpoint_files(folder: &Path) -> Vec<CheckpointFile> {
-    let exists = |name: &str| folder.join(name).exists();
     let required = [CONFIG_FILE, TOKENIZER_FILE].map(str::to_owned);
     let beside = TOKENIZER_COMPANIONS
         .iter()
-        .filter(|name| exists(name))
+        .filter(|name| folder.join(name).exists())
         .map(|&name| name.to_owned());
     let mut names: Vec<String> = required.into_iter().chain(beside).collect();
-    if !exists(WEIGHTS_FILE) && exists(WEIGHTS_INDEX_FILE) {
+    let index = folder.join(WEIGHTS_INDEX_FILE);
+    if !folder.join(WEIGHTS_FILE).exists() && index.exists() {
         names.push(WEIGHTS_INDEX_FILE.to_owned());
-        names.extend(index_shards(&folder.join(WEIGHTS_INDEX_FILE)));
+        names.extend(index_shards(&index));
     } else {
         names.push(WEIGHTS_FILE.to_owned());
     }
     names
         .into_iter()
         .map(|name| CheckpointFile {
-            exists: exists(&name),
+            exists: folder.join(&name).exists(),
             name,
         })
         .collect()

@@ -36,6 +36,17 @@ impl Architecture {
         }
     }
 
+    /// Finds the architecture that `model_type` names, or says which there are.
+    fn from_name(name: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|known| known.name() == name);
+        known.ok_or_else(|| {
+            let known = Self::ALL
+                .map(|known| format!("`{}`", known.name()))
+                .join(", ");
+            format!("its architecture `{name}` is not one of {known}")
+        })
+    }
+
     /// The class in transformers.
     #[must_use]
     pub const fn class_name(self) -> &'static str {
@@ -110,18 +121,7 @@ struct HfRopeParameters {
 /// What is missing, or what is asked for that is not known here.
 pub fn parse_config(json: &Value) -> Result<(ModelConfig, usize, Architecture), String> {
     let config = HfConfig::deserialize(json).map_err(|error| error.to_string())?;
-    let known = Architecture::ALL
-        .into_iter()
-        .find(|known| known.name() == config.model_type);
-    let Some(architecture) = known else {
-        let known = Architecture::ALL
-            .map(|known| format!("`{}`", known.name()))
-            .join(", ");
-        return Err(format!(
-            "its architecture `{}` is not one of {known}",
-            config.model_type
-        ));
-    };
+    let architecture = Architecture::from_name(&config.model_type)?;
     check_supported(&config, architecture)?;
     let rope = config
         .rope_parameters
@@ -178,8 +178,12 @@ fn sliding_window(config: &HfConfig, architecture: Architecture) -> Option<usize
     window.filter(|&window| window < config.max_position_embeddings)
 }
 
+/// Takes a number that this kind of scaling cannot do without.
+fn need(value: Option<f64>, name: &str) -> Result<f64, String> {
+    value.ok_or(format!("rope scaling lacks `{name}`"))
+}
+
 fn rope_scaling(rope: &HfRopeParameters) -> Result<Option<RopeScaling>, String> {
-    let need = |value: Option<f64>, name: &str| value.ok_or(format!("rope scaling lacks `{name}`"));
     match rope
         .kind
         .as_deref()
@@ -236,27 +240,29 @@ pub fn config_json(config: &ModelConfig, vocabulary: usize) -> Result<Value, Str
     if architecture == Architecture::Mistral {
         json["sliding_window"] = json!(config.window);
     }
-    match &config.rope_scaling {
-        None => {}
-        Some(RopeScaling::Linear { factor }) => {
-            json["rope_scaling"] = json!({ "rope_type": "linear", "factor": factor });
-        }
-        Some(RopeScaling::Llama3 {
+    if let Some(scaling) = &config.rope_scaling {
+        json["rope_scaling"] = rope_scaling_json(scaling);
+    }
+    Ok(json)
+}
+
+/// Writes how rotary frequencies are changed as transformers names it.
+fn rope_scaling_json(scaling: &RopeScaling) -> Value {
+    match scaling {
+        RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
+        RopeScaling::Llama3 {
             factor,
             low_frequency_factor,
             high_frequency_factor,
             original_positions,
-        }) => {
-            json["rope_scaling"] = json!({
-                "rope_type": "llama3",
-                "factor": factor,
-                "low_freq_factor": low_frequency_factor,
-                "high_freq_factor": high_frequency_factor,
-                "original_max_position_embeddings": original_positions,
-            });
-        }
+        } => json!({
+            "rope_type": "llama3",
+            "factor": factor,
+            "low_freq_factor": low_frequency_factor,
+            "high_freq_factor": high_frequency_factor,
+            "original_max_position_embeddings": original_positions,
+        }),
     }
-    Ok(json)
 }
 
 #[cfg(test)]

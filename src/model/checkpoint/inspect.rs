@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::safetensors_files::TensorInventory;
 use super::{
-    Architecture, CONFIG_FILE, CheckpointConfig, CheckpointError, CheckpointLink, TOKENIZER_FILE,
-    WEIGHTS_FILE, adapter_base, embedding_rows, read_checkpoint_config,
+    Architecture, CONFIG_FILE, CheckpointConfig, CheckpointLink, TOKENIZER_FILE, WEIGHTS_FILE,
+    adapter_base, embedding_rows, read_checkpoint_config,
 };
 use crate::model::{ModelConfig, Tokenizer, TokenizerError};
 
@@ -120,9 +120,8 @@ struct CheckpointPaths<'a> {
 
 /// The folder that holds whole weights: that of the base behind adapters, or where a link leads.
 fn resolve_link(folder: &Path, faults: &mut Vec<String>) -> CheckpointLink {
-    let mut told = |error: CheckpointError| faults.push(error.to_string());
     let base = adapter_base(folder).unwrap_or_else(|error| {
-        told(error);
+        faults.push(error.to_string());
         None
     });
     let folder = base.unwrap_or_else(|| folder.to_owned());
@@ -130,7 +129,7 @@ fn resolve_link(folder: &Path, faults: &mut Vec<String>) -> CheckpointLink {
         Ok(Some(link)) => link,
         Ok(None) => CheckpointLink::to_folder(&folder),
         Err(error) => {
-            told(error);
+            faults.push(error.to_string());
             CheckpointLink::to_folder(&folder)
         }
     }
@@ -207,41 +206,45 @@ fn inspect_files(
         faults.push(format!("{}: `{field}`: {complaint}", path.display()));
     }
     let (tokenizer, needed) = load_tokenizer(tokenizer, chat_template, &mut faults, &mut remarks);
-    let vocabulary = match needed {
-        Some(needed) => embedding_rows(rows, needed)
+    let vocabulary = needed.map_or(rows, |needed| {
+        embedding_rows(rows, needed)
             .map_err(|reason| faults.push(format!("{}: {reason}", path.display())))
             .ok()
-            .or(rows),
-        None => rows,
-    };
-    let mut survey = TensorInventory::read(weights);
-    faults.append(&mut survey.errors);
-    faults.extend(unsupported_weights(weights, &survey));
-    // Tensors of a file that is not there are missing for a reason that was told.
-    let whole = survey.files.iter().all(|(_, bytes)| bytes.is_some()) && !survey.tensors.is_empty();
-    if let (Some(config), Some(vocabulary), true) = (&config, vocabulary, whole) {
-        faults.extend(tensor_errors(config, vocabulary, &survey, weights));
-    }
+            .or(rows)
+    });
+    let known = config.as_ref().zip(vocabulary);
+    let survey = survey_weights(weights, known, &mut faults);
     CheckpointReport {
         architecture: named
             .or_else(|| config.as_ref().and_then(Architecture::for_config))
             .map(Architecture::name),
-        parameters: config
-            .as_ref()
-            .zip(vocabulary)
-            .map(|(config, rows)| config.parameter_count(rows)),
+        parameters: known.map(|(config, rows)| config.parameter_count(rows)),
         vocabulary,
         dtypes: count_dtypes(&survey),
-        shards: survey
-            .files
-            .into_iter()
-            .map(|(path, bytes)| WeightFile { path, bytes })
-            .collect(),
+        shards: weight_files(survey),
         tokenizer: tokenizer.as_ref().map(tokenizer_summary),
         config,
         errors: faults,
         remarks,
     }
+}
+
+/// Looks at the weights' headers, and tells what is wrong with them; tensors are compared with what the
+/// sizes ask for where these are known.
+fn survey_weights(
+    weights: &Path,
+    sizes: Option<(&ModelConfig, usize)>,
+    faults: &mut Vec<String>,
+) -> TensorInventory {
+    let mut survey = TensorInventory::read(weights);
+    faults.append(&mut survey.errors);
+    faults.extend(unsupported_weights(weights, &survey));
+    // Tensors of a file that is not there are missing for a reason that was told.
+    let whole = survey.files.iter().all(|(_, bytes)| bytes.is_some()) && !survey.tensors.is_empty();
+    if let (Some((config, vocabulary)), true) = (sizes, whole) {
+        faults.extend(tensor_errors(config, vocabulary, &survey, weights));
+    }
+    survey
 }
 
 fn tokenizer_summary(tokenizer: &Tokenizer) -> TokenizerSummary {
@@ -252,6 +255,14 @@ fn tokenizer_summary(tokenizer: &Tokenizer) -> TokenizerSummary {
         end_tokens: tokenizer.end_token_names(),
         supports_system: template.is_some_and(crate::model::ChatTemplate::supports_system),
     }
+}
+
+fn weight_files(survey: TensorInventory) -> Vec<WeightFile> {
+    survey
+        .files
+        .into_iter()
+        .map(|(path, bytes)| WeightFile { path, bytes })
+        .collect()
 }
 
 fn count_dtypes(survey: &TensorInventory) -> Vec<DtypeCount> {
@@ -300,19 +311,9 @@ fn tensor_errors(
     path: &Path,
 ) -> Vec<String> {
     const SHOWN: usize = 5;
-    let wrong = |(name, shape): (String, Vec<usize>)| match survey.tensors.get(&name) {
-        None => Some(format!("tensor `{name}` is missing")),
-        Some((_, found)) if *found != shape => Some(format!(
-            "tensor `{name}` has shape {found:?}, expected {shape:?}"
-        )),
-        Some((Dtype::F32 | Dtype::F16 | Dtype::BF16, _)) => None,
-        Some((other, _)) => Some(format!(
-            "tensor `{name}` has type {other:?}, expected F32, F16 or BF16"
-        )),
-    };
     let all: Vec<String> = expected_tensors(config, vocabulary)
-        .into_iter()
-        .filter_map(wrong)
+        .iter()
+        .filter_map(|(name, shape)| tensor_fault(name, shape, survey))
         .collect();
     let more = all.len().saturating_sub(SHOWN);
     let told = all
@@ -330,8 +331,44 @@ fn tensor_errors(
     told.chain(rest).collect()
 }
 
+/// What is wrong with one tensor, if anything.
+fn tensor_fault(name: &str, shape: &[usize], survey: &TensorInventory) -> Option<String> {
+    match survey.tensors.get(name) {
+        None => Some(format!("tensor `{name}` is missing")),
+        Some((_, found)) if *found != shape => Some(format!(
+            "tensor `{name}` has shape {found:?}, expected {shape:?}"
+        )),
+        Some((Dtype::F32 | Dtype::F16 | Dtype::BF16, _)) => None,
+        Some((other, _)) => Some(format!(
+            "tensor `{name}` has type {other:?}, expected F32, F16 or BF16"
+        )),
+    }
+}
+
 /// Every tensor that sizes ask for, in the order of the layers, with its shape on disk.
 pub fn expected_tensors(config: &ModelConfig, vocabulary: usize) -> Vec<(String, Vec<usize>)> {
+    let block = expected_block_tensors(config);
+    let layers = (0..config.layers).flat_map(|layer| {
+        block
+            .iter()
+            .map(move |(name, shape)| (format!("model.layers.{layer}.{name}"), shape.clone()))
+    });
+    let first = (
+        "model.embed_tokens.weight".to_owned(),
+        vec![vocabulary, config.width],
+    );
+    let head =
+        (!config.tied).then(|| ("lm_head.weight".to_owned(), vec![vocabulary, config.width]));
+    let last = ("model.norm.weight".to_owned(), vec![config.width]);
+    std::iter::once(first)
+        .chain(layers)
+        .chain([last])
+        .chain(head)
+        .collect()
+}
+
+/// Every tensor of one block, without the layer's number in its name, with its shape on disk.
+fn expected_block_tensors(config: &ModelConfig) -> Vec<(&'static str, Vec<usize>)> {
     let ModelConfig {
         width: d,
         hidden: f,
@@ -362,19 +399,7 @@ pub fn expected_tensors(config: &ModelConfig, vocabulary: usize) -> Vec<(String,
             ("self_attn.k_norm.weight", vec![s]),
         ]);
     }
-    let layers = (0..config.layers).flat_map(|layer| {
-        block
-            .iter()
-            .map(move |(name, shape)| (format!("model.layers.{layer}.{name}"), shape.clone()))
-    });
-    let first = ("model.embed_tokens.weight".to_owned(), vec![vocabulary, d]);
-    let head = (!config.tied).then(|| ("lm_head.weight".to_owned(), vec![vocabulary, d]));
-    let last = ("model.norm.weight".to_owned(), vec![d]);
-    std::iter::once(first)
-        .chain(layers)
-        .chain([last])
-        .chain(head)
-        .collect()
+    block
 }
 
 #[cfg(test)]

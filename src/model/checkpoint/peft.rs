@@ -39,6 +39,18 @@ struct PeftConfig {
     more: BTreeMap<String, Value>,
 }
 
+impl PeftConfig {
+    /// Keeps the sizes alone, in this program's names.
+    fn into_lora(self) -> LoraConfig {
+        LoraConfig {
+            rank: self.r,
+            alpha: self.lora_alpha,
+            dropout: self.lora_dropout,
+            targets: self.target_modules.into_iter().collect(),
+        }
+    }
+}
+
 /// What changes the arithmetic of adapters, with what it says where it changes nothing.
 const UNSUPPORTED_OPTIONS: [(&str, &str); 9] = [
     ("use_rslora", "false"),
@@ -195,58 +207,83 @@ pub fn read_adapters(
         ));
     };
     let shards = SafetensorsFiles::open(&folder.join(ADAPTER_WEIGHTS_FILE))?;
-    let targets = config.target_modules.into_iter().collect();
-    let lora = LoraConfig {
-        rank: config.r,
-        alpha: config.lora_alpha,
-        dropout: config.lora_dropout,
-        targets,
+    let lora = config.into_lora();
+    let reader = AdapterReader {
+        shards: &shards,
+        sizes,
+        lora: &lora,
+        place,
     };
-    let half = |name: &str, [rows, columns]: [usize; 2]| {
-        let values = shards.values(name, &[rows, columns])?;
-        let data = TensorData::new(values, [rows, columns]);
-        Ok::<_, CheckpointError>(Tensor::<2>::from_data(data, &place.device).transpose())
-    };
-    let adapter = |layer: usize, projection: Projection| {
-        let (_, rows, columns) = projection.location(sizes);
-        let down = half(&tensor_name(layer, projection, "A"), [lora.rank, rows])?;
-        let up = half(
-            &tensor_name(layer, projection, "B"),
-            [columns.len(), lora.rank],
-        )?;
-        Ok::<_, CheckpointError>(LoraAdapter {
-            projection,
-            columns,
-            down,
-            up,
-        })
-    };
-    let block = |layer| {
-        lora.targets
-            .iter()
-            .map(|&projection| adapter(layer, projection))
-            .collect()
-    };
-    let blocks = (0..sizes.layers).map(block).collect::<Result<_, _>>()?;
-    let known: BTreeSet<String> = (0..sizes.layers)
-        .flat_map(|layer| {
-            lora.targets
-                .iter()
-                .map(move |&projection| (layer, projection))
-        })
-        .flat_map(|(layer, projection)| ["A", "B"].map(|half| tensor_name(layer, projection, half)))
-        .collect();
-    if let Some(other) = shards.names().find(|name| !known.contains(*name)) {
+    let blocks = (0..sizes.layers)
+        .map(|layer| reader.read_block(layer))
+        .collect::<Result<_, _>>()?;
+    if let Some(other) = reader.unknown_tensor() {
         return Err(file_error(
             "use",
             &folder.join(ADAPTER_WEIGHTS_FILE),
             &unsupported_message(&format!("it has a tensor `{other}`")),
         ));
     }
-    Ok(LoraAdapters {
-        lora: lora.clone(),
-        blocks,
-    })
+    Ok(LoraAdapters { lora, blocks })
+}
+
+/// Takes adapters out of their file, checking their shapes and values.
+struct AdapterReader<'a> {
+    shards: &'a SafetensorsFiles,
+    sizes: &'a ModelConfig,
+    lora: &'a LoraConfig,
+    place: &'a ExecutionContext,
+}
+
+impl AdapterReader<'_> {
+    /// Reads the adapters of one block.
+    fn read_block(&self, layer: usize) -> Result<Vec<LoraAdapter>, CheckpointError> {
+        self.lora
+            .targets
+            .iter()
+            .map(|&projection| self.read_adapter(layer, projection))
+            .collect()
+    }
+
+    /// Reads both halves of one projection's adapter.
+    fn read_adapter(
+        &self,
+        layer: usize,
+        projection: Projection,
+    ) -> Result<LoraAdapter, CheckpointError> {
+        let (rank, (_, rows, columns)) = (self.lora.rank, projection.location(self.sizes));
+        let down = self.read_half(&tensor_name(layer, projection, "A"), [rank, rows])?;
+        let up = self.read_half(&tensor_name(layer, projection, "B"), [columns.len(), rank])?;
+        Ok(LoraAdapter {
+            projection,
+            columns,
+            down,
+            up,
+        })
+    }
+
+    /// Reads one matrix and turns it to \[in, out\].
+    fn read_half(&self, name: &str, shape: [usize; 2]) -> Result<Tensor<2>, CheckpointError> {
+        let values = self.shards.values(name, &shape)?;
+        let data = TensorData::new(values, shape);
+        Ok(Tensor::<2>::from_data(data, &self.place.device).transpose())
+    }
+
+    /// Finds the first tensor in the file that no adapter is made of.
+    fn unknown_tensor(&self) -> Option<&str> {
+        let known: BTreeSet<String> = (0..self.sizes.layers)
+            .flat_map(|layer| {
+                self.lora
+                    .targets
+                    .iter()
+                    .map(move |&projection| (layer, projection))
+            })
+            .flat_map(|(layer, projection)| {
+                ["A", "B"].map(|half| tensor_name(layer, projection, half))
+            })
+            .collect();
+        self.shards.names().find(|name| !known.contains(*name))
+    }
 }
 
 #[cfg(test)]

@@ -39,51 +39,70 @@ impl WeightReader<'_> {
 
     fn read_block(&self, i: usize) -> Result<BlockWeights, CheckpointError> {
         let config = self.config;
-        let (d, f, q, kv) = (
-            config.width,
-            config.hidden,
-            config.query_width(),
-            config.key_width(),
-        );
-        let named = |name: &str| format!("model.layers.{i}.{name}");
-        let matrix = |name: &str, from, to| self.read_matrix(&named(name), from, to);
-        let gain = |name: &str, size| self.read_tensor(&named(&format!("{name}.weight")), [size]);
-        let bias = |name: &str, size| {
-            self.read_tensor::<1>(&named(&format!("self_attn.{name}.bias")), [size])
-        };
-        let query = matrix("self_attn.q_proj", d, q)?;
-        let (key, value) = (
-            matrix("self_attn.k_proj", d, kv)?,
-            matrix("self_attn.v_proj", d, kv)?,
-        );
+        let (d, f, q) = (config.width, config.hidden, config.query_width());
+        let layer = format!("model.layers.{i}");
+        let qkv = self.read_qkv(&layer)?;
         let packed_bias = if config.qkv_bias {
-            let parts = vec![bias("q_proj", q)?, bias("k_proj", kv)?, bias("v_proj", kv)?];
-            Some(Tensor::cat(parts, 0))
+            Some(self.read_qkv_bias(&layer)?)
         } else {
             None
         };
         let head_norms = if config.qk_norm {
             let size = config.head_size();
             Some([
-                gain("self_attn.q_norm", size)?,
-                gain("self_attn.k_norm", size)?,
+                self.read_gain(&format!("{layer}.self_attn.q_norm"), size)?,
+                self.read_gain(&format!("{layer}.self_attn.k_norm"), size)?,
             ])
         } else {
             None
         };
         Ok(BlockWeights {
-            attention_norm: gain("input_layernorm", d)?,
-            qkv: Tensor::cat(vec![query, key, value], 1),
+            attention_norm: self.read_gain(&format!("{layer}.input_layernorm"), d)?,
+            qkv,
             qkv_bias: packed_bias,
             head_norms,
-            output: matrix("self_attn.o_proj", q, d)?,
-            mlp_norm: gain("post_attention_layernorm", d)?,
+            output: self.read_matrix(&format!("{layer}.self_attn.o_proj"), q, d)?,
+            mlp_norm: self.read_gain(&format!("{layer}.post_attention_layernorm"), d)?,
             gate_up: Tensor::cat(
-                vec![matrix("mlp.gate_proj", d, f)?, matrix("mlp.up_proj", d, f)?],
+                vec![
+                    self.read_matrix(&format!("{layer}.mlp.gate_proj"), d, f)?,
+                    self.read_matrix(&format!("{layer}.mlp.up_proj"), d, f)?,
+                ],
                 1,
             ),
-            down: matrix("mlp.down_proj", f, d)?,
+            down: self.read_matrix(&format!("{layer}.mlp.down_proj"), f, d)?,
         })
+    }
+
+    /// The projections of a block's queries, keys and values, with the number of their columns.
+    fn qkv_widths(&self) -> [(&'static str, usize); 3] {
+        let (q, kv) = (self.config.query_width(), self.config.key_width());
+        [("q_proj", q), ("k_proj", kv), ("v_proj", kv)]
+    }
+
+    /// Reads a block's query, key and value matrices and packs them into one.
+    fn read_qkv(&self, layer: &str) -> Result<Tensor<2>, CheckpointError> {
+        let parts = self.qkv_widths().into_iter().map(|(name, width)| {
+            self.read_matrix(
+                &format!("{layer}.self_attn.{name}"),
+                self.config.width,
+                width,
+            )
+        });
+        Ok(Tensor::cat(parts.collect::<Result<_, _>>()?, 1))
+    }
+
+    /// Reads a block's query, key and value biases and packs them into one.
+    fn read_qkv_bias(&self, layer: &str) -> Result<Tensor<1>, CheckpointError> {
+        let parts = self.qkv_widths().into_iter().map(|(name, width)| {
+            self.read_tensor(&format!("{layer}.self_attn.{name}.bias"), [width])
+        });
+        Ok(Tensor::cat(parts.collect::<Result<_, _>>()?, 0))
+    }
+
+    /// Reads the gain of one normalisation.
+    fn read_gain(&self, name: &str, size: usize) -> Result<Tensor<1>, CheckpointError> {
+        self.read_tensor(&format!("{name}.weight"), [size])
     }
 
     /// A linear layer's matrix, turned to \[in, out\].

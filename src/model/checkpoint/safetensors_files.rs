@@ -72,9 +72,10 @@ impl TensorInventory {
     /// Notes what one file holds; of all that it holds, what is wanted of it if that is known.
     fn add_file(&mut self, path: &Path, wanted: Option<&[&str]>) {
         let Ok(about) = fs::metadata(path) else {
-            let count =
-                |count: usize| format!(" ({count} tensor{})", if count == 1 { "" } else { "s" });
-            let of = wanted.map_or_else(String::new, |wanted| count(wanted.len()));
+            let of = wanted.map_or_else(String::new, |wanted| match wanted.len() {
+                1 => " (1 tensor)".to_owned(),
+                count => format!(" ({count} tensors)"),
+            });
             self.files.push((path.to_owned(), None));
             self.errors
                 .push(format!("{} is missing{of}; fetch it again", path.display()));
@@ -82,13 +83,10 @@ impl TensorInventory {
         };
         self.files.push((path.to_owned(), Some(about.len())));
         let held = map_file(path).and_then(|map| {
-            let about = |(name, view): (String, TensorView<'_>)| {
-                (name, (view.dtype(), view.shape().to_vec()))
-            };
             Ok(parse_safetensors(path, &map)?
                 .tensors()
                 .into_iter()
-                .map(about)
+                .map(|(name, view)| (name, (view.dtype(), view.shape().to_vec())))
                 .collect::<BTreeMap<_, _>>())
         });
         match held {
@@ -215,8 +213,10 @@ impl SafetensorsFiles {
 
     fn missing_message(&self, name: &str) -> String {
         let some = self.names().next().unwrap_or("none");
-        let quantised = |other: &str| other.ends_with("_scales") || other.contains("qweight");
-        let more = if self.names().any(quantised) {
+        let quantised = self
+            .names()
+            .any(|other| other.ends_with("_scales") || other.contains("qweight"));
+        let more = if quantised {
             "; the file looks quantised: use the checkpoint that it was made from"
         } else {
             ""
@@ -253,8 +253,10 @@ fn map_file(path: &Path) -> Result<Mmap, CheckpointError> {
 
 /// The tensors of a mapped file.
 fn parse_safetensors<'a>(path: &Path, map: &'a Mmap) -> Result<SafeTensors<'a>, CheckpointError> {
-    let damaged = |error| format!("{error}; the file is cut or damaged, fetch it again");
-    SafeTensors::deserialize(map).map_err(|error| file_error("read", path, &damaged(error)))
+    SafeTensors::deserialize(map).map_err(|error| {
+        let damaged = format!("{error}; the file is cut or damaged, fetch it again");
+        file_error("read", path, &damaged)
+    })
 }
 
 /// A tensor's values as 32-bit floats; nothing of a type that is no float.

@@ -15,12 +15,6 @@ const CHAT_TEMPLATE: &str = include_str!("../../../templates/chat/control-tokens
 /// `tokenizer_config.json` for a tokenizer with this program's control tokens.
 pub fn tokenizer_config(tokenizer: &Tokenizer, sizes: &ModelConfig) -> Option<Value> {
     let control = tokenizer.special_tokens()?;
-    let added = |token: &str| {
-        json!({
-            "content": token, "lstrip": false, "normalized": false, "rstrip": false,
-            "single_word": false, "special": true,
-        })
-    };
     let ids = [
         (control.pad, PAD),
         (control.user, USER),
@@ -29,7 +23,7 @@ pub fn tokenizer_config(tokenizer: &Tokenizer, sizes: &ModelConfig) -> Option<Va
     ];
     let decoder: serde_json::Map<String, Value> = ids
         .iter()
-        .map(|(id, token)| (id.to_string(), added(token)))
+        .map(|(id, token)| (id.to_string(), added_token(token)))
         .collect();
     Some(json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -42,6 +36,14 @@ pub fn tokenizer_config(tokenizer: &Tokenizer, sizes: &ModelConfig) -> Option<Va
         "add_prefix_space": false,
         "chat_template": CHAT_TEMPLATE,
     }))
+}
+
+/// Describes a control token as transformers does.
+fn added_token(token: &str) -> Value {
+    json!({
+        "content": token, "lstrip": false, "normalized": false, "rstrip": false,
+        "single_word": false, "special": true,
+    })
 }
 
 /// `special_tokens_map.json` for the same.

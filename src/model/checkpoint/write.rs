@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use burn::tensor::{FloatDType, Tensor};
 use safetensors::tensor::{Dtype, View};
 
-use crate::model::{Decoder, Precision};
+use crate::model::weights::BlockWeights;
+use crate::model::{Decoder, ModelConfig, Precision};
 
 /// The bytes of `model.safetensors`.
 ///
@@ -61,13 +63,15 @@ impl View for TensorToWrite {
             ParameterTensor::Vector(tensor) => to_f32_vec(tensor.clone()),
             ParameterTensor::Matrix(tensor) => to_f32_vec(tensor.clone()),
         };
-        let narrow = |value: &f32| half::bf16::from_f32(*value).to_le_bytes();
         Cow::Owned(match self.precision {
             Precision::F32 => values
                 .iter()
                 .flat_map(|value| value.to_le_bytes())
                 .collect(),
-            Precision::Bf16 => values.iter().flat_map(narrow).collect(),
+            Precision::Bf16 => values
+                .iter()
+                .flat_map(|value| half::bf16::from_f32(*value).to_le_bytes())
+                .collect(),
         })
     }
 
@@ -86,67 +90,79 @@ fn to_f32_vec<const R: usize>(tensor: Tensor<R>) -> Vec<f32> {
 
 /// Every parameter under its name on disk.
 pub fn named_tensors(decoder: &Decoder, precision: Precision) -> BTreeMap<String, TensorToWrite> {
-    let (config, weights) = (decoder.config(), decoder.weights());
-    let (q, kv, f) = (config.query_width(), config.key_width(), config.hidden);
-    let mut out = BTreeMap::new();
-    let vector =
-        |values: &Tensor<1>| TensorToWrite::new(ParameterTensor::Vector(values.clone()), precision);
-    let matrix = |values: Tensor<2>| TensorToWrite::new(ParameterTensor::Matrix(values), precision);
-    out.insert(
+    let weights = decoder.weights();
+    let mut named = CheckpointTensors {
+        tensors: BTreeMap::new(),
+        precision,
+    };
+    named.add_matrix(
         "model.embed_tokens.weight".to_owned(),
-        matrix(weights.embedding.clone()),
+        weights.embedding.clone(),
     );
-    out.insert("model.norm.weight".to_owned(), vector(&weights.norm));
+    named.add_vector("model.norm.weight".to_owned(), weights.norm.clone());
     if let Some(head) = &weights.head {
-        out.insert(
-            "lm_head.weight".to_owned(),
-            matrix(head.clone().transpose()),
-        );
+        named.add_matrix("lm_head.weight".to_owned(), head.clone().transpose());
     }
     for (i, block) in weights.blocks.iter().enumerate() {
-        let name = |name: &str| format!("model.layers.{i}.{name}");
-        let columns =
-            |m: &Tensor<2>, from: usize, to: usize| m.clone().slice_dim(1, from..to).transpose();
-        let mut put = |part: &str, parameter: TensorToWrite| {
-            out.insert(name(part), parameter);
-        };
-        put("self_attn.q_proj.weight", matrix(columns(&block.qkv, 0, q)));
-        put(
-            "self_attn.k_proj.weight",
-            matrix(columns(&block.qkv, q, q + kv)),
-        );
-        put(
-            "self_attn.v_proj.weight",
-            matrix(columns(&block.qkv, q + kv, q + 2 * kv)),
-        );
-        put(
-            "self_attn.o_proj.weight",
-            matrix(block.output.clone().transpose()),
-        );
-        put(
-            "mlp.gate_proj.weight",
-            matrix(columns(&block.gate_up, 0, f)),
-        );
-        put(
-            "mlp.up_proj.weight",
-            matrix(columns(&block.gate_up, f, 2 * f)),
-        );
-        put(
-            "mlp.down_proj.weight",
-            matrix(block.down.clone().transpose()),
-        );
-        put("input_layernorm.weight", vector(&block.attention_norm));
-        put("post_attention_layernorm.weight", vector(&block.mlp_norm));
-        if let Some(bias) = &block.qkv_bias {
-            let part = |from: usize, to: usize| vector(&bias.clone().slice_dim(0, from..to));
-            put("self_attn.q_proj.bias", part(0, q));
-            put("self_attn.k_proj.bias", part(q, q + kv));
-            put("self_attn.v_proj.bias", part(q + kv, q + 2 * kv));
+        named.add_block(&format!("model.layers.{i}"), block, decoder.config());
+    }
+    named.tensors
+}
+
+/// Collects parameters under their names on disk.
+struct CheckpointTensors {
+    tensors: BTreeMap<String, TensorToWrite>,
+    precision: Precision,
+}
+
+impl CheckpointTensors {
+    fn add_vector(&mut self, name: String, values: Tensor<1>) {
+        let parameter = TensorToWrite::new(ParameterTensor::Vector(values), self.precision);
+        self.tensors.insert(name, parameter);
+    }
+
+    fn add_matrix(&mut self, name: String, values: Tensor<2>) {
+        let parameter = TensorToWrite::new(ParameterTensor::Matrix(values), self.precision);
+        self.tensors.insert(name, parameter);
+    }
+
+    /// Adds the parameters of one block, whose names begin with `layer`.
+    fn add_block(&mut self, layer: &str, block: &BlockWeights, config: &ModelConfig) {
+        let (q, kv, f) = (config.query_width(), config.key_width(), config.hidden);
+        let projections = [("q", 0..q), ("k", q..q + kv), ("v", q + kv..q + 2 * kv)];
+        for (projection, columns) in projections {
+            let name = format!("{layer}.self_attn.{projection}_proj");
+            self.add_matrix(
+                format!("{name}.weight"),
+                turned_columns(&block.qkv, columns.clone()),
+            );
+            if let Some(bias) = &block.qkv_bias {
+                self.add_vector(format!("{name}.bias"), bias.clone().slice_dim(0, columns));
+            }
+        }
+        for (name, matrix) in [
+            ("self_attn.o_proj", block.output.clone().transpose()),
+            ("mlp.gate_proj", turned_columns(&block.gate_up, 0..f)),
+            ("mlp.up_proj", turned_columns(&block.gate_up, f..2 * f)),
+            ("mlp.down_proj", block.down.clone().transpose()),
+        ] {
+            self.add_matrix(format!("{layer}.{name}.weight"), matrix);
+        }
+        for (name, gain) in [
+            ("input_layernorm", &block.attention_norm),
+            ("post_attention_layernorm", &block.mlp_norm),
+        ] {
+            self.add_vector(format!("{layer}.{name}.weight"), gain.clone());
         }
         if let Some([query, key]) = &block.head_norms {
-            put("self_attn.q_norm.weight", vector(query));
-            put("self_attn.k_norm.weight", vector(key));
+            for (name, gain) in [("q_norm", query), ("k_norm", key)] {
+                self.add_vector(format!("{layer}.self_attn.{name}.weight"), gain.clone());
+            }
         }
     }
-    out
+}
+
+/// Cuts columns out of a matrix and turns them to \[out, in\].
+fn turned_columns(matrix: &Tensor<2>, columns: Range<usize>) -> Tensor<2> {
+    matrix.clone().slice_dim(1, columns).transpose()
 }

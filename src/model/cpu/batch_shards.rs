@@ -47,11 +47,9 @@ pub fn shard_groups(lengths: &[usize], parameters: usize) -> Vec<Vec<BatchShard>
     let count = 1 << count.ilog2();
     let size =
         (parameters / PARAMETERS_PER_SHARD_ROW).clamp(*SHARD_ROWS.start(), *SHARD_ROWS.end());
-    let cut_again =
-        |group: BatchShard| split_shard(&group, group.rows.len().div_ceil(size), lengths);
     split_shard(&whole, count, lengths)
         .into_iter()
-        .map(cut_again)
+        .map(|group| split_shard(&group, group.rows.len().div_ceil(size), lengths))
         .collect()
 }
 

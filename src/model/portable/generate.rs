@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use burn::tensor::activation::softmax;
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::{Bool, FloatDType, Int, Tensor};
 
 use super::attention::{MASKED_SCORE, PaddedAttention, rotate};
 use super::int_tensor;
@@ -75,40 +75,7 @@ pub fn generate(
         max_rows: most,
         max_prefill_tokens: prefilled,
     };
-    let mut done: Vec<Vec<Vec<u32>>> = prompts
-        .iter()
-        .map(|p| vec![Vec::new(); p.seeds.len()])
-        .collect();
-    // Long prompts first: a wave's prompts are of similar length, and the last waves are short.
-    let mut order: Vec<usize> = (0..prompts.len())
-        .filter(|&i| !prompts[i].seeds.is_empty())
-        .collect();
-    order.sort_by_key(|&prompt| std::cmp::Reverse(prompts[prompt].tokens.len()));
-    let mut waiting: VecDeque<PendingPrompt> = order
-        .into_iter()
-        .flat_map(|prompt| work.split_prompt(prompt))
-        .collect();
-    let mut wave: Option<DecodeBatch> = None;
-    loop {
-        let running = wave.as_ref().map_or(0, |wave| wave.rows.len());
-        if !waiting.is_empty() && running <= most / 2 {
-            let entering = work.admit(&mut waiting, most - running);
-            wave = Some(match wave {
-                Some(wave) => wave.merge(entering),
-                None => entering,
-            });
-        }
-        let Some(mut going) = wave.take() else {
-            return done;
-        };
-        work.collect_finished(&mut going, &mut done);
-        if !going.rows.is_empty() {
-            work.step(&mut going);
-            wave = Some(going);
-        } else if waiting.is_empty() {
-            return done;
-        }
-    }
+    work.run()
 }
 
 impl DecodeBatch {
@@ -120,14 +87,60 @@ impl DecodeBatch {
 }
 
 impl PortableGeneration<'_> {
+    /// Writes every sample of every prompt.
+    fn run(&self) -> Vec<Vec<Vec<u32>>> {
+        let mut done: Vec<Vec<Vec<u32>>> = self
+            .prompts
+            .iter()
+            .map(|p| vec![Vec::new(); p.seeds.len()])
+            .collect();
+        let mut waiting = self.queue();
+        let mut wave: Option<DecodeBatch> = None;
+        loop {
+            let running = wave.as_ref().map_or(0, |wave| wave.rows.len());
+            if !waiting.is_empty() && running <= self.max_rows / 2 {
+                let entering = self.admit(&mut waiting, self.max_rows - running);
+                wave = Some(match wave {
+                    Some(wave) => wave.merge(entering),
+                    None => entering,
+                });
+            }
+            let Some(mut going) = wave.take() else {
+                return done;
+            };
+            self.collect_finished(&mut going, &mut done);
+            if !going.rows.is_empty() {
+                self.step(&mut going);
+                wave = Some(going);
+            } else if waiting.is_empty() {
+                return done;
+            }
+        }
+    }
+
+    /// Queues all prompts that have samples.
+    fn queue(&self) -> VecDeque<PendingPrompt> {
+        // Long prompts first: a wave's prompts are of similar length, and the last waves are short.
+        let mut order: Vec<usize> = (0..self.prompts.len())
+            .filter(|&i| !self.prompts[i].seeds.is_empty())
+            .collect();
+        order.sort_by_key(|&prompt| std::cmp::Reverse(self.prompts[prompt].tokens.len()));
+        order
+            .into_iter()
+            .flat_map(|prompt| self.split_prompt(prompt))
+            .collect()
+    }
+
     /// A prompt in as many parts as its samples have to be written in.
     fn split_prompt(&self, prompt: usize) -> Vec<PendingPrompt> {
         let (most, count) = (self.max_rows, self.prompts[prompt].seeds.len());
-        let part = |from: usize| PendingPrompt {
-            prompt,
-            samples: from..count.min(from + most),
-        };
-        (0..count).step_by(most).map(part).collect()
+        (0..count)
+            .step_by(most)
+            .map(|from| PendingPrompt {
+                prompt,
+                samples: from..count.min(from + most),
+            })
+            .collect()
     }
 
     /// The next prompts with at most `places` samples and not too many tokens, and at least one
@@ -285,7 +298,7 @@ impl Decoder {
         &self,
         packed: &Tensor<2>,
         lengths: &[usize],
-        columns: &Tensor<1, burn::tensor::Int>,
+        columns: &Tensor<1, Int>,
     ) -> [Tensor<4>; 2] {
         let heads = &self.shape.heads;
         let (rows, longest) = (lengths.len(), lengths.iter().copied().max().unwrap_or(0));
@@ -293,23 +306,26 @@ impl Decoder {
             heads.query_heads * heads.head_size,
             heads.kv_heads * heads.head_size,
         );
-        let part = |from: usize| packed.clone().slice_dim(1, from..from + width);
         let count: usize = lengths.iter().sum();
         let positions = int_tensor(
             lengths.iter().flat_map(|&length| 0..length),
             &packed.device(),
         );
-        let [cosines, sines] = self.rotary_tables().clone().map(|table| {
-            table
-                .select(0, positions.clone())
-                .reshape([count, 1, 1, heads.head_size / 2])
-        });
+        let angles = self.rotary_rows(&positions);
+        let (keys, values) = (from..from + width, from + width..from + 2 * width);
         let keys = rotate(
-            part(from).reshape([count, 1, heads.kv_heads, heads.head_size]),
-            [cosines, sines],
+            packed
+                .clone()
+                .slice_dim(1, keys)
+                .reshape([count, 1, heads.kv_heads, heads.head_size]),
+            angles,
             false,
         );
-        [keys.reshape([count, width]), part(from + width)].map(|rows_of_all| {
+        let keys_values = [
+            keys.reshape([count, width]),
+            packed.clone().slice_dim(1, values),
+        ];
+        keys_values.map(|rows_of_all| {
             let spread = rows_of_all.select(0, columns.clone());
             spread
                 .reshape([rows, longest, heads.kv_heads, heads.head_size])
@@ -317,51 +333,63 @@ impl Decoder {
         })
     }
 
+    /// Looks up the cosines and sines of these positions, \[positions, 1, 1, S / 2\] each.
+    fn rotary_rows(&self, positions: &Tensor<1, Int>) -> [Tensor<4>; 2] {
+        let (count, half) = (positions.dims()[0], self.shape.heads.head_size / 2);
+        self.rotary_tables().clone().map(|table| {
+            table
+                .select(0, positions.clone())
+                .reshape([count, 1, 1, half])
+        })
+    }
+
     /// Takes in one token of each sequence; the logits, \[R, V\].
     fn decode_step(&self, tokens: &[u32], cache: &mut BatchKvCache) -> Tensor<2> {
         cache.reserve();
-        let heads = &self.shape.heads;
-        let (rows, h, k, size) = (
-            tokens.len(),
-            heads.query_heads,
-            heads.kv_heads,
-            heads.head_size,
-        );
-        let positions = int_tensor(cache.positions(), &self.device());
-        let angles = self.rotary_tables().clone().map(|table| {
-            table
-                .select(0, positions.clone())
-                .reshape([rows, 1, 1, size / 2])
-        });
-        let empty = cache.hidden_mask(heads, self.config.window);
-        let scale = (size as f64).sqrt().recip();
+        let angles = self.rotary_rows(&int_tensor(cache.positions(), &self.device()));
+        let empty = cache.hidden_mask(&self.shape.heads, self.config.window);
         let weights = self.device_weights();
         let mut x = self.embed_tokens(tokens);
         for (number, block) in weights.blocks.iter().enumerate() {
             x = self
                 .layer(number, block)
                 .forward_without_saving(&x, |packed| {
-                    let all = packed.clone().reshape([rows, h + 2 * k, 1, size]);
-                    let turned = rotate(all.clone().slice_dim(1, 0..h + k), angles.clone(), false);
-                    let queries = turned
-                        .clone()
-                        .slice_dim(1, 0..h)
-                        .reshape([rows, k, h / k, size])
-                        * scale;
-                    let next = [
-                        turned.slice_dim(1, h..h + k),
-                        all.slice_dim(1, h + k..h + 2 * k),
-                    ];
-                    let [keys, values] = cache.write(next);
-                    let scores = queries.matmul(keys.swap_dims(2, 3)).cast(FloatDType::F32);
-                    let precision = self.precision.float_dtype();
-                    let p =
-                        softmax(scores.mask_fill(empty.clone(), MASKED_SCORE), 3).cast(precision);
-                    p.matmul(values).reshape([rows, h * size])
+                    self.attend_next(packed, cache, &angles, &empty)
                 });
         }
         cache.filled += 1;
         self.device_logits(&x)
+    }
+
+    /// Writes the new token's keys and values and mixes what it sees, \[R, (H + 2 K) S\] to \[R, H S\];
+    /// `empty` masks what it does not see.
+    fn attend_next(
+        &self,
+        packed: &Tensor<2>,
+        cache: &mut BatchKvCache,
+        angles: &[Tensor<4>; 2],
+        empty: &Tensor<4, Bool>,
+    ) -> Tensor<2> {
+        let heads = &self.shape.heads;
+        let (h, k, size) = (heads.query_heads, heads.kv_heads, heads.head_size);
+        let rows = packed.dims()[0];
+        let scale = (size as f64).sqrt().recip();
+        let all = packed.clone().reshape([rows, h + 2 * k, 1, size]);
+        let turned = rotate(all.clone().slice_dim(1, 0..h + k), angles.clone(), false);
+        let queries = turned
+            .clone()
+            .slice_dim(1, 0..h)
+            .reshape([rows, k, h / k, size])
+            * scale;
+        let next = [
+            turned.slice_dim(1, h..h + k),
+            all.slice_dim(1, h + k..h + 2 * k),
+        ];
+        let [keys, values] = cache.write(next);
+        let scores = queries.matmul(keys.swap_dims(2, 3)).cast(FloatDType::F32);
+        let precision = self.precision.float_dtype();
+        let p = softmax(scores.mask_fill(empty.clone(), MASKED_SCORE), 3).cast(precision);
+        p.matmul(values).reshape([rows, h * size])
     }
 
     /// Logits of rows \[R, D\], \[R, V\], in 32 bits.

@@ -89,9 +89,9 @@ impl PortableHead<'_> {
         let mut losses = Vec::new();
         let mut sum: Option<Tensor<2>> = None;
         for piece in self.row_chunks(wanted.count) {
-            let part = |tensor: &Tensor<2>| tensor.clone().slice_dim(0, piece.clone());
             let ids = wanted.ids.clone().slice_dim(0, piece.clone());
-            let (rows, weights) = (part(&normed), part(&wanted.weights));
+            let [rows, weights] =
+                [&normed, &wanted.weights].map(|tensor| tensor.clone().slice_dim(0, piece.clone()));
             let (loss, dlogits) = loss(rows.clone().matmul(self.matrix.clone()), ids, weights);
             dnormed.push(dlogits.clone().matmul(self.matrix.clone().transpose()));
             losses.push(loss);

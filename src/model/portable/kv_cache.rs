@@ -62,14 +62,13 @@ impl BatchKvCache {
     pub fn hidden_mask(&self, heads: &AttentionHeads, window: Option<usize>) -> Tensor<4, Bool> {
         let (columns, filled) = (self.column_capacity(), self.filled);
         let earliest = window.map_or(0, |window| (filled + 1).saturating_sub(window));
-        let hidden = |start: usize| {
-            let first = start.max(earliest);
-            (0..columns).map(move |column| column < first || column > filled)
-        };
         let empty: Vec<bool> = self
             .starts
             .iter()
-            .flat_map(|&start| hidden(start))
+            .flat_map(|&start| {
+                let first = start.max(earliest);
+                (0..columns).map(move |column| column < first || column > filled)
+            })
             .collect();
         let device = self.layers[0][0].device();
         let mask = Tensor::<4, Bool>::from_data(
@@ -93,11 +92,10 @@ impl BatchKvCache {
         let at = self.filled;
         let [keys, values] = next;
         let [all_keys, all_values] = self.layers.pop_front().expect("a model has a layer");
-        let write = |all: Tensor<4>, next: Tensor<4>| {
-            let [rows, heads, _, size] = next.dims();
-            all.slice_assign([0..rows, 0..heads, at..at + 1, 0..size], next)
-        };
-        let [keys, values] = [write(all_keys, keys), write(all_values, values)];
+        let (keys, values) = (
+            write_column(all_keys, at, keys),
+            write_column(all_values, at, values),
+        );
         self.layers.push_back([keys.clone(), values.clone()]);
         [keys, values]
     }
@@ -146,8 +144,7 @@ impl BatchKvCache {
                 } else {
                     tensor
                 };
-                let zeros = |count| (count > 0).then(|| zeros(&kept, count));
-                let parts = [zeros(front), Some(kept.clone()), zeros(end)]
+                let parts = [zeros(&kept, front), Some(kept.clone()), zeros(&kept, end)]
                     .into_iter()
                     .flatten();
                 Tensor::cat(parts.collect(), 2)
@@ -160,8 +157,18 @@ impl BatchKvCache {
     }
 }
 
-fn zeros(like: &Tensor<4>, columns: usize) -> Tensor<4> {
+/// Puts one column in its place among all.
+fn write_column(all: Tensor<4>, at: usize, next: Tensor<4>) -> Tensor<4> {
+    let [rows, heads, _, size] = next.dims();
+    all.slice_assign([0..rows, 0..heads, at..at + 1, 0..size], next)
+}
+
+/// Makes columns of zeros, if any are asked for.
+fn zeros(like: &Tensor<4>, columns: usize) -> Option<Tensor<4>> {
+    if columns == 0 {
+        return None;
+    }
     let [rows, heads, _, size] = like.dims();
-    Tensor::<4>::zeros([rows, heads, columns, size], &like.device())
-        .cast(FloatDType::from(like.dtype()))
+    let zeros = Tensor::<4>::zeros([rows, heads, columns, size], &like.device());
+    Some(zeros.cast(FloatDType::from(like.dtype())))
 }

@@ -72,15 +72,12 @@ impl LoraLinear<'_> {
     /// Sum of the adapters' products, \[N, out\].
     fn adapter_output(&self, x: &Tensor<2>) -> Option<Tensor<2>> {
         let seen = apply_mask(x, self.dropout_mask(x).as_ref());
-        let ([rows, _], [_, width]) = (x.dims(), self.matrix.dims());
+        let [_, width] = self.matrix.dims();
         let mut parts = Vec::new();
         let mut at = 0;
-        let zeros = |columns: usize| {
-            Tensor::<2>::zeros([rows, columns], &x.device()).cast(FloatDType::from(x.dtype()))
-        };
         for adapter in &self.adapters {
             if at < adapter.columns.start {
-                parts.push(zeros(adapter.columns.start - at));
+                parts.push(zero_columns(x, adapter.columns.start - at));
             }
             let [down, up] = self.cast_halves(adapter);
             parts.push(seen.clone().matmul(down).matmul(up) * self.scale);
@@ -90,7 +87,7 @@ impl LoraLinear<'_> {
             return None;
         }
         if at < width {
-            parts.push(zeros(width - at));
+            parts.push(zero_columns(x, width - at));
         }
         Some(if parts.len() == 1 {
             parts.remove(0)
@@ -104,6 +101,12 @@ impl LoraLinear<'_> {
         let precision: FloatDType = self.matrix.dtype().into();
         [&adapter.down, &adapter.up].map(|half| half.clone().cast(precision))
     }
+}
+
+/// Makes columns of zeros beside the rows of `x`.
+fn zero_columns(x: &Tensor<2>, columns: usize) -> Tensor<2> {
+    let [rows, _] = x.dims();
+    Tensor::<2>::zeros([rows, columns], &x.device()).cast(FloatDType::from(x.dtype()))
 }
 
 fn apply_mask(x: &Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<2> {

@@ -111,27 +111,33 @@ impl Decoder {
         dropout: Option<&'a AdapterDropout>,
     ) -> DecoderLayer<'a> {
         let adapters = self.weights.adapters.as_ref();
-        let linear = |matrix: &'a Tensor<2>, packed: BlockMatrix| LoraLinear {
+        let [qkv, output, gate_up, down] = [
+            (&block.qkv, BlockMatrix::Qkv),
+            (&block.output, BlockMatrix::Output),
+            (&block.gate_up, BlockMatrix::GateUp),
+            (&block.down, BlockMatrix::Down),
+        ]
+        .map(|(matrix, packed)| LoraLinear {
             matrix,
             adapters: adapters.map_or_else(Vec::new, |all| {
                 all.for_matrix(number, packed, &self.config).collect()
             }),
             scale: adapters.map_or(1.0, LoraAdapters::scale),
             dropout: dropout.map(|dropout| (dropout, number, packed)),
-        };
+        });
         DecoderLayer {
             attention_norm: &block.attention_norm,
-            qkv: linear(&block.qkv, BlockMatrix::Qkv),
+            qkv,
             qkv_bias_norm: QkvBiasNorm {
                 heads: &self.shape.heads,
                 bias: block.qkv_bias.as_ref(),
                 norms: block.head_norms.as_ref(),
                 epsilon: self.config.norm_epsilon,
             },
-            output: linear(&block.output, BlockMatrix::Output),
+            output,
             mlp_norm: &block.mlp_norm,
-            gate_up: linear(&block.gate_up, BlockMatrix::GateUp),
-            down: linear(&block.down, BlockMatrix::Down),
+            gate_up,
+            down,
             epsilon: self.config.norm_epsilon,
             is_frozen: adapters.is_some(),
         }
@@ -158,16 +164,17 @@ impl Precision {
 
 /// The block with its matrices in the precision of products.
 fn cast_matrices(block: &BlockWeights, precision: FloatDType) -> BlockWeights {
-    let matrix = |matrix: &Tensor<2>| matrix.clone().cast(precision);
+    let [qkv, output, gate_up, down] = [&block.qkv, &block.output, &block.gate_up, &block.down]
+        .map(|matrix| matrix.clone().cast(precision));
     BlockWeights {
         attention_norm: block.attention_norm.clone(),
-        qkv: matrix(&block.qkv),
+        qkv,
         qkv_bias: block.qkv_bias.clone(),
         head_norms: block.head_norms.clone(),
-        output: matrix(&block.output),
+        output,
         mlp_norm: block.mlp_norm.clone(),
-        gate_up: matrix(&block.gate_up),
-        down: matrix(&block.down),
+        gate_up,
+        down,
     }
 }
 

@@ -160,13 +160,13 @@ fn padded_batch(
     }
     let in_order =
         lengths.len() == group.len() && rows.iter().enumerate().all(|(place, &row)| place == row);
-    let mask =
-        || Tensor::<2>::from_data(TensorData::new(taken, [places, 1]), device).cast(precision);
     PaddedBatch {
         sequences: group.len(),
         length,
         ragged_rows: (!in_order).then(|| int_tensor(rows, device)),
-        token_mask: (!whole).then(mask),
+        token_mask: (!whole).then(|| {
+            Tensor::<2>::from_data(TensorData::new(taken, [places, 1]), device).cast(precision)
+        }),
         causal_mask: causal_mask(length, window, device),
     }
 }

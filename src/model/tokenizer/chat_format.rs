@@ -45,11 +45,8 @@ impl ChatFormat {
             });
         };
         let ends = stop_tokens(inner, &template, path)?;
-        let fail = |error: io::Error| TokenizerError::Read {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        };
-        let files = read_files(path, chat_template).map_err(fail)?;
+        let files = read_files(path, chat_template)
+            .map_err(|error| TokenizerError::reading(path, &error))?;
         Ok(Self {
             template,
             stop_tokens: ends,
@@ -62,11 +59,7 @@ impl ChatFormat {
     pub fn save(&self, folder: &Path) -> Result<Vec<&'static str>, TokenizerError> {
         for (name, bytes) in &self.files {
             let path = folder.join(name);
-            let fail = |error: io::Error| TokenizerError::Write {
-                path: path.clone(),
-                reason: error.to_string(),
-            };
-            fs::write(&path, bytes).map_err(fail)?;
+            fs::write(&path, bytes).map_err(|error| TokenizerError::writing(&path, &error))?;
         }
         Ok(self.files.iter().map(|(name, _)| *name).collect())
     }

@@ -116,6 +116,24 @@ pub enum TokenizerError {
     UnsupportedTemplate(ChatError),
 }
 
+impl TokenizerError {
+    /// Says why the tokenizer at `path` cannot be read.
+    fn reading(path: &Path, reason: &dyn ToString) -> Self {
+        Self::Read {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+
+    /// Says why the tokenizer's file at `path` cannot be written.
+    fn writing(path: &Path, reason: &dyn ToString) -> Self {
+        Self::Write {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
 impl Tokenizer {
     /// Learns a vocabulary of at most `vocabulary_size` tokens from texts.
     ///
@@ -143,13 +161,10 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::load`], or if the template cannot be read.
     pub fn load_with(path: &Path, chat_template: Option<&Path>) -> Result<Self, TokenizerError> {
-        let fail = |reason: String| TokenizerError::Read {
-            path: path.to_owned(),
-            reason,
-        };
-        let inner = load_inner(path).map_err(|error| fail(error.to_string()))?;
+        let inner = load_inner(path).map_err(|error| TokenizerError::reading(path, &error))?;
         if SpecialTokens::are_present(&inner) {
-            return Self::with_special_tokens(inner).map_err(fail);
+            return Self::with_special_tokens(inner)
+                .map_err(|reason| TokenizerError::reading(path, &reason));
         }
         let templated = ChatFormat::read(path, &inner, chat_template)?;
         Ok(Self {
@@ -163,11 +178,9 @@ impl Tokenizer {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), TokenizerError> {
-        let fail = |error: tokenizers::Error| TokenizerError::Write {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        };
-        self.inner.save(path, true).map_err(fail)
+        self.inner
+            .save(path, true)
+            .map_err(|error| TokenizerError::writing(path, &error))
     }
 
     /// Writes everything that reading it again needs into `folder`; returns the files' names.

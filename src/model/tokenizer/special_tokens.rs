@@ -36,6 +36,13 @@ pub struct SpecialTokens {
     pub end: u32,
 }
 
+/// Finds a control token's id by its name.
+fn control_token_id(inner: &Inner, name: &str) -> Result<u32, String> {
+    inner
+        .token_to_id(name)
+        .ok_or(format!("control token {name} is missing"))
+}
+
 impl SpecialTokens {
     /// Those of a tokenizer, which from now on reads their names in texts as texts.
     ///
@@ -44,16 +51,11 @@ impl SpecialTokens {
     pub fn from_tokenizer(inner: &mut Inner) -> Result<Self, String> {
         // Texts are data: a control token's name inside one is spelt out, not obeyed.
         inner.set_encode_special_tokens(true);
-        let id = |name: &str| {
-            inner
-                .token_to_id(name)
-                .ok_or(format!("control token {name} is missing"))
-        };
         Ok(Self {
-            pad: id(PAD)?,
-            user: id(USER)?,
-            assistant: id(ASSISTANT)?,
-            end: id(END)?,
+            pad: control_token_id(inner, PAD)?,
+            user: control_token_id(inner, USER)?,
+            assistant: control_token_id(inner, ASSISTANT)?,
+            end: control_token_id(inner, END)?,
         })
     }
 

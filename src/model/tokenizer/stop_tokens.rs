@@ -34,11 +34,9 @@ pub fn stop_tokens(
         .into_iter()
         .chain(own)
         .collect();
-    let fail = |reason: String| TokenizerError::Read {
-        path: tokenizer.to_owned(),
-        reason,
-    };
-    ends.extend(closing_token(inner, template, &ends)?.map_err(fail)?);
+    let closing = closing_token(inner, template, &ends)?
+        .map_err(|reason| TokenizerError::reading(tokenizer, &reason))?;
+    ends.extend(closing);
     ends.sort_unstable();
     ends.dedup();
     Ok(ends)
@@ -46,9 +44,9 @@ pub fn stop_tokens(
 
 /// The ends that generation is configured with, or else the model's own.
 pub fn configured_stop_tokens(folder: &Path) -> Vec<u32> {
-    let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
-    let text = read(GENERATION_CONFIG_FILE)
-        .or_else(|| read(CONFIG_FILE))
+    let text = [GENERATION_CONFIG_FILE, CONFIG_FILE]
+        .iter()
+        .find_map(|name| fs::read_to_string(folder.join(name)).ok())
         .unwrap_or_default();
     let json: Value = serde_json::from_str(&text).unwrap_or_default();
     let named = match &json["eos_token_id"] {
@@ -68,14 +66,14 @@ fn closing_token(
     template: &ChatTemplate,
     ends: &[u32],
 ) -> Result<Result<Option<u32>, String>, TokenizerError> {
-    let message = |role, text: &str| Message {
+    let probe = [
+        (Role::User, PROBE_QUESTION),
+        (Role::Assistant, PROBE_ANSWER),
+    ]
+    .map(|(role, text)| Message {
         role,
         text: text.to_owned(),
-    };
-    let probe = [
-        message(Role::User, PROBE_QUESTION),
-        message(Role::Assistant, PROBE_ANSWER),
-    ];
+    });
     let text = template
         .render(&probe, false)
         .map_err(TokenizerError::UnsupportedTemplate)?;
