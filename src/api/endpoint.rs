@@ -318,7 +318,7 @@ mod tests {
                 e.price = Some(TokenPrice {
                     input: -1.0,
                     output: 1.0,
-                })
+                });
             }),
             fault(|e| e.key_env = Some("sk-proj-123".to_owned())),
         ];

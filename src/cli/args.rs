@@ -228,6 +228,10 @@ mod tests {
     }
 
     #[test]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one snapshot holds the help of all commands"
+    )]
     fn every_command_is_explained() {
         let mut command = CliArguments::command().term_width(100);
         command.build();
@@ -315,8 +319,8 @@ mod tests {
 
         Options:
               --from <FILE>  Render a report's context.json; needs no store
-              --out <DIR>    Write into DIR/EXPERIMENT [default: reports], or with --from into DIR
-                             [default: FILE's]
+              --out <DIR>    Write into DIR/EXPERIMENT [default: reports], or with --from into DIR [default:
+                             FILE's]
           -h, --help         Print help
 
 
@@ -341,10 +345,9 @@ mod tests {
           [EXPERIMENT]...  Show only claims about these experiments [default: all]
 
         Options:
-              --file <FILE>     The claims file [default: experiments/claims.toml]
-              --earlier <FILE>  Reuse this claims.json for experiments the store lacks
-              --out <DIR>       Write the report of all claims into DIR/claims [default: reports]
-          -h, --help            Print help
+              --file <FILE>  The claims file [default: experiments/claims.toml]
+              --out <DIR>    Write the report of all claims into DIR/claims [default: reports]
+          -h, --help         Print help
 
 
         List runs
@@ -382,7 +385,7 @@ mod tests {
         Usage: rise-lab query [OPTIONS] <SQL>
 
         Arguments:
-          <SQL>  One SELECT statement; sqlite_schema lists the tables
+          <SQL>  One SELECT statement; `sqlite_schema` lists the tables
 
         Options:
               --limit <ROWS>  Print at most this many rows [default: 1000]

@@ -220,7 +220,7 @@ fn named_axis(node: &SpannedValue) -> SweepAxis {
         values: values.collect(),
         name,
         is_named: true,
-        span: span,
+        span,
     }
 }
 

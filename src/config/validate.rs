@@ -158,7 +158,7 @@ impl RunSpec {
         let collect = &self.collect;
         let own_turns = match collect.own_turns {
             OwnTurns::Fixed(turns) => Some(turns),
-            _ => None,
+            OwnTurns::Round => None,
         };
         let best_of = match collect.teacher {
             TeacherConfig::OwnPolicy { best_of } => Some(best_of),

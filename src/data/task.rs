@@ -166,7 +166,7 @@ impl TaskConfig {
             TaskSource::Gsm8k(_) | TaskSource::Svamp(_) => {}
             TaskSource::Math(task) => print["settings"] = settings_without(task, &["path"]),
             TaskSource::Jsonl(task) => {
-                print["settings"] = settings_without(task, &["train", "test", "name"])
+                print["settings"] = settings_without(task, &["train", "test", "name"]);
             }
         }
         if !self.is_generated() {

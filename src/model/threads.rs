@@ -95,7 +95,7 @@ mod tests {
             let threads = Threads::new(count);
             let mut done = [0; 17];
             threads.for_each(done.iter_mut().enumerate().collect(), |(i, slot)| {
-                *slot += i + 1
+                *slot += i + 1;
             });
             assert_eq!(done.to_vec(), (1..=17).collect::<Vec<_>>());
         }

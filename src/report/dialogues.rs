@@ -72,12 +72,10 @@ fn group_dialogues(analysis: &Analysis<'_>, group: &HeadlineGroup) -> Vec<Dialog
         .filter(|episode| episode.sample == 0)
         .map(|episode| (episode.problem.as_str(), episode))
         .collect();
-    let kinds: [(&str, fn(&[GradeVerdict]) -> bool, usize); 2] = [
-        ("corrected", is_corrected, MAX_CORRECTED),
-        ("lost", is_lost, MAX_LOST),
-    ];
+    let is_outcome: [fn(&[GradeVerdict]) -> bool; 2] = [is_corrected, is_lost];
+    let kinds = [("corrected", MAX_CORRECTED), ("lost", MAX_LOST)];
     let mut dialogues = Vec::new();
-    for (outcome, fits, count) in kinds {
+    for ((outcome, count), fits) in kinds.into_iter().zip(is_outcome) {
         let fitting = by_problem
             .values()
             .filter(|episode| fits(&episode.verdicts()));

@@ -304,7 +304,7 @@ fn sample_scores(verdicts: &[[bool; 9]]) -> MetricScores {
             scores
                 .entry(metric.into())
                 .or_default()
-                .push((problem, value))
+                .push((problem, value));
         };
         let sequential = right[..5].iter().filter(|&&right| right).count();
         let parallel = usize::from(right[0]) + right[5..].iter().filter(|&&right| right).count();

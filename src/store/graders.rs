@@ -423,6 +423,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one store goes through all steps")]
     fn grades_are_added_to_finished_stages_once_and_nothing_else_changes() {
         let (folder, mut store) = fresh_store();
         let evaluation = key("evaluate");

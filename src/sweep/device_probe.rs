@@ -318,7 +318,7 @@ mod tests {
     /// The error of a device whose process runs this script.
     fn probe_error(text: &str) -> String {
         let check = script(text).compare_device("tch:cpu", Precision::F32);
-        check.error.unwrap()
+        check.error.expect("a failed probe has an error")
     }
 
     #[test]

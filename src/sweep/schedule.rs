@@ -135,7 +135,7 @@ impl Coordinator<'_> {
                     (self.on_event)(SweepEvent::StageAdopted { stage });
                 }
                 Err(SweepError::BadResults { reason, .. }) => {
-                    self.on_stage_failed(None, index, &reason)?
+                    self.on_stage_failed(None, index, &reason)?;
                 }
                 Err(error) => return Err(error),
             }

@@ -72,7 +72,7 @@ fn every_method_protocol_and_analysis_leaves_its_scores() {
     let rescored = lab.on_store(&["rescore"]);
     rescored.expect_exit(0);
     assert!(
-        rescored.stdout.contains("every grade and score is there"),
+        rescored.stdout.contains("no grade or score is missing"),
         "{}",
         rescored.stdout
     );

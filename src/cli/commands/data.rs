@@ -163,7 +163,7 @@ fn leak_section(report: &DataReport, output: CliOutput) -> String {
         .to_owned();
     if let Some(refusal) = refusal {
         let error = output.style_stdout(TextStyle::Red, "error:");
-        text += &format!("{error} a sweep refuses this: {refusal}\n");
+        text = format!("{text}{error} a sweep refuses this: {refusal}\n");
     }
     text
 }

@@ -88,9 +88,9 @@ fn stage_table(plan: &SweepPlan) -> TextTable {
         *all += requests.get(&stage.key).copied().unwrap_or(0);
         *distinct += 1;
         if plan.finished.contains_key(&stage.key) {
-            *done += 1
+            *done += 1;
         } else {
-            *seconds += stage.estimated_seconds
+            *seconds += stage.estimated_seconds;
         }
     }
     let mut table = TextTable::new([

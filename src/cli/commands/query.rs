@@ -11,7 +11,7 @@ use crate::store::QueryResult;
 /// `rise-lab query`.
 #[derive(Debug, Args)]
 pub struct QueryArguments {
-    /// One SELECT statement; sqlite_schema lists the tables
+    /// One SELECT statement; `sqlite_schema` lists the tables
     #[arg(value_name = "SQL")]
     pub sql: String,
     /// Print at most this many rows

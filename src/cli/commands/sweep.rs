@@ -97,7 +97,7 @@ fn execute_plan(
     };
     let mut events = EventSink::new(environment.output);
     let outcome = run_sweep(&experiment.plan, session, &mut |event| {
-        events.on_event(&event)
+        events.on_event(&event);
     });
     interrupt.disarm();
     events.finish()?;

@@ -86,7 +86,7 @@ fn read_files(path: &Path, chat_template: Option<&Path>) -> io::Result<Vec<Token
         match fs::read(&from) {
             Ok(bytes) => files.push((name, bytes.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                files.extend(substitute_file(name, folder))
+                files.extend(substitute_file(name, folder));
             }
             Err(error) => return Err(error),
         }

@@ -132,7 +132,7 @@ impl Stage for CollectStage {
     }
 
     fn grading(&self) -> Option<StageGrading<'_>> {
-        self.on.grading()
+        Some(self.on.grading())
     }
 }
 

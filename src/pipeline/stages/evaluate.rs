@@ -122,7 +122,7 @@ impl Stage for EvaluateStage {
     }
 
     fn grading(&self) -> Option<StageGrading<'_>> {
-        self.on.grading()
+        Some(self.on.grading())
     }
 
     fn eval_shape(&self) -> Option<EvalShape> {

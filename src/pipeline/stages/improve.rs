@@ -165,7 +165,7 @@ impl Stage for ImproveStage {
     }
 
     fn grading(&self) -> Option<StageGrading<'_>> {
-        self.on.grading()
+        Some(self.on.grading())
     }
 }
 

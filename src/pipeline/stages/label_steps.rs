@@ -95,7 +95,7 @@ impl Stage for LabelStepsStage {
     }
 
     fn grading(&self) -> Option<StageGrading<'_>> {
-        self.on.grading()
+        Some(self.on.grading())
     }
 }
 

@@ -92,7 +92,7 @@ impl Stage for LikelihoodStage {
     }
 
     fn grading(&self) -> Option<StageGrading<'_>> {
-        self.on.grading()
+        Some(self.on.grading())
     }
 }
 

@@ -55,7 +55,7 @@ impl PolicyHandle {
     pub fn record_usage(&self, episodes: &[Episode], counts: &mut Value) {
         match self {
             Self::Checkpoint(model) => {
-                ComputeCost::for_sampling(episodes, &model.decoder).add_to_counts(counts)
+                ComputeCost::for_sampling(episodes, &model.decoder).add_to_counts(counts);
             }
             Self::Api(client) => ApiCost::for_episodes(episodes, client).add_to_counts(counts),
         }

@@ -158,7 +158,7 @@ impl Stage for RefineStage {
     }
 
     fn grading(&self) -> Option<StageGrading<'_>> {
-        self.on.grading()
+        Some(self.on.grading())
     }
 }
 

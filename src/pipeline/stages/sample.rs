@@ -75,7 +75,7 @@ impl Stage for SampleStage {
     }
 
     fn grading(&self) -> Option<StageGrading<'_>> {
-        self.on.grading()
+        Some(self.on.grading())
     }
 }
 

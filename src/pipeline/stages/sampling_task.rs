@@ -58,12 +58,12 @@ impl SamplingTask {
     }
 
     /// The grading of the attempts, for the store.
-    pub(in crate::pipeline) fn grading(&self) -> Option<StageGrading<'_>> {
-        Some(StageGrading {
+    pub(in crate::pipeline) fn grading(&self) -> StageGrading<'_> {
+        StageGrading {
             problems: &self.problems,
             task: &self.task.config,
             grader: self.grader,
-        })
+        }
     }
 }
 

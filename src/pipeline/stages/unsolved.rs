@@ -80,7 +80,7 @@ impl Stage for UnsolvedStage {
     }
 
     fn grading(&self) -> Option<StageGrading<'_>> {
-        self.on.grading()
+        Some(self.on.grading())
     }
 }
 

@@ -10,11 +10,12 @@ pub fn model_card(
     model: &LanguageModel,
     precision: Precision,
 ) -> String {
-    let origin: String = source
+    let origin = source
         .origin
         .iter()
         .map(|(name, value)| format!("| {name} | {} |\n", value.replace('|', "\\|")))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let settings = source.settings.as_ref().map_or_else(String::new, |all| {
         format!("\n## Settings\n\n```\n{}\n```\n", format_settings(all))
     });
