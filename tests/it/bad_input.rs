@@ -274,7 +274,7 @@ fn a_data_file_in_another_encoding_is_refused() {
 fn a_row_without_an_answer_is_named() {
     let complaint = damaged(|data| {
         change(&data.join("train.jsonl"), |lines| {
-            lines[2] = r#"{"question": "How many?"}"#.to_owned()
+            lines[2] = r#"{"question": "How many?"}"#.to_owned();
         });
     });
     insta::assert_snapshot!(complaint, @r"
@@ -283,7 +283,7 @@ fn a_row_without_an_answer_is_named() {
     ");
     let complaint = damaged(|data| {
         change(&data.join("train.jsonl"), |lines| {
-            lines[6] = lines[6].replace("####", "answer:")
+            lines[6] = lines[6].replace("####", "answer:");
         });
     });
     insta::assert_snapshot!(complaint, @r"
@@ -300,7 +300,7 @@ fn a_question_in_train_and_test_is_refused() {
             serde_json::from_str(train.lines().next().unwrap()).unwrap();
         row["question"] = format!("  {}", row["question"].as_str().unwrap().to_uppercase()).into();
         change(&data.join("test.jsonl"), |lines| {
-            lines.insert(4, row.to_string())
+            lines.insert(4, row.to_string());
         });
     });
     insta::assert_snapshot!(complaint, @r#"
