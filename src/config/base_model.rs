@@ -156,7 +156,7 @@ impl<'de> Visitor<'de> for BaseModelRefVisitor {
 /// Reads the file of a base model: a recipe, or one that says where a checkpoint lies (`hf = "..."`).
 ///
 /// # Errors
-/// As [`resolve`].
+/// If the file cannot be read, or is no recipe and names no checkpoint.
 pub fn read_base_model(models_folder: &Path, name: &str) -> Result<BaseModel, ConfigError> {
     let tree = read_model_file(models_folder, name)?;
     if tree.find("hf").is_none() {

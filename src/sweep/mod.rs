@@ -1,7 +1,7 @@
 //! From an experiment to executed stages: its runs, the stages that they share, and their workers.
 //!
 //! How data flows: [`expand_experiment`] turns an experiment into cells; [`SweepPlan`] turns cells
-//! into one graph of stages and finds the finished ones; [`run_sweep`] has worker processes execute
+//! into one graph of stages and finds the finished ones; [`run_sweep()`] has worker processes execute
 //! the rest and records what happens. The same steps, repeated after any kill, end in the same
 //! database.
 //!

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::model::tokenizer::{ASSISTANT, END, PAD, USER};
 use crate::model::{ModelConfig, Tokenizer};
 
-/// Writes exactly the tokens of [`Tokenizer::prompt`] and [`Tokenizer::write`].
+/// Writes exactly the tokens of [`Tokenizer::encode_prompt`] and [`Tokenizer::encode_dialogue`].
 const CHAT_TEMPLATE: &str = include_str!("../../../templates/chat/control-tokens.jinja");
 
 /// `tokenizer_config.json` for a tokenizer with this program's control tokens.

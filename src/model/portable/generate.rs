@@ -57,7 +57,7 @@ struct PortableGeneration<'a> {
     max_prefill_tokens: usize,
 }
 
-/// As [`crate::load_model::generate_streaming`], on the device.
+/// As [`crate::model::generate_streaming`], on the device.
 pub fn generate(
     decoder: &Decoder,
     prompts: &[GenerationPrompt],
