@@ -179,7 +179,7 @@ impl Policy for ApiPolicy<'_> {
     }
 }
 
-/// Asks one question after the other until none is left or a stop is requested.
+/// Asks one question after the other, until the last one or until a stop request.
 fn run_worker(
     client: &ApiClient,
     questions: &[ApiQuestion<'_>],

@@ -10,7 +10,7 @@ use super::value_label;
 /// Value labels by axis path, such as `base` to `weak`.
 pub type AxisLabels = BTreeMap<String, String>;
 
-/// A group of conditions with a table of its own; comparisons in it are corrected together.
+/// A group of conditions that share a table; its p values are corrected together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TableGroup {

@@ -8,8 +8,8 @@ use std::fs;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-/// Bytes of memory of the device behind a backend's name (`flex`, `vulkan:1`, `tch:cpu`); none where
-/// nobody tells. A device is asked once.
+/// Bytes of memory of the device behind a backend's name (`flex`, `vulkan:1`, `tch:cpu`); none if the
+/// driver does not report them. The first call queries the device, later ones repeat its answer.
 #[must_use]
 pub fn device_memory(backend: &str) -> Option<u64> {
     static KNOWN: Mutex<BTreeMap<String, Option<u64>>> = Mutex::new(BTreeMap::new());

@@ -66,7 +66,7 @@ impl LanguageModel {
             .map_err(|error| policy_error(&error))
     }
 
-    /// Refuses a prompt of so many tokens that leaves no positions for `room` more.
+    /// Refuses a prompt that leaves fewer than `room` positions for the answer.
     fn check_room(&self, tokens: usize, room: usize) -> Result<(), PolicyError> {
         let limit = self.decoder.config().positions;
         if tokens + room > limit {

@@ -1,5 +1,5 @@
-//! Caches of finished samples, found again by the tokens they were made of: the next turn of a
-//! dialogue goes on where the last one ended.
+//! Caches of finished samples, looked up by their tokens: the next turn of a dialogue continues the
+//! cache of the last one.
 //!
 //! Holds what the latest call finished, and while a call runs also what the call before it
 //! finished; nothing older. Must not know what the tokens mean.

@@ -80,7 +80,7 @@ impl CpuHead<'_> {
     }
 }
 
-/// Rows of a tile, of so many that are targets: about as many in each as in the others.
+/// Rows of a tile; `rows` target rows are spread evenly over the tiles.
 #[must_use]
 pub fn tile_rows(vocabulary: usize, rows: usize) -> usize {
     let size = (MAX_LOGITS / vocabulary).clamp(16, MAX_ROWS);

@@ -105,7 +105,7 @@ fn training_footprint(
     } else {
         (model.block_values() + model.embedding_values()) * numbers.precision.bytes()
     };
-    // Sums of gradients are made anew; the optimizer has [gradient, step, both moments] of one.
+    // A step allocates new gradient sums; the optimizer holds [gradient, step, both moments] of one.
     let passing = backward_bytes(model, at_once, length) + 2 * largest * F32_BYTES;
     let logits = rows.min(MAX_LOGITS / model.vocabulary.max(1)).max(1) * logit_bytes(model);
     let optimizing = (4 * largest * F32_BYTES).saturating_sub(logits);

@@ -227,7 +227,7 @@ impl PortableGeneration<'_> {
     }
 }
 
-/// How many sequences whose caches take so many bytes each are written together, given `room`.
+/// The number of sequences to generate at a time, so that their caches fit `room` bytes.
 pub fn max_rows_within(room: usize, cache: usize) -> usize {
     (room / cache.max(1)).clamp(1, MAX_ROWS)
 }

@@ -163,7 +163,7 @@ fn write_column(all: Tensor<4>, at: usize, next: Tensor<4>) -> Tensor<4> {
     all.slice_assign([0..rows, 0..heads, at..at + 1, 0..size], next)
 }
 
-/// Makes columns of zeros, if any are asked for.
+/// Makes columns of zeros; none for a count of 0.
 fn zeros(like: &Tensor<4>, columns: usize) -> Option<Tensor<4>> {
     if columns == 0 {
         return None;

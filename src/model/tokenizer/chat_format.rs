@@ -30,8 +30,7 @@ pub struct ChatFormat {
 type TokenizerFile = (&'static str, Arc<[u8]>);
 
 impl ChatFormat {
-    /// What lies beside the tokenizer at `path`, with another template in place of its own if one is
-    /// given.
+    /// Reads the files next to the tokenizer at `path`; a given template replaces that of the folder.
     pub fn read(
         path: &Path,
         inner: &Inner,
@@ -94,8 +93,8 @@ fn read_files(path: &Path, chat_template: Option<&Path>) -> io::Result<Vec<Token
     Ok(files)
 }
 
-/// What stands for a file that is not there: sizes are not copied with a tokenizer, and may name what
-/// ends an answer.
+/// A small replacement for a missing file: a tokenizer is copied without the model's sizes, and these
+/// may name the stop tokens.
 fn substitute_file(name: &'static str, folder: &Path) -> Option<TokenizerFile> {
     let ends = if name == GENERATION_CONFIG_FILE {
         configured_stop_tokens(folder)

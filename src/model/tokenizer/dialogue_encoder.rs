@@ -81,7 +81,7 @@ impl<E: Fn(&str) -> Vec<u32>> DialogueEncoder<'_, E> {
         }
     }
 
-    /// The tokens of `text`, which goes on from what was begun.
+    /// The tokens of `text`, which continues the unfinished message.
     fn continue_encoding(&self, begun: PartialEncoding, text: &str) -> Vec<u32> {
         let whole = (self.encode)(text);
         if whole.starts_with(&begun.tokens) {
